@@ -1,0 +1,6 @@
+"""The stages of a model's journey, in reading order.
+
+`types` and `errors` (the nouns, the exception family), `importers` (any source into a verified ONNX model),
+`graph` (optimisation passes), `tasks` (what there is to tune), `tuning` (search and measurement), `records` (the
+store of results), `compile` and `artifact` (building, saving, loading).
+"""

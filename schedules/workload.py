@@ -1,0 +1,171 @@
+"""What one kernel computes: operands with their layouts, the operator, its epilogue."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from typing import Any
+
+Attr = int | float | str | tuple[int, ...]
+Expr = tuple[Any, ...]
+"""An element-wise expression: ``("acc",)``, ``("arg", i)``, ``("const", x)`` or ``(function, operand, ...)``.
+
+``("acc",)`` is what the operator itself computes, ``("arg", i)`` the element of the workload's i-th input that
+broadcasts to the output's element. The functions are those of `schedules.compute.pointwise`.
+"""
+
+ACC: Expr = ("acc",)
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """Shape, dtype and layout of one operand.
+
+    Attributes:
+        shape: logical shape; feature maps are NCHW.
+        dtype: element type, as numpy spells it.
+        block: channels kept together innermost: 1 is plain row-major order, 16 is NCHW16c. Only rank 4 is blocked.
+        halo: rows and columns of zeros stored round each map (top, left, bottom, right), so that the consumer
+            needs no padding of its own.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+    block: int = 1
+    halo: tuple[int, int, int, int] = (0, 0, 0, 0)
+
+    def __post_init__(self) -> None:
+        if any(size < 1 for size in self.shape):
+            raise ValueError(f"a tensor needs positive sizes, got {self.shape}")
+        if (self.block != 1 or any(self.halo)) and len(self.shape) != 4:
+            raise ValueError(f"only rank 4 has blocks and halos, got shape {self.shape}")
+
+    @property
+    def physical_shape(self) -> tuple[int, ...]:
+        """The shape in memory: ``(N, ceil(C/block), top+H+bottom, left+W+right, block)`` when blocked."""
+        if len(self.shape) != 4:
+            return self.shape
+        n, c, h, w = self.shape
+        top, left, bottom, right = self.halo
+        rows, columns = h + top + bottom, w + left + right
+        if self.block == 1:
+            return (n, c, rows, columns)
+        return (n, -(-c // self.block), rows, columns, self.block)
+
+    @property
+    def plain(self) -> bool:
+        """Whether memory holds just the logical elements in row-major order."""
+        return self.block == 1 and not any(self.halo)
+
+    @property
+    def elements(self) -> int:
+        """How many logical elements."""
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes the logical elements take."""
+        return self.elements * item_bytes(self.dtype)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object; layout fields only where they differ from plain."""
+        out: dict[str, Any] = {"shape": list(self.shape), "dtype": self.dtype}
+        if self.block != 1:
+            out["block"] = self.block
+        if any(self.halo):
+            out["halo"] = list(self.halo)
+        return out
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> Tensor:
+        """The inverse of `to_json`.
+
+        Raises:
+            KeyError, TypeError, ValueError: when `data` is not what `to_json` writes.
+        """
+        top, left, bottom, right = (int(x) for x in data.get("halo", (0, 0, 0, 0)))
+        shape = tuple(int(x) for x in data["shape"])
+        return Tensor(shape, str(data["dtype"]), int(data.get("block", 1)), (top, left, bottom, right))
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """One operator at fixed shapes with its epilogue: the unit of tuning and of code generation.
+
+    Attributes:
+        op: the operator family (``conv2d``, ``depthwise_conv2d``, ``dense``, ``pool2d``, ``pointwise``, …).
+        inputs: the operator's own operands first (data, weight), then the epilogue's.
+        output: the result.
+        attrs: the operator's attributes, sorted by name.
+        epilogue: what is stored, as an expression of the operator's result and further operands.
+    """
+
+    op: str
+    inputs: tuple[Tensor, ...]
+    output: Tensor
+    attrs: tuple[tuple[str, Attr], ...] = ()
+    epilogue: Expr = ACC
+
+    def __post_init__(self) -> None:
+        if list(self.attrs) != sorted(self.attrs, key=lambda item: item[0]):
+            raise ValueError(f"attributes must be sorted by name, got {[name for name, _ in self.attrs]}")
+
+    def attr(self, name: str) -> Any:
+        """The attribute `name`.
+
+        Raises:
+            KeyError: when the workload has no such attribute.
+        """
+        for key, value in self.attrs:
+            if key == name:
+                return value
+        raise KeyError(name)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object that `from_json` reads back."""
+        return {
+            "op": self.op,
+            "inputs": [tensor.to_json() for tensor in self.inputs],
+            "output": self.output.to_json(),
+            "attrs": {name: list(v) if isinstance(v, tuple) else v for name, v in self.attrs},
+            "epilogue": _to_lists(self.epilogue),
+        }
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> Workload:
+        """The inverse of `to_json`.
+
+        Raises:
+            KeyError, TypeError, ValueError: when `data` is not what `to_json` writes.
+        """
+        attrs = {name: tuple(v) if isinstance(v, list) else v for name, v in data["attrs"].items()}
+        return Workload(
+            op=str(data["op"]),
+            inputs=tuple(Tensor.from_json(tensor) for tensor in data["inputs"]),
+            output=Tensor.from_json(data["output"]),
+            attrs=tuple(sorted(attrs.items())),
+            epilogue=_to_tuples(data["epilogue"]),
+        )
+
+    @property
+    def key(self) -> str:
+        """A short stable name of this workload: operator, then 12 hex digits of its content's SHA-256."""
+        text = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
+        return f"{self.op}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def item_bytes(dtype: str) -> int:
+    """Bytes of one element of `dtype` (numpy's spelling)."""
+    if dtype == "bool":
+        return 1
+    return int("".join(ch for ch in dtype if ch.isdigit())) // 8
+
+
+def _to_lists(expr: Any) -> Any:
+    return [_to_lists(x) for x in expr] if isinstance(expr, tuple) else expr
+
+
+def _to_tuples(expr: Any) -> Any:
+    return tuple(_to_tuples(x) for x in expr) if isinstance(expr, list) else expr
