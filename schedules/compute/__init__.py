@@ -1,0 +1,1 @@
+"""The meaning of kernels, apart from how they are scheduled."""

@@ -1,0 +1,126 @@
+"""Building blocks for loop nests in TIR: loops, vectors, accumulators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from tvm import tirx
+from tvm.tirx import ForKind
+
+Expr = Any
+Stmt = Any
+Buffer = Any
+Index = Any
+
+
+def seq(statements: Iterable[Stmt]) -> Stmt:
+    """One statement that runs `statements` in order."""
+    flat = list(statements)
+    if not flat:
+        return tirx.Evaluate(tirx.const(0, "int32"))
+    return flat[0] if len(flat) == 1 else tirx.SeqStmt(flat)
+
+
+def loop(extent: int, body: Callable[[Index], Stmt], name: str = "i") -> Stmt:
+    """A serial loop; none at all when it runs once."""
+    if extent == 1:
+        return body(0)
+    variable = tirx.Var(name, "int32")
+    return tirx.For(variable, 0, extent, ForKind.SERIAL, body(variable))
+
+
+def nest(extents: Sequence[int], body: Callable[..., Stmt], name: str = "i") -> Stmt:
+    """Nested serial loops, the last innermost; `body` gets one index per extent."""
+    if not extents:
+        return body()
+    return loop(extents[0], lambda i: nest(extents[1:], lambda *rest: body(i, *rest), name), name)
+
+
+def parallel(extent: int, body: Callable[[Index], Stmt]) -> Stmt:
+    """A loop whose iterations are divided among the threads; plain when there is one iteration only."""
+    if extent == 1:
+        return body(0)
+    variable = tirx.Var("task", "int32")
+    return tirx.For(variable, 0, extent, ForKind.PARALLEL, body(variable))
+
+
+def split_loop(extent: int, step: int, body: Callable[[Index, int], Stmt], name: str = "t") -> Stmt:
+    """Runs `body(start, size)` over whole steps, and once more over what is left."""
+    whole, rest = divmod(extent, step)
+    parts = []
+    if whole:
+        parts.append(loop(whole, lambda i: body(i * step, step), name))
+    if rest:
+        parts.append(body(whole * step, rest))
+    return seq(parts)
+
+
+def choose(index: Index, whole: int, rest: bool, body: Callable[[bool], Stmt]) -> Stmt:
+    """`body(False)` where index < whole, `body(True)` behind that; only the branches that exist are written."""
+    if not rest:
+        return body(False)
+    if whole == 0:
+        return body(True)
+    return tirx.IfThenElse(index < whole, body(False), body(True))
+
+
+def const(value: float, dtype: str = "float32") -> Expr:
+    """A scalar constant."""
+    return tirx.const(value, dtype)
+
+
+def splat(value: Expr, lanes: int) -> Expr:
+    """`value` in every lane."""
+    return value if lanes == 1 else tirx.Broadcast(value, lanes)
+
+
+def load(buffer: Buffer, indices: Sequence[Index], lanes: int = 1) -> Expr:
+    """`lanes` neighbouring elements of the last dimension from `indices` on."""
+    return tirx.BufferLoad(buffer, _vector_indices(indices, lanes))
+
+
+def store(buffer: Buffer, value: Expr, indices: Sequence[Index], lanes: int = 1) -> Stmt:
+    """Stores `lanes` neighbouring elements of the last dimension."""
+    return tirx.BufferStore(buffer, value, _vector_indices(indices, lanes))
+
+
+def local(size: int, name: str, dtype: str = "float32") -> Buffer:
+    """A small buffer for registers: every access to it must have a constant index after unrolling."""
+    return tirx.decl_buffer((size,), dtype, name=name, scope="local")
+
+
+def allocate(buffer: Buffer, body: Iterable[Stmt]) -> Stmt:
+    """`body` with `buffer` allocated for it."""
+    return tirx.SeqStmt([tirx.AllocBuffer(buffer), *body])
+
+
+def kernel(buffers: Sequence[Buffer], body: Stmt, threads: int) -> Any:
+    """The PrimFunc of `body`; with one thread its parallel loops become serial ones.
+
+    Args:
+        buffers: parameters, inputs first, the output last; they do not overlap.
+        body: the loop nest.
+        threads: among how many threads the parallel loops are divided.
+    """
+    function = tirx.PrimFunc(list(buffers), body)
+    function = function.with_attr("tirx.noalias", True).with_attr("tirx.is_scheduled", True)
+    return function if threads > 1 else serialized(function)
+
+
+def serialized(function: Any) -> Any:
+    """`function` with serial loops in place of parallel ones."""
+    import tvm_ffi
+
+    def serial(statement: Any) -> Any:
+        if int(statement.kind) != int(ForKind.PARALLEL):
+            return statement
+        return tirx.For(statement.loop_var, statement.min, statement.extent, ForKind.SERIAL, statement.body)
+
+    return function.with_body(tvm_ffi.structural_map(function.body, (tirx.For, serial), order="post"))
+
+
+def _vector_indices(indices: Sequence[Index], lanes: int) -> list[Index]:
+    if lanes == 1:
+        return list(indices)
+    return [*indices[:-1], tirx.Ramp(indices[-1], 1, lanes)]

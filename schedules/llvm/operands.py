@@ -1,0 +1,132 @@
+"""How a kernel reads and writes its operands: views of their buffers, broadcasting, halos, epilogues."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from tvm import tirx
+
+from schedules.compute.pointwise import VectorMath
+from schedules.llvm import emit
+from schedules.llvm.emit import Buffer, Index, Stmt
+from schedules.workload import Tensor, Workload
+
+
+class Operand:
+    """A parameter of a kernel, seen as ``(N, channel blocks, rows, columns, block)``.
+
+    Tensors of other ranks are seen as ``(1, 1, 1, 1, elements)``: only whole-tensor or scalar access fits them.
+    """
+
+    def __init__(self, tensor: Tensor, name: str) -> None:
+        self.tensor = tensor
+        self.parameter: Buffer = tirx.decl_buffer(tensor.physical_shape or (1,), tensor.dtype, name=name)
+        self.view: Buffer = tirx.decl_buffer(self._view_shape(), tensor.dtype, name=f"{name}_view")
+
+    def _view_shape(self) -> tuple[int, ...]:
+        shape = self.tensor.physical_shape
+        if len(self.tensor.shape) != 4:
+            return (1, 1, 1, 1, max(self.tensor.elements, 1))
+        return shape if len(shape) == 5 else (*shape, 1)
+
+    def declare(self) -> Stmt:
+        """The statement that makes the view usable."""
+        return tirx.DeclBuffer(self.view, data=tirx.buffer_data(self.parameter))
+
+    def flattened(self) -> Operand:
+        """The same memory with rows and columns as one row; for tensors without a halo."""
+        other = Operand.__new__(Operand)
+        n, c, h, w = self.tensor.shape
+        other.tensor = Tensor((n, c, 1, h * w), self.tensor.dtype, self.tensor.block)
+        other.parameter = self.parameter
+        other.view = tirx.decl_buffer(other._view_shape(), self.tensor.dtype, name=self.view.name)
+        return other
+
+    def vector(self, n: Index, block: Index, row: Index, column: Index, lanes: int, first: Index = 0) -> Any:
+        """Elements of `lanes` channels of one pixel, dimensions of size one repeated.
+
+        Args:
+            n: image.
+            block: channel block.
+            row: logical row, without halo.
+            column: logical column.
+            lanes: how many channels.
+            first: the first channel in the block.
+        """
+        if len(self.tensor.shape) != 4:
+            return emit.splat(emit.load(self.view, [0, 0, 0, 0, 0]), lanes)
+        size_n, size_c, size_h, size_w = self.tensor.shape
+        top, left, _, _ = self.tensor.halo
+        place = [n if size_n > 1 else 0, block, (row if size_h > 1 else 0) + top, (column if size_w > 1 else 0) + left]
+        if size_c == 1:
+            place[1] = 0
+            return emit.splat(emit.load(self.view, [*place, 0]), lanes)
+        return emit.load(self.view, [*place, first], lanes)
+
+    def write(self, value: Any, n: Index, block: Index, row: Index, column: Index, lanes: int) -> Stmt:
+        """Stores a vector of channels of one pixel."""
+        top, left, _, _ = self.tensor.halo
+        return emit.store(self.view, value, [n, block, row + top, column + left, 0], lanes)
+
+
+class Epilogue:
+    """The tail of a kernel: applies the workload's expression to a result and stores it."""
+
+    def __init__(self, workload: Workload, operands: Sequence[Operand], output: Operand) -> None:
+        self.workload = workload
+        self.operands = operands
+        self.output = output
+
+    def store(self, value: Any, n: Index, block: Index, row: Index, column: Index, lanes: int) -> Stmt:
+        """Stores the epilogue of `value` at one pixel's vector of channels."""
+        result = VectorMath(lanes).evaluate(
+            self.workload.epilogue, value, lambda i: self.operands[i].vector(n, block, row, column, lanes)
+        )
+        return self.output.write(result, n, block, row, column, lanes)
+
+    def zero_halo(self, n: Index, block: Index, first_row: Index, rows: int) -> list[Stmt]:
+        """Writes the zeros round the rows `first_row … first_row + rows - 1` of one channel block.
+
+        The task that has the first row also writes what lies above it, the one with the last row what lies below.
+        """
+        tensor = self.output.tensor
+        top, left, bottom, right = tensor.halo
+        height, width = tensor.shape[2], tensor.shape[3]
+        whole = left + width + right
+        statements = []
+        for first, count in ((0, left), (left + width, right)):
+            if count:
+                statements.append(self._zeros(n, block, first_row + top, rows, first, count))
+        if top:
+            above = self._zeros(n, block, 0, top, 0, whole)
+            statements.append(_when(first_row, 0, above))
+        if bottom:
+            below = self._zeros(n, block, top + height, bottom, 0, whole)
+            statements.append(_when(first_row + rows, height, below))
+        return statements
+
+    def _zeros(self, n: Index, block: Index, row: Index, rows: int, column: int, columns: int) -> Stmt:
+        lanes = self.output.tensor.block
+        zero = emit.splat(emit.const(0.0, self.output.tensor.dtype), lanes)
+
+        def body(i: Index, j: Index) -> Stmt:
+            return emit.store(self.output.view, zero, [n, block, row + i, column + j, 0], lanes)
+
+        return emit.nest((rows, columns), body)
+
+
+def _when(value: Index, wanted: int, statement: Stmt) -> Stmt:
+    if isinstance(value, int):
+        return statement if value == wanted else emit.seq([])
+    return tirx.IfThenElse(tirx.EQ(value, tirx.const(wanted, "int32")), statement, None)
+
+
+def operands_of(workload: Workload) -> tuple[list[Operand], Operand]:
+    """Operands of the inputs and of the output, as the workload gives their tensors."""
+    return [Operand(tensor, f"input{i}") for i, tensor in enumerate(workload.inputs)], Operand(workload.output, "output")
+
+
+def declared(operands: Iterable[Operand], body: Stmt) -> Stmt:
+    """`body` behind the declarations of the operands' views."""
+    return tirx.SeqStmt([*(operand.declare() for operand in operands), body])
