@@ -8,6 +8,9 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 Attr = int | float | str | tuple[int, ...]
 Expr = tuple[Any, ...]
 """An element-wise expression: ``("acc",)``, ``("arg", i)``, ``("const", x)`` or ``(function, operand, ...)``.
@@ -68,6 +71,30 @@ class Tensor:
     def nbytes(self) -> int:
         """How many bytes the logical elements take."""
         return self.elements * item_bytes(self.dtype)
+
+    def store(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """The logical `array` as this tensor lies in memory: blocked, absent channels and halo as zeros."""
+        if len(self.shape) != 4 or self.plain:
+            return np.ascontiguousarray(array).reshape(self.physical_shape)
+        top, left, bottom, right = self.halo
+        margins = ((0, 0), (0, -self.shape[1] % self.block), (top, bottom), (left, right))
+        padded = np.pad(array.reshape(self.shape), margins)
+        if self.block == 1:
+            return padded
+        n, _, rows, columns = padded.shape
+        return np.ascontiguousarray(padded.reshape(n, -1, self.block, rows, columns).transpose(0, 1, 3, 4, 2))
+
+    def restore(self, memory: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """The logical array that lies in `memory`; the inverse of `store`."""
+        if len(self.shape) != 4:
+            return memory.reshape(self.shape)
+        memory = memory.reshape(self.physical_shape)
+        if self.block > 1:
+            n, _, rows, columns, _ = memory.shape
+            memory = memory.transpose(0, 1, 4, 2, 3).reshape(n, -1, rows, columns)
+        top, left, _, _ = self.halo
+        _, channels, height, width = self.shape
+        return np.ascontiguousarray(memory[:, :channels, top : top + height, left : left + width])
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object; layout fields only where they differ from plain."""

@@ -1,0 +1,335 @@
+"""Records: what trials measured, filed by workload and target in append-only JSON lines.
+
+A record knows its workload, its target and its template's version. Where one of them differs it is a miss, or a hint
+for the search (`pipeline.tuning.transfer`), never applied. The format is described in tuning_logs/README.md.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import json
+import math
+import platform
+import re
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import InputFileError
+from pipeline.journal import append_line, read_lines
+from schedules.space import Config, config_key
+from schedules.target import Target
+from schedules.workload import Workload
+
+FORMAT = 1
+"""Version of the records' JSON that this release writes and reads."""
+
+STATUSES = ("ok", "wrong", "compile_error", "timeout", "crash")
+"""How a trial can end; only ``ok`` has latencies and can be applied."""
+
+_PATH_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}")
+
+
+class FormatVersionError(InputFileError):
+    """A record is of a format version that this release does not read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One trial: a config of a template, run for a workload on a target.
+
+    Attributes:
+        workload: what was computed.
+        target_key: `Target.key` of what it ran on.
+        target: the target's facts, as `target_facts` gives them.
+        template: the template's name.
+        template_version: the template's version.
+        config: a value for each knob.
+        status: one of `STATUSES`.
+        latency_s: raw samples in seconds, in the order measured; empty unless the status is ``ok``.
+        error: what went wrong, one line; empty if nothing did.
+        time: when, in UTC, as ISO 8601.
+        tvm_version: version of TVM that built it.
+        cpu: name of the processor that ran it. Latencies of two processors are not compared.
+    """
+
+    workload: Workload
+    target_key: str
+    target: Mapping[str, Any]
+    template: str
+    template_version: int
+    config: Config
+    status: str
+    latency_s: tuple[float, ...]
+    error: str
+    time: str
+    tvm_version: str
+    cpu: str
+
+    def __post_init__(self) -> None:
+        if not _PATH_NAME.fullmatch(self.target_key):
+            raise ValueError(f"target key must be letters, digits and ._+-, got {self.target_key!r}")
+        if self.status not in STATUSES:
+            raise ValueError(f"status must be one of {', '.join(STATUSES)}, got {self.status!r}")
+        if (self.status == "ok") != bool(self.latency_s):
+            raise ValueError(f"a record has latencies if and only if it is ok, got {self.status!r}, {self.latency_s}")
+        if not all(math.isfinite(x) and x > 0 for x in self.latency_s):
+            raise ValueError(f"latencies must be positive seconds, got {self.latency_s}")
+
+    @property
+    def median_s(self) -> float | None:
+        """Median latency in seconds; None unless the status is ``ok``."""
+        return statistics.median(self.latency_s) if self.latency_s else None
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object that `from_json` reads back."""
+        return {
+            "format": FORMAT,
+            "workload": self.workload.to_json(),
+            "target": {"key": self.target_key, **self.target},
+            "template": {"name": self.template, "version": self.template_version},
+            "config": dict(self.config),
+            "status": self.status,
+            "latency_s": list(self.latency_s),
+            "error": self.error,
+            "time": self.time,
+            "tvm": self.tvm_version,
+            "cpu": self.cpu,
+        }
+
+    def to_line(self) -> str:
+        """The record as one line of a log."""
+        return json.dumps(self.to_json(), separators=(",", ":"), allow_nan=False)
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> Record:
+        """The inverse of `to_json`.
+
+        Raises:
+            AttributeError, KeyError, OverflowError, TypeError, ValueError: when `data` is not what `to_json` writes.
+        """
+        target = dict(data["target"])
+        config = data["config"]
+        if not all(type(value) is int for value in config.values()):
+            raise ValueError(f"a config has whole numbers, got {config}")
+        return Record(
+            workload=_workload(json.dumps(data["workload"])),
+            target_key=str(target.pop("key")),
+            target=target,
+            template=str(data["template"]["name"]),
+            template_version=int(data["template"]["version"]),
+            config=dict(config),
+            status=str(data["status"]),
+            latency_s=tuple(float(x) for x in data["latency_s"]),
+            error=str(data["error"]),
+            time=str(data["time"]),
+            tvm_version=str(data["tvm"]),
+            cpu=str(data["cpu"]),
+        )
+
+
+class RecordStore:
+    """The records under a folder, ``<folder>/<target key>/<name>.jsonl``.
+
+    All files are read on first use. What this object appends is in its answers at once; what other processes append
+    afterwards is not.
+    """
+
+    def __init__(self, directory: Path, name: str = "records") -> None:
+        """Opens a store; neither reads nor writes yet.
+
+        Args:
+            directory: the folder; need not exist, then the store is empty.
+            name: stem of the files that records are appended to, such as the model's name.
+
+        Raises:
+            ValueError: when `name` cannot be a file's stem.
+        """
+        if not _PATH_NAME.fullmatch(name):
+            raise ValueError(f"a log's name must be letters, digits and ._+-, got {name!r}")
+        self.directory = directory
+        self.name = name
+        self._records: list[Record] | None = None
+        self._index: dict[tuple[str, str, str, int], list[Record]] = {}
+
+    def append(self, record: Record) -> None:
+        """Files one record; it is on disk when this returns.
+
+        Raises:
+            InputFileError: when the file cannot be written.
+        """
+        path = self.directory / record.target_key / f"{self.name}.jsonl"
+        records = self._loaded()
+        try:
+            append_line(path, record.to_line())
+        except OSError as error:
+            raise InputFileError(f"{path}: cannot be written: {error.strerror}") from error
+        records.append(record)
+        self._file(record)
+
+    def records(self) -> Sequence[Record]:
+        """All records: files in the order of their names, lines in file order.
+
+        Raises:
+            InputFileError: naming file and line, when a line is corrupt or of an unknown format version.
+        """
+        return tuple(self._loaded())
+
+    def history(self, workload_key: str, target_key: str, template: str, template_version: int) -> Sequence[Record]:
+        """All records of one workload, target and template version, failed ones too, in file order."""
+        self._loaded()
+        return tuple(self._index.get((workload_key, target_key, template, template_version), ()))
+
+    def best(
+        self, workload_key: str, target_key: str, template: str, template_version: int, cpu: str | None = None
+    ) -> Record | None:
+        """The fastest record of exactly this workload, target and template version, or None.
+
+        A config that was measured several times counts with the median of all its samples, so that one lucky run does
+        not win. Latencies of different processors are never compared: those of `cpu` decide if there are any,
+        otherwise those of the processor that has most records.
+
+        Args:
+            workload_key: `Workload.key`.
+            target_key: `Target.key`.
+            template: the template's name.
+            template_version: the template's version.
+            cpu: whose latencies to go by; the default is this machine's processor.
+        """
+        history = [r for r in self.history(workload_key, target_key, template, template_version) if r.latency_s]
+        if not history:
+            return None
+        processors = [record.cpu for record in history]
+        wanted = cpu or host_cpu()
+        judge = wanted if wanted in processors else statistics.mode(processors)
+        return fastest([record for record in history if record.cpu == judge])
+
+    def _loaded(self) -> list[Record]:
+        if self._records is None:
+            self._records = []
+            for path in log_files(self.directory) if self.directory.exists() else ():
+                for record in read_records(path):
+                    self._records.append(record)
+                    self._file(record)
+        return self._records
+
+    def _file(self, record: Record) -> None:
+        key = (_key(record.workload), record.target_key, record.template, record.template_version)
+        self._index.setdefault(key, []).append(record)
+
+
+def log_files(directory: Path) -> list[Path]:
+    """The logs under a store's folder, sorted.
+
+    Raises:
+        InputFileError: when `directory` is not a folder.
+    """
+    if not directory.is_dir():
+        what = "is a file, not a folder of logs" if directory.exists() else "no such folder"
+        raise InputFileError(f"{directory}: {what}; give the folder that has <target>/<model>.jsonl")
+    return sorted(path for path in directory.glob("*/*.jsonl") if path.is_file())
+
+
+def read_records(path: Path) -> Iterator[Record]:
+    """The records of one log; a torn last line, as kill -9 leaves it, is passed over.
+
+    Raises:
+        InputFileError: naming file and line, when a line is corrupt.
+        FormatVersionError: when a line is of another format version.
+    """
+    try:
+        for number, line in read_lines(path):
+            yield parse_line(line, f"{path}:{number}")
+    except OSError as error:
+        raise InputFileError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def parse_line(line: bytes, where: str) -> Record:
+    """The record of one line.
+
+    Args:
+        line: the line's bytes.
+        where: file and line number, for the error.
+
+    Raises:
+        InputFileError: when the line is corrupt.
+        FormatVersionError: when the line is of another format version.
+    """
+    try:
+        data = json.loads(line)
+        version = data["format"]
+        if version != FORMAT:
+            raise FormatVersionError(
+                f"{where}: record of format {version!r}, this tvmopt reads format {FORMAT}: use the release it is from"
+            )
+        return Record.from_json(data)
+    except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
+        start = line[:40].decode(errors="replace") + ("…" if len(line) > 40 else "")
+        reason = f"no {error}" if isinstance(error, KeyError) else str(error).partition("\n")[0]
+        raise InputFileError(
+            f"{where}: not a record ({reason}), got {start!r}; drop it with: tvmopt logs prune DIR"
+        ) from None
+
+
+def fastest(records: Sequence[Record]) -> Record | None:
+    """Of records of one workload on one processor, the one whose config has the least median latency.
+
+    All samples of one config count together. Of several records of that config the last is returned.
+    """
+    samples: dict[tuple[tuple[str, int], ...], list[float]] = {}
+    last: dict[tuple[tuple[str, int], ...], Record] = {}
+    for record in records:
+        if record.latency_s:
+            key = config_key(record.config)
+            samples.setdefault(key, []).extend(record.latency_s)
+            last[key] = record
+    if not samples:
+        return None
+    return last[min(samples, key=lambda key: statistics.median(samples[key]))]
+
+
+def target_facts(target: Target) -> dict[str, Any]:
+    """What a record keeps of its target besides the key."""
+    return {
+        "name": target.name,
+        "tvm": dict(target.tvm),
+        "isa": target.isa,
+        "arch": target.arch,
+        "l1_bytes": target.l1_bytes,
+        "l2_bytes": target.l2_bytes,
+        "threads": target.threads,
+        "features": list(target.features),
+    }
+
+
+@functools.cache
+def tvm_version() -> str:
+    """The installed TVM's version; TVM is not imported."""
+    return importlib.metadata.version("apache-tvm")
+
+
+@functools.cache
+def host_cpu() -> str:
+    """Name of this machine's processor."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+@functools.lru_cache(maxsize=4096)
+def _workload(text: str) -> Workload:
+    """Parsed once: a log has hundreds of lines for each workload."""
+    workload = Workload.from_json(json.loads(text))
+    hash(workload)  # a TypeError here, not later, when something in it is no plain value
+    return workload
+
+
+@functools.lru_cache(maxsize=4096)
+def _key(workload: Workload) -> str:
+    return workload.key

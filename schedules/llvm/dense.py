@@ -1,0 +1,216 @@
+"""Dense layers and batched matrix products: ``(B, M, K) × (B, K, N)``, constant weights packed in panels.
+
+The tile is rows of the left operand × vectors of output columns. With one row (batch 1) the layer is bound by
+reading the weights once: many vectors, streamed in order.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from schedules.compute.pointwise import VectorMath
+from schedules.llvm import emit
+from schedules.llvm.conv2d import divmod_index
+from schedules.llvm.emit import Index, Stmt
+from schedules.llvm.operands import Operand, declared
+from schedules.llvm.tile import Accumulators, covering, tile_cycles, tile_fits, useful_sizes
+from schedules.space import Config, ConfigSpace, Knob
+from schedules.target import Target
+from schedules.workload import Tensor, Workload
+
+
+class Dense:
+    """The template.
+
+    Workload: left ``(B, M, K)``, right ``(K, N)`` constant (attribute ``packed`` 1) or ``(B, K, N)``; the epilogue's
+    operands are scalars or broadcast to ``(B, M, N)`` from ``(1, 1, N)`` or the whole shape.
+    """
+
+    name = "dense"
+    version = 1
+
+    def accepts(self, workload: Workload, target: Target) -> bool:
+        """Float32 on a CPU."""
+        if workload.op != "dense" or target.is_gpu:
+            return False
+        return all(tensor.dtype == "float32" for tensor in (*workload.inputs, workload.output))
+
+    def flops(self, workload: Workload) -> int:
+        """Floating-point operations, a multiply-add as two."""
+        return 2 * workload.output.elements * workload.inputs[0].shape[-1]
+
+    def space(self, workload: Workload, target: Target) -> ConfigSpace:
+        """Tile (rows, vectors), unrolling of the reduction, and which loop is outermost."""
+        _, rows, columns = workload.output.shape
+        vectors = math.ceil(columns / target.lanes)
+
+        def allowed(config: Config) -> bool:
+            return tile_fits(config["rows"], config["vectors"], target)
+
+        return ConfigSpace(
+            (
+                Knob("rows", useful_sizes(rows, target.registers - 2, (4, 6, 8, 12, 14))),
+                Knob("vectors", useful_sizes(vectors, 12, (1, 2, 3, 4, 6, 8))),
+                Knob("unroll", (1, 2, 4, 8)),
+                Knob("rows_outer", (0, 1)),
+            ),
+            allowed,
+        )
+
+    def default(self, workload: Workload, target: Target) -> Config:
+        """The tile with the fewest estimated cycles that gives every thread work."""
+        configs = [c for c in self.space(workload, target) if c["unroll"] == 4 and c["rows_outer"] == 0]
+        busy = [c for c in configs if self._tasks(workload, target, c) >= 4 * target.threads] or configs
+        return min(busy, key=lambda config: (self.cycles(workload, target, config), config["vectors"]))
+
+    def _tasks(self, workload: Workload, target: Target, config: Config) -> int:
+        batch, rows, columns = workload.output.shape
+        return batch * math.ceil(rows / config["rows"]) * math.ceil(columns / target.lanes / config["vectors"])
+
+    def cycles(self, workload: Workload, target: Target, config: Config) -> float:
+        """Estimated cycles on one core."""
+        batch, rows, columns = workload.output.shape
+        depth, total = workload.inputs[0].shape[-1], 0.0
+        for height, row_count in covering(rows, config["rows"]):
+            for vectors, count in covering(math.ceil(columns / target.lanes), config["vectors"]):
+                in_l1 = depth * vectors * target.lanes * 4 < target.l1_bytes // 2 and rows > height
+                step = tile_cycles(height, vectors, in_l1, target)
+                total += row_count * count * (step * depth + 8 + 2 * height * vectors)
+        return total * batch
+
+    def features(self, workload: Workload, target: Target, config: Config) -> tuple[float, ...]:
+        """Estimated cycles, accumulators, loads per multiply-add, panel footprint, parallel tasks."""
+        accumulators = config["rows"] * config["vectors"]
+        tasks = self._tasks(workload, target, config)
+        return (
+            math.log2(self.cycles(workload, target, config)),
+            float(accumulators),
+            (config["rows"] + config["vectors"]) / accumulators,
+            math.log2(workload.inputs[0].shape[-1] * config["vectors"] * target.lanes * 4),
+            math.log2(tasks),
+            float(tasks % target.threads),
+        )
+
+    def packed(self, workload: Workload, target: Target, config: Config) -> dict[int, tuple[int, ...]]:
+        """The weights: one flat row, when they are constant."""
+        if not workload.attr("packed"):
+            return {}
+        depth, columns = workload.inputs[1].shape
+        return {1: (math.ceil(columns / target.lanes) * target.lanes * depth,)}
+
+    def pack(
+        self, workload: Workload, target: Target, config: Config, index: int, array: npt.NDArray[Any]
+    ) -> npt.NDArray[Any]:
+        """Weights K×N → flat ``(N/(vectors × lanes), K, vectors × lanes)``; absent columns are zeros."""
+        lanes, vectors = target.lanes, config["vectors"]
+        padded = np.pad(array, ((0, 0), (0, -array.shape[1] % lanes)))
+        width = vectors * lanes
+        panels = [padded[:, first : first + width].ravel() for first in range(0, padded.shape[1], width)]
+        return np.concatenate(panels)
+
+    def build(self, workload: Workload, target: Target, config: Config) -> Any:
+        """The scheduled PrimFunc: inputs (weights packed), then the output."""
+        return _Kernel(workload, target, config, self.packed(workload, target, config)).function()
+
+
+class _Kernel:
+    """Writes the loop nest of one workload under one config."""
+
+    def __init__(
+        self, workload: Workload, target: Target, config: Config, packed: dict[int, tuple[int, ...]]
+    ) -> None:
+        self.workload, self.target, self.config = workload, target, config
+        tensors = [Tensor(packed.get(i, tensor.shape)) for i, tensor in enumerate(workload.inputs)]
+        self.inputs = [Operand(tensor, f"operand{i}") for i, tensor in enumerate(tensors)]
+        self.result = Operand(workload.output, "output")
+        self.batch, self.rows, self.columns = workload.output.shape
+        self.depth = workload.inputs[0].shape[-1]
+        self.is_packed = 1 in packed
+
+    def function(self) -> Any:
+        config, lanes = self.config, self.target.lanes
+        # Without packing a vector must not read past the end of a row of the right operand.
+        whole_vectors, tail = divmod(self.columns, lanes)
+        vectors = whole_vectors + (tail > 0)
+        step, tiles = config["vectors"], math.ceil(vectors / config["vectors"])
+        units = math.ceil(self.rows / config["rows"])
+
+        def task(index: Index) -> Stmt:
+            batch, index = divmod_index(index, units * tiles)
+            first, second = divmod_index(index, tiles if config["rows_outer"] else units)
+            unit, tile = (first, second) if config["rows_outer"] else (second, first)
+
+            def with_tile(last_tile: bool) -> Stmt:
+                count = vectors - (tiles - 1) * step if last_tile else step
+                last = tail if last_tile else 0
+
+                def with_unit(last_unit: bool) -> Stmt:
+                    rows = self.rows % config["rows"] if last_unit else config["rows"]
+                    return self._tile(batch, unit * config["rows"], rows, tile, (count, last))
+
+                whole = self.rows // config["rows"]
+                return emit.choose(unit, whole, self.rows % config["rows"] != 0, with_unit)
+
+            partial = vectors % step != 0 or tail != 0
+            return emit.choose(tile, tiles - 1 if partial else tiles, partial, with_tile)
+
+        body = emit.parallel(self.batch * units * tiles, task)
+        operands = [*self.inputs, self.result]
+        return emit.kernel([x.parameter for x in operands], declared(operands, body), self.target.threads)
+
+    def _tile(self, batch: Index, row: Index, rows: int, tile: Index, width: tuple[int, int]) -> Stmt:
+        vectors, tail = width
+        lanes, left, right = self.target.lanes, self.inputs[0].view, self.inputs[1].view
+        accumulators = Accumulators(rows, vectors, lanes)
+        panel_width = self.config["vectors"] * lanes
+        row_base = (batch * self.rows + row) * self.depth
+
+        def step(k: Index) -> list[Stmt]:
+            def data(r: int) -> emit.Expr:
+                return emit.splat(emit.load(left, [0, 0, 0, 0, row_base + r * self.depth + k]), lanes)
+
+            def weight(v: int) -> emit.Expr:
+                if self.is_packed:
+                    place = tile * (panel_width * self.depth) + k * (vectors * lanes) + v * lanes
+                    return emit.load(right, [0, 0, 0, 0, place], lanes)
+                place = (batch * self.depth + k) * self.columns + tile * panel_width + v * lanes
+                if tail and v == vectors - 1:
+                    return self._partial(right, place, tail)
+                return emit.load(right, [0, 0, 0, 0, place], lanes)
+
+            return accumulators.multiply_add(data, weight)
+
+        unroll = min(self.config["unroll"], self.depth)
+        reduction = emit.split_loop(
+            self.depth, unroll, lambda k, count: emit.seq(s for u in range(count) for s in step(k + u)), "k"
+        )
+        body = [*accumulators.fill(0.0), reduction]
+        for r, v in accumulators:
+            lanes_here = tail if tail and v == vectors - 1 else lanes
+            column = tile * panel_width + v * lanes
+            body.append(self._store(accumulators.value(r, v, lanes_here), batch, row + r, column, lanes_here))
+        return accumulators.run(body)
+
+    def _partial(self, buffer: emit.Buffer, place: Index, count: int) -> emit.Expr:
+        from tvm import tirx
+
+        scalars = [emit.load(buffer, [0, 0, 0, 0, place + i]) for i in range(count)]
+        zeros = [emit.const(0.0)] * (self.target.lanes - count)
+        return tirx.Shuffle(scalars + zeros, list(range(self.target.lanes)))
+
+    def _store(self, value: emit.Expr, batch: Index, row: Index, column: Index, lanes: int) -> Stmt:
+        place = (batch * self.rows + row) * self.columns + column
+
+        def operand(i: int) -> emit.Expr:
+            tensor, view = self.inputs[i].tensor, self.inputs[i].view
+            if tensor.elements == 1:
+                return emit.splat(emit.load(view, [0, 0, 0, 0, 0]), lanes)
+            per_column = tensor.elements == self.columns and tensor.shape != self.workload.output.shape
+            return emit.load(view, [0, 0, 0, 0, column if per_column else place], lanes)
+
+        result = VectorMath(lanes).evaluate(self.workload.epilogue, value, operand)
+        return emit.store(self.result.view, result, [0, 0, 0, 0, place], lanes)

@@ -1,0 +1,174 @@
+"""Depthwise convolution: every channel has its own kernel; a vector is a block of channels of one pixel."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from schedules.llvm import emit
+from schedules.llvm.conv2d import divmod_index
+from schedules.llvm.emit import Index, Stmt
+from schedules.llvm.operands import Epilogue, Operand, declared
+from schedules.llvm.tile import Accumulators, covering, useful_sizes
+from schedules.space import Config, ConfigSpace, Knob
+from schedules.target import Target
+from schedules.workload import Tensor, Workload
+
+
+class DepthwiseConv2d:
+    """The template; workload: data, weight (constant, C×1×KH×KW), then operands of the epilogue."""
+
+    name = "depthwise_conv2d"
+    version = 1
+
+    def accepts(self, workload: Workload, target: Target) -> bool:
+        """Float32 on a CPU, data and output blocked by the vector."""
+        if workload.op != "depthwise_conv2d" or target.is_gpu:
+            return False
+        if any(tensor.dtype != "float32" for tensor in (*workload.inputs, workload.output)):
+            return False
+        return workload.inputs[0].block == target.lanes == workload.output.block
+
+    def flops(self, workload: Workload) -> int:
+        """Floating-point operations, a multiply-add as two."""
+        return 2 * workload.output.elements * math.prod(workload.inputs[1].shape[2:])
+
+    def space(self, workload: Workload, target: Target) -> ConfigSpace:
+        """Tile of rows × columns, and whether the kernel's rows are unrolled."""
+        rows, columns = workload.output.shape[2:]
+
+        def allowed(config: Config) -> bool:
+            return config["rows"] * config["columns"] <= target.registers - 4
+
+        return ConfigSpace(
+            (
+                Knob("rows", useful_sizes(rows, 8, (2, 3, 4))),
+                Knob("columns", useful_sizes(columns, 16, (2, 4, 6, 7, 8))),
+                Knob("unroll_rows", (0, 1)),
+            ),
+            allowed,
+        )
+
+    def default(self, workload: Workload, target: Target) -> Config:
+        """The tile with the fewest estimated cycles."""
+        configs = [config for config in self.space(workload, target) if config["unroll_rows"]]
+        return min(configs, key=lambda config: self.cycles(workload, target, config))
+
+    def cycles(self, workload: Workload, target: Target, config: Config) -> float:
+        """Estimated cycles on one core: a tile loads its window once and stores its pixels."""
+        n, channels, height, width = workload.output.shape
+        kernel, stride = workload.inputs[1].shape[2:], workload.attr("strides")
+        taps, total = math.prod(kernel), 0.0
+        for rows, row_count in covering(height, config["rows"]):
+            for columns, column_count in covering(width, config["columns"]):
+                window = ((rows - 1) * stride[0] + kernel[0]) * ((columns - 1) * stride[1] + kernel[1])
+                pixels = rows * columns
+                arithmetic = max(pixels * taps / 2, 4.0 * taps)
+                total += row_count * column_count * (max(arithmetic, (window + taps) / 2) + pixels + 10)
+        return total * n * math.ceil(channels / target.lanes)
+
+    def features(self, workload: Workload, target: Target, config: Config) -> tuple[float, ...]:
+        """Estimated cycles, pixels of the tile, window elements a pixel, parallel tasks, tail share."""
+        n, channels, height, width = workload.output.shape
+        kernel, stride = workload.inputs[1].shape[2:], workload.attr("strides")
+        rows, columns = config["rows"], config["columns"]
+        window = ((rows - 1) * stride[0] + kernel[0]) * ((columns - 1) * stride[1] + kernel[1])
+        tasks = n * math.ceil(channels / target.lanes) * math.ceil(height / rows)
+        return (
+            math.log2(self.cycles(workload, target, config)),
+            float(rows * columns),
+            window / (rows * columns),
+            math.log2(tasks),
+            width / (math.ceil(width / columns) * columns),
+        )
+
+    def packed(self, workload: Workload, target: Target, config: Config) -> dict[int, tuple[int, ...]]:
+        """The weights: one flat row."""
+        channels, _, kernel_rows, kernel_columns = workload.inputs[1].shape
+        return {1: (math.ceil(channels / target.lanes) * target.lanes * kernel_rows * kernel_columns,)}
+
+    def pack(
+        self, workload: Workload, target: Target, config: Config, index: int, array: npt.NDArray[Any]
+    ) -> npt.NDArray[Any]:
+        """Weights C×1×KH×KW → flat ``(C/lanes, KH, KW, lanes)``; absent channels are zeros."""
+        channels = array.shape[0]
+        padded = np.pad(array[:, 0], ((0, -channels % target.lanes), (0, 0), (0, 0)))
+        blocks = padded.reshape(-1, target.lanes, *padded.shape[1:])
+        return np.ascontiguousarray(blocks.transpose(0, 2, 3, 1)).ravel()
+
+    def build(self, workload: Workload, target: Target, config: Config) -> Any:
+        """The scheduled PrimFunc: inputs (weights packed), then the output."""
+        return _Kernel(workload, target, config, self.packed(workload, target, config)[1]).function()
+
+
+class _Kernel:
+    """Writes the loop nest of one workload under one config."""
+
+    def __init__(self, workload: Workload, target: Target, config: Config, packed: tuple[int, ...]) -> None:
+        self.workload, self.target, self.config = workload, target, config
+        self.inputs = [Operand(tensor, f"operand{i}") for i, tensor in enumerate(workload.inputs)]
+        self.inputs[1] = Operand(Tensor(packed, workload.inputs[1].dtype), "weight")
+        self.result = Operand(workload.output, "output")
+        self.epilogue = Epilogue(workload, self.inputs, self.result)
+        self.kernel = workload.inputs[1].shape[2:]
+        self.stride, self.dilation = workload.attr("strides"), workload.attr("dilations")
+        pads, halo = workload.attr("pads"), workload.inputs[0].halo
+        self.offset = (halo[0] - pads[0], halo[1] - pads[1])
+
+    def function(self) -> Any:
+        n, channels, height, width = self.workload.output.shape
+        blocks, step = math.ceil(channels / self.target.lanes), self.config["rows"]
+        units = math.ceil(height / step)
+
+        def task(index: Index) -> Stmt:
+            image, index = divmod_index(index, blocks * units)
+            block, unit = divmod_index(index, units)
+
+            def with_unit(last: bool) -> Stmt:
+                rows = height % step if last else step
+                line = emit.split_loop(
+                    width,
+                    self.config["columns"],
+                    lambda column, columns: self._tile(image, block, unit * step, column, (rows, columns)),
+                )
+                return emit.seq([*self.epilogue.zero_halo(image, block, unit * step, rows), line])
+
+            return emit.choose(unit, height // step, height % step != 0, with_unit)
+
+        body = emit.parallel(n * blocks * units, task)
+        operands = [*self.inputs, self.result]
+        return emit.kernel([x.parameter for x in operands], declared(operands, body), self.target.threads)
+
+    def _tile(self, image: Index, block: Index, row: Index, column: Index, size: tuple[int, int]) -> Stmt:
+        lanes = self.target.lanes
+        accumulators = Accumulators(size[0] * size[1], 1, lanes)
+        pixels = [(i, j) for i in range(size[0]) for j in range(size[1])]
+        data, weight = self.inputs[:2]
+
+        def taps(kh: Index) -> list[Stmt]:
+            statements = []
+            for kw in range(self.kernel[1]):
+
+                def pixel(p: int, kw: int = kw) -> emit.Expr:
+                    y = (row + pixels[p][0]) * self.stride[0] + kh * self.dilation[0] + self.offset[0]
+                    x = (column + pixels[p][1]) * self.stride[1] + kw * self.dilation[1] + self.offset[1]
+                    return emit.load(data.view, [image, block, y, x, 0], lanes)
+
+                def tap(_: int, kw: int = kw) -> emit.Expr:
+                    place = ((block * self.kernel[0] + kh) * self.kernel[1] + kw) * lanes
+                    return emit.load(weight.view, [0, 0, 0, 0, place], lanes)
+
+                statements += accumulators.multiply_add(pixel, tap)
+            return statements
+
+        body = accumulators.fill(0.0)
+        if self.config["unroll_rows"]:
+            body += [statement for kh in range(self.kernel[0]) for statement in taps(kh)]
+        else:
+            body.append(emit.loop(self.kernel[0], lambda kh: emit.seq(taps(kh)), "kh"))
+        for p, (i, j) in enumerate(pixels):
+            body.append(self.epilogue.store(accumulators.value(p, 0), image, block, row + i, column + j, lanes))
+        return accumulators.run(body)

@@ -1,0 +1,103 @@
+"""Which template takes which workload: ordered tuples, the first that accepts wins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy.typing as npt
+
+from schedules.space import Config, ConfigSpace
+from schedules.target import Target
+from schedules.workload import Workload
+
+
+class Template(Protocol):
+    """Generates the kernel of a workload from a config.
+
+    Attributes:
+        name: what records call it.
+        version: raised whenever the same config comes to mean another kernel; older records then no longer match.
+    """
+
+    name: str
+    version: int
+
+    def accepts(self, workload: Workload, target: Target) -> bool:
+        """Whether this template can generate the workload for the target."""
+
+    def space(self, workload: Workload, target: Target) -> ConfigSpace:
+        """The configs to choose from."""
+
+    def default(self, workload: Workload, target: Target) -> Config:
+        """The config that the target's facts suggest, without any measurement."""
+
+    def features(self, workload: Workload, target: Target, config: Config) -> tuple[float, ...]:
+        """Numbers that the cost model learns from, as many for every config."""
+
+    def flops(self, workload: Workload) -> int:
+        """Floating-point operations, a multiply-add as two."""
+
+    def build(self, workload: Workload, target: Target, config: Config) -> Any:
+        """The scheduled PrimFunc; parameters are the inputs, then the output."""
+
+
+def llvm_templates() -> tuple[Template, ...]:
+    """Templates for CPUs, in the order they are asked."""
+    from schedules.llvm.conv2d import Conv2d
+    from schedules.llvm.dense import Dense
+    from schedules.llvm.depthwise import DepthwiseConv2d
+    from schedules.llvm.movement import Concat, Relayout
+    from schedules.llvm.pointwise import Pointwise
+    from schedules.llvm.pool2d import Pool2d
+    from schedules.llvm.reduction import Reduce, Softmax
+    from schedules.llvm.resize2d import Resize2d
+
+    return (
+        Conv2d(),
+        DepthwiseConv2d(),
+        Dense(),
+        Pool2d(),
+        Pointwise(),
+        Concat(),
+        Relayout(),
+        Reduce(),
+        Softmax(),
+        Resize2d(),
+    )
+
+
+def template_for(workload: Workload, target: Target) -> Template:
+    """The template that generates `workload` for `target`.
+
+    Raises:
+        LookupError: when none accepts it; the graph must not have made such a workload.
+    """
+    for template in llvm_templates():
+        if template.accepts(workload, target):
+            return template
+    raise LookupError(f"no template for {workload.op} {workload.to_json()} on {target.key}")
+
+
+def packed_shapes(template: Template, workload: Workload, target: Target, config: Config) -> Mapping[int, Any]:
+    """Inputs that the kernel wants packed under `config`, with the packed shape; others keep their layout."""
+    packed = getattr(template, "packed", None)
+    return {} if packed is None else packed(workload, target, config)
+
+
+def pack_input(
+    template: Any, workload: Workload, target: Target, config: Config, index: int, array: npt.NDArray[Any]
+) -> npt.NDArray[Any]:
+    """The constant input `index`, as the kernel under `config` wants it.
+
+    Args:
+        template: of the workload.
+        workload: whose input it is.
+        target: for which the kernel is built.
+        config: under which it is built.
+        index: of the input.
+        array: its logical value (feature maps NCHW, convolution weights OIHW, dense weights K×N).
+    """
+    if index in packed_shapes(template, workload, target, config):
+        return template.pack(workload, target, config, index, array)
+    return workload.inputs[index].store(array)
