@@ -1,0 +1,150 @@
+"""The command line: a group of commands, each imported when it is asked for, and one place that ends with errors."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import select
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import click
+
+from pipeline.errors import EXIT_CODES, TvmoptError, UsageError, did_you_mean
+from tvmopt import __version__
+
+COMMANDS: dict[str, str] = {
+    "tune": "Search for the fastest kernels of a model, and record them.",
+    "compile": "Build a model into an artifact that runs on the target.",
+    "run": "Run an artifact on arrays from a file, or check it.",
+    "compare": "Measure a model on every runtime, in one fair run.",
+    "report": "Turn measurement files into a page or Markdown.",
+    "logs": "Show, merge, prune and explain tuning records.",
+    "runtimes": "List the runtimes to compare with, and how to get each.",
+    "targets": "List the targets, or the facts of one.",
+    "demo": "Tune, compile and compare MobileNetV2, in ten minutes.",
+}
+"""Every command with its line in ``tvmopt --help``: ``tvmopt/cli/<name>.py`` holds it, as ``command``."""
+
+_STOPPED = 130
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are asked for, so that ``--help`` loads none of them.
+
+    Args:
+        summaries: each command's name and its line in the help.
+        package: the package with one module a command.
+        attributes: what `click.Group` takes.
+    """
+
+    def __init__(self, summaries: Mapping[str, str], package: str, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self._summaries = summaries
+        self._package = package
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order of a model's journey."""
+        return list(self._summaries)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command `cmd_name`; None when there is none."""
+        if cmd_name not in self._summaries:
+            return None
+        command: click.Command = importlib.import_module(f"{self._package}.{cmd_name}").command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that `args` begin with.
+
+        Raises:
+            UsageError: when there is none, with the nearest names.
+        """
+        if args[0] not in self._summaries and not ctx.resilient_parsing:
+            raise UsageError(did_you_mean("command", args[0], self._summaries))
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands' table from the summaries, importing nothing."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(self._summaries.items()))
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write what each exit code means."""
+        with formatter.section("Exit codes"):
+            formatter.write_dl([(str(code), meaning) for code, meaning in EXIT_CODES.items()])
+
+
+_GROUP_HELP = """Tune, compile and compare trained networks with Apache TVM.
+
+MODEL is file.onnx, file.pt2, or path/file.py:factory, a callable that returns an nn.Module and its example inputs.
+Begin with `tvmopt demo`; `tvmopt COMMAND --help` tells more of each command.
+"""
+
+tvmopt = LazyGroup(
+    COMMANDS,
+    "tvmopt.cli",
+    name="tvmopt",
+    help=_GROUP_HELP,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+click.version_option(__version__, prog_name="tvmopt")(tvmopt)
+
+
+def main(arguments: Sequence[str] | None = None, group: click.Group = tvmopt) -> int:
+    """Run one command of `group`; give the process's exit code, a key of `EXIT_CODES`.
+
+    What a user can put right ends in one line on stderr; a bug keeps its traceback.
+
+    Args:
+        arguments: the words after the program's name; the process's own by default.
+        group: the commands.
+    """
+    name = group.name or "tvmopt"
+    if f"_{name.upper()}_COMPLETE" in os.environ:
+        group.main(prog_name=name)  # a shell asks for completions; click prints them and exits
+    try:
+        _invoke(group, name, list(sys.argv[1:] if arguments is None else arguments))
+        sys.stdout.flush()
+    except click.exceptions.Exit as end:
+        return end.exit_code
+    except TvmoptError as error:
+        return _fail(name, str(error), error.exit_code)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()  # the help itself
+        return error.exit_code
+    except click.ClickException as error:
+        message = error.format_message().removesuffix(".")
+        context = error.ctx if isinstance(error, click.UsageError) else None
+        return _fail(name, f"{message} (see {context.command_path} --help)" if context else message, error.exit_code)
+    except (KeyboardInterrupt, click.Abort):
+        click.echo(f"\n{name}: {EXIT_CODES[_STOPPED]}", err=True)
+        return _STOPPED
+    except BrokenPipeError:
+        if not _stdout_is_closed():
+            raise  # some other pipe broke, to a worker say: a bug
+        return 1
+    return 0
+
+
+def _invoke(group: click.Group, name: str, arguments: list[str]) -> None:
+    with group.make_context(name, arguments) as context:
+        group.invoke(context)
+
+
+def _fail(name: str, message: str, exit_code: int) -> int:
+    click.echo(f"{name}: error: {' '.join(message.splitlines())}", err=True)
+    return exit_code
+
+
+def _stdout_is_closed() -> bool:
+    """Whether who read our output has gone away (``tvmopt … | head``); if so, further output is thrown away."""
+    poll = select.poll()
+    poll.register(sys.stdout.fileno(), 0)
+    if not poll.poll(0):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True

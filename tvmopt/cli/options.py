@@ -1,0 +1,187 @@
+"""Arguments and options that several commands share, and the types of their values."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from pipeline.errors import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from schedules.target import Target
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+class Shape(click.ParamType):
+    """``NAME:1,3,224,224`` → ``("NAME", (1, 3, 224, 224))``; the name may have colons itself (``input:0:1,3``)."""
+
+    name = "NAME:1,3,224,224"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, tuple[int, ...]]:
+        """Split `value` at its last colon."""
+        if isinstance(value, tuple):
+            return value
+        name, _, sizes = str(value).rpartition(":")
+        if not name or not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", sizes):
+            self.fail(f"expected an input's name, a colon and positive sizes, such as x:1,3,224,224; got {value!r}")
+        return name, tuple(int(size) for size in sizes.split(","))
+
+
+class Duration(click.ParamType):
+    """``300s``, ``5m`` or ``1.5h`` → seconds."""
+
+    name = "DURATION"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Multiply the number by its unit."""
+        if isinstance(value, float):
+            return value
+        match = re.fullmatch(r"(\d+(?:\.\d+)?)([smh])", str(value))
+        seconds = float(match[1]) * _SECONDS[match[2]] if match else 0.0
+        if not 0.0 < seconds < math.inf:
+            self.fail(f"expected a number above zero with a unit, such as 300s, 5m or 1h; got {value!r}")
+        return seconds
+
+
+class Integers(click.ParamType):
+    """``1,4`` → ``(1, 4)``: distinct positive integers in the order given."""
+
+    name = "N,N,…"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        """Split `value` at its commas."""
+        if isinstance(value, tuple):
+            return value
+        if not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", str(value)):
+            self.fail(f"expected positive integers with commas between, such as 1,4; got {value!r}")
+        return tuple(dict.fromkeys(int(item) for item in str(value).split(",")))
+
+
+class Names(click.ParamType):
+    """``a,b`` → ``("a", "b")``: distinct names in the order given."""
+
+    name = "A,B,…"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """Split `value` at its commas."""
+        if isinstance(value, tuple):
+            return value
+        names = tuple(dict.fromkeys(item.strip() for item in str(value).split(",")))
+        if not all(names):
+            self.fail(f"expected names with commas between, such as a,b; got {value!r}")
+        return names
+
+
+class OutputFile(click.ParamType):
+    """A file to write, in a folder that exists and may be written; neither is touched here.
+
+    Args:
+        suffixes: what the name may end with; nothing means anything.
+    """
+
+    name = "FILE"
+
+    def __init__(self, *suffixes: str) -> None:
+        self.suffixes = suffixes
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        """Check that the file could be written."""
+        path = Path(value)
+        if self.suffixes and not path.name.endswith(self.suffixes):
+            self.fail(f"expected a name that ends with {' or '.join(self.suffixes)}; got {str(path)!r}")
+        if path.is_dir():
+            self.fail(f"expected a file; {str(path)!r} is a folder")
+        if not path.parent.is_dir():
+            self.fail(f"expected a file in a folder that exists; there is no folder {str(path.parent)!r}")
+        if not os.access(path if path.exists() else path.parent, os.W_OK):
+            self.fail(f"no permission to write {str(path)!r}")
+        return path
+
+
+def model_argument(command: Command) -> Command:
+    """``MODEL`` → `model`, as `pipeline.importers.load_model` takes it."""
+    return click.argument("model", metavar="MODEL")(command)
+
+
+def target_option(command: Command) -> Command:
+    """``--target`` → `target`, for `resolve_target`."""
+    return click.option(
+        "--target",
+        default="llvm",
+        show_default=True,
+        metavar="TARGET",
+        help="A name that `tvmopt targets` lists, or TVM's target as JSON.",
+    )(command)
+
+
+def threads_option(command: Command) -> Command:
+    """``--threads`` → `threads`, None when not given."""
+    return click.option(
+        "--threads",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Threads a kernel is divided among.  [default: the target's cores]",
+    )(command)
+
+
+def logs_option(command: Command) -> Command:
+    """``--logs`` → `logs`, a folder that need not exist yet."""
+    return click.option(
+        "--logs",
+        type=click.Path(file_okay=False, path_type=Path),
+        default=Path("tuning_logs"),
+        show_default=True,
+        metavar="DIR",
+        help="The folder of tuning records.",
+    )(command)
+
+
+def input_shape_option(command: Command) -> Command:
+    """``--input-shape`` → `input_shape`, a mapping of names to shapes; empty when not given."""
+    return click.option(
+        "--input-shape",
+        type=Shape(),
+        multiple=True,
+        callback=_distinct_names,
+        help="The shape of an input whose sizes the model leaves open; once for each such input.",
+    )(command)
+
+
+def resolve_target(text: str, threads: int | None = None) -> Target:
+    """The target that `text` names, for `threads` threads.
+
+    Raises:
+        UsageError: with the nearest names, when there is no such target.
+    """
+    from schedules.target import TARGETS, parse_target
+
+    try:
+        return parse_target(text, threads)
+    except ValueError as error:
+        explained = text in TARGETS or text.lstrip().startswith(("{", "cuda"))
+        raise UsageError(str(error) if explained else did_you_mean("target", text, TARGETS)) from None
+
+
+def _distinct_names(
+    ctx: click.Context, param: click.Parameter, value: tuple[tuple[str, tuple[int, ...]], ...]
+) -> Mapping[str, tuple[int, ...]]:
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, shape in value:
+        if name in shapes:
+            raise click.BadParameter(f"input {name!r} is given twice: {shapes[name]} and {shape}", ctx, param)
+        shapes[name] = shape
+    return MappingProxyType(shapes)
