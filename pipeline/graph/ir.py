@@ -1,0 +1,189 @@
+"""The graph that passes work on: nodes in the order they run, values with shapes, constants."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from schedules.workload import ACC, Attr, Expr, Tensor
+
+if TYPE_CHECKING:
+    import onnx
+
+Array = npt.NDArray[Any]
+
+ONNX = "onnx"
+"""Operator of nodes that no template takes and TVM's own importer lowers; `Node.proto` says what they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One operator.
+
+    Attributes:
+        op: the operator family of `schedules` (``conv2d``, ``pointwise``, …), ``reshape``, or `ONNX`.
+        inputs: names of values or constants; an absent optional input is ``""``.
+        outputs: names of values.
+        layers: names of the source model's layers that it stands for.
+        attrs: attributes of the operator family, by name.
+        epilogue: what is stored, as an expression of the result and the inputs (`schedules.workload`).
+        proto: the ONNX node, for operators of ONNX.
+    """
+
+    op: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    layers: tuple[str, ...]
+    attrs: Mapping[str, Attr] = field(default_factory=dict)
+    epilogue: Expr = ACC
+    proto: onnx.NodeProto | None = None
+
+    @property
+    def output(self) -> str:
+        """The only output.
+
+        Raises:
+            ValueError: when there are several.
+        """
+        (name,) = self.outputs
+        return name
+
+    @property
+    def kind(self) -> str:
+        """ONNX's operator type, or the operator family."""
+        return self.proto.op_type if self.proto is not None else self.op
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """Nodes in the order they run.
+
+    Attributes:
+        nodes: each uses only what stands before it.
+        values: shape, dtype and layout of every value that is not a constant.
+        constants: arrays by name, as the model has them (not packed).
+        inputs: names of the model's inputs.
+        outputs: names of the model's outputs.
+        opset: version of ONNX's operators that `ONNX` nodes follow.
+    """
+
+    nodes: tuple[Node, ...]
+    values: Mapping[str, Tensor]
+    constants: Mapping[str, Array]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    opset: int
+
+    def tensor(self, name: str) -> Tensor:
+        """Shape, dtype and layout of a value or constant.
+
+        Raises:
+            KeyError: when the graph has neither.
+        """
+        if name in self.values:
+            return self.values[name]
+        array = self.constants[name]
+        return Tensor(tuple(array.shape), str(array.dtype))
+
+    def uses(self) -> Counter[str]:
+        """How often each value is read, the model's outputs included."""
+        counts = Counter(name for node in self.nodes for name in node.inputs if name)
+        counts.update(self.outputs)
+        return counts
+
+    def producers(self) -> dict[str, Node]:
+        """The node that makes each value."""
+        return {name: node for node in self.nodes for name in node.outputs}
+
+    def scalar(self, name: str) -> float | None:
+        """The value of a constant with one element, else None."""
+        array = self.constants.get(name)
+        return float(array.reshape(-1)[0]) if array is not None and array.size == 1 else None
+
+
+class Editor:
+    """Builds the next graph from `graph`: nodes are added one by one, names stay unique."""
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.nodes: list[Node] = []
+        self.values = dict(graph.values)
+        self.constants = dict(graph.constants)
+        self.renamed: dict[str, str] = {}
+
+    def add(self, node: Node) -> None:
+        """Appends `node`, its inputs renamed as `rename` asked."""
+        self.nodes.append(replace(node, inputs=tuple(self.renamed.get(name, name) for name in node.inputs)))
+
+    def value(self, stem: str, tensor: Tensor) -> str:
+        """A new value's name."""
+        name = self._fresh(stem)
+        self.values[name] = tensor
+        return name
+
+    def constant(self, stem: str, array: Array) -> str:
+        """A new constant's name."""
+        name = self._fresh(stem)
+        self.constants[name] = array
+        return name
+
+    def rename(self, old: str, new: str) -> None:
+        """Later nodes that read `old` read `new` instead."""
+        self.renamed[old] = self.renamed.get(new, new)
+
+    def graph_of(self, nodes: Iterable[Node] | None = None) -> Graph:
+        """The new graph, without what nobody reads."""
+        outputs = tuple(self.renamed.get(name, name) for name in self.graph.outputs)
+        kept = list(self.nodes if nodes is None else nodes)
+        graph = replace(
+            self.graph, nodes=tuple(kept), values=self.values, constants=self.constants, outputs=outputs
+        )
+        return without_dead_code(graph)
+
+    def _fresh(self, stem: str) -> str:
+        name, count = stem, 1
+        while name in self.values or name in self.constants:
+            name, count = f"{stem}_{count}", count + 1
+        return name
+
+
+def without_dead_code(graph: Graph) -> Graph:
+    """`graph` without nodes, values and constants that no output needs."""
+    needed, kept = set(graph.outputs), []
+    for node in reversed(graph.nodes):
+        if needed.intersection(node.outputs):
+            kept.append(node)
+            needed.update(node.inputs)
+    needed.update(graph.inputs)
+    needed.update(name for node in kept for name in node.outputs)
+    return replace(
+        graph,
+        nodes=tuple(reversed(kept)),
+        values={name: tensor for name, tensor in graph.values.items() if name in needed},
+        constants={name: array for name, array in graph.constants.items() if name in needed},
+    )
+
+
+def rewrite(graph: Graph, rule: Callable[[Editor, Node], bool]) -> Graph:
+    """Runs `rule` on every node; a node that the rule does not take (it returns False) is kept.
+
+    Args:
+        graph: what to rewrite.
+        rule: adds nodes, values, constants or renames to the editor, and says whether it did.
+    """
+    editor = Editor(graph)
+    for node in graph.nodes:
+        current = replace(node, inputs=tuple(editor.renamed.get(name, name) for name in node.inputs))
+        if not rule(editor, current):
+            editor.add(current)
+    return editor.graph_of()
+
+
+def as_float32(value: float | Array) -> Array:
+    """`value` as a float32 array."""
+    return np.asarray(value, np.float32)

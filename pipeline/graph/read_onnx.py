@@ -1,0 +1,61 @@
+"""From a normalised ONNX model to the graph that passes work on. Mutates nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.errors import UnsupportedModelError
+from pipeline.graph.ir import ONNX, Graph, Node
+from schedules.workload import Tensor
+
+if TYPE_CHECKING:
+    import onnx
+
+
+def read_onnx(model: onnx.ModelProto) -> Graph:
+    """The graph of `model`.
+
+    Args:
+        model: normalised: static shapes, every value with a type, constants as initialisers.
+
+    Raises:
+        UnsupportedModelError: when a value has no static shape; names it and its layer.
+    """
+    from onnx import numpy_helper
+
+    graph = model.graph
+    constants = {init.name: np.asarray(numpy_helper.to_array(init)) for init in graph.initializer}
+    values: dict[str, Tensor] = {}
+    for info in (*graph.input, *graph.value_info, *graph.output):
+        if info.name not in constants:
+            tensor = _tensor(info)
+            if tensor is not None:
+                values[info.name] = tensor
+    nodes = []
+    for index, proto in enumerate(graph.node):
+        name = proto.name or f"{proto.op_type}_{index}"
+        for output in proto.output:
+            if output and output not in values:
+                raise UnsupportedModelError(
+                    f"layer {name!r} ({proto.op_type}): its output {output!r} has no static shape, which is needed; "
+                    "fix the model's input shapes with --input-shape"
+                )
+        outputs = tuple(output for output in proto.output if output)
+        nodes.append(Node(ONNX, tuple(proto.input), outputs, (name,), proto=proto))
+    opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 17)
+    inputs = tuple(info.name for info in graph.input if info.name not in constants)
+    return Graph(tuple(nodes), values, constants, inputs, tuple(info.name for info in graph.output), opset)
+
+
+def _tensor(info: Any) -> Tensor | None:
+    from onnx import helper
+
+    kind = info.type.tensor_type
+    if not kind.HasField("shape") or any(not dim.HasField("dim_value") for dim in kind.shape.dim):
+        return None
+    shape = tuple(int(dim.dim_value) for dim in kind.shape.dim)
+    if any(size < 1 for size in shape):
+        return None
+    return Tensor(shape, str(helper.tensor_dtype_to_np_dtype(kind.elem_type)))
