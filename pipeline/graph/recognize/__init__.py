@@ -1,0 +1,28 @@
+"""Turns ONNX operators into the operator families that templates know. Returns a new graph.
+
+One table a file: ONNX's operator type to a rule that adds what stands for the node, or returns False and leaves it
+to TVM's importer. The tables: `convolution`, `dense`, `pooling`, `elementwise`, `shape`.
+"""
+
+from __future__ import annotations
+
+from pipeline.graph.ir import ONNX, Editor, Graph, Node, rewrite
+from pipeline.graph.recognize.types import Rule
+
+
+
+def rules() -> dict[str, Rule]:
+    """All rules by ONNX operator type."""
+    from pipeline.graph.recognize import convolution, dense, elementwise, pooling, shape
+
+    return convolution.RULES | dense.RULES | pooling.RULES | elementwise.RULES | shape.RULES
+
+
+def recognize(graph: Graph) -> Graph:
+    """Applies the rule of every ONNX node that has one."""
+    table = rules()
+
+    def rule(editor: Editor, node: Node) -> bool:
+        return node.op == ONNX and node.kind in table and table[node.kind](editor, node)
+
+    return rewrite(graph, rule)

@@ -1,0 +1,149 @@
+"""Element-wise operators, as expressions."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipeline.graph.attributes import attributes
+from pipeline.graph.ir import Editor, Node
+from pipeline.graph.recognize.types import Rule
+from schedules.workload import Expr
+
+ARG: Expr = ("arg", 0)
+
+SIMPLE = {
+    "Relu": "relu",
+    "Sigmoid": "sigmoid",
+    "Tanh": "tanh",
+    "Erf": "erf",
+    "Exp": "exp",
+    "Log": "log",
+    "Sqrt": "sqrt",
+    "Neg": "neg",
+    "Abs": "abs",
+    "Reciprocal": "reciprocal",
+    "Floor": "floor",
+    "Ceil": "ceil",
+    "Softplus": "softplus",
+    "HardSwish": "hard_swish",
+    "Add": "add",
+    "Sub": "sub",
+    "Mul": "mul",
+    "Div": "div",
+    "Max": "max",
+    "Min": "min",
+}
+
+
+def _is_float(editor: Editor, node: Node) -> bool:
+    tensors = [editor.graph.tensor(name) for name in (*node.inputs, *node.outputs) if name]
+    return len(node.outputs) == 1 and all(tensor.dtype == "float32" for tensor in tensors)
+
+
+def operands(editor: Editor, node: Node) -> tuple[tuple[str, ...], list[Expr]]:
+    """The inputs of an element-wise node and their expressions: scalars become constants of the expression."""
+    names: list[str] = []
+    exprs: list[Expr] = []
+    for name in node.inputs:
+        scalar = editor.graph.scalar(name)
+        if scalar is not None and np.isfinite(scalar):
+            exprs.append(("const", scalar))
+        else:
+            names.append(name)
+            exprs.append(("arg", len(names) - 1))
+    return tuple(names), exprs
+
+
+def simple(editor: Editor, node: Node) -> bool:
+    """Operators that are one function of their inputs; Max and Min of several are nested."""
+    if not _is_float(editor, node):
+        return False
+    names, exprs = operands(editor, node)
+    if not names:
+        return False
+    function = SIMPLE[node.kind]
+    expr = (function, *exprs) if len(exprs) < 3 else exprs[0]
+    if len(exprs) == 1 and function in ("max", "min"):
+        expr = exprs[0]
+    for other in exprs[1:] if len(exprs) > 2 else ():
+        expr = (function, expr, other)
+    editor.add(Node("pointwise", names, node.outputs, node.layers, {}, expr))
+    return True
+
+
+def _unary(expr_of: str, **defaults: float) -> Rule:
+    """A rule for a function whose further operands are attributes."""
+
+    def rule(editor: Editor, node: Node) -> bool:
+        if not _is_float(editor, node):
+            return False
+        values = attributes(node)
+        constants = [("const", float(values.get(name, default))) for name, default in defaults.items()]
+        editor.add(Node("pointwise", node.inputs, node.outputs, node.layers, {}, (expr_of, ARG, *constants)))
+        return True
+
+    return rule
+
+
+def clip(editor: Editor, node: Node) -> bool:
+    """Clip with constant or absent bounds (inputs, or attributes before opset 11)."""
+    if not _is_float(editor, node):
+        return False
+    values = attributes(node)
+    bounds = []
+    for place, (name, default) in enumerate((("min", -3.4e38), ("max", 3.4e38)), start=1):
+        given = node.inputs[place] if len(node.inputs) > place else ""
+        bound = editor.graph.scalar(given) if given else float(values.get(name, default))
+        if bound is None:
+            return False
+        bounds.append(bound)
+    expr: Expr = ("clip", ARG, ("const", bounds[0]), ("const", bounds[1]))
+    if bounds[0] == 0.0 and bounds[1] > 3e38:
+        expr = ("relu", ARG)
+    editor.add(Node("pointwise", node.inputs[:1], node.outputs, node.layers, {}, expr))
+    return True
+
+
+def prelu(editor: Editor, node: Node) -> bool:
+    """PRelu with a slope that broadcasts."""
+    if not _is_float(editor, node):
+        return False
+    editor.add(Node("pointwise", node.inputs, node.outputs, node.layers, {}, ("leaky_relu", ARG, ("arg", 1))))
+    return True
+
+
+def power(editor: Editor, node: Node) -> bool:
+    """Pow by 2, 0.5 or -1."""
+    if not _is_float(editor, node):
+        return False
+    exponent = editor.graph.scalar(node.inputs[1])
+    table: dict[float, Expr] = {2.0: ("mul", ARG, ARG), 0.5: ("sqrt", ARG), -1.0: ("reciprocal", ARG)}
+    if exponent is None or exponent not in table:
+        return False
+    editor.add(Node("pointwise", node.inputs[:1], node.outputs, node.layers, {}, table[exponent]))
+    return True
+
+
+def gelu(editor: Editor, node: Node) -> bool:
+    """Gelu, exact or with the tanh approximation."""
+    if not _is_float(editor, node):
+        return False
+    if attributes(node).get("approximate", "none") == "tanh":
+        cubic = ("add", ARG, ("mul", ("const", 0.044715), ("mul", ARG, ("mul", ARG, ARG))))
+        inner: Expr = ("tanh", ("mul", ("const", 0.7978845608028654), cubic))
+    else:
+        inner = ("erf", ("mul", ARG, ("const", 0.7071067811865476)))
+    expr = ("mul", ("mul", ("const", 0.5), ARG), ("add", ("const", 1.0), inner))
+    editor.add(Node("pointwise", node.inputs, node.outputs, node.layers, {}, expr))
+    return True
+
+
+RULES: dict[str, Rule] = {kind: simple for kind in SIMPLE} | {
+    "LeakyRelu": _unary("leaky_relu", alpha=0.01),
+    "Elu": _unary("elu", alpha=1.0),
+    "HardSigmoid": _unary("hard_sigmoid", alpha=0.2, beta=0.5),
+    "Clip": clip,
+    "PRelu": prelu,
+    "Pow": power,
+    "Gelu": gelu,
+}

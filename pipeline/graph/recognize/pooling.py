@@ -1,0 +1,59 @@
+"""Pooling over windows and whole maps."""
+
+from __future__ import annotations
+
+from pipeline.graph.attributes import attributes, window_pads
+from pipeline.graph.ir import Editor, Node
+from schedules.workload import Attr, Tensor
+
+
+def _image(editor: Editor, node: Node) -> Tensor | None:
+    tensor = editor.graph.tensor(node.inputs[0])
+    return tensor if len(tensor.shape) == 4 and tensor.dtype == "float32" else None
+
+
+def windows(editor: Editor, node: Node) -> bool:
+    """MaxPool and AveragePool in two dimensions, without dilation or indices."""
+    tensor, values = _image(editor, node), attributes(node)
+    dilations = tuple(int(x) for x in values.get("dilations", (1, 1)))
+    if tensor is None or len(node.outputs) != 1 or dilations != (1, 1) or values.get("storage_order", 0):
+        return False
+    kernel = tuple(int(x) for x in values["kernel_shape"])
+    strides = tuple(int(x) for x in values.get("strides", (1, 1)))
+    pads = window_pads(values, tensor.shape[2:], kernel, strides, dilations)
+    # A window that lies wholly in the padding would clamp to a pixel it does not contain.
+    if min(pads) < 0 or any(pad >= size for pad, size in zip(pads, kernel * 2, strict=True)):
+        return False
+    attrs: dict[str, Attr] = {
+        "kind": "max" if node.kind == "MaxPool" else "average",
+        "kernel": kernel,
+        "strides": strides,
+        "pads": pads,
+        "count_pads": int(values.get("count_include_pad", 0)),
+    }
+    editor.add(Node("pool2d", node.inputs, node.outputs, node.layers, attrs))
+    return True
+
+
+def whole_map(editor: Editor, node: Node) -> bool:
+    """GlobalAveragePool and GlobalMaxPool."""
+    tensor = _image(editor, node)
+    if tensor is None:
+        return False
+    kind = "max" if node.kind == "GlobalMaxPool" else "average"
+    editor.add(Node("pool2d", node.inputs, node.outputs, node.layers, whole_map_attrs(tensor, kind)))
+    return True
+
+
+def whole_map_attrs(tensor: Tensor, kind: str) -> dict[str, Attr]:
+    """Attributes of a ``pool2d`` over the whole map of `tensor`."""
+    return {
+        "kind": kind,
+        "kernel": (tensor.shape[2], tensor.shape[3]),
+        "strides": (1, 1),
+        "pads": (0, 0, 0, 0),
+        "count_pads": 0,
+    }
+
+
+RULES = {"MaxPool": windows, "AveragePool": windows, "GlobalAveragePool": whole_map, "GlobalMaxPool": whole_map}

@@ -1,0 +1,140 @@
+"""Reshapes, concatenation, softmax, reductions, resizing."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from pipeline.graph.attributes import attributes
+from pipeline.graph.ir import Editor, Node
+from pipeline.graph.recognize.pooling import whole_map_attrs
+from pipeline.graph.recognize.types import Rule
+from pipeline.graph.resize_tables import tables
+
+REDUCTIONS = {"ReduceSum": "sum", "ReduceMean": "mean", "ReduceMax": "max", "ReduceMin": "min"}
+
+
+def reshape(editor: Editor, node: Node) -> bool:
+    """Operators that only give the same elements another shape."""
+    if node.inputs[0] in editor.constants:
+        return False
+    editor.add(Node("reshape", node.inputs[:1], node.outputs, node.layers))
+    return True
+
+
+def nothing(editor: Editor, node: Node) -> bool:
+    """Operators that change nothing at inference."""
+    if node.inputs[0] in editor.constants or len(node.outputs) != 1:
+        return False
+    if node.output in editor.graph.outputs:
+        editor.add(Node("reshape", node.inputs[:1], node.outputs, node.layers))
+    else:
+        editor.rename(node.output, node.inputs[0])
+    return True
+
+
+def concat(editor: Editor, node: Node) -> bool:
+    """Concat of images along the channels."""
+    tensors = [editor.graph.tensor(name) for name in node.inputs]
+    axis = int(attributes(node)["axis"]) % len(tensors[0].shape)
+    if axis != 1 or len(tensors[0].shape) != 4 or any(name in editor.constants for name in node.inputs):
+        return False
+    editor.add(Node("concat", node.inputs, node.outputs, node.layers))
+    return True
+
+
+def softmax(editor: Editor, node: Node) -> bool:
+    """Softmax along one axis (all axes from it on, before opset 13)."""
+    tensor = editor.graph.tensor(node.inputs[0])
+    old = editor.graph.opset < 13
+    axis = int(attributes(node).get("axis", 1 if old else -1)) % max(len(tensor.shape), 1)
+    if tensor.dtype != "float32":
+        return False
+    end = len(tensor.shape) if old else axis + 1
+    editor.add(Node("softmax", node.inputs, node.outputs, node.layers, {"axes": tuple(range(axis, end))}))
+    return True
+
+
+def reduction(editor: Editor, node: Node) -> bool:
+    """Reductions over neighbouring axes; over the maps of images they are global pooling."""
+    tensor, values = editor.graph.tensor(node.inputs[0]), attributes(node)
+    axes = values.get("axes")
+    if len(node.inputs) > 1 and node.inputs[1]:
+        if node.inputs[1] not in editor.constants:
+            return False
+        axes = editor.constants[node.inputs[1]].reshape(-1).tolist()
+    rank = len(tensor.shape)
+    chosen = sorted(int(axis) % rank for axis in axes) if axes else list(range(rank))
+    if tensor.dtype != "float32" or rank == 0 or chosen != list(range(chosen[0], chosen[-1] + 1)):
+        return False
+    if not axes and values.get("noop_with_empty_axes", 0):
+        return False
+    kind = REDUCTIONS[node.kind]
+    if rank == 4 and chosen == [2, 3] and kind in ("mean", "max"):
+        attrs = whole_map_attrs(tensor, "average" if kind == "mean" else "max")
+        pooled = editor.value(f"{node.output}_maps", type(tensor)((*tensor.shape[:2], 1, 1)))
+        editor.add(Node("pool2d", node.inputs[:1], (pooled,), node.layers, attrs))
+        editor.add(Node("reshape", (pooled,), node.outputs, node.layers))
+        return True
+    editor.add(Node("reduce", node.inputs[:1], node.outputs, node.layers, {"kind": kind, "axes": tuple(chosen)}))
+    return True
+
+
+def resize(editor: Editor, node: Node) -> bool:
+    """Resize and Upsample of images along rows and columns, as taps."""
+    tensor, output = editor.graph.tensor(node.inputs[0]), editor.graph.tensor(node.output)
+    values = attributes(node)
+    if len(tensor.shape) != 4 or tensor.dtype != "float32" or tensor.shape[:2] != output.shape[:2]:
+        return False
+    if len(node.inputs) > 1 and node.inputs[1] and node.kind == "Resize" and editor.graph.opset >= 11:
+        roi = editor.constants.get(node.inputs[1])
+        if roi is None or (roi.size and values.get("coordinate_transformation_mode") == "tf_crop_and_resize"):
+            return False
+    if any(name and name not in editor.constants for name in node.inputs[1:]) or values.get("antialias", 0):
+        return False
+    if values.get("keep_aspect_ratio_policy", "stretch") != "stretch" or values.get("axes"):
+        return False
+    scales = _scales(editor, node, tensor.shape, output.shape)
+    names = [node.inputs[0]]
+    taps = 0
+    for axis in (2, 3):
+        made = tables(values, node.kind, tensor.shape[axis], output.shape[axis], scales[axis])
+        if made is None:
+            return False
+        taps = made[0].shape[1]
+        names.append(editor.constant(f"{node.output}_index{axis}", made[0].astype(np.int32).reshape(-1)))
+        names.append(editor.constant(f"{node.output}_weight{axis}", made[1].astype(np.float32).reshape(-1)))
+    editor.add(Node("resize2d", tuple(names), node.outputs, node.layers, {"taps": taps}))
+    return True
+
+
+def _scales(
+    editor: Editor, node: Node, before: tuple[int, ...], after: tuple[int, ...]
+) -> tuple[float, ...]:
+    place = 1 if node.kind == "Upsample" or editor.graph.opset < 11 else 2
+    if len(node.inputs) > place and node.inputs[place]:
+        given = editor.constants[node.inputs[place]].reshape(-1)
+        if given.size == len(before):
+            return tuple(float(x) for x in given)
+    return tuple(new / old for new, old in zip(after, before, strict=True))
+
+
+def view_of_axes(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, int, int]:
+    """`shape` as ``(outer, axes, inner)``."""
+    inner = math.prod(shape[axes[-1] + 1 :])
+    return math.prod(shape[: axes[0]]), math.prod(shape[axes[0] : axes[-1] + 1]), inner
+
+
+RULES: dict[str, Rule] = {kind: reduction for kind in REDUCTIONS} | {
+    "Reshape": reshape,
+    "Flatten": reshape,
+    "Squeeze": reshape,
+    "Unsqueeze": reshape,
+    "Identity": nothing,
+    "Dropout": nothing,
+    "Concat": concat,
+    "Softmax": softmax,
+    "Resize": resize,
+    "Upsample": resize,
+}
