@@ -50,7 +50,7 @@ _HOMES = {
 }
 """Which module defines each public name; the imports above say the same to type checkers."""
 
-__all__ = ["__version__", *_HOMES]
+__all__ = list(_HOMES)
 
 
 def __getattr__(name: str) -> Any:

@@ -20,18 +20,17 @@ if TYPE_CHECKING:
     from schedules.target import Target
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+NamedShape = tuple[str, tuple[int, ...]]
 
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
-class Shape(click.ParamType):
+class Shape(click.ParamType[NamedShape]):
     """``NAME:1,3,224,224`` → ``("NAME", (1, 3, 224, 224))``; the name may have colons itself (``input:0:1,3``)."""
 
     name = "NAME:1,3,224,224"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, tuple[int, ...]]:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> NamedShape:
         """Split `value` at its last colon."""
         if isinstance(value, tuple):
             return value
@@ -41,7 +40,7 @@ class Shape(click.ParamType):
         return name, tuple(int(size) for size in sizes.split(","))
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType[float]):
     """``300s``, ``5m`` or ``1.5h`` → seconds."""
 
     name = "DURATION"
@@ -57,7 +56,7 @@ class Duration(click.ParamType):
         return seconds
 
 
-class Integers(click.ParamType):
+class Integers(click.ParamType[tuple[int, ...]]):
     """``1,4`` → ``(1, 4)``: distinct positive integers in the order given."""
 
     name = "N,N,…"
@@ -71,7 +70,7 @@ class Integers(click.ParamType):
         return tuple(dict.fromkeys(int(item) for item in str(value).split(",")))
 
 
-class Names(click.ParamType):
+class Names(click.ParamType[tuple[str, ...]]):
     """``a,b`` → ``("a", "b")``: distinct names in the order given."""
 
     name = "A,B,…"
@@ -86,7 +85,7 @@ class Names(click.ParamType):
         return names
 
 
-class OutputFile(click.ParamType):
+class OutputFile(click.ParamType[Path]):
     """A file to write, in a folder that exists and may be written; neither is touched here.
 
     Args:
@@ -177,7 +176,7 @@ def resolve_target(text: str, threads: int | None = None) -> Target:
 
 
 def _distinct_names(
-    ctx: click.Context, param: click.Parameter, value: tuple[tuple[str, tuple[int, ...]], ...]
+    ctx: click.Context, param: click.Parameter, value: tuple[NamedShape, ...]
 ) -> Mapping[str, tuple[int, ...]]:
     shapes: dict[str, tuple[int, ...]] = {}
     for name, shape in value:
