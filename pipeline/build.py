@@ -1,0 +1,91 @@
+"""From an IRModule to TVM's executable: fusion of what no template took, memory planning, code generation."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from schedules.target import Target
+
+
+def tvm_target(target: Target) -> Any:
+    """`target` as TVM's object; a GPU's host code is for this machine."""
+    import tvm
+
+    if target.is_gpu:
+        return tvm.target.Target(dict(target.tvm), host={"kind": "llvm", "mtriple": "x86_64-linux-gnu"})
+    return tvm.target.Target(dict(target.tvm))
+
+
+def schedule(module: Any, target: Target) -> Any:
+    """`module` with every operator as a scheduled PrimFunc.
+
+    Relax operators are fused among themselves and scheduled by the last rule of the target; our own kernels are
+    opaque to that.
+    """
+    import tvm
+    from tvm import relax
+
+    from schedules.cuda.rules import schedule_gpu
+    from schedules.llvm.fallback import schedule_rest
+
+    passes = relax.transform
+    with tvm_target(target):
+        module = tvm.ir.transform.Sequential(
+            [
+                passes.InlinePrivateFunctions(),
+                passes.DecomposeOpsForInference(),
+                passes.CanonicalizeBindings(),
+                passes.LegalizeOps(),
+                passes.AnnotateTIROpPattern(),
+                passes.FoldConstant(),
+                passes.FuseOps(),
+                passes.FuseTIR(),
+                # Reshapes must become views before they are taken for kernels and scheduled.
+                passes.RewriteDataflowReshape(),
+                passes.DeadCodeElimination(),
+            ]
+        )(module)
+    return schedule_gpu(module, target) if target.is_gpu else schedule_rest(module, target)
+
+
+def plan_memory(module: Any, target: Target) -> Any:
+    """`module` with buffers allocated ahead: intermediate tensors share storage that is reused."""
+    import tvm
+    from tvm import relax
+
+    passes = relax.transform
+    with tvm_target(target):
+        return tvm.ir.transform.Sequential(
+            [
+                passes.ToNonDataflow(),
+                passes.RemovePurityChecking(),
+                passes.CallTIRRewrite(),
+                passes.StaticPlanBlockMemory(),
+            ]
+        )(module)
+
+
+def generate(module: Any, target: Target) -> Any:
+    """The VM executable of a scheduled and planned module."""
+    import tvm
+    from tvm import relax
+
+    passes = relax.transform
+    pipeline = tvm.ir.transform.Sequential(
+        [
+            passes.LowerAllocTensor(),
+            passes.KillAfterLastUse(),
+            passes.LowerRuntimeBuiltin(),
+            passes.ComputePrimValue(),
+            passes.VMShapeLower(),
+            passes.AttachGlobalSymbol(),
+        ]
+    )
+    with tvm_target(target):
+        return relax.build(pipeline(module), tvm_target(target), relax_pipeline=None)
+
+
+def threads_environment(threads: int) -> None:
+    """Makes TVM's runtime use `threads` threads; works only before the runtime's first parallel loop."""
+    os.environ["TVM_NUM_THREADS"] = str(threads)
