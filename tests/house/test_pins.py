@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import configparser
+import sys
 from importlib import metadata
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+PACKAGES = ("benchmarks", "pipeline", "schedules", "tvmopt")
 
 
 def requirements(repository: Path, section: str, option: str) -> list[Requirement]:
@@ -34,3 +39,31 @@ def test_extra(extra: str, repository: Path) -> None:
         assert wrong(needed) == {}
     except metadata.PackageNotFoundError as error:
         pytest.skip(f"the extra {extra} is not installed: no {error.name}")
+
+
+def test_every_import_is_declared(repository: Path) -> None:
+    """A package that is there only because another brings it is gone when the other no longer does."""
+    extras = configparser.ConfigParser()
+    extras.read(repository / "setup.cfg")
+    declared = {canonicalize_name(r.name) for r in requirements(repository, "options", "install_requires")}
+    for extra in extras["options.extras_require"]:
+        declared |= {canonicalize_name(r.name) for r in requirements(repository, "options.extras_require", extra)}
+    homes = metadata.packages_distributions()
+    undeclared = {}
+    for folder in PACKAGES:
+        for path in (repository / folder).rglob("*.py"):
+            for name in imported(path) - set(sys.stdlib_module_names) - set(PACKAGES):
+                if not declared & {canonicalize_name(home) for home in homes.get(name, ())}:
+                    undeclared[name] = str(path.relative_to(repository))
+    assert undeclared == {}
+
+
+def imported(path: Path) -> set[str]:
+    """Top-level names of what the file at `path` imports, at its top or inside functions."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.partition(".")[0])
+    return names
