@@ -1,0 +1,141 @@
+"""One cell of a comparison: all runtimes on one model at one batch size and thread count, in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from benchmarks.contender import Contender
+from benchmarks.measurement import Measurement
+from benchmarks.options import Listener, MeasureOptions
+from benchmarks.runners.base import Runtime
+from benchmarks.statistics import MIN_ROUNDS
+from benchmarks.subject import Prepared, Subject
+from benchmarks.supervisor import WorkerError, WorkerHandle
+
+NOT_ONNX = "not applicable: the model is an ONNX file"
+UNSEEDED = "two calls of the model's factory gave different networks: seed its weights"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What a cell is made of.
+
+    Attributes:
+        subject: the model, at the cell's batch size.
+        runtimes: who takes part, in order.
+        cores: what all are pinned to; their count is the number of threads.
+        logs: tuning records of the tuned row, if there are any.
+        options: how latencies are taken.
+    """
+
+    subject: Subject
+    runtimes: tuple[Runtime, ...]
+    cores: tuple[int, ...]
+    logs: Path | None
+    options: MeasureOptions
+
+    @property
+    def steps(self) -> int:
+        """How many steps its listener is told of."""
+        return count_steps(len(self.runtimes), self.options)
+
+
+def count_steps(runtimes: int, options: MeasureOptions) -> int:
+    """Steps of a cell: readying each runtime, then the rounds."""
+    return runtimes + options.rounds
+
+
+def measure_cell(cell: Cell, listener: Listener) -> tuple[list[Measurement], bool]:
+    """Measures one cell.
+
+    Returns:
+        The rows, in the order of the runtimes, and whether all rounds were made: Ctrl-C during the rounds ends them
+        early, and what they gave so far is kept if it is enough for an interval (otherwise there are no rows).
+
+    Raises:
+        KeyboardInterrupt: when Ctrl-C comes before the first round.
+    """
+    with ExitStack() as stack:
+        rows: dict[str, Measurement] = {}
+        contenders: list[Contender] = []
+        for runtime in cell.runtimes:
+            listener.step(f"{_where(cell)}: {runtime.title}, getting ready")
+            entry = _ready(cell, runtime, stack)
+            if isinstance(entry, Contender):
+                contenders.append(entry)
+            else:
+                rows[runtime.name] = entry
+        rounds = _take_rounds(cell, contenders, listener)
+        if rounds < MIN_ROUNDS:
+            return [], False
+        for contender in contenders:
+            rows[contender.runtime.name] = _explain(contender.finish(rounds), cell.subject)
+    ordered = [rows[runtime.name] for runtime in cell.runtimes]
+    for row in ordered:
+        listener.measured(row)
+    return ordered, rounds == cell.options.rounds
+
+
+def _ready(cell: Cell, runtime: Runtime, stack: ExitStack) -> Contender | Measurement:
+    """A contender that has loaded the model, or the row of a runtime that takes no part."""
+    subject, threads = cell.subject, len(cell.cores)
+    absent = Measurement(runtime.name, runtime.variant, subject.batch, threads, "failed")
+    if subject.model.source.kind not in runtime.kinds:
+        return replace(absent, status="not_applicable", message=NOT_ONNX)
+    missing = runtime.missing()
+    if missing:
+        return replace(absent, status="unavailable", message=missing)
+    prepared = _prepare(cell, runtime)
+    if prepared.missing:
+        return replace(absent, status="unavailable", message=prepared.missing)
+    if prepared.failure:
+        return replace(absent, message=prepared.failure)
+    job = subject.job(runtime, threads, cell.logs)
+    contender = Contender(runtime, job, prepared.seconds, cell.options)
+    stack.callback(contender.close)
+    contender.start(cell.cores, subject.reference_outputs)
+    return contender
+
+
+def _prepare(cell: Cell, runtime: Runtime) -> Prepared:
+    """Does the runtime's step ahead of time in a process of its own, unless another cell has."""
+    if runtime.prepared == "never":
+        return Prepared()
+    job = cell.subject.job(runtime, len(cell.cores), cell.logs)
+    done = cell.subject.prepared.get(job.folder)
+    if done is None:
+        try:
+            with WorkerHandle(runtime.name, cell.cores, Path(job.folder)) as worker:
+                reply = worker.ask({"do": "prepare", "job": job.to_json()}, cell.options.ready_timeout_s)
+            done = Prepared(reply["prepare_s"], reply["missing"])
+        except WorkerError as error:
+            done = Prepared(failure=str(error))
+        cell.subject.prepared[job.folder] = done
+    return done
+
+
+def _take_rounds(cell: Cell, contenders: Sequence[Contender], listener: Listener) -> int:
+    """Gives every contender its turn, round after round; returns how many rounds were completed."""
+    for number in range(cell.options.rounds):
+        listener.step(f"{_where(cell)}: round {number + 1} of {cell.options.rounds}")
+        try:
+            for contender in contenders:
+                contender.take_turn()
+        except KeyboardInterrupt:
+            return number
+    return cell.options.rounds
+
+
+def _explain(row: Measurement, subject: Subject) -> Measurement:
+    """Puts the blame where it belongs when the reference contradicts itself."""
+    if row.status == "wrong" and row.runtime == subject.reference:
+        return replace(row, message=UNSEEDED)
+    return row
+
+
+def _where(cell: Cell) -> str:
+    threads = len(cell.cores)
+    return f"{cell.subject.model.name}, batch {cell.subject.batch}, {threads} thread{'s' if threads > 1 else ''}"

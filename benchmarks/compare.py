@@ -1,0 +1,165 @@
+"""A comparison from beginning to end: import, lay out, measure every cell in turn, judge."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.cell import Cell, count_steps, measure_cell
+from benchmarks.document import to_document
+from benchmarks.environment import read_environment, usable_cores
+from benchmarks.measurement import Comparison, Measurement, Verdict
+from benchmarks.options import CompareOptions, Listener
+from benchmarks.runners.base import Runtime
+from benchmarks.runners.registry import select_runtimes
+from benchmarks.subject import Subject, add_reference, make_subject
+from benchmarks.verdicts import judge_rows
+from pipeline.errors import UsageError
+
+if TYPE_CHECKING:
+    from pipeline.types import ImportedModel
+
+Tune = Callable[["ImportedModel", int], None]
+"""Tunes a model for a number of threads and leaves the records in the comparison's logs."""
+
+
+def run_comparison(
+    options: CompareOptions, listener: Listener | None = None, tune: Tune | None = None
+) -> dict[str, Any]:
+    """Measures a model on every runtime.
+
+    Ctrl-C ends the run early: the document then has what was complete, and ``complete`` is false.
+
+    Args:
+        options: what is compared.
+        listener: told of the progress.
+        tune: called before each cell when ``options.tune_trials`` is not 0.
+
+    Returns:
+        The JSON document that `benchmarks.document` describes.
+
+    Raises:
+        UsageError: a runtime is unknown, or there are more threads than cores.
+        TvmoptError: whatever importing the model or reading the logs and pictures raises.
+        KeyboardInterrupt: when Ctrl-C comes before anything is complete.
+    """
+    runtimes = select_runtimes(options.runtimes)
+    cores = _choose_cores(options)
+    _check_logs(options, runtimes)
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    environment = read_environment()
+    run = _Run(options, runtimes, cores, listener or Listener(), tune if options.tune_trials else None)
+    with tempfile.TemporaryDirectory(prefix="tvmopt-compare-") as folder:
+        try:
+            complete = run.measure(Path(folder))
+        except KeyboardInterrupt:
+            if not run.rows:
+                raise
+            complete = False
+    comparison = Comparison(
+        created=created,
+        complete=complete,
+        environment=environment,
+        model=run.model,
+        protocol=options.measure.to_json() | {"cores": list(cores)},
+        measurements=tuple(run.rows),
+        verdicts=tuple(run.verdicts),
+    )
+    return to_document(comparison)
+
+
+class _Run:
+    """A comparison under way: what it has so far survives its interruption."""
+
+    def __init__(
+        self,
+        options: CompareOptions,
+        runtimes: tuple[Runtime, ...],
+        cores: tuple[int, ...],
+        listener: Listener,
+        tune: Tune | None,
+    ) -> None:
+        self.options = options
+        self.runtimes = runtimes
+        self.cores = cores
+        self.listener = listener
+        self.tune = tune if any(runtime.name == "tvmopt" for runtime in runtimes) else None
+        self.rows: list[Measurement] = []
+        self.verdicts: list[Verdict] = []
+        self.model: dict[str, Any] = {}
+
+    def measure(self, folder: Path) -> bool:
+        """Measures all cells, batch size by batch size; false when Ctrl-C ended one early."""
+        self._announce()
+        for batch in self.options.batches:
+            subject = self._lay_out(batch, folder)
+            for threads in self.options.threads:
+                if self.tune:
+                    self.listener.step(f"{subject.model.name}, batch {batch}, {threads} threads: tuning")
+                    self.tune(subject.model, threads)
+                cell = Cell(subject, self.runtimes, self.cores[:threads], self.options.logs, self.options.measure)
+                rows, whole = measure_cell(cell, self.listener)
+                self.rows += rows
+                self.verdicts += judge_rows(rows, subject.reference)
+                if not whole:
+                    return False
+        return True
+
+    def _announce(self) -> None:
+        batches, cells = len(self.options.batches), len(self.options.batches) * len(self.options.threads)
+        of_a_cell = count_steps(len(self.runtimes), self.options.measure) + (1 if self.tune else 0)
+        self.listener.begin(2 * batches + cells * of_a_cell)
+
+    def _lay_out(self, batch: int, folder: Path) -> Subject:
+        """Imports the model at one batch size and computes what its outputs should be."""
+        from pipeline.importers import load_model
+
+        options = self.options
+        self.listener.step(f"importing {options.model}, batch {batch}")
+        model = load_model(options.model, options.input_shapes or None, batch)
+        place = folder / f"batch-{batch}"
+        place.mkdir()
+        subject = make_subject(model, batch, place, options, any(runtime.quantized for runtime in self.runtimes))
+        self.listener.step(f"{model.name}, batch {batch}: reference outputs")
+        add_reference(subject, self.cores, options.measure.ready_timeout_s)
+        self.model = self.model or _describe(subject)
+        return subject
+
+
+def _describe(subject: Subject) -> dict[str, Any]:
+    """The ``model`` of the document; shapes are those of the first batch size."""
+    model = subject.model
+    specs = {"inputs": model.inputs, "outputs": model.outputs}
+    return {
+        "name": model.name,
+        "spec": model.source.spec,
+        "kind": model.source.kind,
+        "sha256": model.sha256,
+        **{
+            name: [{"name": spec.name, "shape": list(spec.shape), "dtype": spec.dtype} for spec in group]
+            for name, group in specs.items()
+        },
+        "input_data": subject.input_data,
+        "calibration": subject.calibration_data,
+        "reference": subject.reference,
+        "reference_note": subject.reference_note,
+    }
+
+
+def _choose_cores(options: CompareOptions) -> tuple[int, ...]:
+    """As many cores as the highest thread count needs."""
+    cores, wanted = usable_cores(), max(options.threads)
+    if wanted > len(cores):
+        raise UsageError(f"threads must be at most {len(cores)}, the cores this process may use; got {wanted}")
+    return tuple(cores[:wanted])
+
+
+def _check_logs(options: CompareOptions, runtimes: tuple[Runtime, ...]) -> None:
+    """Reads the records once, so that a corrupt line ends the run before it begins."""
+    if options.logs and options.logs.exists() and any(runtime.name == "tvmopt" for runtime in runtimes):
+        from pipeline.records import RecordStore
+
+        RecordStore(options.logs).records()

@@ -1,0 +1,160 @@
+"""Measurement files: versioned JSON, written whole or not at all, checked when read.
+
+Schema ``tvmopt-comparison``, its versions:
+
+1. ``schema``, ``schema_version``, ``created``, ``complete``, ``environment``, ``model``, ``protocol``,
+   ``measurements[]`` (``runtime, variant, batch, threads, status, message, latency_s {median, mean, p50, p90, p99,
+   stdev, interval, samples, turns}, fps, prepare_s, import_s, load_s, first_run_s, peak_memory_bytes, output_error
+   {max_abs, relative, cosine}, settings``) and ``verdicts[]`` (``runtime, against, batch, threads, ratio, interval,
+   verdict``). What each field means stands at `benchmarks.measurement`, that of the environment at
+   `benchmarks.environment`. Times are in seconds, sizes in bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks.fields import boolean, list_of, mapping_of, positive_int, text
+from benchmarks.measurement import Comparison, Measurement, Verdict
+from pipeline.errors import InputFileError
+
+SCHEMA = "tvmopt-comparison"
+SCHEMA_VERSION = 1
+MAX_FILE_BYTES = 256 * 2**20
+"""Above this, a file is none of ours: a thousand rows of ten thousand samples stay below it."""
+
+_MODEL_TEXTS = ("name", "spec", "kind", "sha256", "input_data", "calibration", "reference", "reference_note")
+
+
+def to_document(comparison: Comparison) -> dict[str, Any]:
+    """The JSON document of `comparison`."""
+    return {
+        "schema": SCHEMA,
+        "schema_version": SCHEMA_VERSION,
+        "created": comparison.created,
+        "complete": comparison.complete,
+        "environment": dict(comparison.environment),
+        "model": dict(comparison.model),
+        "protocol": dict(comparison.protocol),
+        "measurements": [row.to_json() for row in comparison.measurements],
+        "verdicts": [verdict.to_json() for verdict in comparison.verdicts],
+    }
+
+
+def from_document(data: Any) -> Comparison:
+    """The inverse of `to_document`.
+
+    Raises:
+        ValueError: with one line that names the field that is not as it should be.
+    """
+    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+        raise ValueError(f"it is not a comparison: its schema must be {SCHEMA!r}")
+    version = positive_int(data, "schema_version")
+    if version > SCHEMA_VERSION:
+        raise ValueError(f"schema_version is {version}, but this tvmopt reads up to {SCHEMA_VERSION}; update tvmopt")
+    model = mapping_of(data, "model")
+    for name in _MODEL_TEXTS:
+        text(model, name)
+    environment = mapping_of(data, "environment")
+    for name in ("cpu", "architecture", "os", "kernel", "python"):
+        text(environment, name)
+    mapping_of(environment, "packages")
+    return Comparison(
+        created=text(data, "created"),
+        complete=boolean(data, "complete"),
+        environment=environment,
+        model=model,
+        protocol=mapping_of(data, "protocol"),
+        measurements=tuple(_each(data, "measurements", Measurement.from_json)),
+        verdicts=tuple(_each(data, "verdicts", Verdict.from_json)),
+    )
+
+
+def read_comparison(path: Path) -> Comparison:
+    """The comparison in a measurement file.
+
+    Raises:
+        InputFileError: when there is no such file, or it is not a whole measurement file.
+    """
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise InputFileError(f"{path}: too large for a measurement file ({path.stat().st_size} bytes)")
+        return from_document(json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise InputFileError(f"{path}: cannot be read: {error.strerror}; expected a file of tvmopt compare") from None
+    except RecursionError:
+        raise InputFileError(f"{path}: not a measurement file of tvmopt compare: nested too deeply") from None
+    except json.JSONDecodeError as error:
+        message = f"{path}: not JSON (line {error.lineno}: {error.msg}); expected a file of tvmopt compare"
+        raise InputFileError(message) from None
+    except ValueError as error:
+        raise InputFileError(f"{path}: not a measurement file of tvmopt compare: {error}") from None
+
+
+def write_document(document: dict[str, Any], path: Path) -> None:
+    """Writes a measurement file, whole or not at all.
+
+    Raises:
+        InputFileError: when it cannot be written.
+    """
+    write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", path)
+
+
+def check_output_path(path: Path) -> None:
+    """Makes sure that `path` can be written, without touching the disk.
+
+    Raises:
+        InputFileError: when its folder is missing or may not be written, or it is itself a folder.
+    """
+    folder = path.resolve().parent
+    if not folder.is_dir():
+        raise InputFileError(f"{path}: there is no folder {folder}; make it first")
+    if path.is_dir():
+        raise InputFileError(f"{path}: is a folder; give the name of a file")
+    if not os.access(folder, os.W_OK):
+        raise InputFileError(f"{path}: the folder {folder} cannot be written")
+
+
+def write_text(content: str, path: Path) -> None:
+    """Writes `content` to `path` by way of a neighbouring file, so that no half-written one remains.
+
+    Raises:
+        InputFileError: when it cannot be written.
+    """
+    check_output_path(path)
+    target = path.resolve()
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
+        scratch = Path(name)
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            # mkstemp's files are private; the result gets what any new file gets.
+            scratch.chmod(0o666 & ~_umask())
+            scratch.replace(target)
+        finally:
+            scratch.unlink(missing_ok=True)
+    except OSError as error:
+        raise InputFileError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def _each(data: Any, name: str, read: Any) -> list[Any]:
+    rows = []
+    for index, item in enumerate(list_of(data, name)):
+        try:
+            rows.append(read(item))
+        except ValueError as error:
+            raise ValueError(f"{name}[{index}]: {error}") from None
+    return rows

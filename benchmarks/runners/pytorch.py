@@ -1,0 +1,97 @@
+"""PyTorch, eager: the framework as it is, and the reference when the model comes from it.
+
+Set up as its performance tuning guide has it for CPU inference: evaluation mode, `torch.inference_mode`, channels-last
+memory format, as many threads as the others get.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.runners.base import Job, Runtime
+from pipeline.types import ModelSource
+
+
+class RunPytorch:
+    """Loads the user's module again and calls it."""
+
+    def __init__(self) -> None:
+        self.settings: dict[str, str] = {}
+        self._torch: Any = None
+        self._call: Any = None
+        self._inputs: list[Any] = []
+        self._result: Any = None
+
+    def open_library(self) -> None:
+        """Imports PyTorch."""
+        import torch
+
+        self._torch = torch
+
+    def prepare(self, job: Job) -> None:
+        """Nothing."""
+
+    def load(self, job: Job) -> None:
+        """Builds the module from the user's source and lays it out for CPU inference."""
+        from pipeline.importers.pytorch import load_module
+
+        torch = self._torch
+        torch.set_num_threads(job.threads)
+        torch.set_num_interop_threads(1)
+        torch.set_grad_enabled(False)
+        source: Any = job.source
+        path = Path(source["path"])
+        module: Any
+        module, _ = load_module(ModelSource(source["spec"], source["kind"], path, source["factory"] or None))
+        # An exported program has its evaluation mode and layouts fixed, and refuses to be asked.
+        exported = source["kind"] == "pt2"
+        channels_last = not exported and self.prefers_channels_last
+        if not exported:
+            module = module.eval()
+        if channels_last:
+            module = module.to(memory_format=torch.channels_last)
+        self._inputs = [self._tensor(array, channels_last) for array in job.load_inputs().values()]
+        self._call = self.compile(module)
+        self.settings |= {
+            "mode": "inference_mode, eval",
+            "memory format": "channels last" if channels_last else "as exported",
+            "intra-op threads": str(torch.get_num_threads()),
+        }
+
+    prefers_channels_last = True
+
+    def compile(self, module: Any) -> Any:
+        """What is called for an inference: here the module itself."""
+        return module
+
+    def run(self) -> None:
+        """One inference on the tensors that are set."""
+        with self._torch.inference_mode():
+            self._result = self._call(*self._inputs)
+
+    def read_outputs(self) -> list[np.ndarray]:
+        """The last result's tensors, nested structures flattened."""
+        leaves = self._torch.utils._pytree.tree_leaves(self._result)
+        return [leaf.detach().contiguous().numpy().copy() for leaf in leaves if isinstance(leaf, self._torch.Tensor)]
+
+    def _tensor(self, array: np.ndarray, channels_last: bool) -> Any:
+        tensor = self._torch.from_numpy(array)
+        if channels_last and tensor.dim() == 4:
+            return tensor.contiguous(memory_format=self._torch.channels_last)
+        return tensor
+
+
+RUNTIME = Runtime(
+    name="pytorch",
+    title="PyTorch",
+    variant="FP32, eager",
+    about="The network as PyTorch runs it without a compiler: inference mode, channels-last memory format.",
+    distributions=("torch",),
+    modules=("torch",),
+    install="pip install 'tvmopt[torch]'",
+    runner=RunPytorch,
+    kinds=("pt2", "python"),
+)
