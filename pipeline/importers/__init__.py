@@ -1,0 +1,124 @@
+"""Turns any model that is taken into one verified ONNX model.
+
+In reading order: `source` (what the user named); `python_file` and `pytorch` with `torch_names` (a factory's module to
+ONNX); `pt2_archive` (whether a `.pt2` file is safe to read); `onnx` with `tensors`, `shapes` and `batch` (files from
+anywhere, made static); `operators` (what is supported); `normalize` with `cleanup`, `layers` and `values` (the form our
+passes start from); `verify` with `samples` and `sessions` (that all forms compute the same).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from pipeline.errors import TvmoptError
+from pipeline.importers.source import model_name, parse_source
+from pipeline.types import ImportedModel, ModelSource
+
+if TYPE_CHECKING:
+    import numpy as np
+    import onnx
+
+    from pipeline.importers.shapes import ShapeRequest
+
+__all__ = ["example_inputs", "load_model", "parse_source"]
+
+
+def load_model(
+    spec: str, input_shapes: Mapping[str, tuple[int, ...]] | None = None, batch: int | None = None
+) -> ImportedModel:
+    """Imports a model and checks the import.
+
+    Args:
+        spec: ``file.onnx``, ``file.pt2`` or ``path/file.py:factory``.
+        input_shapes: a shape for each input that is to have another than the file says, or that is dynamic there.
+        batch: the first dimension of every input that shares it with the first input.
+
+    Returns:
+        The model with static shapes, in its own form and normalised; both were run and computed the same, and the
+        same as PyTorch where it came from there.
+
+    Raises:
+        UsageError: `spec`, `input_shapes` or `batch` make no sense, or name something that the model does not have.
+        InputFileError: the file cannot be read.
+        UnsupportedModelError: the model cannot be taken: operators, dtypes, dynamic shapes, size.
+        WrongResultError: a step of the import changed what the model computes; names the first layer.
+    """
+    source = parse_source(spec)
+    with _named(source):
+        from pipeline.importers.shapes import ShapeRequest
+
+        original = _read(source, ShapeRequest(dict(input_shapes or {}), batch))
+        return _finish(source, original)
+
+
+def example_inputs(model: ImportedModel, seed: int = 0) -> dict[str, np.ndarray]:
+    """Random inputs that fit `model`: standard normal floats, small integers that are valid indices, booleans.
+
+    Args:
+        model: an imported model.
+        seed: the same seed gives the same arrays.
+    """
+    from pipeline.importers.samples import random_inputs
+
+    return random_inputs(model.inputs, model.normalized.graph, seed)
+
+
+@contextmanager
+def _named(source: ModelSource) -> Iterator[None]:
+    """Errors say first which model they are about."""
+    try:
+        yield
+    except TvmoptError as error:
+        raise type(error)(f"{source.spec}: {error}") from error
+
+
+def _read(source: ModelSource, request: ShapeRequest) -> onnx.ModelProto:
+    """The model in ONNX with static inputs; checked against PyTorch if it came from there."""
+    if source.kind == "onnx":
+        from pipeline.importers.onnx import import_onnx
+
+        return import_onnx(source.path, request)
+    from pipeline.importers import pytorch
+
+    if source.kind == "python":
+        module, inputs = pytorch.load_module(source)
+        export = pytorch.export_onnx(module, inputs, source, request)
+        pytorch.check_against_framework(export)
+        return export.model
+    from pipeline.importers.batch import check_rebatched
+    from pipeline.importers.shapes import make_static
+
+    export = pytorch.export_program(pytorch.load_program(source))
+    pytorch.check_against_framework(export)
+    static = make_static(export.model, replace(request, defaults={k: x.shape for k, x in export.inputs.items()}))
+    if request.batch is not None:
+        check_rebatched(export.model, static)
+    return static
+
+
+def _finish(source: ModelSource, original: onnx.ModelProto) -> ImportedModel:
+    """Normalises `original`, checks that nothing changed, and collects what there is to know."""
+    from pipeline.importers.normalize import normalize
+    from pipeline.importers.samples import random_inputs
+    from pipeline.importers.values import tensor_spec
+    from pipeline.importers.verify import check_normalized
+
+    normalized = normalize(original)
+    inputs = tuple(tensor_spec(value) for value in normalized.graph.input)
+    outputs = tuple(tensor_spec(value) for value in normalized.graph.output)
+    check_normalized(original, normalized, random_inputs(inputs, normalized.graph))
+    del original.graph.output[:]
+    original.graph.output.extend(normalized.graph.output)  # the same, with the shapes that were inferred
+    return ImportedModel(
+        name=model_name(source),
+        source=source,
+        original=original,
+        normalized=normalized,
+        inputs=inputs,
+        outputs=outputs,
+        sha256=hashlib.sha256(original.SerializeToString(deterministic=True)).hexdigest(),
+    )

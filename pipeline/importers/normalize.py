@@ -1,0 +1,156 @@
+"""From an ONNX model with static inputs to the form that our passes start from: plain, typed and named throughout.
+
+In this order: functions are inlined; old operator versions converted; onnxruntime's basic optimisation folds
+constants, BatchNorm and shape arithmetic; what is then left of operators is checked; constants become initialisers,
+nodes that only pass a value on go; every value gets a static shape, every node a name and its layer.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import onnx
+import onnx.inliner
+import onnx.shape_inference
+import onnx.version_converter
+from onnxruntime import GraphOptimizationLevel
+
+from pipeline.errors import UnsupportedModelError
+from pipeline.importers.cleanup import clean_graph
+from pipeline.importers.layers import record_layers
+from pipeline.importers.operators import (
+    STANDARD_DOMAINS,
+    check_known,
+    check_operators,
+    standard_opset,
+    supported_operators,
+)
+from pipeline.importers.sessions import one_line, open_session, quiet_options
+from pipeline.importers.values import check_values
+
+OLDEST_OPSET = 13
+"""Older models are converted to this operator set: from it on, shapes and axes are inputs throughout."""
+
+METADATA_IR = 10
+"""The first IR version in which a node has `metadata_props`."""
+
+NONSTANDARD_OPTIMIZERS = (
+    "FastGeluFusion",
+    "GeluFusionL1",
+    "LayerNormFusionL1",
+    "QDQS8ToU8Transformer",
+    "QuickGeluFusion",
+    "SimplifiedLayerNormFusionL1",
+    "WeightBiasQuantization",
+)
+"""Optimisers of onnxruntime's basic level that may write operators which ONNX does not define."""
+
+
+def normalize(original: onnx.ModelProto) -> onnx.ModelProto:
+    """The same function as `original` in normal form.
+
+    Args:
+        original: a checked model with static inputs and named nodes; stays as it is.
+
+    Returns:
+        A model with standard operators only, each of them supported, no `Constant`, `Identity` or `Dropout` (but where
+        an input is an output), a static shape and dtype for every value, a unique name for every node, and each node's
+        layer in `original` (`layers.layer_of`).
+
+    Raises:
+        UnsupportedModelError: operators that are not supported (all of them listed), a value whose size depends on
+            data, a dtype that is not taken, or layers that do not fit each other at these shapes.
+    """
+    check_known(original)
+    prepared = _upgrade(_inline(original))
+    optimized = _optimize(prepared)
+    check_operators(optimized)
+    clean_graph(optimized)
+    optimized.ir_version = max(optimized.ir_version, METADATA_IR)
+    record_layers(optimized.graph, original.graph)
+    inferred = infer_shapes(optimized)
+    check_values(inferred.graph)
+    return inferred
+
+
+def infer_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """`model` with shape and dtype of every value that can be inferred.
+
+    Raises:
+        UnsupportedModelError: layers do not fit each other.
+    """
+    try:
+        return onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
+    except (onnx.shape_inference.InferenceError, ValueError) as error:
+        raise UnsupportedModelError(f"the model's layers do not fit each other: {one_line(error)}") from error
+
+
+def _inline(model: onnx.ModelProto) -> onnx.ModelProto:
+    """`model` without functions: neither its own, nor operators that ONNX defines by others and nothing else takes."""
+    if model.functions:
+        model = onnx.inliner.inline_local_functions(model, convert_version=True)
+    opset = standard_opset(model)
+    foreign = {node.op_type for node in model.graph.node if node.domain in STANDARD_DOMAINS} - supported_operators()
+    defined = [("", name) for name in sorted(foreign) if _has_definition(name, opset)]
+    if not defined:
+        return model
+    return onnx.inliner.inline_selected_functions(model, defined, inline_schema_functions=True)
+
+
+def _has_definition(operator: str, opset: int) -> bool:
+    """Whether ONNX defines `operator` by other operators."""
+    if not onnx.defs.has(operator, max_inclusive_version=opset, domain=""):
+        return False
+    schema = onnx.defs.get_schema(operator, max_inclusive_version=opset, domain="")
+    return any(getattr(schema, kind) for kind in ("has_function", "has_context_dependent_function"))
+
+
+def _upgrade(model: onnx.ModelProto) -> onnx.ModelProto:
+    """`model` at `OLDEST_OPSET` when it is older; as it is where the conversion is not possible."""
+    if standard_opset(model) >= OLDEST_OPSET:
+        return model
+    try:
+        return onnx.version_converter.convert_version(model, OLDEST_OPSET)
+    except (RuntimeError, ValueError):  # an operator without adapter: onnxruntime and TVM know the old versions too
+        return model
+
+
+def _optimize(model: onnx.ModelProto) -> onnx.ModelProto:
+    """`model` after as much of onnxruntime's optimisation as leaves only operators that ONNX defines."""
+    try:
+        for level, disabled in (
+            (GraphOptimizationLevel.ORT_ENABLE_BASIC, ()),
+            (GraphOptimizationLevel.ORT_ENABLE_BASIC, NONSTANDARD_OPTIMIZERS),
+        ):
+            optimized = _optimized_at(model, level, disabled)
+            if is_standard(optimized):
+                return optimized
+    except UnsupportedModelError:
+        check_operators(model)  # says more than onnxruntime does, if that is the reason
+        raise
+    return _optimized_at(model, GraphOptimizationLevel.ORT_DISABLE_ALL, ())
+
+
+def _optimized_at(model: onnx.ModelProto, level: GraphOptimizationLevel, disabled: tuple[str, ...]) -> onnx.ModelProto:
+    """What onnxruntime makes of `model` at `level` without the optimisers `disabled`."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "optimized.onnx"
+        options = quiet_options(level)
+        options.optimized_model_filepath = str(path)
+        open_session(model, options, disabled_optimizers=list(disabled))
+        optimized = onnx.load(path, load_external_data=False)
+    used = {node.domain for node in optimized.graph.node}
+    opsets = [entry for entry in optimized.opset_import if entry.domain in used or entry.domain in STANDARD_DOMAINS]
+    del optimized.opset_import[:]
+    optimized.opset_import.extend(opsets)
+    return optimized
+
+
+def is_standard(model: onnx.ModelProto) -> bool:
+    """Whether ONNX defines every operator of `model` at the version that it names."""
+    opset = standard_opset(model)
+    return all(
+        node.domain in STANDARD_DOMAINS and onnx.defs.has(node.op_type, max_inclusive_version=opset, domain="")
+        for node in model.graph.node
+    )

@@ -1,0 +1,274 @@
+"""PyTorch models: a factory's module, or an exported program, through ONNX."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+
+from pipeline.errors import InputFileError, RuntimeMissingError, UnsupportedModelError, WrongResultError
+from pipeline.importers.pt2_archive import check_archive
+from pipeline.importers.python_file import call_factory, describe
+from pipeline.importers.sessions import one_line, run_model
+from pipeline.importers.shapes import ShapeRequest
+from pipeline.importers.tensors import MAX_BYTES
+from pipeline.importers.torch_names import friendly_names, output_names, quiet
+from pipeline.importers.verify import TOLERANCE, agrees, relative_error, with_outputs
+from pipeline.types import ModelSource
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+    from torch.export import ExportedProgram
+
+_EXPECTED = "(nn.Module, example inputs as a tuple of tensors)"
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """A PyTorch model in ONNX, beside what PyTorch itself computes.
+
+    Attributes:
+        model: the ONNX model; its nodes are named after the modules they come from.
+        inputs: the example inputs, by the ONNX model's names.
+        outputs: what PyTorch gives for `inputs`.
+        program: the exported program that `model` was translated from; its nodes' names are values' names in `model`.
+    """
+
+    model: onnx.ModelProto
+    inputs: Mapping[str, np.ndarray]
+    outputs: Mapping[str, np.ndarray]
+    program: ExportedProgram
+
+
+def require_torch() -> None:
+    """Checks that PyTorch and what its ONNX exporter needs are installed.
+
+    Raises:
+        RuntimeMissingError: one of them is not; says how to get it.
+    """
+    missing = [name for name in ("torch", "onnxscript") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise RuntimeMissingError(f"PyTorch models need {' and '.join(missing)}: pip install 'tvmopt[torch]'")
+
+
+def load_module(source: ModelSource) -> tuple[nn.Module, tuple[Tensor, ...]]:
+    """Runs the factory that `source` names.
+
+    Returns:
+        The module, in eval mode and on the CPU, and its example inputs.
+
+    Raises:
+        InputFileError: the file cannot be run.
+        UnsupportedModelError: the factory raises, or returns something else.
+    """
+    require_torch()
+    import torch
+
+    result = call_factory(source)
+    if not isinstance(result, tuple) or len(result) != 2:
+        what = f"a tuple of {len(result)}" if isinstance(result, tuple) else _kind(result)
+        raise UnsupportedModelError(f"{source.factory}() returned {what}: {_EXPECTED} was expected")
+    module, inputs = result
+    if isinstance(inputs, torch.Tensor):
+        inputs = (inputs,)
+    if not isinstance(module, torch.nn.Module):
+        raise UnsupportedModelError(
+            f"{source.factory}() returned {_kind(module)} as the model: {_EXPECTED} was expected"
+        )
+    if not isinstance(inputs, tuple | list) or not inputs or not all(isinstance(x, torch.Tensor) for x in inputs):
+        kinds = ", ".join(map(_kind, inputs)) if isinstance(inputs, tuple | list) else _kind(inputs)
+        raise UnsupportedModelError(
+            f"{source.factory}() returned ({kinds}) as example inputs: {_EXPECTED} was expected"
+        )
+    return module.cpu().eval(), tuple(x.detach().cpu() for x in inputs)
+
+
+def _kind(value: Any) -> str:
+    return type(value).__name__
+
+
+def export_onnx(
+    module: nn.Module, inputs: tuple[Tensor, ...], source: ModelSource, request: ShapeRequest | None = None
+) -> Export:
+    """Translates `module` to ONNX.
+
+    Args:
+        module: in eval mode.
+        inputs: its example inputs; repeated, element by element, to the shapes of `request`.
+        source: where it came from, for errors.
+        request: shapes by the names of `forward`'s parameters, batch; as the example inputs are by default.
+
+    Raises:
+        UnsupportedModelError: the module fails on its inputs, cannot be traced, is too large, or uses a PyTorch
+            operator that has no ONNX form.
+    """
+    import torch
+
+    inputs = _resized(module, inputs, request or ShapeRequest())
+    _check_size(sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers())))
+    try:
+        with torch.no_grad():
+            expected = module(*(x.clone() for x in inputs))
+    except Exception as error:  # the user's code may raise anything
+        raise UnsupportedModelError(f"running the model on its inputs raised {describe(error, source.path)}") from error
+    try:
+        with quiet(), torch.no_grad():
+            program = torch.export.export(module, tuple(x.clone() for x in inputs), strict=False)
+    except Exception as error:  # as above; torch traces the user's code
+        raise UnsupportedModelError(f"torch.export cannot trace the model: {describe(error, source.path)}") from error
+    return _translate(program, inputs, expected)
+
+
+def load_program(source: ModelSource) -> ExportedProgram:
+    """Reads a `.pt2` file, running nothing in it.
+
+    Raises:
+        InputFileError: not such a file, damaged, or with content that is not taken.
+        UnsupportedModelError: it calls functions outside torch's own operators.
+    """
+    check_archive(source.path)
+    require_torch()
+    import torch
+
+    before = os.environ.get("TORCH_FORCE_WEIGHTS_ONLY_LOAD")
+    os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"  # torch.export.load asks for full unpickling in places
+    try:
+        with quiet():
+            program = torch.export.load(source.path)
+    except Exception as error:  # a damaged file makes torch raise anything
+        raise InputFileError(
+            f"torch.export.load cannot read the file: {type(error).__name__}: {one_line(error)}"
+        ) from error
+    finally:
+        if before is None:
+            del os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"]
+        else:
+            os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = before
+    program._guards_code = []  # source code from the file, which running the program would execute
+    return program
+
+
+def export_program(program: ExportedProgram) -> Export:
+    """Translates an exported program to ONNX; its dynamic sizes stay dynamic.
+
+    Raises:
+        UnsupportedModelError: it has no example inputs, is too large, or uses an operator that has no ONNX form.
+    """
+    import torch
+    from torch.utils import _pytree as pytree
+
+    if program.example_inputs is None:
+        raise UnsupportedModelError("the program has no example inputs: export it again with torch.export.export")
+    args, kwargs = program.example_inputs
+    inputs = pytree.tree_leaves((args, kwargs))
+    if not all(isinstance(x, torch.Tensor) for x in inputs):
+        raise UnsupportedModelError(f"the program takes ({', '.join(map(_kind, inputs))}): only tensors are taken")
+    _check_size(sum(tensor.nbytes for tensor in program.state_dict.values()))
+    with quiet(), torch.no_grad():
+        expected = program.module()(*pytree.tree_map(torch.clone, args), **pytree.tree_map(torch.clone, kwargs))
+    return _translate(program, tuple(inputs), expected)
+
+
+def _translate(program: ExportedProgram, inputs: tuple[Tensor, ...], expected: Any) -> Export:
+    import torch
+
+    results = output_names(expected, program)
+    try:
+        with quiet(), torch.no_grad():
+            translated = torch.onnx.export(
+                program, dynamo=True, external_data=False, verbose=False, output_names=list(results)
+            )
+    except (torch.onnx.errors.OnnxExporterError, RuntimeError, ValueError, TypeError, NotImplementedError) as error:
+        raise UnsupportedModelError(f"the model has no ONNX form: {_root_cause(error)}") from error
+    assert translated is not None
+    assert translated.exported_program is not None
+    model = friendly_names(translated.model_proto, set(program.state_dict))
+    names = [value.name for value in model.graph.input]
+    if len(names) != len(inputs):
+        raise UnsupportedModelError(
+            f"the model takes {len(inputs)} tensors, but its ONNX form the {len(names)} {names}"
+        )
+    arrays = {name: tensor.numpy() for name, tensor in zip(names, inputs, strict=True)}
+    outputs = {name: value.detach().numpy() for name, value in results.items()}
+    return Export(model, arrays, outputs, translated.exported_program)
+
+
+def _root_cause(error: BaseException) -> str:
+    """The innermost exception of the chain, which says what the outer ones only frame."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return f"{type(error).__name__}: {one_line(error)}"
+
+
+def _check_size(nbytes: int) -> None:
+    if nbytes > MAX_BYTES:
+        raise UnsupportedModelError(
+            f"the weights take {nbytes} bytes, more than the {MAX_BYTES} that an ONNX model can hold"
+        )
+
+
+def _resized(module: nn.Module, inputs: tuple[Tensor, ...], request: ShapeRequest) -> tuple[Tensor, ...]:
+    """The example inputs at the shapes that `request` has for them."""
+    import torch
+
+    try:
+        names = list(inspect.signature(module.forward).bind(*inputs).arguments)
+    except TypeError as error:
+        raise UnsupportedModelError(f"the example inputs do not fit {_kind(module)}.forward: {error}") from error
+    request.check_names(names)
+    sized = []
+    first = inputs[0].shape[:1]
+    for name, tensor in zip(names, inputs, strict=False):
+        shape = list(request.shapes.get(name, tuple(tensor.shape)))
+        if request.batch is not None and shape and tensor.shape[:1] == first:
+            shape[0] = request.batch
+        same = shape == list(tensor.shape)
+        sized.append(tensor if same else torch.from_numpy(np.resize(tensor.numpy(), shape)))
+    return tuple(sized)
+
+
+def check_against_framework(export: Export) -> None:
+    """Checks that the ONNX model computes what PyTorch does.
+
+    Raises:
+        WrongResultError: it does not; names the first layer that differs.
+        UnsupportedModelError: onnxruntime cannot run the model.
+    """
+    computed = run_model(export.model, export.inputs)
+    for name, reference in export.outputs.items():
+        if not agrees(reference, computed[name]):
+            error, allowed = relative_error(reference, computed[name]), TOLERANCE.get(reference.dtype.name, 0.0)
+            raise WrongResultError(
+                f"output {name!r} of the ONNX form differs from PyTorch's by {error:.2g} of its largest value, from "
+                f"layer {_first_wrong_layer(export)!r} on; at most {allowed:g} is allowed"
+            )
+
+
+def _first_wrong_layer(export: Export) -> str:
+    """The layer of the first value that PyTorch's exported program and the ONNX model both compute, and differently."""
+    import torch
+
+    values: dict[str, np.ndarray] = {}
+
+    class Recorder(torch.fx.Interpreter):
+        def run_node(self, n: torch.fx.Node) -> Any:
+            value = super().run_node(n)
+            if isinstance(value, torch.Tensor):
+                values[n.name] = value.detach().clone().numpy()
+            return value
+
+    with quiet(), torch.no_grad():
+        Recorder(export.program.module()).run(*(torch.from_numpy(x.copy()) for x in export.inputs.values()))
+    nodes = [(name, node) for node in export.model.graph.node for name in node.output if name in values]
+    names = [name for name, _ in nodes]
+    computed = run_model(with_outputs(export.model, names), export.inputs, names)
+    for name, node in nodes:
+        if not agrees(values[name], computed[name]):
+            return str(node.name)
+    return str(export.model.graph.node[-1].name)
