@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Any
 
@@ -63,6 +64,20 @@ def plan_memory(module: Any, target: Target) -> Any:
                 passes.StaticPlanBlockMemory(),
             ]
         )(module)
+
+
+def storage_sizes(module: Any) -> tuple[int, ...]:
+    """Bytes of each storage that a planned module's ``main`` allocates for intermediate tensors."""
+    from tvm import relax
+
+    sizes: list[int] = []
+
+    def visit(expr: Any) -> None:
+        if isinstance(expr, relax.Call) and getattr(expr.op, "name", "") == "relax.memory.alloc_storage":
+            sizes.append(math.prod(int(size) for size in expr.args[0].values))
+
+    relax.analysis.post_order_visit(module["main"], visit)
+    return tuple(sizes)
 
 
 def generate(module: Any, target: Target) -> Any:

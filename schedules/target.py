@@ -10,7 +10,7 @@ import os
 import platform
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -115,6 +115,20 @@ class Target:
         if self.is_gpu:
             return f"cuda-{self.arch}"
         return f"{self.arch}-{self.isa}-{self.threads}t"
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object that `from_json` reads back."""
+        facts = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {**facts, "tvm": dict(self.tvm), "features": list(self.features)}
+
+    @staticmethod
+    def from_json(facts: Mapping[str, Any]) -> Target:
+        """The inverse of `to_json`.
+
+        Raises:
+            TypeError, KeyError: when `facts` is not what `to_json` writes.
+        """
+        return Target(**{**facts, "tvm": MappingProxyType(dict(facts["tvm"])), "features": tuple(facts["features"])})
 
 
 def parse_target(text: str, threads: int | None = None) -> Target:

@@ -1,0 +1,250 @@
+"""The artifact: a tar with the compiled library, a JSON manifest, and golden inputs and outputs.
+
+Loading needs TVM's runtime only, neither its compiler nor the model's framework.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import sys
+import tarfile
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.errors import InputFileError, ModelInputError, RuntimeMissingError
+
+Array = npt.NDArray[Any]
+
+FORMAT_VERSION = 1
+LIBRARY, MANIFEST, GOLDEN = "model.so", "manifest.json", "golden.npz"
+MAX_MEMBER_BYTES = 8 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactParts:
+    """What an artifact is made of.
+
+    Attributes:
+        library: the shared library's bytes.
+        manifest: what the library takes, gives and was made from.
+        inputs: golden inputs by name.
+        outputs: what the reference made of them, by name.
+    """
+
+    library: bytes
+    manifest: Mapping[str, Any]
+    inputs: Mapping[str, Array]
+    outputs: Mapping[str, Array]
+
+
+def save_artifact(parts: ArtifactParts, path: Path) -> None:
+    """Writes the tar at `path`: the same bytes for the same parts, and never half of it.
+
+    Raises:
+        InputFileError: when the folder does not exist or cannot be written.
+    """
+    golden = io.BytesIO()
+    arrays = {f"input:{name}": array for name, array in parts.inputs.items()}
+    arrays |= {f"output:{name}": array for name, array in parts.outputs.items()}
+    np.savez(golden, **arrays)  # type: ignore[arg-type]  # numpy's stub takes the keyword allow_pickle only
+    manifest = dict(parts.manifest, library_sha256=hashlib.sha256(parts.library).hexdigest())
+    text = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
+    members = ((MANIFEST, text.encode()), (GOLDEN, golden.getvalue()), (LIBRARY, parts.library))
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise InputFileError(f"cannot write {path}: {error.strerror}") from None
+    try:
+        with os.fdopen(handle, "wb") as file, tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+            for name, content in members:
+                entry = tarfile.TarInfo(name)
+                entry.size, entry.mode = len(content), 0o644
+                tar.addfile(entry, io.BytesIO(content))
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def read_parts(path: Path) -> ArtifactParts:
+    """The parts of the artifact at `path`, checked.
+
+    Raises:
+        InputFileError: when it is missing, no artifact, truncated, hostile, or of a newer format.
+    """
+    if path.is_dir():
+        raise InputFileError(f"{path} is a directory; an artifact is a .tar that `tvmopt compile` wrote")
+    if not path.is_file():
+        raise InputFileError(f"{path} does not exist; an artifact is a .tar that `tvmopt compile` wrote")
+    try:
+        with tarfile.open(path, mode="r:") as tar:
+            contents = {member.name: _member(path, tar, member) for member in tar.getmembers()}
+    except (tarfile.TarError, EOFError, OSError) as error:
+        raise InputFileError(f"{path} is not a readable tar ({error}); write it again with `tvmopt compile`") from None
+    missing = [name for name in (MANIFEST, GOLDEN, LIBRARY) if name not in contents]
+    if missing:
+        raise InputFileError(f"{path} is not an artifact: it lacks {', '.join(missing)}")
+    manifest = _manifest(path, contents[MANIFEST])
+    if hashlib.sha256(contents[LIBRARY]).hexdigest() != manifest.get("library_sha256"):
+        raise InputFileError(f"{path}: {LIBRARY} is not what the manifest describes; the file was changed or damaged")
+    try:
+        with np.load(io.BytesIO(contents[GOLDEN]), allow_pickle=False) as golden:
+            arrays = {name: golden[name] for name in golden.files}
+    except (ValueError, OSError, EOFError, KeyError) as error:
+        raise InputFileError(f"{path}: {GOLDEN} cannot be read: {error}") from None
+    inputs = {name.removeprefix("input:"): a for name, a in arrays.items() if name.startswith("input:")}
+    outputs = {name.removeprefix("output:"): a for name, a in arrays.items() if name.startswith("output:")}
+    return ArtifactParts(contents[LIBRARY], manifest, inputs, outputs)
+
+
+def _member(path: Path, tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    """The bytes of one member; nothing of the archive is ever written to where its names say."""
+    if not member.isfile() or member.name not in (MANIFEST, GOLDEN, LIBRARY):
+        kind = "a link" if member.issym() or member.islnk() else "an entry"
+        raise InputFileError(f"{path} is not an artifact: it has {kind} {member.name!r}, which does not belong there")
+    if member.size > MAX_MEMBER_BYTES:
+        raise InputFileError(f"{path}: {member.name} claims {member.size} bytes, more than {MAX_MEMBER_BYTES}")
+    file = tar.extractfile(member)
+    content = file.read() if file is not None else b""
+    if len(content) != member.size:
+        raise InputFileError(f"{path} is truncated in {member.name}; write it again with `tvmopt compile`")
+    return content
+
+
+def _manifest(path: Path, text: bytes) -> dict[str, Any]:
+    try:
+        manifest = json.loads(text)
+    except ValueError as error:
+        raise InputFileError(f"{path}: {MANIFEST} is not JSON: {error}") from None
+    version = manifest.get("format_version") if isinstance(manifest, dict) else None
+    if version != FORMAT_VERSION:
+        raise InputFileError(f"{path}: format version {version!r}, this tvmopt reads {FORMAT_VERSION}; compile again")
+    return dict(manifest)
+
+
+class LoadedArtifact:
+    """A compiled model, ready to run.
+
+    Attributes:
+        manifest: the artifact's manifest.
+        golden_inputs: golden inputs by name.
+        golden_outputs: expected outputs by name.
+    """
+
+    def __init__(self, path: Path) -> None:
+        parts = read_parts(path)
+        self.manifest = parts.manifest
+        self.golden_inputs, self.golden_outputs = parts.inputs, parts.outputs
+        _check_machine(path, self.manifest)
+        # The compiler part of TVM takes seconds to import and is not needed here.
+        if "tvm" not in sys.modules:
+            os.environ.setdefault("TVM_USE_RUNTIME_LIB", "1")
+        os.environ.setdefault("TVM_NUM_THREADS", str(self.manifest["target"]["threads"]))
+        import tvm
+
+        self._tvm = tvm
+        with tempfile.TemporaryDirectory(prefix="tvmopt-") as folder:
+            library = Path(folder) / LIBRARY
+            library.write_bytes(parts.library)
+            module = tvm.runtime.load_module(str(library))
+        self._device = tvm.cuda() if self.manifest["target"]["isa"] == "cuda" else tvm.cpu()
+        self._vm = tvm.runtime.vm.VirtualMachine(module, self._device)
+        self._main = self._vm["main"]
+        self._arguments: list[Any] = []
+        self._result: Any = None
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Outputs by name for `inputs` by name.
+
+        Raises:
+            ModelInputError: when names, shapes or dtypes are not the model's.
+        """
+        self.set_inputs(inputs)
+        self.run_only()
+        return self.outputs()
+
+    def set_inputs(self, inputs: Mapping[str, Array]) -> None:
+        """Copies `inputs` to the device.
+
+        Raises:
+            ModelInputError: when names, shapes or dtypes are not the model's.
+        """
+        check_inputs(inputs, self.manifest["inputs"])
+        arrays = [np.ascontiguousarray(inputs[spec["name"]]) for spec in self.manifest["inputs"]]
+        self._arguments = [self._tvm.runtime.tensor(array, self._device) for array in arrays]
+
+    def run_only(self) -> None:
+        """Runs the model on the inputs that were set: what is timed."""
+        self._result = self._main(*self._arguments)
+
+    def outputs(self) -> dict[str, Array]:
+        """The outputs of the last run, by name."""
+        names = [spec["name"] for spec in self.manifest["outputs"]]
+        results = [self._result] if len(names) == 1 else list(self._result)
+        return {name: result.numpy() for name, result in zip(names, results, strict=True)}
+
+
+def load_artifact(path: Path) -> LoadedArtifact:
+    """Loads an artifact with TVM's runtime alone.
+
+    Threads are those it was compiled for unless ``TVM_NUM_THREADS`` says otherwise.
+
+    Raises:
+        InputFileError: when `path` is no artifact.
+        RuntimeMissingError: when it was compiled for another machine.
+    """
+    return LoadedArtifact(path)
+
+
+def check_inputs(inputs: Mapping[str, Array], specs: list[dict[str, Any]]) -> None:
+    """Checks names, shapes and dtypes of `inputs` against the model's.
+
+    Raises:
+        ModelInputError: names the first input that does not fit, what it is and what it should be.
+    """
+    wanted = [str(spec["name"]) for spec in specs]
+    if set(inputs) != set(wanted):
+        missing, unknown = sorted(set(wanted) - set(inputs)), sorted(set(inputs) - set(wanted))
+        parts = [f"missing {', '.join(missing)}"] if missing else []
+        parts += [f"unknown {', '.join(unknown)}"] if unknown else []
+        raise ModelInputError(f"inputs do not fit the model: {'; '.join(parts)} (the model takes {', '.join(wanted)})")
+    for spec in specs:
+        array = inputs[spec["name"]]
+        if list(array.shape) != list(spec["shape"]):
+            want = ",".join(str(size) for size in spec["shape"])
+            have = ",".join(str(size) for size in array.shape)
+            raise ModelInputError(f"input {spec['name']!r} has shape {have}, the model takes {want}")
+        if str(array.dtype) != spec["dtype"]:
+            raise ModelInputError(f"input {spec['name']!r} has dtype {array.dtype}, the model takes {spec['dtype']}")
+
+
+def _check_machine(path: Path, manifest: Mapping[str, Any]) -> None:
+    """Refuses what this machine cannot execute: a wrong instruction would end the process without a word."""
+    import platform
+
+    from schedules.target import host_isa
+
+    target = manifest["target"]
+    if target["isa"] == "cuda":
+        return
+    order = ("sse2", "avx2", "avx512")
+    host = host_isa()
+    same = target["arch"] == platform.machine()
+    wide_enough = target["isa"] == host or (
+        target["isa"] in order and host in order and order.index(target["isa"]) <= order.index(host)
+    )
+    if not (same and wide_enough):
+        raise RuntimeMissingError(
+            f"{path} is compiled for {target['arch']} with {target['isa']}, this machine is {platform.machine()} with "
+            f"{host}; run it there, or compile for this machine"
+        )

@@ -1,0 +1,203 @@
+"""Compiling: the best record or the default schedule for each task, then the library and its manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.artifact import FORMAT_VERSION, ArtifactParts, save_artifact
+from pipeline.errors import BuildError, RuntimeMissingError
+from pipeline.graph.optimize import OptimizedModel, optimize
+from pipeline.tasks import extract_tasks
+from pipeline.types import ImportedModel, Task, TensorSpec
+from schedules.registry import template_for
+from schedules.space import Config
+from schedules.target import Target
+
+if TYPE_CHECKING:
+    from pipeline.records import RecordStore
+
+CROSS_COMPILERS = {
+    "aarch64": ("aarch64-linux-gnu-g++", "g++-aarch64-linux-gnu"),
+    "armv7l": ("arm-linux-gnueabihf-g++", "g++-arm-linux-gnueabihf"),
+}
+"""For each foreign architecture the linker and Debian's package that has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskChoice:
+    """Which config a task is built with, and why.
+
+    Attributes:
+        task: the kernel.
+        config: its knobs' values.
+        origin: a matching record, or the template's default.
+        latency_s: median latency of the record, in seconds; None for a default.
+    """
+
+    task: Task
+    config: Config
+    origin: Literal["record", "default"]
+    latency_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class CompileReport:
+    """What a compilation made.
+
+    Attributes:
+        path: the artifact.
+        choices: for each task what it was built with.
+        imported_layers: names of layers that TVM's importer lowered, because no template takes them.
+        storage_bytes: sizes of the planned storages of intermediate tensors.
+    """
+
+    path: Path
+    choices: tuple[TaskChoice, ...]
+    imported_layers: tuple[str, ...]
+    storage_bytes: tuple[int, ...]
+
+
+def choose_configs(tasks: Sequence[Task], target: Target, store: RecordStore | None) -> tuple[TaskChoice, ...]:
+    """For each task the best record that matches it exactly, else the default."""
+    choices = []
+    for task in tasks:
+        template = template_for(task.workload, target)
+        record = None
+        if store is not None:
+            record = store.best(task.name, target.key, template.name, template.version)
+        if record is not None and template.space(task.workload, target).contains(record.config):
+            choices.append(TaskChoice(task, record.config, "record", float(np.median(record.latency_s))))
+        else:
+            choices.append(TaskChoice(task, template.default(task.workload, target), "default", None))
+    return tuple(choices)
+
+
+def compile_model(model: ImportedModel, target: Target, store: RecordStore | None, out: Path) -> CompileReport:
+    """Compiles `model` for `target` into the artifact `out`.
+
+    Args:
+        model: imported and verified.
+        target: what it will run on; need not be this machine.
+        store: tuning records; None builds every task with its default.
+        out: the tar to write; the same inputs give the same bytes.
+
+    Raises:
+        BuildError: when a layer cannot be built.
+        RuntimeMissingError: when the target's linker is not installed.
+    """
+    linker = linker_of(target)
+    optimized = optimize(model, target)
+    choices = () if target.is_gpu else choose_configs(extract_tasks(optimized), target, store)
+    library, storage_bytes = build_library(optimized, {c.task.name: c.config for c in choices}, linker)
+    inputs, outputs = golden_pair(model)
+    manifest = _manifest(model, target, choices, storage_bytes)
+    save_artifact(ArtifactParts(library, manifest, inputs, outputs), out)
+    layers = tuple(node.layers[0] for node in optimized.graph.nodes if node.op == "onnx")
+    return CompileReport(out, choices, layers, storage_bytes)
+
+
+def build_library(
+    optimized: OptimizedModel, configs: Mapping[str, Config], linker: str
+) -> tuple[bytes, tuple[int, ...]]:
+    """The shared library of `optimized`, and the sizes in bytes of its planned storages.
+
+    Raises:
+        BuildError: when code generation or linking fails.
+    """
+    from tvm.support import cc
+
+    from pipeline import build
+    from pipeline.lower import lower
+
+    target = optimized.target
+    module = build.plan_memory(build.schedule(lower(optimized, configs), target), target)
+    executable = build.generate(module, target)
+    with tempfile.TemporaryDirectory(prefix="tvmopt-") as folder:
+        library = Path(folder) / "model.so"
+        # No build id and no symbol table: both would carry names of temporary files into the artifact.
+        options = ["-Wl,--build-id=none", "-s"]
+        try:
+            executable.export_library(str(library), fcompile=cc.cross_compiler(linker, options=options))
+        except RuntimeError as error:
+            lines = str(error).strip().splitlines()
+            raise BuildError(f"linking with {linker} failed: {lines[-1] if lines else error}") from error
+        return library.read_bytes(), build.storage_sizes(module)
+
+
+def linker_of(target: Target) -> str:
+    """The C++ compiler that links for `target`.
+
+    Raises:
+        RuntimeMissingError: when it is not installed; names the package.
+    """
+    import platform
+
+    names, package = ("g++", "clang++", "c++"), "g++"
+    if target.arch != platform.machine() and target.arch in CROSS_COMPILERS:
+        name, package = CROSS_COMPILERS[target.arch]
+        names = (name,)
+    for name in names:
+        if shutil.which(name):
+            return name
+    raise RuntimeMissingError(
+        f"linking for {target.name} needs {' or '.join(names)}, which is not installed: apt-get install {package}"
+    )
+
+
+def golden_pair(model: ImportedModel) -> tuple[dict[str, npt.NDArray[Any]], dict[str, npt.NDArray[Any]]]:
+    """Seeded random inputs, and what onnxruntime makes of them with the model as its framework exported it."""
+    import onnxruntime
+
+    from pipeline.importers import example_inputs
+
+    inputs = example_inputs(model)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(
+        model.original.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    names = [spec.name for spec in model.outputs]
+    return inputs, dict(zip(names, session.run(names, dict(inputs)), strict=True))
+
+
+def _manifest(
+    model: ImportedModel, target: Target, choices: Sequence[TaskChoice], storage_bytes: Sequence[int]
+) -> dict[str, Any]:
+    from importlib.metadata import version
+
+    records = json.dumps([[c.task.name, c.origin, dict(c.config)] for c in choices], sort_keys=True)
+    return {
+        "format_version": FORMAT_VERSION,
+        "model": {"name": model.name, "source": model.source.path.name, "sha256": model.sha256},
+        "inputs": [_spec(spec) for spec in model.inputs],
+        "outputs": [_spec(spec) for spec in model.outputs],
+        "target": {
+            "name": target.name,
+            "key": target.key,
+            "tvm": dict(target.tvm),
+            "isa": target.isa,
+            "arch": target.arch,
+            "threads": target.threads,
+        },
+        "versions": {name: version(name) for name in ("tvmopt", "apache-tvm", "apache-tvm-ffi", "onnx")},
+        "records_sha256": hashlib.sha256(records.encode()).hexdigest(),
+        "tasks": [
+            {"task": c.task.name, "layers": list(c.task.layers), "origin": c.origin, "config": dict(c.config)}
+            for c in choices
+        ],
+        "memory": {"storage_bytes": list(storage_bytes), "activations_bytes": sum(storage_bytes)},
+    }
+
+
+def _spec(spec: TensorSpec) -> dict[str, Any]:
+    return {"name": spec.name, "shape": list(spec.shape), "dtype": spec.dtype}

@@ -1,0 +1,178 @@
+"""The worker process: keeps TVM loaded, builds candidates, checks each against the reference, times the right ones.
+
+Runs as ``python -m pipeline.tuning.worker`` and speaks JSON lines on its standard input and output; ends when its
+input ends. Commands: ``target``, ``task``, ``build``, ``measure``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.reference import reference
+from schedules.registry import Template, pack_input, template_for
+from schedules.space import Config
+from schedules.target import Target
+from schedules.workload import Workload
+
+TOLERANCE = 1e-4
+"""Largest error of a kernel that counts as right, relative to the largest magnitude of its output."""
+
+REPEATS = 7
+REPEAT_S = 2e-3
+HOPELESS = 2.5
+"""A candidate so many times slower than the task's best is not timed any longer."""
+
+
+@dataclass(slots=True)
+class Subject:
+    """The task at hand: its inputs, the output it should give, the best time so far."""
+
+    workload: Workload
+    template: Template
+    inputs: list[npt.NDArray[Any]]
+    expected: npt.NDArray[Any]
+    best_s: float = float("inf")
+    built: dict[int, tuple[Config, Any]] = field(default_factory=dict)
+
+
+class Worker:
+    """Answers commands, one at a time."""
+
+    def __init__(self) -> None:
+        self.target: Target | None = None
+        self.subject: Subject | None = None
+
+    def answer(self, command: dict[str, Any]) -> dict[str, Any]:
+        """The answer to one command; failures of a candidate are answers, not exceptions."""
+        name = command["command"]
+        if name == "target":
+            return self._set_target(command["target"])
+        if name == "task":
+            return self._set_task(Workload.from_json(command["workload"]), command["seed"])
+        if name == "build":
+            return self._build(command["id"], command["config"])
+        return self._measure(command["id"])
+
+    def _set_target(self, facts: dict[str, Any]) -> dict[str, Any]:
+        self.target = Target.from_json(facts)
+        os.environ["TVM_NUM_THREADS"] = str(self.target.threads)
+        import tvm  # noqa: F401  # loaded now, so that no candidate waits for it
+
+        return {"status": "ok"}
+
+    def _set_task(self, workload: Workload, seed: int) -> dict[str, Any]:
+        assert self.target is not None
+        inputs = random_inputs(workload, seed)
+        template = template_for(workload, self.target)
+        self.subject = Subject(workload, template, inputs, reference(workload, inputs))
+        return {"status": "ok"}
+
+    def _build(self, identity: int, config: Config) -> dict[str, Any]:
+        import tvm
+
+        subject, target = self.subject, self.target
+        assert subject is not None
+        assert target is not None
+        began = time.perf_counter()
+        try:
+            function = subject.template.build(subject.workload, target, config)
+            module = tvm.IRModule({"kernel": function.with_attr("global_symbol", "kernel")})
+            library = tvm.compile(module, target=tvm.target.Target(dict(target.tvm)))
+        # Whatever TVM raises for a candidate means that this candidate cannot be built; the search goes on.
+        except Exception as error:
+            message = str(error).strip().splitlines()
+            cost = time.perf_counter() - began
+            return {"status": "compile_error", "error": message[-1] if message else repr(error), "cost_s": cost}
+        subject.built[identity] = (config, library)
+        return {"status": "ok", "cost_s": time.perf_counter() - began}
+
+    def _measure(self, identity: int) -> dict[str, Any]:
+        import tvm
+
+        subject, target = self.subject, self.target
+        assert subject is not None
+        assert target is not None
+        began = time.perf_counter()
+        config, library = subject.built.pop(identity)
+        arguments = [
+            tvm.runtime.tensor(pack_input(subject.template, subject.workload, target, config, index, array))
+            for index, array in enumerate(subject.inputs)
+        ]
+        output = subject.workload.output
+        # Not zeros: what a kernel forgets to write must show.
+        made = tvm.runtime.tensor(np.full(output.physical_shape, np.nan, output.dtype))
+        library["kernel"](*arguments, made)
+        error = _error(output.restore(made.numpy()), subject.expected)
+        halo_error = _halo_error(subject.workload, made.numpy())
+        if not error <= TOLERANCE or halo_error:
+            why = halo_error or f"relative error {error:.3g}, allowed {TOLERANCE:g}"
+            return {"status": "wrong", "error": why, "cost_s": time.perf_counter() - began}
+        samples = self._time(subject, library, [*arguments, made])
+        return {"status": "ok", "latency_s": samples, "error": "", "cost_s": time.perf_counter() - began}
+
+    def _time(self, subject: Subject, library: Any, arguments: list[Any]) -> list[float]:
+        import tvm
+
+        def timed(number: int, repeat: int) -> list[float]:
+            timer = library.mod.time_evaluator("kernel", tvm.cpu(), number=number, repeat=repeat)
+            return [float(sample) for sample in timer(*arguments).results]
+
+        first = min(timed(1, 3))
+        number = max(1, int(REPEAT_S / max(first, 1e-7)))
+        if first > HOPELESS * subject.best_s:
+            return timed(1, 3)
+        samples = timed(number, REPEATS)
+        subject.best_s = min(subject.best_s, float(np.median(samples)))
+        return samples
+
+
+def random_inputs(workload: Workload, seed: int) -> list[npt.NDArray[Any]]:
+    """Inputs for a kernel: standard normal floats, zeros for the index tables of resizing."""
+    generator = np.random.default_rng(seed)
+    arrays = []
+    for tensor in workload.inputs:
+        if np.issubdtype(np.dtype(tensor.dtype), np.floating):
+            arrays.append(generator.standard_normal(tensor.shape).astype(tensor.dtype))
+        else:
+            arrays.append(np.zeros(tensor.shape, tensor.dtype))
+    return arrays
+
+
+def _error(result: npt.NDArray[Any], expected: npt.NDArray[Any]) -> float:
+    scale = max(float(np.abs(expected).max()), 1e-30)
+    return float(np.abs(result.astype(np.float64) - expected).max() / scale)
+
+
+def _halo_error(workload: Workload, memory: npt.NDArray[Any]) -> str:
+    """What is wrong round the maps: a halo must be zeros and the absent channels finite."""
+    output = workload.output
+    if output.plain:
+        return ""
+    if not np.isfinite(memory).all():
+        return "not every element of the output was written"
+    top, left, _, _ = output.halo
+    outside = memory.copy()
+    outside[:, :, top : top + output.shape[2], left : left + output.shape[3]] = 0
+    return "the halo is not zero" if outside.any() else ""
+
+
+def main() -> None:
+    """Answers commands until the input ends."""
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
+    # Libraries may print; that must not reach the channel.
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    worker = Worker()
+    for line in sys.stdin:
+        answers.write(json.dumps(worker.answer(json.loads(line))) + "\n")
+
+
+if __name__ == "__main__":
+    main()
