@@ -13,7 +13,7 @@ MAX_LINES = 400
 # A machine's own folders, and settings that say where a package registry stands.
 MACHINE_PATH = re.compile(r"(?<![\w.~)}>])/(?:home|mnt|opt|root|tmp|Users|work)/|\b[A-Z]:\\\\?Users")
 REGISTRY_SETTING = re.compile(r"(?:extra-)?index-url|find-links")
-ADDRESS = re.compile(r"\bhttps?://([\w.-]+)")
+ADDRESS = re.compile(r"\bhttps?://([\w-]+(?:\.[\w-]+)+)")
 
 # The hosts that a link may lead to: licences, conventions, papers, specifications.
 HOSTS = {"arxiv.org", "doi.org", "keepachangelog.com", "semver.org", "www.apache.org", "www.w3.org"}
