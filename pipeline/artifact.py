@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import InputFileError, ModelInputError, RuntimeMissingError
+from pipeline.files import replaced
 
 Array = npt.NDArray[Any]
 
@@ -59,21 +60,11 @@ def save_artifact(parts: ArtifactParts, path: Path) -> None:
     manifest = dict(parts.manifest, library_sha256=hashlib.sha256(parts.library).hexdigest())
     text = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
     members = ((MANIFEST, text.encode()), (GOLDEN, golden.getvalue()), (LIBRARY, parts.library))
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise InputFileError(f"cannot write {path}: {error.strerror}") from None
-    try:
-        with os.fdopen(handle, "wb") as file, tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-            for name, content in members:
-                entry = tarfile.TarInfo(name)
-                entry.size, entry.mode = len(content), 0o644
-                tar.addfile(entry, io.BytesIO(content))
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with replaced(path) as file, tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+        for name, content in members:
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(content), 0o644
+            tar.addfile(entry, io.BytesIO(content))
 
 
 def read_parts(path: Path) -> ArtifactParts:
@@ -151,6 +142,7 @@ class LoadedArtifact:
             os.environ.setdefault("TVM_USE_RUNTIME_LIB", "1")
         os.environ.setdefault("TVM_NUM_THREADS", str(self.manifest["target"]["threads"]))
         import tvm
+        import tvm.runtime.vm
 
         self._tvm = tvm
         with tempfile.TemporaryDirectory(prefix="tvmopt-") as folder:

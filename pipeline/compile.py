@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -24,13 +24,32 @@ from schedules.space import Config
 from schedules.target import Target
 
 if TYPE_CHECKING:
-    from pipeline.records import RecordStore
+    from pipeline.records import Record
 
 CROSS_COMPILERS = {
     "aarch64": ("aarch64-linux-gnu-g++", "g++-aarch64-linux-gnu"),
     "armv7l": ("arm-linux-gnueabihf-g++", "g++-arm-linux-gnueabihf"),
 }
 """For each foreign architecture the linker and Debian's package that has it."""
+
+
+class Records(Protocol):
+    """Where compilation looks for the best record; a `pipeline.records.RecordStore` is one."""
+
+    def best(self, workload_key: str, target_key: str, template: str, template_version: int) -> Record | None:
+        """The fastest record of exactly this workload, target and template version, or None."""
+
+
+@dataclass(frozen=True, slots=True)
+class FirstMatch:
+    """Several stores: the first that has a matching record decides."""
+
+    stores: tuple[Records, ...]
+
+    def best(self, workload_key: str, target_key: str, template: str, template_version: int) -> Record | None:
+        """The first store's best record, or None when none has any."""
+        found = (store.best(workload_key, target_key, template, template_version) for store in self.stores)
+        return next((record for record in found if record is not None), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +86,14 @@ class CompileReport:
     storage_bytes: tuple[int, ...]
 
 
-def choose_configs(tasks: Sequence[Task], target: Target, store: RecordStore | None) -> tuple[TaskChoice, ...]:
+def choose_configs(tasks: Sequence[Task], target: Target, records: Records | None) -> tuple[TaskChoice, ...]:
     """For each task the best record that matches it exactly, else the default."""
     choices = []
     for task in tasks:
         template = template_for(task.workload, target)
         record = None
-        if store is not None:
-            record = store.best(task.name, target.key, template.name, template.version)
+        if records is not None:
+            record = records.best(task.name, target.key, template.name, template.version)
         if record is not None and template.space(task.workload, target).contains(record.config):
             choices.append(TaskChoice(task, record.config, "record", float(np.median(record.latency_s))))
         else:
@@ -82,13 +101,13 @@ def choose_configs(tasks: Sequence[Task], target: Target, store: RecordStore | N
     return tuple(choices)
 
 
-def compile_model(model: ImportedModel, target: Target, store: RecordStore | None, out: Path) -> CompileReport:
+def compile_model(model: ImportedModel, target: Target, records: Records | None, out: Path) -> CompileReport:
     """Compiles `model` for `target` into the artifact `out`.
 
     Args:
         model: imported and verified.
         target: what it will run on; need not be this machine.
-        store: tuning records; None builds every task with its default.
+        records: tuning records; None builds every task with its default.
         out: the tar to write; the same inputs give the same bytes.
 
     Raises:
@@ -97,7 +116,7 @@ def compile_model(model: ImportedModel, target: Target, store: RecordStore | Non
     """
     linker = linker_of(target)
     optimized = optimize(model, target)
-    choices = () if target.is_gpu else choose_configs(extract_tasks(optimized), target, store)
+    choices = () if target.is_gpu else choose_configs(extract_tasks(optimized), target, records)
     library, storage_bytes = build_library(optimized, {c.task.name: c.config for c in choices}, linker)
     inputs, outputs = golden_pair(model)
     manifest = _manifest(model, target, choices, storage_bytes)

@@ -1,0 +1,82 @@
+"""``tvmopt compile``: a model and its records into an artifact."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tvmopt.cli.options import (
+    OutputFile,
+    input_shape_option,
+    logs_option,
+    model_argument,
+    resolve_target,
+    target_option,
+    threads_option,
+)
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from pipeline.compile import CompileReport
+
+
+@click.command()
+@model_argument
+@click.option("-o", "--output", type=OutputFile(".tar"), required=True, help="The artifact to write.")
+@target_option
+@logs_option
+@threads_option
+@input_shape_option
+@click.option("--batch", type=click.IntRange(min=1), metavar="N", help="First dimension of every input.")
+def command(
+    model: str,
+    output: Path,
+    target: str,
+    logs: Path,
+    threads: int | None,
+    input_shape: Mapping[str, tuple[int, ...]],
+    batch: int | None,
+) -> None:
+    """Build MODEL into an artifact that runs on the target.
+
+    Every kernel uses the best record that matches it exactly, or else its default schedule; the table says which. The
+    artifact needs TVM's runtime only, and has golden inputs and outputs for `tvmopt run --check`.
+    """
+    wanted = resolve_target(target, threads)
+    from rich.console import Console
+
+    from pipeline.compile import compile_model, linker_of
+    from pipeline.importers import load_model
+    from tvmopt.cli.stores import open_records
+
+    linker_of(wanted)  # found missing now, not after a minute of work
+    console = Console()
+    with console.status("importing") as status:
+        imported = load_model(model, input_shape, batch)
+        status.update("compiling")
+        report = compile_model(imported, wanted, open_records(logs), output)
+    console.print(table(report))
+    tuned = sum(choice.origin == "record" for choice in report.choices)
+    console.print(f"{tuned} of {len(report.choices)} kernels from records, the rest with their defaults")
+    if report.imported_layers:
+        console.print(f"without a template, scheduled by the last rule: {', '.join(report.imported_layers)}")
+    console.print(f"{output} ({output.stat().st_size / 2**20:.1f} MiB) for {wanted.key}")
+
+
+def table(report: CompileReport) -> Table:
+    """One row a kernel: layer, times it runs, record or default, the config."""
+    from rich.table import Table
+
+    rows = Table(box=None, header_style="bold")
+    for name in ("kernel", "layer", "runs", "from", "latency", "config"):
+        rows.add_column(name, justify="right" if name in ("runs", "latency") else "left", no_wrap=name == "kernel")
+    for choice in report.choices:
+        latency = "" if choice.latency_s is None else f"{choice.latency_s * 1e6:.0f} µs"
+        config = " ".join(f"{knob}={value}" for knob, value in choice.config.items())
+        task = choice.task
+        rows.add_row(task.name, task.layers[0], str(task.weight), choice.origin, latency, config)
+    return rows

@@ -1,0 +1,120 @@
+"""``tvmopt run``: an artifact on arrays from a file, with TVM's runtime only."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from pipeline.errors import InputFileError, UsageError, WrongResultError
+from tvmopt.cli.options import OutputFile
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from pipeline.artifact import LoadedArtifact
+
+TOLERANCE = 1e-4
+
+
+@click.command()
+@click.argument("artifact", type=click.Path(path_type=Path))
+@click.option("--inputs", type=click.Path(path_type=Path), metavar="FILE.npz", help="Arrays by the inputs' names.")
+@click.option("--outputs", type=OutputFile(".npz"), help="Where to write the outputs, by their names.")
+@click.option("--repeat", type=click.IntRange(min=1), default=1, metavar="N", help="Run N times and tell the latency.")
+@click.option("--check", is_flag=True, help="Run the golden inputs and compare with the golden outputs.")
+@click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads.  [default: as compiled]")
+def command(
+    artifact: Path, inputs: Path | None, outputs: Path | None, repeat: int, check: bool, threads: int | None
+) -> None:
+    """Run ARTIFACT on arrays from a file, or check it against its golden pair."""
+    if not check and inputs is None:
+        raise UsageError("nothing to run on: give --inputs FILE.npz, or --check for the golden inputs")
+    from pipeline.artifact import load_artifact
+    from pipeline.build import threads_environment
+
+    if threads is not None:
+        threads_environment(threads)
+    loaded = load_artifact(artifact)
+    if check:
+        click.echo(check_golden(loaded))
+    if inputs is None:
+        if repeat > 1:
+            loaded.set_inputs(loaded.golden_inputs)
+            click.echo(latency(loaded, repeat))
+        return
+    loaded.set_inputs(read_arrays(inputs))
+    click.echo(latency(loaded, repeat))
+    results = loaded.outputs()
+    for name, array in results.items():
+        click.echo(f"{name}: {array.dtype} {tuple(array.shape)}")
+    if outputs is not None:
+        write_arrays(outputs, results)
+        click.echo(f"wrote {outputs}")
+
+
+def check_golden(loaded: LoadedArtifact) -> str:
+    """Runs the golden inputs.
+
+    Raises:
+        WrongResultError: when an output differs from the golden one by more than `TOLERANCE` of its magnitude.
+    """
+    import numpy as np
+
+    results = loaded.run(loaded.golden_inputs)
+    worst = 0.0
+    for name, expected in loaded.golden_outputs.items():
+        difference = np.abs(results[name].astype(np.float64) - expected.astype(np.float64))
+        error = float(difference.max() / max(float(np.abs(expected).max()), 1e-30))
+        if not error <= TOLERANCE:
+            raise WrongResultError(f"output {name!r} differs from its golden value by {error:.3g}, allowed {TOLERANCE}")
+        worst = max(worst, error)
+    return f"golden outputs match: relative error {worst:.2g}, allowed {TOLERANCE:g}"
+
+
+def latency(loaded: LoadedArtifact, repeat: int) -> str:
+    """Runs `repeat` times on the inputs that were set; one line with the median."""
+    import statistics
+
+    loaded.run_only()
+    samples = []
+    for _ in range(repeat):
+        began = time.perf_counter()
+        loaded.run_only()
+        samples.append(time.perf_counter() - began)
+    return f"latency: median {statistics.median(samples) * 1e3:.3f} ms of {repeat} run{'s' if repeat > 1 else ''}"
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file by name.
+
+    Raises:
+        InputFileError: when the file is missing or no .npz.
+    """
+    import zipfile
+
+    import numpy as np
+
+    if not path.is_file():
+        kind = "is a directory" if path.is_dir() else "does not exist"
+        raise InputFileError(f"{path} {kind}; --inputs takes an .npz file with an array for each input")
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            if not hasattr(arrays, "files"):
+                raise InputFileError(f"{path} has a single array; --inputs takes an .npz with an array for each input")
+            return {name: arrays[name] for name in arrays.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise InputFileError(f"{path} is not a readable .npz file: {error}") from None
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Writes an .npz file, whole or not at all."""
+    import numpy as np
+
+    from pipeline.files import replaced
+
+    with replaced(path) as file:
+        np.savez(file, **arrays)

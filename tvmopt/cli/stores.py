@@ -1,0 +1,24 @@
+"""Which tuning records a command uses: the user's first, then those that come with tvmopt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pipeline.compile import Records
+
+
+def open_records(logs: Path) -> Records:
+    """The records under `logs`, and behind them the shipped ones.
+
+    Args:
+        logs: the user's folder; need not exist.
+    """
+    from pipeline.compile import FirstMatch
+    from pipeline.records import RecordStore
+    from tvmopt.shipped import shipped
+
+    folders = [logs, shipped("tuning_logs")]
+    distinct = dict.fromkeys(folder.resolve() for folder in folders)
+    return FirstMatch(tuple(RecordStore(folder) for folder in distinct))
