@@ -69,7 +69,7 @@ def rewrite(path: Path, change: Callable[[Path], list[str]]) -> None:
                 file.writelines(f"{line}\n" for line in lines)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(scratch, path)
+            scratch.replace(path)
         except BaseException:
             scratch.unlink(missing_ok=True)
             if not existed:
@@ -94,7 +94,7 @@ def _locked(path: Path) -> Iterator[int]:
 
 def _is_still(path: Path, descriptor: int) -> bool:
     try:
-        return os.path.samestat(os.fstat(descriptor), os.stat(path))
+        return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:
         return False
 

@@ -80,6 +80,11 @@ class Record:
             raise ValueError(f"latencies must be positive seconds, got {self.latency_s}")
 
     @property
+    def workload_key(self) -> str:
+        """`Workload.key` of the workload."""
+        return _key(self.workload)
+
+    @property
     def median_s(self) -> float | None:
         """Median latency in seconds; None unless the status is ``ok``."""
         return statistics.median(self.latency_s) if self.latency_s else None
@@ -183,6 +188,12 @@ class RecordStore:
         self._loaded()
         return tuple(self._index.get((workload_key, target_key, template, template_version), ()))
 
+    def groups(self, template: str, template_version: int) -> Iterator[Sequence[Record]]:
+        """The records of each workload and target that were made with one template version, failed ones too."""
+        self._loaded()
+        wanted = (template, template_version)
+        return (tuple(group) for key, group in self._index.items() if key[2:] == wanted)
+
     def best(
         self, workload_key: str, target_key: str, template: str, template_version: int, cpu: str | None = None
     ) -> Record | None:
@@ -217,7 +228,7 @@ class RecordStore:
         return self._records
 
     def _file(self, record: Record) -> None:
-        key = (_key(record.workload), record.target_key, record.template, record.template_version)
+        key = (record.workload_key, record.target_key, record.template, record.template_version)
         self._index.setdefault(key, []).append(record)
 
 

@@ -1,4 +1,4 @@
-"""What the search asks of a measurer, and what it asks of a template."""
+"""What the search asks of a measurer and what comes back; how it finds the template of a workload."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from pipeline.records import Record
 from pipeline.types import Task
-from schedules.space import Config, ConfigSpace
+from schedules.registry import Template
+from schedules.space import Config
 from schedules.target import Target
 from schedules.workload import Workload
 
@@ -30,6 +32,11 @@ class Trial:
     error: str
     cost_s: float
 
+    @staticmethod
+    def of(record: Record) -> Trial:
+        """The trial that a record is of; what it took is not recorded."""
+        return Trial(record.config, record.status, record.latency_s, record.error, 0.0)
+
 
 class Measurer(Protocol):
     """Builds, checks and times configs of a task."""
@@ -46,42 +53,5 @@ class Measurer(Protocol):
         ...
 
 
-class TunableTemplate(Protocol):
-    """What the search needs of a template of `schedules.registry`."""
-
-    @property
-    def name(self) -> str:
-        """Names the template in records."""
-        ...
-
-    @property
-    def version(self) -> int:
-        """Changes whenever a config comes to mean another kernel."""
-        ...
-
-    def space(self, workload: Workload, target: Target) -> ConfigSpace:
-        """All configs for a workload."""
-        ...
-
-    def default(self, workload: Workload, target: Target) -> Config:
-        """The config to use with no records, from the target's facts."""
-        ...
-
-    def features(self, workload: Workload, target: Target, config: Config) -> tuple[float, ...]:
-        """Derived numbers for the cost model; as many for every workload of the template."""
-        ...
-
-    def flops(self, workload: Workload) -> int:
-        """Floating-point operations of one run."""
-        ...
-
-
-TemplateOf = Callable[[Workload, Target], TunableTemplate]
-"""Chooses the template for a workload on a target."""
-
-
-def registered_template(workload: Workload, target: Target) -> TunableTemplate:
-    """The template that `schedules.registry` has; imports TVM."""
-    from schedules.registry import template_for
-
-    return template_for(workload, target)
+TemplateOf = Callable[[Workload, Target], Template]
+"""Chooses the template for a workload on a target, as `schedules.registry.template_for` does."""

@@ -1,75 +1,136 @@
-"""What the records of other tasks can teach the search of this one. Nothing here is ever applied as it is."""
+"""What the records of related tasks teach the search of this one. Nothing here is ever applied as it is."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.records import Record
+import numpy as np
+
+from pipeline.records import Record, RecordStore
+from pipeline.tuning.candidates import Candidates
+from pipeline.tuning.cost_model import Samples
+from schedules.registry import Template
 from schedules.target import Target
 from schedules.workload import Workload
+
+_RELATIVES = 6
+_RECORDS_EACH = 64
+_WEIGHT = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is to be tuned.
+
+    Attributes:
+        workload: the workload.
+        target: the target.
+        template: its template.
+        cpu: name of the processor that measures.
+    """
+
+    workload: Workload
+    target: Target
+    template: Template
+    cpu: str
 
 
 @dataclass(frozen=True, slots=True)
 class Relative:
-    """The records of one related workload on one machine: their latencies compare with each other only.
+    """The successful records of one related workload on one machine: their latencies compare with each other only.
 
     Attributes:
-        distance: how unlike this workload and target they are, 0 for alike; see `distance`.
-        records: the successful ones, in the store's order.
+        distance: how unlike the subject they are; see `distance`.
+        records: the records, in the store's order.
     """
 
     distance: float
     records: tuple[Record, ...]
 
 
-def nearest(records: Iterable[Record], workload: Workload, target: Target, version: tuple[str, int]) -> list[Relative]:
-    """Groups of records to learn from, nearest first.
+def nearest(store: RecordStore, subject: Subject) -> list[Relative]:
+    """Records to learn from, the most alike first.
 
-    They are of the same operator, dtypes and template version, on the same architecture and instruction set, but of
+    They are of the same operator, dtype and template version, on the same architecture and instruction set, but of
     other shapes, with another epilogue, for another number of threads, or from another processor.
-
-    Args:
-        records: where to look.
-        workload: the workload to be tuned.
-        target: the target to be tuned for.
-        version: the template's name and version.
     """
-    groups: dict[tuple[str, str, str], list[Record]] = {}
-    keys: dict[int, str] = {}
-    for record in records:
-        if (record.template, record.template_version) == version and record.latency_s:
-            key = keys.setdefault(id(record.workload), record.workload.key)
-            groups.setdefault((key, record.target_key, record.cpu), []).append(record)
     relatives = []
-    for group in groups.values():
-        apart = distance(group[0], workload, target)
-        if apart is not None:
-            relatives.append(Relative(apart, tuple(group)))
+    for group in store.groups(subject.template.name, subject.template.version):
+        apart = distance(group[0], subject)
+        if apart is None:
+            continue
+        itself = (group[0].workload, group[0].target_key) == (subject.workload, subject.target.key)
+        for cpu in dict.fromkeys(record.cpu for record in group):
+            records = tuple(record for record in group if record.cpu == cpu and record.latency_s)
+            if records and not (itself and cpu == subject.cpu):
+                relatives.append(Relative(apart, records))
     return sorted(relatives, key=lambda relative: relative.distance)
 
 
-def distance(record: Record, workload: Workload, target: Target) -> float | None:
-    """How unlike a record's workload and target are to these; None where nothing carries over.
+def distance(record: Record, subject: Subject) -> float | None:
+    """How unlike a record's workload and target are to the subject's; None where nothing carries over.
 
-    Doubling one dimension of a tensor counts 1, as does doubling the threads or another value of an attribute.
+    Twice one dimension of a tensor counts 1, as do twice the threads, or another value of an attribute.
     """
-    other = record.workload
-    if (record.target.get("arch"), record.target.get("isa")) != (target.arch, target.isa):
+    ours, theirs = subject.workload, record.workload
+    if (record.target.get("arch"), record.target.get("isa")) != (subject.target.arch, subject.target.isa):
         return None
-    if (other.op, other.inputs[0].dtype) != (workload.op, workload.inputs[0].dtype):
+    if (theirs.op, theirs.output.dtype) != (ours.op, ours.output.dtype):
         return None
-    apart = 0.25 * (other.epilogue != workload.epilogue) + abs(math.log2(_threads(record.target) / target.threads))
-    for theirs, ours in [*zip(other.inputs[:2], workload.inputs[:2], strict=False), (other.output, workload.output)]:
-        if len(theirs.shape) != len(ours.shape):
+    apart = 0.25 * (theirs.epilogue != ours.epilogue) + len(set(theirs.attrs) ^ set(ours.attrs)) / 2
+    apart += abs(math.log2(_threads(record.target) / subject.target.threads))
+    for other, own in [*zip(theirs.inputs[:2], ours.inputs[:2], strict=False), (theirs.output, ours.output)]:
+        if len(other.shape) != len(own.shape):
             return None
-        apart += sum(abs(math.log2(a / b)) for a, b in zip(theirs.shape, ours.shape, strict=True))
-        apart += 0.5 * (theirs.block != ours.block)
-    return apart + len(set(other.attrs) ^ set(workload.attrs)) / 2
+        apart += sum(abs(math.log2(a / b)) for a, b in zip(other.shape, own.shape, strict=True))
+        apart += 0.5 * (other.block != own.block)
+    return apart
 
 
-def _threads(facts: Any) -> int:
+class RelatedSamples:
+    """Samples for the cost model from the nearest relatives, looked up anew whenever they are asked for.
+
+    A tuner that is called for the first time in the middle of a run thus learns from the tasks before it.
+    """
+
+    def __init__(self, store: RecordStore, subject: Subject, candidates: Candidates) -> None:
+        self._store, self._subject, self._candidates = store, subject, candidates
+        self._features: dict[tuple[Workload, str, int], Samples] = {}
+
+    def __call__(self) -> tuple[Samples, ...]:
+        """At most `_RECORDS_EACH` records of each of `_RELATIVES` relatives, the nearer the heavier."""
+        relatives = nearest(self._store, self._subject)[:_RELATIVES]
+        return tuple(sample for relative in relatives for sample in self._samples(relative))
+
+    def _samples(self, relative: Relative) -> Iterator[Samples]:
+        first = relative.records[0]
+        key = (first.workload, first.target_key + first.cpu, len(relative.records))
+        if key not in self._features:
+            subject = self._subject
+            target = dataclasses.replace(subject.target, threads=_threads(first.target))
+            if not subject.template.accepts(first.workload, target):
+                return
+            chosen = _evenly(sorted(relative.records, key=lambda record: record.median_s or 0.0), _RECORDS_EACH)
+            features = self._candidates.featurize(
+                [record.config for record in chosen],
+                lambda config: subject.template.features(first.workload, target, config),
+            )
+            speed = np.array([1.0 / (record.median_s or math.inf) for record in chosen])
+            self._features[key] = Samples(features, speed, _WEIGHT / (1.0 + relative.distance))
+        yield self._features[key]
+
+
+def _evenly(records: list[Record], count: int) -> list[Record]:
+    """At most `count` of `records`, spread evenly, the first and the last among them."""
+    if len(records) <= count:
+        return records
+    return [records[round(i * (len(records) - 1) / (count - 1))] for i in range(count)]
+
+
+def _threads(facts: Mapping[str, Any]) -> int:
     threads = facts.get("threads")
     return threads if isinstance(threads, int) and threads > 0 else 1

@@ -1,0 +1,51 @@
+"""Tuners: which config of a task to measure next. `TUNERS` lists them; `base` has what they share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pipeline.errors import UsageError, did_you_mean
+from pipeline.tuning.candidates import Candidates
+from pipeline.tuning.tuners.base import Tuner
+from pipeline.tuning.tuners.genetic import GeneticTuner
+from pipeline.tuning.tuners.grid import GridTuner
+from pipeline.tuning.tuners.random import RandomTuner
+from pipeline.tuning.tuners.xgboost import Related, XGBoostTuner
+
+TUNERS: dict[str, str] = {
+    "xgb": "gradient-boosted trees rank the configs, learning also from related tasks",
+    "ga": "genetic: children of the fastest so far",
+    "random": "random order, no repetition",
+    "grid": "every config in order",
+}
+"""Names of the tuners and what each does."""
+
+
+def check_tuner(name: str) -> None:
+    """Whether `name` is one of `TUNERS`.
+
+    Raises:
+        UsageError: if not, with the nearest names.
+    """
+    if name not in TUNERS:
+        raise UsageError(did_you_mean("tuner", name, TUNERS))
+
+
+def make_tuner(name: str, candidates: Candidates, seed: int, related: Related = tuple) -> Tuner:
+    """A new tuner for one task.
+
+    Args:
+        name: a key of `TUNERS`.
+        candidates: the task's configs.
+        seed: tuners with the same seed that learn the same propose the same.
+        related: samples of other tasks, asked for anew each time; only ``xgb`` uses them.
+
+    Raises:
+        UsageError: when there is no such tuner.
+    """
+    check_tuner(name)
+    if name == "xgb":
+        return XGBoostTuner(candidates, seed, related)
+    classes: dict[str, Callable[[Candidates, int], Tuner]]
+    classes = {"ga": GeneticTuner, "random": RandomTuner, "grid": GridTuner}
+    return classes[name](candidates, seed)
