@@ -53,7 +53,7 @@ def test_every_import_is_declared(repository: Path) -> None:
     for folder in PACKAGES:
         for path in (repository / folder).rglob("*.py"):
             for name in imported(path) - set(sys.stdlib_module_names) - set(PACKAGES):
-                if not declared & {canonicalize_name(home) for home in homes.get(name, ())}:
+                if name in homes and not declared & {canonicalize_name(home) for home in homes[name]}:
                     undeclared[name] = str(path.relative_to(repository))
     assert undeclared == {}
 
