@@ -1,9 +1,10 @@
 """Turns any model that is taken into one verified ONNX model.
 
-In reading order: `source` (what the user named); `python_file` and `pytorch` with `torch_names` (a factory's module to
-ONNX); `pt2_archive` (whether a `.pt2` file is safe to read); `onnx` with `tensors`, `shapes` and `batch` (files from
-anywhere, made static); `operators` (what is supported); `normalize` with `cleanup`, `layers` and `values` (the form our
-passes start from); `verify` with `samples` and `sessions` (that all forms compute the same).
+In reading order: `source` (what the user named); `python_file` and `pytorch` with `torch_names`, `torch_quiet` and
+`torch_check` (a factory's module to ONNX); `pt2_archive` (whether a `.pt2` file is safe); `onnx` with `tensors`,
+`shapes` and `batch` (files from anywhere, made static); `operators` (what is supported); `normalize` with `cleanup`,
+`layers` and `values` (the form our passes start from); `verify` with `samples` and `sessions` (that all forms compute
+the same).
 """
 
 from __future__ import annotations
@@ -83,17 +84,18 @@ def _read(source: ModelSource, request: ShapeRequest) -> onnx.ModelProto:
 
         return import_onnx(source.path, request)
     from pipeline.importers import pytorch
+    from pipeline.importers.torch_check import check_against_framework
 
     if source.kind == "python":
         module, inputs = pytorch.load_module(source)
         export = pytorch.export_onnx(module, inputs, source, request)
-        pytorch.check_against_framework(export)
+        check_against_framework(export)
         return export.model
     from pipeline.importers.batch import check_rebatched
     from pipeline.importers.shapes import make_static
 
     export = pytorch.export_program(pytorch.load_program(source))
-    pytorch.check_against_framework(export)
+    check_against_framework(export)
     static = make_static(export.model, replace(request, defaults={k: x.shape for k, x in export.inputs.items()}))
     if request.batch is not None:
         check_rebatched(export.model, static)

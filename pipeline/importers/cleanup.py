@@ -77,7 +77,7 @@ def _trim_outputs(graph: onnx.GraphProto, model: onnx.ModelProto) -> None:
 
 
 def _remove_passing_on(graph: onnx.GraphProto) -> None:
-    """Takes out nodes that pass their input on, but for one that makes an input or a constant an output."""
+    """Takes out nodes that pass their input on; an `Identity` stays where an input or an output is one more output."""
     constants = {tensor.name: tensor for tensor in graph.initializer}
     outputs = {output.name for output in graph.output}
     fixed = {value.name for value in graph.input} | constants.keys() | outputs
@@ -93,7 +93,7 @@ def _remove_passing_on(graph: onnx.GraphProto) -> None:
         if result not in outputs:
             renamed[result] = source
         elif source in fixed:
-            kept.append(node)
+            kept.append(onnx.helper.make_node("Identity", [source], [result], name=node.name))
         else:
             _rename(kept, source, result)
             renamed[source] = result

@@ -54,9 +54,9 @@ def normalize(original: onnx.ModelProto) -> onnx.ModelProto:
         original: a checked model with static inputs and named nodes; stays as it is.
 
     Returns:
-        A model with standard operators only, each of them supported, no `Constant`, `Identity` or `Dropout` (but where
-        an input is an output), a static shape and dtype for every value, a unique name for every node, and each node's
-        layer in `original` (`layers.layer_of`).
+        A model with standard operators only, each of them supported; no `Constant`, `Dropout` or `Identity` (unless it
+        makes an input or an output one more output); a static shape and dtype for every value; a unique name for every
+        node, and its layer in `original` (`layers.layer_of`).
 
     Raises:
         UnsupportedModelError: operators that are not supported (all of them listed), a value whose size depends on

@@ -42,12 +42,18 @@ _FORBIDDEN = "torch.ops.aten.from_file"
 _TREE_TYPES = (None, "builtins.tuple", "builtins.list", "builtins.dict", "collections.OrderedDict")
 """The containers in which inputs and outputs may come."""
 
-_SYMBOL = re.compile(r"[a-z]{1,4}\d+|\d+|\d+\.\d+")
+_SYMBOL = re.compile(r"Symbol\('[a-z]{1,4}\d+'(, [a-z]+=True)*\)")
+"""A size's symbol, as sympy writes it down."""
+
+_NUMBER = re.compile(r"[a-z]{0,4}\d+(\.\d+)?")
+"""A number, or a size's symbol by its bare name."""
+
 _EXPRESSION = re.compile(r"[A-Za-z0-9_ +\-*/(),.<>=&|~%]*")
 _EXPRESSION_FUNCTION = re.compile(
-    r"Abs|And|Ceil(Div|ToInt)|CleanDiv|Eq|False|Float(Pow|TrueDiv)|Floor(Div|ToInt)|G[et]|IntTrueDiv|[LR]Shift|L[et]|Max|Min"
-    r"|Mod|ModularIndexing|N[eo]t?|Or|Piecewise|PowByNatural|PythonMod|Round(Decimal|ToInt)|ToFloat|True|TruncTo(Float|Int)"
-    r"|Where|ceiling|floor"
+    r"Abs|Add|And|Ceil(Div|ToInt)|CleanDiv|Eq|Equality|False|Float(Pow|TrueDiv)|Floor(Div|ToInt)|G[et]|Greater(Than)?"
+    r"|Integer|IntTrueDiv|[LR]Shift|L[et]|LessThan|Max|Min|Mod|ModularIndexing|Mul|Ne|Not|Or|Piecewise|Pow|PowByNatural"
+    r"|PythonMod|Rational|Round(Decimal|ToInt)|Strict(Greater|Less)Than|ToFloat|True|TruncTo(Float|Int)|Unequality|Where"
+    r"|ceiling|floor"
 )
 """What the expression of a size may use."""
 
@@ -128,10 +134,13 @@ def _is_safe_function(target: Any) -> bool:
 
 def _is_safe_expression(text: Any) -> bool:
     """Whether `text` has only numbers, sizes' symbols and known functions: no attributes, strings or other names."""
-    if not isinstance(text, str) or not _EXPRESSION.fullmatch(text):
+    if not isinstance(text, str):
+        return False
+    text = _SYMBOL.sub("1", text)
+    if not _EXPRESSION.fullmatch(text):
         return False
     words = re.findall(r"[A-Za-z0-9_.]+", text)
-    return all(_SYMBOL.fullmatch(word) or _EXPRESSION_FUNCTION.fullmatch(word) for word in words)
+    return all(_NUMBER.fullmatch(word) or _EXPRESSION_FUNCTION.fullmatch(word) for word in words)
 
 
 def _check_tree(tree: Any) -> None:

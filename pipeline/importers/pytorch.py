@@ -5,21 +5,20 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnx
 
-from pipeline.errors import InputFileError, RuntimeMissingError, UnsupportedModelError, WrongResultError
+from pipeline.errors import InputFileError, RuntimeMissingError, UnsupportedModelError
 from pipeline.importers.pt2_archive import check_archive
 from pipeline.importers.python_file import call_factory, describe
-from pipeline.importers.sessions import one_line, run_model
+from pipeline.importers.sessions import one_line
 from pipeline.importers.shapes import ShapeRequest
 from pipeline.importers.tensors import MAX_BYTES
-from pipeline.importers.torch_names import friendly_names, output_names, quiet
-from pipeline.importers.verify import TOLERANCE, agrees, relative_error, with_outputs
+from pipeline.importers.torch_check import Export
+from pipeline.importers.torch_names import as_array, friendly_names, output_names
+from pipeline.importers.torch_quiet import export_failures, missing_operators, quiet
 from pipeline.types import ModelSource
 
 if TYPE_CHECKING:
@@ -27,23 +26,6 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
 _EXPECTED = "(nn.Module, example inputs as a tuple of tensors)"
-
-
-@dataclass(frozen=True, slots=True)
-class Export:
-    """A PyTorch model in ONNX, beside what PyTorch itself computes.
-
-    Attributes:
-        model: the ONNX model; its nodes are named after the modules they come from.
-        inputs: the example inputs, by the ONNX model's names.
-        outputs: what PyTorch gives for `inputs`.
-        program: the exported program that `model` was translated from; its nodes' names are values' names in `model`.
-    """
-
-    model: onnx.ModelProto
-    inputs: Mapping[str, np.ndarray]
-    outputs: Mapping[str, np.ndarray]
-    program: ExportedProgram
 
 
 def require_torch() -> None:
@@ -141,6 +123,8 @@ def load_program(source: ModelSource) -> ExportedProgram:
     try:
         with quiet():
             program = torch.export.load(source.path)
+    except UnpicklingError as error:
+        raise InputFileError("the file pickles more than tensors, which can run any code: it is not read") from error
     except Exception as error:  # a damaged file makes torch raise anything
         raise InputFileError(
             f"torch.export.load cannot read the file: {type(error).__name__}: {one_line(error)}"
@@ -184,18 +168,21 @@ def _translate(program: ExportedProgram, inputs: tuple[Tensor, ...], expected: A
             translated = torch.onnx.export(
                 program, dynamo=True, external_data=False, verbose=False, output_names=list(results)
             )
-    except (torch.onnx.errors.OnnxExporterError, RuntimeError, ValueError, TypeError, NotImplementedError) as error:
+    except export_failures() as error:
+        missing = missing_operators(program)
+        if missing:
+            raise UnsupportedModelError(f"PyTorch operators without ONNX form: {', '.join(missing)}") from error
         raise UnsupportedModelError(f"the model has no ONNX form: {_root_cause(error)}") from error
     assert translated is not None
     assert translated.exported_program is not None
-    model = friendly_names(translated.model_proto, set(program.state_dict))
+    model = friendly_names(translated.model_proto, program)
     names = [value.name for value in model.graph.input]
     if len(names) != len(inputs):
         raise UnsupportedModelError(
             f"the model takes {len(inputs)} tensors, but its ONNX form the {len(names)} {names}"
         )
-    arrays = {name: tensor.numpy() for name, tensor in zip(names, inputs, strict=True)}
-    outputs = {name: value.detach().numpy() for name, value in results.items()}
+    arrays = {name: as_array(name, tensor) for name, tensor in zip(names, inputs, strict=True)}
+    outputs = {name: as_array(name, tensor) for name, tensor in results.items()}
     return Export(model, arrays, outputs, translated.exported_program)
 
 
@@ -229,46 +216,6 @@ def _resized(module: nn.Module, inputs: tuple[Tensor, ...], request: ShapeReques
         if request.batch is not None and shape and tensor.shape[:1] == first:
             shape[0] = request.batch
         same = shape == list(tensor.shape)
-        sized.append(tensor if same else torch.from_numpy(np.resize(tensor.numpy(), shape)))
+        array = as_array(name, tensor)
+        sized.append(tensor if same else torch.from_numpy(np.resize(array, shape)))
     return tuple(sized)
-
-
-def check_against_framework(export: Export) -> None:
-    """Checks that the ONNX model computes what PyTorch does.
-
-    Raises:
-        WrongResultError: it does not; names the first layer that differs.
-        UnsupportedModelError: onnxruntime cannot run the model.
-    """
-    computed = run_model(export.model, export.inputs)
-    for name, reference in export.outputs.items():
-        if not agrees(reference, computed[name]):
-            error, allowed = relative_error(reference, computed[name]), TOLERANCE.get(reference.dtype.name, 0.0)
-            raise WrongResultError(
-                f"output {name!r} of the ONNX form differs from PyTorch's by {error:.2g} of its largest value, from "
-                f"layer {_first_wrong_layer(export)!r} on; at most {allowed:g} is allowed"
-            )
-
-
-def _first_wrong_layer(export: Export) -> str:
-    """The layer of the first value that PyTorch's exported program and the ONNX model both compute, and differently."""
-    import torch
-
-    values: dict[str, np.ndarray] = {}
-
-    class Recorder(torch.fx.Interpreter):
-        def run_node(self, n: torch.fx.Node) -> Any:
-            value = super().run_node(n)
-            if isinstance(value, torch.Tensor):
-                values[n.name] = value.detach().clone().numpy()
-            return value
-
-    with quiet(), torch.no_grad():
-        Recorder(export.program.module()).run(*(torch.from_numpy(x.copy()) for x in export.inputs.values()))
-    nodes = [(name, node) for node in export.model.graph.node for name in node.output if name in values]
-    names = [name for name, _ in nodes]
-    computed = run_model(with_outputs(export.model, names), export.inputs, names)
-    for name, node in nodes:
-        if not agrees(values[name], computed[name]):
-            return str(node.name)
-    return str(export.model.graph.node[-1].name)

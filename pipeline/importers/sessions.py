@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,6 +12,14 @@ import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as native
 
 from pipeline.errors import UnsupportedModelError
+
+_NOISE = re.compile(
+    r"\[ONNXRuntimeError\] : \d+ : \w+ : |Non-zero status code returned while running |\S+\.(h|cc):\d+ .*?\)\s"
+)
+"""What onnxruntime puts before what it has to say: codes, places in its source."""
+
+_STATUS = re.compile(r"(\w+) node\. Name:'(.*?)' Status Message:")
+"""How it says which node it was at."""
 
 _FATAL = 4
 """onnxruntime's severity below which nothing is logged: what matters comes back as an exception."""
@@ -56,7 +65,7 @@ def open_session(
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"], **more)
     except FAILURES as error:
-        raise UnsupportedModelError(f"onnxruntime refuses the model: {one_line(error)}") from error
+        raise UnsupportedModelError(f"onnxruntime refuses the model: {_plain(error)}") from error
 
 
 def run_model(
@@ -74,14 +83,28 @@ def run_model(
     """
     session = open_session(model)
     names = list(outputs) if outputs is not None else [output.name for output in session.get_outputs()]
+    if not names:  # onnxruntime would take that for all of them
+        return {}
     try:
         values = session.run(names, dict(inputs))
     except FAILURES as error:
-        raise UnsupportedModelError(f"onnxruntime cannot run the model: {one_line(error)}") from error
+        raise UnsupportedModelError(f"onnxruntime cannot run the model: {_plain(error)}") from error
     return dict(zip(names, values, strict=True))
+
+
+def _plain(error: BaseException) -> str:
+    """What onnxruntime says, without codes and places in its own source."""
+    return _cut(_STATUS.sub(r"at layer '\2' (\1):", _NOISE.sub("", _joined(error))))
 
 
 def one_line(error: BaseException, limit: int = 300) -> str:
     """The message of `error` without line breaks, and cut where it is longer than `limit` characters."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    return _cut(_joined(error), limit)
+
+
+def _joined(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _cut(text: str, limit: int = 300) -> str:
     return text if len(text) <= limit else f"{text[:limit]}…"

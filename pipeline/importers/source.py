@@ -81,6 +81,8 @@ def _check_file(spec: str, path: Path) -> None:
             return
         if path.exists():
             raise InputFileError(f"{str(path)!r} is not a regular file but a device, pipe or socket: give {FORMS}")
+        if not path.parent.is_dir():
+            raise InputFileError(f"model file {str(path)!r} does not exist: there is no folder {str(path.parent)!r}")
         nearby = [other.name for other in path.parent.iterdir() if other.suffix == path.suffix and other.is_file()]
     except OSError as error:
         raise InputFileError(f"cannot look up {str(path)!r}: {error.strerror}") from error

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import ast
-import io
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import onnx
 
 from pipeline.errors import UnsupportedModelError
 from pipeline.importers.layers import unique
+from pipeline.importers.values import DTYPES
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,19 +19,6 @@ if TYPE_CHECKING:
 
 _SCOPES = "pkg.torch.onnx.name_scopes"
 _RULE = "pkg.onnxscript.rewriter.rule_name"
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Nothing on stdout or stderr, no warnings and no log lines: torch's exporter is talkative."""
-    disabled = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(disabled)
 
 
 def output_names(outputs: Any, program: ExportedProgram) -> dict[str, Tensor]:
@@ -60,21 +45,34 @@ def output_names(outputs: Any, program: ExportedProgram) -> dict[str, Tensor]:
     return named
 
 
-def friendly_names(model: onnx.ModelProto, parameters: set[str]) -> onnx.ModelProto:
-    """A copy of `model` whose nodes are named after their modules, without the exporter's notes.
+def as_array(name: str, tensor: Tensor) -> np.ndarray:
+    """The numbers of `tensor`.
+
+    Raises:
+        UnsupportedModelError: it is of an element type that is not taken; calls it `name`.
+    """
+    dtype = str(tensor.dtype).removeprefix("torch.")
+    if dtype not in DTYPES:
+        raise UnsupportedModelError(f"value {name!r} has element type {dtype}; taken are {', '.join(DTYPES)}")
+    array: np.ndarray = tensor.detach().numpy()
+    return array
+
+
+def friendly_names(model: onnx.ModelProto, program: ExportedProgram) -> onnx.ModelProto:
+    """A copy of `model` with inputs named after parameters of `forward` and nodes after modules, without notes.
 
     A node of module ``features.0`` becomes ``features.0/Conv``; one that stands in the outermost ``forward`` keeps the
     exporter's name for its function, such as ``add_1``. The notes hold paths and source lines of this machine.
 
     Args:
         model: what torch exported.
-        parameters: names of the module's parameters and buffers.
+        program: what it was exported from.
     """
     named = onnx.ModelProto()
     named.CopyFrom(model)
     taken: set[str] = set()
     for node in named.graph.node:
-        node.name = unique(_node_name(node, parameters), taken)
+        node.name = unique(_node_name(node, set(program.state_dict)), taken)
         del node.metadata_props[:]
         node.doc_string = ""
     graph = named.graph
@@ -84,7 +82,19 @@ def friendly_names(model: onnx.ModelProto, parameters: set[str]) -> onnx.ModelPr
     del named.metadata_props[:]
     named.doc_string = ""
     graph.name = "main"
+    _name_inputs(graph, program.graph_signature.user_inputs)
     return named
+
+
+def _name_inputs(graph: onnx.GraphProto, names: Sequence[Any]) -> None:
+    """Gives each input, in place, its name in `names`: the exporter renames those that are outputs as well."""
+    taken = {value for node in graph.node for value in (*node.input, *node.output)} | {v.name for v in graph.output}
+    for value, name in zip(graph.input, names, strict=False):
+        if value.name == name or name in taken:
+            continue
+        for node in graph.node:
+            node.input[:] = [name if used == value.name else used for used in node.input]
+        value.name = name
 
 
 def _node_name(node: onnx.NodeProto, parameters: set[str]) -> str:
