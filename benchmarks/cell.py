@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from benchmarks.contender import Contender
+from benchmarks.interference import OtherLoad
 from benchmarks.measurement import Measurement
 from benchmarks.options import Listener, MeasureOptions
 from benchmarks.runners.base import Runtime
@@ -27,14 +28,14 @@ class Cell:
         subject: the model, at the cell's batch size.
         runtimes: who takes part, in order.
         cores: what all are pinned to; their count is the number of threads.
-        logs: tuning records of the tuned row, if there are any.
+        logs: folders of tuning records for the tuned row.
         options: how latencies are taken.
     """
 
     subject: Subject
     runtimes: tuple[Runtime, ...]
     cores: tuple[int, ...]
-    logs: Path | None
+    logs: tuple[Path, ...]
     options: MeasureOptions
 
     @property
@@ -48,12 +49,24 @@ def count_steps(runtimes: int, options: MeasureOptions) -> int:
     return runtimes + options.rounds
 
 
-def measure_cell(cell: Cell, listener: Listener) -> tuple[list[Measurement], bool]:
-    """Measures one cell.
+@dataclass(frozen=True, slots=True)
+class CellResult:
+    """What came of a cell.
 
-    Returns:
-        The rows, in the order of the runtimes, and whether all rounds were made: Ctrl-C during the rounds ends them
-        early, and what they gave so far is kept if it is enough for an interval (otherwise there are no rows).
+    Attributes:
+        rows: in the order of the runtimes. When Ctrl-C ended the rounds early, what they gave so far, or nothing if
+            that is too little for an interval.
+        whole: whether all rounds were made.
+        busy_cores: cores that other programs kept busy meanwhile, on average.
+    """
+
+    rows: tuple[Measurement, ...]
+    whole: bool
+    busy_cores: float
+
+
+def measure_cell(cell: Cell, listener: Listener) -> CellResult:
+    """Measures one cell.
 
     Raises:
         KeyboardInterrupt: when Ctrl-C comes before the first round.
@@ -68,15 +81,17 @@ def measure_cell(cell: Cell, listener: Listener) -> tuple[list[Measurement], boo
                 contenders.append(entry)
             else:
                 rows[runtime.name] = entry
+        others = OtherLoad(pid for contender in contenders if (pid := contender.pid) is not None)
         rounds = _take_rounds(cell, contenders, listener)
+        busy_cores = round(others.busy_cores(), 2)
         if rounds < MIN_ROUNDS:
-            return [], False
+            return CellResult((), False, busy_cores)
         for contender in contenders:
             rows[contender.runtime.name] = _explain(contender.finish(rounds), cell.subject)
-    ordered = [rows[runtime.name] for runtime in cell.runtimes]
+    ordered = tuple(rows[runtime.name] for runtime in cell.runtimes)
     for row in ordered:
         listener.measured(row)
-    return ordered, rounds == cell.options.rounds
+    return CellResult(ordered, rounds == cell.options.rounds, busy_cores)
 
 
 def _ready(cell: Cell, runtime: Runtime, stack: ExitStack) -> Contender | Measurement:

@@ -64,7 +64,7 @@ def run_comparison(
         complete=complete,
         environment=environment,
         model=run.model,
-        protocol=options.measure.to_json() | {"cores": list(cores)},
+        protocol=options.measure.to_json() | {"cores": list(cores), "other_load": run.other_load},
         measurements=tuple(run.rows),
         verdicts=tuple(run.verdicts),
     )
@@ -89,6 +89,7 @@ class _Run:
         self.tune = tune if any(runtime.name == "tvmopt" for runtime in runtimes) else None
         self.rows: list[Measurement] = []
         self.verdicts: list[Verdict] = []
+        self.other_load: list[dict[str, float]] = []
         self.model: dict[str, Any] = {}
 
     def measure(self, folder: Path) -> bool:
@@ -101,10 +102,11 @@ class _Run:
                     self.listener.step(f"{subject.model.name}, batch {batch}, {threads} threads: tuning")
                     self.tune(subject.model, threads)
                 cell = Cell(subject, self.runtimes, self.cores[:threads], self.options.logs, self.options.measure)
-                rows, whole = measure_cell(cell, self.listener)
-                self.rows += rows
-                self.verdicts += judge_rows(rows, subject.reference)
-                if not whole:
+                result = measure_cell(cell, self.listener)
+                self.rows += result.rows
+                self.verdicts += judge_rows(result.rows, subject.reference)
+                self.other_load.append({"batch": batch, "threads": threads, "busy_cores": result.busy_cores})
+                if not result.whole:
                     return False
         return True
 
@@ -159,7 +161,8 @@ def _choose_cores(options: CompareOptions) -> tuple[int, ...]:
 
 def _check_logs(options: CompareOptions, runtimes: tuple[Runtime, ...]) -> None:
     """Reads the records once, so that a corrupt line ends the run before it begins."""
-    if options.logs and options.logs.exists() and any(runtime.name == "tvmopt" for runtime in runtimes):
+    if any(runtime.name == "tvmopt" for runtime in runtimes):
         from pipeline.records import RecordStore
 
-        RecordStore(options.logs).records()
+        for folder in options.logs:
+            RecordStore(folder).records()

@@ -47,6 +47,11 @@ class Contender:
     _calls: int = 1
     _call_s: float = 0.0
 
+    @property
+    def pid(self) -> int | None:
+        """The worker's process number while it runs."""
+        return None if self._worker is None else self._worker.pid
+
     def start(self, cores: Sequence[int], reference: Sequence[np.ndarray]) -> None:
         """Starts the worker, loads the model, compares its outputs and warms it up; then suspends it.
 

@@ -13,14 +13,13 @@ Schema ``tvmopt-comparison``, its versions:
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from benchmarks.fields import boolean, list_of, mapping_of, positive_int, text
 from benchmarks.measurement import Comparison, Measurement, Verdict
 from pipeline.errors import InputFileError
+from pipeline.files import replaced
 
 SCHEMA = "tvmopt-comparison"
 SCHEMA_VERSION = 1
@@ -104,50 +103,14 @@ def write_document(document: dict[str, Any], path: Path) -> None:
     write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", path)
 
 
-def check_output_path(path: Path) -> None:
-    """Makes sure that `path` can be written, without touching the disk.
-
-    Raises:
-        InputFileError: when its folder is missing or may not be written, or it is itself a folder.
-    """
-    folder = path.resolve().parent
-    if not folder.is_dir():
-        raise InputFileError(f"{path}: there is no folder {folder}; make it first")
-    if path.is_dir():
-        raise InputFileError(f"{path}: is a folder; give the name of a file")
-    if not os.access(folder, os.W_OK):
-        raise InputFileError(f"{path}: the folder {folder} cannot be written")
-
-
 def write_text(content: str, path: Path) -> None:
-    """Writes `content` to `path` by way of a neighbouring file, so that no half-written one remains.
+    """Writes `content` to `path`, whole or not at all.
 
     Raises:
         InputFileError: when it cannot be written.
     """
-    check_output_path(path)
-    target = path.resolve()
-    try:
-        handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
-        scratch = Path(name)
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            # mkstemp's files are private; the result gets what any new file gets.
-            scratch.chmod(0o666 & ~_umask())
-            scratch.replace(target)
-        finally:
-            scratch.unlink(missing_ok=True)
-    except OSError as error:
-        raise InputFileError(f"{path}: cannot be written: {error.strerror}") from None
-
-
-def _umask() -> int:
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
+    with replaced(path) as file:
+        file.write(content.encode())
 
 
 def _each(data: Any, name: str, read: Any) -> list[Any]:

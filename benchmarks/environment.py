@@ -25,10 +25,10 @@ PACKAGES = (
 )
 """Distributions whose versions are recorded."""
 
-MACHINE_FIELDS = ("cpu", "architecture", "isa", "cores", "threads", "caches_bytes", "memory_gib", "os")
+MACHINE_FIELDS = ("cpu", "architecture", "isa", "cores", "threads", "caches_bytes", "memory_gib")
 """Fields in which two files' environments must agree for their latencies to be comparable."""
 
-SOFTWARE_FIELDS = ("kernel", "governor", "python", "packages")
+SOFTWARE_FIELDS = ("os", "kernel", "governor", "python", "packages")
 """Fields that may differ between comparable files, but are worth a word."""
 
 _CPU_FOLDER = Path("/sys/devices/system/cpu")
@@ -59,7 +59,7 @@ def read_environment() -> dict[str, Any]:
         "threads": psutil.cpu_count() or 1,
         "usable_cores": usable_cores(),
         "caches_bytes": _caches_bytes(),
-        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30),
         "hypervisor": "hypervisor" in flags,
         "os": _os_name(),
         "kernel": f"{platform.system()} {platform.release()}",

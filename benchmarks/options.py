@@ -61,7 +61,7 @@ class CompareOptions:
         batches: batch sizes.
         threads: thread counts.
         input_shapes: shapes of the model's inputs by name, where it leaves them open.
-        logs: folder of tuning records for the tuned row.
+        logs: folders of tuning records for the tuned row, the one to look in first in front; they need not exist.
         data: folder of pictures to calibrate and measure on, instead of the sample photographs.
         tune_trials: trials of tuning before each cell; none when 0.
         measure: how latencies are taken.
@@ -72,7 +72,7 @@ class CompareOptions:
     batches: tuple[int, ...] = (1,)
     threads: tuple[int, ...] = (1,)
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    logs: Path | None = None
+    logs: tuple[Path, ...] = ()
     data: Path | None = None
     tune_trials: int = 0
     measure: MeasureOptions = MeasureOptions()

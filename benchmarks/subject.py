@@ -77,7 +77,7 @@ class Subject:
     reference_outputs: Sequence[np.ndarray] = ()
     prepared: dict[str, Prepared] = field(default_factory=dict)
 
-    def job(self, runtime: Runtime, threads: int, logs: Path | None = None) -> Job:
+    def job(self, runtime: Runtime, threads: int, logs: Sequence[Path] = ()) -> Job:
         """What `runtime` is to run on `threads` threads; makes its folder."""
         suffix = "" if runtime.prepared == "per batch" else f"-{threads}t"
         folder = self.folder / f"{runtime.name}{suffix}"
@@ -97,7 +97,7 @@ class Subject:
                 "factory": source.factory or "",
             },
             calibration=self.calibration,
-            logs=str(logs) if logs else "",
+            logs=tuple(str(folder) for folder in logs),
         )
 
 

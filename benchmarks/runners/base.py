@@ -29,7 +29,7 @@ class Job:
         folder: where `Runner.prepare` leaves what it makes; a folder of this job's own.
         source: spec, kind, path and factory of the user's model, for runtimes that load it themselves.
         calibration: an ``.npz`` with calibration batches stacked for each input, or empty.
-        logs: folder of tuning records, or empty.
+        logs: folders of tuning records, the one to look in first in front.
     """
 
     onnx: str
@@ -40,7 +40,7 @@ class Job:
     folder: str
     source: Mapping[str, str] = field(default_factory=dict)
     calibration: str = ""
-    logs: str = ""
+    logs: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object that `from_json` reads back."""
@@ -49,7 +49,7 @@ class Job:
     @staticmethod
     def from_json(data: Mapping[str, Any]) -> Job:
         """The inverse of `to_json`."""
-        return Job(**{**data, "outputs": tuple(data["outputs"])})
+        return Job(**{**data, "outputs": tuple(data["outputs"]), "logs": tuple(data["logs"])})
 
     def load_inputs(self) -> dict[str, np.ndarray]:
         """The model's inputs by name, in order."""

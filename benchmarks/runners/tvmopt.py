@@ -14,23 +14,27 @@ class RunTvmopt(RunTvmoptUntuned):
     """Compiles with the best records and runs the artifact with TVM's runtime alone."""
 
     def prepare(self, job: Job) -> None:
-        """Compiles the model with the records of the job's logs.
+        """Compiles the model with the records of the job's logs; the first folder that has a record decides.
 
         Raises:
-            NothingToPrepareError: when there is no record for this model and machine.
+            NothingToPrepareError: when there is no record for this model, machine and thread count.
         """
-        if not job.logs or not Path(job.logs).is_dir():
-            raise NothingToPrepareError(NO_RECORDS)
+        from pipeline.compile import FirstMatch
         from pipeline.records import RecordStore
 
-        self.compile(job, RecordStore(Path(job.logs)))
+        stores = [RecordStore(Path(folder)) for folder in job.logs]
+        if not any(store.records() for store in stores):
+            raise NothingToPrepareError(NO_RECORDS)
+        report = self.compile(job, FirstMatch(tuple(stores)))
+        if all(choice.origin == "default" for choice in report.choices):
+            raise NothingToPrepareError(NO_RECORDS)
 
 
 RUNTIME = Runtime(
     name="tvmopt",
     title="tvmopt tuned",
     variant="FP32, tuned",
-    about="This project's kernels with the best tuning records for this machine; run with TVM's runtime.",
+    about="This project's kernels by the best tuning records for this machine; run with TVM's runtime alone.",
     distributions=("tvmopt", "apache-tvm"),
     modules=("tvm",),
     install="pip install tvmopt",

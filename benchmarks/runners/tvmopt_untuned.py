@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from benchmarks.runners.base import Job, Runtime
 
-ARTIFACT = "model.tar"
-"""Name of the artifact in the job's folder."""
+if TYPE_CHECKING:
+    from pipeline.compile import CompileReport, Records
+
+_ARTIFACT, _NOTES = "model.tar", "notes.json"
 
 
 class RunTvmoptUntuned:
@@ -18,35 +22,47 @@ class RunTvmoptUntuned:
 
     def __init__(self) -> None:
         self.settings: dict[str, str] = {}
-        self._load_artifact: Any = None
         self._artifact: Any = None
         self._outputs: tuple[str, ...] = ()
 
     def open_library(self) -> None:
-        """Imports the artifact loader, which brings TVM's runtime without its compiler."""
-        from pipeline.artifact import load_artifact
+        """Imports TVM's runtime, without its compiler, as a deployed program does."""
+        os.environ["TVM_USE_RUNTIME_LIB"] = "1"
+        import tvm.runtime.vm
 
-        self._load_artifact = load_artifact
+        assert tvm.runtime.vm
 
     def prepare(self, job: Job) -> None:
         """Compiles the model into the job's folder."""
-        self.compile(job, store=None)
+        self.compile(job, None)
 
-    def compile(self, job: Job, store: Any) -> Any:
-        """Compiles the model with the records of `store`, or none, and returns the compiler's report."""
+    def compile(self, job: Job, records: Records | None) -> CompileReport:
+        """Compiles the model with `records`, or none, and notes what each kernel was built with."""
         from pipeline.compile import compile_model
         from pipeline.importers import load_model
         from schedules.target import parse_target
 
         target = parse_target("llvm", job.threads)
-        return compile_model(load_model(job.onnx), target, store, Path(job.folder) / ARTIFACT)
+        folder = Path(job.folder)
+        report = compile_model(load_model(job.onnx), target, records, folder / _ARTIFACT)
+        tuned = sum(choice.origin == "record" for choice in report.choices)
+        notes = {
+            "target": target.key,
+            "kernels": f"{len(report.choices)}, of them {tuned} from records, the rest by their default schedule",
+            "layers without a template": ", ".join(report.imported_layers) or "none",
+        }
+        (folder / _NOTES).write_text(json.dumps(notes))
+        return report
 
     def load(self, job: Job) -> None:
         """Loads the artifact and sets its inputs."""
-        self._artifact = self._load_artifact(Path(job.folder) / ARTIFACT)
+        from pipeline.artifact import load_artifact
+
+        folder = Path(job.folder)
+        self._artifact = load_artifact(folder / _ARTIFACT)
         self._artifact.set_inputs(job.load_inputs())
         self._outputs = job.outputs
-        self.settings |= {"target": "llvm", "threads": str(job.threads), "schedules": "defaults, none tuned"}
+        self.settings |= {**json.loads((folder / _NOTES).read_text()), "threads": str(job.threads)}
 
     def run(self) -> None:
         """One inference on the inputs that are set."""
@@ -62,7 +78,7 @@ RUNTIME = Runtime(
     name="tvmopt-untuned",
     title="tvmopt untuned",
     variant="FP32, untuned",
-    about="This project's kernels by their default schedules, no tuning; run with TVM's runtime.",
+    about="This project's kernels by their default schedules, no tuning; run with TVM's runtime alone.",
     distributions=("tvmopt", "apache-tvm"),
     modules=("tvm",),
     install="pip install tvmopt",

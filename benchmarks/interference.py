@@ -1,0 +1,45 @@
+"""How busy other programs kept the machine while something was measured."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable
+
+
+class OtherLoad:
+    """Counts the processor time that others take from its making until `busy_cores` is asked.
+
+    Args:
+        pids: the workers, which do not count as others; nor does this process.
+    """
+
+    def __init__(self, pids: Iterable[int]) -> None:
+        self._own_at_start = {pid: _process_s(pid) for pid in (*pids, os.getpid())}
+        self._all_at_start = _machine_s()
+        self._began = time.monotonic()
+
+    def busy_cores(self) -> float:
+        """Cores that others kept busy on average: 0 up to the machine's number of cores."""
+        # A worker that has ended meanwhile is counted with others from its start; its row failed anyway.
+        own_s = sum(max(0.0, _process_s(pid) - start) for pid, start in self._own_at_start.items())
+        elapsed_s = time.monotonic() - self._began
+        return max(0.0, (_machine_s() - self._all_at_start - own_s) / elapsed_s) if elapsed_s else 0.0
+
+
+def _machine_s() -> float:
+    """Seconds that all cores together have been busy, with what other virtual machines took away."""
+    import psutil
+
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - getattr(times, "iowait", 0.0) - getattr(times, "guest", 0.0))
+
+
+def _process_s(pid: int) -> float:
+    import psutil
+
+    try:
+        times = psutil.Process(pid).cpu_times()
+    except psutil.Error:
+        return 0.0
+    return float(times.user + times.system)

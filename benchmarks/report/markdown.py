@@ -1,0 +1,94 @@
+"""The report as Markdown that fits an issue or a wiki."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from benchmarks.measurement import Comparison
+from benchmarks.report.machines import Machine, group_by_machine, unlike_warning
+from benchmarks.report.overview import view_overview
+from benchmarks.report.view import (
+    CellView,
+    RowView,
+    baseline_of,
+    title_of,
+    view_cells,
+    view_environment,
+    view_notes,
+    view_protocol,
+    view_runtimes,
+)
+
+
+def render_markdown(comparisons: Sequence[Comparison]) -> str:
+    """The report over all `comparisons`, which may come from several machines."""
+    machines = group_by_machine(comparisons)
+    parts = []
+    warning = unlike_warning(machines)
+    if warning:
+        parts.append(f"> **Unlike machines.** {escape(warning)}")
+    for machine in machines:
+        if warning:
+            parts.append(f"# {escape(machine.label)}")
+        parts += _machine(machine)
+    return "\n\n".join(parts) + "\n"
+
+
+def escape(text: object) -> str:
+    """`text` on one line, with nothing in it that Markdown or HTML takes for markup."""
+    line = " ".join(str(text).split())
+    line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_\[\]|~#!])", r"\\\1", line)
+
+
+def _machine(machine: Machine) -> list[str]:
+    parts = []
+    if len(machine.comparisons) > 1:
+        overview = view_overview(machine.comparisons)
+        parts += ["## Overview: median latency in ms"]
+        parts.append(_table(("", *overview.columns), [(what, *medians) for what, medians in overview.lines]))
+        if machine.software:
+            parts.append(f"These runs differ in software: {escape(', '.join(machine.software))}.")
+    for comparison in machine.comparisons:
+        parts += _comparison(comparison)
+    environment = _table(("", ""), view_environment(machine.comparisons[0].environment))
+    parts.append(f"<details><summary>Machine</summary>\n\n{environment}\n\n</details>")
+    return parts
+
+
+def _comparison(comparison: Comparison) -> list[str]:
+    model = comparison.model
+    parts = [f"## {escape(model['name'])}", f"Measured {escape(comparison.created)} on {escape(model['input_data'])}."]
+    parts += [f"**Note.** {escape(note)}" for note in view_notes(comparison)]
+    for cell in view_cells(comparison):
+        parts += _cell(cell, title_of(baseline_of(comparison)))
+    runtimes = [
+        (view.title, view.variant, view.versions, "; ".join(f"{name}: {value}" for name, value in view.settings))
+        for view in view_runtimes(comparison)
+    ]
+    settings = _table(("runtime", "variant", "versions", "settings"), runtimes)
+    body = f"{escape(view_protocol(comparison))}\n\n{settings}"
+    return [*parts, f"<details><summary>How it was measured</summary>\n\n{body}\n\n</details>"]
+
+
+def _cell(cell: CellView, baseline: str) -> list[str]:
+    parts = [f"### {escape(cell.heading.capitalize())}", escape(cell.finding)]
+    if cell.rows:
+        heads = ("runtime", "variant", "median ms", "95 % interval", "p99 ms", "FPS", f"speed-up over {baseline}")
+        parts.append(_table((*heads, "error", "memory MiB"), [_row(row) for row in cell.rows]))
+    if cell.absent:
+        parts.append("\n".join(f"- {escape(a.title)}: {escape(a.message)}" for a in cell.absent))
+    return parts
+
+
+def _row(row: RowView) -> tuple[str, ...]:
+    speedup = f"{row.speedup} ({row.speedup_interval}, {row.verdict})" if row.speedup_interval else row.verdict
+    numbers = (row.median_ms, row.interval_ms, row.p99_ms, row.fps, speedup, row.error, row.memory_mib)
+    return (row.title, row.variant, *numbers)
+
+
+def _table(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    rows = [heads, ["---"] * len(heads), *lines]
+    cells = [[item if item == "---" else escape(item) for item in row] for row in rows]
+    return "\n".join(f"| {' | '.join(row)} |" for row in cells)

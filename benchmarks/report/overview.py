@@ -1,0 +1,42 @@
+"""Several comparisons of one machine side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from benchmarks.measurement import Comparison
+from benchmarks.report import words
+from benchmarks.report.view import title_of
+from benchmarks.runners.registry import RUNTIMES
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """Median latencies in ms: a line for each comparison and cell, a column for each runtime.
+
+    Attributes:
+        columns: the runtimes' titles.
+        lines: what was measured (model, cell) and its medians, a dash where there is none.
+    """
+
+    columns: tuple[str, ...]
+    lines: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+def view_overview(comparisons: Sequence[Comparison]) -> Overview:
+    """The overview of comparisons that were made on one machine."""
+    present = {row.runtime for comparison in comparisons for row in comparison.measurements if row.status == "ok"}
+    known = [runtime.name for runtime in RUNTIMES if runtime.name in present]
+    names = known + sorted(present - set(known))
+    lines = []
+    for comparison in comparisons:
+        for batch, threads in comparison.cells():
+            medians = {
+                row.runtime: words.milliseconds(row.latency_s.median)
+                for row in comparison.rows(batch, threads)
+                if row.latency_s and row.status == "ok"
+            }
+            what = f"{comparison.model['name']}, {words.where(batch, threads)}"
+            lines.append((what, tuple(medians.get(name, "–") for name in names)))
+    return Overview(tuple(title_of(name) for name in names), tuple(lines))

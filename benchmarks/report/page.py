@@ -1,0 +1,72 @@
+"""The report as one HTML page that needs nothing beside itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measurement import Comparison
+from benchmarks.report.machines import Machine, group_by_machine, unlike_warning
+from benchmarks.report.overview import view_overview
+from benchmarks.report.plots import draw_plots
+from benchmarks.report.view import (
+    baseline_of,
+    title_of,
+    view_cells,
+    view_environment,
+    view_notes,
+    view_protocol,
+    view_runtimes,
+)
+from pipeline.errors import RuntimeMissingError
+
+_TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
+
+
+def render_page(comparisons: Sequence[Comparison]) -> str:
+    """The page over all `comparisons`, which may come from several machines.
+
+    Raises:
+        RuntimeMissingError: when jinja2 or matplotlib is not installed.
+    """
+    try:
+        import jinja2
+        from markupsafe import Markup
+    except ImportError:
+        raise RuntimeMissingError("a page needs jinja2: pip install 'tvmopt[compare]'") from None
+    loader = jinja2.FileSystemLoader(_TEMPLATES)
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    # Our own drawings, in which matplotlib has escaped whatever came from the file.
+    environment.filters["drawing"] = Markup
+    machines = group_by_machine(comparisons)
+    names = list(dict.fromkeys(str(comparison.model["name"]) for comparison in comparisons))
+    return environment.get_template("report.html.j2").render(
+        title=", ".join(names), warning=unlike_warning(machines), machines=[_machine(machine) for machine in machines]
+    )
+
+
+def _machine(machine: Machine) -> dict[str, Any]:
+    return {
+        "label": machine.label,
+        "software": machine.software,
+        "environment": view_environment(machine.comparisons[0].environment),
+        "overview": view_overview(machine.comparisons) if len(machine.comparisons) > 1 else None,
+        "comparisons": [_comparison(comparison) for comparison in machine.comparisons],
+    }
+
+
+def _comparison(comparison: Comparison) -> dict[str, Any]:
+    return {
+        "name": comparison.model["name"],
+        "model": comparison.model,
+        "created": comparison.created.replace("T", " ").replace("+00:00", " UTC"),
+        "baseline": title_of(baseline_of(comparison)),
+        "notes": view_notes(comparison),
+        "cells": view_cells(comparison),
+        "plots": draw_plots(comparison),
+        "runtimes": view_runtimes(comparison),
+        "protocol": view_protocol(comparison),
+    }

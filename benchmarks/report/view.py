@@ -1,0 +1,230 @@
+"""What a report shows of one comparison, as text, for all forms alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from benchmarks.measurement import Comparison, Measurement, Verdict
+from benchmarks.report import words
+from benchmarks.runners.registry import RUNTIMES
+
+OURS = ("tvmopt", "tvmopt-untuned")
+"""Our runtimes, the one to speak of first in front."""
+
+_ABOUT = {runtime.name: runtime.about for runtime in RUNTIMES}
+_TITLES = {runtime.name: runtime.title for runtime in RUNTIMES}
+_DISTRIBUTIONS = {runtime.name: runtime.distributions for runtime in RUNTIMES}
+
+
+@dataclass(frozen=True, slots=True)
+class RowView:
+    """One measured runtime in one cell, as text."""
+
+    name: str
+    title: str
+    variant: str
+    status: str
+    median_ms: str
+    interval_ms: str
+    p90_ms: str
+    p99_ms: str
+    fps: str
+    speedup: str
+    speedup_interval: str
+    verdict: str
+    error: str
+    memory_mib: str
+    prepare: str
+    load: str
+    first_run: str
+    samples: str
+
+
+@dataclass(frozen=True, slots=True)
+class AbsentView:
+    """A runtime that gave no latency in one cell, or a wrong one, and why."""
+
+    title: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class CellView:
+    """One batch size and thread count."""
+
+    heading: str
+    finding: str
+    rows: tuple[RowView, ...]
+    absent: tuple[AbsentView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeView:
+    """What a runtime is and how it was run."""
+
+    title: str
+    variant: str
+    about: str
+    versions: str
+    settings: tuple[tuple[str, str], ...]
+
+
+def title_of(runtime: str) -> str:
+    """The runtime's name in tables; its name on the command line when it is not one of ours."""
+    return _TITLES.get(runtime, runtime)
+
+
+def baseline_of(comparison: Comparison) -> str:
+    """Name of the runtime that speed-ups are over: the original framework, else the reference."""
+    return str(comparison.model["reference"])
+
+
+def view_cells(comparison: Comparison) -> list[CellView]:
+    """All cells, in order."""
+    return [_view_cell(comparison, batch, threads) for batch, threads in comparison.cells()]
+
+
+def view_runtimes(comparison: Comparison) -> list[RuntimeView]:
+    """The runtimes that were measured, each once, with the settings of its last row."""
+    rows = {row.runtime: row for row in comparison.measurements if row.latency_s}
+    packages = comparison.environment["packages"]
+    return [
+        RuntimeView(
+            title_of(name),
+            row.variant,
+            _ABOUT.get(name, ""),
+            ", ".join(f"{d} {packages[d]}" for d in _DISTRIBUTIONS.get(name, ()) if d in packages),
+            tuple(row.settings.items()),
+        )
+        for name, row in rows.items()
+    ]
+
+
+def view_protocol(comparison: Comparison) -> str:
+    """How latencies were taken, in sentences."""
+    protocol = comparison.protocol
+    cores = ", ".join(str(core) for core in protocol.get("cores", ()))
+    return (
+        f"Every runtime ran in a process of its own, pinned to the same cores ({cores}). After loading, each ran for "
+        f"{protocol.get('warmup_s')} s to warm up. Then came {protocol.get('rounds')} rounds: in each, every runtime "
+        f"had one turn of about {protocol.get('turn_s')} s, one after the other, while all others were suspended; the "
+        f"first {protocol.get('untimed_calls')} calls of a turn were not timed. Latency is the median of all timed "
+        "calls, with a 95 % interval from a bootstrap over rounds. Inputs and outputs stay in the runtime's own "
+        "memory; nothing is copied in the timed call. FPS is the batch size over the median latency. A verdict of “no "
+        "difference” means that the interval of the ratio of medians covers 1. Error is the L2 norm of the difference "
+        "from the reference's outputs over the norm of these; memory is the highest resident size of the process, "
+        "Python and library included."
+    )
+
+
+def view_notes(comparison: Comparison) -> list[str]:
+    """What a reader must know before believing the numbers."""
+    model, notes = comparison.model, []
+    if not comparison.complete:
+        notes.append("The run was stopped early: what is shown was complete by then.")
+    load = max((float(cell["busy_cores"]) for cell in comparison.protocol.get("other_load", ())), default=0.0)
+    if load >= NOTABLE_LOAD:
+        notes.append(
+            f"Other programs kept {load:.1f} cores busy during the measurement: expect wider intervals, and slower "
+            "runtimes where threads wait for each other."
+        )
+    if model["reference_note"]:
+        notes.append(f"{model['reference_note']}.")
+    if model["calibration"] and any("INT8" in row.variant for row in comparison.measurements if row.latency_s):
+        notes.append(
+            f"INT8 rows compute in another precision than the rest. They were calibrated on {model['calibration']}."
+        )
+    return notes
+
+
+NOTABLE_LOAD = 0.2
+"""Cores kept busy by other programs from which on a report mentions them."""
+
+
+def view_environment(environment: Mapping[str, object]) -> list[tuple[str, str]]:
+    """The machine, as names and values."""
+    get = environment.get
+    caches, packages = get("caches_bytes"), get("packages")
+    isa, load = get("isa"), get("load_average")
+    rows = [
+        ("Processor", f"{get('cpu')} ({get('architecture')})"),
+        ("Cores", f"{get('cores')} cores, {get('threads')} threads" + (", virtual" if get("hypervisor") else "")),
+        ("Instruction sets", ", ".join(map(str, isa)) if isinstance(isa, list) else ""),
+        ("Caches", _pairs({k: words.size(v) for k, v in caches.items()}) if isinstance(caches, dict) else ""),
+        ("Memory", f"{get('memory_gib')} GiB"),
+        ("System", f"{get('os')}, {get('kernel')}"),
+        ("Frequency governor", str(get("governor") or "not readable")),
+        ("Load before the run", " / ".join(map(str, load)) + " (1, 5, 15 min)" if isinstance(load, list) else ""),
+        ("Python", str(get("python"))),
+        ("Packages", _pairs(packages) if isinstance(packages, dict) else ""),
+    ]
+    return [(name, value) for name, value in rows if value]
+
+
+def judge_words(verdict: Verdict) -> str:
+    """``faster than ONNX Runtime (1.42×, 1.38–1.46)``."""
+    relation = {"faster": "faster than", "slower": "slower than", "no difference": "no different from"}
+    numbers = f"{words.speedup(verdict)}, {words.speedup_interval(verdict)}"
+    return f"{relation[verdict.outcome]} {title_of(verdict.against)} ({numbers})"
+
+
+def _view_cell(comparison: Comparison, batch: int, threads: int) -> CellView:
+    rows = comparison.rows(batch, threads)
+    return CellView(
+        words.where(batch, threads),
+        _finding(comparison, batch, threads),
+        tuple(_view_row(row, comparison) for row in rows if row.latency_s and row.status == "ok"),
+        tuple(AbsentView(title_of(row.runtime), row.message or row.status) for row in rows if row.status != "ok"),
+    )
+
+
+def _view_row(row: Measurement, comparison: Comparison) -> RowView:
+    latency = row.latency_s
+    assert latency is not None
+    baseline = baseline_of(comparison)
+    verdict = comparison.verdict(row.runtime, baseline, (row.batch, row.threads))
+    low, high = latency.interval
+    return RowView(
+        name=row.runtime,
+        title=title_of(row.runtime),
+        variant=row.variant,
+        status=row.status,
+        median_ms=words.milliseconds(latency.median),
+        interval_ms=f"{words.milliseconds(low)}–{words.milliseconds(high)}",
+        p90_ms=words.milliseconds(latency.p90),
+        p99_ms=words.milliseconds(latency.p99),
+        fps=words.significant(row.fps or 0.0),
+        speedup=words.speedup(verdict) if verdict else "1" if row.runtime == baseline else "–",
+        speedup_interval=words.speedup_interval(verdict) if verdict else "",
+        verdict=verdict.outcome if verdict else "baseline" if row.runtime == baseline else "",
+        error=words.error(row.output_error.relative if row.output_error else None),
+        memory_mib=words.mebibytes(row.peak_memory_bytes),
+        prepare=words.duration(row.prepare_s),
+        load=words.duration(row.load_s),
+        first_run=words.duration(row.first_run_s),
+        samples=f"{len(latency.samples)}",
+    )
+
+
+def _finding(comparison: Comparison, batch: int, threads: int) -> str:
+    """One sentence on ours (or else the fastest in FP32) against all others of the cell."""
+    rows = {row.runtime: row for row in comparison.rows(batch, threads) if row.status == "ok"}
+    ours = next((name for name in OURS if name in rows), None)
+    if ours is None:
+        plain = [row for row in rows.values() if row.latency_s and "INT8" not in row.variant]
+        ours = min(plain, key=lambda row: row.latency_s.median if row.latency_s else 0.0).runtime if plain else None
+    row = rows.get(ours or "")
+    if row is None or row.latency_s is None:
+        return "Nothing was measured."
+    cell = (batch, threads)
+    verdicts = [v for v in comparison.verdicts if v.runtime == ours and (v.batch, v.threads) == cell]
+    start = f"{title_of(row.runtime)} takes {words.milliseconds(row.latency_s.median)} ms"
+    if not verdicts:
+        return f"{start}."
+    ordered = sorted(verdicts, key=lambda v: v.ratio)
+    return f"{start}: {words.listing(judge_words(verdict) for verdict in ordered)}."
+
+
+def _pairs(mapping: Mapping[str, object]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in mapping.items())

@@ -1,0 +1,79 @@
+"""Numbers and verdicts as text, the same in every form of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from benchmarks.measurement import Verdict
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """`value` with `digits` significant digits and no exponent: 1234, 12.3, 0.0123."""
+    if value == 0:
+        return "0"
+    text = f"{value:.{digits}g}"
+    return f"{float(text):,.0f}" if abs(value) >= 10 ** (digits - 1) or "e+" in text else _plain(value, digits)
+
+
+def milliseconds(seconds: float) -> str:
+    """Seconds as milliseconds, without the unit."""
+    return significant(seconds * 1e3)
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds with a unit that fits; a dash for nothing."""
+    if seconds is None:
+        return "–"
+    for scale, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
+        if seconds >= scale:
+            return f"{significant(seconds / scale)} {unit}"
+    return f"{significant(seconds / 1e-9)} ns"
+
+
+def mebibytes(size_bytes: int | None) -> str:
+    """Bytes as MiB, without the unit; a dash for nothing."""
+    return "–" if size_bytes is None else f"{size_bytes / 2**20:,.0f}"
+
+
+def size(size_bytes: int) -> str:
+    """Bytes with a unit that fits."""
+    for scale, unit in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
+        if size_bytes >= scale:
+            return f"{size_bytes / scale:g} {unit}"
+    return f"{size_bytes} B"
+
+
+def error(value: float | None) -> str:
+    """A relative error; a dash for nothing."""
+    if value is None:
+        return "–"
+    return "0" if value == 0 else f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e+")
+
+
+def speedup(verdict: Verdict) -> str:
+    """How many times the speed of the other: ``1.42×``."""
+    return f"{1 / verdict.ratio:.2f}×"
+
+
+def speedup_interval(verdict: Verdict) -> str:
+    """The interval of `speedup`: ``1.38–1.46``."""
+    low, high = verdict.interval
+    return f"{1 / high:.2f}–{1 / low:.2f}"
+
+
+def where(batch: int, threads: int) -> str:
+    """A cell's name: ``batch 1, 2 threads``."""
+    return f"batch {batch}, {threads} thread{'' if threads == 1 else 's'}"
+
+
+def listing(items: Iterable[str]) -> str:
+    """``a``, ``a and b``, ``a, b and c``."""
+    *front, last = list(items)
+    return f"{', '.join(front)} and {last}" if front else last
+
+
+def _plain(value: float, digits: int) -> str:
+    text = f"{value:#.{digits}g}"
+    if "e" in text:
+        text = f"{value:.10f}".rstrip("0")
+    return text.rstrip(".")
