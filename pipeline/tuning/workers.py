@@ -93,11 +93,19 @@ class WorkerProcess:
         answer: dict[str, Any] = json.loads(line)
         return answer
 
-    def prepare(self, task: Task, seed: int) -> None:
-        """Makes the worker ready for `task`: TVM loaded, reference computed."""
+    def start(self) -> None:
+        """Waits until TVM is loaded.
+
+        Raises:
+            WorkerLostError: when it does not come up.
+        """
         if not self.started:
             self.receive(START_LIMIT_S)
             self.started = True
+
+    def prepare(self, task: Task, seed: int) -> None:
+        """Makes the worker ready for `task`: TVM loaded, reference computed."""
+        self.start()
         if self.task != task.name:
             self.send({"command": "task", "workload": task.workload.to_json(), "seed": seed})
             self.receive(START_LIMIT_S)
@@ -133,6 +141,20 @@ class WorkerMeasurer:
         while waiting:
             group = [waiting.popleft() for _ in range(min(len(waiting), 4 * len(self.workers)))]
             yield from self._measure_group(task, group)
+
+    def peak_flops_per_s(self) -> float:
+        """The machine's measured peak of multiply-adds at the target's threads.
+
+        Raises:
+            BuildError: when no worker comes up.
+        """
+        worker = self.workers[0]
+        try:
+            worker.start()
+            worker.send({"command": "peak"})
+            return float(worker.receive(START_LIMIT_S)["flops_per_s"])
+        except WorkerLostError as error:
+            raise BuildError(f"no measurement worker comes up: {error}") from error
 
     def close(self) -> None:
         """Ends the workers."""

@@ -16,12 +16,16 @@ import numpy as np
 import numpy.typing as npt
 
 from schedules.llvm import emit
-from schedules.llvm.emit import Index, Stmt
+from schedules.llvm.emit import Index, Stmt, divmod_index
 from schedules.llvm.operands import Epilogue, Operand, declared
 from schedules.llvm.tile import Accumulators, covering, tile_cycles, tile_fits, useful_sizes
 from schedules.space import Config, ConfigSpace, Knob
 from schedules.target import Target
 from schedules.workload import Tensor, Workload
+
+
+PREFETCH = (0, 256, 512)
+"""How many elements ahead weights are prefetched; they come from beyond the cache once in every run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,7 @@ class Conv2d:
         return 2 * workload.output.elements * math.prod(weight[1:])
 
     def space(self, workload: Workload, target: Target) -> ConfigSpace:
-        """Tile (rows, columns, vectors), unrolling of the reduction, and which loop is outermost."""
+        """Tile (rows, columns, vectors), unrolling of the reduction, which loop is outermost, prefetching."""
         shape = shape_of(workload)
         vectors = self._group_blocks(shape, target)
         columns = useful_sizes(shape.columns, target.registers - 2, (4, 6, 7, 8, 12, 14))
@@ -119,6 +123,7 @@ class Conv2d:
                 Knob("vectors", tuple(range(1, min(vectors, 6) + 1))),
                 Knob("unroll", tuple(u for u in (1, 2, 4, 8) if u <= max(shape.block, shape.kernel[1]))),
                 Knob("rows_outer", (0, 1)),
+                Knob("prefetch", PREFETCH),
             ),
             allowed,
         )
@@ -127,10 +132,16 @@ class Conv2d:
         """The tile with the fewest estimated cycles."""
         space = self.space(workload, target)
         configs = [config for config in space if config["unroll"] == self._unroll(workload)]
-        weights = self._weight_bytes(workload)
-        outer = 0 if weights > target.l2_bytes // 2 else 1
-        configs = [config for config in configs if config["rows_outer"] == outer]
-        return min(configs, key=lambda config: self.cycles(workload, target, config))
+        configs = [config for config in configs if config["prefetch"] == PREFETCH[-1]]
+        best = min(configs, key=lambda config: self.cycles(workload, target, config))
+        return {**best, "rows_outer": self._rows_outer(workload, target, best)}
+
+    def _rows_outer(self, workload: Workload, target: Target, config: Config) -> int:
+        """Whether reading the weights again for each row moves fewer bytes than the data again for each tile."""
+        shape = shape_of(workload)
+        units = math.ceil(shape.columns / config["columns"]) if shape.flat else math.ceil(shape.rows / config["rows"])
+        tiles = math.ceil(self._group_blocks(shape, target) / config["vectors"])
+        return int((units - 1) * workload.inputs[1].nbytes < (tiles - 1) * workload.inputs[0].nbytes)
 
     def _unroll(self, workload: Workload) -> int:
         shape = shape_of(workload)
@@ -197,9 +208,6 @@ class Conv2d:
 
     def _group_blocks(self, shape: Shape, target: Target) -> int:
         return math.ceil(shape.out_channels // shape.groups / target.lanes)
-
-    def _weight_bytes(self, workload: Workload) -> int:
-        return workload.inputs[1].nbytes
 
 
 class _Kernel:
@@ -297,7 +305,8 @@ class _Kernel:
             def panel(v: int) -> emit.Expr:
                 return emit.load(weight.view, [0, 0, 0, 0, place + v * self.lanes], self.lanes)
 
-            return accumulators.multiply_add(pixel, panel)
+            ahead = emit.prefetch_row(weight.view, place, width, self.config["prefetch"])
+            return [*ahead, *accumulators.multiply_add(pixel, panel)]
 
         def reduce(block: Index, channels: int) -> Stmt:
             unroll = self.config["unroll"]
@@ -337,13 +346,3 @@ class _Kernel:
             body.append(self.epilogue.store(accumulators.value(p, v), image, block + v, row, column, self.lanes))
         return accumulators.run(body)
 
-
-def divmod_index(index: Index, size: int) -> tuple[Index, Index]:
-    """Quotient and remainder of an index, without arithmetic where one of them is known."""
-    if isinstance(index, int):
-        return divmod(index, size)
-    if size == 1:
-        return index, 0
-    from tvm import tirx
-
-    return tirx.floordiv(index, size), tirx.floormod(index, size)

@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from schedules.compute.pointwise import VectorMath
 from schedules.llvm import emit
-from schedules.llvm.conv2d import divmod_index
-from schedules.llvm.emit import Index, Stmt
+from schedules.llvm.conv2d import PREFETCH
+from schedules.llvm.emit import Index, Stmt, divmod_index
 from schedules.llvm.operands import Operand, declared
 from schedules.llvm.tile import Accumulators, covering, tile_cycles, tile_fits, useful_sizes
 from schedules.space import Config, ConfigSpace, Knob
@@ -57,6 +57,7 @@ class Dense:
                 Knob("vectors", useful_sizes(vectors, 12, (1, 2, 3, 4, 6, 8))),
                 Knob("unroll", (1, 2, 4, 8)),
                 Knob("rows_outer", (0, 1)),
+                Knob("prefetch", PREFETCH if workload.attr("packed") else (0,)),
             ),
             allowed,
         )
@@ -64,6 +65,7 @@ class Dense:
     def default(self, workload: Workload, target: Target) -> Config:
         """The tile with the fewest estimated cycles that gives every thread work."""
         configs = [c for c in self.space(workload, target) if c["unroll"] == 4 and c["rows_outer"] == 0]
+        configs = [c for c in configs if c["prefetch"] == max(other["prefetch"] for other in configs)]
         busy = [c for c in configs if self._tasks(workload, target, c) >= 4 * target.threads] or configs
         return min(busy, key=lambda config: (self.cycles(workload, target, config), config["vectors"]))
 
@@ -182,7 +184,9 @@ class _Kernel:
                     return self._partial(right, place, tail)
                 return emit.load(right, [0, 0, 0, 0, place], lanes)
 
-            return accumulators.multiply_add(data, weight)
+            place = tile * (panel_width * self.depth) + k * (vectors * lanes)
+            ahead = emit.prefetch_row(right, place, vectors * lanes, self.config["prefetch"] if self.is_packed else 0)
+            return [*ahead, *accumulators.multiply_add(data, weight)]
 
         unroll = min(self.config["unroll"], self.depth)
         reduction = emit.split_loop(

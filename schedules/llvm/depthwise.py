@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schedules.llvm import emit
-from schedules.llvm.conv2d import divmod_index
-from schedules.llvm.emit import Index, Stmt
+from schedules.llvm.emit import Index, Stmt, divmod_index
 from schedules.llvm.operands import Epilogue, Operand, declared
 from schedules.llvm.tile import Accumulators, covering, useful_sizes
 from schedules.space import Config, ConfigSpace, Knob

@@ -85,6 +85,37 @@ def store(buffer: Buffer, value: Expr, indices: Sequence[Index], lanes: int = 1)
     return tirx.BufferStore(buffer, value, _vector_indices(indices, lanes))
 
 
+def prefetch(buffer: Buffer, indices: Sequence[Index]) -> Stmt:
+    """Asks for the cache line at `indices`, for reading, into every level; may lie behind the buffer's end."""
+    address = tirx.address_of(tirx.BufferLoad(buffer, list(indices)))
+    read, keep, data = (tirx.const(value, "int32") for value in (0, 3, 1))
+    return tirx.Evaluate(tirx.call_intrin("void", "tirx.prefetch", address, read, keep, data))
+
+
+def prefetch_row(buffer: Buffer, place: Index, elements: int, distance: int) -> list[Stmt]:
+    """Prefetches float32 `elements` that are read `distance` elements from now; nothing when that is 0.
+
+    Args:
+        buffer: seen as five dimensions, the elements along the last.
+        place: of the elements read now.
+        elements: how many are read at once.
+        distance: how far ahead. The hardware's own prefetcher stops at each page; this one does not.
+    """
+    if distance == 0:
+        return []
+    line = 16
+    return [prefetch(buffer, [0, 0, 0, 0, place + distance + first]) for first in range(0, elements, line)]
+
+
+def divmod_index(index: Index, size: int) -> tuple[Index, Index]:
+    """Quotient and remainder of an index, without arithmetic where one of them is known."""
+    if isinstance(index, int):
+        return divmod(index, size)
+    if size == 1:
+        return index, 0
+    return tirx.floordiv(index, size), tirx.floormod(index, size)
+
+
 def local(size: int, name: str, dtype: str = "float32") -> Buffer:
     """A small buffer for registers: every access to it must have a constant index after unrolling."""
     return tirx.decl_buffer((size,), dtype, name=name, scope="local")

@@ -7,8 +7,7 @@ from typing import Any
 
 from schedules.compute.pointwise import VectorMath
 from schedules.llvm import emit
-from schedules.llvm.conv2d import divmod_index
-from schedules.llvm.emit import Index, Stmt
+from schedules.llvm.emit import Index, Stmt, divmod_index
 from schedules.llvm.operands import Epilogue, declared, operands_of
 from schedules.space import Config, ConfigSpace, Knob
 from schedules.target import Target

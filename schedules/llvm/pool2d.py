@@ -13,8 +13,7 @@ from typing import Any
 from tvm import tirx
 
 from schedules.llvm import emit
-from schedules.llvm.conv2d import divmod_index
-from schedules.llvm.emit import Index, Stmt
+from schedules.llvm.emit import Index, Stmt, divmod_index
 from schedules.llvm.operands import Epilogue, declared, operands_of
 from schedules.llvm.tile import Accumulators, useful_sizes
 from schedules.space import Config, ConfigSpace, Knob

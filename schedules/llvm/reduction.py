@@ -13,8 +13,7 @@ from tvm import tirx
 
 from schedules.compute.pointwise import VectorMath
 from schedules.llvm import emit
-from schedules.llvm.conv2d import divmod_index
-from schedules.llvm.emit import Index, Stmt
+from schedules.llvm.emit import Index, Stmt, divmod_index
 from schedules.llvm.movement import _NoKnobs
 from schedules.llvm.operands import declared, operands_of
 from schedules.llvm.pool2d import LOWEST

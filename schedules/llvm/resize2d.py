@@ -10,8 +10,7 @@ import math
 from typing import Any
 
 from schedules.llvm import emit
-from schedules.llvm.conv2d import divmod_index
-from schedules.llvm.emit import Index, Stmt
+from schedules.llvm.emit import Index, Stmt, divmod_index
 from schedules.llvm.movement import _NoKnobs
 from schedules.llvm.operands import Epilogue, declared, operands_of
 from schedules.space import Config

@@ -1,0 +1,108 @@
+"""Tuning a whole model: from the import to a summary."""
+
+from __future__ import annotations
+
+import fnmatch
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from pipeline.errors import RuntimeMissingError, UsageError
+from pipeline.graph.optimize import optimize
+from pipeline.records import RecordStore
+from pipeline.tasks import extract_tasks
+from pipeline.tuning.progress import Event, Listener
+from pipeline.tuning.search import TuneOptions, TuneSummary, tune
+from pipeline.tuning.workers import WorkerMeasurer
+from pipeline.types import ImportedModel, Task
+from schedules.registry import template_for
+from schedules.target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSummary:
+    """What tuning a model cost and won.
+
+    Attributes:
+        search: the search's summary.
+        peak_flops_per_s: measured peak of multiply-adds at the target's threads.
+    """
+
+    search: TuneSummary
+    peak_flops_per_s: float
+
+
+class SessionListener(Protocol):
+    """Is told how a session goes."""
+
+    def peak(self, flops_per_s: float) -> None:
+        """The machine's peak was measured."""
+
+    def event(self, event: Event) -> None:
+        """Something happened in the search."""
+
+
+def tunable_tasks(model: ImportedModel, target: Target, pattern: str = "*") -> tuple[Task, ...]:
+    """The tasks of `model` that have something to choose.
+
+    Args:
+        model: imported.
+        target: what to tune for.
+        pattern: a shell pattern that the task's name or one of its layers must match.
+
+    Raises:
+        UsageError: when none matches.
+    """
+    tasks = [
+        task
+        for task in extract_tasks(optimize(model, target))
+        if next(iter(template_for(task.workload, target).space(task.workload, target).knobs), None) is not None
+    ]
+    chosen = tuple(
+        task for task in tasks if any(fnmatch.fnmatchcase(name, pattern) for name in (task.name, *task.layers))
+    )
+    if not chosen:
+        known = ", ".join(task.name for task in tasks) or "none"
+        raise UsageError(f"no task matches {pattern!r} (tasks of {model.name}: {known})")
+    return chosen
+
+
+def tune_model(
+    model: ImportedModel, target: Target, logs: Path, options: TuneOptions, listener: SessionListener | None = None
+) -> SessionSummary:
+    """Tunes every task of `model`; records go to ``<logs>/<target key>/<model name>.jsonl``.
+
+    Raises:
+        RuntimeMissingError: when this machine cannot run the target's code.
+        UsageError: when the model has nothing to tune.
+    """
+    return tune_tasks(tunable_tasks(model, target), target, RecordStore(logs, model.name), options, listener)
+
+
+def tune_tasks(
+    tasks: tuple[Task, ...],
+    target: Target,
+    store: RecordStore,
+    options: TuneOptions,
+    listener: SessionListener | None = None,
+) -> SessionSummary:
+    """Tunes `tasks` in worker processes of this machine.
+
+    Raises:
+        RuntimeMissingError: when this machine cannot run the target's code.
+    """
+    if not target.is_host:
+        raise RuntimeMissingError(
+            f"tuning measures on the target, and this machine cannot run code for {target.key}; "
+            "tune there and bring the records, or compile with the default schedules"
+        )
+    measurer = WorkerMeasurer(target, seed=options.seed)
+    try:
+        peak = measurer.peak_flops_per_s()
+        told: Listener | None = None
+        if listener is not None:
+            listener.peak(peak)
+            told = listener.event
+        return SessionSummary(tune(tasks, target, store, measurer, options, told), peak)
+    finally:
+        measurer.close()

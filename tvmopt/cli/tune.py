@@ -1,0 +1,116 @@
+"""``tvmopt tune``: the search, with a live table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeline.errors import UsageError, did_you_mean
+from tvmopt.cli.options import (
+    Duration,
+    input_shape_option,
+    logs_option,
+    model_argument,
+    resolve_target,
+    target_option,
+    threads_option,
+)
+
+if TYPE_CHECKING:
+    from pipeline.tuning.search import TuneOptions
+    from pipeline.types import ImportedModel
+    from schedules.target import Target
+
+TUNERS = ("xgb", "ga", "random", "grid")
+
+
+def tuner_name(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    """Checks a tuner's name.
+
+    Raises:
+        UsageError: with the nearest names, when there is no such tuner.
+    """
+    if value not in TUNERS:
+        raise UsageError(did_you_mean("tuner", value, TUNERS))
+    return value
+
+
+@click.command()
+@model_argument
+@target_option
+@click.option("--trials", type=click.IntRange(min=1), default=1000, show_default=True, metavar="N", help="Trials.")
+@click.option("--time-limit", type=Duration(), help="Stop after so long, such as 5m.")
+@click.option("--tuner", default="xgb", show_default=True, callback=tuner_name, help="xgb, ga, random or grid.")
+@click.option(
+    "--early-stopping",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="End a task after N trials without a better one.",
+)
+@threads_option
+@logs_option
+@input_shape_option
+@click.option("--tasks", default="*", show_default=True, metavar="GLOB", help="Tune tasks or layers of these names.")
+@click.option("--batch", type=click.IntRange(min=1), metavar="N", help="First dimension of every input.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Fixes every random choice.")
+def command(  # noqa: PLR0913 # one parameter an option
+    model: str,
+    target: str,
+    trials: int,
+    time_limit: float | None,
+    tuner: str,
+    early_stopping: int | None,
+    threads: int | None,
+    logs: Path,
+    input_shape: Mapping[str, tuple[int, ...]],
+    tasks: str,
+    batch: int | None,
+    seed: int,
+) -> None:
+    """Search for the fastest kernels of MODEL on this machine, and record every trial.
+
+    Trials go where time is: the weight of a task in the model times what is still to gain. Ctrl-C ends the search and
+    keeps what was measured; the same command again goes on from there.
+    """
+    wanted = resolve_target(target, threads)
+    if logs.exists() and not logs.is_dir():
+        raise UsageError(f"--logs takes a folder, {str(logs)!r} is a file")
+    from rich.console import Console
+
+    from pipeline.importers import load_model
+    from pipeline.tuning.search import TuneOptions
+
+    console = Console()
+    with console.status("importing"):
+        imported = load_model(model, input_shape, batch)
+    options = TuneOptions(
+        trials=trials, time_limit_s=time_limit, tuner=tuner, early_stopping=early_stopping, seed=seed
+    )
+    search(imported, wanted, tasks, logs, options)
+
+
+def search(model: ImportedModel, target: Target, pattern: str, logs: Path, options: TuneOptions) -> None:
+    """Tunes with a live table, then says what it cost and what it won.
+
+    Raises:
+        KeyboardInterrupt: when the search ended with Ctrl-C, after the summary was printed.
+    """
+    from rich.console import Console
+
+    from pipeline.records import RecordStore
+    from pipeline.tuning.search import INTERRUPTED
+    from pipeline.tuning.session import tunable_tasks, tune_tasks
+    from tvmopt.cli.tuning_view import TuningView, summary_lines
+
+    console = Console()
+    tasks = tunable_tasks(model, target, pattern)
+    with TuningView(console, options.trials) as view:
+        summary = tune_tasks(tasks, target, RecordStore(logs, model.name), options, view)
+    console.print(view.table())
+    for line in summary_lines(summary, str(logs / target.key / f"{model.name}.jsonl")):
+        console.print(line, highlight=False)
+    if summary.search.stopped == INTERRUPTED:
+        raise KeyboardInterrupt

@@ -1,0 +1,123 @@
+"""What a tuning run shows: a live table of tasks, and the summary at its end."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from rich.console import RenderableType
+
+    from pipeline.tuning.progress import Event, TaskState
+    from pipeline.tuning.session import SessionSummary
+
+REFRESH_S = 0.5
+MAX_ROWS = 24
+
+
+class TuningView:
+    """A `pipeline.tuning.session.SessionListener` that draws; on a pipe it prints a line now and then.
+
+    Args:
+        console: where to draw.
+        trials: how many the run may spend.
+    """
+
+    def __init__(self, console: Console, trials: int) -> None:
+        self.console = console
+        self.states: dict[str, TaskState] = {}
+        self.peak_flops_per_s = 0.0
+        self.progress = Progress(
+            TextColumn("[bold]tuning"), BarColumn(), MofNCompleteColumn(), TextColumn("trials"), TimeElapsedColumn()
+        )
+        self.bar = self.progress.add_task("trials", total=trials)
+        self.live = Live(console=console, auto_refresh=False, transient=True)
+        self.drawn_s = 0.0
+
+    def __enter__(self) -> TuningView:
+        self.live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.live.stop()
+
+    def peak(self, flops_per_s: float) -> None:
+        """Remembers the machine's peak, for the share of it that a kernel reaches."""
+        self.peak_flops_per_s = flops_per_s
+        self.console.print(f"measured peak of multiply-adds: {flops_per_s / 1e9:.0f} GFLOP/s")
+
+    def event(self, event: Event) -> None:
+        """Takes a task's new state and draws, not too often."""
+        from pipeline.tuning.progress import RunStarted, TrialDone
+
+        states = event.states if isinstance(event, RunStarted) else (event.state,)
+        self.states.update({state.task.name: state for state in states})
+        if isinstance(event, TrialDone):
+            self.progress.advance(self.bar)
+        now = time.monotonic()
+        if now - self.drawn_s > REFRESH_S:
+            self.drawn_s = now
+            self.live.update(self._render(), refresh=True)
+
+    def table(self, rows: int | None = None) -> Table:
+        """The tasks, those that take most of the model's time first.
+
+        Args:
+            rows: how many at most; None for all.
+        """
+        shown = sorted(self.states.values(), key=_time_s, reverse=True)
+        total_s = sum(_time_s(state) for state in shown) or 1.0
+        table = Table(box=None, header_style="bold")
+        columns = ("task", "layer", "share", "best GFLOP/s", "of peak", "gain", "trials", "rejected")
+        for name in columns:
+            table.add_column(name, justify="left" if name in ("task", "layer") else "right", no_wrap=True)
+        for state in shown[:rows]:
+            gflops = state.best_gflops
+            table.add_row(
+                state.task.name,
+                _shortened(state.task.layers[0], len(state.task.layers)),
+                f"{_time_s(state) / total_s:.0%}" if state.best_s else "",
+                f"{gflops:.0f}" if gflops else "",
+                f"{gflops * 1e9 / self.peak_flops_per_s:.0%}" if gflops and self.peak_flops_per_s else "",
+                f"{state.default_s / state.best_s:.2f}×" if state.default_s and state.best_s else "",
+                str(state.trials),
+                str(state.rejected) if state.rejected else "",
+            )
+        return table
+
+    def _render(self) -> RenderableType:
+        return Group(self.table(MAX_ROWS), self.progress)
+
+
+def summary_lines(summary: SessionSummary, logs: str) -> list[str]:
+    """What the run cost and what it won."""
+    search = summary.search
+    lines = [
+        f"{search.trials} trials in {search.wall_s:.0f} s ({search.trials_per_s:.1f}/s), {search.rejected} rejected; "
+        f"ended: {search.stopped}"
+    ]
+    if search.compared and search.after_s:
+        lines.append(
+            f"kernels of the model: {search.before_s * 1e3:.3f} ms with defaults, {search.after_s * 1e3:.3f} ms tuned "
+            f"({search.before_s / search.after_s:.2f}×)"
+        )
+    lines.append(f"records: {logs}")
+    return lines
+
+
+def _time_s(state: TaskState) -> float:
+    return state.task.weight * (state.best_s or 0.0)
+
+
+def _shortened(layer: str, count: int) -> str:
+    name = layer if len(layer) <= 28 else f"{layer[:27]}…"
+    return name if count == 1 else f"{name} +{count - 1}"
