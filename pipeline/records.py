@@ -13,6 +13,7 @@ import math
 import platform
 import re
 import statistics
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,17 +149,17 @@ class RecordStore:
 
         Args:
             directory: the folder; need not exist, then the store is empty.
-            name: stem of the files that records are appended to, such as the model's name.
-
-        Raises:
-            ValueError: when `name` cannot be a file's stem.
+            name: stem of the files that records are appended to, such as the model's name; what is not a letter, a
+                digit or one of ._+- becomes an underscore.
         """
-        if not _PATH_NAME.fullmatch(name):
-            raise ValueError(f"a log's name must be letters, digits and ._+-, got {name!r}")
         self.directory = directory
-        self.name = name
+        self.name = re.sub(r"[^\w.+-]", "_", name)[:128].lstrip(".") or "records"
         self._records: list[Record] | None = None
         self._index: dict[tuple[str, str, str, int], list[Record]] = {}
+
+    def log(self, target_key: str) -> Path:
+        """The file that records of a target are appended to."""
+        return self.directory / target_key / f"{self.name}.jsonl"
 
     def append(self, record: Record) -> None:
         """Files one record; it is on disk when this returns.
@@ -166,7 +167,7 @@ class RecordStore:
         Raises:
             InputFileError: when the file cannot be written.
         """
-        path = self.directory / record.target_key / f"{self.name}.jsonl"
+        path = self.log(record.target_key)
         records = self._loaded()
         try:
             append_line(path, record.to_line())
@@ -197,11 +198,7 @@ class RecordStore:
     def best(
         self, workload_key: str, target_key: str, template: str, template_version: int, cpu: str | None = None
     ) -> Record | None:
-        """The fastest record of exactly this workload, target and template version, or None.
-
-        A config that was measured several times counts with the median of all its samples, so that one lucky run does
-        not win. Latencies of different processors are never compared: those of `cpu` decide if there are any,
-        otherwise those of the processor that has most records.
+        """The fastest record of exactly this workload, target and template version, as `fastest` has it, or None.
 
         Args:
             workload_key: `Workload.key`.
@@ -210,13 +207,7 @@ class RecordStore:
             template_version: the template's version.
             cpu: whose latencies to go by; the default is this machine's processor.
         """
-        history = [r for r in self.history(workload_key, target_key, template, template_version) if r.latency_s]
-        if not history:
-            return None
-        processors = [record.cpu for record in history]
-        wanted = cpu or host_cpu()
-        judge = wanted if wanted in processors else statistics.mode(processors)
-        return fastest([record for record in history if record.cpu == judge])
+        return fastest(self.history(workload_key, target_key, template, template_version), cpu)
 
     def _loaded(self) -> list[Record]:
         if self._records is None:
@@ -263,7 +254,7 @@ def parse_line(line: bytes, where: str) -> Record:
 
     Args:
         line: the line's bytes.
-        where: file and line number, for the error.
+        where: file and line number, with a colon between, for the error.
 
     Raises:
         InputFileError: when the line is corrupt.
@@ -280,25 +271,36 @@ def parse_line(line: bytes, where: str) -> Record:
     except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
         start = line[:40].decode(errors="replace") + ("…" if len(line) > 40 else "")
         reason = f"no {error}" if isinstance(error, KeyError) else str(error).partition("\n")[0]
-        raise InputFileError(
-            f"{where}: not a record ({reason}), got {start!r}; drop it with: tvmopt logs prune DIR"
-        ) from None
+        remedy = f"move it away with: tvmopt logs prune --corrupt-only {where.rpartition(':')[0]}"
+        raise InputFileError(f"{where}: not a record ({reason}), got {start!r}; {remedy}") from None
 
 
-def fastest(records: Sequence[Record]) -> Record | None:
-    """Of records of one workload on one processor, the one whose config has the least median latency.
+def fastest(records: Sequence[Record], cpu: str | None = None) -> Record | None:
+    """Of records of one workload, target and template version, one of the config with the least median latency.
 
-    All samples of one config count together. Of several records of that config the last is returned.
+    A config that was measured several times counts with the median of all its samples, so that one lucky run does not
+    win; its last record is returned. Latencies of different processors are never compared: those of `cpu` decide if
+    there are any, otherwise those of the processor that has most records.
+
+    Args:
+        records: may have failed ones among them.
+        cpu: whose latencies to go by; the default is this machine's processor.
+
+    Returns:
+        None when no trial succeeded.
     """
-    samples: dict[tuple[tuple[str, int], ...], list[float]] = {}
-    last: dict[tuple[tuple[str, int], ...], Record] = {}
-    for record in records:
-        if record.latency_s:
-            key = config_key(record.config)
-            samples.setdefault(key, []).extend(record.latency_s)
-            last[key] = record
-    if not samples:
+    successes = [record for record in records if record.latency_s]
+    if not successes:
         return None
+    processors = [record.cpu for record in successes]
+    wanted = cpu or host_cpu()
+    judge = wanted if wanted in processors else statistics.mode(processors)
+    samples = defaultdict[tuple[tuple[str, int], ...], list[float]](list)
+    last = {}
+    for record in successes:
+        if record.cpu == judge:
+            samples[config_key(record.config)] += record.latency_s
+            last[config_key(record.config)] = record
     return last[min(samples, key=lambda key: statistics.median(samples[key]))]
 
 

@@ -1,0 +1,245 @@
+"""``tvmopt logs``: show, merge, prune and explain tuning records."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeline.errors import InputFileError
+from tvmopt.cli.options import input_shape_option, logs_option, resolve_target, target_option, threads_option
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from pipeline.records import Record
+    from pipeline.types import Task
+    from schedules.target import Target
+    from schedules.workload import Workload
+
+_PATTERNS = {"target": "x86_64-*", "op": "conv2d", "model": "mobilenet*"}
+_LONG = ("Shape", "Config", "Processor", "Layers", "Record")
+_WIDE = 240
+
+
+@click.group()
+def command() -> None:
+    """Show, merge, prune and explain tuning records.
+
+    Records lie in DIR/<target>/<model>.jsonl, one line a trial.
+    """
+
+
+def filters(function: click.decorators.FC) -> click.decorators.FC:
+    """The options that choose records: ``--target``, ``--op`` and ``--model``."""
+    for name, what in (("model", "log (model)"), ("op", "operator"), ("target", "target's key")):
+        text = f"Only records whose {what} fits the pattern, such as {_PATTERNS[name]!r}."
+        function = click.option(f"--{name}", default="*", metavar="GLOB", help=text)(function)
+    return function
+
+
+@command.command()
+@logs_option
+@filters
+def show(logs: Path, target: str, op: str, model: str) -> None:
+    """List tuned workloads, with trials and best latency."""
+    table = _table("Target", "Log", "Workload", "Shape", "Template", ">Trials", ">Failed", ">Best ms", "Last")
+    for log, records in _by_workload(_chosen(logs, target, op, model), with_log=True):
+        first, best = records[0], _fastest(records)
+        table.add_row(
+            first.target_key,
+            log,
+            first.workload_key,
+            shapes(first.workload),
+            f"{first.template} {first.template_version}",
+            str(len(records)),
+            str(sum(record.status != "ok" for record in records)),
+            milliseconds(best),
+            max(record.time for record in records)[:10],
+        )
+    _print(table, "no records")
+
+
+@command.command()
+@logs_option
+@filters
+def best(logs: Path, target: str, op: str, model: str) -> None:
+    """List the fastest config of each workload.
+
+    There is one for each target, template version and processor.
+    """
+    table = _table("Target", "Workload", "Shape", "Template", ">Best ms", "Config", "Processor")
+    for _, records in _by_workload(_chosen(logs, target, op, model), with_log=False):
+        record = _fastest(records)
+        if record is not None:
+            config = " ".join(f"{name}={value}" for name, value in record.config.items())
+            template = f"{record.template} {record.template_version}"
+            names = (record.target_key, record.workload_key, shapes(record.workload), template)
+            table.add_row(*names, milliseconds(record), config, record.cpu)
+    _print(table, "no successful records")
+
+
+@command.command()
+@click.argument("sources", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="SRC…")
+@click.option(
+    "-o",
+    "--output",
+    required=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="The folder of logs to add to; made when missing.",
+)
+def merge(sources: Sequence[Path], output: Path) -> None:
+    """Add the records of SRC… to those in DIR.
+
+    SRC is a log or a folder with logs in it. No record is there twice in the end.
+    """
+    from pipeline.tuning.upkeep import merge as merge_logs
+
+    report = merge_logs(sources, output)
+    click.echo(f"{report.read} records read, {report.added} of them new, added to {len(report.files)} logs in {output}")
+
+
+@command.command()
+@click.argument("directory", type=click.Path(path_type=Path), metavar="DIR")
+@click.option("--keep", type=click.IntRange(min=1), default=3, show_default=True, help="How many configs to keep.")
+@click.option("--corrupt-only", is_flag=True, help="Keep every record; only move corrupt lines away.")
+def prune(directory: Path, keep: int, corrupt_only: bool) -> None:
+    """Keep the fastest configs of each workload in DIR.
+
+    They are kept for each target, template version and processor; failed trials go. Corrupt lines move to
+    <log>.corrupt beside the log. DIR may also be one log.
+    """
+    from pipeline.tuning.upkeep import prune as prune_logs
+
+    report = prune_logs(directory, None if corrupt_only else keep)
+    click.echo(f"{report.kept} records kept, {report.dropped} dropped")
+    if report.corrupt:
+        places = ", ".join(map(str, report.side_files))
+        click.echo(f"{report.corrupt} corrupt {'line' if report.corrupt == 1 else 'lines'} moved to {places}")
+
+
+@command.command()
+@click.argument("model", metavar="MODEL")
+@target_option
+@threads_option
+@logs_option
+@input_shape_option
+def explain(
+    model: str, target: str, threads: int | None, logs: Path, input_shape: Mapping[str, tuple[int, ...]]
+) -> None:
+    """Say which record applies to each task, or why none does.
+
+    MODEL is a model, a log (.jsonl) for the workloads in it, or a file with one workload (.json).
+    """
+    from pipeline.records import RecordStore
+    from pipeline.tuning.explain import explain as explain_workload
+    from schedules.registry import template_for
+
+    machine = resolve_target(target, threads)
+    store = RecordStore(logs)
+    store.records()  # an unreadable log shows before a model is imported
+    table = _table("Task", "Shape", "Layers", "Record")
+    applied = 0
+    tasks = _tasks(model, machine, input_shape)
+    for task in tasks:
+        told = explain_workload(store, task.workload, machine, template_for(task.workload, machine))
+        applied += told.record is not None
+        layers = task.layers[0] + (f" and {len(task.layers) - 1} more" if len(task.layers) > 1 else "")
+        table.add_row(task.name, shapes(task.workload), layers, "\n".join(told.reasons))
+    _print(table, "no tasks")
+    click.echo(f"{applied} of {len(tasks)} tasks have a record that applies on {machine.key}; the rest use the default")
+
+
+def shapes(workload: Workload) -> str:
+    """``1×64×56×56, 64×64×3×3 → 1×64×56×56``: the first two operands and the result."""
+    operands = ", ".join("×".join(map(str, tensor.shape)) for tensor in workload.inputs[:2])
+    return f"{operands} → {'×'.join(map(str, workload.output.shape))}"
+
+
+def milliseconds(record: Record | None) -> str:
+    """The record's median latency, ``–`` if there is none."""
+    return "–" if record is None or record.median_s is None else f"{record.median_s * 1e3:.4g}"
+
+
+def _chosen(logs: Path, target: str, op: str, model: str) -> Iterator[tuple[str, Record]]:
+    """The stem of its log and the record, for the records that fit the patterns."""
+    from pipeline.records import log_files, read_records
+
+    for path in log_files(logs):
+        if fnmatch(path.stem, model):
+            for record in read_records(path):
+                if fnmatch(record.target_key, target) and fnmatch(record.workload.op, op):
+                    yield path.stem, record
+
+
+def _by_workload(records: Iterable[tuple[str, Record]], with_log: bool) -> list[tuple[str, list[Record]]]:
+    """Groups of records of one workload, target and template version; with the log's name, or by processor."""
+    groups: defaultdict[tuple[str, ...], list[Record]] = defaultdict(list)
+    for log, record in records:
+        template = (record.template, str(record.template_version))
+        groups[record.target_key, log if with_log else record.cpu, record.workload_key, *template].append(record)
+    return [(key[1], group) for key, group in sorted(groups.items())]
+
+
+def _fastest(records: Sequence[Record]) -> Record | None:
+    from pipeline.records import fastest
+
+    return fastest(records)
+
+
+def _tasks(model: str, target: Target, input_shape: Mapping[str, tuple[int, ...]]) -> tuple[Task, ...]:
+    """The tasks of a model, or of the workloads in a file."""
+    from pipeline.types import Task
+
+    path = Path(model)
+    if path.suffix in (".json", ".jsonl"):
+        found = dict.fromkeys(_workloads(path))
+        return tuple(Task(workload.key, workload, 1, ("–",)) for workload in found)
+    from pipeline.graph.optimize import optimize
+    from pipeline.importers import load_model
+    from pipeline.tasks import extract_tasks
+
+    return extract_tasks(optimize(load_model(model, input_shape), target))
+
+
+def _workloads(path: Path) -> list[Workload]:
+    from pipeline.records import read_records
+    from schedules.workload import Workload
+
+    if path.suffix == ".jsonl":
+        return [record.workload for record in read_records(path)]
+    try:
+        workload = Workload.from_json(json.loads(path.read_bytes()))
+    except OSError as error:
+        raise InputFileError(f"{path}: cannot be read: {error.strerror}") from error
+    except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
+        raise InputFileError(f"{path}: not a workload as a record has it ({error!r})") from None
+    return [workload]
+
+
+def _table(*columns: str) -> Table:
+    """An empty table; columns whose name begins with ``>`` hold numbers."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        name = column.lstrip(">")
+        table.add_column(name, justify="left" if name == column else "right", no_wrap=name not in _LONG)
+    return table
+
+
+def _print(table: Table, empty: str) -> None:
+    from rich.console import Console
+
+    if table.row_count:
+        # A pipe or a file has no width of its own; there each row stays on one line.
+        Console(width=None if sys.stdout.isatty() else _WIDE).print(table)
+    else:
+        click.echo(empty)
