@@ -70,7 +70,7 @@ def read_external_data(model: onnx.ModelProto, folder: Path, budget: int = MAX_B
         with path.open("rb") as file:
             file.seek(offset)
             tensor.raw_data = file.read(length)
-        tensor.data_location = onnx.TensorProto.DEFAULT
+        tensor.ClearField("data_location")
         del tensor.external_data[:]
 
 

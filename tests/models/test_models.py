@@ -1,0 +1,130 @@
+"""The example networks: torchvision's layouts, numbers that behave, and the same every time."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from pipeline.errors import TvmoptError
+from pipeline.importers import example_inputs, load_model
+
+MODELS = Path(__file__).resolve().parents[2] / "models"
+
+# Parameters, entries in the state dictionary and the first digits of its layout's SHA-256: names and shapes in order,
+# compared once with classes written out from torchvision's published source.
+LAYOUTS = {
+    "mobilenet_v2": (3_504_872, 314, "37bbbce8932fd0c4"),
+    "resnet50": (25_557_032, 320, "d7e4f8bb0a536344"),
+    "squeezenet1_1": (1_235_496, 52, "1d365589393f9c1e"),
+}
+NETWORKS = [*LAYOUTS, "digits"]
+
+
+@cache
+def module(name: str) -> Any:
+    spec = importlib.util.spec_from_file_location(f"example_{name}", MODELS / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
+    return loaded
+
+
+@cache
+def built(name: str) -> tuple[nn.Module, tuple[Tensor, ...]]:
+    model, inputs = module(name).build()
+    return model, inputs
+
+
+def layout(model: nn.Module) -> str:
+    lines = "\n".join(f"{name} {tuple(value.shape)}" for name, value in model.state_dict().items())
+    return hashlib.sha256(lines.encode()).hexdigest()[:16]
+
+
+def contents(model: nn.Module) -> dict[str, str]:
+    """Every parameter and buffer, exactly."""
+    return {name: hashlib.sha256(value.numpy().tobytes()).hexdigest() for name, value in model.state_dict().items()}
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_the_layout_is_torchvisions(name: str) -> None:
+    model, (image,) = built(name)
+    parameters = sum(value.numel() for value in model.parameters())
+    assert (parameters, len(model.state_dict()), layout(model)) == LAYOUTS[name]
+    assert (image.shape, image.dtype) == ((1, 3, 224, 224), torch.float32)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks_come_in_eval_mode_and_the_same_every_time(name: str) -> None:
+    model, inputs = built(name)
+    state = torch.random.get_rng_state()
+    again, inputs_again = module(name).build()
+    assert torch.equal(state, torch.random.get_rng_state())
+    assert not any(layer.training for layer in model.modules())
+    assert contents(model) == contents(again)
+    assert torch.equal(inputs[0], inputs_again[0])
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("smooth", [True, False])
+def test_activations_keep_the_order_of_one(name: str, smooth: bool) -> None:
+    model, _ = built(name)
+    torch.manual_seed(1)
+    image = torch.randn(2, 3, 14, 14).repeat_interleave(16, 2).repeat_interleave(16, 3) if smooth else None
+    deviations: dict[str, float] = {}
+
+    def watch(layer_name: str) -> Callable[[nn.Module, object, Tensor], None]:
+        def note(_: nn.Module, __: object, output: Tensor) -> None:
+            deviations[layer_name] = float(output.std())
+
+        return note
+
+    kinds = (nn.Conv2d, nn.BatchNorm2d, nn.Linear)
+    hooks = [layer.register_forward_hook(watch(n)) for n, layer in model.named_modules() if isinstance(layer, kinds)]
+    with torch.no_grad():
+        scores = model(image if image is not None else torch.randn(2, 3, 224, 224))
+    for hook in hooks:
+        hook.remove()
+    assert {n: deviation for n, deviation in deviations.items() if not 0.03 < deviation < 30} == {}
+    assert torch.isfinite(scores).all()
+    assert (scores[0] - scores[1]).std() > 0.01
+
+
+def test_the_digits_are_learnt() -> None:
+    model, (image,) = built("digits")
+    _, _, images, labels = module("digits").data()
+    with torch.no_grad():
+        accuracy = float((model(images).argmax(1) == labels).float().mean())
+    assert accuracy > 0.94
+    assert image.shape == (1, 1, 8, 8)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks_are_imported(name: str) -> None:
+    model = load_model(f"{MODELS / name}.py:build")
+    assert model.name == name
+    assert [spec.name for spec in model.outputs] == ["output"]
+    kinds = {node.op_type for node in model.normalized.graph.node}
+    assert "BatchNormalization" not in kinds
+    assert kinds <= {"Add", "Clip", "Concat", "Conv", "Gemm", "MaxPool", "ReduceMean", "Relu", "Reshape"}
+    assert np.isfinite(example_inputs(model)[model.inputs[0].name]).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mobilenet_v2", "resnet50"])
+def test_a_batch_is_exported(name: str) -> None:
+    assert load_model(f"{MODELS / name}.py:build", batch=2).outputs[0].shape == (2, 1000)
+
+
+def test_a_misspelt_factory() -> None:
+    with pytest.raises(TvmoptError, match=r"did you mean build\?"):
+        load_model(f"{MODELS / 'digits'}.py:biuld")

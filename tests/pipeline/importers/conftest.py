@@ -1,0 +1,57 @@
+"""Small models, written to files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper, parser
+
+SaveOnnx = Callable[..., str]
+SavePython = Callable[..., str]
+
+
+@pytest.fixture
+def parse() -> Callable[..., onnx.ModelProto]:
+    """A model from ONNX's textual form: the graph, then arrays that become initialisers."""
+
+    def build(graph: str, opset: int = 18, ir_version: int = 10, **arrays: np.ndarray) -> onnx.ModelProto:
+        model = parser.parse_model(f'<ir_version: {ir_version}, opset_import: ["" : {opset}, "my.ops" : 1]> {graph}')
+        model.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in arrays.items())
+        return model
+
+    return build
+
+
+@pytest.fixture
+def save_onnx(tmp_path: Path, parse: Callable[..., onnx.ModelProto]) -> SaveOnnx:
+    """As `parse`, written to ``model.onnx``; gives its path."""
+
+    def save(graph: str, opset: int = 18, ir_version: int = 10, **arrays: np.ndarray) -> str:
+        path = tmp_path / "model.onnx"
+        onnx.save(parse(graph, opset, ir_version, **arrays), path)
+        return str(path)
+
+    return save
+
+
+@pytest.fixture
+def save_python(tmp_path: Path) -> SavePython:
+    """Writes ``net.py``, which imports torch and nn already; gives ``net.py:build``."""
+
+    def save(code: str, factory: str = "build") -> str:
+        path = tmp_path / "net.py"
+        path.write_text(f"import torch\nfrom torch import nn\n{code}\n")
+        return f"{path}:{factory}"
+
+    return save
+
+
+@pytest.fixture
+def normal() -> Callable[..., np.ndarray]:
+    """Standard normal float32 arrays of a shape, the same in every run."""
+    random = np.random.default_rng(0)
+    return lambda *shape: random.standard_normal(shape, dtype=np.float32)
