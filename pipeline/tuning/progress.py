@@ -48,6 +48,13 @@ class TaskState:
 
 
 @dataclass(frozen=True, slots=True)
+class PeakMeasured:
+    """The machine's peak of multiply-adds in registers was measured, at the target's threads."""
+
+    flops_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class RunStarted:
     """The search begins; `states` are of all tasks, with what earlier runs had measured."""
 
@@ -76,7 +83,7 @@ class TaskEnded:
     state: TaskState
 
 
-Event = RunStarted | TaskStarted | TrialDone | TaskEnded
+Event = PeakMeasured | RunStarted | TaskStarted | TrialDone | TaskEnded
 Listener = Callable[[Event], None]
 """Called with each event, in the search's thread: a slow one slows the search."""
 

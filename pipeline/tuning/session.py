@@ -3,43 +3,18 @@
 from __future__ import annotations
 
 import fnmatch
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from pipeline.errors import RuntimeMissingError, UsageError
 from pipeline.graph.optimize import optimize
 from pipeline.records import RecordStore
 from pipeline.tasks import extract_tasks
-from pipeline.tuning.progress import Event, Listener
+from pipeline.tuning.progress import Listener, PeakMeasured
 from pipeline.tuning.search import TuneOptions, TuneSummary, tune
 from pipeline.tuning.workers import WorkerMeasurer
 from pipeline.types import ImportedModel, Task
 from schedules.registry import template_for
 from schedules.target import Target
-
-
-@dataclass(frozen=True, slots=True)
-class SessionSummary:
-    """What tuning a model cost and won.
-
-    Attributes:
-        search: the search's summary.
-        peak_flops_per_s: measured peak of multiply-adds at the target's threads.
-    """
-
-    search: TuneSummary
-    peak_flops_per_s: float
-
-
-class SessionListener(Protocol):
-    """Is told how a session goes."""
-
-    def peak(self, flops_per_s: float) -> None:
-        """The machine's peak was measured."""
-
-    def event(self, event: Event) -> None:
-        """Something happened in the search."""
 
 
 def tunable_tasks(model: ImportedModel, target: Target, pattern: str = "*") -> tuple[Task, ...]:
@@ -68,8 +43,8 @@ def tunable_tasks(model: ImportedModel, target: Target, pattern: str = "*") -> t
 
 
 def tune_model(
-    model: ImportedModel, target: Target, logs: Path, options: TuneOptions, listener: SessionListener | None = None
-) -> SessionSummary:
+    model: ImportedModel, target: Target, logs: Path, options: TuneOptions, listener: Listener | None = None
+) -> TuneSummary:
     """Tunes every task of `model`; records go to ``<logs>/<target key>/<model name>.jsonl``.
 
     Raises:
@@ -84,8 +59,8 @@ def tune_tasks(
     target: Target,
     store: RecordStore,
     options: TuneOptions,
-    listener: SessionListener | None = None,
-) -> SessionSummary:
+    listener: Listener | None = None,
+) -> TuneSummary:
     """Tunes `tasks` in worker processes of this machine.
 
     Raises:
@@ -98,11 +73,8 @@ def tune_tasks(
         )
     measurer = WorkerMeasurer(target, seed=options.seed)
     try:
-        peak = measurer.peak_flops_per_s()
-        told: Listener | None = None
         if listener is not None:
-            listener.peak(peak)
-            told = listener.event
-        return SessionSummary(tune(tasks, target, store, measurer, options, told), peak)
+            listener(PeakMeasured(measurer.peak_flops_per_s()))
+        return tune(tasks, target, store, measurer, options, listener)
     finally:
         measurer.close()

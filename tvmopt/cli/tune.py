@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pipeline.types import ImportedModel
     from schedules.target import Target
 
+PIPE_WIDTH = 140
 TUNERS = ("xgb", "ga", "random", "grid")
 
 
@@ -86,9 +88,7 @@ def command(  # noqa: PLR0913 # one parameter an option
     console = Console()
     with console.status("importing"):
         imported = load_model(model, input_shape, batch)
-    options = TuneOptions(
-        trials=trials, time_limit_s=time_limit, tuner=tuner, early_stopping=early_stopping, seed=seed
-    )
+    options = TuneOptions(trials=trials, time_limit_s=time_limit, tuner=tuner, early_stopping=early_stopping, seed=seed)
     search(imported, wanted, tasks, logs, options)
 
 
@@ -105,12 +105,13 @@ def search(model: ImportedModel, target: Target, pattern: str, logs: Path, optio
     from pipeline.tuning.session import tunable_tasks, tune_tasks
     from tvmopt.cli.tuning_view import TuningView, summary_lines
 
-    console = Console()
+    # On a pipe there is no terminal's width to keep to.
+    console = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
     tasks = tunable_tasks(model, target, pattern)
     with TuningView(console, options.trials) as view:
         summary = tune_tasks(tasks, target, RecordStore(logs, model.name), options, view)
     console.print(view.table())
     for line in summary_lines(summary, str(logs / target.key / f"{model.name}.jsonl")):
         console.print(line, highlight=False)
-    if summary.search.stopped == INTERRUPTED:
+    if summary.stopped == INTERRUPTED:
         raise KeyboardInterrupt

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from pipeline.tuning.progress import Event, TaskState
-    from pipeline.tuning.session import SessionSummary
+    from pipeline.tuning.search import TuneSummary
 
 REFRESH_S = 0.5
 MAX_ROWS = 24
 
 
 class TuningView:
-    """A `pipeline.tuning.session.SessionListener` that draws; on a pipe it prints a line now and then.
+    """A listener of a tuning run that draws.
 
     Args:
         console: where to draw.
@@ -50,15 +50,14 @@ class TuningView:
     ) -> None:
         self.live.stop()
 
-    def peak(self, flops_per_s: float) -> None:
-        """Remembers the machine's peak, for the share of it that a kernel reaches."""
-        self.peak_flops_per_s = flops_per_s
-        self.console.print(f"measured peak of multiply-adds: {flops_per_s / 1e9:.0f} GFLOP/s")
-
-    def event(self, event: Event) -> None:
+    def __call__(self, event: Event) -> None:
         """Takes a task's new state and draws, not too often."""
-        from pipeline.tuning.progress import RunStarted, TrialDone
+        from pipeline.tuning.progress import PeakMeasured, RunStarted, TrialDone
 
+        if isinstance(event, PeakMeasured):
+            self.peak_flops_per_s = event.flops_per_s
+            self.console.print(f"measured peak of multiply-adds: {event.flops_per_s / 1e9:.0f} GFLOP/s")
+            return
         states = event.states if isinstance(event, RunStarted) else (event.state,)
         self.states.update({state.task.name: state for state in states})
         if isinstance(event, TrialDone):
@@ -98,18 +97,14 @@ class TuningView:
         return Group(self.table(MAX_ROWS), self.progress)
 
 
-def summary_lines(summary: SessionSummary, logs: str) -> list[str]:
+def summary_lines(summary: TuneSummary, logs: str) -> list[str]:
     """What the run cost and what it won."""
-    search = summary.search
-    lines = [
-        f"{search.trials} trials in {search.wall_s:.0f} s ({search.trials_per_s:.1f}/s), {search.rejected} rejected; "
-        f"ended: {search.stopped}"
-    ]
-    if search.compared and search.after_s:
-        lines.append(
-            f"kernels of the model: {search.before_s * 1e3:.3f} ms with defaults, {search.after_s * 1e3:.3f} ms tuned "
-            f"({search.before_s / search.after_s:.2f}×)"
-        )
+    cost = f"{summary.trials} trials in {summary.wall_s:.0f} s ({summary.trials_per_s:.1f}/s)"
+    lines = [f"{cost}, {summary.rejected} rejected; ended: {summary.stopped}"]
+    before_ms, after_ms = summary.before_s * 1e3, summary.after_s * 1e3
+    if after_ms:
+        gain = f"{before_ms:.3f} ms with defaults, {after_ms:.3f} ms tuned ({before_ms / after_ms:.2f}×)"
+        lines.append(f"the model's tuned kernels: {gain}")
     lines.append(f"records: {logs}")
     return lines
 

@@ -1,0 +1,61 @@
+"""``tvmopt demo``: the main job on MobileNetV2, from the network to a report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pipeline.errors import UsageError
+from tvmopt.cli.options import Duration
+
+MODEL = "mobilenet_v2.py:build"
+ROUNDS = 12
+
+
+@click.command()
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("tvmopt-demo"),
+    show_default=True,
+    metavar="DIR",
+    help="The folder for records, artifact, measurements and report.",
+)
+@click.option("--trials", type=click.IntRange(min=1), default=1000, show_default=True, metavar="N", help="Trials.")
+@click.option("--time-limit", type=Duration(), default="4m", show_default=True, help="Of tuning.")
+@click.pass_context
+def command(context: click.Context, output: Path, trials: int, time_limit: float) -> None:
+    """Tune MobileNetV2 for this machine, compile it, check it, and compare it with every runtime installed.
+
+    Takes at most ten minutes on two cores; ends with a table and the report's path.
+    """
+    from tvmopt.cli import compare, compile, run, tune
+    from tvmopt.cli.report import require_page_packages
+    from tvmopt.shipped import shipped
+
+    require_page_packages()
+    model = f"{shipped('models') / MODEL}"
+    logs, artifact = output / "tuning_logs", output / "mobilenet_v2.tar"
+    results, page, notes = (output / f"mobilenet_v2.{suffix}" for suffix in ("json", "html", "md"))
+    if not output.parent.is_dir():
+        raise UsageError(f"--output needs a folder that exists to lie in; there is no {str(output.parent)!r}")
+    output.mkdir(exist_ok=True)
+
+    def step(number: int, what: str, line: str) -> None:
+        click.secho(f"\n{number}. {what}", bold=True)
+        click.echo(f"   $ tvmopt {line}")
+
+    limit = f"{time_limit:.0f}s"
+    step(1, "Tune every kernel for this machine", f"tune {model} --trials {trials} --time-limit {limit} --logs {logs}")
+    context.invoke(tune.command, model=model, trials=trials, time_limit=time_limit, logs=logs)
+    step(2, "Compile, each kernel with its best record", f"compile {model} -o {artifact} --logs {logs}")
+    context.invoke(compile.command, model=model, output=artifact, logs=logs)
+    step(3, "Check the artifact against its golden outputs", f"run {artifact} --check --repeat 50")
+    context.invoke(run.command, artifact=artifact, check=True, repeat=50)
+    line = f"compare {model} --logs {logs} --rounds {ROUNDS} --json {results} --html {page} --md {notes}"
+    step(4, "Compare with every runtime that is installed", line)
+    files = {"json_file": results, "html_file": page, "md_file": notes}
+    context.invoke(compare.command, model=model, logs=logs, rounds=ROUNDS, **files)
+    click.echo(f"\nThe report: {page.resolve()}")
