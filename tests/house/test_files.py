@@ -17,6 +17,7 @@ ADDRESS = re.compile(r"\bhttps?://([\w-]+(?:\.[\w-]+)+)")
 
 # The hosts that a link may lead to: licences, conventions, papers, specifications.
 HOSTS = {"arxiv.org", "doi.org", "keepachangelog.com", "semver.org", "www.apache.org", "www.w3.org"}
+HOSTS |= {"git-lfs.github.com"}  # in the first line of a Git LFS pointer
 
 
 def files(repository: Path) -> list[Path]:
