@@ -70,11 +70,12 @@ def example_inputs(model: ImportedModel, seed: int = 0) -> dict[str, np.ndarray]
 
 @contextmanager
 def _named(source: ModelSource) -> Iterator[None]:
-    """Errors say first which model they are about."""
+    """Errors say first which model they are about, in one line, whatever stands in the names that its file gave."""
     try:
         yield
     except TvmoptError as error:
-        raise type(error)(f"{source.spec}: {error}") from error
+        message = "".join(char if char.isprintable() else "?" for char in " ".join(str(error).split()))
+        raise type(error)(f"{source.spec}: {message}") from error
 
 
 def _read(source: ModelSource, request: ShapeRequest) -> onnx.ModelProto:

@@ -89,7 +89,10 @@ def infer_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
 def _inline(model: onnx.ModelProto) -> onnx.ModelProto:
     """`model` without functions: neither its own, nor operators that ONNX defines by others and nothing else takes."""
     if model.functions:
-        model = onnx.inliner.inline_local_functions(model, convert_version=True)
+        try:
+            model = onnx.inliner.inline_local_functions(model, convert_version=True)
+        except (RuntimeError, ValueError) as error:
+            raise UnsupportedModelError(f"the model's own functions cannot be inlined: {one_line(error)}") from error
     opset = standard_opset(model)
     foreign = {node.op_type for node in model.graph.node if node.domain in STANDARD_DOMAINS} - supported_operators()
     defined = [("", name) for name in sorted(foreign) if _has_definition(name, opset)]

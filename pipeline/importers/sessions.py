@@ -63,7 +63,10 @@ def open_session(
         options = quiet_options(onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL)
     content = str(model) if isinstance(model, Path) else model.SerializeToString()
     try:
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"], **more)
+        # Without fallback: it would print, and try the same once more.
+        return onnxruntime.InferenceSession(
+            content, options, providers=["CPUExecutionProvider"], enable_fallback=0, **more
+        )
     except FAILURES as error:
         raise UnsupportedModelError(f"onnxruntime refuses the model: {_plain(error)}") from error
 

@@ -137,6 +137,14 @@ def test_operators_that_cannot_be_compiled(save_onnx: SaveOnnx, graph: str, part
     assert [part for part in parts if part not in message] == []
 
 
+def test_names_from_the_file_cannot_break_or_colour_the_line(save_onnx: SaveOnnx) -> None:
+    spec = save_onnx("g (float[1] x) => (float[1] y) { y=my.ops.Foo(x) }")
+    model = onnx.load(spec)
+    model.graph.node[0].op_type = "Foo\n\x1b[31m"
+    onnx.save(model, spec)
+    assert "\x1b" not in refused(UnsupportedModelError, spec)
+
+
 def test_a_batch_that_is_fixed_inside(save_onnx: SaveOnnx) -> None:
     spec = save_onnx("g (float[1,3,4] x) => (float[1,12] y) <int64[2] s={1,12}> { y=Reshape(x,s) }")
     assert "fixed to a batch of 1 and cannot be given one of 2" in refused(UnsupportedModelError, spec, None, 2)

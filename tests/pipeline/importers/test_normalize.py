@@ -88,6 +88,14 @@ def test_functions_of_the_model_are_inlined(parse: Parse) -> None:
     assert ops(normalized(model)) == ["Add"]
 
 
+def test_functions_that_are_called_wrongly(parse: Parse) -> None:
+    model = parse("g (float[1,4] x) => (float[1,4] y) { y=my.ops.twice(x,x) }")
+    body, opsets = [onnx.helper.make_node("Add", ["a", "a"], ["b"])], [onnx.helper.make_opsetid("", 18)]
+    model.functions.append(onnx.helper.make_function("my.ops", "twice", ["a"], ["b"], body, opsets))
+    with pytest.raises(UnsupportedModelError, match="own functions cannot be inlined"):
+        normalize(model)
+
+
 @pytest.mark.parametrize("operator", ["Celu", "HardSwish", "Mish", "Softsign", "ThresholdedRelu"])
 def test_operators_that_onnx_defines_by_others(parse: Parse, operator: str) -> None:
     normalized(parse(f"g (float[3,5] x) => (float[3,5] y) {{ y={operator}(x) }}"))
