@@ -43,7 +43,6 @@ print("\\n".join(failed))
 """
 
 
-@pytest.mark.slow
 def test_every_module_imports_without_frameworks_and_runtimes(repository: Path) -> None:
     code = IMPORT_ALL.format(optional=OPTIONAL)
     done = subprocess.run([sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, check=False)
