@@ -9,7 +9,6 @@ import hashlib
 import io
 import json
 import os
-import sys
 import tarfile
 import tempfile
 from collections.abc import Mapping
@@ -22,6 +21,7 @@ import numpy.typing as npt
 
 from pipeline.errors import InputFileError, ModelInputError, RuntimeMissingError
 from pipeline.files import replaced
+from pipeline.runtime import import_runtime
 
 Array = npt.NDArray[Any]
 
@@ -137,17 +137,13 @@ class LoadedArtifact:
         self.manifest = parts.manifest
         self.golden_inputs, self.golden_outputs = parts.inputs, parts.outputs
         _check_machine(path, self.manifest)
-        # The compiler part of TVM takes seconds to import and is not needed here.
-        if "tvm" not in sys.modules:
-            os.environ.setdefault("TVM_USE_RUNTIME_LIB", "1")
         os.environ.setdefault("TVM_NUM_THREADS", str(self.manifest["target"]["threads"]))
-        import tvm
-        import tvm.runtime.vm
-
+        tvm = import_runtime()
         self._tvm = tvm
         with tempfile.TemporaryDirectory(prefix="tvmopt-") as folder:
             library = Path(folder) / LIBRARY
             library.write_bytes(parts.library)
+            del parts
             module = tvm.runtime.load_module(str(library))
         self._device = tvm.cuda() if self.manifest["target"]["isa"] == "cuda" else tvm.cpu()
         self._vm = tvm.runtime.vm.VirtualMachine(module, self._device)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,10 +26,9 @@ class RunTvmoptUntuned:
 
     def open_library(self) -> None:
         """Imports TVM's runtime, without its compiler, as a deployed program does."""
-        os.environ["TVM_USE_RUNTIME_LIB"] = "1"
-        import tvm.runtime.vm
+        from pipeline.runtime import import_runtime
 
-        assert tvm.runtime.vm
+        import_runtime()
 
     def prepare(self, job: Job) -> None:
         """Compiles the model into the job's folder."""

@@ -47,14 +47,13 @@ def command(
     artifact needs TVM's runtime only, and has golden inputs and outputs for `tvmopt run --check`.
     """
     wanted = resolve_target(target, threads)
-    from rich.console import Console
-
     from pipeline.compile import compile_model, linker_of
     from pipeline.importers import load_model
+    from tvmopt.cli.consoles import make_console
     from tvmopt.cli.stores import open_records
 
     linker_of(wanted)  # found missing now, not after a minute of work
-    console = Console()
+    console = make_console()
     with console.status("importing") as status:
         imported = load_model(model, input_shape, batch)
         status.update("compiling")
@@ -71,12 +70,14 @@ def table(report: CompileReport) -> Table:
     """One row a kernel: layer, times it runs, record or default, the config."""
     from rich.table import Table
 
+    from tvmopt.cli.consoles import shortened
+
     rows = Table(box=None, header_style="bold")
     for name in ("kernel", "layer", "runs", "from", "latency", "config"):
-        rows.add_column(name, justify="right" if name in ("runs", "latency") else "left", no_wrap=name == "kernel")
+        rows.add_column(name, justify="right" if name in ("runs", "latency") else "left", no_wrap=True)
     for choice in report.choices:
         latency = "" if choice.latency_s is None else f"{choice.latency_s * 1e6:.0f} µs"
-        config = " ".join(f"{knob}={value}" for knob, value in choice.config.items())
+        config = " ".join(f"{knob} {value}" for knob, value in choice.config.items())
         task = choice.task
-        rows.add_row(task.name, task.layers[0], str(task.weight), choice.origin, latency, config)
+        rows.add_row(task.name, shortened(task.layers), str(task.weight), choice.origin, latency, config)
     return rows

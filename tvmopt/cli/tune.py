@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from pipeline.types import ImportedModel
     from schedules.target import Target
 
-PIPE_WIDTH = 140
 TUNERS = ("xgb", "ga", "random", "grid")
 
 
@@ -80,13 +78,11 @@ def command(  # noqa: PLR0913 # one parameter an option
     wanted = resolve_target(target, threads)
     if logs.exists() and not logs.is_dir():
         raise UsageError(f"--logs takes a folder, {str(logs)!r} is a file")
-    from rich.console import Console
-
     from pipeline.importers import load_model
     from pipeline.tuning.search import TuneOptions
+    from tvmopt.cli.consoles import make_console
 
-    console = Console()
-    with console.status("importing"):
+    with make_console().status("importing"):
         imported = load_model(model, input_shape, batch)
     options = TuneOptions(trials=trials, time_limit_s=time_limit, tuner=tuner, early_stopping=early_stopping, seed=seed)
     search(imported, wanted, tasks, logs, options)
@@ -98,15 +94,13 @@ def search(model: ImportedModel, target: Target, pattern: str, logs: Path, optio
     Raises:
         KeyboardInterrupt: when the search ended with Ctrl-C, after the summary was printed.
     """
-    from rich.console import Console
-
     from pipeline.records import RecordStore
     from pipeline.tuning.search import INTERRUPTED
     from pipeline.tuning.session import tunable_tasks, tune_tasks
+    from tvmopt.cli.consoles import make_console
     from tvmopt.cli.tuning_view import TuningView, summary_lines
 
-    # On a pipe there is no terminal's width to keep to.
-    console = Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
+    console = make_console()
     tasks = tunable_tasks(model, target, pattern)
     with TuningView(console, options.trials) as view:
         summary = tune_tasks(tasks, target, RecordStore(logs, model.name), options, view)

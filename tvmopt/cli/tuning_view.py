@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
+
+from tvmopt.cli.consoles import shortened
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -41,7 +43,7 @@ class TuningView:
         self.live = Live(console=console, auto_refresh=False, transient=True)
         self.drawn_s = 0.0
 
-    def __enter__(self) -> TuningView:
+    def __enter__(self) -> Self:
         self.live.start()
         return self
 
@@ -83,7 +85,7 @@ class TuningView:
             gflops = state.best_gflops
             table.add_row(
                 state.task.name,
-                _shortened(state.task.layers[0], len(state.task.layers)),
+                shortened(state.task.layers),
                 f"{_time_s(state) / total_s:.0%}" if state.best_s else "",
                 f"{gflops:.0f}" if gflops else "",
                 f"{gflops * 1e9 / self.peak_flops_per_s:.0%}" if gflops and self.peak_flops_per_s else "",
@@ -111,8 +113,3 @@ def summary_lines(summary: TuneSummary, logs: str) -> list[str]:
 
 def _time_s(state: TaskState) -> float:
     return state.task.weight * (state.best_s or 0.0)
-
-
-def _shortened(layer: str, count: int) -> str:
-    name = layer if len(layer) <= 28 else f"{layer[:27]}…"
-    return name if count == 1 else f"{name} +{count - 1}"

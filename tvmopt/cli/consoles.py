@@ -1,0 +1,26 @@
+"""How wide tables are drawn, and names shortened to fit them."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PIPE_WIDTH = 160
+LAYER_WIDTH = 28
+
+
+def make_console() -> Console:
+    """A console on standard output; on a pipe there is no terminal's width to keep to."""
+    from rich.console import Console
+
+    return Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
+
+
+def shortened(layers: Sequence[str]) -> str:
+    """The first layer's name, cut to `LAYER_WIDTH`, and how many more there are."""
+    name = layers[0] if len(layers[0]) <= LAYER_WIDTH else f"{layers[0][: LAYER_WIDTH - 1]}…"
+    return name if len(layers) == 1 else f"{name} +{len(layers) - 1}"

@@ -1,0 +1,115 @@
+"""``tvmopt report``: measurement files into tables, a page, Markdown."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeline.errors import RuntimeMissingError
+from tvmopt.cli.options import OutputFile
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from benchmarks.measurement import Comparison
+    from benchmarks.report.view import CellView
+
+
+@click.command()
+@click.argument("results", nargs=-1, required=True, metavar="RESULTS.json…", type=click.Path(path_type=Path))
+@click.option("--html", "html_file", type=OutputFile(".html", ".htm"), help="Write a page that needs nothing else.")
+@click.option("--md", "md_file", type=OutputFile(".md"), help="Write Markdown for an issue or a wiki.")
+def command(results: tuple[Path, ...], html_file: Path | None, md_file: Path | None) -> None:
+    """Turn measurement files of `tvmopt compare` into a page or Markdown; offline, from the files alone.
+
+    Without --html and --md it prints the tables. Files of unlike machines are shown apart.
+    """
+    from rich.console import Console
+
+    from benchmarks.document import read_comparison
+
+    comparisons = [read_comparison(path) for path in results]
+    if html_file is None and md_file is None:
+        print_tables(comparisons, Console())
+    write_reports(comparisons, html_file, md_file)
+    for path in filter(None, (html_file, md_file)):
+        click.echo(f"wrote {path}")
+
+
+def require_page_packages() -> None:
+    """Makes sure, before hours of measuring, that a page can be made of it.
+
+    Raises:
+        RuntimeMissingError: when jinja2 or matplotlib is not installed.
+    """
+    missing = [name for name in ("jinja2", "matplotlib") if importlib.util.find_spec(name) is None]
+    if missing:
+        raise RuntimeMissingError(f"--html needs {' and '.join(missing)}: pip install 'tvmopt[compare]'")
+
+
+def write_reports(comparisons: Sequence[Comparison], html_file: Path | None, md_file: Path | None) -> None:
+    """Writes the reports that are asked for, each whole or not at all."""
+    from benchmarks.document import write_text
+
+    if html_file is not None:
+        from benchmarks.report.page import render_page
+
+        require_page_packages()
+        write_text(render_page(comparisons), html_file)
+    if md_file is not None:
+        from benchmarks.report.markdown import render_markdown
+
+        write_text(render_markdown(comparisons), md_file)
+
+
+def print_tables(comparisons: Sequence[Comparison], console: Console) -> None:
+    """Prints one table a cell, machine by machine."""
+    from benchmarks.report.machines import group_by_machine, unlike_warning
+    from benchmarks.report.view import baseline_of, title_of, view_cells, view_notes
+
+    machines = group_by_machine(comparisons)
+    warning = unlike_warning(machines)
+    if warning:
+        _say(console, warning, "bold red")
+    for machine in machines:
+        _say(console, machine.label, "dim")
+        for comparison in machine.comparisons:
+            for cell in view_cells(comparison):
+                title = f"{comparison.model['name']}, {cell.heading}"
+                console.print(cell_table(cell, title, title_of(baseline_of(comparison))))
+                for absent in cell.absent:
+                    _say(console, f"  {absent.title}: {absent.message}", "dim")
+                _say(console, cell.finding)
+            for note in view_notes(comparison):
+                _say(console, note, "dim")
+
+
+def cell_table(cell: CellView, title: str, baseline: str) -> Table:
+    """The measured rows of one cell."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title=Text(_printable(title)), title_justify="left", title_style="bold", box=None, pad_edge=False)
+    for name in ("runtime", "median ms", "95 % interval", "FPS", f"over {baseline}", "error", "MiB"):
+        table.add_column(Text(_printable(name)), justify="left" if name == "runtime" else "right", no_wrap=True)
+    for row in cell.rows:
+        numbers = (row.median_ms, row.interval_ms, row.fps, row.speedup, row.error, row.memory_mib)
+        style = "bold" if row.name.startswith("tvmopt") else ""
+        table.add_row(*(Text(_printable(item)) for item in (row.title, *numbers)), style=style)
+    return table
+
+
+def _say(console: Console, line: str, style: str = "") -> None:
+    from rich.text import Text
+
+    console.print(Text(_printable(line), style=style), soft_wrap=True)
+
+
+def _printable(text: str) -> str:
+    """`text` without what would steer the terminal: it may come from somebody else's file."""
+    return "".join(char if char.isprintable() else " " for char in text)
