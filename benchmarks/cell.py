@@ -135,8 +135,8 @@ def _prepare(cell: Cell, runtime: Runtime) -> Prepared:
 def _take_rounds(cell: Cell, contenders: Sequence[Contender], listener: Listener) -> int:
     """Gives every contender its turn, round after round; returns how many rounds were completed."""
     for number in range(cell.options.rounds):
-        listener.step(f"{_where(cell)}: round {number + 1} of {cell.options.rounds}")
         try:
+            listener.step(f"{_where(cell)}: round {number + 1} of {cell.options.rounds}")
             for contender in contenders:
                 contender.take_turn()
         except KeyboardInterrupt:

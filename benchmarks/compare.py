@@ -13,6 +13,7 @@ from benchmarks.document import to_document
 from benchmarks.environment import read_environment, usable_cores
 from benchmarks.measurement import Comparison, Measurement, Verdict
 from benchmarks.options import CompareOptions, Listener
+from benchmarks.pictures import load_pictures
 from benchmarks.runners.base import Runtime
 from benchmarks.runners.registry import select_runtimes
 from benchmarks.subject import Subject, add_reference, make_subject
@@ -48,7 +49,7 @@ def run_comparison(
     """
     runtimes = select_runtimes(options.runtimes)
     cores = _choose_cores(options)
-    _check_logs(options, runtimes)
+    _check_files(options, runtimes)
     created = datetime.now(UTC).isoformat(timespec="seconds")
     environment = read_environment()
     run = _Run(options, runtimes, cores, listener or Listener(), tune if options.tune_trials else None)
@@ -56,9 +57,9 @@ def run_comparison(
         try:
             complete = run.measure(Path(folder))
         except KeyboardInterrupt:
-            if not run.rows:
-                raise
             complete = False
+    if not complete and not run.rows:
+        raise KeyboardInterrupt
     comparison = Comparison(
         created=created,
         complete=complete,
@@ -159,8 +160,10 @@ def _choose_cores(options: CompareOptions) -> tuple[int, ...]:
     return tuple(cores[:wanted])
 
 
-def _check_logs(options: CompareOptions, runtimes: tuple[Runtime, ...]) -> None:
-    """Reads the records once, so that a corrupt line ends the run before it begins."""
+def _check_files(options: CompareOptions, runtimes: tuple[Runtime, ...]) -> None:
+    """Reads records and pictures once, so that a bad one ends the run before it begins."""
+    if options.data is not None:
+        load_pictures(options.data)
     if any(runtime.name == "tvmopt" for runtime in runtimes):
         from pipeline.records import RecordStore
 

@@ -62,6 +62,8 @@ def from_document(data: Any) -> Comparison:
     for name in ("cpu", "architecture", "os", "kernel", "python"):
         text(environment, name)
     mapping_of(environment, "packages")
+    if not list_of(data, "measurements"):
+        raise ValueError("measurements is empty")
     return Comparison(
         created=text(data, "created"),
         complete=boolean(data, "complete"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -44,8 +45,9 @@ def takes_pictures(inputs: Sequence[TensorSpec]) -> bool:
     return channels in (1, 3) and min(height, width) >= 8
 
 
+@functools.cache
 def load_pictures(folder: Path | None) -> Pictures:
-    """The pictures of `folder`, or scikit-learn's two photographs.
+    """The pictures of `folder`, or scikit-learn's two photographs; read once in a process.
 
     Raises:
         InputFileError: when the folder is missing, has no pictures, or one cannot be read.

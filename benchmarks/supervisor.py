@@ -90,6 +90,8 @@ class WorkerHandle:
         """Stops the process where it stands, so that threads which spin take no core from others' turns."""
         if not self._suspended and self._process.poll() is None:
             self._process.send_signal(signal.SIGSTOP)
+            # Until its last thread stands still (or it has ended, which is left for others to find).
+            os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
             self._suspended = True
 
     def resume(self) -> None:

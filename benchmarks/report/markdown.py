@@ -75,16 +75,19 @@ def _comparison(comparison: Comparison) -> list[str]:
 def _cell(cell: CellView, baseline: str) -> list[str]:
     parts = [f"### {escape(cell.heading.capitalize())}", escape(cell.finding)]
     if cell.rows:
-        heads = ("runtime", "variant", "median ms", "95 % interval", "p99 ms", "FPS", f"speed-up over {baseline}")
-        parts.append(_table((*heads, "error", "memory MiB"), [_row(row) for row in cell.rows]))
+        heads = ("runtime", "variant", "median ms", "95 % interval", "p99 ms", "FPS", f"over {baseline}")
+        ours = [f"{cell.ours} over it"] if cell.ours else []
+        lines = [_row(row, bool(cell.ours)) for row in cell.rows]
+        parts.append(_table((*heads, *ours, "error", "memory MiB"), lines))
     if cell.absent:
         parts.append("\n".join(f"- {escape(a.title)}: {escape(a.message)}" for a in cell.absent))
     return parts
 
 
-def _row(row: RowView) -> tuple[str, ...]:
-    speedup = f"{row.speedup} ({row.speedup_interval}, {row.verdict})" if row.speedup_interval else row.verdict
-    numbers = (row.median_ms, row.interval_ms, row.p99_ms, row.fps, speedup, row.error, row.memory_mib)
+def _row(row: RowView, with_ours: bool) -> tuple[str, ...]:
+    speedup = f"{row.speedup} ({row.verdict})" if row.verdict else row.speedup
+    held = [f"{row.ours} ({row.ours_verdict})" if row.ours_verdict else row.ours] if with_ours else []
+    numbers = (row.median_ms, row.interval_ms, row.p99_ms, row.fps, speedup, *held, row.error, row.memory_mib)
     return (row.title, row.variant, *numbers)
 
 

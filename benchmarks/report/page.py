@@ -18,6 +18,7 @@ from benchmarks.report.view import (
     view_notes,
     view_protocol,
     view_runtimes,
+    view_start,
 )
 from pipeline.errors import RuntimeMissingError
 
@@ -67,6 +68,7 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
         "notes": view_notes(comparison),
         "cells": view_cells(comparison),
         "plots": draw_plots(comparison),
+        "start": view_start(comparison),
         "runtimes": view_runtimes(comparison),
         "protocol": view_protocol(comparison),
     }

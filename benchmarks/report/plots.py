@@ -137,17 +137,17 @@ def _draw_memory(comparison: Comparison) -> Figure | None:
 
 def _draw_fps(comparison: Comparison) -> Figure | None:
     """Lines over batch size, a panel for each thread count; over threads when there is one batch size."""
-    batches = sorted({batch for batch, _ in comparison.cells()})
-    threads = sorted({count for _, count in comparison.cells()})
+    measured = [row for row in comparison.measurements if row.status == "ok"]
+    batches, threads = sorted({row.batch for row in measured}), sorted({row.threads for row in measured})
     if len(batches) * len(threads) < 2:
         return _panels(comparison, comparison.cells(), _fps_bar, _finish_bars)
     over_batch = len(batches) > 1
     steps, panels = (batches, threads) if over_batch else (threads, [batches[0]])
     figure, axes = _figure(1, len(panels), 2.9)
-    top = max(row.fps or 0.0 for row in comparison.measurements) * 1.06
+    top = max(row.fps or 0.0 for row in measured) * 1.06
     for panel, place in zip(panels, axes, strict=False):
-        for name in dict.fromkeys(row.runtime for row in comparison.measurements):
-            rows = [row for row in comparison.measurements if row.runtime == name and row.fps]
+        for name in dict.fromkeys(row.runtime for row in measured):
+            rows = [row for row in measured if row.runtime == name]
             rows = [row for row in rows if (row.threads if over_batch else row.batch) == panel]
             points = sorted((row.batch if over_batch else row.threads, row.fps or 0.0) for row in rows)
             if points:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks.measurement import Comparison, Measurement, Verdict
@@ -33,12 +33,11 @@ class RowView:
     speedup: str
     speedup_interval: str
     verdict: str
+    ours: str
+    ours_interval: str
+    ours_verdict: str
     error: str
     memory_mib: str
-    prepare: str
-    load: str
-    first_run: str
-    samples: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +49,31 @@ class AbsentView:
 
 
 @dataclass(frozen=True, slots=True)
+class StartView:
+    """What it takes to get one runtime ready."""
+
+    title: str
+    prepare: str
+    import_library: str
+    load: str
+    first_run: str
+
+
+@dataclass(frozen=True, slots=True)
 class CellView:
-    """One batch size and thread count."""
+    """One batch size and thread count.
+
+    Attributes:
+        heading: which.
+        finding: the outcome in one sentence.
+        ours: title of the one of our runtimes that the others are held against; empty when none was measured.
+        rows: the runtimes that were measured.
+        absent: the others.
+    """
 
     heading: str
     finding: str
+    ours: str
     rows: tuple[RowView, ...]
     absent: tuple[AbsentView, ...]
 
@@ -162,28 +181,39 @@ def view_environment(environment: Mapping[str, object]) -> list[tuple[str, str]]
     return [(name, value) for name, value in rows if value]
 
 
-def judge_words(verdict: Verdict) -> str:
-    """``faster than ONNX Runtime (1.42×, 1.38–1.46)``."""
-    relation = {"faster": "faster than", "slower": "slower than", "no difference": "no different from"}
-    numbers = f"{words.speedup(verdict)}, {words.speedup_interval(verdict)}"
-    return f"{relation[verdict.outcome]} {title_of(verdict.against)} ({numbers})"
+def view_start(comparison: Comparison) -> tuple[str, list[StartView]]:
+    """What getting ready took in the last cell, and the cell's name."""
+    batch, threads = comparison.cells()[-1]
+    views = [
+        StartView(
+            title_of(row.runtime),
+            *(words.duration(seconds) for seconds in (row.prepare_s, row.import_s, row.load_s, row.first_run_s)),
+        )
+        for row in comparison.rows(batch, threads)
+        if row.latency_s
+    ]
+    return words.where(batch, threads), views
 
 
 def _view_cell(comparison: Comparison, batch: int, threads: int) -> CellView:
     rows = comparison.rows(batch, threads)
+    measured = {row.runtime for row in rows if row.status == "ok"}
+    ours = next((name for name in OURS if name in measured), "")
     return CellView(
         words.where(batch, threads),
         _finding(comparison, batch, threads),
-        tuple(_view_row(row, comparison) for row in rows if row.latency_s and row.status == "ok"),
+        title_of(ours) if ours else "",
+        tuple(_view_row(row, comparison, ours) for row in rows if row.latency_s and row.status == "ok"),
         tuple(AbsentView(title_of(row.runtime), row.message or row.status) for row in rows if row.status != "ok"),
     )
 
 
-def _view_row(row: Measurement, comparison: Comparison) -> RowView:
+def _view_row(row: Measurement, comparison: Comparison, ours: str) -> RowView:
     latency = row.latency_s
     assert latency is not None
     baseline = baseline_of(comparison)
     verdict = comparison.verdict(row.runtime, baseline, (row.batch, row.threads))
+    held = comparison.verdict(ours, row.runtime, (row.batch, row.threads))
     low, high = latency.interval
     return RowView(
         name=row.runtime,
@@ -195,15 +225,14 @@ def _view_row(row: Measurement, comparison: Comparison) -> RowView:
         p90_ms=words.milliseconds(latency.p90),
         p99_ms=words.milliseconds(latency.p99),
         fps=words.significant(row.fps or 0.0),
-        speedup=words.speedup(verdict) if verdict else "1" if row.runtime == baseline else "–",
+        speedup=words.speedup(verdict) if verdict else "1×" if row.runtime == baseline else "–",
         speedup_interval=words.speedup_interval(verdict) if verdict else "",
         verdict=verdict.outcome if verdict else "baseline" if row.runtime == baseline else "",
+        ours=words.speedup(held) if held else "–",
+        ours_interval=words.speedup_interval(held) if held else "",
+        ours_verdict=held.outcome if held else "",
         error=words.error(row.output_error.relative if row.output_error else None),
         memory_mib=words.mebibytes(row.peak_memory_bytes),
-        prepare=words.duration(row.prepare_s),
-        load=words.duration(row.load_s),
-        first_run=words.duration(row.first_run_s),
-        samples=f"{len(latency.samples)}",
     )
 
 
@@ -222,8 +251,16 @@ def _finding(comparison: Comparison, batch: int, threads: int) -> str:
     start = f"{title_of(row.runtime)} takes {words.milliseconds(row.latency_s.median)} ms"
     if not verdicts:
         return f"{start}."
-    ordered = sorted(verdicts, key=lambda v: v.ratio)
-    return f"{start}: {words.listing(judge_words(verdict) for verdict in ordered)}."
+    ordered = sorted(verdicts, key=lambda verdict: verdict.ratio)
+    relations = {"faster": "faster than", "no difference": "no different from", "slower": "slower than"}
+    groups = [(words_of, _against(ordered, outcome)) for outcome, words_of in relations.items()]
+    return f"{start}: {'; '.join(f'{relation} {others}' for relation, others in groups if others)}."
+
+
+def _against(verdicts: Sequence[Verdict], outcome: str) -> str:
+    """``ONNX Runtime (1.42×) and OpenVINO (1.31×)``: those that `outcome` holds against."""
+    named = [f"{title_of(v.against)} ({words.speedup(v)})" for v in verdicts if v.outcome == outcome]
+    return words.listing(named) if named else ""
 
 
 def _pairs(mapping: Mapping[str, object]) -> str:

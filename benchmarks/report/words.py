@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from benchmarks.measurement import Verdict
 
 
 def significant(value: float, digits: int = 3) -> str:
-    """`value` with `digits` significant digits and no exponent: 1234, 12.3, 0.0123."""
-    if value == 0:
+    """`value` with at least `digits` significant digits and no exponent: 1,234; 12.3; 0.0123."""
+    rounded = float(f"{value:.{digits}g}")
+    if rounded == 0:
         return "0"
-    text = f"{value:.{digits}g}"
-    return f"{float(text):,.0f}" if abs(value) >= 10 ** (digits - 1) or "e+" in text else _plain(value, digits)
+    return f"{value:,.{max(0, digits - 1 - math.floor(math.log10(abs(rounded))))}f}"
 
 
 def milliseconds(seconds: float) -> str:
@@ -71,9 +72,3 @@ def listing(items: Iterable[str]) -> str:
     *front, last = list(items)
     return f"{', '.join(front)} and {last}" if front else last
 
-
-def _plain(value: float, digits: int) -> str:
-    text = f"{value:#.{digits}g}"
-    if "e" in text:
-        text = f"{value:.10f}".rstrip("0")
-    return text.rstrip(".")
