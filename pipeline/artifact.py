@@ -1,6 +1,7 @@
 """The artifact: a tar with the compiled library, a JSON manifest, and golden inputs and outputs.
 
-Loading needs TVM's runtime only, neither its compiler nor the model's framework.
+Loading needs TVM's runtime only, neither its compiler nor the model's framework. Reading an artifact is safe whatever
+it holds; running it runs its library, which is a program: trust it as you would one.
 """
 
 from __future__ import annotations
@@ -10,8 +11,7 @@ import io
 import json
 import os
 import tarfile
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,15 +19,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.arrays import read_npz
 from pipeline.errors import InputFileError, ModelInputError, RuntimeMissingError
 from pipeline.files import replaced
-from pipeline.runtime import import_runtime
+from pipeline.runtime import Executable
 
 Array = npt.NDArray[Any]
 
 FORMAT_VERSION = 1
 LIBRARY, MANIFEST, GOLDEN = "model.so", "manifest.json", "golden.npz"
-MAX_MEMBER_BYTES = 8 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +86,18 @@ def read_parts(path: Path) -> ArtifactParts:
     if missing:
         raise InputFileError(f"{path} is not an artifact: it lacks {', '.join(missing)}")
     manifest = _manifest(path, contents[MANIFEST])
-    if hashlib.sha256(contents[LIBRARY]).hexdigest() != manifest.get("library_sha256"):
+    if hashlib.sha256(contents[LIBRARY]).hexdigest() != manifest["library_sha256"]:
         raise InputFileError(f"{path}: {LIBRARY} is not what the manifest describes; the file was changed or damaged")
     try:
-        with np.load(io.BytesIO(contents[GOLDEN]), allow_pickle=False) as golden:
-            arrays = {name: golden[name] for name in golden.files}
-    except (ValueError, OSError, EOFError, KeyError) as error:
+        arrays = read_npz(io.BytesIO(contents[GOLDEN]))
+    except ValueError as error:
         raise InputFileError(f"{path}: {GOLDEN} cannot be read: {error}") from None
     inputs = {name.removeprefix("input:"): a for name, a in arrays.items() if name.startswith("input:")}
     outputs = {name.removeprefix("output:"): a for name, a in arrays.items() if name.startswith("output:")}
+    for what, golden in (("inputs", inputs), ("outputs", outputs)):
+        reason = mismatch(golden, manifest[what])
+        if reason:
+            raise InputFileError(f"{path}: {GOLDEN} is not what the manifest describes: among its {what}, {reason}")
     return ArtifactParts(contents[LIBRARY], manifest, inputs, outputs)
 
 
@@ -103,8 +106,8 @@ def _member(path: Path, tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     if not member.isfile() or member.name not in (MANIFEST, GOLDEN, LIBRARY):
         kind = "a link" if member.issym() or member.islnk() else "an entry"
         raise InputFileError(f"{path} is not an artifact: it has {kind} {member.name!r}, which does not belong there")
-    if member.size > MAX_MEMBER_BYTES:
-        raise InputFileError(f"{path}: {member.name} claims {member.size} bytes, more than {MAX_MEMBER_BYTES}")
+    if member.size > path.stat().st_size:
+        raise InputFileError(f"{path} is truncated: {member.name} is to have {member.size} bytes, more than the file")
     file = tar.extractfile(member)
     content = file.read() if file is not None else b""
     if len(content) != member.size:
@@ -115,12 +118,37 @@ def _member(path: Path, tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
 def _manifest(path: Path, text: bytes) -> dict[str, Any]:
     try:
         manifest = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputFileError(f"{path}: {MANIFEST} is not JSON: {error}") from None
     version = manifest.get("format_version") if isinstance(manifest, dict) else None
     if version != FORMAT_VERSION:
         raise InputFileError(f"{path}: format version {version!r}, this tvmopt reads {FORMAT_VERSION}; compile again")
+    try:
+        _check_manifest(manifest)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        reason = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise InputFileError(f"{path}: {MANIFEST} does not describe a model ({reason}); compile again") from None
     return dict(manifest)
+
+
+def _check_manifest(manifest: Mapping[str, Any]) -> None:
+    """Looks at what loading and running rely on.
+
+    Raises:
+        AttributeError, KeyError, TypeError, ValueError: when some of it is missing or of another kind.
+    """
+    target = manifest["target"]
+    texts = [manifest["library_sha256"], target["name"], target["arch"], target["isa"], *target["features"]]
+    for spec in (*manifest["inputs"], *manifest["outputs"]):
+        texts += [spec["name"], spec["dtype"]]
+        np.dtype(spec["dtype"])
+        if not all(type(size) is int and size >= 0 for size in spec["shape"]):
+            raise ValueError(f"shape {spec['shape']!r} of {spec['name']!r}")
+    wrong = [text for text in texts if not isinstance(text, str)]
+    if wrong:
+        raise TypeError(f"{wrong[0]!r} where a text should be")
+    if type(target["threads"]) is not int or target["threads"] < 1:
+        raise ValueError(f"threads {target['threads']!r}")
 
 
 class LoadedArtifact:
@@ -138,16 +166,10 @@ class LoadedArtifact:
         self.golden_inputs, self.golden_outputs = parts.inputs, parts.outputs
         _check_machine(path, self.manifest)
         os.environ.setdefault("TVM_NUM_THREADS", str(self.manifest["target"]["threads"]))
-        tvm = import_runtime()
-        self._tvm = tvm
-        with tempfile.TemporaryDirectory(prefix="tvmopt-") as folder:
-            library = Path(folder) / LIBRARY
-            library.write_bytes(parts.library)
-            del parts
-            module = tvm.runtime.load_module(str(library))
-        self._device = tvm.cuda() if self.manifest["target"]["isa"] == "cuda" else tvm.cpu()
-        self._vm = tvm.runtime.vm.VirtualMachine(module, self._device)
-        self._main = self._vm["main"]
+        try:
+            self._executable = Executable(parts.library, cuda=self.manifest["target"]["isa"] == "cuda")
+        except OSError as error:
+            raise InputFileError(f"{path}: {LIBRARY} is {error}") from error
         self._arguments: list[Any] = []
         self._result: Any = None
 
@@ -168,18 +190,17 @@ class LoadedArtifact:
             ModelInputError: when names, shapes or dtypes are not the model's.
         """
         check_inputs(inputs, self.manifest["inputs"])
-        arrays = [np.ascontiguousarray(inputs[spec["name"]]) for spec in self.manifest["inputs"]]
-        self._arguments = [self._tvm.runtime.tensor(array, self._device) for array in arrays]
+        self._arguments = [self._executable.upload(inputs[spec["name"]]) for spec in self.manifest["inputs"]]
 
     def run_only(self) -> None:
         """Runs the model on the inputs that were set: what is timed."""
-        self._result = self._main(*self._arguments)
+        self._result = self._executable.call(self._arguments)
 
     def outputs(self) -> dict[str, Array]:
         """The outputs of the last run, by name."""
         names = [spec["name"] for spec in self.manifest["outputs"]]
         results = [self._result] if len(names) == 1 else list(self._result)
-        return {name: result.numpy() for name, result in zip(names, results, strict=True)}
+        return {name: self._executable.download(result) for name, result in zip(names, results, strict=True)}
 
 
 def load_artifact(path: Path) -> LoadedArtifact:
@@ -189,50 +210,57 @@ def load_artifact(path: Path) -> LoadedArtifact:
 
     Raises:
         InputFileError: when `path` is no artifact.
-        RuntimeMissingError: when it was compiled for another machine.
+        RuntimeMissingError: when it was compiled for another machine, or for a GPU and there is none.
     """
     return LoadedArtifact(path)
 
 
-def check_inputs(inputs: Mapping[str, Array], specs: list[dict[str, Any]]) -> None:
+def check_inputs(inputs: Mapping[str, Array], specs: Sequence[Mapping[str, Any]]) -> None:
     """Checks names, shapes and dtypes of `inputs` against the model's.
 
     Raises:
         ModelInputError: names the first input that does not fit, what it is and what it should be.
     """
+    reason = mismatch(inputs, specs)
+    if reason:
+        raise ModelInputError(f"inputs do not fit the model: {reason}")
+
+
+def mismatch(arrays: Mapping[str, Array], specs: Sequence[Mapping[str, Any]]) -> str:
+    """How `arrays` differ from what `specs` say of names, shapes and dtypes; empty when they do not."""
     wanted = [str(spec["name"]) for spec in specs]
-    if set(inputs) != set(wanted):
-        missing, unknown = sorted(set(wanted) - set(inputs)), sorted(set(inputs) - set(wanted))
-        parts = [f"missing {', '.join(missing)}"] if missing else []
-        parts += [f"unknown {', '.join(unknown)}"] if unknown else []
-        raise ModelInputError(f"inputs do not fit the model: {'; '.join(parts)} (the model takes {', '.join(wanted)})")
+    missing = [name for name in wanted if name not in arrays]
+    unknown = sorted(set(arrays) - set(wanted))
+    if missing or unknown:
+        parts = [f"missing {', '.join(map(repr, missing))}"] if missing else []
+        parts += [f"unknown {', '.join(map(repr, unknown))}"] if unknown else []
+        return f"{', '.join(parts)} (the model has {', '.join(map(repr, wanted))})"
     for spec in specs:
-        array = inputs[spec["name"]]
+        array = arrays[spec["name"]]
         if list(array.shape) != list(spec["shape"]):
-            want = ",".join(str(size) for size in spec["shape"])
-            have = ",".join(str(size) for size in array.shape)
-            raise ModelInputError(f"input {spec['name']!r} has shape {have}, the model takes {want}")
+            return f"{spec['name']!r} has shape {_text(array.shape)}, the model's is {_text(spec['shape'])}"
         if str(array.dtype) != spec["dtype"]:
-            raise ModelInputError(f"input {spec['name']!r} has dtype {array.dtype}, the model takes {spec['dtype']}")
+            return f"{spec['name']!r} has dtype {array.dtype}, the model's is {spec['dtype']}"
+    return ""
+
+
+def _text(shape: Sequence[int]) -> str:
+    return ",".join(map(str, shape)) or "scalar"
 
 
 def _check_machine(path: Path, manifest: Mapping[str, Any]) -> None:
     """Refuses what this machine cannot execute: a wrong instruction would end the process without a word."""
-    import platform
+    from schedules.target import parse_target
 
-    from schedules.target import host_isa
-
-    target = manifest["target"]
+    target, host = manifest["target"], parse_target("llvm")
     if target["isa"] == "cuda":
         return
-    order = ("sse2", "avx2", "avx512")
-    host = host_isa()
-    same = target["arch"] == platform.machine()
-    wide_enough = target["isa"] == host or (
-        target["isa"] in order and host in order and order.index(target["isa"]) <= order.index(host)
-    )
-    if not (same and wide_enough):
+    order = ("sse2", "avx2", "avx512") if host.arch == "x86_64" else (host.isa,)
+    same = target["arch"] == host.arch and target["isa"] in order
+    # Features are named alike only where both were detected.
+    lacking = sorted(set(target["features"]) - set(host.features)) if target["name"] == "llvm" else []
+    if not same or order.index(target["isa"]) > order.index(host.isa) or lacking:
         raise RuntimeMissingError(
-            f"{path} is compiled for {target['arch']} with {target['isa']}, this machine is {platform.machine()} with "
-            f"{host}; run it there, or compile for this machine"
+            f"{path} is compiled for {' '.join([target['arch'], target['isa'], *target['features']])}, this machine is "
+            f"{' '.join([host.arch, host.isa, *host.features])}; run it there, or compile for this machine"
         )

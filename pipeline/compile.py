@@ -161,7 +161,8 @@ def linker_of(target: Target) -> str:
     """
     import platform
 
-    names, package = ("g++", "clang++", "c++"), "g++"
+    names: tuple[str, ...] = ("g++", "clang++", "c++")
+    package = "g++"
     if target.arch != platform.machine() and target.arch in CROSS_COMPILERS:
         name, package = CROSS_COMPILERS[target.arch]
         names = (name,)
@@ -206,6 +207,7 @@ def _manifest(
             "tvm": dict(target.tvm),
             "isa": target.isa,
             "arch": target.arch,
+            "features": list(target.features),
             "threads": target.threads,
         },
         "versions": {name: version(name) for name in ("tvmopt", "apache-tvm", "apache-tvm-ffi", "onnx")},

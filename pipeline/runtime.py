@@ -1,30 +1,134 @@
-"""Importing TVM's runtime alone, without its compiler and without PyTorch."""
+"""TVM's runtime alone: loads a compiled library and runs it.
+
+``tvm`` itself is not imported: with its compiler that takes seconds, and without it the process could not import the
+compiler later. The FFI package and one shared library are enough to run a model.
+"""
 
 from __future__ import annotations
 
-import os
+import ctypes
+import functools
 import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.errors import RuntimeMissingError
+
+Array = npt.NDArray[Any]
+
+_CPU, _CUDA = 1, 2
+_POOLED = 2
+"""TVM's number for the allocator that keeps freed memory for the next run."""
+_EXISTS = 0
+"""TVM's number for the attribute of a device that tells whether it is there."""
+
+
+class Executable:
+    """A compiled model in memory.
+
+    Args:
+        library: bytes of the shared library.
+        cuda: whether it runs on a GPU.
+
+    Raises:
+        RuntimeMissingError: when TVM is not installed, or there is no GPU for a model that needs one.
+        OSError: when the library cannot be loaded or is no model that TVM compiled; the message is one line.
+    """
+
+    def __init__(self, library: bytes, cuda: bool = False) -> None:
+        self._ffi = import_runtime()
+        devices = [_CPU]
+        if cuda:
+            _open_cuda()
+            devices = [_CUDA, _CPU]
+        with tempfile.TemporaryDirectory(prefix="tvmopt-") as folder:
+            path = Path(folder) / "model.so"
+            path.write_bytes(library)
+            try:
+                self._vm = self._ffi.load_module(str(path))["vm_load_executable"]()
+            except (AttributeError, RuntimeError) as error:
+                reason = str(error).strip().splitlines()[-1].replace(str(path), path.name)
+                raise OSError(f"not a library that TVM's runtime can load: {reason}") from error
+        self._vm["vm_initialization"](*(number for device in devices for number in (device, 0, _POOLED)))
+        self._device = self._ffi.device("cuda" if cuda else "cpu", 0)
+        self._main = self._vm["main"]
+        self._allocate = self._ffi.get_global_func("runtime.TVMTensorAllocWithScope")
+        self._copy_in = self._ffi.get_global_func("runtime.TVMTensorCopyFromBytes")
+        self._copy_out = self._ffi.get_global_func("runtime.TVMTensorCopyToBytes")
+
+    def upload(self, array: Array) -> Any:
+        """A tensor on the device with the values of `array`, of any dtype that numpy and TVM share."""
+        array = np.asarray(array, order="C")
+        dtype = self._ffi.dtype(str(array.dtype))
+        tensor = self._allocate(self._ffi.Shape(array.shape), dtype, self._device, None)
+        self._copy_in(tensor, ctypes.c_void_p(array.ctypes.data), array.nbytes)
+        return tensor
+
+    def download(self, tensor: Any) -> Array:
+        """A copy of `tensor` in host memory."""
+        array = np.empty(tuple(tensor.shape), str(tensor.dtype))
+        self._copy_out(tensor, ctypes.c_void_p(array.ctypes.data), array.nbytes)
+        return array
+
+    def call(self, tensors: Sequence[Any]) -> Any:
+        """The model's result for uploaded `tensors`: a tensor, or a sequence of them."""
+        return self._main(*tensors)
 
 
 def import_runtime() -> Any:
-    """The module `tvm` with its runtime; what is loaded already stays as it is.
+    """Loads TVM's runtime into this process; gives the module ``tvm_ffi``, through which it is called.
 
-    TVM's own import also imports PyTorch where that is installed, for exchanging tensors: a second and 250 MB that a
-    deployed model has no use for. So PyTorch is hidden meanwhile; importing it afterwards works as ever.
+    Raises:
+        RuntimeMissingError: when it is not installed.
     """
-    if "tvm" in sys.modules:
-        import tvm
+    ffi = _import_ffi()
+    _open_runtime()
+    return ffi
 
-        return tvm
-    os.environ.setdefault("TVM_USE_RUNTIME_LIB", "1")
-    hidden = "torch" not in sys.modules
-    if hidden:
-        sys.modules["torch"] = None  # type: ignore[assignment]  # the documented way to make an import fail
+
+def _import_ffi() -> Any:
+    """The module ``tvm_ffi``.
+
+    It imports PyTorch where that is installed, for exchanging tensors: a second and 250 MB that a deployed model has no
+    use for. So PyTorch is hidden meanwhile; importing it afterwards works as ever.
+    """
+    if "tvm_ffi" in sys.modules or "torch" in sys.modules:
+        import tvm_ffi
+
+        return tvm_ffi
+    sys.modules["torch"] = None  # type: ignore[assignment]  # the documented way to make an import fail
     try:
-        import tvm
-        import tvm.runtime.vm
+        import tvm_ffi
+    except ImportError as error:
+        raise RuntimeMissingError(f"TVM's runtime is not installed ({error}): pip install apache-tvm") from error
     finally:
-        if hidden:
-            del sys.modules["torch"]
-    return tvm
+        del sys.modules["torch"]
+    return tvm_ffi
+
+
+@functools.cache
+def _open_runtime() -> None:
+    _load("tvm_runtime", "pip install apache-tvm")
+
+
+@functools.cache
+def _open_cuda() -> None:
+    """Loads the CUDA part of TVM's runtime and looks for a GPU."""
+    remedy = "run where an NVIDIA GPU and its driver are"
+    _load("tvm_runtime_cuda", remedy)
+    if not _import_ffi().get_global_func("runtime.GetDeviceAttr")(_CUDA, 0, _EXISTS):
+        raise RuntimeMissingError(f"the driver finds no NVIDIA GPU; {remedy}")
+
+
+def _load(name: str, remedy: str) -> None:
+    from tvm_ffi.libinfo import load_lib_ctypes
+
+    try:
+        load_lib_ctypes("apache-tvm", name, "RTLD_GLOBAL")
+    except (OSError, RuntimeError) as error:
+        raise RuntimeMissingError(f"cannot load lib{name}.so ({str(error).splitlines()[0]}); {remedy}") from error

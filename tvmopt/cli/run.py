@@ -94,19 +94,15 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     Raises:
         InputFileError: when the file is missing or no .npz.
     """
-    import zipfile
-
-    import numpy as np
+    from pipeline.arrays import read_npz
 
     if not path.is_file():
         kind = "is a directory" if path.is_dir() else "does not exist"
         raise InputFileError(f"{path} {kind}; --inputs takes an .npz file with an array for each input")
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            if not hasattr(arrays, "files"):
-                raise InputFileError(f"{path} has a single array; --inputs takes an .npz with an array for each input")
-            return {name: arrays[name] for name in arrays.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        with path.open("rb") as file:
+            return read_npz(file)
+    except (OSError, ValueError) as error:
         raise InputFileError(f"{path} is not a readable .npz file: {error}") from None
 
 

@@ -1,0 +1,51 @@
+"""Reading .npz files, which come from anywhere."""
+
+from __future__ import annotations
+
+import tokenize
+import zipfile
+import zlib
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+MAX_BYTES = 8 << 30
+"""What the arrays of a file may take together, in bytes, once unpacked."""
+
+
+def read_npz(file: IO[bytes]) -> dict[str, Array]:
+    """The arrays of an .npz file by name; nothing is unpickled.
+
+    Raises:
+        ValueError: with one line, when the file is no such file, damaged, or would take too much memory.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            claimed = sum(info.file_size for info in archive.infolist())
+        if claimed > MAX_BYTES:
+            raise ValueError(f"its arrays claim {claimed} bytes, more than the {MAX_BYTES} allowed")
+        file.seek(0)
+        with np.load(file, allow_pickle=False) as arrays:
+            found = {name: arrays[name] for name in arrays.files}
+    except zipfile.BadZipFile as error:
+        raise ValueError(f"it is not a whole .npz file: {error}") from error
+    except (
+        EOFError,
+        KeyError,
+        MemoryError,
+        NotImplementedError,  # a way of compression that Python does not have
+        OSError,
+        RuntimeError,  # encrypted
+        SyntaxError,
+        ValueError,
+        tokenize.TokenError,
+        zlib.error,
+    ) as error:
+        raise ValueError((str(error) or repr(error)).splitlines()[0]) from error
+    strange = [name for name, array in found.items() if not isinstance(array, np.ndarray)]
+    if strange:
+        raise ValueError(f"{', '.join(map(repr, strange))} is not an array")
+    return found
