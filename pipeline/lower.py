@@ -12,7 +12,7 @@ from pipeline.errors import BuildError
 from pipeline.graph.ir import ONNX, Graph, Node
 from pipeline.graph.optimize import OptimizedModel
 from pipeline.tasks import workload_of
-from schedules.registry import Template, pack_input, packed_shapes, template_for
+from schedules.registry import Template, pack_inputs, packed_shapes, template_for
 from schedules.space import Config
 from schedules.target import Target
 from schedules.workload import Workload
@@ -90,16 +90,17 @@ class _Lowering:
             kernel = self._kernel(template, workload, config)
         except (LookupError, ValueError) as error:
             raise BuildError(f"layer {node.layers[0]!r}: no kernel could be generated: {error}") from error
-        shapes = packed_shapes(template, workload, self.target, config)
+        known = {i: self.graph.constants[name] for i, name in enumerate(node.inputs) if name in self.graph.constants}
+        memory = pack_inputs(template, workload, self.target, config, known)
+        packed = packed_shapes(template, workload, self.target, config)
         arguments = []
         for index, name in enumerate(node.inputs):
-            tensor = workload.inputs[index]
-            if name in self.graph.constants:
-                array = pack_input(template, workload, self.target, config, index, self.graph.constants[name])
-                arguments.append(self._constant((name, f"{workload.key}:{index}"), array))
+            if index in known:
+                arguments.append(self._constant((name, f"{workload.key}:{index}"), memory[index]))
             else:
-                assert index not in shapes, f"{node.layers[0]}: input {index} is packed but not constant"
-                arguments.append(self._shaped(self._value(name), self.graph.values[name].physical_shape, tensor))
+                assert index not in packed, f"{node.layers[0]}: input {index} is packed but not constant"
+                have = self.graph.values[name].physical_shape
+                arguments.append(self._shaped(self._value(name), have, workload.inputs[index]))
         made = self._type(workload.output.physical_shape, workload.output.dtype)
         value = self.builder.emit(self.relax.call_tir(kernel, self.relax.Tuple(arguments), made))
         stored = self.graph.values[node.output].physical_shape

@@ -39,7 +39,8 @@ def reference(workload: Workload, inputs: Sequence[Array]) -> Array:
     if workload.op not in operators:
         raise ValueError(f"no reference for operator {workload.op!r}")
     accumulated = operators[workload.op](workload, inputs)
-    return np.broadcast_to(evaluate(workload.epilogue, accumulated, inputs), workload.output.shape)
+    result: Array = np.broadcast_to(evaluate(workload.epilogue, accumulated, inputs), workload.output.shape)
+    return result
 
 
 def evaluate(expr: Expr, accumulated: Array | None, arguments: Sequence[Array]) -> Array:
@@ -59,8 +60,8 @@ def _sigmoid(x: Array) -> Array:
     return 1 / (1 + np.exp(-x.astype(np.float64)))
 
 
-def _hard_sigmoid(x: Array, alpha: Array, beta: Array) -> Array:
-    return np.clip(alpha * x + beta, 0, 1)
+def _hard_sigmoid(x: Array, alpha: Array | np.float32, beta: Array | np.float32) -> Array:
+    return np.asarray(np.clip(alpha * x + beta, 0, 1))
 
 
 _FUNCTIONS: dict[str, Any] = {
@@ -105,7 +106,7 @@ def _concat(workload: Workload, inputs: Sequence[Array]) -> Array:
 
 
 def _dense(workload: Workload, inputs: Sequence[Array]) -> Array:
-    return np.matmul(inputs[0], inputs[1])
+    return np.asarray(np.matmul(inputs[0], inputs[1]))
 
 
 def _windows(workload: Workload, data: Array, kernel: tuple[int, int], fill: float) -> Array:
@@ -135,7 +136,7 @@ def _conv2d(workload: Workload, inputs: Sequence[Array]) -> Array:
     n, channels, height, width = windows.shape[:4]
     per_group = channels // groups
     if per_group == 1 and weight.shape[0] == channels:
-        return np.einsum("nchwij,cij->nchw", windows, weight[:, 0])
+        return np.asarray(np.einsum("nchwij,cij->nchw", windows, weight[:, 0]))
     outputs = []
     for group in range(groups):
         part = windows[:, group * per_group : (group + 1) * per_group]
@@ -164,7 +165,7 @@ def _pool2d(workload: Workload, inputs: Sequence[Array]) -> Array:
 
 
 def _reduce(workload: Workload, inputs: Sequence[Array]) -> Array:
-    function = {"sum": np.sum, "mean": np.mean, "max": np.max, "min": np.min}[workload.attr("kind")]
+    function: Any = {"sum": np.sum, "mean": np.mean, "max": np.max, "min": np.min}[workload.attr("kind")]
     return np.asarray(function(inputs[0], axis=1, keepdims=True))
 
 
@@ -178,6 +179,6 @@ def _resize2d(workload: Workload, inputs: Sequence[Array]) -> Array:
     taps = workload.attr("taps")
     rows = row_index.reshape(-1, taps)
     columns = column_index.reshape(-1, taps)
-    lines = sum(data[:, :, rows[:, t]] * row_weight.reshape(-1, taps)[:, t, None] for t in range(taps))
-    weights = column_weight.reshape(-1, taps)
-    return np.asarray(sum(lines[..., columns[:, t]] * weights[:, t] for t in range(taps)))
+    row_weights, column_weights = row_weight.reshape(-1, taps), column_weight.reshape(-1, taps)
+    lines = np.stack([data[:, :, rows[:, t]] * row_weights[:, t, None] for t in range(taps)]).sum(axis=0)
+    return np.asarray(np.stack([lines[..., columns[:, t]] * column_weights[:, t] for t in range(taps)]).sum(axis=0))

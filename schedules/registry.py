@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy.typing as npt
 
 from schedules.space import Config, ConfigSpace
 from schedules.target import Target
 from schedules.workload import Workload
+
+Array = npt.NDArray[Any]
 
 
 class Template(Protocol):
@@ -40,6 +42,17 @@ class Template(Protocol):
 
     def build(self, workload: Workload, target: Target, config: Config) -> Any:
         """The scheduled PrimFunc; parameters are the inputs, then the output."""
+
+
+@runtime_checkable
+class PackingTemplate(Template, Protocol):
+    """A template whose kernel reads constant inputs in an order of its own, which depends on the config."""
+
+    def packed(self, workload: Workload, target: Target, config: Config) -> Mapping[int, tuple[int, ...]]:
+        """The shapes in memory of the inputs that are packed, by index."""
+
+    def pack(self, workload: Workload, target: Target, config: Config, index: int, array: Array) -> Array:
+        """The logical `array` of input `index`, packed."""
 
 
 def llvm_templates() -> tuple[Template, ...]:
@@ -79,25 +92,30 @@ def template_for(workload: Workload, target: Target) -> Template:
     raise LookupError(f"no template for {workload.op} {workload.to_json()} on {target.key}")
 
 
-def packed_shapes(template: Template, workload: Workload, target: Target, config: Config) -> Mapping[int, Any]:
+def packed_shapes(
+    template: Template, workload: Workload, target: Target, config: Config
+) -> Mapping[int, tuple[int, ...]]:
     """Inputs that the kernel wants packed under `config`, with the packed shape; others keep their layout."""
-    packed = getattr(template, "packed", None)
-    return {} if packed is None else packed(workload, target, config)
+    return template.packed(workload, target, config) if isinstance(template, PackingTemplate) else {}
 
 
-def pack_input(
-    template: Any, workload: Workload, target: Target, config: Config, index: int, array: npt.NDArray[Any]
-) -> npt.NDArray[Any]:
-    """The constant input `index`, as the kernel under `config` wants it.
+def pack_inputs(
+    template: Template, workload: Workload, target: Target, config: Config, arrays: Mapping[int, Array]
+) -> dict[int, Array]:
+    """Inputs of a kernel as it wants them in memory under `config`.
 
     Args:
         template: of the workload.
-        workload: whose input it is.
+        workload: whose inputs they are.
         target: for which the kernel is built.
         config: under which it is built.
-        index: of the input.
-        array: its logical value (feature maps NCHW, convolution weights OIHW, dense weights K×N).
+        arrays: logical values by the input's index (feature maps NCHW, convolution weights OIHW, dense weights K×N).
     """
-    if index in packed_shapes(template, workload, target, config):
-        return template.pack(workload, target, config, index, array)
-    return workload.inputs[index].store(array)
+    packed = packed_shapes(template, workload, target, config)
+
+    def memory(index: int, array: Array) -> Array:
+        if index in packed and isinstance(template, PackingTemplate):
+            return template.pack(workload, target, config, index, array)
+        return workload.inputs[index].store(array)
+
+    return {index: memory(index, array) for index, array in arrays.items()}

@@ -1,4 +1,4 @@
-"""Inference batch normalisation becomes part of the convolution before it, or a scale and shift. Returns a new graph."""
+"""Batch normalisation joins the convolution before it, or becomes a scale and shift. Returns a new graph."""
 
 from __future__ import annotations
 

@@ -140,9 +140,7 @@ class Editor:
         """The new graph, without what nobody reads."""
         outputs = tuple(self.renamed.get(name, name) for name in self.graph.outputs)
         kept = list(self.nodes if nodes is None else nodes)
-        graph = replace(
-            self.graph, nodes=tuple(kept), values=self.values, constants=self.constants, outputs=outputs
-        )
+        graph = replace(self.graph, nodes=tuple(kept), values=self.values, constants=self.constants, outputs=outputs)
         return without_dead_code(graph)
 
     def _fresh(self, stem: str) -> str:

@@ -44,11 +44,9 @@ def needed_halo(node: Node, data: Tensor, output: Tensor, kernel: tuple[int, int
     assert isinstance(pads, tuple)
     assert isinstance(strides, tuple)
     assert isinstance(dilations, tuple)
-    after = [
-        max(0, (output.shape[2 + i] - 1) * strides[i] + (kernel[i] - 1) * dilations[i] + 1 - pads[i] - data.shape[2 + i])
-        for i in range(2)
-    ]
-    return (pads[0], pads[1], after[0], after[1])
+    reach = [(output.shape[2 + i] - 1) * strides[i] + (kernel[i] - 1) * dilations[i] + 1 for i in range(2)]
+    bottom, right = (max(0, reach[i] - pads[i] - data.shape[2 + i]) for i in range(2))
+    return (pads[0], pads[1], bottom, right)
 
 
 def _kernel_of(graph: Graph, node: Node) -> tuple[int, int] | None:

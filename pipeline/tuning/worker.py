@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.reference import reference
-from schedules.registry import Template, pack_input, template_for
+from schedules.registry import Template, pack_inputs, template_for
 from schedules.space import Config
 from schedules.target import Target
 from schedules.workload import Workload
@@ -124,10 +124,9 @@ class Worker:
         assert target is not None
         began = time.perf_counter()
         config, library = subject.built.pop(identity)
-        arguments = [
-            tvm.runtime.tensor(pack_input(subject.template, subject.workload, target, config, index, array))
-            for index, array in enumerate(subject.inputs)
-        ]
+        inputs = dict(enumerate(subject.inputs))
+        memory = pack_inputs(subject.template, subject.workload, target, config, inputs)
+        arguments = [tvm.runtime.tensor(memory[index]) for index in inputs]
         output = subject.workload.output
         # Not zeros: what a kernel forgets to write must show.
         made = tvm.runtime.tensor(np.full(output.physical_shape, np.nan, output.dtype))

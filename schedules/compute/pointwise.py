@@ -78,6 +78,16 @@ def replace_accumulator(expr: Expr, value: Expr) -> Expr:
     return (expr[0], *(replace_accumulator(operand, value) for operand in expr[1:]))
 
 
+# Coefficients of polynomials, the highest power first.
+_EXP = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)
+_TANH_ABOVE = (
+    *(-2.76076847742355e-16, 2.00018790482477e-13, -8.60467152213735e-11, 5.12229709037114e-08),
+    *(1.48572235717979e-05, 6.37261928875436e-04, 4.89352455891786e-03),
+)
+_TANH_BELOW = (1.19825839466702e-06, 1.18534705686654e-04, 2.26843463243900e-03, 4.89352518554385e-03)
+_ERF = (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592)
+
+
 class VectorMath:
     """Evaluates expressions on vectors of float32.
 
@@ -189,10 +199,7 @@ class VectorMath:
         x = self._clip(x, self.const(-87.33654), self.const(88.37626))
         n = tirx.floor(x * self.const(1.44269504088896341) + self.const(0.5))
         r = x - n * self.const(0.693359375) - n * self.const(-2.12194440e-4)
-        y = self._polynomial(
-            r, (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)
-        )
-        y = y * r * r + r + self.const(1.0)
+        y = self._polynomial(r, _EXP) * r * r + r + self.const(1.0)
         bits = (tirx.Cast(self._type("int32"), n) + self._int(127)) << self._int(23)
         return y * tirx.reinterpret(self._type("float32"), bits)
 
@@ -208,17 +215,14 @@ class VectorMath:
     def _tanh(self, x: Any) -> Any:
         x = self._clip(x, self.const(-7.90531110763549805), self.const(7.90531110763549805))
         x2 = x * x
-        p = (-2.76076847742355e-16, 2.00018790482477e-13, -8.60467152213735e-11, 5.12229709037114e-08)
-        p += (1.48572235717979e-05, 6.37261928875436e-04, 4.89352455891786e-03)
-        q = (1.19825839466702e-06, 1.18534705686654e-04, 2.26843463243900e-03, 4.89352518554385e-03)
-        return x * self._polynomial(x2, p) / self._polynomial(x2, q)
+        return x * self._polynomial(x2, _TANH_ABOVE) / self._polynomial(x2, _TANH_BELOW)
 
     def _erf(self, x: Any) -> Any:
         from tvm import tirx
 
         magnitude = self._abs(x)
         t = self.const(1.0) / (self.const(1.0) + self.const(0.3275911) * magnitude)
-        series = self._polynomial(t, (1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592)) * t
+        series = self._polynomial(t, _ERF) * t
         value = self.const(1.0) - series * self._exp(self._neg(magnitude * magnitude))
         return tirx.Select(x < self.const(0.0), self._neg(value), value)
 

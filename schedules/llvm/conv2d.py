@@ -9,6 +9,7 @@ halos sees rows and columns as one row, so that small maps have no tails.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,12 +18,11 @@ import numpy.typing as npt
 
 from schedules.llvm import emit
 from schedules.llvm.emit import Index, Stmt, divmod_index
-from schedules.llvm.operands import Epilogue, Operand, declared
+from schedules.llvm.operands import Epilogue, Operand, Pixel, declared
 from schedules.llvm.tile import Accumulators, covering, tile_cycles, tile_fits, useful_sizes
 from schedules.space import Config, ConfigSpace, Knob
 from schedules.target import Target
 from schedules.workload import Tensor, Workload
-
 
 PREFETCH = (0, 256, 512)
 """How many elements ahead weights are prefetched; they come from beyond the cache once in every run."""
@@ -198,8 +198,8 @@ class Conv2d:
             padded[:out_channels] = group
             for first in range(0, blocks, vectors):
                 tile = padded[first * lanes : (first + vectors) * lanes]
-                for channel in range(0, shape.group_in, block):
-                    parts.append(tile[:, channel : channel + block].transpose(2, 3, 1, 0).ravel())
+                panels = (tile[:, channel : channel + block] for channel in range(0, shape.group_in, block))
+                parts += [panel.transpose(2, 3, 1, 0).ravel() for panel in panels]
         return np.concatenate(parts)
 
     def build(self, workload: Workload, target: Target, config: Config) -> Any:
@@ -208,6 +208,20 @@ class Conv2d:
 
     def _group_blocks(self, shape: Shape, target: Target) -> int:
         return math.ceil(shape.out_channels // shape.groups / target.lanes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Panel:
+    """The output channels of a tile: `vectors` vectors of channels of one group of one image."""
+
+    image: Index
+    group: Index
+    tile: Index
+    vectors: int
+
+
+Step = Callable[[Index, Index, Index, Index, int], list[Stmt]]
+"""One multiply-add of a tile: input channel block, row and column of the kernel, channel, channels of the block."""
 
 
 class _Kernel:
@@ -257,7 +271,7 @@ class _Kernel:
 
                 def with_unit(last_unit: bool) -> Stmt:
                     size = extent - whole_units * step if last_unit else step
-                    return self._unit(image, group, tile, vectors, unit * step, size)
+                    return self._unit(_Panel(image, group, tile, vectors), unit * step, size)
 
                 return emit.choose(unit, whole_units, extent % step != 0, with_unit)
 
@@ -265,84 +279,82 @@ class _Kernel:
 
         return emit.parallel(shape.n * units * tiles * shape.groups, task)
 
-    def _unit(self, image: Index, group: Index, tile: Index, vectors: int, first: Index, size: int) -> Stmt:
-        block = group * self.blocks + tile * self.config["vectors"]
+    def _first_block(self, panel: _Panel) -> Index:
+        """The output's channel block that the panel begins with."""
+        return panel.group * self.blocks + panel.tile * self.config["vectors"]
+
+    def _unit(self, panel: _Panel, first: Index, size: int) -> Stmt:
+        """`size` rows of the output from `first` on; pixels of the one row when the convolution is flat."""
         if self.shape.flat:
-            return self._tile(image, group, tile, vectors, (0, first), (1, size))
+            return self._tile(panel, (0, first), (1, size))
         rows = emit.split_loop(
             self.shape.columns,
             self.config["columns"],
-            lambda column, columns: self._tile(image, group, tile, vectors, (first, column), (size, columns)),
+            lambda column, columns: self._tile(panel, (first, column), (size, columns)),
         )
-        border = [
-            part for v in range(vectors) for part in self.epilogue.zero_halo(image, block + v, first, size)
-        ]
+        blocks = [self._first_block(panel) + v for v in range(panel.vectors)]
+        border = [part for block in blocks for part in self.epilogue.zero_halo(panel.image, block, first, size)]
         return emit.seq([*border, rows])
 
-    def _tile(
-        self, image: Index, group: Index, tile: Index, vectors: int, at: tuple[Index, Index], size: tuple[int, int]
-    ) -> Stmt:
+    def _tile(self, panel: _Panel, at: tuple[Index, Index], size: tuple[int, int]) -> Stmt:
         shape = self.shape
-        accumulators = Accumulators(size[0] * size[1], vectors, self.lanes)
-        pixels = [(i, j) for i in range(size[0]) for j in range(size[1])]
-        per_group = self.blocks * self.lanes * shape.reduction
-        base = group * per_group + tile * (self.config["vectors"] * self.lanes * shape.reduction)
-        width = vectors * self.lanes
-        data, weight = self.inputs[0], self.inputs[1]
+        pixels = [(at[0] + i, at[1] + j) for i in range(size[0]) for j in range(size[1])]
+        accumulators = Accumulators(len(pixels), panel.vectors, self.lanes)
+        step = self._step(panel, pixels, accumulators)
         whole, rest = divmod(shape.group_in, shape.block)
-        group_block = group * (shape.group_in // shape.block)
+        body = accumulators.fill(0.0)
+        if whole:
+            body.append(emit.loop(whole, lambda block: self._reduction(step, block, shape.block), "icb"))
+        if rest:
+            body.append(self._reduction(step, whole, rest))
+        first = self._first_block(panel)
+        for p, v in accumulators:
+            place = Pixel(panel.image, first + v, *pixels[p])
+            body.append(self.epilogue.store(accumulators.value(p, v), place, self.lanes))
+        return accumulators.run(body)
+
+    def _step(self, panel: _Panel, pixels: list[tuple[Index, Index]], accumulators: Accumulators) -> Step:
+        shape, data, weight = self.shape, self.inputs[0], self.inputs[1]
+        per_group = self.blocks * self.lanes * shape.reduction
+        base = panel.group * per_group + panel.tile * (self.config["vectors"] * self.lanes * shape.reduction)
+        width = panel.vectors * self.lanes
+        group_block = panel.group * (shape.group_in // shape.block)
 
         def step(block: Index, kh: Index, kw: Index, lane: Index, channels: int) -> list[Stmt]:
             place = block * (shape.kernel[0] * shape.kernel[1] * shape.block)
             place = base + (place + (kh * shape.kernel[1] + kw) * channels + lane) * width
 
             def pixel(p: int) -> emit.Expr:
-                row = (at[0] + pixels[p][0]) * shape.stride[0] + kh * shape.dilation[0] + self.offset[0]
-                column = (at[1] + pixels[p][1]) * shape.stride[1] + kw * shape.dilation[1] + self.offset[1]
-                value = emit.load(data.view, [image, group_block + block, row, column, lane])
+                row = pixels[p][0] * shape.stride[0] + kh * shape.dilation[0] + self.offset[0]
+                column = pixels[p][1] * shape.stride[1] + kw * shape.dilation[1] + self.offset[1]
+                value = emit.load(data.view, [panel.image, group_block + block, row, column, lane])
                 return emit.splat(value, self.lanes)
 
-            def panel(v: int) -> emit.Expr:
+            def weights(v: int) -> emit.Expr:
                 return emit.load(weight.view, [0, 0, 0, 0, place + v * self.lanes], self.lanes)
 
             ahead = emit.prefetch_row(weight.view, place, width, self.config["prefetch"])
-            return [*ahead, *accumulators.multiply_add(pixel, panel)]
+            return [*ahead, *accumulators.multiply_add(pixel, weights)]
 
-        def reduce(block: Index, channels: int) -> Stmt:
-            unroll = self.config["unroll"]
-            if channels == 1:
-                # Nothing to unroll over channels: plain data, few of them. Unroll along the kernel's row.
-                def along_row(kw: Index, count: int) -> Stmt:
-                    return emit.seq(s for k in range(count) for s in step(block, kh_index[0], kw + k, 0, 1))
+        return step
 
-                kh_index: list[Index] = [0]
+    def _reduction(self, step: Step, block: Index, channels: int) -> Stmt:
+        """The multiply-adds over the kernel and over the `channels` of one input block."""
+        kernel, unroll = self.shape.kernel, self.config["unroll"]
 
-                def one_row(kh: Index) -> Stmt:
-                    kh_index[0] = kh
-                    return emit.split_loop(shape.kernel[1], unroll, along_row, "kw")
+        def along_row(kh: Index) -> Stmt:
+            def several(kw: Index, count: int) -> Stmt:
+                return emit.seq(s for k in range(count) for s in step(block, kh, kw + k, 0, 1))
 
-                return emit.loop(shape.kernel[0], one_row, "kh")
+            return emit.split_loop(kernel[1], unroll, several, "kw")
 
-            def channel_loop(kh: Index, kw: Index) -> Stmt:
-                return emit.split_loop(
-                    channels,
-                    min(unroll, channels),
-                    lambda lane, count: emit.seq(
-                        s for k in range(count) for s in step(block, kh, kw, lane + k, channels)
-                    ),
-                    "ic",
-                )
+        def along_channels(kh: Index, kw: Index) -> Stmt:
+            def several(lane: Index, count: int) -> Stmt:
+                return emit.seq(s for k in range(count) for s in step(block, kh, kw, lane + k, channels))
 
-            return emit.nest(shape.kernel, channel_loop, "k")
+            return emit.split_loop(channels, min(unroll, channels), several, "ic")
 
-        body = accumulators.fill(0.0)
-        if whole:
-            body.append(emit.loop(whole, lambda block: reduce(block, shape.block), "icb"))
-        if rest:
-            body.append(reduce(whole, rest))
-        block = group * self.blocks + tile * self.config["vectors"]
-        for p, v in accumulators:
-            row, column = at[0] + pixels[p][0], at[1] + pixels[p][1]
-            body.append(self.epilogue.store(accumulators.value(p, v), image, block + v, row, column, self.lanes))
-        return accumulators.run(body)
-
+        if channels == 1:
+            # Nothing to unroll over channels: plain data, few of them.
+            return emit.loop(kernel[0], along_row, "kh")
+        return emit.nest(kernel, along_channels, "k")

@@ -122,9 +122,7 @@ class Dense:
 class _Kernel:
     """Writes the loop nest of one workload under one config."""
 
-    def __init__(
-        self, workload: Workload, target: Target, config: Config, packed: dict[int, tuple[int, ...]]
-    ) -> None:
+    def __init__(self, workload: Workload, target: Target, config: Config, packed: dict[int, tuple[int, ...]]) -> None:
         self.workload, self.target, self.config = workload, target, config
         tensors = [Tensor(packed.get(i, tensor.shape)) for i, tensor in enumerate(workload.inputs)]
         self.inputs = [Operand(tensor, f"operand{i}") for i, tensor in enumerate(tensors)]

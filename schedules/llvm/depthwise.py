@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from schedules.llvm import emit
 from schedules.llvm.emit import Index, Stmt, divmod_index
-from schedules.llvm.operands import Epilogue, Operand, declared
+from schedules.llvm.operands import Epilogue, Operand, Pixel, declared
 from schedules.llvm.tile import Accumulators, covering, useful_sizes
 from schedules.space import Config, ConfigSpace, Knob
 from schedules.target import Target
@@ -169,5 +169,6 @@ class _Kernel:
         else:
             body.append(emit.loop(self.kernel[0], lambda kh: emit.seq(taps(kh)), "kh"))
         for p, (i, j) in enumerate(pixels):
-            body.append(self.epilogue.store(accumulators.value(p, 0), image, block, row + i, column + j, lanes))
+            at = Pixel(image, block, row + i, column + j)
+            body.append(self.epilogue.store(accumulators.value(p, 0), at, lanes))
         return accumulators.run(body)

@@ -9,33 +9,14 @@ from tvm import tirx
 
 from schedules.llvm import emit
 from schedules.llvm.emit import Index, Stmt, divmod_index
-from schedules.llvm.operands import Epilogue, declared, operands_of
-from schedules.space import Config, ConfigSpace
+from schedules.llvm.no_knobs import NoKnobs
+from schedules.llvm.operands import Epilogue, Operand, Pixel, declared, operands_of
+from schedules.space import Config
 from schedules.target import Target
 from schedules.workload import Workload
 
 
-class _NoKnobs:
-    """What templates without choices share."""
-
-    def space(self, workload: Workload, target: Target) -> ConfigSpace:
-        """One config: nothing to choose."""
-        return ConfigSpace(())
-
-    def default(self, workload: Workload, target: Target) -> Config:
-        """The only config."""
-        return {}
-
-    def features(self, workload: Workload, target: Target, config: Config) -> tuple[float, ...]:
-        """Nothing to learn from."""
-        return ()
-
-    def flops(self, workload: Workload) -> int:
-        """Nothing is computed."""
-        return 0
-
-
-class Relayout(_NoKnobs):
+class Relayout(NoKnobs):
     """Copies a feature map from one block and halo to another; the new halo and absent channels are zeros."""
 
     name = "relayout"
@@ -78,14 +59,15 @@ class Relayout(_NoKnobs):
                     parts.append(emit.nest((width, block - count), zero))
                 return emit.seq(parts)
 
-            lines = emit.choose(first, channels // block, channels % block != 0, lambda t: line(present if t else block))
+            tail = channels % block != 0
+            lines = emit.choose(first, channels // block, tail, lambda last: line(present if last else block))
             return emit.seq([*epilogue.zero_halo(image, first, row, 1), lines])
 
         body = declared([source, result], emit.parallel(n * blocks * height, task))
         return emit.kernel([source.parameter, result.parameter], body, target.threads)
 
 
-class Concat(_NoKnobs):
+class Concat(NoKnobs):
     """Concatenates feature maps along the channels; all but the last fill whole blocks."""
 
     name = "concat"
@@ -104,30 +86,24 @@ class Concat(_NoKnobs):
         inputs, result = operands_of(workload)
         epilogue = Epilogue(workload, inputs, result)
         n, _, height, width = workload.output.shape
-        block = workload.output.block
+        lanes = workload.output.block
 
         def task(index: Index) -> Stmt:
             image, row = divmod_index(index, height)
             parts, first = [], 0
             for operand in inputs:
-                blocks = math.ceil(operand.tensor.shape[1] / block)
-                parts.append(emit.loop(blocks, self._line(image, row, first, operand, result, epilogue, width)))
+
+                def line(block: Index, operand: Operand = operand, first: int = first) -> Stmt:
+                    def pixel(column: Index) -> Stmt:
+                        value = operand.vector(Pixel(image, block, row, column), lanes)
+                        return result.write(value, Pixel(image, first + block, row, column), lanes)
+
+                    return emit.seq([*epilogue.zero_halo(image, first + block, row, 1), emit.loop(width, pixel)])
+
+                blocks = math.ceil(operand.tensor.shape[1] / lanes)
+                parts.append(emit.loop(blocks, line))
                 first += blocks
             return emit.seq(parts)
 
         body = declared([*inputs, result], emit.parallel(n * height, task))
         return emit.kernel([x.parameter for x in (*inputs, result)], body, target.threads)
-
-    def _line(
-        self, image: Index, row: Index, first: int, operand: Any, result: Any, epilogue: Epilogue, width: int
-    ) -> Any:
-        lanes = result.tensor.block
-
-        def line(index: Index) -> Stmt:
-            def pixel(column: Index) -> Stmt:
-                value = operand.vector(image, index, row, column, lanes)
-                return result.write(value, image, first + index, row, column, lanes)
-
-            return emit.seq([*epilogue.zero_halo(image, first + index, row, 1), emit.loop(width, pixel)])
-
-        return line

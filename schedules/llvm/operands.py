@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from tvm import tirx
 
@@ -11,6 +11,15 @@ from schedules.compute.pointwise import VectorMath
 from schedules.llvm import emit
 from schedules.llvm.emit import Buffer, Index, Stmt
 from schedules.workload import Tensor, Workload
+
+
+class Pixel(NamedTuple):
+    """Where in a blocked feature map: image, channel block, and logical row and column (without halo)."""
+
+    image: Index
+    block: Index
+    row: Index
+    column: Index
 
 
 class Operand:
@@ -43,31 +52,22 @@ class Operand:
         other.view = tirx.decl_buffer(other._view_shape(), self.tensor.dtype, name=self.view.name)
         return other
 
-    def vector(self, n: Index, block: Index, row: Index, column: Index, lanes: int, first: Index = 0) -> Any:
-        """Elements of `lanes` channels of one pixel, dimensions of size one repeated.
-
-        Args:
-            n: image.
-            block: channel block.
-            row: logical row, without halo.
-            column: logical column.
-            lanes: how many channels.
-            first: the first channel in the block.
-        """
+    def vector(self, at: Pixel, lanes: int) -> Any:
+        """The first `lanes` channels of the pixel's block, dimensions of size one repeated."""
         if len(self.tensor.shape) != 4:
             return emit.splat(emit.load(self.view, [0, 0, 0, 0, 0]), lanes)
         size_n, size_c, size_h, size_w = self.tensor.shape
         top, left, _, _ = self.tensor.halo
-        place = [n if size_n > 1 else 0, block, (row if size_h > 1 else 0) + top, (column if size_w > 1 else 0) + left]
+        image = at.image if size_n > 1 else 0
+        row, column = (at.row if size_h > 1 else 0) + top, (at.column if size_w > 1 else 0) + left
         if size_c == 1:
-            place[1] = 0
-            return emit.splat(emit.load(self.view, [*place, 0]), lanes)
-        return emit.load(self.view, [*place, first], lanes)
+            return emit.splat(emit.load(self.view, [image, 0, row, column, 0]), lanes)
+        return emit.load(self.view, [image, at.block, row, column, 0], lanes)
 
-    def write(self, value: Any, n: Index, block: Index, row: Index, column: Index, lanes: int) -> Stmt:
+    def write(self, value: Any, at: Pixel, lanes: int) -> Stmt:
         """Stores a vector of channels of one pixel."""
         top, left, _, _ = self.tensor.halo
-        return emit.store(self.view, value, [n, block, row + top, column + left, 0], lanes)
+        return emit.store(self.view, value, [at.image, at.block, at.row + top, at.column + left, 0], lanes)
 
 
 class Epilogue:
@@ -78,14 +78,12 @@ class Epilogue:
         self.operands = operands
         self.output = output
 
-    def store(self, value: Any, n: Index, block: Index, row: Index, column: Index, lanes: int) -> Stmt:
+    def store(self, value: Any, at: Pixel, lanes: int) -> Stmt:
         """Stores the epilogue of `value` at one pixel's vector of channels."""
-        result = VectorMath(lanes).evaluate(
-            self.workload.epilogue, value, lambda i: self.operands[i].vector(n, block, row, column, lanes)
-        )
-        return self.output.write(result, n, block, row, column, lanes)
+        result = VectorMath(lanes).evaluate(self.workload.epilogue, value, lambda i: self.operands[i].vector(at, lanes))
+        return self.output.write(result, at, lanes)
 
-    def zero_halo(self, n: Index, block: Index, first_row: Index, rows: int) -> list[Stmt]:
+    def zero_halo(self, image: Index, block: Index, first_row: Index, rows: int) -> list[Stmt]:
         """Writes the zeros round the rows `first_row … first_row + rows - 1` of one channel block.
 
         The task that has the first row also writes what lies above it, the one with the last row what lies below.
@@ -97,21 +95,22 @@ class Epilogue:
         statements = []
         for first, count in ((0, left), (left + width, right)):
             if count:
-                statements.append(self._zeros(n, block, first_row + top, rows, first, count))
+                statements.append(self._zeros(Pixel(image, block, first_row + top, first), rows, count))
         if top:
-            above = self._zeros(n, block, 0, top, 0, whole)
+            above = self._zeros(Pixel(image, block, 0, 0), top, whole)
             statements.append(_when(first_row, 0, above))
         if bottom:
-            below = self._zeros(n, block, top + height, bottom, 0, whole)
+            below = self._zeros(Pixel(image, block, top + height, 0), bottom, whole)
             statements.append(_when(first_row + rows, height, below))
         return statements
 
-    def _zeros(self, n: Index, block: Index, row: Index, rows: int, column: int, columns: int) -> Stmt:
+    def _zeros(self, at: Pixel, rows: int, columns: int) -> Stmt:
+        """Zeros from the pixel on, whose row and column count the halo."""
         lanes = self.output.tensor.block
         zero = emit.splat(emit.const(0.0, self.output.tensor.dtype), lanes)
 
         def body(i: Index, j: Index) -> Stmt:
-            return emit.store(self.output.view, zero, [n, block, row + i, column + j, 0], lanes)
+            return emit.store(self.output.view, zero, [at.image, at.block, at.row + i, at.column + j, 0], lanes)
 
         return emit.nest((rows, columns), body)
 
@@ -124,7 +123,8 @@ def _when(value: Index, wanted: int, statement: Stmt) -> Stmt:
 
 def operands_of(workload: Workload) -> tuple[list[Operand], Operand]:
     """Operands of the inputs and of the output, as the workload gives their tensors."""
-    return [Operand(tensor, f"input{i}") for i, tensor in enumerate(workload.inputs)], Operand(workload.output, "output")
+    inputs = [Operand(tensor, f"input{i}") for i, tensor in enumerate(workload.inputs)]
+    return inputs, Operand(workload.output, "output")
 
 
 def declared(operands: Iterable[Operand], body: Stmt) -> Stmt:

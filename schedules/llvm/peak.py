@@ -38,9 +38,7 @@ def peak_kernel(target: Target) -> tuple[Any, int, int]:
             emit.store(factors, emit.load(memory, [first + (vectors + i) * lanes], lanes), [i * lanes], lanes)
             for i in range(2)
         ]
-        stores = [
-            emit.store(memory, accumulators.value(0, v), [first + v * lanes], lanes) for v in range(vectors)
-        ]
+        stores = [emit.store(memory, accumulators.value(0, v), [first + v * lanes], lanes) for v in range(vectors)]
         body = [tirx.AllocBuffer(factors), *loads, *accumulators.fill(1.0), emit.loop(STEPS, steps, "step"), *stores]
         return accumulators.run(body)
 

@@ -8,7 +8,7 @@ from typing import Any
 from schedules.compute.pointwise import VectorMath
 from schedules.llvm import emit
 from schedules.llvm.emit import Index, Stmt, divmod_index
-from schedules.llvm.operands import Epilogue, declared, operands_of
+from schedules.llvm.operands import Epilogue, Pixel, declared, operands_of
 from schedules.space import Config, ConfigSpace, Knob
 from schedules.target import Target
 from schedules.workload import Tensor, Workload
@@ -77,7 +77,7 @@ def _map(workload: Workload, target: Target, config: Config) -> Any:
         block, row = divmod_index(index, height)
 
         def pixels(column: Index, count: int) -> Stmt:
-            return emit.seq(epilogue.store(None, image, block, row, column + i, lanes) for i in range(count))
+            return emit.seq(epilogue.store(None, Pixel(image, block, row, column + i), lanes) for i in range(count))
 
         line = emit.split_loop(width, config["unroll"], pixels)
         return emit.seq([*epilogue.zero_halo(image, block, row, 1), line])

@@ -14,7 +14,7 @@ from tvm import tirx
 
 from schedules.llvm import emit
 from schedules.llvm.emit import Index, Stmt, divmod_index
-from schedules.llvm.operands import Epilogue, declared, operands_of
+from schedules.llvm.operands import Epilogue, Pixel, declared, operands_of
 from schedules.llvm.tile import Accumulators, useful_sizes
 from schedules.space import Config, ConfigSpace, Knob
 from schedules.target import Target
@@ -119,7 +119,7 @@ class _Windows:
             value = accumulators.value(p, 0)
             if not self.maximum:
                 value = value * emit.splat(self._share(row, column + p), self.lanes)
-            body.append(self.epilogue.store(value, image, block, row, column + p, self.lanes))
+            body.append(self.epilogue.store(value, Pixel(image, block, row, column + p), self.lanes))
         return accumulators.run(body)
 
     def _share(self, row: Index, column: Index) -> emit.Expr:
@@ -150,20 +150,21 @@ class _WholeMap(_Windows):
             return tirx.max(x, y) if self.maximum else x + y
 
         def part(y: Index, x: Index, count: int) -> Stmt:
-            return emit.seq(
-                accumulators.set(p, 0, merge(accumulators.value(p, 0), data.vector(image, block, y, x + p, self.lanes)))
-                for p in range(count)
-            )
+            def merged(p: int) -> emit.Expr:
+                return merge(accumulators.value(p, 0), data.vector(Pixel(image, block, y, x + p), self.lanes))
 
-        sweep = emit.loop(
-            height, lambda y: emit.split_loop(width, partials, lambda x, count: part(y, x, count)), "y"
-        )
+            return emit.seq(accumulators.set(p, 0, merged(p)) for p in range(count))
+
+        def line(y: Index) -> Stmt:
+            return emit.split_loop(width, partials, lambda x, count: part(y, x, count))
+
+        sweep = emit.loop(height, line, "y")
         value = accumulators.value(0, 0)
         for p in range(1, partials):
             value = merge(value, accumulators.value(p, 0))
         if not self.maximum:
             value = value * emit.splat(emit.const(1.0 / (height * width)), self.lanes)
-        stored = self.epilogue.store(value, image, block, 0, 0, self.lanes)
+        stored = self.epilogue.store(value, Pixel(image, block, 0, 0), self.lanes)
         zeros = self.epilogue.zero_halo(image, block, 0, 1)
         return accumulators.run([*accumulators.fill(LOWEST if self.maximum else 0.0), sweep, stored, *zeros])
 

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from tvm import tirx
 
 from schedules.compute.pointwise import VectorMath
 from schedules.llvm import emit
 from schedules.llvm.emit import Index, Stmt, divmod_index
-from schedules.llvm.movement import _NoKnobs
+from schedules.llvm.no_knobs import NoKnobs
 from schedules.llvm.operands import declared, operands_of
 from schedules.llvm.pool2d import LOWEST
 from schedules.space import Config
@@ -31,7 +31,7 @@ def _merge(kind: str, x: emit.Expr, y: emit.Expr) -> emit.Expr:
     return tirx.min(x, y) if kind == "min" else x + y
 
 
-class Reduce(_NoKnobs):
+class Reduce(NoKnobs):
     """Sum, mean, maximum or minimum; input ``(outer, axis, inner)``, output ``(outer, 1, inner)``."""
 
     name = "reduce"
@@ -47,22 +47,23 @@ class Reduce(_NoKnobs):
         axis = workload.inputs[0].shape[1]
         scale = 1.0 / axis if kind == "mean" else 1.0
 
-        def lanes(rows: _Rows, outer: Index, column: Index, width: int) -> Stmt:
-            held = emit.local(width, "held")
-            body = [emit.store(held, emit.splat(emit.const(_START[kind]), width), [0], width)]
-            body.append(rows.sweep(held, kind, outer, column, width, lambda value, _: value))
-            total = emit.load(held, [0], width) * emit.splat(emit.const(scale), width)
-            return emit.allocate(held, [*body, rows.write(total, outer, 0, column, width)])
+        def lanes(rows: _Rows, at: _Vector) -> Stmt:
+            held = emit.local(at.width, "held")
+            body = [emit.store(held, emit.splat(emit.const(_START[kind]), at.width), [0], at.width)]
+            body.append(rows.sweep(held, kind, at, _unchanged))
+            total = emit.load(held, [0], at.width) * emit.splat(emit.const(scale), at.width)
+            return emit.allocate(held, [*body, rows.write(total, at, 0)])
 
         def along(rows: _Rows, outer: Index) -> Stmt:
             total = emit.local(1, "total")
-            joined = rows.join(total, kind, outer, lambda value, _: value)
-            return emit.allocate(total, [joined, rows.write(emit.load(total, [0]) * emit.const(scale), outer, 0, 0, 1)])
+            joined = rows.join(total, kind, outer, _unchanged)
+            result = emit.load(total, [0]) * emit.const(scale)
+            return emit.allocate(total, [joined, rows.write(result, _Vector(outer, 0, 1), 0)])
 
         return _Rows(workload, target).function(lanes, along)
 
 
-class Softmax(_NoKnobs):
+class Softmax(NoKnobs):
     """``exp(x - max) / sum(exp(x - max))`` along the axis; input and output ``(outer, axis, inner)``."""
 
     name = "softmax"
@@ -79,23 +80,23 @@ class Softmax(_NoKnobs):
             shifted = value - emit.splat(emit.load(held, [0]), width)
             return VectorMath(width).evaluate(("exp", ("acc",)), shifted, lambda _: None)
 
-        def lanes(rows: _Rows, outer: Index, column: Index, width: int) -> Stmt:
-            top, total = emit.local(width, "top"), emit.local(width, "total")
-            math_ = VectorMath(width)
+        def lanes(rows: _Rows, at: _Vector) -> Stmt:
+            top, total = emit.local(at.width, "top"), emit.local(at.width, "total")
+            math_ = VectorMath(at.width)
 
             def shifted(value: emit.Expr, _: int) -> emit.Expr:
-                return math_.evaluate(("exp", ("acc",)), value - emit.load(top, [0], width), lambda i: None)
+                return math_.evaluate(("exp", ("acc",)), value - emit.load(top, [0], at.width), lambda i: None)
 
             def scaled(k: Index) -> Stmt:
-                value = shifted(rows.read(outer, k, column, width), width) / emit.load(total, [0], width)
-                return rows.write(value, outer, k, column, width)
+                value = shifted(rows.read(at, k), at.width) / emit.load(total, [0], at.width)
+                return rows.write(value, at, k)
 
             body = [
                 tirx.AllocBuffer(total),
-                emit.store(top, emit.splat(emit.const(LOWEST), width), [0], width),
-                emit.store(total, emit.splat(emit.const(0.0), width), [0], width),
-                rows.sweep(top, "max", outer, column, width, lambda value, _: value),
-                rows.sweep(total, "sum", outer, column, width, shifted),
+                emit.store(top, emit.splat(emit.const(LOWEST), at.width), [0], at.width),
+                emit.store(total, emit.splat(emit.const(0.0), at.width), [0], at.width),
+                rows.sweep(top, "max", at, _unchanged),
+                rows.sweep(total, "sum", at, shifted),
                 emit.loop(rows.axis, scaled, "k"),
             ]
             return emit.allocate(top, body)
@@ -104,12 +105,13 @@ class Softmax(_NoKnobs):
             top, total = emit.local(1, "top"), emit.local(1, "total")
 
             def scaled(k: Index, count: int) -> Stmt:
-                value = exponential(top, rows.read(outer, k, 0, count), count)
-                return rows.write(value / emit.splat(emit.load(total, [0]), count), outer, k, 0, count)
+                at = _Vector(outer, 0, count)
+                value = exponential(top, rows.read(at, k), count)
+                return rows.write(value / emit.splat(emit.load(total, [0]), count), at, k)
 
             body = [
                 tirx.AllocBuffer(total),
-                rows.join(top, "max", outer, lambda value, _: value),
+                rows.join(top, "max", outer, _unchanged),
                 rows.join(total, "sum", outer, lambda value, width: exponential(top, value, width)),
                 rows.vectors(scaled),
             ]
@@ -121,6 +123,18 @@ class Softmax(_NoKnobs):
 Transform = Callable[[emit.Expr, int], emit.Expr]
 
 
+def _unchanged(value: emit.Expr, width: int) -> emit.Expr:
+    return value
+
+
+class _Vector(NamedTuple):
+    """`width` neighbouring columns of the inner dimension, from `column` on, at one outer index."""
+
+    outer: Index
+    column: Index
+    width: int
+
+
 class _Rows:
     """A plain tensor as ``(outer, axis, inner)``, read and written in vectors."""
 
@@ -130,9 +144,7 @@ class _Rows:
         self.outer, self.axis, self.inner = workload.inputs[0].shape
         self.out_axis = workload.output.shape[1]
 
-    def function(
-        self, lanes: Callable[[_Rows, Index, Index, int], Stmt], along: Callable[[_Rows, Index], Stmt]
-    ) -> Any:
+    def function(self, lanes: Callable[[_Rows, _Vector], Stmt], along: Callable[[_Rows, Index], Stmt]) -> Any:
         """The kernel: `along` for every outer index when inner is 1, else `lanes` for every vector of inner."""
         if self.inner == 1:
             body = emit.parallel(self.outer, lambda outer: along(self, outer))
@@ -146,8 +158,8 @@ class _Rows:
 
                 def tail(last: bool) -> Stmt:
                     if last:
-                        return emit.loop(rest, lambda i: lanes(self, outer, column + i, 1))
-                    return lanes(self, outer, column, self.target.lanes)
+                        return emit.loop(rest, lambda i: lanes(self, _Vector(outer, column + i, 1)))
+                    return lanes(self, _Vector(outer, column, self.target.lanes))
 
                 return emit.choose(piece, whole, rest != 0, tail)
 
@@ -155,15 +167,15 @@ class _Rows:
         operands = [*self.inputs, self.result]
         return emit.kernel([x.parameter for x in operands], declared(operands, body), self.target.threads)
 
-    def read(self, outer: Index, k: Index, column: Index, width: int) -> emit.Expr:
-        """Elements from ``(outer, k, column)`` on."""
-        place = (outer * self.axis + k) * self.inner + column
-        return emit.load(self.inputs[0].view, [0, 0, 0, 0, place], width)
+    def read(self, at: _Vector, k: Index) -> emit.Expr:
+        """The vector at `k` along the axis."""
+        place = (at.outer * self.axis + k) * self.inner + at.column
+        return emit.load(self.inputs[0].view, [0, 0, 0, 0, place], at.width)
 
-    def write(self, value: emit.Expr, outer: Index, k: Index, column: Index, width: int) -> Stmt:
-        """Stores elements from ``(outer, k, column)`` on."""
-        place = (outer * self.out_axis + k) * self.inner + column
-        return emit.store(self.result.view, value, [0, 0, 0, 0, place], width)
+    def write(self, value: emit.Expr, at: _Vector, k: Index) -> Stmt:
+        """Stores the vector at `k` along the axis."""
+        place = (at.outer * self.out_axis + k) * self.inner + at.column
+        return emit.store(self.result.view, value, [0, 0, 0, 0, place], at.width)
 
     def vectors(self, body: Callable[[Index, int], Stmt]) -> Stmt:
         """`body(first, width)` over the axis in vectors, then element by element."""
@@ -174,14 +186,12 @@ class _Rows:
             parts.append(emit.loop(rest, lambda i: body(i + whole * lanes, 1), "k"))
         return emit.seq(parts)
 
-    def sweep(
-        self, held: emit.Buffer, kind: str, outer: Index, column: Index, width: int, of: Transform
-    ) -> Stmt:
+    def sweep(self, held: emit.Buffer, kind: str, at: _Vector, of: Transform) -> Stmt:
         """Merges every element along the axis, transformed by `of`, into the vector `held`."""
 
         def merge(k: Index) -> Stmt:
-            value = of(self.read(outer, k, column, width), width)
-            return emit.store(held, _merge(kind, emit.load(held, [0], width), value), [0], width)
+            value = of(self.read(at, k), at.width)
+            return emit.store(held, _merge(kind, emit.load(held, [0], at.width), value), [0], at.width)
 
         return emit.loop(self.axis, merge, "k")
 
@@ -192,7 +202,7 @@ class _Rows:
         start = emit.const(_START[kind])
 
         def merge(k: Index, width: int) -> Stmt:
-            value = of(self.read(outer, k, 0, width), width)
+            value = of(self.read(_Vector(outer, 0, width), k), width)
             if width == 1:
                 return emit.store(total, _merge(kind, emit.load(total, [0]), value), [0])
             return emit.store(held, _merge(kind, emit.load(held, [0], width), value), [0], width)

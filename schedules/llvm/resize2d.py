@@ -11,14 +11,14 @@ from typing import Any
 
 from schedules.llvm import emit
 from schedules.llvm.emit import Index, Stmt, divmod_index
-from schedules.llvm.movement import _NoKnobs
-from schedules.llvm.operands import Epilogue, declared, operands_of
+from schedules.llvm.no_knobs import NoKnobs
+from schedules.llvm.operands import Epilogue, Pixel, declared, operands_of
 from schedules.space import Config
 from schedules.target import Target
 from schedules.workload import Workload
 
 
-class Resize2d(_NoKnobs):
+class Resize2d(NoKnobs):
     """The template.
 
     Workload: data, row indices (int32, rows × taps), row weights (float32, likewise), column indices, column
@@ -54,14 +54,14 @@ class Resize2d(_NoKnobs):
                 for i in range(taps):
                     line = None
                     for j in range(taps):
-                        source = inputs[0].vector(image, block, entry(1, row, i), entry(3, column, j), lanes)
+                        source = inputs[0].vector(Pixel(image, block, entry(1, row, i), entry(3, column, j)), lanes)
                         if taps > 1:
                             source = source * emit.splat(entry(4, column, j), lanes)
                         line = source if line is None else line + source
                     if taps > 1:
                         line = line * emit.splat(entry(2, row, i), lanes)
                     total = line if total is None else total + line
-                return epilogue.store(total, image, block, row, column, lanes)
+                return epilogue.store(total, Pixel(image, block, row, column), lanes)
 
             return emit.seq([*epilogue.zero_halo(image, block, row, 1), emit.loop(width, pixel)])
 

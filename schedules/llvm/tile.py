@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from schedules.llvm import emit
-from schedules.llvm.emit import Index, Stmt
+from schedules.llvm.emit import Stmt
 from schedules.target import Target
 
 FMA_LATENCY = 4

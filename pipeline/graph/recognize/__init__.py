@@ -10,7 +10,6 @@ from pipeline.graph.ir import ONNX, Editor, Graph, Node, rewrite
 from pipeline.graph.recognize.types import Rule
 
 
-
 def rules() -> dict[str, Rule]:
     """All rules by ONNX operator type."""
     from pipeline.graph.recognize import convolution, dense, elementwise, pooling, shape

@@ -6,7 +6,7 @@ import numpy as np
 
 from pipeline.graph.attributes import attributes, window_pads
 from pipeline.graph.ir import Editor, Node
-from schedules.workload import ACC, Expr
+from schedules.workload import ACC, Attr, Expr
 
 
 def convolution(editor: Editor, node: Node) -> bool:
@@ -31,7 +31,7 @@ def convolution(editor: Editor, node: Node) -> bool:
         inputs.append(editor.constant(f"{node.inputs[2]}_by_channel", np.ascontiguousarray(bias)))
         epilogue = _plus(2)
     depthwise = groups == tensor.shape[1] == kernel[0] and groups > 1
-    attrs = {"strides": strides, "dilations": dilations, "pads": pads, "groups": groups}
+    attrs: dict[str, Attr] = {"strides": strides, "dilations": dilations, "pads": pads, "groups": groups}
     op = "depthwise_conv2d" if depthwise else "conv2d"
     editor.add(Node(op, tuple(inputs), node.outputs, node.layers, attrs, epilogue))
     return True

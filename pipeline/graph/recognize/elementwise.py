@@ -138,7 +138,8 @@ def gelu(editor: Editor, node: Node) -> bool:
     return True
 
 
-RULES: dict[str, Rule] = {kind: simple for kind in SIMPLE} | {
+RULES: dict[str, Rule] = {
+    **dict.fromkeys(SIMPLE, simple),
     "LeakyRelu": _unary("leaky_relu", alpha=0.01),
     "Elu": _unary("elu", alpha=1.0),
     "HardSigmoid": _unary("hard_sigmoid", alpha=0.2, beta=0.5),

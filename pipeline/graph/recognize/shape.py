@@ -109,9 +109,7 @@ def resize(editor: Editor, node: Node) -> bool:
     return True
 
 
-def _scales(
-    editor: Editor, node: Node, before: tuple[int, ...], after: tuple[int, ...]
-) -> tuple[float, ...]:
+def _scales(editor: Editor, node: Node, before: tuple[int, ...], after: tuple[int, ...]) -> tuple[float, ...]:
     place = 1 if node.kind == "Upsample" or editor.graph.opset < 11 else 2
     if len(node.inputs) > place and node.inputs[place]:
         given = editor.constants[node.inputs[place]].reshape(-1)
@@ -126,7 +124,8 @@ def view_of_axes(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, in
     return math.prod(shape[: axes[0]]), math.prod(shape[axes[0] : axes[-1] + 1]), inner
 
 
-RULES: dict[str, Rule] = {kind: reduction for kind in REDUCTIONS} | {
+RULES: dict[str, Rule] = {
+    **dict.fromkeys(REDUCTIONS, reduction),
     "Reshape": reshape,
     "Flatten": reshape,
     "Squeeze": reshape,
