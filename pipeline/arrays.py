@@ -1,10 +1,11 @@
-"""Reading .npz files, which come from anywhere."""
+"""Arrays: .npz files, which come from anywhere, and how far results differ."""
 
 from __future__ import annotations
 
 import tokenize
 import zipfile
 import zlib
+from collections.abc import Mapping
 from typing import IO, Any
 
 import numpy as np
@@ -49,3 +50,28 @@ def read_npz(file: IO[bytes]) -> dict[str, Array]:
     if strange:
         raise ValueError(f"{', '.join(map(repr, strange))} is not an array")
     return found
+
+
+def write_npz(file: IO[bytes], arrays: Mapping[str, Array]) -> None:
+    """Writes `arrays` as an .npz file: any names, and the same bytes for the same arrays."""
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, array in arrays.items():
+            with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
+
+
+def relative_error(result: Array, expected: Array) -> float:
+    """The largest difference, relative to the largest magnitude expected; infinite when it is not of finite numbers.
+
+    Args:
+        result: numbers or booleans.
+        expected: of the same shape. Where it is infinite or undefined, `result` must be the same.
+    """
+    result, expected = result.astype(np.float64), expected.astype(np.float64)
+    finite = np.isfinite(expected)
+    if not np.array_equal(result[~finite], expected[~finite], equal_nan=True) or not np.isfinite(result[finite]).all():
+        return float("inf")
+    if not finite.any():
+        return 0.0
+    scale = max(float(np.abs(expected[finite]).max()), np.finfo(np.float64).tiny)
+    return float(np.abs(result[finite] - expected[finite]).max() / scale)

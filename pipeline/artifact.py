@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.arrays import read_npz
+from pipeline.arrays import read_npz, write_npz
 from pipeline.errors import InputFileError, ModelInputError, RuntimeMissingError
 from pipeline.files import replaced
 from pipeline.runtime import Executable
@@ -56,7 +56,7 @@ def save_artifact(parts: ArtifactParts, path: Path) -> None:
     golden = io.BytesIO()
     arrays = {f"input:{name}": array for name, array in parts.inputs.items()}
     arrays |= {f"output:{name}": array for name, array in parts.outputs.items()}
-    np.savez(golden, **arrays)  # type: ignore[arg-type]  # numpy's stub takes the keyword allow_pickle only
+    write_npz(golden, arrays)
     manifest = dict(parts.manifest, library_sha256=hashlib.sha256(parts.library).hexdigest())
     text = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
     members = ((MANIFEST, text.encode()), (GOLDEN, golden.getvalue()), (LIBRARY, parts.library))
@@ -138,6 +138,8 @@ def _check_manifest(manifest: Mapping[str, Any]) -> None:
         AttributeError, KeyError, TypeError, ValueError: when some of it is missing or of another kind.
     """
     target = manifest["target"]
+    if not manifest["outputs"]:
+        raise ValueError("no outputs")
     texts = [manifest["library_sha256"], target["name"], target["arch"], target["isa"], *target["features"]]
     for spec in (*manifest["inputs"], *manifest["outputs"]):
         texts += [spec["name"], spec["dtype"]]
