@@ -4,7 +4,7 @@ In reading order: `source` (what the user named); `python_file` and `pytorch` wi
 `torch_check` (a factory's module to ONNX); `pt2_archive` (whether a `.pt2` file is safe); `onnx` with `tensors`,
 `shapes` and `batch` (files from anywhere, made static); `operators` (what is supported); `normalize` with `cleanup`,
 `layers` and `values` (the form our passes start from); `verify` with `samples` and `sessions` (that all forms compute
-the same).
+the same). `lines` fits other programs' messages into one line.
 """
 
 from __future__ import annotations
@@ -114,6 +114,7 @@ def _finish(source: ModelSource, original: onnx.ModelProto) -> ImportedModel:
     inputs = tuple(tensor_spec(value) for value in normalized.graph.input)
     outputs = tuple(tensor_spec(value) for value in normalized.graph.output)
     check_normalized(original, normalized, random_inputs(inputs, normalized.graph))
+    del original.graph.value_info[:]  # what follows from the rest does not belong into the hash
     del original.graph.output[:]
     original.graph.output.extend(normalized.graph.output)  # the same, with the shapes that were inferred
     return ImportedModel(

@@ -14,11 +14,11 @@ import onnx
 import onnx.inliner
 import onnx.shape_inference
 import onnx.version_converter
-from onnxruntime import GraphOptimizationLevel
 
 from pipeline.errors import UnsupportedModelError
 from pipeline.importers.cleanup import clean_graph
 from pipeline.importers.layers import record_layers
+from pipeline.importers.lines import one_line
 from pipeline.importers.operators import (
     STANDARD_DOMAINS,
     check_known,
@@ -26,7 +26,7 @@ from pipeline.importers.operators import (
     standard_opset,
     supported_operators,
 )
-from pipeline.importers.sessions import one_line, open_session, quiet_options
+from pipeline.importers.sessions import open_session
 from pipeline.importers.values import check_values
 
 OLDEST_OPSET = 13
@@ -34,17 +34,6 @@ OLDEST_OPSET = 13
 
 METADATA_IR = 10
 """The first IR version in which a node has `metadata_props`."""
-
-NONSTANDARD_OPTIMIZERS = (
-    "FastGeluFusion",
-    "GeluFusionL1",
-    "LayerNormFusionL1",
-    "QDQS8ToU8Transformer",
-    "QuickGeluFusion",
-    "SimplifiedLayerNormFusionL1",
-    "WeightBiasQuantization",
-)
-"""Optimisers of onnxruntime's basic level that may write operators which ONNX does not define."""
 
 
 def normalize(original: onnx.ModelProto) -> onnx.ModelProto:
@@ -120,28 +109,20 @@ def _upgrade(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _optimize(model: onnx.ModelProto) -> onnx.ModelProto:
-    """`model` after as much of onnxruntime's optimisation as leaves only operators that ONNX defines."""
+    """`model` after onnxruntime's basic optimisation; as it is if that writes operators that ONNX does not know."""
     try:
-        for level, disabled in (
-            (GraphOptimizationLevel.ORT_ENABLE_BASIC, ()),
-            (GraphOptimizationLevel.ORT_ENABLE_BASIC, NONSTANDARD_OPTIMIZERS),
-        ):
-            optimized = _optimized_at(model, level, disabled)
-            if is_standard(optimized):
-                return optimized
+        optimized = _optimized_at(model, "ORT_ENABLE_BASIC")
     except UnsupportedModelError:
         check_operators(model)  # says more than onnxruntime does, if that is the reason
         raise
-    return _optimized_at(model, GraphOptimizationLevel.ORT_DISABLE_ALL, ())
+    return optimized if is_standard(optimized) else _optimized_at(model, "ORT_DISABLE_ALL")
 
 
-def _optimized_at(model: onnx.ModelProto, level: GraphOptimizationLevel, disabled: tuple[str, ...]) -> onnx.ModelProto:
-    """What onnxruntime makes of `model` at `level` without the optimisers `disabled`."""
+def _optimized_at(model: onnx.ModelProto, level: str) -> onnx.ModelProto:
+    """What onnxruntime makes of `model` at the optimisation `level`."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "optimized.onnx"
-        options = quiet_options(level)
-        options.optimized_model_filepath = str(path)
-        open_session(model, options, disabled_optimizers=list(disabled))
+        open_session(model, level, save_to=path)
         optimized = onnx.load(path, load_external_data=False)
     used = {node.domain for node in optimized.graph.node}
     opsets = [entry for entry in optimized.opset_import if entry.domain in used or entry.domain in STANDARD_DOMAINS]

@@ -11,8 +11,8 @@ from pipeline.errors import InputFileError, UnsupportedModelError
 from pipeline.importers.batch import check_rebatched
 from pipeline.importers.cleanup import drop_initializer_inputs
 from pipeline.importers.layers import name_nodes
+from pipeline.importers.lines import one_line
 from pipeline.importers.operators import check_known, standard_opset
-from pipeline.importers.sessions import one_line
 from pipeline.importers.shapes import ShapeRequest, make_static
 from pipeline.importers.tensors import MAX_BYTES, check_sizes, read_external_data
 

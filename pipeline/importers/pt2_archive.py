@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import InputFileError, UnsupportedModelError
-from pipeline.importers.sessions import one_line
+from pipeline.importers.lines import one_line
 from pipeline.importers.tensors import MAX_BYTES
 
 _PARTS = re.compile(

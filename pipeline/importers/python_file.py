@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import InputFileError, UnsupportedModelError
-from pipeline.importers.sessions import one_line
+from pipeline.importers.lines import one_line
 from pipeline.types import ModelSource
 
 

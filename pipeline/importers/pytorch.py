@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.errors import InputFileError, RuntimeMissingError, UnsupportedModelError
+from pipeline.importers.lines import one_line
 from pipeline.importers.pt2_archive import check_archive
 from pipeline.importers.python_file import call_factory, describe
-from pipeline.importers.sessions import one_line
 from pipeline.importers.shapes import ShapeRequest
 from pipeline.importers.tensors import MAX_BYTES
 from pipeline.importers.torch_check import Export

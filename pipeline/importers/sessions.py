@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
-from onnxruntime.capi import onnxruntime_pybind11_state as native
 
 from pipeline.errors import UnsupportedModelError
+from pipeline.importers.lines import cut, joined
 
 _NOISE = re.compile(
     r"\[ONNXRuntimeError\] : \d+ : \w+ : |Non-zero status code returned while running |\S+\.(h|cc):\d+ .*?\)\s"
@@ -24,50 +24,35 @@ _STATUS = re.compile(r"(\w+) node\. Name:'(.*?)' Status Message:")
 _FATAL = 4
 """onnxruntime's severity below which nothing is logged: what matters comes back as an exception."""
 
-FAILURES: tuple[type[Exception], ...] = (
-    native.EPFail,
-    native.Fail,
-    native.InvalidArgument,
-    native.InvalidGraph,
-    native.InvalidProtobuf,
-    native.NotImplemented,
-    native.RuntimeException,
-    RuntimeError,
-    ValueError,
-)
-"""What onnxruntime raises for a model or for inputs that it cannot take; its classes share no base of their own."""
 
-
-def quiet_options(level: onnxruntime.GraphOptimizationLevel) -> onnxruntime.SessionOptions:
-    """Session options that optimise at `level` and print nothing."""
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = level
-    options.log_severity_level = _FATAL
-    return options
-
-
-def open_session(
-    model: onnx.ModelProto | Path, options: onnxruntime.SessionOptions | None = None, **more: Sequence[str]
-) -> onnxruntime.InferenceSession:
-    """A session on the CPU.
+def open_session(model: onnx.ModelProto, level: str = "ORT_DISABLE_ALL", save_to: Path | None = None) -> Any:
+    """An `onnxruntime.InferenceSession` on the CPU.
 
     Args:
-        model: the model, or its file.
-        options: by default nothing is optimised, so that the model runs as it is written.
-        more: further arguments of `onnxruntime.InferenceSession`.
+        model: what to run.
+        level: the name of onnxruntime's optimisation level; by default the model runs as it is written.
+        save_to: file to which the optimised model is written.
 
     Raises:
         UnsupportedModelError: onnxruntime refuses the model.
     """
-    if options is None:
-        options = quiet_options(onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL)
-    content = str(model) if isinstance(model, Path) else model.SerializeToString()
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
+    options.log_severity_level = _FATAL
+    # A few runs do not repay threads that spin while they wait, and other work has the cores meanwhile.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if save_to is not None:
+        options.optimized_model_filepath = str(save_to)
     try:
-        # Without fallback: it would print, and try the same once more.
         return onnxruntime.InferenceSession(
-            content, options, providers=["CPUExecutionProvider"], enable_fallback=0, **more
+            model.SerializeToString(),
+            options,
+            providers=["CPUExecutionProvider"],
+            enable_fallback=0,  # falling back prints, and tries the same once more
         )
-    except FAILURES as error:
+    except _failures() as error:
         raise UnsupportedModelError(f"onnxruntime refuses the model: {_plain(error)}") from error
 
 
@@ -90,24 +75,28 @@ def run_model(
         return {}
     try:
         values = session.run(names, dict(inputs))
-    except FAILURES as error:
+    except _failures() as error:
         raise UnsupportedModelError(f"onnxruntime cannot run the model: {_plain(error)}") from error
     return dict(zip(names, values, strict=True))
 
 
+def _failures() -> tuple[type[Exception], ...]:
+    """What onnxruntime raises for a model or inputs that it cannot take; its classes share no base of their own."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as native
+
+    return (
+        native.EPFail,
+        native.Fail,
+        native.InvalidArgument,
+        native.InvalidGraph,
+        native.InvalidProtobuf,
+        native.NotImplemented,
+        native.RuntimeException,
+        RuntimeError,
+        ValueError,
+    )
+
+
 def _plain(error: BaseException) -> str:
     """What onnxruntime says, without codes and places in its own source."""
-    return _cut(_STATUS.sub(r"at layer '\2' (\1):", _NOISE.sub("", _joined(error))))
-
-
-def one_line(error: BaseException, limit: int = 300) -> str:
-    """The message of `error` without line breaks, and cut where it is longer than `limit` characters."""
-    return _cut(_joined(error), limit)
-
-
-def _joined(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
-
-
-def _cut(text: str, limit: int = 300) -> str:
-    return text if len(text) <= limit else f"{text[:limit]}…"
+    return cut(_STATUS.sub(r"at layer '\2' (\1):", _NOISE.sub("", joined(error))))

@@ -54,11 +54,13 @@ def dtype_name(elem_type: int, value: str) -> str:
 
 
 def check_values(graph: onnx.GraphProto) -> None:
-    """Checks every value that `graph` computes.
+    """Checks every value that `graph` stores or computes.
 
     Raises:
         UnsupportedModelError: one of them cannot be taken; names it and its layer.
     """
+    for tensor in graph.initializer:
+        dtype_name(tensor.data_type, tensor.name)
     known = {value.name: value for value in (*graph.value_info, *graph.output)}
     for node in graph.node:
         for name in filter(None, node.output):

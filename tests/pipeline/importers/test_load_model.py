@@ -229,3 +229,16 @@ def test_onnx_models_need_no_torch_and_no_tvm(save_onnx: SaveOnnx, repository: P
     )
     assert done.stdout.split("\n")[:2] == ["False", "[]"]
     assert done.stderr == ""
+
+
+def test_pytorch_that_is_missing_is_named_with_its_cure(save_python: SavePython, repository: Path) -> None:
+    spec = save_python("def build(): pass")
+    code = (
+        "import sys; sys.modules.update(torch=None, onnxscript=None)\n"
+        "from pipeline.importers import load_model\nfrom pipeline.errors import RuntimeMissingError\n"
+        f"try: load_model({spec!r})\nexcept RuntimeMissingError as error: print(error)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60, cwd=repository
+    )
+    assert "PyTorch models need torch and onnxscript: pip install 'tvmopt[torch]'" in done.stdout

@@ -141,6 +141,15 @@ def test_layer_norm_written_out_stays_standard(parse: Parse, normal: Normal) -> 
     normalized(model)
 
 
+def test_weights_of_four_bits_are_refused(parse: Parse) -> None:
+    graph = "g (float[2,4] x) => (float[2,4] y) { d=DequantizeLinear<axis=0,block_size=2>(w,s) y=MatMul(x,d) }"
+    model = parse(graph, opset=21, s=np.ones((2, 4), np.float32))
+    model.graph.initializer.append(onnx.helper.make_tensor("w", onnx.TensorProto.INT4, [4, 4], [1] * 16))
+    name_nodes(model.graph.node)
+    with pytest.raises(UnsupportedModelError, match="'w' has element type int4"):
+        normalize(model)
+
+
 @pytest.mark.parametrize(
     ("graph", "message"),
     [
