@@ -270,7 +270,7 @@ def parse_line(line: bytes, where: str) -> Record:
         return Record.from_json(data)
     except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
         start = line[:40].decode(errors="replace") + ("…" if len(line) > 40 else "")
-        reason = f"no {error}" if isinstance(error, KeyError) else str(error).partition("\n")[0]
+        reason = f"no {error}" if isinstance(error, KeyError) else str(error).partition("\n")[0][:120]
         remedy = f"move it away with: tvmopt logs prune --corrupt-only {where.rpartition(':')[0]}"
         raise InputFileError(f"{where}: not a record ({reason}), got {start!r}; {remedy}") from None
 

@@ -59,12 +59,13 @@ def read_table(path: Path, target: Target, template_of: TemplateOf = template_fo
     Raises:
         InputFileError: when the log is corrupt, empty, or has several workloads or no successful record.
     """
-    by_config = {config_key(record.config): record for record in read_records(path)}
-    records = tuple(by_config.values())
-    workloads = {record.workload for record in records}
-    if len(workloads) != 1 or not any(record.latency_s for record in records):
+    everything = tuple(read_records(path))
+    workloads = {record.workload for record in everything if record.latency_s}
+    if len(workloads) != 1 or any(record.workload not in workloads for record in everything):
         raise InputFileError(f"{path}: a table has successful records of one workload, got {len(workloads)} workloads")
     (workload,) = workloads
+    by_config = {config_key(record.config): record for record in everything}
+    records = tuple(by_config.values())
     template = template_of(workload, target)
     configs = tuple(record.config for record in records)
     names = list(configs[0])

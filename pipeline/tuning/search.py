@@ -38,7 +38,7 @@ class TuneOptions:
         seed: fixes every random choice.
         batch_size: configs proposed at a time; the cost model learns after each batch.
         finalists: at the end, so many of each task's fastest configs, and its default, are timed once more, beyond
-            `trials`: the fastest of many noisy measurements was also the luckiest.
+            `trials`: the fastest of many noisy measurements was also the luckiest. None with 0.
         template_of: chooses the template of a workload.
     """
 
@@ -197,6 +197,8 @@ class _Run:
 
     def confirm(self) -> None:
         """Times the default and the finalists of the tasks of this run once more."""
+        if not self.options.finalists:
+            return
         for run in self.runs.values():
             if run.progress.trials and self._left_s() > 0:
                 self._measure(run, run.progress.unconfirmed(self.options.finalists))
@@ -254,7 +256,7 @@ class _Run:
         """What `confirm` will need, at this run's pace, but at most a fifth of the time limit."""
         limit = self.options.time_limit_s
         trials = sum(run.progress.trials for run in self.runs.values())
-        if limit is None or not trials:
+        if limit is None or not trials or not self.options.finalists:
             return 0.0
         finals = sum(len(run.progress.unconfirmed(self.options.finalists)) for run in self.runs.values())
         return min(limit / 5, finals * (time.monotonic() - self.began) / trials)
