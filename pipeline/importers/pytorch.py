@@ -142,7 +142,8 @@ def export_program(program: ExportedProgram) -> Export:
     """Translates an exported program to ONNX; its dynamic sizes stay dynamic.
 
     Raises:
-        UnsupportedModelError: it has no example inputs, is too large, or uses an operator that has no ONNX form.
+        UnsupportedModelError: it has no example inputs, fails on them, is too large, or uses an operator that has no
+            ONNX form.
     """
     import torch
     from torch.utils import _pytree as pytree
@@ -154,8 +155,12 @@ def export_program(program: ExportedProgram) -> Export:
     if not all(isinstance(x, torch.Tensor) for x in inputs):
         raise UnsupportedModelError(f"the program takes ({', '.join(map(_kind, inputs))}): only tensors are taken")
     _check_size(sum(tensor.nbytes for tensor in program.state_dict.values()))
-    with quiet(), torch.no_grad():
-        expected = program.module()(*pytree.tree_map(torch.clone, args), **pytree.tree_map(torch.clone, kwargs))
+    try:
+        with quiet(), torch.no_grad():
+            expected = program.module()(*pytree.tree_map(torch.clone, args), **pytree.tree_map(torch.clone, kwargs))
+    except Exception as error:  # a damaged program makes torch raise anything
+        what = f"{type(error).__name__}: {one_line(error)}"
+        raise UnsupportedModelError(f"running the program on its example inputs raised {what}") from error
     return _translate(program, tuple(inputs), expected)
 
 

@@ -15,7 +15,7 @@ from torch import nn
 
 from pipeline.errors import InputFileError, TvmoptError, UnsupportedModelError
 from pipeline.importers.pt2_archive import check_archive
-from pipeline.importers.pytorch import load_program
+from pipeline.importers.pytorch import export_program, load_program
 from pipeline.types import ModelSource
 
 Edit = Callable[[bytes], bytes]
@@ -156,6 +156,13 @@ def test_pickles_among_the_example_inputs_are_not_run(edited: Callable[..., Path
         load(edited("sample_inputs/model.pt", lambda _: content.getvalue()))
     assert not trace.exists()
     assert "TORCH_FORCE_WEIGHTS_ONLY_LOAD" not in os.environ
+
+
+def test_a_program_that_fails_on_its_own_inputs(edited: Callable[..., Path]) -> None:
+    path = edited(NETWORK, replace(b"aten.linear.default", b"aten.bilinear.default"))
+    with pytest.raises(TvmoptError) as raised:
+        export_program(load_program(ModelSource(str(path), "pt2", path)))
+    assert "raised" in str(raised.value) or "cannot read" in str(raised.value)
 
 
 def test_guards_are_not_run(edited: Callable[..., Path], tmp_path: Path) -> None:
