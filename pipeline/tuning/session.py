@@ -17,6 +17,19 @@ from schedules.registry import template_for
 from schedules.target import Target
 
 
+def check_measurable(target: Target) -> None:
+    """Checks that kernels for `target` can be measured here.
+
+    Raises:
+        RuntimeMissingError: when this machine cannot run the target's code.
+    """
+    if not target.is_host:
+        raise RuntimeMissingError(
+            f"tuning measures on the target, and this machine cannot run code for {target.key}; "
+            "tune there and bring the records, or compile with the default schedules"
+        )
+
+
 def tunable_tasks(model: ImportedModel, target: Target, pattern: str = "*") -> tuple[Task, ...]:
     """The tasks of `model` that have something to choose.
 
@@ -48,7 +61,7 @@ def tune_model(
     """Tunes every task of `model`; records go to ``<logs>/<target key>/<model name>.jsonl``.
 
     Raises:
-        RuntimeMissingError: when this machine cannot run the target's code.
+        BuildError, InputFileError, RuntimeMissingError: as `tune_tasks`.
         UsageError: when the model has nothing to tune.
     """
     return tune_tasks(tunable_tasks(model, target), target, RecordStore(logs, model.name), options, listener)
@@ -64,13 +77,12 @@ def tune_tasks(
     """Tunes `tasks` in worker processes of this machine.
 
     Raises:
+        BuildError: when no worker process comes up.
+        InputFileError: when the store has a corrupt line, or cannot be written.
         RuntimeMissingError: when this machine cannot run the target's code.
     """
-    if not target.is_host:
-        raise RuntimeMissingError(
-            f"tuning measures on the target, and this machine cannot run code for {target.key}; "
-            "tune there and bring the records, or compile with the default schedules"
-        )
+    check_measurable(target)
+    store.records()  # an unreadable log shows now, not after the workers have started
     measurer = WorkerMeasurer(target, seed=options.seed)
     try:
         if listener is not None:

@@ -52,12 +52,14 @@ def command(
     from tvmopt.cli.consoles import make_console
     from tvmopt.cli.stores import open_records
 
-    linker_of(wanted)  # found missing now, not after a minute of work
+    # What is wrong with these shows now, not after a minute of work.
+    linker_of(wanted)
+    records = open_records(logs)
     console = make_console()
     with console.status("importing") as status:
         imported = load_model(model, input_shape, batch)
         status.update("compiling")
-        report = compile_model(imported, wanted, open_records(logs), output)
+        report = compile_model(imported, wanted, records, output)
     console.print(table(report))
     tuned = sum(choice.origin == "record" for choice in report.choices)
     console.print(f"{tuned} of {len(report.choices)} kernels from records, the rest with their defaults")

@@ -14,6 +14,9 @@ def open_records(logs: Path) -> Records:
 
     Args:
         logs: the user's folder; need not exist.
+
+    Raises:
+        InputFileError: when a line of the user's records is corrupt.
     """
     from pipeline.compile import FirstMatch
     from pipeline.records import RecordStore
@@ -21,4 +24,6 @@ def open_records(logs: Path) -> Records:
 
     folders = [logs, shipped("tuning_logs")]
     distinct = dict.fromkeys(folder.resolve() for folder in folders)
-    return FirstMatch(tuple(RecordStore(folder) for folder in distinct))
+    stores = tuple(RecordStore(folder) for folder in distinct)
+    stores[0].records()
+    return FirstMatch(stores)

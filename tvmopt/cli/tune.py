@@ -56,7 +56,7 @@ def tuner_name(_context: click.Context, _parameter: click.Parameter, value: str)
 @click.option("--tasks", default="*", show_default=True, metavar="GLOB", help="Tune tasks or layers of these names.")
 @click.option("--batch", type=click.IntRange(min=1), metavar="N", help="First dimension of every input.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Fixes every random choice.")
-def command(  # noqa: PLR0913 # one parameter an option
+def command(
     model: str,
     target: str,
     trials: int,
@@ -80,8 +80,10 @@ def command(  # noqa: PLR0913 # one parameter an option
         raise UsageError(f"--logs takes a folder, {str(logs)!r} is a file")
     from pipeline.importers import load_model
     from pipeline.tuning.search import TuneOptions
+    from pipeline.tuning.session import check_measurable
     from tvmopt.cli.consoles import make_console
 
+    check_measurable(wanted)  # found out now, not after the import
     with make_console().status("importing"):
         imported = load_model(model, input_shape, batch)
     options = TuneOptions(trials=trials, time_limit_s=time_limit, tuner=tuner, early_stopping=early_stopping, seed=seed)

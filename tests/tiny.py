@@ -1,0 +1,119 @@
+"""Tiny networks, what is compiled from them, and records of their kernels."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import numpy_helper, parser
+
+from pipeline.records import Record, RecordStore, host_cpu, target_facts, tvm_version
+from pipeline.types import ImportedModel, Task
+from schedules.registry import template_for
+from schedules.space import Config
+from schedules.target import Target, parse_target
+
+TWO_CONVOLUTIONS = """two (float[1,8,14,14] x) => (float[1,16,14,14] y) {
+    a = Conv <pads = [1, 1, 1, 1]> (x, w1)
+    b = Relu (a)
+    y = Conv (b, w2)
+}"""
+TWO_OUTPUTS = """both (float[1,8,14,14] x, float[1,8,14,14] z) => (float[1,8,14,14] sum, float[1,16,14,14] maps) {
+    sum = Add (x, z)
+    maps = Conv <pads = [1, 1, 1, 1]> (sum, w1)
+}"""
+
+
+def save_onnx(path: Path, graph: str) -> Path:
+    """Writes a model in ONNX's textual form; it may use the weights ``w1`` (16×8×3×3) and ``w2`` (16×16×1×1)."""
+    random = np.random.default_rng(0)
+    weights = {
+        "w1": random.standard_normal((16, 8, 3, 3), np.float32),
+        "w2": random.standard_normal((16, 16, 1, 1), np.float32),
+    }
+    model = parser.parse_model(f'<ir_version: 10, opset_import: ["" : 18]> {graph}')
+    used = {name for node in model.graph.node for name in node.input}
+    model.graph.initializer.extend(
+        numpy_helper.from_array(array, name) for name, array in weights.items() if name in used
+    )
+    onnx.save(model, path)
+    return path
+
+
+def save_two_convolutions(folder: Path) -> Path:
+    """Writes ``two.onnx``: a 3×3 and a 1×1 convolution with a ReLU between."""
+    return save_onnx(folder / "two.onnx", TWO_CONVOLUTIONS)
+
+
+def load(graph: str = TWO_CONVOLUTIONS) -> ImportedModel:
+    """The model of `graph`, imported."""
+    from pipeline.importers import load_model
+
+    with tempfile.TemporaryDirectory() as folder:
+        return load_model(str(save_onnx(Path(folder) / "two.onnx", graph)))
+
+
+@functools.cache
+def artifact(target: str = "llvm", threads: int = 2, graph: str = TWO_CONVOLUTIONS) -> bytes:
+    """The bytes of the artifact that `graph` is compiled into with default schedules; compiled once a process."""
+    from pipeline.compile import compile_model
+
+    with tempfile.TemporaryDirectory() as folder:
+        out = Path(folder) / "model.tar"
+        compile_model(load(graph), parse_target(target, threads), None, out)
+        return out.read_bytes()
+
+
+def tasks(target: Target) -> tuple[Task, ...]:
+    """The tasks of the two convolutions."""
+    from pipeline.graph.optimize import optimize
+    from pipeline.tasks import extract_tasks
+
+    found = extract_tasks(optimize(load(), target))
+    return tuple(task for task in found if task.workload.op == "conv2d")
+
+
+def another_config(task: Task, target: Target) -> Config:
+    """A config of the task's space that is not its default."""
+    template = template_for(task.workload, target)
+    default = dict(template.default(task.workload, target))
+    return next(config for config in template.space(task.workload, target) if dict(config) != default)
+
+
+def record(
+    task: Task,
+    target: Target,
+    config: Config,
+    latency_s: float = 1e-6,
+    change: Callable[[Record], Record] | None = None,
+) -> Record:
+    """A successful record of `task`."""
+    template = template_for(task.workload, target)
+    made = Record(
+        workload=task.workload,
+        target_key=target.key,
+        target=target_facts(target),
+        template=template.name,
+        template_version=template.version,
+        config=dict(config),
+        status="ok",
+        latency_s=(latency_s,),
+        error="",
+        time="2026-01-01T00:00:00+00:00",
+        tvm_version=tvm_version(),
+        cpu=host_cpu(),
+    )
+    return made if change is None else change(made)
+
+
+def store_records(logs: Path, target: Target) -> dict[str, Config]:
+    """Files a record of a config that is not the default for each convolution; gives the configs by task."""
+    store = RecordStore(logs, "two")
+    configs = {task.name: another_config(task, target) for task in tasks(target)}
+    for task in tasks(target):
+        store.append(record(task, target, configs[task.name]))
+    return configs
