@@ -115,6 +115,7 @@ class Progress:
     ended: str = ""
     trials: int = 0
     rejected: int = 0
+    _nbytes: int = 0
     _known: set[tuple[tuple[str, int], ...]] = field(default_factory=set)
     _samples: dict[tuple[tuple[str, int], ...], list[list[float]]] = field(default_factory=dict)
     _medians: dict[tuple[tuple[str, int], ...], float] = field(default_factory=dict)
@@ -137,6 +138,14 @@ class Progress:
             runs.append(list(trial.latency_s))
             self._medians[key] = statistics.median(sample for run in runs for sample in run)
         self.bests.append(self.best_s or float("inf"))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all operands and the result: the least that one run moves."""
+        if not self._nbytes:
+            workload = self.task.workload
+            self._nbytes = sum(tensor.nbytes for tensor in (*workload.inputs, workload.output))
+        return self._nbytes
 
     @property
     def best_s(self) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from pipeline.tuning.progress import Progress
 
@@ -11,6 +12,7 @@ _TREND = 0.2
 _HEADROOM = 0.9
 _WINDOW = 16
 _HOPELESS = 64
+_GUESS = 1e9
 
 
 class Scheduler:
@@ -32,30 +34,35 @@ class Scheduler:
         active = [task for task in self._tasks if not task.ended]
         cold = [task for task in active if len(task.bests) < self._first]
         if cold:
-            return max(cold, key=lambda task: (-len(task.bests), task.task.weight * (task.flops + _bytes(task))))
-        return max(active, key=self._promise, default=None)
-
-    def _promise(self, progress: Progress) -> tuple[float, float]:
-        """Seconds of the model's time that one more trial may save, then a rule for ties."""
-        trials, weight = len(progress.bests), progress.task.weight
-        bound = self._bound_s(progress)
-        best = progress.best_s
-        if best is None:
-            # Nothing has worked yet: as if it ran at a tenth of the roofline, but not for ever.
-            best = 10.0 * bound if trials < _HOPELESS else bound
-        past = progress.bests[-1 - min(_WINDOW, trials - 1)]
-        trend = max(0.0, past - best) / _WINDOW if math.isfinite(past) else 0.0
-        hope = min(best / trials, max(0.0, best - _HEADROOM * bound))
-        return weight * (_TREND * trend + (1 - _TREND) * hope), weight * best / trials
-
-    def _bound_s(self, progress: Progress) -> float:
-        """The roofline's latency for this task in seconds."""
-        measured = [(task.best_s, task) for task in self._tasks]
-        flops = max((task.flops / best for best, task in measured if best), default=1e9)
-        bandwidth = max((_bytes(task) / best for best, task in measured if best), default=1e9)
-        return max(progress.flops / max(flops, 1.0), _bytes(progress) / bandwidth)
+            return max(cold, key=lambda task: (-len(task.bests), task.task.weight * (task.flops + task.nbytes)))
+        measured = [(task, task.best_s) for task in self._tasks]
+        roof = Roofline(
+            flops_per_s=max((task.flops / best_s for task, best_s in measured if best_s), default=0.0),
+            bytes_per_s=max((task.nbytes / best_s for task, best_s in measured if best_s), default=0.0),
+        )
+        return max(active, key=lambda task: _promise(task, roof), default=None)
 
 
-def _bytes(progress: Progress) -> int:
-    workload = progress.task.workload
-    return sum(tensor.nbytes for tensor in (*workload.inputs, workload.output))
+@dataclass(frozen=True, slots=True)
+class Roofline:
+    """The highest throughput and bandwidth that any task has reached; 0 when none was measured."""
+
+    flops_per_s: float
+    bytes_per_s: float
+
+    def bound_s(self, task: Progress) -> float:
+        """The latency that a task would have at the roof, in seconds."""
+        return max(task.flops / (self.flops_per_s or _GUESS), task.nbytes / (self.bytes_per_s or _GUESS))
+
+
+def _promise(task: Progress, roof: Roofline) -> tuple[float, float]:
+    """Seconds of the model's time that one more trial may save, then a rule for ties."""
+    trials, weight, bound_s = len(task.bests), task.task.weight, roof.bound_s(task)
+    best_s = task.best_s
+    if best_s is None:
+        # Nothing has worked yet: as if it ran at a tenth of the roofline, but not for ever.
+        best_s = 10.0 * bound_s if trials < _HOPELESS else bound_s
+    past_s = task.bests[-1 - min(_WINDOW, trials - 1)]
+    trend = max(0.0, past_s - best_s) / _WINDOW if math.isfinite(past_s) else 0.0
+    hope = min(best_s / trials, max(0.0, best_s - _HEADROOM * bound_s))
+    return weight * (_TREND * trend + (1 - _TREND) * hope), weight * best_s / trials
