@@ -23,14 +23,14 @@ def test_ranks_what_it_has_not_seen() -> None:
     assert spearmanr(model.predict(CANDIDATES.features[unseen]), SPEED[unseen]).statistic > 0.85
 
 
-def test_groups_need_no_common_scale() -> None:
+def test_groups_are_not_compared_with_each_other() -> None:
+    """The slow half was measured on a machine a thousand times as fast; only the order within each half is true."""
     order = np.random.default_rng(0).permutation(len(CANDIDATES))
-    halves = [
-        Samples(CANDIDATES.features[part], SPEED[part] * scale)
-        for part, scale in ((order[:60], 1e-6), (order[60:120], 1e9))
-    ]
-    model = CostModel(halves, seed=0)
-    assert spearmanr(model.predict(CANDIDATES.features[order[120:]]), SPEED[order[120:]]).statistic > 0.8
+    seen, unseen = order[:200], order[200:]
+    is_fast = SPEED[seen] > np.median(SPEED)
+    halves = [(seen[is_fast], 1.0), (seen[~is_fast], 1000.0)]
+    model = CostModel([Samples(CANDIDATES.features[part], SPEED[part] * scale) for part, scale in halves], seed=0)
+    assert spearmanr(model.predict(CANDIDATES.features[unseen]), SPEED[unseen]).statistic > 0.7
 
 
 def test_failed_configs_rank_last() -> None:
