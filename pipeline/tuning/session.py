@@ -11,7 +11,7 @@ from pipeline.records import RecordStore
 from pipeline.tasks import extract_tasks
 from pipeline.tuning.progress import Listener, PeakMeasured
 from pipeline.tuning.search import TuneOptions, TuneSummary, tune
-from pipeline.tuning.workers import WorkerMeasurer
+from pipeline.tuning.workers import WorkerMeasurer, WorkerOptions
 from pipeline.types import ImportedModel, Task
 from schedules.registry import template_for
 from schedules.target import Target
@@ -83,7 +83,7 @@ def tune_tasks(
     """
     check_measurable(target)
     store.records()  # an unreadable log shows now, not after the workers have started
-    measurer = WorkerMeasurer(target, seed=options.seed)
+    measurer = WorkerMeasurer(target, WorkerOptions(seed=options.seed))
     try:
         if listener is not None:
             listener(PeakMeasured(measurer.peak_flops_per_s()))

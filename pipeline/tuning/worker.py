@@ -6,9 +6,11 @@ input ends. Commands: ``target``, ``peak``, ``task``, ``build``, ``measure``.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import math
 import os
+import signal
 import sys
 import time
 from dataclasses import dataclass, field
@@ -35,6 +37,8 @@ COLD_CACHES = 4
 MAX_COPIES = 16
 HOPELESS = 2.5
 """A candidate so many times slower than the task's best is not timed any longer."""
+
+_PR_SET_PDEATHSIG = 1
 
 
 @dataclass(slots=True)
@@ -108,8 +112,7 @@ class Worker:
             function = subject.template.build(subject.workload, target, config)
             module = tvm.IRModule({"kernel": function.with_attr("global_symbol", "kernel")})
             library = tvm.compile(module, target=tvm.target.Target(dict(target.tvm)))
-        # Whatever TVM raises for a candidate means that this candidate cannot be built; the search goes on.
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # whatever TVM raises means that this candidate cannot be built
             message = str(error).strip().splitlines()
             cost = time.perf_counter() - began
             return {"status": "compile_error", "error": message[-1] if message else repr(error), "cost_s": cost}
@@ -149,7 +152,7 @@ class Worker:
         import tvm
 
         assert self.target is not None
-        weights = arguments[1] if subject.workload.op in WEIGHTED else None
+        weights: Any = arguments[1] if subject.workload.op in WEIGHTED else None
         nbytes = 0 if weights is None else math.prod(weights.shape) * 4
         if nbytes * 4 < self.target.l1_bytes:
             kernel = library.mod
@@ -204,14 +207,22 @@ def _halo_error(workload: Workload, memory: npt.NDArray[Any]) -> str:
     return "the halo is not zero" if outside.any() else ""
 
 
+def end_with_parent() -> None:
+    """Has the kernel end this process when its parent ends, even while a candidate hangs."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 def main() -> None:
     """Answers commands until the input ends."""
+    end_with_parent()
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
     # Libraries may print; that must not reach the channel.
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     worker = Worker()
     for line in sys.stdin:
-        answers.write(json.dumps(worker.answer(json.loads(line))) + "\n")
+        command = json.loads(line)
+        answers.write(json.dumps({**worker.answer(command), "serial": command["serial"]}) + "\n")
 
 
 if __name__ == "__main__":
