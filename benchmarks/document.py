@@ -8,13 +8,16 @@ Schema ``tvmopt-comparison``, its versions:
    {max_abs, relative, cosine}, settings``) and ``verdicts[]`` (``runtime, against, batch, threads, ratio, interval,
    verdict``). What each field means stands at `benchmarks.measurement`, that of the environment at
    `benchmarks.environment`. Times are in seconds, sizes in bytes.
+
+Schema ``tvmopt-suite``, version 1: ``comparisons[]``, each as above.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from benchmarks.fields import boolean, list_of, mapping_of, positive_int, text
 from benchmarks.measurement import Comparison, Measurement, Verdict
@@ -22,9 +25,12 @@ from pipeline.errors import InputFileError
 from pipeline.files import replaced
 
 SCHEMA = "tvmopt-comparison"
+SUITE_SCHEMA = "tvmopt-suite"
 SCHEMA_VERSION = 1
 MAX_FILE_BYTES = 256 * 2**20
 """Above this, a file is none of ours: a thousand rows of ten thousand samples stay below it."""
+
+Item = TypeVar("Item")
 
 _MODEL_TEXTS = ("name", "spec", "kind", "sha256", "input_data", "calibration", "reference", "reference_note")
 
@@ -52,9 +58,7 @@ def from_document(data: Any) -> Comparison:
     """
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         raise ValueError(f"it is not a comparison: its schema must be {SCHEMA!r}")
-    version = positive_int(data, "schema_version")
-    if version > SCHEMA_VERSION:
-        raise ValueError(f"schema_version is {version}, but this tvmopt reads up to {SCHEMA_VERSION}; update tvmopt")
+    _check_version(data)
     model = mapping_of(data, "model")
     for name in _MODEL_TEXTS:
         text(model, name)
@@ -75,8 +79,25 @@ def from_document(data: Any) -> Comparison:
     )
 
 
-def read_comparison(path: Path) -> Comparison:
-    """The comparison in a measurement file.
+def to_suite(documents: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The JSON document of several comparisons."""
+    return {"schema": SUITE_SCHEMA, "schema_version": SCHEMA_VERSION, "comparisons": list(documents)}
+
+
+def from_suite(data: Any) -> tuple[Comparison, ...]:
+    """The comparisons of a document of either schema.
+
+    Raises:
+        ValueError: with one line that names the field that is not as it should be.
+    """
+    if isinstance(data, dict) and data.get("schema") == SUITE_SCHEMA:
+        _check_version(data)
+        return tuple(_each(data, "comparisons", from_document))
+    return (from_document(data),)
+
+
+def read_comparisons(path: Path) -> tuple[Comparison, ...]:
+    """The comparisons in a measurement file.
 
     Raises:
         InputFileError: when there is no such file, or it is not a whole measurement file.
@@ -84,7 +105,7 @@ def read_comparison(path: Path) -> Comparison:
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise InputFileError(f"{path}: too large for a measurement file ({path.stat().st_size} bytes)")
-        return from_document(json.loads(path.read_text(encoding="utf-8")))
+        return from_suite(json.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise InputFileError(f"{path}: cannot be read: {error.strerror}; expected a file of tvmopt compare") from None
     except RecursionError:
@@ -115,7 +136,13 @@ def write_text(content: str, path: Path) -> None:
         file.write(content.encode())
 
 
-def _each(data: Any, name: str, read: Any) -> list[Any]:
+def _check_version(data: Any) -> None:
+    version = positive_int(data, "schema_version")
+    if version > SCHEMA_VERSION:
+        raise ValueError(f"schema_version is {version}, but this tvmopt reads up to {SCHEMA_VERSION}; update tvmopt")
+
+
+def _each(data: Any, name: str, read: Callable[[Any], Item]) -> list[Item]:
     rows = []
     for index, item in enumerate(list_of(data, name)):
         try:

@@ -159,6 +159,7 @@ def _draw_fps(comparison: Comparison) -> Figure | None:
         place.set_xlabel("batch size" if over_batch else "threads")
         place.set_xlim(-0.25, len(steps) - 0.75)
         place.set_ylim(0, top)
+        place.yaxis.set_major_formatter("{x:,.0f}")
         place.grid(axis="y", color=_FAINT, lw=0.6)
         _plain_frame(place)
     axes[0].set_ylabel("FPS")
@@ -188,10 +189,13 @@ def _panels(
     lines = -(-len(bars) // columns)
     highest = max(len(items) for items in bars.values())
     figure, axes = _figure(lines, columns, lines * (highest * _ROW_IN + _FRAME_IN))
+    same = len({tuple(item.label for item in items) for items in bars.values()}) == 1
     for place, (cell, items) in zip(axes, bars.items(), strict=False):
         for position, item in enumerate(items):
             _draw_bar(place, position, item, dots)
         place.set_yticks(range(len(items)), [item.label for item in items])
+        if same and place not in axes[::columns]:
+            place.tick_params(labelleft=False)
         place.set_ylim(len(items) - 0.4, -0.6)
         place.set_title(words.where(*cell), loc="left", fontsize=9, color=_INK, fontweight="bold")
         place.tick_params(axis="y", length=0)
@@ -229,7 +233,7 @@ def _finish_speedup(place: Axes, items: Sequence[_Bar]) -> None:
     low, high = min(0.8, *ends), max(1.25, *ends)
     place.set_xscale("log", base=2)
     place.set_xlim(low / 1.15, high * (high / low) ** 0.2)
-    exponents = range(math.ceil(math.log2(low / 1.15)), math.floor(math.log2(high * 1.15)) + 1)
+    exponents = _few(math.ceil(math.log2(low / 1.15)), math.floor(math.log2(high * 1.15)))
     place.set_xticks([2.0**e for e in exponents], [f"{2.0**e:g}×" for e in exponents])
     place.xaxis.minorticks_off()
     place.axvline(1.0, color=_INK, lw=0.9, zorder=1)
@@ -240,10 +244,16 @@ def _finish_error(place: Axes, items: Sequence[_Bar]) -> None:
     low = math.floor(math.log10(min(item.value for item in items)))
     high = max(low + 2, math.ceil(math.log10(max(item.value for item in items))))
     place.set_xscale("log")
-    place.set_xlim(10.0**low, 10.0 ** (high + 0.25 * (high - low)))
-    place.set_xticks([10.0**e for e in range(low, high + 1)], [_power(e) for e in range(low, high + 1)])
+    place.set_xlim(10.0 ** (low - 0.2), 10.0 ** (high + 0.25 * (high - low)))
+    place.set_xticks([10.0**e for e in _few(low, high)], [_power(e) for e in _few(low, high)])
     place.xaxis.minorticks_off()
     place.grid(axis="x", color=_FAINT, lw=0.6)
+
+
+def _few(low: int, high: int) -> range:
+    """Exponents from `low` to `high`, zero among them if it lies there, as many as have room for their labels."""
+    step = -(-(high - low + 1) // 6)
+    return range(low + -low % step, high + 1, step)
 
 
 def _one_thread_count(comparison: Comparison) -> list[tuple[int, int]]:
@@ -269,8 +279,9 @@ def _power(exponent: int) -> str:
 def _figure(lines: int, columns: int, height_in: float) -> tuple[Figure, list[Axes]]:
     # Not pyplot: that keeps figures alive and picks a window system.
     from matplotlib.figure import Figure as Canvas
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-    figure = Canvas(figsize=(_WIDTH_IN, height_in), layout="constrained")
+    figure = Canvas(figsize=(_WIDTH_IN, height_in), layout=ConstrainedLayoutEngine(h_pad=0.09))
     axes = figure.subplots(lines, columns, squeeze=False).ravel().tolist()
     return figure, axes
 

@@ -53,13 +53,18 @@ def error(value: float | None) -> str:
 
 def speedup(verdict: Verdict) -> str:
     """How many times the speed of the other: ``1.42×``."""
-    return f"{1 / verdict.ratio:.2f}×"
+    return f"{_times(1 / verdict.ratio)}×"
 
 
 def speedup_interval(verdict: Verdict) -> str:
     """The interval of `speedup`: ``1.38–1.46``."""
     low, high = verdict.interval
-    return f"{1 / high:.2f}–{1 / low:.2f}"
+    return f"{_times(1 / high)}–{_times(1 / low)}"
+
+
+def _times(value: float) -> str:
+    """Two decimals, three significant digits for what is larger: 0.97; 1.42; 37.2."""
+    return f"{value:.2f}" if value < 10 else significant(value)
 
 
 def where(batch: int, threads: int) -> str:
@@ -71,4 +76,3 @@ def listing(items: Iterable[str]) -> str:
     """``a``, ``a and b``, ``a, b and c``."""
     *front, last = list(items)
     return f"{', '.join(front)} and {last}" if front else last
-

@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from benchmarks.document import read_comparison
+from benchmarks.document import read_comparisons
 from benchmarks.measurement import Comparison
 
 DATA = Path(__file__).parent / "data"
@@ -36,7 +36,8 @@ def results() -> Path:
 @pytest.fixture
 def comparison(results: Path) -> Comparison:
     """What is in `results`."""
-    return read_comparison(results)
+    (only,) = read_comparisons(results)
+    return only
 
 
 @pytest.fixture

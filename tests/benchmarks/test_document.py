@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.document import from_document, read_comparison, to_document, write_document
+from benchmarks.document import from_document, read_comparisons, to_document, to_suite, write_document
 from benchmarks.measurement import Comparison, Measurement
 from pipeline.errors import InputFileError
 
@@ -19,8 +19,18 @@ def test_round_trip(comparison: Comparison, results: Path, tmp_path: Path) -> No
     assert document == json.loads(results.read_text())
     assert from_document(document) == comparison
     write_document(document, tmp_path / "copy.json")
-    assert read_comparison(tmp_path / "copy.json") == comparison
+    assert read_comparisons(tmp_path / "copy.json") == (comparison,)
     assert [path.name for path in tmp_path.iterdir()] == ["copy.json"]
+
+
+def test_a_suites_file(comparison: Comparison, tmp_path: Path) -> None:
+    document = to_document(comparison)
+    write_document(to_suite([document, document]), tmp_path / "suite.json")
+    assert read_comparisons(tmp_path / "suite.json") == (comparison, comparison)
+    del document["measurements"][1]["runtime"]
+    write_document(to_suite([document]), tmp_path / "suite.json")
+    with pytest.raises(InputFileError, match=r"comparisons\[0\]: measurements\[1\]: runtime is missing"):
+        read_comparisons(tmp_path / "suite.json")
 
 
 def test_fps_is_batch_over_median_latency(comparison: Comparison) -> None:
@@ -85,7 +95,7 @@ def test_wrong_files(change: Callable[[dict[str, Any]], None], message: str, res
     path = tmp_path / "wrong.json"
     path.write_text(json.dumps(document))
     with pytest.raises(InputFileError, match=message) as caught:
-        read_comparison(path)
+        read_comparisons(path)
     assert "\n" not in str(caught.value)
     assert str(path) in str(caught.value)
 
@@ -105,14 +115,14 @@ def test_no_json(content: bytes, message: str, tmp_path: Path) -> None:
     path = tmp_path / "wrong.json"
     path.write_bytes(content)
     with pytest.raises(InputFileError, match=message):
-        read_comparison(path)
+        read_comparisons(path)
 
 
 def test_missing_and_folder(tmp_path: Path) -> None:
     with pytest.raises(InputFileError, match="No such file"):
-        read_comparison(tmp_path / "none.json")
+        read_comparisons(tmp_path / "none.json")
     with pytest.raises(InputFileError, match="Is a directory"):
-        read_comparison(tmp_path)
+        read_comparisons(tmp_path)
 
 
 def test_a_number_that_json_has_not_leaves_no_file(comparison: Comparison, tmp_path: Path) -> None:

@@ -31,9 +31,9 @@ def command(results: tuple[Path, ...], html_file: Path | None, md_file: Path | N
     """
     from rich.console import Console
 
-    from benchmarks.document import read_comparison
+    from benchmarks.document import read_comparisons
 
-    comparisons = [read_comparison(path) for path in results]
+    comparisons = [comparison for path in results for comparison in read_comparisons(path)]
     if html_file is None and md_file is None:
         print_tables(comparisons, Console())
     write_reports(comparisons, html_file, md_file)
