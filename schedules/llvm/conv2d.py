@@ -108,19 +108,20 @@ class Conv2d:
         vectors = self._group_blocks(shape, target)
         columns = useful_sizes(shape.columns, target.registers - 2, (4, 6, 7, 8, 12, 14))
         rows = useful_sizes(shape.rows, 4, (2, 3, 4))
-        least = min(target.registers // 4, shape.rows * shape.columns * vectors)
+        counts = [v for v in range(1, min(vectors, 6) + 1) if shape.groups == 1 or vectors % v == 0]
+        tiles = [r * c * v for r in rows for c in columns for v in counts if tile_fits(r * c, v, target)]
+        # Fewer accumulators than that leave the arithmetic units idle; a small map has no more to offer.
+        least = min(target.registers // 4, max(tiles))
 
         def allowed(config: Config) -> bool:
             pixels = config["rows"] * config["columns"]
-            if shape.groups > 1 and vectors % config["vectors"]:
-                return False
             return tile_fits(pixels, config["vectors"], target) and pixels * config["vectors"] >= least
 
         return ConfigSpace(
             (
                 Knob("rows", rows),
                 Knob("columns", columns),
-                Knob("vectors", tuple(range(1, min(vectors, 6) + 1))),
+                Knob("vectors", tuple(counts)),
                 Knob("unroll", tuple(u for u in (1, 2, 4, 8) if u <= max(shape.block, shape.kernel[1]))),
                 Knob("rows_outer", (0, 1)),
                 Knob("prefetch", PREFETCH),

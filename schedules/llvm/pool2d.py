@@ -20,7 +20,7 @@ from schedules.space import Config, ConfigSpace, Knob
 from schedules.target import Target
 from schedules.workload import Workload
 
-LOWEST = -3.4028234663852886e38
+LOWEST = -math.inf
 PARTIAL_SUMS = 4
 
 

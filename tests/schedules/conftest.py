@@ -1,0 +1,249 @@
+"""Kernels built from workloads, run between guards, and compared with what they should compute."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+
+from pipeline.reference import reference
+from schedules.registry import pack_inputs, template_for
+from schedules.space import Config
+from schedules.target import Target, parse_target
+from schedules.workload import ACC, Attr, Expr, Tensor, Workload
+
+THREADS = 2
+TARGETS = {
+    "host": "llvm",
+    "avx2": "x86-64-v3",
+    "sse2": '{"kind": "llvm", "mtriple": "x86_64-linux-gnu"}',
+}
+GUARD = 256
+"""Elements of NaN before and behind every array that a kernel gets."""
+TOLERANCE = 2e-5
+"""Largest difference from the expected output, relative to its largest magnitude."""
+
+MakeWorkload = Callable[..., Workload]
+
+
+def guarded(shape: Sequence[int], dtype: str) -> tuple[np.ndarray, np.ndarray]:
+    """An array for a kernel, 64-byte aligned, and the larger one that it lies in, full of NaN (or of 77)."""
+    size, item = math.prod(shape), np.dtype(dtype).itemsize
+    fill = np.nan if np.dtype(dtype).kind == "f" else 77
+    whole = np.full(size + 3 * GUARD, fill, dtype)
+    first = GUARD + (-(whole.ctypes.data // item + GUARD)) % (64 // item)
+    return whole[first : first + size].reshape(shape), whole
+
+
+@dataclass(frozen=True, slots=True)
+class Kernels:
+    """Builds and runs kernels for one target.
+
+    Attributes:
+        target: whose code is generated.
+        optimize: LLVM's optimisation level; 0 compiles many times faster where only the loop nest is in question.
+    """
+
+    target: Target
+    optimize: int = 3
+
+    def unoptimized(self) -> Kernels:
+        return replace(self, optimize=0)
+
+    def configs(self, workload: Workload, count: int) -> list[Config]:
+        """The default, then `count` configs spread over the whole space."""
+        template = template_for(workload, self.target)
+        space = list(template.space(workload, self.target))
+        step = max(1, -(-len(space) // count)) if count else len(space)
+        spread = space[step // 2 :: step][:count]
+        return [template.default(workload, self.target), *spread]
+
+    def run(self, workload: Workload, inputs: Sequence[np.ndarray], configs: Sequence[Config]) -> list[np.ndarray]:
+        """What the kernel under each config writes to memory."""
+        import tvm
+
+        template = template_for(workload, self.target)
+        functions = {
+            f"kernel_{i}": template.build(workload, self.target, config).with_attr("global_symbol", f"kernel_{i}")
+            for i, config in enumerate(configs)
+        }
+        tvm_target = tvm.target.Target({**self.target.tvm, "opt-level": self.optimize})
+        library = tvm.compile(tvm.IRModule(functions), target=tvm_target)
+        outputs = []
+        for name, config in zip(functions, configs, strict=True):
+            memory = pack_inputs(template, workload, self.target, config, dict(enumerate(inputs)))
+            shape = workload.output.physical_shape or (1,)
+            output, around = guarded(shape, workload.output.dtype)
+            library[name](*[self._argument(array) for array in memory.values()], tvm.runtime.from_dlpack(output))
+            made = output.copy()
+            output[...] = np.nan if output.dtype.kind == "f" else 77
+            assert np.array_equal(around, np.full_like(around, output.reshape(-1)[0]), equal_nan=True), (
+                f"{workload.op} {dict(config)} wrote outside its output"
+            )
+            outputs.append(made)
+        return outputs
+
+    @staticmethod
+    def _argument(array: np.ndarray) -> object:
+        import tvm
+
+        copy, _ = guarded(array.shape or (1,), str(array.dtype))
+        copy[...] = array
+        return tvm.runtime.from_dlpack(copy)
+
+    def check(
+        self,
+        workload: Workload,
+        configs: int | Iterable[Config] = 0,
+        inputs: Sequence[np.ndarray] | None = None,
+        expected: np.ndarray | None = None,
+    ) -> None:
+        """Runs the default and further configs; all must give `expected`, by default what the reference computes."""
+        chosen = self.configs(workload, configs) if isinstance(configs, int) else list(configs)
+        arrays = random_inputs(workload) if inputs is None else inputs
+        want = reference(workload, arrays) if expected is None else expected
+        for config, memory in zip(chosen, self.run(workload, arrays, chosen), strict=True):
+            check_output(workload, memory, want, f"{self.target.isa} {workload.to_json()} {dict(config)}")
+
+
+def check_output(workload: Workload, memory: np.ndarray, expected: np.ndarray, what: str) -> None:
+    """The logical output is as expected, the halo is zeros, and what fills the last channel block was written."""
+    output = workload.output
+    result = output.restore(memory)
+    assert result.shape == expected.shape
+    error = relative_error(result, expected)
+    assert error <= TOLERANCE, f"relative error {error:.2g}: {what}"
+    if output.plain:
+        return
+    top, left, _, _ = output.halo
+    inside = np.zeros(memory.shape, bool)
+    inside[:, :, top : top + output.shape[2], left : left + output.shape[3]] = True
+    assert not memory[~inside].any(), f"the halo is not zero: {what}"
+    assert not np.isnan(memory).any(), f"not every absent channel was written: {what}"
+
+
+def relative_error(result: np.ndarray, expected: np.ndarray) -> float:
+    """The largest difference over the largest finite magnitude; what is not finite must be the same."""
+    finite = np.isfinite(expected)
+    if not np.array_equal(result[~finite], expected[~finite], equal_nan=True) or not np.isfinite(result[finite]).all():
+        return math.inf
+    difference = np.abs(result[finite].astype(np.float64) - expected[finite])
+    return float(difference.max(initial=0.0)) / max(float(np.abs(expected[finite]).max(initial=0.0)), 1e-30)
+
+
+def random_inputs(workload: Workload, seed: int = 0) -> list[np.ndarray]:
+    """Standard normal arrays, one for each input."""
+    random = np.random.default_rng(seed)
+    return [random.standard_normal(tensor.shape).astype(tensor.dtype) for tensor in workload.inputs]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _threads() -> None:
+    # The runtime reads this once, at its first parallel loop; its own default is half of the processors.
+    os.environ.setdefault("TVM_NUM_THREADS", str(THREADS))
+
+
+@pytest.fixture(params=TARGETS)
+def target(request: pytest.FixtureRequest) -> Target:
+    """Each target that this machine can run, with two threads."""
+    target = parse_target(TARGETS[request.param], THREADS)
+    if not target.is_host:
+        pytest.skip(f"this machine cannot run {target.isa}")
+    return target
+
+
+@pytest.fixture
+def kernels(target: Target) -> Kernels:
+    """Builds, runs and checks kernels for `target`."""
+    return Kernels(target)
+
+
+@pytest.fixture
+def host() -> Kernels:
+    """Builds, runs and checks kernels for this machine alone."""
+    return Kernels(parse_target("llvm", THREADS))
+
+
+@pytest.fixture
+def make() -> MakeWorkload:
+    """A workload from its operator, inputs, output, epilogue and attributes by name."""
+
+    def workload(op: str, inputs: Sequence[Tensor], output: Tensor, epilogue: Expr = ACC, **attrs: Attr) -> Workload:
+        return Workload(op, tuple(inputs), output, tuple(sorted(attrs.items())), epilogue)
+
+    return workload
+
+
+@pytest.fixture
+def convolution(target: Target) -> MakeWorkload:
+    """A convolution workload as the graph makes them: data with a halo for its pads, output in blocks."""
+    return lambda *arguments, **options: make_convolution(target.lanes, *arguments, **options)
+
+
+def make_convolution(
+    lanes: int,
+    data: tuple[int, int, int, int],
+    channels: int,
+    kernel: tuple[int, int] = (1, 1),
+    *,
+    strides: tuple[int, int] = (1, 1),
+    dilations: tuple[int, int] = (1, 1),
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0),
+    groups: int = 1,
+    block: int | None = None,
+    margin: int = 0,
+    halo: tuple[int, int, int, int] = (0, 0, 0, 0),
+    extra: Sequence[Tensor] = (),
+    epilogue: Expr = ACC,
+) -> Workload:
+    """A convolution, ``depthwise_conv2d`` when every channel is a group of its own.
+
+    Args:
+        lanes: of the target.
+        data: shape of the data.
+        channels: of the output.
+        kernel: rows and columns.
+        strides: of the windows.
+        dilations: of the windows.
+        pads: top, left, bottom, right.
+        groups: of channels.
+        block: of the data, by default the lanes.
+        margin: by how much the data's halo is wider than needed, on every side.
+        halo: of the output.
+        extra: the epilogue's operands.
+        epilogue: of the workload.
+    """
+    n, in_channels, *size = data
+    out = [(size[i] + pads[i] + pads[2 + i] - dilations[i] * (kernel[i] - 1) - 1) // strides[i] + 1 for i in range(2)]
+    after = [
+        max(0, (out[i] - 1) * strides[i] + (kernel[i] - 1) * dilations[i] + 1 - pads[i] - size[i]) for i in range(2)
+    ]
+    around = (pads[0] + margin, pads[1] + margin, after[0] + margin, after[1] + margin)
+    depthwise = groups == in_channels == channels > 1
+    return Workload(
+        "depthwise_conv2d" if depthwise else "conv2d",
+        (
+            Tensor(data, block=lanes if block is None else block, halo=around),
+            Tensor((channels, in_channels // groups, *kernel)),
+            *extra,
+        ),
+        Tensor((n, channels, out[0], out[1]), block=lanes, halo=halo),
+        (("dilations", dilations), ("groups", groups), ("pads", pads), ("strides", strides)),
+        epilogue,
+    )
+
+
+@pytest.fixture
+def wide() -> MakeWorkload:
+    """`make_convolution`, for tests that choose the lanes themselves."""
+    return make_convolution
+
+
+@pytest.fixture
+def inputs_of() -> Callable[..., list[np.ndarray]]:
+    """Random inputs of a workload."""
+    return random_inputs

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from schedules.llvm.dense import Dense
+from schedules.target import Target, parse_target
+from schedules.workload import ACC, Tensor, Workload
+
+SIZES = [(1, 1, 1), (1, 37, 10), (1, 129, 67), (5, 64, 33), (17, 20, 48), (3, 1, 130), (23, 7, 1), (2, 11, 1001)]
+BIAS_RELU = ("relu", ("add", ACC, ("arg", 2)))
+
+
+def dense(make: Any, left: tuple[int, ...], columns: int, *extra: Tensor, packed: int = 1, **options: Any) -> Workload:
+    batch, rows, depth = left
+    right = (depth, columns) if packed else (batch, depth, columns)
+    output = Tensor((batch, rows, columns))
+    return make("dense", (Tensor(left), Tensor(right), *extra), output, packed=packed, **options)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_constant_weights(kernels: Any, inputs_of: Any, make: Any, size: tuple[int, int, int]) -> None:
+    rows, depth, columns = size
+    workload = dense(make, (1, rows, depth), columns, Tensor((1, 1, columns)), epilogue=BIAS_RELU)
+    arrays = inputs_of(workload)
+    expected = np.maximum(arrays[0].astype(np.float64) @ arrays[1] + arrays[2], 0).astype(np.float32)
+    kernels.check(workload, 0, arrays, expected)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_batches_of_matrices(kernels: Any, inputs_of: Any, make: Any, size: tuple[int, int, int]) -> None:
+    rows, depth, columns = size
+    workload = dense(make, (3, rows, depth), columns, packed=0)
+    arrays = inputs_of(workload)
+    expected = np.einsum("bmk,bkn->bmn", *(array.astype(np.float64) for array in arrays)).astype(np.float32)
+    kernels.check(workload, 0, arrays, expected)
+
+
+@pytest.mark.parametrize("packed", [0, 1])
+def test_every_corner_of_the_space(kernels: Any, make: Any, packed: int) -> None:
+    kernels.unoptimized().check(dense(make, (1 if packed else 2, 13, 19), 53, packed=packed), 25)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 1, 21), (1, 5, 21), (1,)])
+def test_epilogue_broadcasts(kernels: Any, make: Any, shape: tuple[int, ...]) -> None:
+    kernels.check(dense(make, (1, 5, 8), 21, Tensor(shape), epilogue=("mul", ("sigmoid", ACC), ("arg", 2))))
+
+
+def test_epilogue_with_one_row_takes_the_whole_row(kernels: Any, make: Any) -> None:
+    residual, bias = Tensor((1, 1, 21)), Tensor((1, 1, 21))
+    kernels.check(dense(make, (1, 1, 8), 21, bias, residual, epilogue=("add", ("mul", ACC, ("arg", 2)), ("arg", 3))))
+
+
+@pytest.mark.parametrize("text", ["x86-64-v4", "x86-64-v3", "aarch64", "armv7"])
+def test_there_is_a_default_for_every_size(make: Any, text: str) -> None:
+    target, template = parse_target(text, 4), Dense()
+    for rows, depth, columns in (*SIZES, (197, 768, 3072), (1, 25088, 4096), (128, 128, 128)):
+        for packed in (0, 1):
+            workload = dense(make, (1, rows, depth), columns, packed=packed)
+            config = template.default(workload, target)
+            assert template.space(workload, target).contains(config)
+            assert all(np.isfinite(template.features(workload, target, config)))
+
+
+def test_other_dtypes_are_refused(make: Any, target: Target) -> None:
+    whole = Tensor((1, 4, 4), "int32")
+    assert not Dense().accepts(make("dense", (whole, whole), whole, packed=0), target)
