@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from schedules.compute.pointwise import (
+    ARITY,
+    FINITE_AT_ZERO,
+    VectorMath,
+    arguments_of,
+    functions_of,
+    rename_arguments,
+    replace_accumulator,
+)
+from schedules.workload import ACC, Expr, Tensor
+
+HUGE = np.float32(3.4e38)
+EVERYWHERE = np.concatenate(
+    [
+        np.linspace(-12, 12, 4001),
+        np.linspace(-110, 110, 4001),
+        *(sign * np.logspace(-38, 38, 400) for sign in (-1, 1)),
+        [0.0, 88.0, 88.3, 88.4, 88.7, 88.72, 88.73, 89.0, -87.3, -87.4, -103.0, HUGE, -HUGE, np.inf, -np.inf],
+    ]
+).astype(np.float32)
+ABOVE_INFINITY = EVERYWHERE[~np.isneginf(EVERYWHERE)]
+POSITIVE = np.abs(EVERYWHERE[EVERYWHERE != 0])
+MODERATE = EVERYWHERE[np.abs(EVERYWHERE) < 1e18]
+
+
+def sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-x))
+
+
+def erf(x: np.ndarray) -> np.ndarray:
+    import torch
+
+    return torch.erf(torch.from_numpy(x)).numpy()
+
+
+# What each function of one operand should be, in float64, and where it is tried.
+FUNCTIONS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]] = {
+    "neg": (np.negative, EVERYWHERE),
+    "abs": (np.abs, EVERYWHERE),
+    "sqrt": (np.sqrt, POSITIVE),
+    "reciprocal": (lambda x: 1 / x, POSITIVE),
+    "floor": (np.floor, EVERYWHERE),
+    "ceil": (np.ceil, EVERYWHERE),
+    "exp": (np.exp, EVERYWHERE),
+    "log": (np.log, POSITIVE),
+    "relu": (lambda x: np.maximum(x, 0), EVERYWHERE),
+    "sigmoid": (sigmoid, EVERYWHERE),
+    "tanh": (np.tanh, EVERYWHERE),
+    "erf": (erf, EVERYWHERE),
+    "silu": (lambda x: x * sigmoid(x), ABOVE_INFINITY),
+    "softplus": (lambda x: np.logaddexp(x, 0), EVERYWHERE),
+    "hard_swish": (lambda x: x * np.clip(x / 6 + 0.5, 0, 1), ABOVE_INFINITY),
+}
+
+# The same with constants for the further operands.
+WITH_CONSTANTS: dict[str, tuple[tuple[float, ...], Callable[[np.ndarray], np.ndarray]]] = {
+    "add": ((0.75,), lambda x: x + 0.75),
+    "sub": ((0.75,), lambda x: x - 0.75),
+    "mul": ((0.75,), lambda x: x * 0.75),
+    "div": ((0.75,), lambda x: x / 0.75),
+    "max": ((0.75,), lambda x: np.maximum(x, 0.75)),
+    "min": ((0.75,), lambda x: np.minimum(x, 0.75)),
+    "leaky_relu": ((0.1,), lambda x: np.where(x < 0, x * np.float32(0.1), x)),
+    "elu": ((0.5,), lambda x: np.where(x < 0, 0.5 * np.expm1(np.minimum(x, 0)), x)),
+    "hard_sigmoid": ((0.2, 0.5), lambda x: np.clip(np.float32(0.2) * x + 0.5, 0, 1)),
+    "clip": ((-1.5, 6.0), lambda x: np.clip(x, -1.5, 6)),
+}
+
+ABSOLUTE = {
+    "elu": 2e-7,
+    "erf": 1e-7,
+    "hard_sigmoid": 6e-8,
+    "hard_swish": 3e-7,
+    "silu": 1e-36,
+    "softplus": 2e-7,
+    "tanh": 2e-7,
+}
+"""These are exact in absolute terms only: near their zeros, larger numbers cancel."""
+
+
+def check_elements(result: np.ndarray, exact: np.ndarray, absolute: float) -> None:
+    """Every element is right to float32's precision, whatever the others are; overflow gives infinity."""
+    with np.errstate(over="ignore"):
+        expected = exact.astype(np.float32)
+    finite = np.isfinite(expected)
+    assert np.array_equal(result[~finite], expected[~finite])
+    error = np.abs(result[finite].astype(np.float64) - exact[finite])
+    # Denormal numbers may be flushed to zero.
+    allowed = 4e-7 * np.abs(exact[finite]) + absolute + 2.4e-38
+    worst = int(np.argmax(error / allowed))
+    assert error[worst] <= allowed[worst], f"{result[finite][worst]} should be {exact[finite][worst]}"
+
+
+def test_every_function_is_tried() -> None:
+    assert set(FUNCTIONS) | set(WITH_CONSTANTS) == set(ARITY)
+    assert all(ARITY[name] == 1 for name in FUNCTIONS)
+    assert all(ARITY[name] == 1 + len(constants) for name, (constants, _) in WITH_CONSTANTS.items())
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_functions_of_one_operand(kernels: Any, make: Any, name: str) -> None:
+    function, values = FUNCTIONS[name]
+    workload = make("pointwise", (Tensor(values.shape),), Tensor(values.shape), (name, ("arg", 0)))
+    (result,) = kernels.run(workload, [values], kernels.configs(workload, 0))
+    with np.errstate(all="ignore"):
+        exact = function(values.astype(np.float64))
+    check_elements(result, exact, ABSOLUTE.get(name, 0.0))
+
+
+@pytest.mark.parametrize("name", WITH_CONSTANTS)
+def test_functions_with_constants(kernels: Any, make: Any, name: str) -> None:
+    constants, function = WITH_CONSTANTS[name]
+    expr = (name, ("arg", 0), *(("const", value) for value in constants))
+    workload = make("pointwise", (Tensor(EVERYWHERE.shape),), Tensor(EVERYWHERE.shape), expr)
+    (result,) = kernels.run(workload, [EVERYWHERE], kernels.configs(workload, 0))
+    check_elements(result, function(EVERYWHERE.astype(np.float64)), ABSOLUTE.get(name, 0.0))
+
+
+def test_gelu_as_the_graph_writes_it(kernels: Any, make: Any) -> None:
+    import torch
+
+    half = ("mul", ("const", 0.5), ("arg", 0))
+    expr = ("mul", half, ("add", ("const", 1.0), ("erf", ("mul", ("arg", 0), ("const", 0.7071067811865476)))))
+    workload = make("pointwise", (Tensor(MODERATE.shape),), Tensor(MODERATE.shape), expr)
+    (result,) = kernels.run(workload, [MODERATE], kernels.configs(workload, 0))
+    exact = torch.nn.functional.gelu(torch.from_numpy(MODERATE.astype(np.float64))).numpy()
+    check_elements(result, exact, 2e-6)
+
+
+@pytest.mark.parametrize("name", sorted(FINITE_AT_ZERO))
+def test_finite_at_zero_means_what_it_says(host: Any, make: Any, name: str) -> None:
+    operands = tuple(("arg", i) for i in range(ARITY[name]))
+    zeros = [np.zeros(5, np.float32)] * ARITY[name]
+    workload = make("pointwise", [Tensor((5,))] * ARITY[name], Tensor((5,)), (name, *operands))
+    (result,) = host.run(workload, zeros, host.configs(workload, 0))
+    assert np.isfinite(result).all()
+
+
+def test_unknown_functions_are_refused() -> None:
+    with pytest.raises(ValueError, match="unknown element-wise function 'cosh'"):
+        VectorMath(1).evaluate(("cosh", ("arg", 0)), None, lambda i: i)
+
+
+def test_expressions_are_taken_apart() -> None:
+    expr: Expr = ("add", ("mul", ("arg", 0), ("const", 2.0)), ("relu", ("sub", ACC, ("arg", 3))))
+    assert functions_of(expr) == {"add", "mul", "relu", "sub"}
+    assert arguments_of(expr) == {0, 3}
+    swapped = rename_arguments(expr, lambda i: ("neg", ("arg", 3 - i)))
+    assert arguments_of(swapped) == {0, 3}
+    assert functions_of(swapped) == {"add", "mul", "relu", "sub", "neg"}
+    assert replace_accumulator(("relu", ACC), ("arg", 1)) == ("relu", ("arg", 1))
+    assert arguments_of(ACC) == functions_of(ACC) == set()
