@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -140,8 +141,9 @@ class WorkerProcess:
         self.process.kill()
         self.process.wait()
         for stream in (self.process.stdin, self.process.stdout, self._errors):
-            if stream is not None:
-                stream.close()
+            with contextlib.suppress(BrokenPipeError):  # a command that the process did not live to take
+                if stream is not None:
+                    stream.close()
 
     def _line(self, deadline: float, limit_s: float) -> bytes:
         assert self.process.stdout is not None
