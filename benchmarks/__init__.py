@@ -1,8 +1,9 @@
 """The comparison of a model on all runtimes, and its report.
 
 In reading order: `measurement` (the nouns, with `fields` to read them safely), `statistics` and `verdicts` (what
-samples allow to say), `environment` (the machine's fingerprint), `document` (measurement files), `runners` (one file a
-runtime), `worker` and `supervisor` (a process for each), `pictures`, `arrays` and `subject` (what is measured, laid out
-for the workers), `contender` and `cell` (one batch size and thread count), `options` and `compare` (the whole run),
-`report` (pages, plots and Markdown from files) and `suite` (the numbers this project is held to).
+samples allow to say), `outputs` (how far results are apart), `environment` and `interference` (the machine, and who
+else was using it), `document` (measurement files), `runners` (one file a runtime), `worker` and `supervisor` (a process
+for each), `pictures`, `arrays` and `subject` (what is measured, laid out for the workers), `contender` and `cell` (one
+batch size and thread count), `options` and `compare` (the whole run), `report` (pages, plots and Markdown from files),
+`suite` and `tuners` (the numbers this project is held to).
 """

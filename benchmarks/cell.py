@@ -18,6 +18,7 @@ from benchmarks.supervisor import WorkerError, WorkerHandle
 
 NOT_ONNX = "not applicable: the model is an ONNX file"
 UNSEEDED = "two calls of the model's factory gave different networks: seed its weights"
+UNSTEADY = "gave other outputs when it was run again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,7 @@ def _take_rounds(cell: Cell, contenders: Sequence[Contender], listener: Listener
 def _explain(row: Measurement, subject: Subject) -> Measurement:
     """Puts the blame where it belongs when the reference contradicts itself."""
     if row.status == "wrong" and row.runtime == subject.reference:
-        return replace(row, message=UNSEEDED)
+        return replace(row, message=UNSEEDED if subject.model.source.kind == "python" else UNSTEADY)
     return row
 
 

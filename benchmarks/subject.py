@@ -20,7 +20,7 @@ from pipeline.errors import RuntimeMissingError, UsageError
 if TYPE_CHECKING:
     from pipeline.types import ImportedModel
 
-RANDOM_INPUTS = "random numbers, standard normal"
+RANDOM_INPUTS = "random numbers"
 
 Feeds = Callable[[int, int], list[dict[str, np.ndarray]]]
 """Gives a number of feeds (arrays by input) drawn with a seed."""

@@ -6,6 +6,7 @@ memory format, as many threads as the others get.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,21 +37,13 @@ class RunPytorch:
 
     def load(self, job: Job) -> None:
         """Builds the module from the user's source and lays it out for CPU inference."""
-        from pipeline.importers.pytorch import load_module
-
         torch = self._torch
         torch.set_num_threads(job.threads)
         torch.set_num_interop_threads(1)
         torch.set_grad_enabled(False)
-        source: Any = job.source
-        path = Path(source["path"])
-        module: Any
-        module, _ = load_module(ModelSource(source["spec"], source["kind"], path, source["factory"] or None))
-        # An exported program has its evaluation mode and layouts fixed, and refuses to be asked.
-        exported = source["kind"] == "pt2"
-        channels_last = not exported and self.prefers_channels_last
-        if not exported:
-            module = module.eval()
+        module = _load_module(job.source)
+        # An exported program's layouts are fixed.
+        channels_last = self.prefers_channels_last and job.source["kind"] == "python"
         if channels_last:
             module = module.to(memory_format=torch.channels_last)
         self._inputs = [self._tensor(array, channels_last) for array in job.load_inputs().values()]
@@ -82,6 +75,16 @@ class RunPytorch:
         if channels_last and tensor.dim() == 4:
             return tensor.contiguous(memory_format=self._torch.channels_last)
         return tensor
+
+
+def _load_module(fields: Mapping[str, str]) -> Any:
+    """The network that the job's source names, in evaluation mode."""
+    from pipeline.importers import pytorch
+
+    if fields["kind"] == "pt2":
+        return pytorch.load_program(ModelSource(fields["spec"], "pt2", Path(fields["path"]))).module()
+    module, _ = pytorch.load_module(ModelSource(fields["spec"], "python", Path(fields["path"]), fields["factory"]))
+    return module
 
 
 RUNTIME = Runtime(

@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import onnx
 import pytest
 
 from benchmarks.compare import run_comparison
@@ -77,6 +79,7 @@ def test_onnx_file(onnx_file: Path) -> None:
     assert listener.rows == list(comparison.measurements)
 
 
+@pytest.mark.slow
 def test_pytorch_factory(factory: str) -> None:
     comparison = compare(factory, *PEERS)
     rows = by_name(comparison)
@@ -87,6 +90,45 @@ def test_pytorch_factory(factory: str) -> None:
         assert row.output_error.relative < 1e-4
     assert {v.against for v in comparison.verdicts} == {"pytorch"}
     assert "sample photographs" in comparison.model["input_data"]
+
+
+@pytest.mark.slow
+def test_exported_program(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.Flatten()).eval()
+    torch.export.save(torch.export.export(module, (torch.zeros(1, 3, 16, 16),)), tmp_path / "tiny.pt2")
+    comparison = compare(tmp_path / "tiny.pt2", "pytorch", "onnxruntime")
+    assert comparison.model["reference"] == "pytorch", comparison.model["reference_note"]
+    for row in comparison.measurements:
+        assert row.status == "ok", row.message
+        assert row.output_error is not None
+        assert row.output_error.relative < 1e-4
+
+
+def test_several_inputs_and_outputs(tmp_path: Path) -> None:
+    graph = onnx.helper.make_graph(
+        [
+            onnx.helper.make_node("Gather", ["table", "indices"], ["rows"]),
+            onnx.helper.make_node("Add", ["rows", "offset"], ["sums"]),
+            onnx.helper.make_node("ArgMax", ["sums"], ["best"], axis=1),
+        ],
+        "several",
+        [
+            onnx.helper.make_tensor_value_info("indices", onnx.TensorProto.INT64, (1,)),
+            onnx.helper.make_tensor_value_info("offset", onnx.TensorProto.FLOAT, (1, 4)),
+        ],
+        [
+            onnx.helper.make_tensor_value_info("best", onnx.TensorProto.INT64, (1, 1)),
+            onnx.helper.make_tensor_value_info("sums", onnx.TensorProto.FLOAT, (1, 4)),
+        ],
+        [onnx.numpy_helper.from_array(np.arange(12, dtype=np.float32).reshape(3, 4), "table")],
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10)
+    onnx.save(model, tmp_path / "several.onnx")
+    comparison = compare(tmp_path / "several.onnx", "onnxruntime", "openvino")
+    assert {row.status for row in comparison.measurements} == {"ok"}
+    assert comparison.model["input_data"] == "random numbers"
 
 
 @two_cores
@@ -177,6 +219,7 @@ def misbehaving(folder: Path, trouble: str) -> str:
     return f"{path}:build"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("trouble", "message"),
     [
@@ -209,7 +252,7 @@ def test_a_crash_in_the_middle_of_the_rounds(tmp_path: Path) -> None:
 def test_a_factory_that_gives_another_network_each_time(tmp_path: Path) -> None:
     pytest.importorskip("torch")
     (row,) = compare(
-        misbehaving(tmp_path, "torch.nn.init.normal_(module[0].weight, std=os.getpid())"), "pytorch"
+        misbehaving(tmp_path, "torch.manual_seed(os.getpid()); module[0].reset_parameters()"), "pytorch"
     ).measurements
     assert row.status == "wrong"
     assert "seed its weights" in row.message

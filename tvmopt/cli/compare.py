@@ -26,7 +26,7 @@ _STOPPED = 130
 @click.option("--batch", type=Integers(), default=(1,), help="Batch sizes.  [default: 1]")
 @click.option("--threads", type=Integers(), default=None, help="Thread counts.  [default: all cores]")
 @click.option("--rounds", type=click.IntRange(min=5), default=20, show_default=True, help="Turns of each runtime.")
-@click.option("--tune-trials", type=click.IntRange(min=0), default=0, metavar="N", help="Tune first, N trials for each cell.")
+@click.option("--tune-trials", type=click.IntRange(min=0), default=0, metavar="N", help="Tune each cell first.")
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
