@@ -1,18 +1,32 @@
 """The last rule: schedules whatever kernel TVM made of an operator that no template covers.
 
-Nothing is left as naive loops: element-wise blocks are inlined, outer loops divided among the threads, the innermost
-loop vectorised where it runs over neighbouring elements.
+Nothing is left as naive loops:
+
+1. Element-wise blocks are inlined into their readers.
+2. Outer loops are divided among the threads: as many of them as give every thread enough to do, and no more, so that
+   inner loops keep plain indices.
+3. The innermost loop over neighbouring elements is vectorised; in a reduction it goes inside the reduced axes.
+
+Operators that TVM writes as a whole (sorting, scans) stay as they are.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
+from schedules.llvm.emit import serialized
 from schedules.target import Target
 
 MIN_PARALLEL = 4096
 """Fewer iterations than this are not worth waking a thread for."""
+TASKS_PER_THREAD = 8
+"""With so many tasks a thread, an uneven division costs little."""
+MIN_VECTOR = 4
+"""Shorter vectors than this are not worth a loop of their own."""
+VECTOR_DTYPES = frozenset({"float32", "float16"})
+"""What vectorises; index arithmetic rarely does."""
 
 
 def schedule_rest(module: Any, target: Target) -> Any:
@@ -26,7 +40,8 @@ def schedule_rest(module: Any, target: Target) -> Any:
 
     for variable, function in module.functions_items():
         if isinstance(function, tirx.PrimFunc) and not _is_scheduled(function):
-            module.update_func(variable, _schedule(function, target))
+            scheduled = _schedule(function, target).with_attr("tirx.is_scheduled", True)
+            module.update_func(variable, scheduled if target.threads > 1 else serialized(scheduled))
     return module
 
 
@@ -36,15 +51,18 @@ def _is_scheduled(function: Any) -> bool:
 
 def _schedule(function: Any, target: Target) -> Any:
     import tvm
-    from tvm.s_tir import Schedule
+    from tvm.s_tir import SBlockRealize, Schedule
 
+    body = function.body
+    if not isinstance(body, SBlockRealize) or body.block.name_hint != "root":
+        return function
     schedule = Schedule(tvm.IRModule({"main": function}))
     root = schedule.get_sblock("root")
     for block in schedule.get_child_blocks(root):
         _try_inline(schedule, block)
     for block in schedule.get_child_blocks(root):
         _parallel_and_vector(schedule, block, target)
-    scheduled = schedule.mod["main"].with_attr("tirx.is_scheduled", True)
+    scheduled = schedule.mod["main"]
     for name in ("global_symbol", "tirx.noalias"):
         if function.attrs is not None and name in function.attrs:
             scheduled = scheduled.with_attr(name, function.attrs[name])
@@ -55,40 +73,81 @@ def _try_inline(schedule: Any, block: Any) -> None:
     """Inlines an element-wise block into its readers; TVM says itself where that is not possible."""
     from tvm.s_tir import ScheduleError
 
+    if _has_condition(schedule, block) and any(_is_reduction(schedule, x) for x in schedule.get_consumers(block)):
+        # Padding, above all: its bounds would be checked for every element of every window.
+        return
     try:
         schedule.compute_inline(block)
     except ScheduleError:
         return
 
 
+def _has_condition(schedule: Any, block: Any) -> bool:
+    """Whether the block chooses between values, as padding does."""
+    import tvm_ffi
+    from tvm import tirx
+    from tvm.ir import Call
+
+    found = []
+
+    def visit(node: Any) -> None:
+        if isinstance(node, tirx.Select) or getattr(node.op, "name", "") == "prim.if_then_else":
+            found.append(node)
+
+    tvm_ffi.structural_walk(schedule.get(block).body, ((tirx.Select, Call), visit))
+    return bool(found)
+
+
+def _kinds(schedule: Any, block: Any) -> list[int]:
+    return [int(variable.iter_type) for variable in schedule.get(block).iter_vars]
+
+
+def _is_reduction(schedule: Any, block: Any) -> bool:
+    from tvm import tirx
+
+    return any(kind != tirx.IterVar.DataPar for kind in _kinds(schedule, block))
+
+
 def _parallel_and_vector(schedule: Any, block: Any, target: Target) -> None:
     from tvm import tirx
 
-    loops = schedule.get_loops(block)
-    kinds = [int(variable.iter_type) for variable in schedule.get(block).iter_vars]
+    loops, kinds = schedule.get_loops(block), _kinds(schedule, block)
     extents = [schedule.get(loop).extent for loop in loops]
     if len(loops) != len(kinds) or any(not isinstance(extent, tirx.IntImm) for extent in extents):
         return
-    sizes = [int(extent) for extent in extents]
-    outer = 0
-    while outer < len(loops) and kinds[outer] == tirx.IterVar.DataPar:
-        outer += 1
-    if outer == 0:
+    work = math.prod(int(extent) for extent in extents)
+    count = len(list(itertools.takewhile(lambda kind: kind == tirx.IterVar.DataPar, kinds)))
+    if count == 0:
         return
-    is_reduction = outer < len(loops)
-    columns = None
-    if not is_reduction and outer > 0 and sizes[outer - 1] % target.lanes == 0 and _is_contiguous(schedule, block):
-        _, columns = schedule.split(loops[outer - 1], [None, target.lanes])
-        loops = schedule.get_loops(block)
-    spatial = loops[:outer]
-    if math.prod(sizes) >= MIN_PARALLEL:
-        fused = schedule.fuse(*spatial) if len(spatial) > 1 else spatial[0]
-        schedule.parallel(fused)
-    if columns is not None:
-        schedule.vectorize(columns)
+    width = _vector_width(schedule, block, int(extents[count - 1]), target)
+    outer, lane = loops[:count], None
+    if width >= MIN_VECTOR:
+        last, lane = schedule.split(outer[-1], [None, width])
+        outer[-1] = last
+    if lane is not None and count < len(loops):
+        schedule.reorder(*loops[count:], lane)
+    if work >= MIN_PARALLEL:
+        _divide(schedule, outer, target)
+    if lane is None:
+        return
+    schedule.vectorize(lane)
+    if count < len(loops):
+        start = schedule.decompose_reduction(block, loops[count])
+        schedule.vectorize(schedule.get_loops(start)[-1])
 
 
-def _is_contiguous(schedule: Any, block: Any) -> bool:
-    """Whether the block computes float32 or float16, which vectorise; index arithmetic rarely does."""
-    dtypes = {str(region.source.dtype) for region in schedule.get(block).writes}
-    return dtypes <= {"float32", "float16"}
+def _vector_width(schedule: Any, block: Any, extent: int, target: Target) -> int:
+    """The longest vector that divides the last loop over neighbouring elements; 1 for what does not vectorise."""
+    writes = schedule.get(block).writes
+    if len(writes) != 1 or str(writes[0].source.dtype) not in VECTOR_DTYPES:
+        return 1
+    return math.gcd(extent, target.lanes)
+
+
+def _divide(schedule: Any, loops: list[Any], target: Target) -> None:
+    """Divides the outermost of `loops` among the threads."""
+    wanted, count, tasks = TASKS_PER_THREAD * target.threads, 0, 1
+    while count < len(loops) and tasks < wanted:
+        tasks *= int(schedule.get(loops[count]).extent)
+        count += 1
+    schedule.parallel(schedule.fuse(*loops[:count]) if count > 1 else loops[0])
