@@ -1,0 +1,170 @@
+"""``tvmopt tune``: what it records, how it goes on, and how it ends when it is stopped or killed."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from pipeline.records import Record, RecordStore, read_records
+from schedules.space import config_key
+from schedules.target import parse_target
+from tests import tiny
+from tests.conftest import ROOT, RunTvmopt
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return tiny.save_two_convolutions(tmp_path)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """The file that tuning for two threads writes."""
+    return tmp_path / "logs" / parse_target("llvm", 2).key / "two.jsonl"
+
+
+def configs(records: Sequence[Record]) -> set[tuple[str, tuple[tuple[str, int], ...]]]:
+    return {(record.workload_key, config_key(record.config)) for record in records}
+
+
+def summary(stdout: str) -> tuple[int, str]:
+    """Trials, and why the run ended."""
+    found = re.search(r"(\d+) trials in \d+ s \([\d.]+/s\), \d+ rejected; ended: ([a-z ]+)", stdout)
+    assert found is not None, stdout
+    return int(found[1]), found[2]
+
+
+def test_records_and_resuming(run_tvmopt: RunTvmopt, model: Path, log: Path) -> None:
+    command = ("tune", model, "--threads", "2", "--trials", "12", "--logs", "logs")
+    first = run_tvmopt(*command)
+    assert first.returncode == 0, first.stderr
+    records = list(read_records(log))
+    names = {task.name for task in tiny.tasks(parse_target("llvm", 2))}
+    assert {record.workload_key for record in records} == names
+    assert all(record.status == "ok" for record in records)
+    assert len(configs(records)) == 12
+    # The fastest, and the default, are measured once more at the end.
+    assert summary(first.stdout) == (len(records), "trials")
+    assert 12 < len(records) <= 12 + 2 * 4
+    for name in names:
+        assert re.search(rf"{name} .* \d+% .* \d+\.\d\d× ", first.stdout), first.stdout
+    assert f"records: logs/{log.relative_to(log.parents[1])}" in first.stdout
+
+    again = run_tvmopt(*command)
+    assert again.returncode == 0, again.stderr
+    everything = list(read_records(log))
+    assert everything[: len(records)] == records
+    assert len(configs(everything)) == 24
+
+
+@pytest.mark.parametrize(("tuner", "options"), [("random", ["--early-stopping", "4"]), ("ga", ["--threads", "1"])])
+def test_tuners(run_tvmopt: RunTvmopt, tmp_path: Path, model: Path, tuner: str, options: list[str]) -> None:
+    done = run_tvmopt("tune", model, "--trials", "6", "--tuner", tuner, *options, "--logs", "logs")
+    assert done.returncode == 0, done.stderr
+    threads = {"--threads": 1}.get(options[0], len(os.sched_getaffinity(0)))
+    records = RecordStore(tmp_path / "logs").records()
+    assert {record.target["threads"] for record in records} == {threads}
+    assert len(configs(records)) == 6
+
+
+def test_some_tasks_for_some_time(run_tvmopt: RunTvmopt, model: Path, log: Path) -> None:
+    name = tiny.tasks(parse_target("llvm", 2))[0].name
+    options = ("--threads", "2", "--tuner", "grid", "--trials", "100000", "--logs", "logs")
+    done = run_tvmopt("tune", model, *options, "--tasks", f"{name[:-4]}*", "--time-limit", "5s")
+    assert done.returncode == 0, done.stderr
+    assert {record.workload_key for record in read_records(log)} == {name}
+    assert summary(done.stdout)[1] in ("time limit", "all tasks ended")
+    seconds = re.search(r"trials in (\d+) s", done.stdout)
+    assert seconds is not None
+    assert int(seconds[1]) <= 12
+
+
+class Search:
+    """``tvmopt tune`` in the background, with far more trials than it will get to."""
+
+    def __init__(self, model: Path, log: Path) -> None:
+        self.log = log
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tvmopt", "tune", model, "--threads", "2", "--trials", "100000", "--logs", "logs"],
+            cwd=model.parent,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "120"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self.workers: list[int] = []
+
+    def wait_for_records(self, count: int) -> None:
+        """Waits until there are as many records, then notes the worker processes."""
+        deadline = time.monotonic() + 100.0
+        while not self.log.exists() or self.log.read_bytes().count(b"\n") < count:
+            assert self.process.poll() is None, self.process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        self.workers = children(self.process.pid)
+        assert self.workers
+
+    def end(self, how: signal.Signals) -> tuple[int, str, str]:
+        """Sends a signal; the exit code and the outputs."""
+        self.process.send_signal(how)
+        stdout, stderr = self.process.communicate(timeout=30.0)
+        return self.process.returncode, stdout, stderr
+
+
+def parent(pid: int) -> int:
+    """The parent of a living process; 0 for one that is gone or only waits to be collected."""
+    try:
+        state, parent_pid = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
+    except OSError:
+        return 0
+    return 0 if state == "Z" else int(parent_pid)
+
+
+def children(pid: int) -> list[int]:
+    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit() and parent(int(path.name)) == pid]
+
+
+def all_gone(pids: list[int], within_s: float) -> bool:
+    deadline = time.monotonic() + within_s
+    while any(parent(pid) for pid in pids):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def test_stopping_with_ctrl_c(model: Path, log: Path) -> None:
+    search = Search(model, log)
+    search.wait_for_records(3)
+    code, stdout, stderr = search.end(signal.SIGINT)
+    assert code == 130
+    assert stderr.strip() == "tvmopt: stopped with Ctrl-C; what was done is kept"
+    assert summary(stdout) == (len(list(read_records(log))), "interrupted")
+    assert not any(parent(pid) for pid in search.workers)
+
+
+def test_being_killed(run_tvmopt: RunTvmopt, model: Path, log: Path) -> None:
+    search = Search(model, log)
+    search.wait_for_records(3)
+    before = log.read_bytes()
+    assert search.end(signal.SIGKILL)[0] == -signal.SIGKILL
+    assert all_gone(search.workers, within_s=5.0)
+    assert log.read_bytes().startswith(before)
+    kept = list(read_records(log))
+    assert len(kept) >= before.count(b"\n") >= 3
+
+    done = run_tvmopt("tune", model, "--threads", "2", "--trials", "4", "--logs", "logs")
+    assert done.returncode == 0, done.stderr
+    everything = list(read_records(log))
+    assert everything[: len(kept)] == kept
+    assert len(configs(everything)) == len(configs(kept)) + 4
