@@ -138,7 +138,7 @@ def _describe(subject: Subject) -> dict[str, Any]:
     specs = {"inputs": model.inputs, "outputs": model.outputs}
     return {
         "name": model.name,
-        "spec": model.source.spec,
+        "spec": _shareable(model.source.spec),
         "kind": model.source.kind,
         "sha256": model.sha256,
         **{
@@ -150,6 +150,11 @@ def _describe(subject: Subject) -> dict[str, Any]:
         "reference": subject.reference,
         "reference_note": subject.reference_note,
     }
+
+
+def _shareable(spec: str) -> str:
+    """MODEL without the folders that an absolute path names: reports travel, and those are nobody's business."""
+    return Path(spec).name if Path(spec).is_absolute() else spec
 
 
 def _choose_cores(options: CompareOptions) -> tuple[int, ...]:

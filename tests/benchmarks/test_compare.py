@@ -89,6 +89,7 @@ def test_pytorch_factory(factory: str) -> None:
         assert row.output_error is not None
         assert row.output_error.relative < 1e-4
     assert {v.against for v in comparison.verdicts} == {"pytorch"}
+    assert comparison.model["spec"] == "tiny.py:build"  # no folders of this machine
     assert "sample photographs" in comparison.model["input_data"]
 
 
