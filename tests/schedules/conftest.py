@@ -247,3 +247,9 @@ def wide() -> MakeWorkload:
 def inputs_of() -> Callable[..., list[np.ndarray]]:
     """Random inputs of a workload."""
     return random_inputs
+
+
+@pytest.fixture
+def kernels_for() -> Callable[[Target], Kernels]:
+    """Builds unoptimised kernels for a target that the test chooses."""
+    return lambda target: Kernels(target, optimize=0)

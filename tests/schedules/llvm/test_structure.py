@@ -1,0 +1,157 @@
+"""What kernels look like, whatever they compute: loops divided, vectors, nothing left naive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from schedules.llvm.conv2d import PREFETCH
+from schedules.registry import llvm_templates, template_for
+from schedules.target import Target, parse_target
+from schedules.workload import ACC, Tensor, Workload
+
+X86 = parse_target("x86-64-v3", 2)
+ONE = parse_target("x86-64-v3", 1)
+LANES = X86.lanes
+
+Wide = Callable[..., Workload]
+
+
+def workloads(wide: Wide, make: Callable[..., Workload]) -> dict[str, Workload]:
+    """One workload for every template, large enough to divide."""
+    maps = Tensor((2, 3 * LANES, 12, 13), block=LANES)
+    relu = ("relu", ACC)
+    pads: dict[str, Any] = {"kernel": (3, 3), "pads": (1, 1, 1, 1), "epilogue": relu}
+    window = {"kernel": (3, 3), "strides": (1, 1), "pads": (1, 1, 1, 1), "count_pads": 0}
+    table = (Tensor((24,), "int32"), Tensor((24,)))
+    rows = Tensor((64, 129, 1))
+    return {
+        "conv2d": wide(LANES, maps.shape, 5 * LANES, **pads),
+        "depthwise_conv2d": wide(LANES, maps.shape, 3 * LANES, groups=3 * LANES, **pads),
+        "dense": make("dense", (Tensor((1, 40, 70)), Tensor((70, 130))), Tensor((1, 40, 130)), packed=1),
+        "pool2d": make("pool2d", (maps,), maps, kind="max", **window),
+        "pointwise": make("pointwise", (maps, maps), maps, ("add", ("arg", 0), ("arg", 1))),
+        "pointwise plain": make("pointwise", (Tensor((50, 400)),), Tensor((50, 400)), ("relu", ("arg", 0))),
+        "concat": make("concat", (maps, maps), Tensor((2, 6 * LANES, 12, 13), block=LANES)),
+        "relayout": make("relayout", (Tensor(maps.shape),), maps),
+        "reduce": make("reduce", (rows,), Tensor((64, 1, 1)), kind="max"),
+        "reduce columns": make("reduce", (Tensor((2, 9, 64)),), Tensor((2, 1, 64)), kind="sum"),
+        "softmax": make("softmax", (rows,), rows),
+        "resize2d": make("resize2d", (maps, *table, *table), Tensor((2, 3 * LANES, 12, 12), block=LANES), taps=2),
+    }
+
+
+NAMES = [
+    *("conv2d", "depthwise_conv2d", "dense", "pool2d", "pointwise", "pointwise plain", "concat", "relayout"),
+    *("reduce", "reduce columns", "softmax", "resize2d"),
+]
+
+
+def nodes(function: Any, *types: Any) -> list[Any]:
+    import tvm_ffi
+
+    found: list[Any] = []
+    tvm_ffi.structural_walk(function.body, (types, found.append), order="pre")
+    return found
+
+
+def parallel_loops(function: Any) -> list[Any]:
+    from tvm import tirx
+
+    return [loop for loop in nodes(function, tirx.For) if int(loop.kind) == int(tirx.ForKind.PARALLEL)]
+
+
+def functions(workload: Workload, target: Target, count: int = 4) -> Iterator[Any]:
+    """The default kernel, then some of the others."""
+    template = template_for(workload, target)
+    space = list(template.space(workload, target))
+    for config in (template.default(workload, target), *space[:: max(1, len(space) // count)]):
+        yield template.build(workload, target, config)
+
+
+def test_every_template_has_a_workload_here(wide: Wide, make: Callable[..., Workload]) -> None:
+    made = workloads(wide, make)
+    assert list(made) == NAMES
+    used = {template_for(workload, X86).name for workload in made.values()}
+    assert used == {template.name for template in llvm_templates()}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_outer_loop_is_divided(wide: Wide, make: Callable[..., Workload], name: str) -> None:
+    for function in functions(workloads(wide, make)[name], X86):
+        (loop,) = parallel_loops(function)
+        assert int(loop.extent) >= X86.threads
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_thread_has_nothing_to_divide(wide: Wide, make: Callable[..., Workload], name: str) -> None:
+    for function in functions(workloads(wide, make)[name], ONE):
+        assert parallel_loops(function) == []
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "relayout"])
+def test_results_are_stored_in_vectors(wide: Wide, make: Callable[..., Workload], name: str) -> None:
+    from tvm import tirx
+
+    # A reduction of rows stores one number a row; its vectors run along the row.
+    scope = "local" if name == "reduce" else "global"
+    for function in functions(workloads(wide, make)[name], X86):
+        stores = [store for store in nodes(function, tirx.BufferStore) if store.buffer.scope() == scope]
+        assert any(isinstance(store.indices[-1], tirx.Ramp) for store in stores)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_kernels_say_that_they_are_scheduled(wide: Wide, make: Callable[..., Workload], name: str) -> None:
+    for function in functions(workloads(wide, make)[name], X86, count=1):
+        assert function.attrs["tirx.is_scheduled"]
+        assert function.attrs["tirx.noalias"]
+        assert len(function.params) == len(workloads(wide, make)[name].inputs) + 1
+
+
+@pytest.mark.parametrize("name", ["conv2d", "depthwise_conv2d", "dense", "pool2d"])
+def test_accumulators_have_constant_places(wide: Wide, make: Callable[..., Workload], name: str) -> None:
+    """Only then does LLVM keep them in registers."""
+    from tvm import tirx
+
+    for function in functions(workloads(wide, make)[name], X86, count=20):
+        stores = nodes(function, tirx.BufferStore)
+        places = [store.indices[-1] for store in stores if store.buffer.scope() == "local"]
+        assert places
+        for place in places:
+            assert isinstance(place.base if isinstance(place, tirx.Ramp) else place, tirx.IntImm)
+
+
+def test_a_flat_convolution_has_no_row_of_its_own(wide: Wide) -> None:
+    """Without halos, a 1×1 convolution of 7×7 maps has 49 pixels in one row: tiles of seven leave no tail."""
+    workload = wide(LANES, (1, LANES, 7, 7), LANES, (1, 1))
+    template = template_for(workload, X86)
+    sizes = {knob.name: knob.values for knob in template.space(workload, X86).knobs}
+    assert sizes["rows"] == (1,)
+    assert 7 in sizes["columns"]
+
+
+def test_prefetching_asks_for_each_line_once(wide: Wide) -> None:
+    workload = wide(LANES, (1, LANES, 8, 8), 2 * LANES, (1, 1))
+    template = template_for(workload, X86)
+    default = dict(template.default(workload, X86))
+    texts = [str(template.build(workload, X86, {**default, "prefetch": distance})) for distance in PREFETCH]
+    counts = [text.count("prefetch") for text in texts]
+    assert counts[0] == 0
+    assert counts[1] == counts[2] > 0
+
+
+def test_a_single_task_is_no_loop(make: Callable[..., Workload]) -> None:
+    workload = make(
+        "pool2d",
+        (Tensor((1, 4, 1, 3), block=LANES),),
+        Tensor((1, 4, 1, 2), block=LANES),
+        kind="max",
+        kernel=(1, 2),
+        strides=(1, 1),
+        pads=(0, 0, 0, 0),
+        count_pads=0,
+    )
+    for function in functions(workload, X86):
+        assert parallel_loops(function) == []

@@ -1,0 +1,199 @@
+"""Random shapes and configs for every template, compared with the reference; without LLVM's optimisation."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from schedules.target import parse_target
+from schedules.workload import ACC, Expr, Tensor, Workload
+
+Wide = Callable[..., Workload]
+Make = Callable[..., Workload]
+Pads = tuple[int, int, int, int]
+
+QUICK, LONG = 60, 300
+SSE2 = '{"kind": "llvm", "mtriple": "x86_64-linux-gnu"}'
+TARGETS = [parse_target(text, 2) for text in ("x86-64-v3", "llvm", SSE2)]
+
+
+class Draw:
+    """Draws workloads of every operator.
+
+    Args:
+        seed: of the case.
+        lanes: of the target.
+        make: a workload from its parts.
+        wide: a convolution.
+    """
+
+    def __init__(self, seed: int, lanes: int, make: Make, wide: Wide) -> None:
+        self.random = random.Random(seed)
+        self.lanes, self.make, self.wide = lanes, make, wide
+        self.numpy = np.random.default_rng(seed)
+
+    def pick(self, *values: Any) -> Any:
+        return self.random.choice(values)
+
+    def channels(self) -> int:
+        lanes = self.lanes
+        return self.pick(1, 2, 3, 5, lanes - 1, lanes, lanes + 1, 2 * lanes, 2 * lanes + 3, 3 * lanes)
+
+    def size(self) -> int:
+        return self.pick(1, 2, 3, 4, 5, 7, 8, 11, 13)
+
+    def halo(self) -> Pads:
+        around = [self.pick(0, 0, 1, 2) for _ in range(4)]
+        return self.pick((0, 0, 0, 0), (around[0], around[1], around[2], around[3]))
+
+    def shape(self) -> tuple[int, int, int, int]:
+        return (self.pick(1, 1, 2, 3), self.channels(), self.size(), self.size())
+
+    def map_like(self, shape: tuple[int, ...]) -> Tensor:
+        """An operand that broadcasts to `shape`."""
+        n, channels, height, width = shape
+        kind = self.pick("same", "channel", "scalar", "pixel")
+        if kind == "same":
+            return Tensor((n, channels, height, width), block=self.lanes, halo=self.halo())
+        if kind == "channel":
+            return Tensor((self.pick(1, n), channels, 1, 1), block=self.lanes)
+        return Tensor((1,)) if kind == "scalar" else Tensor((1, 1, height, width))
+
+    def epilogue(self, first: int, count: int) -> Expr:
+        expr: Expr = ACC if first else ("arg", 0)
+        for i in range(first or 1, first + count if first else count):
+            expr = (self.pick("add", "mul", "max", "sub"), expr, ("arg", i))
+        function = self.pick(None, "relu", "sigmoid", "silu", "hard_swish", "tanh")
+        return expr if function is None else (function, expr)
+
+    def convolution(self) -> tuple[Workload, None]:
+        kernel = self.pick((1, 1), (1, 1), (3, 3), (2, 3), (5, 1))
+        pads = self.pick((0,) * 4, tuple(k // 2 for k in kernel * 2), tuple(self.pick(0, 1, 2) for _ in range(4)))
+        dilations = self.pick((1, 1), (1, 1), (2, 1), (2, 3))
+        n, channels, *_ = self.shape()
+        # The windows must fit.
+        size = tuple(
+            self.size() + max(0, (k - 1) * d - before - after)
+            for k, d, before, after in zip(kernel, dilations, pads[:2], pads[2:], strict=True)
+        )
+        strides, groups = self.pick((1, 1), (2, 2), (1, 3)), 1
+        out = self.channels()
+        kind = self.pick("plain", "dense", "dense", "depthwise", "grouped")
+        if kind == "depthwise":
+            channels = out = max(2, channels)
+            groups = channels
+        elif kind == "grouped":
+            groups = self.pick(2, 3)
+            channels, out = groups * self.lanes * self.pick(1, 2), groups * self.lanes * self.pick(1, 3)
+        block = 1 if kind == "plain" else self.lanes
+        options: dict[str, Any] = {"strides": strides, "dilations": dilations, "pads": pads, "groups": groups}
+        options |= {"block": block, "margin": self.pick(0, 0, 1), "halo": self.halo()}
+        shape = self.wide(self.lanes, (n, channels, *size), out, kernel, **options).output.shape
+        extra = [self.map_like(shape) for _ in range(self.pick(0, 1, 2))]
+        options |= {"extra": extra, "epilogue": self.epilogue(2, len(extra))}
+        return self.wide(self.lanes, (n, channels, *size), out, kernel, **options), None
+
+    def dense(self) -> tuple[Workload, None]:
+        sizes = (1, 2, 3, 7, 16, 33, 50)
+        packed, rows, depth, columns = self.pick(0, 1), self.pick(*sizes), self.pick(*sizes), self.pick(*sizes)
+        batch = 1 if packed else self.pick(1, 3)
+        right = (depth, columns) if packed else (batch, depth, columns)
+        output = Tensor((batch, rows, columns))
+        extra = [Tensor(self.pick((1, 1, columns), (1,), output.shape)) for _ in range(self.pick(0, 1, 2))]
+        inputs = (Tensor((batch, rows, depth)), Tensor(right), *extra)
+        return self.make("dense", inputs, output, self.epilogue(2, len(extra)), packed=packed), None
+
+    def pool2d(self) -> tuple[Workload, None]:
+        shape, kernel = self.shape(), self.pick((1, 1), (2, 2), (3, 3), (2, 5))
+        strides = self.pick((1, 1), (2, 2), (3, 1))
+        before = tuple(self.pick(0, k - 1) for k in kernel)
+        after = tuple(self.pick(0, k - 1) for k in kernel)
+        out = []
+        for size, k, stride, first, last in zip(shape[2:], kernel, strides, before, after, strict=True):
+            out.append(max(1, (size + first + last - k) // stride + 1))
+        kind, count = self.pick("max", "average"), self.pick(0, 1)
+        reach = [(o - 1) * s + k for o, s, k in zip(out, strides, kernel, strict=True)]
+        around = (*before, *(max(0, r - b - e) for r, b, e in zip(reach, before, shape[2:], strict=True)))
+        if any(r > b + e + a for r, b, e, a in zip(reach, before, shape[2:], after, strict=True)):
+            after = tuple(max(a, r - b - e) for r, b, e, a in zip(reach, before, shape[2:], after, strict=True))
+        data = Tensor(shape, block=self.lanes, halo=self.halo() if kind == "max" else around)
+        output = Tensor((*shape[:2], *out), block=self.lanes, halo=self.halo())
+        attrs = {"kernel": kernel, "strides": strides, "pads": (*before, *after), "count_pads": count}
+        extra = [self.map_like(output.shape) for _ in range(self.pick(0, 1))]
+        return self.make("pool2d", (data, *extra), output, self.epilogue(1, len(extra)), kind=kind, **attrs), None
+
+    def pointwise(self) -> tuple[Workload, None]:
+        shape = self.shape()
+        if self.pick(True, False):
+            inputs = [Tensor(shape, block=self.lanes), *(self.map_like(shape) for _ in range(self.pick(0, 1, 2)))]
+            output = Tensor(shape, block=self.lanes, halo=self.halo())
+        else:
+            inputs = [Tensor(shape), *(Tensor(self.broadcast(shape)) for _ in range(self.pick(0, 1, 2)))]
+            output = Tensor(shape)
+        return self.make("pointwise", inputs, output, self.epilogue(0, len(inputs))), None
+
+    def broadcast(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        sizes = tuple(self.pick(1, size) for size in shape)
+        return sizes[self.pick(0, 1, 2) :]
+
+    def movement(self) -> tuple[Workload, None]:
+        shape = self.shape()
+        if self.pick(True, False):
+            blocks = [self.pick(1, self.lanes) for _ in range(2)]
+            source, result = (Tensor(shape, block=block, halo=self.halo()) for block in blocks)
+            return self.make("relayout", (source,), result), None
+        counts = [self.lanes * self.pick(1, 2) for _ in range(self.pick(1, 2))] + [self.channels()]
+        inputs = [Tensor((shape[0], c, *shape[2:]), block=self.lanes, halo=self.halo()) for c in counts]
+        output = Tensor((shape[0], sum(counts), *shape[2:]), block=self.lanes, halo=self.halo())
+        return self.make("concat", inputs, output), None
+
+    def reduction(self) -> tuple[Workload, None]:
+        shape = (self.pick(1, 3), self.pick(1, 2, 7, 16, 37, 64), self.pick(1, 1, 3, 16, 21))
+        if self.pick(True, False):
+            return self.make("softmax", (Tensor(shape),), Tensor(shape)), None
+        kind = self.pick("sum", "mean", "max", "min")
+        return self.make("reduce", (Tensor(shape),), Tensor((shape[0], 1, shape[2])), kind=kind), None
+
+    def resize2d(self) -> tuple[Workload, list[np.ndarray]]:
+        shape, taps, after = self.shape(), self.pick(1, 2), (self.size(), self.size())
+        arrays = [self.numpy.standard_normal(shape, np.float32)]
+        for before, size in zip(shape[2:], after, strict=True):
+            arrays.append(self.numpy.integers(0, before, size * taps).astype(np.int32))
+            arrays.append(self.numpy.random(size * taps, np.float32) if taps > 1 else np.ones(size, np.float32))
+        output = Tensor((*shape[:2], *after), block=self.lanes, halo=self.halo())
+        inputs = [
+            Tensor(shape, block=self.lanes, halo=self.halo()),
+            *(Tensor(x.shape, str(x.dtype)) for x in arrays[1:]),
+        ]
+        return self.make("resize2d", inputs, output, taps=taps), arrays
+
+
+OPERATORS = ("convolution",) * 4 + ("dense", "pool2d", "pointwise", "movement", "reduction", "resize2d")
+
+
+def run_case(seed: int, make: Make, wide: Wide, kernels_for: Callable[..., Any]) -> None:
+    target = TARGETS[seed % len(TARGETS)]
+    if not target.is_host:
+        pytest.skip(f"this machine cannot run {target.isa}")
+    draw = Draw(seed, target.lanes, make, wide)
+    workload, arrays = getattr(draw, draw.pick(*OPERATORS))()
+    kernels = kernels_for(target)
+    space = kernels.configs(workload, 40)
+    assert Workload.from_json(workload.to_json()) == workload
+    kernels.check(workload, [draw.pick(*space)], arrays)
+
+
+@pytest.mark.parametrize("seed", range(QUICK))
+def test_random_workloads(seed: int, make: Make, wide: Wide, kernels_for: Callable[..., Any]) -> None:
+    run_case(seed, make, wide, kernels_for)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(QUICK, QUICK + LONG, 50))
+def test_many_random_workloads(first: int, make: Make, wide: Wide, kernels_for: Callable[..., Any]) -> None:
+    for seed in range(first, first + 50):
+        run_case(seed, make, wide, kernels_for)

@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from schedules.registry import llvm_templates, pack_inputs, packed_shapes, template_for
+from schedules.target import parse_target
+from schedules.workload import Tensor, Workload
+
+
+def test_templates_have_names_of_their_own() -> None:
+    names = [template.name for template in llvm_templates()]
+    assert len(set(names)) == len(names)
+    assert all(template.version >= 1 for template in llvm_templates())
+
+
+def test_what_no_template_takes_is_said() -> None:
+    unknown = Workload("fourier", (Tensor((4,)),), Tensor((4,)))
+    with pytest.raises(LookupError, match="no template for fourier .* on x86_64-avx2-1t"):
+        template_for(unknown, parse_target("x86-64-v3", 1))
+
+
+def test_gpus_have_no_templates(make: Any) -> None:
+    workload = make("pointwise", (Tensor((4,)),), Tensor((4,)), ("relu", ("arg", 0)))
+    with pytest.raises(LookupError):
+        template_for(workload, parse_target("cuda"))
+
+
+def test_inputs_are_packed_or_stored(wide: Any) -> None:
+    target = parse_target("x86-64-v3", 1)
+    workload = wide(target.lanes, (1, 9, 4, 4), 10, (3, 3), pads=(1, 1, 1, 1), extra=(Tensor((1, 10, 1, 1), block=8),))
+    template = template_for(workload, target)
+    config = template.default(workload, target)
+    arrays = {i: np.ones(tensor.shape, np.float32) for i, tensor in enumerate(workload.inputs)}
+    memory = pack_inputs(template, workload, target, config, arrays)
+    assert list(packed_shapes(template, workload, target, config)) == [1]
+    assert memory[1].shape == packed_shapes(template, workload, target, config)[1] == (16 * 9 * 9,)
+    assert memory[0].shape == workload.inputs[0].physical_shape
+    assert memory[2].shape == (1, 2, 1, 1, 8)
+    assert [array.sum() for array in memory.values()] == [array.sum() for array in arrays.values()]
+
+
+def test_templates_without_packing_store_everything(make: Any) -> None:
+    target = parse_target("x86-64-v3", 1)
+    workload = make("pointwise", (Tensor((4,)),), Tensor((4,)), ("relu", ("arg", 0)))
+    template = template_for(workload, target)
+    assert packed_shapes(template, workload, target, {"unroll": 1}) == {}
+    assert list(pack_inputs(template, workload, target, {"unroll": 1}, {0: np.ones(4, np.float32)})) == [0]
