@@ -60,11 +60,14 @@ def command(
         imported = load_model(model, input_shape, batch)
         status.update("compiling")
         report = compile_model(imported, wanted, records, output)
-    console.print(table(report))
-    tuned = sum(choice.origin == "record" for choice in report.choices)
-    console.print(f"{tuned} of {len(report.choices)} kernels from records, the rest with their defaults")
-    if report.imported_layers:
-        console.print(f"without a template, scheduled by the last rule: {', '.join(report.imported_layers)}")
+    if wanted.is_gpu:
+        console.print(f"{len(report.imported_layers)} layers scheduled by TVM's GPU rules")
+    else:
+        console.print(table(report))
+        tuned = sum(choice.origin == "record" for choice in report.choices)
+        console.print(f"{tuned} of {len(report.choices)} kernels from records, the rest with their defaults")
+        if report.imported_layers:
+            console.print(f"without a template, scheduled by the last rule: {', '.join(report.imported_layers)}")
     console.print(f"{output} ({output.stat().st_size / 2**20:.1f} MiB) for {wanted.key}")
 
 

@@ -17,7 +17,8 @@ def make_console() -> Console:
     """A console on standard output; on a pipe there is no terminal's width to keep to."""
     from rich.console import Console
 
-    return Console() if sys.stdout.isatty() else Console(width=PIPE_WIDTH)
+    # Names of layers come from anywhere: what looks like markup in them is none.
+    return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, markup=False, emoji=False, highlight=False)
 
 
 def shortened(layers: Sequence[str]) -> str:
