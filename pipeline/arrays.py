@@ -33,6 +33,8 @@ def read_npz(file: IO[bytes]) -> dict[str, Array]:
             found = {name: arrays[name] for name in arrays.files}
     except zipfile.BadZipFile as error:
         raise ValueError(f"it is not a whole .npz file: {error}") from error
+    except (SyntaxError, tokenize.TokenError) as error:
+        raise ValueError("the header of an array is damaged") from error
     except (
         EOFError,
         KeyError,
@@ -40,9 +42,7 @@ def read_npz(file: IO[bytes]) -> dict[str, Array]:
         NotImplementedError,  # a way of compression that Python does not have
         OSError,
         RuntimeError,  # encrypted
-        SyntaxError,
         ValueError,
-        tokenize.TokenError,
         zlib.error,
     ) as error:
         raise ValueError((str(error) or repr(error)).splitlines()[0]) from error

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 CROSS_COMPILERS = {
     "aarch64": ("aarch64-linux-gnu-g++", "g++-aarch64-linux-gnu"),
     "armv7l": ("arm-linux-gnueabihf-g++", "g++-arm-linux-gnueabihf"),
+    "x86_64": ("x86_64-linux-gnu-g++", "g++-x86-64-linux-gnu"),
 }
 """For each foreign architecture the linker and Debian's package that has it."""
 

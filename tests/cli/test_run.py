@@ -1,0 +1,81 @@
+"""``tvmopt run``: arrays in, arrays out, the golden pair, the latency; with TVM's runtime and nothing more."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from pipeline.artifact import read_parts, save_artifact
+from tests import tiny
+from tests.conftest import RunTvmopt
+
+
+@pytest.fixture
+def artifact(tmp_path: Path) -> Path:
+    """The two convolutions, compiled."""
+    path = tmp_path / "model.tar"
+    path.write_bytes(tiny.artifact())
+    return path
+
+
+def test_the_golden_pair(run_tvmopt: RunTvmopt, artifact: Path) -> None:
+    done = run_tvmopt("run", artifact, "--check", "--repeat", "5")
+    assert done.returncode == 0, done.stderr
+    checked, timed = done.stdout.splitlines()
+    error = re.fullmatch(r"golden outputs match: relative error (\S+), allowed 0.0001", checked)
+    assert error is not None
+    assert 0 < float(error[1]) < 1e-5
+    assert re.fullmatch(r"latency: median \d+\.\d{3} ms of 5 runs", timed)
+
+
+def test_a_wrong_golden_pair(run_tvmopt: RunTvmopt, artifact: Path) -> None:
+    parts = read_parts(artifact)
+    wrong = {name: array * np.float32(1.001) for name, array in parts.outputs.items()}
+    save_artifact(replace(parts, outputs=wrong), artifact)
+    done = run_tvmopt("run", artifact, "--check")
+    assert done.returncode == 6
+    assert re.match(r"tvmopt: error: output 'y' differs from its golden value by 0.000999, allowed 0.0001", done.stderr)
+    assert done.stdout == ""
+
+
+def test_arrays_in_and_out(run_tvmopt: RunTvmopt, tmp_path: Path) -> None:
+    (tmp_path / "both.tar").write_bytes(tiny.artifact(graph=tiny.TWO_OUTPUTS))
+    model = tiny.load(tiny.TWO_OUTPUTS)
+    random = np.random.default_rng(1)
+    inputs = {spec.name: random.standard_normal(spec.shape, np.float32) for spec in model.inputs}
+    np.savez_compressed(tmp_path / "in.npz", **inputs)
+    done = run_tvmopt(
+        "run", "both.tar", "--inputs", "in.npz", "--outputs", "out.npz", "--repeat", "3", "--threads", "1"
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[0].endswith("ms of 3 runs")
+    assert lines[1:] == ["sum: float32 (1, 8, 14, 14)", "maps: float32 (1, 16, 14, 14)", "wrote out.npz"]
+    session = onnxruntime.InferenceSession(model.original.SerializeToString(), providers=["CPUExecutionProvider"])
+    expected = dict(zip(["sum", "maps"], session.run(["sum", "maps"], inputs), strict=True))
+    with np.load(tmp_path / "out.npz") as outputs:
+        assert set(outputs.files) == set(expected)
+        for name, array in expected.items():
+            np.testing.assert_allclose(outputs[name], array, rtol=1e-4, atol=1e-5)
+
+
+def test_only_the_runtime_is_loaded(artifact: Path, repository: Path) -> None:
+    code = f"""
+import sys
+from tvmopt.cli import main
+assert main(["run", {str(artifact)!r}, "--check"]) == 0
+print(*(name for name in ("tvm", "torch", "onnx", "onnxruntime", "rich", "xgboost") if name in sys.modules))
+print(*sorted({{line.split("/")[-1].strip() for line in open("/proc/self/maps") if "libtvm" in line}}))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, check=True)
+    modules, libraries = done.stdout.splitlines()[1:]
+    assert modules == ""
+    assert "libtvm_runtime.so" in libraries.split()
+    assert "libtvm_compiler.so" not in libraries.split()

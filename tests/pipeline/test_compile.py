@@ -1,0 +1,105 @@
+"""Which config a task is compiled with, the golden pair, the linker, and what is built."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from pipeline.compile import FirstMatch, build_library, choose_configs, compile_model, golden_pair, linker_of
+from pipeline.errors import BuildError, RuntimeMissingError
+from pipeline.graph.optimize import optimize
+from pipeline.records import RecordStore
+from schedules.registry import template_for
+from schedules.target import Target, parse_target
+from tests import tiny
+
+
+@pytest.fixture(scope="module")
+def target() -> Target:
+    return parse_target("llvm", 2)
+
+
+def test_the_best_record_that_matches_exactly(target: Target, tmp_path: Path) -> None:
+    first, second = tiny.tasks(target)
+    config = tiny.another_config(first, target)
+    default = template_for(first.workload, target).default(first.workload, target)
+    store = RecordStore(tmp_path)
+    store.append(tiny.record(first, target, default, latency_s=2e-6))
+    store.append(tiny.record(first, target, config, latency_s=1e-6))
+    chosen = choose_configs((first, second), target, store)
+    assert [choice.origin for choice in chosen] == ["record", "default"]
+    assert dict(chosen[0].config) == dict(config)
+    assert chosen[0].latency_s == 1e-6
+    assert chosen[1].latency_s is None
+
+
+def test_records_that_do_not_match_are_left(target: Target, tmp_path: Path) -> None:
+    task = tiny.tasks(target)[0]
+    config = tiny.another_config(task, target)
+    version = template_for(task.workload, target).version
+    store = RecordStore(tmp_path)
+    store.append(tiny.record(task, parse_target("llvm", 3), config))
+    for change in (
+        lambda record: replace(record, template_version=version + 1),
+        lambda record: replace(record, template="another"),
+        lambda record: replace(record, status="wrong", latency_s=(), error="relative error 1"),
+        lambda record: replace(record, config={**config, next(iter(config)): 12345}),
+    ):
+        store.append(tiny.record(task, target, config, change=change))
+    (choice,) = choose_configs((task,), target, store)
+    assert choice.origin == "default"
+    (choice,) = choose_configs((task,), target, None)
+    assert choice.origin == "default"
+
+
+def test_the_first_store_that_has_a_match_decides(target: Target, tmp_path: Path) -> None:
+    task = tiny.tasks(target)[0]
+    default = template_for(task.workload, target).default(task.workload, target)
+    mine, shipped = RecordStore(tmp_path / "mine"), RecordStore(tmp_path / "shipped")
+    shipped.append(tiny.record(task, target, default, latency_s=1e-9))
+    both = FirstMatch((mine, shipped))
+    assert choose_configs((task,), target, both)[0].latency_s == 1e-9
+    mine.append(tiny.record(task, target, tiny.another_config(task, target), latency_s=1e-3))
+    assert choose_configs((task,), target, both)[0].latency_s == 1e-3
+
+
+def test_the_golden_pair_is_the_original_models() -> None:
+    model = tiny.load(tiny.TWO_OUTPUTS)
+    inputs, outputs = golden_pair(model)
+    assert list(inputs) == ["x", "z"]
+    session = onnxruntime.InferenceSession(model.original.SerializeToString(), providers=["CPUExecutionProvider"])
+    for name, array in zip(["sum", "maps"], session.run(["sum", "maps"], inputs), strict=True):
+        np.testing.assert_array_equal(outputs[name], array)
+
+
+def test_the_report(target: Target, tmp_path: Path) -> None:
+    model = tiny.load()
+    report = compile_model(model, target, None, tmp_path / "out.tar")
+    assert report.path == tmp_path / "out.tar"
+    assert report.imported_layers == ()
+    assert {choice.task.workload.op for choice in report.choices} == {"conv2d", "relayout"}
+    # The ReLU's result and no more needs to lie somewhere beside inputs and outputs, blocked.
+    assert sum(report.storage_bytes) >= 16 * 14 * 14 * 4
+    on_gpu = compile_model(model, parse_target("cuda"), None, tmp_path / "cuda.tar")
+    assert on_gpu.choices == ()
+    assert len(on_gpu.imported_layers) == 3
+
+
+def test_a_linker_that_fails_is_named(target: Target) -> None:
+    with pytest.raises(BuildError, match="linking with false failed"):
+        build_library(optimize(tiny.load(), target), {}, "false")
+
+
+def test_the_linker_of_a_target(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("clang++", "arm-linux-gnueabihf-g++"):
+        (tmp_path / name).write_text("#!/bin/sh\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert linker_of(parse_target("armv7")) == "arm-linux-gnueabihf-g++"
+    assert linker_of(parse_target("llvm")) == linker_of(parse_target("cuda")) == "clang++"
+    with pytest.raises(RuntimeMissingError, match="apt-get install g\\+\\+-aarch64-linux-gnu"):
+        linker_of(parse_target("aarch64"))
