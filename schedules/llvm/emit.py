@@ -117,13 +117,17 @@ def divmod_index(index: Index, size: int) -> tuple[Index, Index]:
 
 
 def local(size: int, name: str, dtype: str = "float32") -> Buffer:
-    """A small buffer for registers: every access to it must have a constant index after unrolling."""
-    return tirx.decl_buffer((size,), dtype, name=name, scope="local")
+    """A buffer for registers: every access to it must have a constant index after unrolling.
+
+    Below a kilobyte, and in TVM's global scope, it is on the stack, from where LLVM moves it to registers. Anything else
+    TVM takes from the heap.
+    """
+    return tirx.decl_buffer((size,), dtype, name=name)
 
 
-def allocate(buffer: Buffer, body: Iterable[Stmt]) -> Stmt:
-    """`body` with `buffer` allocated for it."""
-    return tirx.SeqStmt([tirx.AllocBuffer(buffer), *body])
+def allocate(buffers: Iterable[Buffer], body: Iterable[Stmt]) -> Stmt:
+    """`body` with `buffers` allocated for it."""
+    return tirx.SeqStmt([*(tirx.AllocBuffer(buffer) for buffer in buffers), *body])
 
 
 def kernel(buffers: Sequence[Buffer], body: Stmt, threads: int) -> Any:

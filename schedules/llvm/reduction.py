@@ -52,13 +52,13 @@ class Reduce(NoKnobs):
             body = [emit.store(held, emit.splat(emit.const(_START[kind]), at.width), [0], at.width)]
             body.append(rows.sweep(held, kind, at, _unchanged))
             total = emit.load(held, [0], at.width) * emit.splat(emit.const(scale), at.width)
-            return emit.allocate(held, [*body, rows.write(total, at, 0)])
+            return emit.allocate([held], [*body, rows.write(total, at, 0)])
 
         def along(rows: _Rows, outer: Index) -> Stmt:
             total = emit.local(1, "total")
             joined = rows.join(total, kind, outer, _unchanged)
             result = emit.load(total, [0]) * emit.const(scale)
-            return emit.allocate(total, [joined, rows.write(result, _Vector(outer, 0, 1), 0)])
+            return emit.allocate([total], [joined, rows.write(result, _Vector(outer, 0, 1), 0)])
 
         return _Rows(workload, target).function(lanes, along)
 
@@ -99,7 +99,7 @@ class Softmax(NoKnobs):
                 rows.sweep(total, "sum", at, shifted),
                 emit.loop(rows.axis, scaled, "k"),
             ]
-            return emit.allocate(top, body)
+            return emit.allocate([top], body)
 
         def along(rows: _Rows, outer: Index) -> Stmt:
             top, total = emit.local(1, "top"), emit.local(1, "total")
@@ -115,7 +115,7 @@ class Softmax(NoKnobs):
                 rows.join(total, "sum", outer, lambda value, width: exponential(top, value, width)),
                 rows.vectors(scaled),
             ]
-            return emit.allocate(top, body)
+            return emit.allocate([top], body)
 
         return _Rows(workload, target).function(lanes, along)
 
@@ -214,4 +214,4 @@ class _Rows:
         if self.axis < self.target.lanes:
             return emit.seq(body)
         filled = emit.store(held, emit.splat(start, lanes), [0], lanes)
-        return emit.allocate(held, [filled, *body, *(element(i) for i in range(lanes))])
+        return emit.allocate([held], [filled, *body, *(element(i) for i in range(lanes))])

@@ -20,27 +20,28 @@ L2_BYTES_PER_CYCLE = 32
 
 
 class Accumulators:
-    """A tile of accumulators, each a vector of `lanes`."""
+    """A tile of accumulators, each a vector of `lanes`.
+
+    Each has a buffer of its own, small enough for the stack (`emit.local`). What is on the heap LLVM keeps in registers
+    only as long as nothing else in the loop, such as a prefetch, might touch it.
+    """
 
     def __init__(self, pixels: int, vectors: int, lanes: int) -> None:
         self.pixels = pixels
         self.vectors = vectors
         self.lanes = lanes
-        self.buffer = emit.local(pixels * vectors * lanes, "accumulators")
+        self.buffers = [[emit.local(lanes, f"sum_{p}_{v}") for v in range(vectors)] for p in range(pixels)]
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         return ((pixel, vector) for pixel in range(self.pixels) for vector in range(self.vectors))
 
-    def _at(self, pixel: int, vector: int) -> int:
-        return (pixel * self.vectors + vector) * self.lanes
-
     def value(self, pixel: int, vector: int, lanes: int | None = None) -> emit.Expr:
         """The accumulated vector, or its first `lanes` elements."""
-        return emit.load(self.buffer, [self._at(pixel, vector)], lanes or self.lanes)
+        return emit.load(self.buffers[pixel][vector], [0], lanes or self.lanes)
 
     def set(self, pixel: int, vector: int, value: emit.Expr) -> Stmt:
         """Stores `value` in one accumulator."""
-        return emit.store(self.buffer, value, [self._at(pixel, vector)], self.lanes)
+        return emit.store(self.buffers[pixel][vector], value, [0], self.lanes)
 
     def fill(self, value: float) -> list[Stmt]:
         """Sets every accumulator to `value`."""
@@ -53,7 +54,7 @@ class Accumulators:
 
     def run(self, body: Iterable[Stmt]) -> Stmt:
         """`body` with the tile allocated for it."""
-        return emit.allocate(self.buffer, body)
+        return emit.allocate([buffer for row in self.buffers for buffer in row], body)
 
 
 def tile_fits(pixels: int, vectors: int, target: Target) -> bool:
