@@ -52,6 +52,8 @@ def bench(session: nox.Session) -> None:
     """What the README's numbers come from; give the suite's arguments after ``--``."""
     install(session)
     session.run("python", "-m", "benchmarks.suite", *session.posargs)
+    if not session.posargs:
+        session.run("python", "-m", "benchmarks.tuners")
 
 
 @nox.session
