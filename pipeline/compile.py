@@ -17,7 +17,7 @@ import numpy.typing as npt
 from pipeline.artifact import FORMAT_VERSION, ArtifactParts, save_artifact
 from pipeline.errors import BuildError, RuntimeMissingError
 from pipeline.graph.optimize import OptimizedModel, optimize
-from pipeline.runtime import import_runtime
+from pipeline.runtime import import_compiler
 from pipeline.tasks import extract_tasks
 from pipeline.types import ImportedModel, Task, TensorSpec
 from schedules.registry import template_for
@@ -117,7 +117,7 @@ def compile_model(model: ImportedModel, target: Target, records: Records | None,
         RuntimeMissingError: when the target's linker is not installed.
     """
     linker = linker_of(target)
-    import_runtime()  # before anything imports tvm, which would bring PyTorch along
+    import_compiler()
     optimized = optimize(model, target)
     choices = () if target.is_gpu else choose_configs(extract_tasks(optimized), target, records)
     library, storage_bytes = build_library(optimized, {c.task.name: c.config for c in choices}, linker)

@@ -6,11 +6,14 @@ compiler later. The FFI package and one shared library are enough to run a model
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
+import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +92,32 @@ def import_runtime() -> Any:
     ffi = _import_ffi()
     _open_runtime()
     return ffi
+
+
+def import_compiler() -> None:
+    """Imports ``tvm`` with its compiler, but without PyTorch; call it before anything else imports ``tvm``.
+
+    Ctrl-C waits meanwhile: in the middle of the import it would abort the process.
+    """
+    import_runtime()
+    with _ctrl_c_later():
+        import tvm  # noqa: F401
+
+
+@contextlib.contextmanager
+def _ctrl_c_later() -> Iterator[None]:
+    """Raises KeyboardInterrupt for a Ctrl-C only when the block has ended."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    pressed: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before or signal.SIG_DFL)
+    if pressed:
+        raise KeyboardInterrupt
 
 
 def _import_ffi() -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 from pipeline.errors import RuntimeMissingError, UsageError
 from pipeline.graph.optimize import optimize
 from pipeline.records import RecordStore
-from pipeline.runtime import import_runtime
+from pipeline.runtime import import_compiler
 from pipeline.tasks import extract_tasks
 from pipeline.tuning.progress import Listener, PeakMeasured
 from pipeline.tuning.search import TuneOptions, TuneSummary, tune
@@ -42,7 +42,7 @@ def tunable_tasks(model: ImportedModel, target: Target, pattern: str = "*") -> t
     Raises:
         UsageError: when none matches.
     """
-    import_runtime()  # before anything imports tvm, which would bring PyTorch along
+    import_compiler()
     tasks = [
         task
         for task in extract_tasks(optimize(model, target))
