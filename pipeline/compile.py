@@ -17,6 +17,7 @@ import numpy.typing as npt
 from pipeline.artifact import FORMAT_VERSION, ArtifactParts, save_artifact
 from pipeline.errors import BuildError, RuntimeMissingError
 from pipeline.graph.optimize import OptimizedModel, optimize
+from pipeline.interrupts import interruptible
 from pipeline.runtime import import_compiler
 from pipeline.tasks import extract_tasks
 from pipeline.types import ImportedModel, Task, TensorSpec
@@ -118,9 +119,10 @@ def compile_model(model: ImportedModel, target: Target, records: Records | None,
     """
     linker = linker_of(target)
     import_compiler()
-    optimized = optimize(model, target)
-    choices = () if target.is_gpu else choose_configs(extract_tasks(optimized), target, records)
-    library, storage_bytes = build_library(optimized, {c.task.name: c.config for c in choices}, linker)
+    with interruptible():
+        optimized = optimize(model, target)
+        choices = () if target.is_gpu else choose_configs(extract_tasks(optimized), target, records)
+        library, storage_bytes = build_library(optimized, {c.task.name: c.config for c in choices}, linker)
     inputs, outputs = golden_pair(model)
     manifest = _manifest(model, target, choices, storage_bytes)
     save_artifact(ArtifactParts(library, manifest, inputs, outputs), out)

@@ -6,14 +6,11 @@ compiler later. The FFI package and one shared library are enough to run a model
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
 import functools
-import signal
 import sys
 import tempfile
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.errors import RuntimeMissingError
+from pipeline.interrupts import ctrl_c_later
 
 Array = npt.NDArray[Any]
 
@@ -100,24 +98,8 @@ def import_compiler() -> None:
     Ctrl-C waits meanwhile: in the middle of the import it would abort the process.
     """
     import_runtime()
-    with _ctrl_c_later():
+    with ctrl_c_later():
         import tvm  # noqa: F401
-
-
-@contextlib.contextmanager
-def _ctrl_c_later() -> Iterator[None]:
-    """Raises KeyboardInterrupt for a Ctrl-C only when the block has ended."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    pressed: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: pressed.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before or signal.SIG_DFL)
-    if pressed:
-        raise KeyboardInterrupt
 
 
 def _import_ffi() -> Any:
