@@ -37,6 +37,8 @@ def schedule(module: Any, target: Target) -> Any:
                 passes.InlinePrivateFunctions(),
                 passes.DecomposeOpsForInference(),
                 passes.CanonicalizeBindings(),
+                # Sorting and scans have implementations of their own, which legalising does not know.
+                relax.backend.DispatchSortScan(),
                 # A reshape stays an operator: the runtime makes a view of it, not a copy.
                 passes.LegalizeOps(skip_ops=["relax.reshape"]),
                 passes.AnnotateTIROpPattern(),

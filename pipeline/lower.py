@@ -11,6 +11,7 @@ import numpy.typing as npt
 from pipeline.errors import BuildError
 from pipeline.graph.ir import ONNX, Graph, Node
 from pipeline.graph.optimize import OptimizedModel
+from pipeline.onnx_layer import dynamic_inputs, import_layer
 from pipeline.tasks import workload_of
 from schedules.registry import Template, pack_inputs, packed_shapes, template_for
 from schedules.space import Config
@@ -109,7 +110,7 @@ class _Lowering:
         self.values[node.output] = value
 
     def _shaped(self, value: Any, have: tuple[int, ...], tensor: Any) -> Any:
-        want = tensor.physical_shape or (1,)
+        want = tensor.physical_shape
         return value if have == want else self.builder.emit(self.relax.op.reshape(value, want))
 
     def _kernel(self, template: Template, workload: Workload, config: Config) -> Any:
@@ -119,16 +120,18 @@ class _Lowering:
         return self.kernels[workload.key]
 
     def _emit_onnx(self, node: Node) -> None:
-        """Imports one ONNX node as a function of its own, which a later pass inlines."""
-        module = import_node(self.graph, node)
-        function = module["main"].without_attr("global_symbol")
-        others = [variable for variable, _ in module.functions_items() if variable.name_hint != "main"]
-        if others:
-            names = ", ".join(variable.name_hint for variable in others)
-            raise BuildError(f"layer {node.layers[0]!r} ({node.kind}): importing it made helper functions ({names})")
+        """Adds an ONNX node as a function of its own, which a later pass inlines."""
+        import tvm_ffi
+        from tvm.ir import GlobalVar
+
+        layer = import_layer(self.graph, node)
+        helpers = {name: self.builder.add_func(helper, name) for name, helper in layer.helpers.items()}
+        rename = (GlobalVar, lambda variable: helpers.get(variable.name_hint, variable))
+        function = tvm_ffi.structural_map(layer.function, rename) if helpers else layer.function
         variable = self.builder.add_func(function, f"layer_{len(self.values)}")
-        arguments = [self._value(name) for name in _dynamic_inputs(self.graph, node)]
-        value = self.builder.emit(self.relax.Call(variable, arguments))
+        value = self.builder.emit(
+            self.relax.Call(variable, [self._value(name) for name in dynamic_inputs(self.graph, node)])
+        )
         if len(node.outputs) == 1:
             self.values[node.output] = value
             return
@@ -142,57 +145,9 @@ class _Lowering:
 
     def _constant(self, key: tuple[str, str], array: npt.NDArray[Any]) -> Any:
         if key not in self.constants:
-            self.constants[key] = self.relax.const(np.ascontiguousarray(array), str(array.dtype))
+            # Not np.ascontiguousarray: it gives a scalar a dimension.
+            self.constants[key] = self.relax.const(np.asarray(array, order="C"), str(array.dtype))
         return self.constants[key]
 
     def _type(self, shape: tuple[int, ...], dtype: str) -> Any:
         return self.relax.TensorType(shape, dtype)
-
-
-def _dynamic_inputs(graph: Graph, node: Node) -> list[str]:
-    """The inputs of a node that are no constants, each once, in order."""
-    return list(dict.fromkeys(name for name in node.inputs if name and name not in graph.constants))
-
-
-def import_node(graph: Graph, node: Node) -> Any:
-    """The IRModule that TVM's importer makes of one ONNX node at fixed shapes.
-
-    Raises:
-        BuildError: when the importer refuses the node; names the layer.
-    """
-    import onnx
-    from onnx import TensorProto, helper, numpy_helper
-    from tvm.relax.frontend.onnx import from_onnx
-
-    assert node.proto is not None
-    proto = onnx.NodeProto()
-    proto.CopyFrom(node.proto)
-    del proto.input[:], proto.output[:]
-    proto.input.extend(node.inputs)
-    proto.output.extend(node.outputs)
-
-    def info(name: str) -> Any:
-        tensor = graph.tensor(name)
-        kind: int = helper.np_dtype_to_tensor_dtype(np.dtype(tensor.dtype)) or TensorProto.FLOAT
-        return helper.make_tensor_value_info(name, kind, tensor.shape)
-
-    known = [name for name in dict.fromkeys(node.inputs) if name in graph.constants]
-    model = helper.make_model(
-        helper.make_graph(
-            [proto],
-            "node",
-            [info(name) for name in _dynamic_inputs(graph, node)],
-            [info(name) for name in node.outputs],
-            [numpy_helper.from_array(graph.constants[name], name) for name in known],
-        ),
-        opset_imports=[helper.make_opsetid("", graph.opset)],
-        ir_version=10,
-    )
-    try:
-        return from_onnx(model, keep_params_in_input=False)
-    # TVM's importer raises whatever its asserts and C++ side raise; all of it means that the node is not supported.
-    except Exception as error:
-        reason = str(error).strip().splitlines()
-        raise BuildError(
-            f"layer {node.layers[0]!r} ({node.kind}): TVM's importer refuses it: {reason[-1] if reason else error!r}"
-        ) from error

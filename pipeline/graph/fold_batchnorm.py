@@ -23,19 +23,26 @@ def fold_batchnorm(graph: Graph) -> Graph:
     def rule(editor: Editor, node: Node) -> bool:
         if node.kind != "BatchNormalization" or len(node.outputs) != 1:
             return False
+        if graph.tensor(node.inputs[0]).dtype != "float32" or node.inputs[0] in graph.constants:
+            return False
         if any(name not in graph.constants for name in node.inputs[1:]):
             return False
         scale, bias, mean, variance = (as_float32(graph.constants[name]) for name in node.inputs[1:])
         factor = scale / np.sqrt(variance + np.float32(attributes(node).get("epsilon", 1e-5)))
         shift = bias - mean * factor
         conv = producers.get(node.inputs[0])
-        if conv is not None and conv.kind == "Conv" and uses[conv.output] == 1 and conv.inputs[1] in graph.constants:
+        if conv is not None and _takes(graph, conv) and uses[conv.output] == 1:
             _into_conv(editor, conv, node, factor, shift)
         else:
             _as_scale(editor, node, factor, shift)
         return True
 
     return rewrite(graph, rule)
+
+
+def _takes(graph: Graph, conv: Node) -> bool:
+    """Whether it is a convolution with constant weights and bias."""
+    return conv.kind == "Conv" and all(name in graph.constants for name in conv.inputs[1:] if name)
 
 
 def _into_conv(editor: Editor, conv: Node, node: Node, factor: np.ndarray, shift: np.ndarray) -> None:

@@ -109,7 +109,8 @@ def _operand_fits(graph: Graph, producer: Node, name: str) -> bool:
         return True
     if producer.op == "dense":
         return name in graph.constants and tensor.elements == tensor.shape[-1] == result.shape[-1]
-    return broadcasts(tensor, result)
+    # A kernel reads feature maps; only constants can be given the rank of one.
+    return broadcasts(tensor, result) and (len(tensor.shape) == 4 or name in graph.constants)
 
 
 def broadcasts(tensor: Tensor, result: Tensor) -> bool:

@@ -25,6 +25,8 @@ def read_onnx(model: onnx.ModelProto) -> Graph:
     """
     from onnx import numpy_helper
 
+    from pipeline.importers.layers import layer_of
+
     graph = model.graph
     constants = {init.name: np.asarray(numpy_helper.to_array(init)) for init in graph.initializer}
     values: dict[str, Tensor] = {}
@@ -35,13 +37,17 @@ def read_onnx(model: onnx.ModelProto) -> Graph:
                 values[info.name] = tensor
     nodes = []
     for index, proto in enumerate(graph.node):
-        name = proto.name or f"{proto.op_type}_{index}"
+        name = layer_of(proto) or f"{proto.op_type}_{index}"
         for output in proto.output:
             if output and output not in values:
                 raise UnsupportedModelError(
                     f"layer {name!r} ({proto.op_type}): its output {output!r} has no static shape, which is needed; "
                     "fix the model's input shapes with --input-shape"
                 )
+        if any(attribute.HasField("g") or attribute.graphs for attribute in proto.attribute):
+            raise UnsupportedModelError(
+                f"layer {name!r} ({proto.op_type}): it chooses at run time what to compute, which cannot be compiled"
+            )
         outputs = tuple(output for output in proto.output if output)
         nodes.append(Node(ONNX, tuple(proto.input), outputs, (name,), proto=proto))
     opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 17)

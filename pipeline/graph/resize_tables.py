@@ -9,6 +9,9 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
+HALF = 1e-6
+"""What is not farther from a half than this is one: so onnxruntime, whose positions are float32, has it."""
+
 
 def tables(values: dict[str, Any], kind: str, before: int, after: int, scale: float) -> tuple[Array, Array] | None:
     """Indices and weights, each ``(after, taps)``; None for a mode that is not covered.
@@ -38,19 +41,36 @@ def tables(values: dict[str, Any], kind: str, before: int, after: int, scale: fl
         share = (position - low).astype(np.float32)
         index = np.stack([low, low + 1], axis=1)
         return np.clip(index, 0, before - 1).astype(np.int32), np.stack([1 - share, share], axis=1)
+    if mode == "cubic":
+        return _cubic(values, position, before)
     return None
 
 
+def _cubic(values: dict[str, Any], position: Array, before: int) -> tuple[Array, Array]:
+    """Four taps (R. Keys, Cubic convolution interpolation for digital image processing, 1981)."""
+    a = float(values.get("cubic_coeff_a", -0.75))
+    index = np.floor(position).astype(np.int64)[:, None] + np.arange(-1, 3)
+    distance = np.abs(position.astype(np.float64)[:, None] - index)
+    near = ((a + 2) * distance - (a + 3)) * distance * distance + 1
+    far = ((a * distance - 5 * a) * distance + 8 * a) * distance - 4 * a
+    weight = np.where(distance <= 1, near, far)
+    if values.get("exclude_outside", 0):
+        weight = np.where((index >= 0) & (index < before), weight, 0.0)
+        weight = weight / weight.sum(axis=1, keepdims=True)
+    return np.clip(index, 0, before - 1).astype(np.int32), weight.astype(np.float32)
+
+
 def _coordinates(mode: str, before: int, after: int, scale: float) -> Array | None:
-    place = np.arange(after, dtype=np.float64)
-    if mode == "half_pixel":
-        return (place + 0.5) / scale - 0.5
-    if mode == "pytorch_half_pixel":
-        return (place + 0.5) / scale - 0.5 if after > 1 else np.zeros(1)
+    """Where each output element lies in the input; in float32, as onnxruntime rounds halves by it."""
+    place, step, half = np.arange(after, dtype=np.float32), np.float32(scale), np.float32(0.5)
+    if mode == "pytorch_half_pixel" and after == 1:
+        return np.zeros(1, np.float32)
+    if mode in ("half_pixel", "pytorch_half_pixel"):
+        return (place + half) / step - half
     if mode == "asymmetric":
-        return place / scale
+        return place / step
     if mode == "align_corners":
-        return place * (before - 1) / (after - 1) if after > 1 else np.zeros(1)
+        return place * np.float32(before - 1) / np.float32(max(after - 1, 1))
     return None
 
 
@@ -59,5 +79,6 @@ def _round(position: Array, mode: str) -> Array:
         return np.floor(position)
     if mode == "ceil":
         return np.ceil(position)
-    # The rounding of exact halves is what the two names say; elsewhere they agree.
-    return np.ceil(position - 0.5) if mode == "round_prefer_floor" else np.floor(position + 0.5)
+    # The rounding of halves is what the two names say; elsewhere they agree.
+    position = position.astype(np.float64)
+    return np.ceil(position - 0.5 - HALF) if mode == "round_prefer_floor" else np.floor(position + 0.5 + HALF)

@@ -30,7 +30,7 @@ class Operand:
 
     def __init__(self, tensor: Tensor, name: str) -> None:
         self.tensor = tensor
-        self.parameter: Buffer = tirx.decl_buffer(tensor.physical_shape or (1,), tensor.dtype, name=name)
+        self.parameter: Buffer = tirx.decl_buffer(tensor.physical_shape, tensor.dtype, name=name)
         self.view: Buffer = tirx.decl_buffer(self._view_shape(), tensor.dtype, name=f"{name}_view")
 
     def _view_shape(self) -> tuple[int, ...]:

@@ -76,8 +76,7 @@ class Kernels:
         outputs = []
         for name, config in zip(functions, configs, strict=True):
             memory = pack_inputs(template, workload, self.target, config, dict(enumerate(inputs)))
-            shape = workload.output.physical_shape or (1,)
-            output, around = guarded(shape, workload.output.dtype)
+            output, around = guarded(workload.output.physical_shape, workload.output.dtype)
             library[name](*[self._argument(array) for array in memory.values()], tvm.runtime.from_dlpack(output))
             made = output.copy()
             output[...] = np.nan if output.dtype.kind == "f" else 77
@@ -91,7 +90,7 @@ class Kernels:
     def _argument(array: np.ndarray) -> object:
         import tvm
 
-        copy, _ = guarded(array.shape or (1,), str(array.dtype))
+        copy, _ = guarded(array.shape, str(array.dtype))
         copy[...] = array
         return tvm.runtime.from_dlpack(copy)
 

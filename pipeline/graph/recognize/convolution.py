@@ -13,7 +13,9 @@ def convolution(editor: Editor, node: Node) -> bool:
     """Conv in two dimensions → ``conv2d``, or ``depthwise_conv2d`` when each channel has one kernel of its own."""
     data, weight = node.inputs[:2]
     tensor = editor.graph.tensor(data)
-    if weight not in editor.constants or len(tensor.shape) != 4 or tensor.dtype != "float32":
+    if data in editor.constants or weight not in editor.constants:
+        return False
+    if len(tensor.shape) != 4 or tensor.dtype != "float32":
         return False
     values = attributes(node)
     kernel = editor.constants[weight].shape

@@ -25,7 +25,7 @@ def gemm(editor: Editor, node: Node) -> bool:
         if node.inputs[2] not in editor.constants:
             return False
         bias = as_float32(editor.constants[node.inputs[2]]) * np.float32(values.get("beta", 1.0))
-        if bias.size not in (1, weight.shape[1]):
+        if bias.size > 1 and bias.shape[-1] != bias.size:
             return False
         inputs.append(editor.constant(f"{node.inputs[2]}_by_column", bias.reshape(-1)))
         epilogue = ("add", ACC, ("arg", 2))

@@ -84,22 +84,19 @@ def reduction(editor: Editor, node: Node) -> bool:
 def resize(editor: Editor, node: Node) -> bool:
     """Resize and Upsample of images along rows and columns, as taps."""
     tensor, output = editor.graph.tensor(node.inputs[0]), editor.graph.tensor(node.output)
-    values = attributes(node)
     if len(tensor.shape) != 4 or tensor.dtype != "float32" or tensor.shape[:2] != output.shape[:2]:
         return False
-    if len(node.inputs) > 1 and node.inputs[1] and node.kind == "Resize" and editor.graph.opset >= 11:
-        roi = editor.constants.get(node.inputs[1])
-        if roi is None or (roi.size and values.get("coordinate_transformation_mode") == "tf_crop_and_resize"):
-            return False
-    if any(name and name not in editor.constants for name in node.inputs[1:]) or values.get("antialias", 0):
+    if not _stretches(editor, node):
         return False
-    if values.get("keep_aspect_ratio_policy", "stretch") != "stretch" or values.get("axes"):
-        return False
+    if tensor.shape == output.shape:
+        # onnxruntime leaves such a map alone, whatever the scales.
+        return reshape(editor, node)
     scales = _scales(editor, node, tensor.shape, output.shape)
+    kind = "Upsample" if _is_old(editor, node) else "Resize"
     names = [node.inputs[0]]
     taps = 0
     for axis in (2, 3):
-        made = tables(values, node.kind, tensor.shape[axis], output.shape[axis], scales[axis])
+        made = tables(attributes(node), kind, tensor.shape[axis], output.shape[axis], scales[axis])
         if made is None:
             return False
         taps = made[0].shape[1]
@@ -109,8 +106,23 @@ def resize(editor: Editor, node: Node) -> bool:
     return True
 
 
+def _is_old(editor: Editor, node: Node) -> bool:
+    """Whether the node is from before the coordinates could be chosen."""
+    return node.kind == "Upsample" or editor.graph.opset < 11
+
+
+def _stretches(editor: Editor, node: Node) -> bool:
+    """Whether a Resize has constant parameters and neither crops nor smooths nor keeps proportions."""
+    values = attributes(node)
+    if any(name and name not in editor.constants for name in node.inputs[1:]):
+        return False
+    if values.get("antialias", 0) or values.get("axes"):
+        return False
+    return values.get("keep_aspect_ratio_policy", "stretch") == "stretch"
+
+
 def _scales(editor: Editor, node: Node, before: tuple[int, ...], after: tuple[int, ...]) -> tuple[float, ...]:
-    place = 1 if node.kind == "Upsample" or editor.graph.opset < 11 else 2
+    place = 1 if _is_old(editor, node) else 2
     if len(node.inputs) > place and node.inputs[place]:
         given = editor.constants[node.inputs[place]].reshape(-1)
         if given.size == len(before):

@@ -1,0 +1,135 @@
+"""One layer that no template takes, as TVM's own ONNX importer has it; the importer is not trusted.
+
+It drops outputs, ignores attributes and takes operators for what they are not. So what it makes of a layer must have
+the shapes and dtypes that ONNX gives it (`import_layer`), and `pipeline.check_layers` compares the values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pipeline.errors import BuildError
+from pipeline.graph.ir import Graph, Node
+from schedules.workload import Tensor
+
+if TYPE_CHECKING:
+    import onnx
+
+
+@dataclass(frozen=True, slots=True)
+class OnnxLayer:
+    """A layer as TVM's importer made it.
+
+    Attributes:
+        module: its ``main`` is a Relax function whose parameters are `dynamic_inputs` and whose result is one tensor or
+            a tuple of them; what else there is are PrimFuncs that it calls.
+    """
+
+    module: Any
+
+    @property
+    def function(self) -> Any:
+        """The Relax function, as a part of something larger."""
+        return self.module["main"].without_attr("global_symbol")
+
+    @property
+    def helpers(self) -> dict[str, Any]:
+        """The PrimFuncs that `function` calls, by the names that it calls them by."""
+        functions = {variable.name_hint: function for variable, function in self.module.functions_items()}
+        del functions["main"]
+        return functions
+
+
+def dynamic_inputs(graph: Graph, node: Node) -> list[str]:
+    """The inputs of a node that are no constants, each once, in order."""
+    return list(dict.fromkeys(name for name in node.inputs if name and name not in graph.constants))
+
+
+def node_model(graph: Graph, node: Node) -> onnx.ModelProto:
+    """An ONNX model of one node: its dynamic inputs are the model's, its constants initialisers.
+
+    Args:
+        graph: that `node` stands in.
+        node: an operator of ONNX.
+    """
+    import onnx
+    from onnx import helper, numpy_helper
+
+    assert node.proto is not None
+    proto = onnx.NodeProto()
+    proto.CopyFrom(node.proto)
+    del proto.input[:]
+    proto.input.extend(node.inputs)
+
+    def info(name: str) -> onnx.ValueInfoProto:
+        tensor = graph.tensor(name)
+        return helper.make_tensor_value_info(
+            name, helper.np_dtype_to_tensor_dtype(np.dtype(tensor.dtype)), tensor.shape
+        )
+
+    known = [name for name in dict.fromkeys(node.inputs) if name in graph.constants]
+    return helper.make_model(
+        helper.make_graph(
+            [proto],
+            "layer",
+            [info(name) for name in dynamic_inputs(graph, node)],
+            [info(name) for name in node.outputs],
+            [numpy_helper.from_array(graph.constants[name], name) for name in known],
+        ),
+        opset_imports=[helper.make_opsetid("", graph.opset)],
+        ir_version=10,
+    )
+
+
+def import_layer(graph: Graph, node: Node) -> OnnxLayer:
+    """What TVM's importer makes of one node at fixed shapes.
+
+    Raises:
+        BuildError: when the importer refuses the node, or makes something else of it; names the layer.
+    """
+    from tvm.relax.frontend.onnx import from_onnx
+
+    where = f"layer {node.layers[0]!r} ({node.kind})"
+    try:
+        module = from_onnx(node_model(graph, node), keep_params_in_input=False)
+    # TVM's importer raises whatever its asserts and C++ side raise; all of it means that the node is not supported.
+    except Exception as error:
+        raise BuildError(f"{where}: TVM's importer refuses it: {last_line(error)}") from error
+    wanted = [graph.tensor(name) for name in node.outputs]
+    made = _types(module["main"].ret_ty)
+    if made != [_type_of(tensor) for tensor in wanted]:
+        expected = ", ".join(f"{tensor.dtype}{list(tensor.shape)}" for tensor in wanted)
+        have = ", ".join("?" if one is None else f"{one[1]}{list(one[0])}" for one in made)
+        raise BuildError(f"{where}: TVM's importer makes {have} of it, where ONNX has {expected}")
+    return OnnxLayer(module)
+
+
+def last_line(error: BaseException) -> str:
+    """The last line of an error's message, which in TVM's says what is wrong."""
+    lines = str(error).strip().splitlines()
+    return lines[-1] if lines else repr(error)
+
+
+def _type_of(tensor: Tensor) -> tuple[tuple[int, ...], str]:
+    return tensor.shape, tensor.dtype
+
+
+def _types(made: Any) -> list[tuple[tuple[int, ...], str] | None]:
+    """Shapes and dtypes of a Relax type's tensors; None for what has no static shape."""
+    from tvm import relax
+
+    fields = list(made.fields) if isinstance(made, relax.TupleType) else [made]
+    return [_static(one) for one in fields]
+
+
+def _static(one: Any) -> tuple[tuple[int, ...], str] | None:
+    from tvm import relax, tirx
+
+    if not isinstance(one, relax.TensorType) or not isinstance(one.shape, relax.ShapeExpr):
+        return None
+    if any(not isinstance(size, tirx.IntImm) for size in one.shape.values):
+        return None
+    return tuple(int(size) for size in one.shape.values), str(one.dtype)
