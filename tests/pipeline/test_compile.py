@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 import pytest
 
+from pipeline.artifact import read_parts
 from pipeline.compile import FirstMatch, build_library, choose_configs, compile_model, golden_pair, linker_of
 from pipeline.errors import BuildError, RuntimeMissingError
 from pipeline.graph.optimize import optimize
@@ -87,6 +89,22 @@ def test_the_report(target: Target, tmp_path: Path) -> None:
     on_gpu = compile_model(model, parse_target("cuda"), None, tmp_path / "cuda.tar")
     assert on_gpu.choices == ()
     assert len(on_gpu.imported_layers) == 3
+
+
+def test_the_manifest_says_what_the_artifact_was_made_from(target: Target, tmp_path: Path) -> None:
+    model = tiny.load()
+    compile_model(model, target, None, tmp_path / "default.tar")
+    tiny.store_records(tmp_path / "logs", target)
+    compile_model(model, target, RecordStore(tmp_path / "logs"), tmp_path / "tuned.tar")
+    default, tuned = (read_parts(tmp_path / name).manifest for name in ("default.tar", "tuned.tar"))
+    assert default["model"] == {"name": "two", "source": "two.onnx", "sha256": model.sha256}
+    assert default["versions"]["apache-tvm"] == version("apache-tvm")
+    assert default["target"]["key"] == target.key
+    assert default["target"]["tvm"] == dict(target.tvm)
+    assert {task["task"] for task in default["tasks"]} >= {task.name for task in tiny.tasks(target)}
+    changed = {key for key in default if default[key] != tuned[key]}
+    assert {"records_sha256", "tasks", "library_sha256"} <= changed
+    assert changed <= {"records_sha256", "tasks", "library_sha256", "memory"}
 
 
 def test_a_linker_that_fails_is_named(target: Target) -> None:
