@@ -12,7 +12,8 @@ from pipeline import build
 from pipeline.errors import BuildError, TvmoptError, UnsupportedModelError, WrongResultError
 from pipeline.graph.ir import ONNX, Graph, Node
 from pipeline.graph.optimize import OptimizedModel
-from pipeline.onnx_layer import import_layer, last_line, node_model
+from pipeline.importers.lines import one_line
+from pipeline.onnx_layer import import_layer, node_model
 from schedules.target import parse_target
 
 Array = npt.NDArray[Any]
@@ -113,6 +114,6 @@ def _run(graph: Graph, node: Node, inputs: list[Array]) -> list[Array]:
         raise
     # Whatever TVM raises here means that this layer cannot be compiled.
     except Exception as error:
-        raise BuildError(f"layer {node.layers[0]!r} ({node.kind}) cannot be compiled: {last_line(error)}") from error
+        raise BuildError(f"layer {node.layers[0]!r} ({node.kind}) cannot be compiled: {one_line(error)}") from error
     results = [result] if len(node.outputs) == 1 else list(result)
     return [array.numpy() for array in results]

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.artifact import FORMAT_VERSION, ArtifactParts, save_artifact
+from pipeline.check_layers import check_layers
 from pipeline.errors import BuildError, RuntimeMissingError
 from pipeline.graph.optimize import OptimizedModel, optimize
 from pipeline.interrupts import interruptible
@@ -115,12 +116,15 @@ def compile_model(model: ImportedModel, target: Target, records: Records | None,
 
     Raises:
         BuildError: when a layer cannot be built.
+        WrongResultError: when TVM makes something else of a layer that no template takes.
         RuntimeMissingError: when the target's linker is not installed.
     """
     linker = linker_of(target)
     import_compiler()
     with interruptible():
         optimized = optimize(model, target)
+        if not target.is_gpu:
+            check_layers(optimized)
         choices = () if target.is_gpu else choose_configs(extract_tasks(optimized), target, records)
         library, storage_bytes = build_library(optimized, {c.task.name: c.config for c in choices}, linker)
     inputs, outputs = golden_pair(model)

@@ -13,6 +13,7 @@ import numpy as np
 
 from pipeline.errors import BuildError
 from pipeline.graph.ir import Graph, Node
+from pipeline.importers.lines import one_line
 from schedules.workload import Tensor
 
 if TYPE_CHECKING:
@@ -61,8 +62,12 @@ def node_model(graph: Graph, node: Node) -> onnx.ModelProto:
     assert node.proto is not None
     proto = onnx.NodeProto()
     proto.CopyFrom(node.proto)
-    del proto.input[:]
+    # Passes may have renamed what a node takes and makes; an absent output keeps its place.
+    made = iter(node.outputs)
+    results = [next(made) if name else "" for name in proto.output]
+    del proto.input[:], proto.output[:]
     proto.input.extend(node.inputs)
+    proto.output.extend(results)
 
     def info(name: str) -> onnx.ValueInfoProto:
         tensor = graph.tensor(name)
@@ -97,7 +102,7 @@ def import_layer(graph: Graph, node: Node) -> OnnxLayer:
         module = from_onnx(node_model(graph, node), keep_params_in_input=False)
     # TVM's importer raises whatever its asserts and C++ side raise; all of it means that the node is not supported.
     except Exception as error:
-        raise BuildError(f"{where}: TVM's importer refuses it: {last_line(error)}") from error
+        raise BuildError(f"{where}: TVM's importer refuses it: {one_line(error)}") from error
     wanted = [graph.tensor(name) for name in node.outputs]
     made = _types(module["main"].ret_ty)
     if made != [_type_of(tensor) for tensor in wanted]:
@@ -105,12 +110,6 @@ def import_layer(graph: Graph, node: Node) -> OnnxLayer:
         have = ", ".join("?" if one is None else f"{one[1]}{list(one[0])}" for one in made)
         raise BuildError(f"{where}: TVM's importer makes {have} of it, where ONNX has {expected}")
     return OnnxLayer(module)
-
-
-def last_line(error: BaseException) -> str:
-    """The last line of an error's message, which in TVM's says what is wrong."""
-    lines = str(error).strip().splitlines()
-    return lines[-1] if lines else repr(error)
 
 
 def _type_of(tensor: Tensor) -> tuple[tuple[int, ...], str]:

@@ -119,8 +119,8 @@ def divmod_index(index: Index, size: int) -> tuple[Index, Index]:
 def local(size: int, name: str, dtype: str = "float32") -> Buffer:
     """A buffer for registers: every access to it must have a constant index after unrolling.
 
-    Below a kilobyte, and in TVM's global scope, it is on the stack, from where LLVM moves it to registers. Anything else
-    TVM takes from the heap.
+    Below a kilobyte, and in TVM's global scope, it is on the stack, from where LLVM moves it to registers. Anything
+    else TVM takes from the heap.
     """
     return tirx.decl_buffer((size,), dtype, name=name)
 

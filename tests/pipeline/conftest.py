@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper, numpy_helper
 
 OnnxNode = tuple[Any, ...]
 OnnxModel = Callable[..., onnx.ModelProto]
@@ -37,10 +37,9 @@ def make_model(
         results = ["" if name == "." else name for name in made.split()]
         protos.append(helper.make_node(operator, names, results, f"{operator}{index}", **(attributes or [{}])[0]))
     values = []
-    for name, shape in inputs.items():
-        kind = TensorProto.FLOAT
-        if shape and isinstance(shape[0], str):
-            kind, shape = helper.np_dtype_to_tensor_dtype(np.dtype(shape[0])), shape[1:]
+    for name, (*shape,) in inputs.items():
+        dtype = shape.pop(0) if shape and isinstance(shape[0], str) else "float32"
+        kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
         values.append(helper.make_tensor_value_info(name, kind, shape))
     initializers = [numpy_helper.from_array(np.asarray(array), name) for name, array in constants.items()]
     results = [helper.make_empty_tensor_value_info(name) for name in outputs.split()]

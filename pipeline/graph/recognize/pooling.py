@@ -21,8 +21,7 @@ def windows(editor: Editor, node: Node) -> bool:
     kernel = tuple(int(x) for x in values["kernel_shape"])
     strides = tuple(int(x) for x in values.get("strides", (1, 1)))
     pads = window_pads(values, tensor.shape[2:], kernel, strides, dilations)
-    # A window that lies wholly in the padding would clamp to a pixel it does not contain.
-    if min(pads) < 0 or any(pad >= size for pad, size in zip(pads, kernel * 2, strict=True)):
+    if min(pads) < 0 or not _touch(tensor, editor.graph.tensor(node.output), kernel, strides, pads):
         return False
     attrs: dict[str, Attr] = {
         "kind": "max" if node.kind == "MaxPool" else "average",
@@ -33,6 +32,15 @@ def windows(editor: Editor, node: Node) -> bool:
     }
     editor.add(Node("pool2d", node.inputs, node.outputs, node.layers, attrs))
     return True
+
+
+def _touch(
+    tensor: Tensor, output: Tensor, kernel: tuple[int, ...], strides: tuple[int, ...], pads: tuple[int, ...]
+) -> bool:
+    """Whether every window has a pixel of the map: one that had none would clamp to a pixel it does not contain."""
+    first = all(pad < size for pad, size in zip(pads[:2], kernel, strict=True))
+    starts = ((output.shape[2 + i] - 1) * strides[i] - pads[i] for i in range(2))
+    return first and all(start < size for start, size in zip(starts, tensor.shape[2:], strict=True))
 
 
 def whole_map(editor: Editor, node: Node) -> bool:

@@ -118,7 +118,7 @@ def _stretches(editor: Editor, node: Node) -> bool:
         return False
     if values.get("antialias", 0) or values.get("axes"):
         return False
-    return values.get("keep_aspect_ratio_policy", "stretch") == "stretch"
+    return str(values.get("keep_aspect_ratio_policy", "stretch")) == "stretch"
 
 
 def _scales(editor: Editor, node: Node, before: tuple[int, ...], after: tuple[int, ...]) -> tuple[float, ...]:

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.graph.recognize import recognize
+from pipeline.graph.recognize.elementwise import SIMPLE
+
+PASSES = (recognize,)
+SHAPE = (2, 3, 4)
+BINARY = ("Add", "Sub", "Mul", "Div", "Max", "Min")
+POSITIVE = ("Log", "Sqrt", "Reciprocal", "Div", "Pow")
+
+
+@pytest.mark.parametrize("operator", [name for name in SIMPLE if name not in BINARY])
+def test_functions_of_one_operand(through: Any, operator: str) -> None:
+    nodes = [(operator, "x", "y")]
+    if operator in POSITIVE:
+        nodes = [("Mul", "x x", "s"), ("Add", "s one", "p"), (operator, "p", "y")]
+    done = through(*nodes, passes=PASSES, inputs={"x": SHAPE}, outputs="y", one=np.float32(1))
+    assert set(done.ops()) == {"pointwise"}
+    done.check()
+
+
+@pytest.mark.parametrize("operator", BINARY)
+@pytest.mark.parametrize("other", [SHAPE, (4,), (3, 1), (1, 1, 1), (5, 2, 3, 4)])
+def test_functions_of_two_operands(through: Any, operator: str, other: tuple[int, ...]) -> None:
+    done = through((operator, "x z", "y"), passes=PASSES, inputs={"x": SHAPE, "z": other}, outputs="y")
+    assert done.ops() == ["pointwise"]
+    assert done.node("pointwise").inputs == ("x", "z")
+    done.check()
+
+
+def test_scalars_become_part_of_the_expression(through: Any) -> None:
+    done = through(
+        ("Mul", "two x", "m"),
+        ("Sub", "m half", "y"),
+        passes=PASSES,
+        inputs={"x": SHAPE},
+        outputs="y",
+        two=np.float32(2),
+        half=np.full((1, 1, 1), 0.5, np.float32),
+    )
+    first, second = done.graph.nodes
+    assert (first.inputs, first.epilogue) == (("x",), ("mul", ("const", 2.0), ("arg", 0)))
+    assert (second.inputs, second.epilogue) == (("m",), ("sub", ("arg", 0), ("const", 0.5)))
+    done.check()
+
+
+def test_a_scalar_that_widens_the_result_stays_one(through: Any) -> None:
+    done = through(
+        ("Add", "x one", "y"), passes=PASSES, inputs={"x": (3,)}, outputs="y", one=np.ones((1, 1, 1, 1), np.float32)
+    )
+    assert done.tensor("pointwise").shape == (1, 1, 1, 3)
+    done.check()
+
+
+def test_infinity_stays_an_operand(through: Any) -> None:
+    done = through(("Max", "x low", "y"), passes=PASSES, inputs={"x": SHAPE}, outputs="y", low=np.float32(-np.inf))
+    assert done.node("pointwise").inputs == ("x", "low")
+    done.check()
+
+
+@pytest.mark.parametrize("operator", ["Max", "Min"])
+@pytest.mark.parametrize("taken", ["x", "x z", "x z x two"])
+def test_any_number_of_operands(through: Any, operator: str, taken: str) -> None:
+    inputs = {name: SHAPE for name in "xz" if name in taken.split()}
+    done = through((operator, taken, "y"), passes=PASSES, inputs=inputs, outputs="y", two=np.float32(0.2))
+    assert done.ops() == ["pointwise"]
+    done.check()
+
+
+@pytest.mark.parametrize(
+    ("operator", "attributes"),
+    [
+        ("LeakyRelu", {}),
+        ("LeakyRelu", {"alpha": 0.3}),
+        ("Elu", {}),
+        ("Elu", {"alpha": 0.5}),
+        ("HardSigmoid", {}),
+        ("HardSigmoid", {"alpha": 0.5, "beta": 0.25}),
+        ("Gelu", {}),
+        ("Gelu", {"approximate": "tanh"}),
+    ],
+)
+def test_attributes_become_constants(through: Any, operator: str, attributes: Any) -> None:
+    done = through((operator, "x", "y", attributes), passes=PASSES, inputs={"x": SHAPE}, outputs="y", opset=20)
+    assert done.ops() == ["pointwise"]
+    done.check()
+
+
+@pytest.mark.parametrize(
+    ("taken", "expr"),
+    [
+        ("x low high", ("clip", ("arg", 0), ("const", -0.5), ("const", 0.75))),
+        ("x zero", ("relu", ("arg", 0))),
+        ("x low", None),
+        ("x . high", None),
+        ("x", None),
+    ],
+)
+def test_clip(through: Any, taken: str, expr: Any) -> None:
+    constants = {"low": np.float32(-0.5), "high": np.float32(0.75), "zero": np.float32(0)}
+    done = through(("Clip", taken, "y"), passes=PASSES, inputs={"x": SHAPE}, outputs="y", **constants)
+    assert done.node("pointwise").inputs == ("x",)
+    if expr is not None:
+        assert done.node("pointwise").epilogue == expr
+    done.check()
+
+
+def test_clip_with_attributes(through: Any) -> None:
+    attributes = {"min": 0.0, "max": 6.0}
+    done = through(("Clip", "x", "y", attributes), passes=PASSES, inputs={"x": SHAPE}, outputs="y", opset=6)
+    assert done.node("pointwise").epilogue == ("clip", ("arg", 0), ("const", 0.0), ("const", 6.0))
+    done.check()
+
+
+@pytest.mark.parametrize("slope", [(3, 1), (1,), (4,), SHAPE])
+def test_prelu(through: Any, weights: Any, slope: tuple[int, ...]) -> None:
+    done = through(("PRelu", "x s", "y"), passes=PASSES, inputs={"x": SHAPE}, outputs="y", s=weights(*slope))
+    assert done.ops() == ["pointwise"]
+    done.check()
+
+
+@pytest.mark.parametrize("exponent", [2.0, 0.5, -1.0])
+def test_powers_that_are_something_simpler(through: Any, exponent: float) -> None:
+    done = through(
+        ("Abs", "x", "a"),
+        ("Pow", "a e", "y"),
+        passes=PASSES,
+        inputs={"x": SHAPE},
+        outputs="y",
+        e=np.float32(exponent),
+    )
+    assert done.ops() == ["pointwise", "pointwise"]
+    done.check()
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
+        ("Pow", "x three", "y"),
+        ("Pow", "x x", "y"),
+        ("Pow", "x whole", "y"),
+        ("Clip", "x bound", "y"),
+        ("Round", "x", "y"),
+        ("Selu", "x", "y"),
+        ("Add", "two three", "y"),
+    ],
+    ids=["cube", "computed exponent", "whole exponent", "computed bound", "no such function", "nor this", "constants"],
+)
+def test_others_are_left(through: Any, node: Any) -> None:
+    constants = {"two": np.float32(2), "three": np.float32(3), "whole": np.int64(2)}
+    done = through(node, passes=PASSES, inputs={"x": SHAPE, "bound": ()}, outputs="y", **constants)
+    assert done.ops() == [node[0]]
+
+
+@pytest.mark.parametrize("dtype", ["int64", "float64", "float16"])
+@pytest.mark.parametrize("operator", ["Add", "Mul", "Max"])
+def test_other_dtypes_are_left(through: Any, operator: str, dtype: str) -> None:
+    inputs = {"x": (dtype, 3), "z": (dtype, 3)}
+    assert through((operator, "x z", "y"), passes=PASSES, inputs=inputs, outputs="y").ops() == [operator]

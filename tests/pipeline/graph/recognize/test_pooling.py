@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pipeline.graph.recognize import recognize
+
+PASSES = (recognize,)
+
+WINDOWS: list[dict[str, Any]] = [
+    {"kernel_shape": [2, 2]},
+    {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1]},
+    {"kernel_shape": [3, 2], "strides": [1, 3], "pads": [2, 0, 1, 1]},
+    {"kernel_shape": [3, 3], "strides": [2, 2], "ceil_mode": 1},
+    {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 1, 1, 1], "ceil_mode": 1},
+    {"kernel_shape": [1, 1], "strides": [2, 3]},
+    {"kernel_shape": [3, 3], "strides": [2, 2], "auto_pad": "SAME_UPPER"},
+    {"kernel_shape": [2, 2], "strides": [2, 2], "auto_pad": "SAME_LOWER"},
+    {"kernel_shape": [8, 7], "strides": [3, 3]},
+]
+
+
+@pytest.mark.parametrize("attributes", WINDOWS)
+@pytest.mark.parametrize("kind", ["MaxPool", "AveragePool", "counting"])
+def test_windows(through: Any, attributes: dict[str, Any], kind: str) -> None:
+    operator, more = ("AveragePool", {"count_include_pad": 1}) if kind == "counting" else (kind, {})
+    done = through((operator, "x", "y", {**attributes, **more}), passes=PASSES, inputs={"x": (2, 3, 8, 7)}, outputs="y")
+    assert done.ops() == ["pool2d"]
+    assert done.node("pool2d").attrs["kind"] == ("max" if operator == "MaxPool" else "average")
+    done.check()
+
+
+@pytest.mark.parametrize("operator", ["GlobalAveragePool", "GlobalMaxPool"])
+def test_whole_maps(through: Any, operator: str) -> None:
+    done = through((operator, "x", "y"), passes=PASSES, inputs={"x": (2, 3, 8, 7)}, outputs="y")
+    assert done.ops() == ["pool2d"]
+    assert done.node("pool2d").attrs["kernel"] == (8, 7)
+    done.check()
+
+
+@pytest.mark.parametrize(
+    ("operator", "made", "shape", "attributes"),
+    [
+        ("MaxPool", "y places", (1, 3, 8, 7), {"kernel_shape": [2, 2]}),
+        ("MaxPool", "y", (1, 3, 8, 7), {"kernel_shape": [2, 2], "dilations": [2, 1]}),
+        ("MaxPool", "y", (1, 3, 8), {"kernel_shape": [2]}),
+        ("MaxPool", "y", (1, 3, 4, 4, 4), {"kernel_shape": [2, 2, 2]}),
+        ("MaxPool", "y", (1, 3, 8, 7), {"kernel_shape": [2, 2], "pads": [2, 0, 0, 0]}),
+        ("MaxPool", "y", (1, 3, 8, 7), {"kernel_shape": [1, 1], "strides": [2, 3], "ceil_mode": 1}),
+        ("AveragePool", "y", (1, 3, 8), {"kernel_shape": [2]}),
+        ("GlobalAveragePool", "y", (1, 3, 8), {}),
+    ],
+    ids=[
+        "places",
+        "dilated",
+        "sound",
+        "volumes",
+        "a window of padding",
+        "a window behind the map",
+        "average of sound",
+        "mean of sound",
+    ],
+)
+def test_others_are_left(through: Any, operator: str, made: str, shape: Any, attributes: Any) -> None:
+    done = through((operator, "x", made, attributes), passes=PASSES, inputs={"x": shape}, outputs=made)
+    assert done.ops() == [operator]
+
+
+def test_other_dtypes_are_left(through: Any) -> None:
+    inputs = {"x": ("uint8", 1, 3, 8, 7)}
+    done = through(("MaxPool", "x", "y", {"kernel_shape": [2, 2]}), passes=PASSES, inputs=inputs, outputs="y")
+    assert done.ops() == ["MaxPool"]
