@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pipeline.graph.ir import Graph, Node, without_dead_code
-from schedules.compute.pointwise import rename_arguments
+from schedules.compute.pointwise import finite_at_zero, rename_arguments
 from schedules.workload import Expr, Tensor
 
 HOSTS = ("conv2d", "depthwise_conv2d", "dense", "pool2d")
@@ -66,6 +66,9 @@ def _merge(graph: Graph, producer: Node, node: Node) -> Node | None:
         if _repeats(node, producer.output):
             return None
     elif producer.op not in HOSTS or not all(_operand_fits(graph, producer, name) for name in others):
+        return None
+    elif producer.op != "dense" and not finite_at_zero(node.epilogue):
+        # A host's maps are in blocks, and the last block's absent channels would become infinite.
         return None
     inputs = list(producer.inputs)
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from pipeline.graph.fuse_epilogue import broadcasts
 from pipeline.graph.ir import Editor, Graph, Node, without_dead_code
-from schedules.compute.pointwise import FINITE_AT_ZERO, functions_of
+from schedules.compute.pointwise import finite_at_zero
 from schedules.workload import Tensor
 
 Halo = tuple[int, int, int, int]
@@ -86,7 +86,7 @@ def _can_block(graph: Graph, node: Node, lanes: int) -> bool:
     if len(output.shape) != 4:
         return False
     # On the padding of the last block operands are zero; what is not finite there would spread.
-    if output.shape[1] % lanes and not functions_of(node.epilogue) <= FINITE_AT_ZERO:
+    if output.shape[1] % lanes and not finite_at_zero(node.epilogue):
         return False
     tensors = [graph.tensor(name) for name in node.inputs]
     for name, tensor in zip(node.inputs, tensors, strict=True):

@@ -39,8 +39,8 @@ ARITY: dict[str, int] = {
 }
 """Functions that an expression may name, with their number of operands."""
 
-FINITE_AT_ZERO = frozenset(ARITY) - {"div", "reciprocal", "log"}
-"""Functions whose value is finite where all operands are zero: safe on the padding of the last channel block."""
+INFINITE_AT_ZERO = frozenset({"div", "log", "reciprocal"})
+"""Functions whose value is not finite where all operands are zero."""
 
 
 def functions_of(expr: Expr) -> set[str]:
@@ -48,6 +48,15 @@ def functions_of(expr: Expr) -> set[str]:
     if expr[0] in ("acc", "arg", "const"):
         return set()
     return {expr[0]}.union(*(functions_of(operand) for operand in expr[1:]))
+
+
+def finite_at_zero(expr: Expr) -> bool:
+    """Whether `expr` is finite where all operands are zero, as they are in what fills the last channel block."""
+    if expr[0] in ("acc", "arg", "const"):
+        return True
+    if expr[0] == "div" and expr[2][0] == "const" and expr[2][1] != 0:
+        return finite_at_zero(expr[1])
+    return expr[0] not in INFINITE_AT_ZERO and all(finite_at_zero(operand) for operand in expr[1:])
 
 
 def arguments_of(expr: Expr) -> set[int]:

@@ -8,9 +8,9 @@ import pytest
 
 from schedules.compute.pointwise import (
     ARITY,
-    FINITE_AT_ZERO,
     VectorMath,
     arguments_of,
+    finite_at_zero,
     functions_of,
     rename_arguments,
     replace_accumulator,
@@ -135,13 +135,27 @@ def test_gelu_as_the_graph_writes_it(kernels: Any, make: Any) -> None:
     check_elements(result, exact, 2e-6)
 
 
-@pytest.mark.parametrize("name", sorted(FINITE_AT_ZERO))
+@pytest.mark.parametrize("name", sorted(ARITY))
 def test_finite_at_zero_means_what_it_says(host: Any, make: Any, name: str) -> None:
-    operands = tuple(("arg", i) for i in range(ARITY[name]))
+    expr = (name, *(("arg", i) for i in range(ARITY[name])))
     zeros = [np.zeros(5, np.float32)] * ARITY[name]
-    workload = make("pointwise", [Tensor((5,))] * ARITY[name], Tensor((5,)), (name, *operands))
+    workload = make("pointwise", [Tensor((5,))] * ARITY[name], Tensor((5,)), expr)
     (result,) = host.run(workload, zeros, host.configs(workload, 0))
-    assert np.isfinite(result).all()
+    assert np.isfinite(result).all() == finite_at_zero(expr)
+
+
+@pytest.mark.parametrize(
+    ("expr", "finite"),
+    [
+        (ACC, True),
+        (("div", ACC, ("const", 6.0)), True),
+        (("div", ACC, ("const", 0.0)), False),
+        (("div", ("log", ACC), ("const", 6.0)), False),
+        (("relu", ("reciprocal", ("arg", 0))), False),
+    ],
+)
+def test_dividing_by_a_constant_is_safe(expr: Expr, finite: bool) -> None:
+    assert finite_at_zero(expr) is finite
 
 
 def test_unknown_functions_are_refused() -> None:
