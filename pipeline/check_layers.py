@@ -91,7 +91,9 @@ def _check(graph: Graph, node: Node) -> None:
 
 
 def _defined(node: Node, array: Array) -> Array:
-    """`array`, changed to what the operator is defined for: a division by zero would end the process."""
+    """`array`, changed to what the operator is about, and defined for: a division by zero would end the process."""
+    if node.kind in ("IsInf", "IsNaN"):
+        return np.where(array > 1, np.inf, np.where(array < -1, -np.inf, np.where(array < 0, np.nan, array)))
     if array.dtype.kind not in "iu":
         return array
     if node.kind in ("Div", "Mod"):

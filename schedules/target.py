@@ -34,6 +34,9 @@ _LLVM_NAMES |= {"avx_vnni": "avxvnni", "amx_int8": "amx-int8"}
 _X86_V4 = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
 _X86_V3 = {"avx2", "fma", "f16c", "bmi2"}
 
+LLVM_OPTIONS = ("-vectorize-loops:bool=0",)
+"""Kernels bring their own vectors; LLVM's are wrong where an inner loop's index has a remainder by a power of two."""
+
 
 @dataclass(frozen=True, slots=True)
 class Isa:
@@ -174,14 +177,19 @@ def _host(threads: int | None) -> Target:
     if platform.machine() == "x86_64":
         flags = _cpu_flags()
         return _x86("llvm", isa, tuple(sorted(name for name in _X86_FEATURES if name in flags)), threads)
-    tvm = {"kind": "llvm", "mtriple": f"{platform.machine()}-linux-gnu", "num-cores": threads}
+    tvm = _llvm(threads, mtriple=f"{platform.machine()}-linux-gnu")
     l1_bytes, l2_bytes = _cache_bytes(32, 512)
     return Target("llvm", MappingProxyType(tvm), isa, platform.machine(), l1_bytes, l2_bytes, threads)
 
 
+def _llvm(threads: int, **facts: Any) -> dict[str, Any]:
+    """TVM's JSON of a CPU."""
+    return {"kind": "llvm", "cl-opt": list(LLVM_OPTIONS), **facts, "num-cores": threads}
+
+
 def _x86(name: str, isa: str, features: tuple[str, ...], threads: int) -> Target:
     cpu = {"avx512": "x86-64-v4", "avx2": "x86-64-v3", "sse2": "x86-64"}[isa]
-    tvm: dict[str, Any] = {"kind": "llvm", "mtriple": "x86_64-linux-gnu", "mcpu": cpu, "num-cores": threads}
+    tvm = _llvm(threads, mtriple="x86_64-linux-gnu", mcpu=cpu)
     if features:
         tvm["mattr"] = [f"+{_LLVM_NAMES[feature]}" for feature in features]
     l1_bytes, l2_bytes = _cache_bytes(32, 1024) if name == "llvm" else (32 * _KIB, 512 * _KIB)
@@ -209,7 +217,7 @@ _ARM: dict[str, tuple[dict[str, Any], str, str, tuple[str, ...]]] = {
 def _arm(name: str, threads: int | None) -> Target:
     tvm, isa, arch, features = _ARM[name]
     threads = threads or 4
-    tvm = {"kind": "llvm", **tvm, "num-cores": threads}
+    tvm = _llvm(threads, **tvm)
     return Target(name, MappingProxyType(tvm), isa, arch, 32 * _KIB, 512 * _KIB, threads, features)
 
 
@@ -235,7 +243,8 @@ def _from_json(text: str, threads: int | None) -> Target:
         raise ValueError(f"target kind must be 'llvm' or 'cuda', got {kind!r}")
     triple = str(tvm.get("mtriple", f"{platform.machine()}-linux-gnu"))
     isa, arch = _isa_of(triple, str(tvm.get("mcpu", "")), tuple(tvm.get("mattr", ())))
-    tvm["num-cores"] = threads = threads or int(tvm.get("num-cores", _cores()))
+    threads = threads or int(tvm.get("num-cores", _cores()))
+    tvm = _llvm(threads, **tvm)
     features = tuple(sorted(str(x).lstrip("+") for x in tvm.get("mattr", ())))
     return Target("custom", MappingProxyType(tvm), isa, arch, 32 * _KIB, 512 * _KIB, threads, features)
 

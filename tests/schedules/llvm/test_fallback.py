@@ -80,6 +80,23 @@ def test_computes_the_same(target: Target, name: str) -> None:
     np.testing.assert_allclose(made.numpy(), expected, rtol=2e-4, atol=2e-5)
 
 
+def test_remainders_by_powers_of_two_are_right() -> None:
+    """LLVM's loop vectoriser takes the remainder by four in the third dimension for the index itself."""
+    import tvm
+    from tvm import te, topi
+
+    target = parse_target("llvm", 1)
+    shape = [tvm.tirx.IntImm("int64", size) for size in (2, 3, 4, 5)]
+    small = te.placeholder(shape, "float32", name="small")
+    function = te.create_prim_func([small, topi.tile(small, (7, 6, 4, 2))]).with_attr("global_symbol", "main")
+    module = schedule_rest(tvm.IRModule({"main": function}), target)
+    library = tvm.compile(module, target=tvm.target.Target(dict(target.tvm)))
+    array = np.random.default_rng(0).random((2, 3, 4, 5), np.float32)
+    made = tvm.runtime.tensor(np.zeros((14, 18, 16, 10), np.float32))
+    library["main"](tvm.runtime.tensor(array), made)
+    assert np.array_equal(made.numpy(), np.tile(array, (7, 6, 4, 2)))
+
+
 def loops(module: Any, kind: str) -> list[int]:
     """Extents of the loops of a kind, outermost first."""
     import tvm_ffi
