@@ -18,7 +18,8 @@ def tables(values: dict[str, Any], kind: str, before: int, after: int, scale: fl
 
     Args:
         values: the node's attributes.
-        kind: ``Resize`` or ``Upsample``; the latter is always asymmetric and rounds down.
+        kind: ``Resize`` or ``Upsample``; the latter is always asymmetric, and rounds up where it makes the axis
+            shorter, else down.
         before: size of the axis.
         after: its size in the output.
         scale: the factor that the model gives, which may differ from after / before by rounding.
@@ -33,7 +34,9 @@ def tables(values: dict[str, Any], kind: str, before: int, after: int, scale: fl
     if position is None:
         return None
     if mode == "nearest":
-        rounding = "floor" if kind == "Upsample" else values.get("nearest_mode", "round_prefer_floor")
+        rounding = values.get("nearest_mode", "round_prefer_floor")
+        if kind == "Upsample":
+            rounding = "ceil" if scale < 1 else "floor"
         index = np.clip(_round(position, rounding), 0, before - 1).astype(np.int32)
         return index[:, None], np.ones((after, 1), np.float32)
     if mode == "linear":
