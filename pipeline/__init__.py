@@ -4,6 +4,6 @@
 `graph` (optimisation passes), `tasks` (what there is to tune), `tuning` (search and measurement), `records` (the
 store of results), `lower` with `onnx_layer` and `check_layers` (the graph as TVM's module), `build` (fusion, memory,
 code), `compile` and `artifact` (building, saving, loading), `runtime` (TVM's runtime alone). What several stages use:
-`reference` (what every kernel should compute), `journal`, `files` and `arrays` (files whole or not at all), `interrupts`
-(Ctrl-C).
+`reference` (what every kernel should compute), `journal`, `files` and `arrays` (files whole or not at all),
+`interrupts` (Ctrl-C).
 """

@@ -19,7 +19,7 @@ def test_three_tables_are_there() -> None:
 @pytest.mark.slow
 def test_the_cost_model_is_near_the_best_and_ahead_of_random() -> None:
     scores = score_tables(TABLES, range(5))
-    regret = {name: 0.0 for name in ("xgb", "random")}
+    regret = dict.fromkeys(("xgb", "random"), 0.0)
     for _, _, tuners in scores:
         assert tuners["xgb"].median(0.15) <= 1.05
         for name in regret:
