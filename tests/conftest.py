@@ -14,6 +14,26 @@ import numpy as np
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+MANY_PROCESSES = (
+    "benchmarks/test_compare.py",
+    "benchmarks/test_supervisor.py",
+    "cli/test_bad_input.py",
+    "cli/test_compare.py",
+    "cli/test_compile.py",
+    "cli/test_report.py",
+    "deploy/test_run_model.py",
+    "models/test_models.py",
+    "pipeline/importers/test_pt2_archive.py",
+    "schedules/llvm/test_sweep.py",
+)
+"""Files of tests that take a second or two each, and there are many of them: slow as a whole."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leaves the files of `MANY_PROCESSES` out of the quick set."""
+    for item in items:
+        if item.path.is_relative_to(ROOT / "tests") and str(item.path.relative_to(ROOT / "tests")) in MANY_PROCESSES:
+            item.add_marker("slow")
 
 
 class RunTvmopt(Protocol):
