@@ -118,4 +118,5 @@ def _run(graph: Graph, node: Node, inputs: list[Array]) -> list[Array]:
     except Exception as error:
         raise BuildError(f"layer {node.layers[0]!r} ({node.kind}) cannot be compiled: {one_line(error)}") from error
     results = [result] if len(node.outputs) == 1 else list(result)
-    return [array.numpy() for array in results]
+    dtypes = [graph.values[name].dtype for name in node.outputs]
+    return [array.numpy().astype(dtype) for array, dtype in zip(results, dtypes, strict=True)]

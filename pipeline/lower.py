@@ -132,11 +132,11 @@ class _Lowering:
         value = self.builder.emit(
             self.relax.Call(variable, [self._value(name) for name in dynamic_inputs(self.graph, node)])
         )
-        if len(node.outputs) == 1:
-            self.values[node.output] = value
-            return
-        for index, name in enumerate(node.outputs):
-            self.values[name] = self.builder.emit(self.relax.TupleGetItem(value, index))
+        for index, (name, dtype) in enumerate(zip(node.outputs, layer.dtypes, strict=True)):
+            result = value if len(node.outputs) == 1 else self.relax.TupleGetItem(value, index)
+            if dtype != self.graph.values[name].dtype:
+                result = self.relax.op.astype(self.builder.emit(result), self.graph.values[name].dtype)
+            self.values[name] = self.builder.emit(result)
 
     def _value(self, name: str) -> Any:
         if name in self.values:

@@ -27,9 +27,11 @@ class OnnxLayer:
     Attributes:
         module: its ``main`` is a Relax function whose parameters are `dynamic_inputs` and whose result is one tensor or
             a tuple of them; what else there is are PrimFuncs that it calls.
+        dtypes: of the results, which are not always those that ONNX says: whoever takes the results casts them.
     """
 
     module: Any
+    dtypes: tuple[str, ...]
 
     @property
     def function(self) -> Any:
@@ -104,31 +106,22 @@ def import_layer(graph: Graph, node: Node) -> OnnxLayer:
     except Exception as error:
         raise BuildError(f"{where}: TVM's importer refuses it: {one_line(error)}") from error
     wanted = [graph.tensor(name) for name in node.outputs]
-    made = _types(module["main"].ret_ty)
-    if made != [_type_of(tensor) for tensor in wanted]:
-        expected = ", ".join(f"{tensor.dtype}{list(tensor.shape)}" for tensor in wanted)
-        have = ", ".join("?" if one is None else f"{one[1]}{list(one[0])}" for one in made)
-        raise BuildError(f"{where}: TVM's importer makes {have} of it, where ONNX has {expected}")
-    return OnnxLayer(module)
+    made = _tensors(module["main"].ret_ty)
+    if [tensor.shape for tensor in made] != [tensor.shape for tensor in wanted]:
+        have, expected = (", ".join(f"{t.dtype}{list(t.shape)}" for t in tensors) for tensors in (made, wanted))
+        raise BuildError(f"{where}: TVM's importer makes {have or 'nothing static'} of it, where ONNX has {expected}")
+    return OnnxLayer(module, tuple(tensor.dtype for tensor in made))
 
 
-def _type_of(tensor: Tensor) -> tuple[tuple[int, ...], str]:
-    return tensor.shape, tensor.dtype
-
-
-def _types(made: Any) -> list[tuple[tuple[int, ...], str] | None]:
-    """Shapes and dtypes of a Relax type's tensors; None for what has no static shape."""
-    from tvm import relax
-
-    fields = list(made.fields) if isinstance(made, relax.TupleType) else [made]
-    return [_static(one) for one in fields]
-
-
-def _static(one: Any) -> tuple[tuple[int, ...], str] | None:
+def _tensors(made: Any) -> list[Tensor]:
+    """The tensors of a Relax type; none when one of them has no static shape."""
     from tvm import relax, tirx
 
-    if not isinstance(one, relax.TensorType) or not isinstance(one.shape, relax.ShapeExpr):
-        return None
-    if any(not isinstance(size, tirx.IntImm) for size in one.shape.values):
-        return None
-    return tuple(int(size) for size in one.shape.values), str(one.dtype)
+    tensors = []
+    for one in made.fields if isinstance(made, relax.TupleType) else [made]:
+        shape = getattr(one, "shape", None)
+        sizes: list[Any] = list(shape.values) if isinstance(shape, relax.ShapeExpr) else [None]
+        if any(not isinstance(size, tirx.IntImm) or int(size) < 1 for size in sizes):
+            return []
+        tensors.append(Tensor(tuple(int(size) for size in sizes), str(one.dtype)))
+    return tensors

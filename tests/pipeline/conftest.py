@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 from onnx import helper, numpy_helper
+
+from pipeline import build
+from pipeline.graph.optimize import optimize
+from pipeline.importers import example_inputs, load_model
+from pipeline.importers.sessions import run_model
+from pipeline.importers.verify import TOLERANCE, relative_error
+from pipeline.lower import lower
+from pipeline.types import ImportedModel
+from schedules.space import Config
+from schedules.target import Target
 
 OnnxNode = tuple[Any, ...]
 OnnxModel = Callable[..., onnx.ModelProto]
@@ -59,3 +71,54 @@ def weights() -> Callable[..., np.ndarray]:
     """Random float32 arrays of a shape, the same in every run."""
     random = np.random.default_rng(0)
     return lambda *shape: random.standard_normal(shape, dtype=np.float32)
+
+
+@pytest.fixture
+def imported(tmp_path: Path) -> Callable[[onnx.ModelProto], ImportedModel]:
+    """Imports a model as from a file."""
+
+    def load(model: onnx.ModelProto) -> ImportedModel:
+        path = tmp_path / "model.onnx"
+        onnx.save(model, path)
+        return load_model(str(path))
+
+    return load
+
+
+@pytest.fixture
+def model_from(onnx_model: OnnxModel, imported: Callable[..., ImportedModel]) -> Callable[..., ImportedModel]:
+    """A model from a description: nodes, inputs, constants, and where they are not usual outputs and opset."""
+
+    def make(parts: Mapping[str, Any]) -> ImportedModel:
+        options = {"outputs": parts.get("outputs", "y"), "opset": parts.get("opset", 18)}
+        return imported(onnx_model(*parts["nodes"], inputs=parts["inputs"], **options, **parts["constants"]))
+
+    return make
+
+
+def run_whole(model: ImportedModel, target: Target, configs: Mapping[str, Config]) -> dict[str, np.ndarray]:
+    """What the compiled model makes of the example inputs."""
+    import tvm
+    from tvm import relax
+
+    module = lower(optimize(model, target), configs)
+    module = build.plan_memory(build.schedule(module, target), target)
+    machine = relax.VirtualMachine(build.generate(module, target), tvm.cpu())
+    inputs = example_inputs(model)
+    result = machine["main"](*(tvm.runtime.tensor(inputs[spec.name]) for spec in model.inputs))
+    results = [result] if len(model.outputs) == 1 else list(result)
+    return {spec.name: array.numpy() for spec, array in zip(model.outputs, results, strict=True)}
+
+
+@pytest.fixture
+def check_whole() -> Callable[..., None]:
+    """Compiles a model for a target and compares it with onnxruntime."""
+    os.environ.setdefault("TVM_NUM_THREADS", "2")
+
+    def check(model: ImportedModel, target: Target, configs: Mapping[str, Config] | None = None) -> None:
+        expected = run_model(model.original, example_inputs(model))
+        for name, array in run_whole(model, target, configs or {}).items():
+            error = relative_error(expected[name], array)
+            assert error <= TOLERANCE.get(array.dtype.name, 0.0), f"{name} is off by {error:.2g}"
+
+    return check
