@@ -24,6 +24,8 @@ MANY_PROCESSES = (
     "deploy/test_run_model.py",
     "models/test_models.py",
     "pipeline/importers/test_pt2_archive.py",
+    "pipeline/importers/test_pytorch.py",
+    "pipeline/test_journal.py",
     "schedules/llvm/test_sweep.py",
 )
 """Files of tests that take a second or two each, and there are many of them: slow as a whole."""
