@@ -125,6 +125,8 @@ def _import_ffi() -> Any:
 @functools.cache
 def _open_runtime() -> None:
     _load("tvm_runtime", "pip install apache-tvm")
+    # Sorting (TopK, NonZero) is here.
+    _load("tvm_runtime_extra", "pip install apache-tvm")
 
 
 @functools.cache

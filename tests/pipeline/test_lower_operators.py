@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 
+from pipeline.compile import compile_model
 from schedules.target import parse_target
+
+ROOT = Path(__file__).resolve().parents[2]
 
 PADDED = {"pads": [1, 1, 1, 1]}
 Random = Callable[..., np.ndarray]
@@ -284,3 +290,19 @@ def model_of(weights: Random, model_from: Any) -> Callable[[str], Any]:
 @pytest.mark.parametrize("name", MODELS)
 def test_computes_what_onnxruntime_does(model_of: Any, check_whole: Any, name: str) -> None:
     check_whole(model_of(name), parse_target("llvm", 2))
+
+
+def test_sorting_runs_without_the_compiler(model_of: Any, tmp_path: Path) -> None:
+    """TVM keeps sorting apart from the rest of its runtime."""
+    artifact = tmp_path / "choices.tar"
+    compile_model(model_of("choices"), parse_target("llvm", 1), None, artifact)
+    code = f"""
+import sys, numpy
+from pathlib import Path
+from pipeline.artifact import load_artifact
+model = load_artifact(Path({str(artifact)!r}))
+for name, array in model.run(model.golden_inputs).items():
+    numpy.testing.assert_allclose(array, model.golden_outputs[name], rtol=1e-5, atol=1e-6)
+assert "tvm" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, timeout=60)
