@@ -211,7 +211,7 @@ class _Kernel:
             tensor, view = self.inputs[i].tensor, self.inputs[i].view
             if tensor.elements == 1:
                 return emit.splat(emit.load(view, [0, 0, 0, 0, 0]), lanes)
-            per_column = tensor.elements == self.columns and tensor.shape != self.workload.output.shape
+            per_column = tensor.elements == self.columns
             return emit.load(view, [0, 0, 0, 0, column if per_column else place], lanes)
 
         result = VectorMath(lanes).evaluate(self.workload.epilogue, value, operand)

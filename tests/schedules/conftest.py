@@ -194,7 +194,7 @@ def make_convolution(
     pads: tuple[int, int, int, int] = (0, 0, 0, 0),
     groups: int = 1,
     block: int | None = None,
-    margin: int = 0,
+    margin: tuple[int, int, int, int] = (0, 0, 0, 0),
     halo: tuple[int, int, int, int] = (0, 0, 0, 0),
     extra: Sequence[Tensor] = (),
     epilogue: Expr = ACC,
@@ -211,7 +211,7 @@ def make_convolution(
         pads: top, left, bottom, right.
         groups: of channels.
         block: of the data, by default the lanes.
-        margin: by how much the data's halo is wider than needed, on every side.
+        margin: by how much the data's halo is wider than needed: top, left, bottom, right.
         halo: of the output.
         extra: the epilogue's operands.
         epilogue: of the workload.
@@ -221,12 +221,12 @@ def make_convolution(
     after = [
         max(0, (out[i] - 1) * strides[i] + (kernel[i] - 1) * dilations[i] + 1 - pads[i] - size[i]) for i in range(2)
     ]
-    around = (pads[0] + margin, pads[1] + margin, after[0] + margin, after[1] + margin)
+    top, left, bottom, right = (need + more for need, more in zip((*pads[:2], *after), margin, strict=True))
     depthwise = groups == in_channels == channels > 1
     return Workload(
         "depthwise_conv2d" if depthwise else "conv2d",
         (
-            Tensor(data, block=lanes if block is None else block, halo=around),
+            Tensor(data, block=lanes if block is None else block, halo=(top, left, bottom, right)),
             Tensor((channels, in_channels // groups, *kernel)),
             *extra,
         ),

@@ -23,8 +23,8 @@ SHAPES: dict[str, tuple[tuple[int, int, int, int], int, dict[str, Any]]] = {
     "1x1 from one channel": ((1, 1, 13, 3), 5, {}),
     "1x1 on one pixel": ((1, 48, 1, 1), 130, {}),
     "1x1 strided": ((2, 17, 9, 11), 29, {"strides": (2, 2)}),
-    "1x1 out of a halo": ((1, 17, 7, 7), 33, {"margin": 1}),
-    "1x1 into a halo": ((1, 17, 7, 7), 33, {"halo": (1, 2, 0, 1)}),
+    "1x1 out of a halo": ((1, 17, 7, 7), 33, {"margin": (1, 2, 0, 3)}),
+    "1x1 into a halo": ((1, 17, 7, 7), 33, {"halo": (0, 2, 1, 1)}),
     "first layer": ((1, 3, 17, 13), 10, {"kernel": (3, 3), "pads": (1,) * 4, "strides": (2, 2), "block": 1}),
     "7x7 first layer": ((1, 3, 23, 23), 16, {"kernel": (7, 7), "pads": (3,) * 4, "strides": (2, 2), "block": 1}),
     "plain data of five channels": ((2, 5, 8, 9), 24, {"kernel": (5, 5), "dilations": (1, 2), "block": 1}),
@@ -40,7 +40,7 @@ SHAPES: dict[str, tuple[tuple[int, int, int, int], int, dict[str, Any]]] = {
     "wide halos in and out": (
         (1, 19, 6, 9),
         21,
-        {"kernel": (3, 3), "pads": (1, 1, 1, 1), "margin": 2, "halo": (2, 1, 3, 2)},
+        {"kernel": (3, 3), "pads": (1, 1, 1, 1), "margin": (2, 0, 1, 3), "halo": (2, 1, 3, 2)},
     ),
     "window larger than the map": ((1, 7, 2, 3), 9, {"kernel": (5, 5), "pads": (2, 2, 2, 2)}),
 }

@@ -19,7 +19,10 @@ SHAPES: dict[str, tuple[tuple[int, int, int, int], dict[str, Any]]] = {
     "uneven strides": ((1, 33, 10, 17), {"kernel": (1, 3), "pads": (0, 1, 0, 1), "strides": (1, 3)}),
     "1x1": ((2, 7, 3, 5), {"kernel": (1, 1)}),
     "one pixel": ((1, 21, 1, 1), {"kernel": (3, 3), "pads": (1,) * 4}),
-    "halos in and out": ((1, 19, 7, 5), {"kernel": (3, 3), "pads": (1,) * 4, "margin": 1, "halo": (1, 0, 2, 1)}),
+    "halos in and out": (
+        (1, 19, 7, 5),
+        {"kernel": (3, 3), "pads": (1,) * 4, "margin": (1, 0, 2, 3), "halo": (1, 0, 2, 1)},
+    ),
 }
 
 

@@ -91,7 +91,7 @@ class Draw:
             channels, out = groups * self.lanes * self.pick(1, 2), groups * self.lanes * self.pick(1, 3)
         block = 1 if kind == "plain" else self.lanes
         options: dict[str, Any] = {"strides": strides, "dilations": dilations, "pads": pads, "groups": groups}
-        options |= {"block": block, "margin": self.pick(0, 0, 1), "halo": self.halo()}
+        options |= {"block": block, "margin": self.halo(), "halo": self.halo()}
         shape = self.wide(self.lanes, (n, channels, *size), out, kernel, **options).output.shape
         extra = [self.map_like(shape) for _ in range(self.pick(0, 1, 2))]
         options |= {"extra": extra, "epilogue": self.epilogue(2, len(extra))}
