@@ -22,11 +22,12 @@ import numpy.typing as npt
 from pipeline.arrays import read_npz, write_npz
 from pipeline.errors import InputFileError, ModelInputError, RuntimeMissingError
 from pipeline.files import replaced
-from pipeline.runtime import Executable
+from pipeline.runtime import Executable, Observer
+from pipeline.types import Step
 
 Array = npt.NDArray[Any]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 LIBRARY, MANIFEST, GOLDEN = "model.so", "manifest.json", "golden.npz"
 
 
@@ -149,6 +150,8 @@ def _check_manifest(manifest: Mapping[str, Any]) -> None:
     wrong = [text for text in texts if not isinstance(text, str)]
     if wrong:
         raise TypeError(f"{wrong[0]!r} where a text should be")
+    for step in manifest["steps"]:
+        Step.from_json(step)
     if type(target["threads"]) is not int or target["threads"] < 1:
         raise ValueError(f"threads {target['threads']!r}")
 
@@ -160,6 +163,7 @@ class LoadedArtifact:
         manifest: the artifact's manifest.
         golden_inputs: golden inputs by name.
         golden_outputs: expected outputs by name.
+        steps: its kernel calls, in order; none for a GPU.
     """
 
     def __init__(self, path: Path) -> None:
@@ -172,6 +176,7 @@ class LoadedArtifact:
             self._executable = Executable(parts.library, cuda=self.manifest["target"]["isa"] == "cuda")
         except OSError as error:
             raise InputFileError(f"{path}: {LIBRARY} is {error}") from error
+        self.steps = tuple(Step.from_json(step) for step in self.manifest["steps"])
         self._arguments: list[Any] = []
         self._result: Any = None
 
@@ -197,6 +202,14 @@ class LoadedArtifact:
     def run_only(self) -> None:
         """Runs the model on the inputs that were set: what is timed."""
         self._result = self._executable.call(self._arguments)
+
+    def observe(self, observer: Observer) -> None:
+        """As `run_only`, with `observer` told of every function that the model calls."""
+        self._result = self._executable.observe(self._arguments, observer)
+
+    def download(self, tensor: Any) -> Array:
+        """A copy in host memory of a tensor that an observer was given."""
+        return self._executable.download(tensor)
 
     def outputs(self) -> dict[str, Array]:
         """The outputs of the last run, by name."""

@@ -20,8 +20,9 @@ from pipeline.errors import BuildError, RuntimeMissingError
 from pipeline.graph.optimize import OptimizedModel, optimize
 from pipeline.interrupts import interruptible
 from pipeline.runtime import import_compiler
+from pipeline.steps import steps_of
 from pipeline.tasks import extract_tasks
-from pipeline.types import ImportedModel, Task, TensorSpec
+from pipeline.types import ImportedModel, Step, Task, TensorSpec
 from schedules.registry import template_for
 from schedules.space import Config
 from schedules.target import Target
@@ -126,18 +127,31 @@ def compile_model(model: ImportedModel, target: Target, records: Records | None,
         if not target.is_gpu:
             check_layers(optimized)
         choices = () if target.is_gpu else choose_configs(extract_tasks(optimized), target, records)
-        library, storage_bytes = build_library(optimized, {c.task.name: c.config for c in choices}, linker)
+        library = build_library(optimized, {c.task.name: c.config for c in choices}, linker)
     inputs, outputs = golden_pair(model)
-    manifest = _manifest(model, target, choices, storage_bytes)
-    save_artifact(ArtifactParts(library, manifest, inputs, outputs), out)
+    manifest = _manifest(model, target, choices, library)
+    save_artifact(ArtifactParts(library.content, manifest, inputs, outputs), out)
     layers = tuple(node.layers[0] for node in optimized.graph.nodes if node.op == "onnx")
-    return CompileReport(out, choices, layers, storage_bytes)
+    return CompileReport(out, choices, layers, library.storage_bytes)
 
 
-def build_library(
-    optimized: OptimizedModel, configs: Mapping[str, Config], linker: str
-) -> tuple[bytes, tuple[int, ...]]:
-    """The shared library of `optimized`, and the sizes in bytes of its planned storages.
+@dataclass(frozen=True, slots=True)
+class Library:
+    """A compiled graph.
+
+    Attributes:
+        content: bytes of the shared library.
+        storage_bytes: sizes of the planned storages of intermediate tensors.
+        steps: the kernel calls; none for a GPU, where TVM takes the whole model.
+    """
+
+    content: bytes
+    storage_bytes: tuple[int, ...]
+    steps: tuple[Step, ...]
+
+
+def build_library(optimized: OptimizedModel, configs: Mapping[str, Config], linker: str) -> Library:
+    """The shared library of `optimized`, and what it is made of.
 
     Raises:
         BuildError: when code generation or linking fails.
@@ -159,7 +173,8 @@ def build_library(
         except RuntimeError as error:
             lines = str(error).strip().splitlines()
             raise BuildError(f"linking with {linker} failed: {lines[-1] if lines else error}") from error
-        return library.read_bytes(), build.storage_sizes(module)
+        steps = () if target.is_gpu else steps_of(optimized, module)
+        return Library(library.read_bytes(), build.storage_sizes(module), steps)
 
 
 def linker_of(target: Target) -> str:
@@ -199,9 +214,7 @@ def golden_pair(model: ImportedModel) -> tuple[dict[str, npt.NDArray[Any]], dict
     return inputs, dict(zip(names, session.run(names, dict(inputs)), strict=True))
 
 
-def _manifest(
-    model: ImportedModel, target: Target, choices: Sequence[TaskChoice], storage_bytes: Sequence[int]
-) -> dict[str, Any]:
+def _manifest(model: ImportedModel, target: Target, choices: Sequence[TaskChoice], library: Library) -> dict[str, Any]:
     from importlib.metadata import version
 
     records = json.dumps([[c.task.name, c.origin, dict(c.config)] for c in choices], sort_keys=True)
@@ -225,7 +238,8 @@ def _manifest(
             {"task": c.task.name, "layers": list(c.task.layers), "origin": c.origin, "config": dict(c.config)}
             for c in choices
         ],
-        "memory": {"storage_bytes": list(storage_bytes), "activations_bytes": sum(storage_bytes)},
+        "steps": [step.to_json() for step in library.steps],
+        "memory": {"storage_bytes": list(library.storage_bytes), "activations_bytes": sum(library.storage_bytes)},
     }
 
 

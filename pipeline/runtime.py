@@ -10,7 +10,7 @@ import ctypes
 import functools
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +22,14 @@ from pipeline.interrupts import ctrl_c_later
 
 Array = npt.NDArray[Any]
 
+Observer = Callable[[str, bool, Sequence[Any]], None]
+"""Takes a function's name, whether it is about to run (else it has run), and its arguments; outputs come last."""
+
 _CPU, _CUDA = 1, 2
 _POOLED = 2
 """TVM's number for the allocator that keeps freed memory for the next run."""
+_GO_ON = 0
+"""What an instrument gives for the function to be run."""
 _EXISTS = 0
 """TVM's number for the attribute of a device that tells whether it is there."""
 
@@ -79,6 +84,19 @@ class Executable:
     def call(self, tensors: Sequence[Any]) -> Any:
         """The model's result for uploaded `tensors`: a tensor, or a sequence of them."""
         return self._main(*tensors)
+
+    def observe(self, tensors: Sequence[Any], observer: Observer) -> Any:
+        """As `call`, with `observer` told of every function that the model calls; calls take longer so."""
+
+        def instrument(function: Any, name: str, before: bool, result: Any, *arguments: Any) -> int:
+            observer(name, before, arguments)
+            return _GO_ON
+
+        self._vm["set_instrument"](self._ffi.convert_func(instrument))
+        try:
+            return self._main(*tensors)
+        finally:
+            self._vm["set_instrument"](None)
 
 
 def import_runtime() -> Any:

@@ -1,12 +1,13 @@
-"""The nouns: ModelSource, ImportedModel, OptimizedModel, Task, Record. Frozen, and checked where they are made."""
+"""The nouns: ModelSource, ImportedModel, OptimizedModel, Task, Step, Record. Frozen, checked where they are made."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from schedules.workload import Workload
+from schedules.workload import Tensor, Workload
 
 if TYPE_CHECKING:
     import onnx
@@ -76,3 +77,50 @@ class Task:
     workload: Workload
     weight: int
     layers: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One kernel call of a compiled model.
+
+    Attributes:
+        kernel: the kernel's symbol in the library.
+        operator: the operator family of `schedules`, or ONNX's operator type.
+        layers: names of the source model's layers that it stands for.
+        outputs: the values it makes, by their names in the graph, and how they lie in memory; none where what TVM made
+            of several layers cannot be told apart.
+        task: name of the task that chose its config; empty where no template took the layer.
+        flops: floating-point operations, a multiply-add as two; 0 where no template took the layer.
+        nbytes: bytes of its inputs, constants and outputs, each counted once.
+    """
+
+    kernel: str
+    operator: str
+    layers: tuple[str, ...]
+    outputs: tuple[tuple[str, Tensor], ...]
+    task: str
+    flops: int
+    nbytes: int
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object that `from_json` reads back."""
+        names = ("kernel", "operator", "task", "flops", "nbytes")
+        outputs = [{"name": name, **tensor.to_json()} for name, tensor in self.outputs]
+        return {name: getattr(self, name) for name in names} | {"layers": list(self.layers), "outputs": outputs}
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> Step:
+        """The inverse of `to_json`.
+
+        Raises:
+            KeyError, TypeError, ValueError: when `data` is not what `to_json` writes.
+        """
+        return Step(
+            kernel=str(data["kernel"]),
+            operator=str(data["operator"]),
+            layers=tuple(str(layer) for layer in data["layers"]),
+            outputs=tuple((str(entry["name"]), Tensor.from_json(entry)) for entry in data["outputs"]),
+            task=str(data["task"]),
+            flops=int(data["flops"]),
+            nbytes=int(data["nbytes"]),
+        )

@@ -1,0 +1,97 @@
+"""Which layers each kernel call of a compiled model stands for, and what it makes; the artifact's manifest lists it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pipeline.errors import BuildError
+from pipeline.graph.ir import ONNX, Graph, Node
+from pipeline.graph.optimize import OptimizedModel
+from pipeline.tasks import KERNELLESS, workload_of
+from pipeline.types import Step
+from schedules.registry import template_for
+from schedules.target import Target
+
+
+def steps_of(optimized: OptimizedModel, module: Any) -> tuple[Step, ...]:
+    """The kernel calls of a planned module, each with the nodes of `optimized` that it computes.
+
+    Kernels of templates are told by their names and stand in the graph's order. What TVM made of other layers stands
+    between them: one kernel a layer where the numbers agree, else each kernel stands for all of these layers.
+
+    Raises:
+        BuildError: when the module runs other kernels than the graph asks for.
+    """
+    graph, target = optimized.graph, optimized.target
+    own = {workload_of(graph, node).key.replace("-", "_") for node in graph.nodes if node.op not in KERNELLESS}
+    nodes = [node for node in graph.nodes if node.op != "reshape"]
+    steps: list[Step] = []
+    others: list[str] = []
+    for name in [*_called(module), ""]:
+        if name and name not in own:
+            others.append(name)
+            continue
+        imported = _take_imported(nodes)
+        steps += _imported_steps(graph, imported, others)
+        others = []
+        if name:
+            steps.append(_own_step(graph, target, nodes, name))
+    if nodes:
+        raise BuildError(f"layer {nodes[0].layers[0]!r} has no kernel in the compiled module")
+    return tuple(steps)
+
+
+def _called(module: Any) -> list[str]:
+    """Names of the kernels that ``main`` calls, in order."""
+    from tvm import relax
+    from tvm.ir import GlobalVar
+
+    calls: list[str] = []
+    for block in module["main"].body.blocks:
+        for binding in block.bindings:
+            value = binding.value
+            if isinstance(value, relax.Call) and isinstance(value.op, GlobalVar):
+                calls.append(value.op.name_hint)
+    return calls
+
+
+def _take_imported(nodes: list[Node]) -> list[Node]:
+    """Takes the nodes off the front that stand before the next one with a template."""
+    count = next((i for i, node in enumerate(nodes) if node.op != ONNX), len(nodes))
+    taken, nodes[:] = nodes[:count], nodes[count:]
+    return taken
+
+
+def _own_step(graph: Graph, target: Target, nodes: list[Node], name: str) -> Step:
+    """The step of the node in front, which `name` must be the kernel of."""
+    if not nodes or workload_of(graph, nodes[0]).key.replace("-", "_") != name:
+        raise BuildError(f"the compiled module runs {name} where the graph has {nodes[0].kind if nodes else 'nothing'}")
+    node = nodes.pop(0)
+    workload = workload_of(graph, node)
+    return Step(
+        name,
+        node.op,
+        node.layers,
+        ((node.output, graph.values[node.output]),),
+        workload.key,
+        template_for(workload, target).flops(workload),
+        _bytes(graph, [node]),
+    )
+
+
+def _imported_steps(graph: Graph, nodes: Sequence[Node], kernels: Sequence[str]) -> list[Step]:
+    """The steps of layers that TVM's importer lowered; a layer that became a view or a constant has none."""
+    groups = [[node] for node in nodes] if len(nodes) == len(kernels) else [list(nodes)] * len(kernels)
+    steps = []
+    for kernel, group in zip(kernels, groups, strict=True):
+        layers = tuple(dict.fromkeys(layer for node in group for layer in node.layers))
+        named = group[0].outputs if len(group) == 1 and len(kernels) == len(nodes) else ()
+        outputs = tuple((name, graph.values[name]) for name in named)
+        steps.append(Step(kernel, "+".join(node.kind for node in group), layers, outputs, "", 0, _bytes(graph, group)))
+    return steps
+
+
+def _bytes(graph: Graph, nodes: Sequence[Node]) -> int:
+    names = dict.fromkeys(name for node in nodes for name in (*node.inputs, *node.outputs) if name)
+    return sum(graph.tensor(name).nbytes for name in names)
