@@ -1,51 +1,24 @@
-"""The plots of a report, as SVG that stands inline in the page.
-
-Text stays text, so that it can be searched, scales, and takes the page's typeface.
-"""
+"""The plots of a comparison: latency, speed-up, throughput, error, memory."""
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 from benchmarks.measurement import Comparison, Measurement
 from benchmarks.report import words
+from benchmarks.report.drawing import FAINT, INK, Plot, color_of, draw_plot, make_figure, plain_frame, power
 from benchmarks.report.view import baseline_of, title_of
-from pipeline.errors import RuntimeMissingError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLORS = {
-    "pytorch": "#6b7280",
-    "pytorch-compile": "#a3a9b3",
-    "onnxruntime": "#2f6690",
-    "openvino": "#3a8f85",
-    "onnxruntime-int8": "#9dbcd4",
-    "openvino-int8": "#a5d0ca",
-    "tvmopt-untuned": "#e5a57a",
-    "tvmopt": "#c2502e",
-}
-"""A runtime's color in all plots: the framework grey, peers cool (INT8 pale), ours warm."""
-
-_OTHER_COLOR = "#8c7aa9"
-_INK, _FAINT = "#1f2933", "#d5dae1"
-_WIDTH_IN = 7.6
 _ROW_IN = 0.27
 _FRAME_IN = 0.62
-
-
-@dataclass(frozen=True, slots=True)
-class Plot:
-    """A plot with its caption; the caption also serves those who cannot see it."""
-
-    title: str
-    caption: str
-    svg: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,35 +36,25 @@ def draw_plots(comparison: Comparison) -> list[Plot]:
     Raises:
         RuntimeMissingError: when matplotlib is not installed.
     """
-    try:
-        import matplotlib as mpl
-    except ImportError:
-        raise RuntimeMissingError("plots need matplotlib: pip install 'tvmopt[compare]'") from None
     baseline = title_of(baseline_of(comparison))
-    settings: Any = {"svg.fonttype": "none", "text.parse_math": False, "font.size": 9.0}
-    plots = []
-    with mpl.rc_context(settings):
-        for title, caption, draw in (
-            ("Latency", "Median time of one call in ms, with its 95 % interval. Shorter is better.", _draw_latency),
-            (
-                f"Speed-up over {baseline}",
-                f"How many times the speed of {baseline}, with its 95 % interval; on a logarithmic axis.",
-                _draw_speedup,
-            ),
-            ("Throughput", "Frames a second: batch size over median latency. Higher is better.", _draw_fps),
-            (
-                f"Difference from {baseline}'s outputs",
-                "Relative error (L2 norm) on a logarithmic axis. FP32 runtimes differ by rounding alone.",
-                _draw_error,
-            ),
-            ("Peak memory", "Highest resident memory of the process in MiB, library included.", _draw_memory),
-        ):
-            # Identifiers within the drawings must differ, since all stand in one page.
-            with mpl.rc_context({"svg.hashsalt": f"{comparison.model['name']}{comparison.created}{title}"}):
-                figure = draw(comparison)
-                if figure is not None:
-                    plots.append(Plot(title, caption, _svg(figure)))
-    return plots
+    drawings: tuple[tuple[str, str, Callable[[Comparison], Figure | None]], ...] = (
+        ("Latency", "Median time of one call in ms, with its 95 % interval. Shorter is better.", _draw_latency),
+        (
+            f"Speed-up over {baseline}",
+            f"How many times the speed of {baseline}, with its 95 % interval; on a logarithmic axis.",
+            _draw_speedup,
+        ),
+        ("Throughput", "Frames a second: batch size over median latency. Higher is better.", _draw_fps),
+        (
+            f"Difference from {baseline}'s outputs",
+            "Relative error (L2 norm) on a logarithmic axis. FP32 runtimes differ by rounding alone.",
+            _draw_error,
+        ),
+        ("Peak memory", "Highest resident memory of the process in MiB, library included.", _draw_memory),
+    )
+    salt = f"{comparison.model['name']}{comparison.created}"
+    plots = (draw_plot(title, caption, salt, partial(draw, comparison)) for title, caption, draw in drawings)
+    return [plot for plot in plots if plot is not None]
 
 
 def _draw_latency(comparison: Comparison) -> Figure | None:
@@ -143,7 +106,7 @@ def _draw_fps(comparison: Comparison) -> Figure | None:
         return _panels(comparison, comparison.cells(), _fps_bar, _finish_bars)
     over_batch = len(batches) > 1
     steps, panels = (batches, threads) if over_batch else (threads, [batches[0]])
-    figure, axes = _figure(1, len(panels), 2.9)
+    figure, axes = make_figure(1, len(panels), 2.9)
     top = max(row.fps or 0.0 for row in measured) * 1.06
     for panel, place in zip(panels, axes, strict=False):
         for name in dict.fromkeys(row.runtime for row in measured):
@@ -153,15 +116,15 @@ def _draw_fps(comparison: Comparison) -> Figure | None:
             if points:
                 xs, ys = [steps.index(x) for x, _ in points], [y for _, y in points]
                 width = 2.2 if name.startswith("tvmopt") else 1.4
-                place.plot(xs, ys, "o-", ms=4, lw=width, color=_color(name), label=title_of(name))
+                place.plot(xs, ys, "o-", ms=4, lw=width, color=color_of(name), label=title_of(name))
         place.set_title(words.where(steps[0], panel).split(", ")[1] if over_batch else "", loc="left", fontsize=9)
         place.set_xticks(range(len(steps)), [str(step) for step in steps])
         place.set_xlabel("batch size" if over_batch else "threads")
         place.set_xlim(-0.25, len(steps) - 0.75)
         place.set_ylim(0, top)
         place.yaxis.set_major_formatter("{x:,.0f}")
-        place.grid(axis="y", color=_FAINT, lw=0.6)
-        _plain_frame(place)
+        place.grid(axis="y", color=FAINT, lw=0.6)
+        plain_frame(place)
     axes[0].set_ylabel("FPS")
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=8.5)
@@ -188,7 +151,7 @@ def _panels(
     columns = min(2, len(bars))
     lines = -(-len(bars) // columns)
     highest = max(len(items) for items in bars.values())
-    figure, axes = _figure(lines, columns, lines * (highest * _ROW_IN + _FRAME_IN))
+    figure, axes = make_figure(lines, columns, lines * (highest * _ROW_IN + _FRAME_IN))
     same = len({tuple(item.label for item in items) for items in bars.values()}) == 1
     for place, (cell, items) in zip(axes, bars.items(), strict=False):
         for position, item in enumerate(items):
@@ -197,9 +160,9 @@ def _panels(
         if same and place not in axes[::columns]:
             place.tick_params(labelleft=False)
         place.set_ylim(len(items) - 0.4, -0.6)
-        place.set_title(words.where(*cell), loc="left", fontsize=9, color=_INK, fontweight="bold")
+        place.set_title(words.where(*cell), loc="left", fontsize=9, color=INK, fontweight="bold")
         place.tick_params(axis="y", length=0)
-        _plain_frame(place)
+        plain_frame(place)
         finish(place, items)
     return figure
 
@@ -211,13 +174,11 @@ def _draw_bar(place: Axes, position: int, item: _Bar, dots: bool) -> None:
         place.barh(position, item.value, height=0.62, color=item.color)
     if item.interval:
         low, high = item.interval
-        color = item.color if dots else _INK
+        color = item.color if dots else INK
         place.plot([low, high], [position, position], "-", lw=1.4, color=color, solid_capstyle="butt", zorder=4)
         place.plot([low, high], [position, position], "|", ms=5, mew=1.1, color=color, zorder=4)
     end = max(item.value, item.interval[1] if item.interval else 0.0)
-    place.annotate(
-        item.text, (end, position), (5, 0), textcoords="offset points", va="center", fontsize=8.5, color=_INK
-    )
+    place.annotate(item.text, (end, position), (5, 0), textcoords="offset points", va="center", fontsize=8.5, color=INK)
 
 
 def _finish_bars(place: Axes, items: Sequence[_Bar]) -> None:
@@ -225,7 +186,7 @@ def _finish_bars(place: Axes, items: Sequence[_Bar]) -> None:
     place.set_xlim(0, max(ends) * 1.18)
     place.xaxis.set_visible(False)
     place.spines["bottom"].set_visible(False)
-    place.spines["left"].set_color(_INK)
+    place.spines["left"].set_color(INK)
 
 
 def _finish_speedup(place: Axes, items: Sequence[_Bar]) -> None:
@@ -236,8 +197,8 @@ def _finish_speedup(place: Axes, items: Sequence[_Bar]) -> None:
     exponents = _few(math.ceil(math.log2(low / 1.15)), math.floor(math.log2(high * 1.15)))
     place.set_xticks([2.0**e for e in exponents], [f"{2.0**e:g}×" for e in exponents])
     place.xaxis.minorticks_off()
-    place.axvline(1.0, color=_INK, lw=0.9, zorder=1)
-    place.grid(axis="x", color=_FAINT, lw=0.6)
+    place.axvline(1.0, color=INK, lw=0.9, zorder=1)
+    place.grid(axis="x", color=FAINT, lw=0.6)
 
 
 def _finish_error(place: Axes, items: Sequence[_Bar]) -> None:
@@ -245,9 +206,9 @@ def _finish_error(place: Axes, items: Sequence[_Bar]) -> None:
     high = max(low + 2, math.ceil(math.log10(max(item.value for item in items))))
     place.set_xscale("log")
     place.set_xlim(10.0 ** (low - 0.2), 10.0 ** (high + 0.25 * (high - low)))
-    place.set_xticks([10.0**e for e in _few(low, high)], [_power(e) for e in _few(low, high)])
+    place.set_xticks([10.0**e for e in _few(low, high)], [power(e) for e in _few(low, high)])
     place.xaxis.minorticks_off()
-    place.grid(axis="x", color=_FAINT, lw=0.6)
+    place.grid(axis="x", color=FAINT, lw=0.6)
 
 
 def _few(low: int, high: int) -> range:
@@ -265,40 +226,4 @@ def _one_thread_count(comparison: Comparison) -> list[tuple[int, int]]:
 
 
 def _bar(row: Measurement, value: float, interval: tuple[float, float] | None, text: str) -> _Bar:
-    return _Bar(title_of(row.runtime), _color(row.runtime), value, interval, text)
-
-
-def _color(runtime: str) -> str:
-    return COLORS.get(runtime, _OTHER_COLOR)
-
-
-def _power(exponent: int) -> str:
-    return "10" + str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
-
-
-def _figure(lines: int, columns: int, height_in: float) -> tuple[Figure, list[Axes]]:
-    # Not pyplot: that keeps figures alive and picks a window system.
-    from matplotlib.figure import Figure as Canvas
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
-
-    figure = Canvas(figsize=(_WIDTH_IN, height_in), layout=ConstrainedLayoutEngine(h_pad=0.09))
-    axes = figure.subplots(lines, columns, squeeze=False).ravel().tolist()
-    return figure, axes
-
-
-def _plain_frame(place: Axes) -> None:
-    for side in ("top", "right", "left"):
-        place.spines[side].set_visible(side == "left")
-    for side in ("left", "bottom"):
-        place.spines[side].set_color("#9aa5b1")
-    place.tick_params(colors=_INK, labelsize=8.5, width=0.6)
-
-
-def _svg(figure: Figure) -> str:
-    for place in figure.axes:
-        if not place.has_data():
-            place.set_visible(False)
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    text = buffer.getvalue()
-    return text[text.index("<svg") :]
+    return _Bar(title_of(row.runtime), color_of(row.runtime), value, interval, text)
