@@ -52,15 +52,47 @@ def normalize(original: onnx.ModelProto) -> onnx.ModelProto:
             data, a dtype that is not taken, or layers that do not fit each other at these shapes.
     """
     check_known(original)
-    prepared = _upgrade(_inline(original))
-    optimized = _optimize(prepared)
+    prepared = prepare(original)
+    try:
+        optimized = optimize(prepared)
+    except UnsupportedModelError:
+        check_operators(prepared)  # says more than onnxruntime does, if that is the reason
+        raise
     check_operators(optimized)
+    inferred = finish(optimized, original)
+    check_values(inferred.graph)
+    return inferred
+
+
+def prepare(original: onnx.ModelProto) -> onnx.ModelProto:
+    """`original` with functions inlined and at least at `OLDEST_OPSET`, where it can be converted.
+
+    Raises:
+        UnsupportedModelError: its own functions cannot be inlined.
+    """
+    return _upgrade(_inline(original))
+
+
+def optimize(model: onnx.ModelProto) -> onnx.ModelProto:
+    """`model` after onnxruntime's basic optimisation; as it is if that writes operators that ONNX does not know.
+
+    Raises:
+        UnsupportedModelError: onnxruntime refuses it.
+    """
+    optimized = _optimized_at(model, "ORT_ENABLE_BASIC")
+    return optimized if is_standard(optimized) else _optimized_at(model, "ORT_DISABLE_ALL")
+
+
+def finish(optimized: onnx.ModelProto, original: onnx.ModelProto) -> onnx.ModelProto:
+    """`optimized`, which is changed, tidied up, with the layers of `original` and the shapes that can be inferred.
+
+    Raises:
+        UnsupportedModelError: a constant that is not taken, or layers that do not fit each other.
+    """
     clean_graph(optimized)
     optimized.ir_version = max(optimized.ir_version, METADATA_IR)
     record_layers(optimized.graph, original.graph)
-    inferred = infer_shapes(optimized)
-    check_values(inferred.graph)
-    return inferred
+    return infer_shapes(optimized)
 
 
 def infer_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -106,16 +138,6 @@ def _upgrade(model: onnx.ModelProto) -> onnx.ModelProto:
         return onnx.version_converter.convert_version(model, OLDEST_OPSET)
     except (RuntimeError, ValueError):  # an operator without adapter: onnxruntime and TVM know the old versions too
         return model
-
-
-def _optimize(model: onnx.ModelProto) -> onnx.ModelProto:
-    """`model` after onnxruntime's basic optimisation; as it is if that writes operators that ONNX does not know."""
-    try:
-        optimized = _optimized_at(model, "ORT_ENABLE_BASIC")
-    except UnsupportedModelError:
-        check_operators(model)  # says more than onnxruntime does, if that is the reason
-        raise
-    return optimized if is_standard(optimized) else _optimized_at(model, "ORT_DISABLE_ALL")
 
 
 def _optimized_at(model: onnx.ModelProto, level: str) -> onnx.ModelProto:

@@ -12,7 +12,7 @@ from pipeline.importers.batch import check_rebatched
 from pipeline.importers.cleanup import drop_initializer_inputs
 from pipeline.importers.layers import name_nodes
 from pipeline.importers.lines import one_line
-from pipeline.importers.operators import check_known, standard_opset
+from pipeline.importers.operators import check_known, standard_opset, with_foreign_domain
 from pipeline.importers.shapes import ShapeRequest, make_static
 from pipeline.importers.tensors import MAX_BYTES, check_sizes, read_external_data
 
@@ -21,8 +21,13 @@ _FIRST_FIELD = b"\x08"
 """The first byte of nearly every ONNX file: the tag of its IR version."""
 
 
-def import_onnx(path: Path, request: ShapeRequest) -> onnx.ModelProto:
+def import_onnx(path: Path, request: ShapeRequest, any_operator: bool = False) -> onnx.ModelProto:
     """Reads the model at `path` and gives it static input shapes.
+
+    Args:
+        path: the file.
+        request: what the user asks of the inputs' shapes.
+        any_operator: whether operators that ONNX does not define are let through.
 
     Returns:
         The model with its weights inside, initialisers no longer among its inputs, named nodes, static inputs.
@@ -32,7 +37,7 @@ def import_onnx(path: Path, request: ShapeRequest) -> onnx.ModelProto:
         UnsupportedModelError: too new, operators that ONNX does not define, inputs of open shape.
         UsageError: `request` names an input that the model does not have.
     """
-    model = read_onnx(path)
+    model = read_onnx(path, any_operator)
     drop_initializer_inputs(model)
     name_nodes(model.graph.node)
     check_interface(model)
@@ -42,8 +47,8 @@ def import_onnx(path: Path, request: ShapeRequest) -> onnx.ModelProto:
     return static
 
 
-def read_onnx(path: Path) -> onnx.ModelProto:
-    """The checked model at `path`, with all its weights inside.
+def read_onnx(path: Path, any_operator: bool = False) -> onnx.ModelProto:
+    """The checked model at `path`, with all its weights inside; `any_operator` as `import_onnx`.
 
     Raises:
         InputFileError, UnsupportedModelError: as `import_onnx`.
@@ -52,9 +57,10 @@ def read_onnx(path: Path) -> onnx.ModelProto:
     _check_versions(model)
     read_external_data(model, path.parent, MAX_BYTES - path.stat().st_size)
     check_sizes(model)
-    check_known(model)
+    if not any_operator:
+        check_known(model)
     try:
-        onnx.checker.check_model(model)
+        onnx.checker.check_model(with_foreign_domain(model) if any_operator else model)
     except (onnx.checker.ValidationError, ValueError) as error:
         raise InputFileError(f"not a valid ONNX model: {one_line(error)}") from error
     return model

@@ -19,6 +19,9 @@ GRAPH_OPERATORS: frozenset[str] = frozenset()
 STANDARD_DOMAINS = ("", "ai.onnx")
 """The two spellings of ONNX's own domain."""
 
+FOREIGN_DOMAIN = "foreign"
+"""Where `with_foreign_domain` puts operators of ONNX's own domain that ONNX does not define."""
+
 _LISTED = 20
 """How many unsupported operators an error lists before it only counts the rest."""
 
@@ -54,11 +57,11 @@ def supported_operators() -> frozenset[str]:
     Raises:
         RuntimeError: TVM is not installed, or keeps its converters elsewhere than this version of tvmopt expects.
     """
-    return (frozenset(_converter_names()) & _standard_operators()) | GRAPH_OPERATORS
+    return (frozenset(_converter_names()) & standard_operators()) | GRAPH_OPERATORS
 
 
 @functools.cache
-def _standard_operators() -> frozenset[str]:
+def standard_operators() -> frozenset[str]:
     """Operators that some version of ONNX defines in its own domain."""
     return frozenset(schema.name for schema in onnx.defs.get_all_schemas_with_history() if not schema.domain)
 
@@ -90,7 +93,7 @@ def check_known(model: onnx.ModelProto) -> None:
         UnsupportedModelError: one line that lists every operator that cannot be taken, whether ONNX knows it or not.
     """
     found = find_unsupported(model)
-    if any(item.domain or item.operator not in _standard_operators() for item in found):
+    if any(item.domain or item.operator not in standard_operators() for item in found):
         raise _refusal(found)
 
 
@@ -103,6 +106,23 @@ def check_operators(model: onnx.ModelProto) -> None:
     found = find_unsupported(model)
     if found:
         raise _refusal(found)
+
+
+def with_foreign_domain(model: onnx.ModelProto) -> onnx.ModelProto:
+    """`model`, or a copy in which operators that ONNX does not define have a domain of their own.
+
+    ONNX's checker and its shape inference pass over operators of domains that they do not know.
+    """
+    known = standard_operators()
+    if all(node.domain not in STANDARD_DOMAINS or node.op_type in known for node in _all_nodes(model.graph.node)):
+        return model
+    moved = onnx.ModelProto()
+    moved.CopyFrom(model)
+    moved.opset_import.append(onnx.helper.make_opsetid(FOREIGN_DOMAIN, 1))
+    for node in _all_nodes(moved.graph.node):
+        if node.domain in STANDARD_DOMAINS and node.op_type not in known:
+            node.domain = FOREIGN_DOMAIN
+    return moved
 
 
 def _refusal(found: tuple[UnsupportedOperator, ...]) -> UnsupportedModelError:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import onnx
 
 from pipeline.errors import UnsupportedModelError
@@ -59,12 +61,25 @@ def check_values(graph: onnx.GraphProto) -> None:
     Raises:
         UnsupportedModelError: one of them cannot be taken; names it and its layer.
     """
+    for layer, fault in value_faults(graph):
+        raise UnsupportedModelError(f"at layer {layer}: {fault}" if layer else fault)
+
+
+def value_faults(graph: onnx.GraphProto) -> Iterator[tuple[str, str]]:
+    """Every value that `graph` stores or computes and that cannot be taken.
+
+    Yields:
+        The layer that computes it, with its operator (``'conv1' (Conv)``; empty for a constant), and what is wrong.
+    """
     for tensor in graph.initializer:
-        dtype_name(tensor.data_type, tensor.name)
+        try:
+            dtype_name(tensor.data_type, tensor.name)
+        except UnsupportedModelError as error:
+            yield "", str(error)
     known = {value.name: value for value in (*graph.value_info, *graph.output)}
     for node in graph.node:
         for name in filter(None, node.output):
             try:
                 tensor_spec(known.get(name, onnx.ValueInfoProto(name=name)))
             except UnsupportedModelError as error:
-                raise UnsupportedModelError(f"at layer {layer_of(node)!r} ({node.op_type}): {error}") from error
+                yield f"{layer_of(node)!r} ({node.op_type})", str(error)
