@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.reference_recurrence import recurrence
 from schedules.workload import Expr, Workload
 
 Array = npt.NDArray[Any]
@@ -28,6 +29,7 @@ def reference(workload: Workload, inputs: Sequence[Array]) -> Array:
         "conv2d": _conv2d,
         "depthwise_conv2d": _conv2d,
         "dense": _dense,
+        "recurrence": recurrence,
         "pool2d": _pool2d,
         "pointwise": _nothing,
         "relayout": _first,

@@ -63,6 +63,7 @@ def llvm_templates() -> tuple[Template, ...]:
     from schedules.llvm.movement import Concat, Relayout
     from schedules.llvm.pointwise import Pointwise
     from schedules.llvm.pool2d import Pool2d
+    from schedules.llvm.recurrent import Recurrence
     from schedules.llvm.reduction import Reduce, Softmax
     from schedules.llvm.resize2d import Resize2d
 
@@ -70,6 +71,7 @@ def llvm_templates() -> tuple[Template, ...]:
         Conv2d(),
         DepthwiseConv2d(),
         Dense(),
+        Recurrence(),
         Pool2d(),
         Pointwise(),
         Concat(),

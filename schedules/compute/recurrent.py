@@ -1,0 +1,150 @@
+"""Recurrent cells: how the gates of one time step become the next state. LSTM, GRU and the plain cell, after ONNX.
+
+A cell is written down as expressions (`schedules.workload.Expr`) over named vectors of hidden units: ``("arg", "c")``.
+Of a gate ``g``, ``x_g`` is its input projection with the biases, and ``a_g`` its product of the recurrent weights with
+the stage's source. ``h`` and ``c`` are the states of the step before, ``p_g`` a gate's peephole weights, ``b_g`` its
+recurrent bias. Any other name is one that an earlier step of the cell has computed.
+
+Source: the operators LSTM, GRU and RNN of https://onnx.ai/onnx/operators.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from schedules.workload import Expr, Workload
+
+GATES: dict[str, tuple[str, ...]] = {"lstm": ("i", "o", "f", "g"), "gru": ("z", "r", "n"), "rnn": ("h",)}
+"""The gates of each kind of cell in the order in which ONNX stacks their weights."""
+
+ACTIVATIONS: dict[str, int] = {"lstm": 3, "gru": 2, "rnn": 1}
+"""How many activation functions a kind of cell has: of the gates, of what is new, of LSTM's output."""
+
+FUNCTIONS = ("sigmoid", "tanh", "relu", "softplus")
+"""The activation functions that there are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The sizes of a recurrence: time steps, rows of the batch, directions (1 or 2), gates, hidden units."""
+
+    steps: int
+    batch: int
+    directions: int
+    gates: int
+    hidden: int
+
+
+def shape_of(workload: Workload) -> Shape:
+    """The sizes of a ``recurrence`` workload."""
+    steps, batch, _ = workload.inputs[0].shape
+    directions, _, hidden = workload.inputs[1].shape
+    return Shape(steps, batch, directions, len(GATES[workload.attr("kind")]), hidden)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A part of a time step for which all hidden units must have finished the part before.
+
+    Attributes:
+        gates: whose recurrent weights are multiplied here.
+        source: with which vector they are multiplied.
+        steps: what is computed for each hidden unit, in order: a name and its value.
+        stores: the names that later stages or steps read.
+    """
+
+    gates: tuple[str, ...]
+    source: str
+    steps: tuple[tuple[str, Expr], ...]
+    stores: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A time step, as stages that run one after another.
+
+    Attributes:
+        stages: the stages; the last one stores ``h``.
+        memory: names of the vectors that need memory besides ``h``.
+    """
+
+    stages: tuple[Stage, ...]
+    memory: tuple[str, ...]
+
+
+def cell_of(workload: Workload) -> Cell:
+    """The cell of a ``recurrence`` workload.
+
+    Raises:
+        ValueError: when `workload` names a kind of cell or an activation that there is not.
+    """
+    kind, names = workload.attr("kind"), workload.attr("activations").split()
+    if kind not in GATES or len(names) != ACTIVATIONS[kind] or not set(names) <= set(FUNCTIONS):
+        raise ValueError(f"no recurrent cell {kind!r} with activations {names}")
+    if kind == "lstm":
+        return _lstm(workload, names)
+    if kind == "gru":
+        return _gru(workload, names)
+    steps = _activated(workload, "h", names[0], _gate("h"))
+    return Cell((Stage(GATES["rnn"], "h", steps, ("h",)),), ())
+
+
+def operands_of(workload: Workload) -> tuple[str, ...]:
+    """The names of the optional operands that a ``recurrence`` workload has, behind projections and weights."""
+    return tuple(workload.attr("operands").split())
+
+
+def _lstm(workload: Workload, names: list[str]) -> Cell:
+    gate, new, output = names
+    peepholes = "peepholes" in operands_of(workload)
+
+    def total(name: str) -> Expr:
+        seen = ("add", _gate(name), ("mul", ("arg", f"p_{name}"), ("arg", "c")))
+        return seen if peepholes else _gate(name)
+
+    forget: tuple[tuple[str, Expr], ...] = _activated(workload, "f", gate, total("f"))
+    if workload.attr("input_forget"):
+        forget = (("f", ("sub", ("const", 1.0), ("arg", "i"))),)
+    kept, added = ("mul", ("arg", "f"), ("arg", "c")), ("mul", ("arg", "i"), ("arg", "g"))
+    steps = (
+        *_activated(workload, "i", gate, total("i")),
+        *forget,
+        *_activated(workload, "g", new, _gate("g")),
+        ("c", ("add", kept, added)),
+        # Here c is the new cell already: the output gate looks through its peephole at that one.
+        *_activated(workload, "o", gate, total("o")),
+        ("h", ("mul", ("arg", "o"), (output, ("arg", "c")))),
+    )
+    return Cell((Stage(GATES["lstm"], "h", steps, ("c", "h")),), ("c",))
+
+
+def _gru(workload: Workload, names: list[str]) -> Cell:
+    gate, new = names
+    reset, update = (_activated(workload, name, gate, _gate(name)) for name in ("r", "z"))
+    # (1 - z) n + z h
+    mixed = ("add", ("arg", "n"), ("mul", ("arg", "z"), ("sub", ("arg", "h"), ("arg", "n"))))
+    if workload.attr("linear_before_reset"):
+        product: Expr = ("arg", "a_n")
+        if "bias" in operands_of(workload):
+            product = ("add", product, ("arg", "b_n"))
+        total = ("add", ("arg", "x_n"), ("mul", ("arg", "r"), product))
+        steps = (*reset, *update, *_activated(workload, "n", new, total), ("h", mixed))
+        return Cell((Stage(GATES["gru"], "h", steps, ("h",)),), ())
+    # The reset gate acts on what the weights of the new state multiply: they wait for it.
+    first = (*reset, *update, ("s", ("mul", ("arg", "r"), ("arg", "h"))))
+    second = (*_activated(workload, "n", new, _gate("n")), ("h", mixed))
+    stages = (Stage(("z", "r"), "h", first, ("z", "s")), Stage(("n",), "s", second, ("h",)))
+    return Cell(stages, ("z", "s"))
+
+
+def _gate(name: str) -> Expr:
+    """What comes into a gate: from the input and from the state."""
+    return ("add", ("arg", f"a_{name}"), ("arg", f"x_{name}"))
+
+
+def _activated(workload: Workload, name: str, function: str, value: Expr) -> tuple[tuple[str, Expr], ...]:
+    """`value`, clipped where the workload says so, then its activation: two steps, as functions repeat their operand."""
+    limit = workload.attr("clip")
+    if limit:
+        value = ("clip", value, ("const", -limit), ("const", limit))
+    return (name, value), (name, (function, ("arg", name)))
