@@ -10,6 +10,7 @@ from pipeline.graph.fold_pad import fold_pad
 from pipeline.graph.fuse_epilogue import fuse_epilogue
 from pipeline.graph.ir import Graph
 from pipeline.graph.merge_groups import merge_groups
+from pipeline.graph.merge_reshapes import merge_reshapes
 from pipeline.graph.plan_layout import plan_layout
 from pipeline.graph.read_onnx import read_onnx
 from pipeline.graph.recognize import recognize
@@ -39,6 +40,7 @@ def passes(target: Target) -> tuple[Callable[[Graph], Graph], ...]:
     return (
         fold_batchnorm,
         recognize,
+        merge_reshapes,
         fold_pad,
         fuse_epilogue,
         lambda graph: merge_groups(graph, target.lanes),

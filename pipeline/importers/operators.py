@@ -12,8 +12,9 @@ from pathlib import Path
 import onnx
 
 from pipeline.errors import UnsupportedModelError
+from pipeline.importers.recurrent import RECURRENT_OPERATORS, why_not_recurrent
 
-GRAPH_OPERATORS: frozenset[str] = frozenset()
+GRAPH_OPERATORS = RECURRENT_OPERATORS
 """Operators that our own passes and schedules take although TVM has no converter for them."""
 
 STANDARD_DOMAINS = ("", "ai.onnx")
@@ -165,4 +166,7 @@ def _why_unsupported(node: onnx.NodeProto) -> tuple[str, str] | None:
         return node.op_type, ""
     if node.op_type == "BatchNormalization" and any(a.name == "training_mode" and a.i for a in node.attribute):
         return "BatchNormalization in training mode", ""
+    if node.op_type in RECURRENT_OPERATORS:
+        refused = why_not_recurrent(node)
+        return (refused, "") if refused else None
     return None

@@ -143,7 +143,7 @@ def _gate(name: str) -> Expr:
 
 
 def _activated(workload: Workload, name: str, function: str, value: Expr) -> tuple[tuple[str, Expr], ...]:
-    """`value`, clipped where the workload says so, then its activation: two steps, as functions repeat their operand."""
+    """`value`, clipped if so asked, and its activation: two steps, because functions repeat their operand."""
     limit = workload.attr("clip")
     if limit:
         value = ("clip", value, ("const", -limit), ("const", limit))

@@ -57,6 +57,8 @@ class Recurrence:
         blocks = math.ceil(shape.hidden / target.lanes)
 
         def allowed(config: Config) -> bool:
+            if config["split"] and self._tiles(shape, target, config) == 1:
+                return False
             return tile_fits(config["rows"], config["blocks"] * shape.gates, target)
 
         return ConfigSpace(

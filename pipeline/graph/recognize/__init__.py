@@ -1,7 +1,7 @@
 """Turns ONNX operators into the operator families that templates know. Returns a new graph.
 
 One table a file: ONNX's operator type to a rule that adds what stands for the node, or returns False and leaves it
-to TVM's importer. The tables: `convolution`, `dense`, `pooling`, `elementwise`, `shape`.
+to TVM's importer. The tables: `convolution`, `dense`, `recurrent`, `pooling`, `elementwise`, `shape`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from pipeline.graph.recognize.types import Rule
 
 def rules() -> dict[str, Rule]:
     """All rules by ONNX operator type."""
-    from pipeline.graph.recognize import convolution, dense, elementwise, pooling, shape
+    from pipeline.graph.recognize import convolution, dense, elementwise, pooling, recurrent, shape
 
-    return convolution.RULES | dense.RULES | pooling.RULES | elementwise.RULES | shape.RULES
+    tables = (convolution, dense, recurrent, pooling, elementwise, shape)
+    return {kind: rule for table in tables for kind, rule in table.RULES.items()}
 
 
 def recognize(graph: Graph) -> Graph:

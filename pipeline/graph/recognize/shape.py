@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -21,6 +22,19 @@ def reshape(editor: Editor, node: Node) -> bool:
         return False
     editor.add(Node("reshape", node.inputs[:1], node.outputs, node.layers))
     return True
+
+
+def transpose(editor: Editor, node: Node) -> bool:
+    """Transposes that only move dimensions of size one, and so no element."""
+    shape = editor.graph.tensor(node.inputs[0]).shape
+    axes = attributes(node).get("perm", range(len(shape))[::-1])
+    return keeps_order(shape, axes) and reshape(editor, node)
+
+
+def keeps_order(shape: tuple[int, ...], axes: Sequence[int]) -> bool:
+    """Whether the elements of a tensor of `shape` stay where they are in memory when its axes are permuted."""
+    moved = [axis for axis in axes if shape[axis] > 1]
+    return moved == sorted(moved)
 
 
 def nothing(editor: Editor, node: Node) -> bool:
@@ -142,6 +156,7 @@ RULES: dict[str, Rule] = {
     "Flatten": reshape,
     "Squeeze": reshape,
     "Unsqueeze": reshape,
+    "Transpose": transpose,
     "Identity": nothing,
     "Dropout": nothing,
     "Concat": concat,

@@ -1,0 +1,194 @@
+"""LSTM, GRU and RNN: the input's projections of all time steps as one matrix product, then the recurrence.
+
+What the recurrence gives is ``(T, D·N, H)``: time, directions and batch, hidden units. ONNX's outputs are cut from it:
+all states, the last state of each direction, and LSTM's last cell, which stands behind the states when it is wanted.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+import numpy as np
+
+from pipeline.errors import UnsupportedModelError
+from pipeline.graph.attributes import attributes
+from pipeline.graph.ir import ONNX, Array, Editor, Node, as_float32
+from pipeline.graph.recognize.shape import keeps_order
+from pipeline.graph.recognize.types import Rule
+from pipeline.importers.recurrent import activations_of
+from schedules.compute.recurrent import ACTIVATIONS, GATES
+from schedules.workload import ACC, Attr, Tensor
+
+
+def recurrence(editor: Editor, node: Node) -> bool:
+    """LSTM, GRU or RNN with constant weights, over sequences of the full length."""
+    _Recurrence(editor, node).add()
+    return True
+
+
+class _Recurrence:
+    """Takes one node apart."""
+
+    def __init__(self, editor: Editor, node: Node) -> None:
+        assert node.proto is not None
+        self.editor, self.node, self.activations = editor, node, activations_of(node.proto)
+        self.kind, self.values = node.kind.lower(), attributes(node)
+        names = ("X", "W", "R", "B", "sequence_lens", "initial_h", "initial_c", "P")
+        self.inputs = dict(zip(names, (*node.inputs, *[""] * len(names)), strict=False))
+        made = iter(node.outputs)
+        outputs = [next(made) if name else "" for name in node.proto.output]
+        uses = editor.graph.uses()
+        used = (name if uses[name] else "" for name in (*outputs, "", "", ""))
+        self.outputs = dict(zip(("Y", "Y_h", "Y_c"), used, strict=False))
+        self.batch_first = bool(self.values.get("layout", 0))
+        shape = editor.graph.tensor(self.inputs["X"]).shape
+        self.batch, self.steps = shape[:2] if self.batch_first else shape[1::-1]
+        self.directions, _, self.hidden = editor.graph.tensor(self.inputs["R"]).shape
+        self.gates = len(GATES[self.kind])
+        self.keeps_cell = bool(self.outputs["Y_c"])
+
+    def add(self) -> None:
+        """Adds the matrix product, the recurrence and what cuts the outputs from its result."""
+        self._check()
+        bias, held_back = self._biases()
+        inputs = {"projections": self._projections(bias), "weights": self.inputs["R"]}
+        if held_back is not None:
+            inputs["bias"] = self._constant("bias", held_back)
+        for name in ("initial_h", "initial_c"):
+            if self._matters(self.inputs[name]):
+                inputs[name] = self._transposed(self.inputs[name], (1, 0, 2)) if self.batch_first else self.inputs[name]
+        if self._matters(self.inputs["P"]):
+            inputs["peepholes"] = self.inputs["P"]
+        attrs: dict[str, Attr] = {
+            "kind": self.kind,
+            "direction": str(self.values.get("direction", "forward")),
+            "activations": " ".join(self.activations[: ACTIVATIONS[self.kind]]),
+            "clip": float(self.values.get("clip", 0.0)),
+            "input_forget": int(self.values.get("input_forget", 0)),
+            "linear_before_reset": int(self.values.get("linear_before_reset", 0)),
+            "keeps_cell": int(self.keeps_cell),
+            "operands": " ".join(list(inputs)[2:]),
+        }
+        rows = self.directions * self.batch
+        states = self._value("states", (self.steps + self.keeps_cell, rows, self.hidden))
+        self.editor.add(Node("recurrence", tuple(inputs.values()), (states,), self.node.layers, attrs))
+        self._cut(states)
+
+    def _check(self) -> None:
+        for name, what in (("W", "weights"), ("R", "recurrent weights"), ("B", "biases"), ("P", "peepholes")):
+            if self.inputs[name] and self.inputs[name] not in self.editor.constants:
+                self._refuse(f"its {what} are computed at run time; they must be constant")
+        lengths = self.inputs["sequence_lens"]
+        if lengths and lengths not in self.editor.constants:
+            self._refuse("its sequences' lengths are computed at run time; all must have the full length")
+        if lengths and (self.editor.constants[lengths] != self.steps).any():
+            given = self.editor.constants[lengths].tolist()
+            self._refuse(f"its sequences have the lengths {given}; all must have the full length, {self.steps}")
+        dtype = self.editor.graph.tensor(self.inputs["X"]).dtype
+        if dtype != "float32":
+            self._refuse(f"its input is {dtype}; only float32 is taken")
+
+    def _refuse(self, why: str) -> NoReturn:
+        raise UnsupportedModelError(f"layer {self.node.layers[0]!r} ({self.node.kind}): {why}")
+
+    def _matters(self, name: str) -> bool:
+        """Whether an optional operand is there and is not all zeros."""
+        return bool(name) and (name not in self.editor.constants or bool(self.editor.constants[name].any()))
+
+    def _biases(self) -> tuple[Array, Array | None]:
+        """The projections' bias ``(D·G·H,)``, and ``(D, H)`` of GRU's new state where the reset gate acts on it."""
+        if not self._matters(self.inputs["B"]):
+            return np.zeros(0, np.float32), None
+        parts = self.editor.constants[self.inputs["B"]].reshape(self.directions, 2, self.gates, self.hidden)
+        total = parts[:, 0] + parts[:, 1]
+        held_back = None
+        if self.kind == "gru" and self.values.get("linear_before_reset", 0):
+            new = GATES["gru"].index("n")
+            total[:, new], held_back = parts[:, 0, new], parts[:, 1, new]
+        return as_float32(total.reshape(-1)), held_back
+
+    def _projections(self, bias: Array) -> str:
+        """``X · W + bias`` of all time steps, gates and directions: (T, N, D·G·H)."""
+        weights = self.editor.constants[self.inputs["W"]]
+        columns = self.directions * self.gates * self.hidden
+        matrix = np.ascontiguousarray(weights.reshape(columns, -1).T)
+        sequence = self._transposed(self.inputs["X"], (1, 0, 2)) if self.batch_first else self.inputs["X"]
+        inputs, epilogue = [sequence, self._constant("projection_weights", matrix)], ACC
+        if bias.size:
+            inputs.append(self._constant("projection_bias", bias))
+            epilogue = ("add", ACC, ("arg", 2))
+        result = self._value("projections", (self.steps, self.batch, columns))
+        self.editor.add(Node("dense", tuple(inputs), (result,), self.node.layers, {"packed": 1}, epilogue))
+        return result
+
+    def _cut(self, states: str) -> None:
+        """ONNX's outputs, from the states (and the last cell behind them)."""
+        steps, rows, hidden = self.steps, self.directions * self.batch, self.hidden
+        if self.outputs["Y"]:
+            made = self._slice(states, (0, steps), (0, rows))
+            shape, axes = (steps, self.directions, self.batch, hidden), (2, 0, 1, 3)
+            self._finish(made, shape, axes, self.outputs["Y"])
+        if self.outputs["Y_h"]:
+            forward = self.values.get("direction", "forward") != "reverse"
+            last = steps - 1 if forward else 0
+            made = self._slice(states, (last, last + 1), (0, self.batch))
+            if self.directions == 2:
+                parts = (made, self._slice(states, (0, 1), (self.batch, rows)))
+                made = self._onnx("Concat", parts, (1, rows, hidden), axis=1)
+            self._finish(made, (self.directions, self.batch, hidden), (1, 0, 2), self.outputs["Y_h"])
+        if self.keeps_cell:
+            made = self._slice(states, (steps, steps + 1), (0, rows))
+            self._finish(made, (self.directions, self.batch, hidden), (1, 0, 2), self.outputs["Y_c"])
+
+    def _finish(self, name: str, shape: tuple[int, ...], axes: tuple[int, ...], output: str) -> None:
+        """Gives `name` its `shape` and, where the batch comes first, the order of `axes`, as the value `output`."""
+        if not self.batch_first or keeps_order(shape, axes):
+            self._reshape(name, output)
+        else:
+            shaped = self._value("states", shape)
+            self._reshape(name, shaped)
+            self._transposed(shaped, axes, output)
+
+    def _transposed(self, name: str, axes: tuple[int, ...], output: str | None = None) -> str:
+        """`name` with its axes permuted, as the value `output` or a new one."""
+        if name in self.editor.constants:
+            return self._constant("transposed", np.ascontiguousarray(self.editor.constants[name].transpose(axes)))
+        shape = self.editor.values[name].shape
+        result = tuple(shape[axis] for axis in axes)
+        if keeps_order(shape, axes):
+            made = self._value("transposed", result)
+            self._reshape(name, made)
+            return made
+        return self._onnx("Transpose", (name,), result, output, perm=axes)
+
+    def _slice(self, name: str, times: tuple[int, int], rows: tuple[int, int]) -> str:
+        shape = self.editor.values[name].shape
+        result = (times[1] - times[0], rows[1] - rows[0], shape[2])
+        if result == shape:
+            return name
+        bounds = zip(("starts", "ends", "axes"), (*zip(times, rows, strict=True), (0, 1)), strict=True)
+        constants = (self._constant(stem, np.array(values, np.int64)) for stem, values in bounds)
+        return self._onnx("Slice", (name, *constants), result)
+
+    def _onnx(
+        self, operator: str, inputs: tuple[str, ...], shape: tuple[int, ...], output: str | None = None, **values: Any
+    ) -> str:
+        """Adds a node of ONNX, which TVM's importer lowers."""
+        from onnx import helper
+
+        made = output or self._value(operator.lower(), shape)
+        proto = helper.make_node(operator, inputs, [made], name=self.node.layers[0], **values)
+        self.editor.add(Node(ONNX, inputs, (made,), self.node.layers, proto=proto))
+        return made
+
+    def _reshape(self, name: str, output: str) -> None:
+        self.editor.add(Node("reshape", (name,), (output,), self.node.layers))
+
+    def _value(self, stem: str, shape: tuple[int, ...]) -> str:
+        return self.editor.value(f"{self.node.layers[0]}_{stem}", Tensor(shape))
+
+    def _constant(self, stem: str, array: Array) -> str:
+        return self.editor.constant(f"{self.node.layers[0]}_{stem}", array)
+
+
+RULES: dict[str, Rule] = {"LSTM": recurrence, "GRU": recurrence, "RNN": recurrence}
