@@ -32,36 +32,35 @@ class ModelCosts:
     """The costs of a model.
 
     Attributes:
+        inputs: the model's inputs whose sizes are known.
+        outputs: the model's outputs whose sizes are known.
         layers: in the model's order.
         parameters: elements of all constants, those that several layers share once.
         parameter_bytes: their bytes.
         uncounted: for each layer whose operations are not counted the reason.
     """
 
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
     layers: tuple[LayerCost, ...]
     parameters: int
     parameter_bytes: int
     uncounted: Mapping[str, str]
 
     @property
-    def flops(self) -> int:
-        """Floating-point operations of all layers."""
-        return sum(layer.flops for layer in self.layers)
-
-    @property
-    def integer_ops(self) -> int:
-        """Integer operations of all layers."""
-        return sum(layer.integer_ops for layer in self.layers)
-
-    @property
-    def read_bytes(self) -> int:
-        """Bytes that all layers read."""
-        return sum(layer.read_bytes for layer in self.layers)
-
-    @property
-    def written_bytes(self) -> int:
-        """Bytes that all layers write."""
-        return sum(layer.written_bytes for layer in self.layers)
+    def total(self) -> LayerCost:
+        """All layers as one: the model's inputs and outputs, its operations, parameters and bytes together."""
+        return LayerCost(
+            layer="total",
+            operator="",
+            inputs=self.inputs,
+            outputs=self.outputs,
+            flops=sum(layer.flops for layer in self.layers),
+            integer_ops=sum(layer.integer_ops for layer in self.layers),
+            parameters=self.parameters,
+            read_bytes=sum(layer.read_bytes for layer in self.layers),
+            written_bytes=sum(layer.written_bytes for layer in self.layers),
+        )
 
 
 def layer_costs(model: ImportedModel) -> tuple[LayerCost, ...]:
@@ -101,7 +100,13 @@ class _Counter:
         layers = tuple(self._cost(node) for node in nodes)
         parameters = frozenset().union(*(self._parameters(node) for node in nodes))
         known = [self.specs[name] for name in parameters if name in self.specs]
-        return ModelCosts(layers, sum(map(elements, known)), sum(map(self.nbytes, known)), self.uncounted)
+        inputs, outputs = (
+            tuple(self.specs[value.name] for value in values if value.name in self.specs)
+            for values in (self.original.graph.input, self.original.graph.output)
+        )
+        return ModelCosts(
+            inputs, outputs, layers, sum(map(elements, known)), sum(map(self.nbytes, known)), self.uncounted
+        )
 
     def _is_constant(self, node: onnx.NodeProto) -> bool:
         return all(name in self.sources for name in node.output if name)

@@ -13,12 +13,12 @@ PIPE_WIDTH = 160
 LAYER_WIDTH = 28
 
 
-def make_console() -> Console:
-    """A console on standard output; on a pipe there is no terminal's width to keep to."""
+def make_console(pipe_width: int = PIPE_WIDTH) -> Console:
+    """A console on standard output; on a pipe, where there is no terminal's width to keep to, `pipe_width` wide."""
     from rich.console import Console
 
     # Names of layers come from anywhere: what looks like markup in them is none.
-    return Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, markup=False, emoji=False, highlight=False)
+    return Console(width=None if sys.stdout.isatty() else pipe_width, markup=False, emoji=False, highlight=False)
 
 
 def shortened(layers: Sequence[str]) -> str:

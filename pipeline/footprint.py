@@ -1,0 +1,82 @@
+"""How much memory a model needs: at least, at most, and as we plan it. Nothing is run and no code is generated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipeline.costs import LayerCost, ModelCosts
+from pipeline.costs.rules import VIEWS
+from pipeline.costs.values import nbytes
+from pipeline.graph.optimize import OptimizedModel
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """Bytes that a model takes, in the dtypes of the source model.
+
+    Attributes:
+        largest_layer: the layer whose operands and results together are largest; empty where no size is known.
+        largest_layer_bytes: their bytes, its weights included: no execution layer by layer needs less at once.
+        activations_bytes: the model's inputs and all layers' results, were all of them kept.
+        weights_bytes: all parameters.
+        arena_bytes: what a compiled model allocates for the results between its kernels, as planned, halos and blocks
+            included, the model's inputs and outputs not; None where the model cannot be compiled.
+    """
+
+    largest_layer: str
+    largest_layer_bytes: int
+    activations_bytes: int
+    weights_bytes: int
+    arena_bytes: int | None
+
+    @property
+    def largest_bytes(self) -> int:
+        """What an execution takes that frees nothing: all activations and the weights."""
+        return self.activations_bytes + self.weights_bytes
+
+
+def footprint(costs: ModelCosts, arena_bytes: int | None) -> Footprint:
+    """The memory of a model whose layers are known.
+
+    Args:
+        costs: its layers.
+        arena_bytes: as `planned_arena` gives it, if it can.
+    """
+    largest = max(costs.layers, key=_working_set, default=None)
+    results = {spec.name for layer in costs.layers for spec in layer.outputs}
+    kept = {spec for layer in costs.layers if layer.operator not in VIEWS for spec in layer.outputs}
+    kept |= {spec for spec in costs.inputs if spec.name not in results}
+    return Footprint(
+        largest_layer=largest.layer if largest else "",
+        largest_layer_bytes=_working_set(largest) if largest else 0,
+        activations_bytes=sum(map(nbytes, kept)),
+        weights_bytes=costs.parameter_bytes,
+        arena_bytes=arena_bytes,
+    )
+
+
+def planned_arena(optimized: OptimizedModel) -> int:
+    """Bytes of the storages that the compiled model shares out among its intermediate tensors.
+
+    Args:
+        optimized: the graph; its kernels are lowered with their defaults, which does not change what they store.
+
+    Raises:
+        BuildError: when a layer cannot be lowered; names it.
+    """
+    from pipeline import build
+    from pipeline.interrupts import interruptible
+    from pipeline.lower import lower
+    from pipeline.runtime import import_compiler
+
+    import_compiler()
+    with interruptible():
+        module = build.schedule(lower(optimized, {}), optimized.target)
+        return sum(build.storage_sizes(build.plan_memory(module, optimized.target)))
+
+
+def _working_set(layer: LayerCost) -> int:
+    """Bytes of all operands and results of a layer; none of one that only looks at bytes that are there."""
+    if layer.operator in VIEWS:
+        return 0
+    return sum(nbytes(spec) for spec in {*layer.inputs, *layer.outputs})

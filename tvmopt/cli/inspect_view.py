@@ -1,0 +1,176 @@
+"""What `tvmopt inspect` shows, as tables and lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import RenderableType
+from rich.padding import Padding
+from rich.table import Table
+
+from pipeline.coverage import FALLBACK, FOLDED, GPU_RULES, NONE, UNKNOWN, VIEW
+from pipeline.inspect import task_flops
+
+if TYPE_CHECKING:
+    from pipeline.costs import LayerCost
+    from pipeline.coverage import Coverage
+    from pipeline.footprint import Footprint
+    from pipeline.inspect import Inspection
+    from pipeline.types import TensorSpec
+
+LINE_WIDTH = 1000
+"""Columns on a pipe: no row is so long that it would have to be broken or cut."""
+
+_FEW = 3
+"""How many layers a row of gaps or tasks names."""
+
+
+def parts(found: Inspection) -> Iterator[RenderableType]:
+    """All there is to print, in order."""
+    yield f"{found.name} for {found.target.key}"
+    yield f"  inputs   {_tensors(found.costs.inputs)}"
+    yield f"  outputs  {_tensors(found.costs.outputs)}\n"
+    yield layer_table(found)
+    if found.costs.uncounted:
+        yield f"\nNot counted: {'; '.join(_uncounted(found))}"
+    yield "\nMemory"
+    yield _indented(memory_table(found.memory))
+    yield "\nCoverage"
+    yield from (f"  {line}" for line in coverage_lines(found))
+    if found.coverage.gaps:
+        yield _indented(gap_table(found.coverage))
+    if found.tasks:
+        yield "\nTasks"
+        yield _indented(task_table(found))
+
+
+def layer_table(found: Inspection) -> Table:
+    """One row a layer and one for all; integer operations have a column where there are any."""
+    integers = bool(found.costs.total.integer_ops)
+    columns = ["layer", "operator", "shapes", ">GFLOP", *([">GIOP"] if integers else [])]
+    table = _table(*columns, ">parameters", ">read KiB", ">written KiB", ">FLOP/byte", "kernel")
+    for layer in found.costs.layers:
+        table.add_row(*_layer_row(layer, integers), found.coverage.kernels[layer.layer])
+    table.add_section()
+    table.add_row(*_layer_row(found.costs.total, integers), "", style="bold")
+    return table
+
+
+def _layer_row(layer: LayerCost, integers: bool) -> tuple[str, ...]:
+    operations = [giga(layer.flops), *([giga(layer.integer_ops)] if integers else [])]
+    moved = (f"{layer.parameters:,}", kib(layer.read_bytes), kib(layer.written_bytes), f"{layer.intensity:.1f}")
+    return (layer.layer, layer.operator, shapes(layer), *operations, *moved)
+
+
+def memory_table(memory: Footprint) -> Table:
+    """What a model takes, from least to most."""
+    arena = "–" if memory.arena_bytes is None else kib(memory.arena_bytes)
+    table = _table("memory", ">KiB", "what it is")
+    table.add_row("weights", kib(memory.weights_bytes), "all parameters")
+    table.add_row("minimum", kib(memory.largest_layer_bytes), f"the largest layer, weights too: {memory.largest_layer}")
+    table.add_row("planned arena", arena, "what a compiled model's kernels share out among their results")
+    table.add_row("all activations", kib(memory.activations_bytes), "the inputs and all layers' results, all kept")
+    table.add_row("maximum", kib(memory.largest_bytes), "all activations and the weights")
+    return table
+
+
+def coverage_lines(found: Inspection) -> Iterator[str]:
+    """How many layers the importer, the templates and the target cover."""
+    blocking = {stage: sum(g.stage == stage and g.blocks for g in found.coverage.gaps) for stage in _STAGES}
+    kernels = [found.coverage.kernels[layer.layer] for layer in found.costs.layers]
+    for stage in ("importer", "target"):
+        gaps = blocking[stage]
+        verdict = "covers all" if not gaps else f"{gaps} {'gap' if gaps == 1 else 'gaps'} to close before compiling"
+        yield f"{stage:<10} {verdict}"
+    if UNKNOWN in kernels:
+        yield f"{'templates':<10} not known before the importer takes the model"
+        return
+    counted = {kind: kernels.count(kind) for kind in _WORDS}
+    own = len(kernels) - sum(counted.values())
+    others = "".join(f", {count} {_WORDS[kind]}" for kind, count in counted.items() if count)
+    yield f"{'templates':<10} {own} of {len(kernels)} layers{others}"
+
+
+_STAGES = ("importer", "templates", "target")
+_WORDS = {
+    FALLBACK: "by the fallback",
+    VIEW: "only views",
+    FOLDED: "folded away",
+    GPU_RULES: "by TVM's rules for GPUs",
+    NONE: "not at all",
+}
+
+
+def gap_table(coverage: Coverage) -> Table:
+    """All gaps: what is not covered, where, what to do about it."""
+    table = _table("lacks it", "what", "compiles", "layers", "what to do")
+    for gap in coverage.gaps:
+        table.add_row(gap.stage, gap.what, "no" if gap.blocks else "yes", few(gap.layers), gap.remedy)
+    return table
+
+
+def task_table(found: Inspection) -> Table:
+    """The distinct kernels: how often each runs and what one run costs."""
+    table = _table("task", ">weight", ">GFLOP", "layers")
+    for task in found.tasks:
+        flops = task_flops(task, found.target)
+        table.add_row(task.name, str(task.weight), giga(flops), few(task.layers))
+    return table
+
+
+def shapes(layer: LayerCost) -> str:
+    """``1×64×56×56, 64×64×3×3 → 1×64×56×56``; ``?`` stands where nothing is known.
+
+    Operands that only steer, such as shapes and axes, are left out.
+    """
+    data = [spec for spec in layer.inputs if spec.dtype != "int64" or len(spec.shape) > 1] or layer.inputs
+    return " → ".join(", ".join(map(_shape, specs)) or "?" for specs in (data, layer.outputs))
+
+
+def giga(operations: int) -> str:
+    """Operations in units of 10⁹: four decimals, or two digits where these would all be zeros."""
+    amount = operations / 1e9
+    return f"{amount:.4f}" if amount >= 5e-5 or not operations else f"{amount:.1e}"
+
+
+def kib(nbytes: int) -> str:
+    """Bytes in KiB."""
+    return f"{nbytes / 2**10:,.1f}"
+
+
+def few(layers: Sequence[str]) -> str:
+    """The first names, and how many more there are."""
+    rest = len(layers) - _FEW
+    return ", ".join(layers[:_FEW]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _uncounted(found: Inspection) -> Iterator[str]:
+    """Each reason with the layers that it holds for."""
+    reasons = found.costs.uncounted
+    for reason in dict.fromkeys(reasons.values()):
+        yield f"{reason} ({few([layer for layer, why in reasons.items() if why == reason])})"
+
+
+def _tensors(specs: Sequence[TensorSpec]) -> str:
+    return ", ".join(f"{spec.name} {_shape(spec)} {spec.dtype}" for spec in specs) or "?"
+
+
+def _shape(spec: TensorSpec) -> str:
+    return "×".join(map(str, spec.shape)) or "scalar"
+
+
+def _indented(table: Table) -> Padding:
+    return Padding(table, (0, 0, 0, 2))
+
+
+def _table(*columns: str) -> Table:
+    """An empty table; columns whose name begins with ``>`` hold numbers. What does not fit is broken, never cut."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        name = column.lstrip(">")
+        if name == column:
+            table.add_column(name, overflow="fold")
+        else:
+            table.add_column(name, justify="right", no_wrap=True)
+    return table
