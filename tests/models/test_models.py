@@ -22,11 +22,29 @@ MODELS = Path(__file__).resolve().parents[2] / "models"
 # Parameters, entries in the state dictionary and the first digits of its layout's SHA-256: names and shapes in order,
 # compared once with classes written out from torchvision's published source.
 LAYOUTS = {
+    "densenet121": (7_978_856, 727, "aa0fd9923b0003b8"),
+    "efficientnet_b0": (5_288_548, 360, "a04d0792ee390a49"),
+    "inception_v3": (27_161_264, 580, "aab0ac2cbaf84aa2"),
     "mobilenet_v2": (3_504_872, 314, "37bbbce8932fd0c4"),
+    "mobilenet_v3_large": (5_483_032, 312, "efe98e40831bae95"),
     "resnet50": (25_557_032, 320, "d7e4f8bb0a536344"),
     "squeezenet1_1": (1_235_496, 52, "1d365589393f9c1e"),
+    "vgg16": (138_357_544, 32, "35c4623e0cd4a39d"),
 }
-NETWORKS = [*LAYOUTS, "digits"]
+# Where the image is not 224 pixels high and wide.
+SIZES = {"inception_v3": 299, "ssd_mobilenet": 300}
+# Shapes of the inputs and outputs of those that torchvision has not, or not so, and their parameters.
+OTHERS = {
+    "digits": (9_978, (1, 1, 8, 8), [(1, 10)]),
+    "fc_dnn": (18_433, (1, 13), [(1, 1)]),
+    "lstm": (858_634, (1, 32, 64), [(1, 10)]),
+    "ssd_mobilenet": (5_796_089, (1, 3, 300, 300), [(1, 1917, 4), (1, 1917, 21)]),
+}
+NETWORKS = [*LAYOUTS, *OTHERS]
+KINDS = {
+    *("Add", "AveragePool", "Clip", "Concat", "Conv", "Gemm", "HardSigmoid", "MaxPool", "Mul", "ReduceMean", "Relu"),
+    *("Reshape", "Sigmoid", "Softmax", "Transpose"),
+}
 
 
 @cache
@@ -60,7 +78,26 @@ def test_the_layout_is_torchvisions(name: str) -> None:
     model, (image,) = built(name)
     parameters = sum(value.numel() for value in model.parameters())
     assert (parameters, len(model.state_dict()), layout(model)) == LAYOUTS[name]
-    assert (image.shape, image.dtype) == ((1, 3, 224, 224), torch.float32)
+    size = SIZES.get(name, 224)
+    assert (image.shape, image.dtype) == ((1, 3, size, size), torch.float32)
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_shapes_of_the_others(name: str) -> None:
+    model, (sample,) = built(name)
+    parameters = sum(value.numel() for value in model.parameters())
+    with torch.no_grad():
+        outputs = model(sample)
+    shapes = [tuple(output.shape) for output in (outputs if isinstance(outputs, tuple) else (outputs,))]
+    assert (parameters, tuple(sample.shape), shapes) == OTHERS[name]
+
+
+def test_the_detector_has_as_many_weights_as_the_original() -> None:
+    model, _ = built("ssd_mobilenet")
+    folded = sum(layer.weight.numel() for layer in model.modules() if isinstance(layer, nn.BatchNorm2d))
+    # The Caffe model that is passed on has 23,147,564 bytes, the names and sizes of its layers included.
+    bytes_of_weights = 4 * (sum(value.numel() for value in model.parameters()) - folded)
+    assert 0 < 23_147_564 - bytes_of_weights < 20_000
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -74,12 +111,14 @@ def test_networks_come_in_eval_mode_and_the_same_every_time(name: str) -> None:
     assert torch.equal(inputs[0], inputs_again[0])
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("name", [*LAYOUTS, "ssd_mobilenet"])
 @pytest.mark.parametrize("smooth", [True, False])
 def test_activations_keep_the_order_of_one(name: str, smooth: bool) -> None:
     model, _ = built(name)
     torch.manual_seed(1)
-    image = torch.randn(2, 3, 14, 14).repeat_interleave(16, 2).repeat_interleave(16, 3) if smooth else None
+    size = SIZES.get(name, 224)
+    smoothed = nn.functional.interpolate(torch.randn(2, 3, 14, 14), size=size)
+    image = smoothed if smooth else torch.randn(2, 3, size, size)
     deviations: dict[str, float] = {}
 
     def watch(layer_name: str) -> Callable[[nn.Module, object, Tensor], None]:
@@ -91,7 +130,8 @@ def test_activations_keep_the_order_of_one(name: str, smooth: bool) -> None:
     kinds = (nn.Conv2d, nn.BatchNorm2d, nn.Linear)
     hooks = [layer.register_forward_hook(watch(n)) for n, layer in model.named_modules() if isinstance(layer, kinds)]
     with torch.no_grad():
-        scores = model(image if image is not None else torch.randn(2, 3, 224, 224))
+        outputs = model(image)
+    scores = outputs[0] if isinstance(outputs, tuple) else outputs
     for hook in hooks:
         hook.remove()
     assert {n: deviation for n, deviation in deviations.items() if not 0.03 < deviation < 30} == {}
@@ -112,10 +152,11 @@ def test_the_digits_are_learnt() -> None:
 def test_networks_are_imported(name: str) -> None:
     model = load_model(f"{MODELS / name}.py:build")
     assert model.name == name
-    assert [spec.name for spec in model.outputs] == ["output"]
-    kinds = {node.op_type for node in model.normalized.graph.node}
-    assert "BatchNormalization" not in kinds
-    assert kinds <= {"Add", "Clip", "Concat", "Conv", "Gemm", "MaxPool", "ReduceMean", "Relu", "Reshape"}
+    detects = name == "ssd_mobilenet"
+    assert [spec.name for spec in model.outputs] == (["output_0", "output_1"] if detects else ["output"])
+    # DenseNet normalises what is joined, where there is no convolution to fold it into.
+    kept = {"densenet121": {"BatchNormalization"}, "lstm": {"LSTM", "Gather", "Slice", "Squeeze"}}.get(name, set())
+    assert {node.op_type for node in model.normalized.graph.node} <= KINDS | kept
     assert np.isfinite(example_inputs(model)[model.inputs[0].name]).all()
 
 
