@@ -15,9 +15,11 @@ from pipeline.errors import EXIT_CODES, TvmoptError, UsageError, did_you_mean
 from tvmopt import __version__
 
 COMMANDS: dict[str, str] = {
+    "inspect": "Show what each layer of a model costs and how it would be compiled.",
     "tune": "Search for the fastest kernels of a model, and record them.",
     "compile": "Build a model into an artifact that runs on the target.",
     "run": "Run an artifact on arrays from a file, or check it.",
+    "verify": "Check layer by layer that a compiled model computes what it should.",
     "compare": "Measure a model on every runtime, in one fair run.",
     "report": "Turn measurement files into a page or Markdown.",
     "logs": "Show, merge, prune and explain tuning records.",

@@ -1,0 +1,112 @@
+"""What `tvmopt verify` prints: a row a layer, what was compared, and the finding in one line."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from pipeline.verify import ONNXRUNTIME, PYTORCH
+from tvmopt.cli.consoles import shortened
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from pipeline.difference import Difference
+    from pipeline.verify import ValueCheck, Verification
+
+LISTED = 8
+"""How many layers a line names before it only counts the rest."""
+
+
+def table(result: Verification) -> Table:
+    """One row a kernel in the order of execution, then the model's outputs."""
+    from rich.table import Table
+
+    framework = any(PYTORCH in check.errors for check in (*result.checks, *result.outputs))
+    rows = Table(box=None, header_style="bold")
+    rows.add_column("layer", no_wrap=True)
+    rows.add_column("kernel", no_wrap=True)
+    for name in ("max abs", "relative", "cosine", "alone", *((PYTORCH,) if framework else ())):
+        rows.add_column(name, justify="right", no_wrap=True)
+    rows.add_column("", no_wrap=True)
+    for check in (*result.checks, *result.outputs):
+        error = check.errors[ONNXRUNTIME]
+        cells = [_number(error.max_abs), _number(error.relative), _number(error.cosine), _number(check.own.relative)]
+        if framework:
+            cells.append(_relative(check.errors.get(PYTORCH)))
+        layer = shortened(check.layers) if check.kernel else f"output {check.value}"
+        rows.add_row(layer, check.operator, *cells, _mark(result, check), style="red" if check.wrong_against else None)
+    return rows
+
+
+def _mark(result: Verification, check: ValueCheck) -> str:
+    if check is result.first_wrong:
+        return "first out of tolerance"
+    if not check.wrong_against:
+        return ""
+    return "out of tolerance, alone too" if check.at_fault else "out of tolerance"
+
+
+def _relative(error: Difference | None) -> str:
+    return "–" if error is None else _number(error.relative)
+
+
+def _number(error: float) -> str:
+    return "inf" if math.isinf(error) else f"{error:.1e}" if error else "0"
+
+
+def summary(result: Verification) -> Iterator[str]:
+    """How much was compared, what was not and why; one line each."""
+    checks = (*result.checks, *result.outputs)
+    references = list(dict.fromkeys(name for check in checks for name in check.errors))
+    counts = ", ".join(f"{sum(name in check.errors for check in checks)} with {name}" for name in references)
+    kernels = len(result.checks) + len(result.uncompared)
+    if kernels:
+        yield f"compared {len(result.checks)} of {kernels} kernels' results, {len(result.outputs)} outputs ({counts})"
+        yield f"{result.covered} of {result.layers} layers of the model lie before one of them"
+    else:
+        yield f"the artifact does not list its kernels (it is for a GPU): outputs only were compared ({counts})"
+    ordered = sorted(result.uncompared, key=lambda entry: entry.reason)
+    for reason, group in groupby(ordered, key=lambda entry: entry.reason):
+        missing = list(group)
+        names = list(dict.fromkeys(layer for entry in missing for layer in entry.step.layers))
+        yield f"{len(missing)} not compared: {_listed(names)} ({reason})"
+    yield from result.notes
+    if result.first_wrong is None:
+        worst = max((error.relative for check in checks for error in check.errors.values()), default=0.0)
+        allowed = ", ".join(f"{tolerance:g}" for tolerance in sorted({check.tolerance for check in checks}))
+        yield f"all within tolerance: largest relative error {worst:.2g}, allowed {allowed}"
+
+
+def finding(result: Verification) -> str:
+    """The first layer that leaves tolerance, by how much, and whether it is at fault itself.
+
+    Raises:
+        ValueError: when there is none.
+    """
+    check = result.first_wrong
+    if check is None:
+        raise ValueError("every layer is within tolerance")
+    reference = check.wrong_against[0]
+    first, *others = check.layers or (check.value,)
+    fused = f", fused with {_listed(others)}" if others else ""
+    what = f"layer {first!r} ({check.operator}{fused})" if check.kernel else f"output {check.value!r} (layer {first!r})"
+    error, allowed = _number(check.errors[reference].relative), f"{check.tolerance:g}"
+    parts = [
+        f"{what} is the first that leaves tolerance: relative error {error} against {reference}, allowed {allowed}"
+    ]
+    cause = "it is at fault itself" if check.at_fault else "errors of earlier layers grew here"
+    parts.append(f"{_number(check.own.relative)} given just the inputs that it got, so {cause}")
+    if check.unchecked:
+        parts.append(f"{_listed(check.unchecked)} before it could not be compared and may be the cause")
+    if result.later_at_fault:
+        later = [other.layers[0] for other in result.later_at_fault]
+        parts.append(f"later layers at fault themselves: {_listed(later)}")
+    return "; ".join(parts)
+
+
+def _listed(names: list[str] | tuple[str, ...]) -> str:
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more
