@@ -9,7 +9,14 @@ Schema ``tvmopt-comparison``, its versions:
    verdict``). What each field means stands at `benchmarks.measurement`, that of the environment at
    `benchmarks.environment`. Times are in seconds, sizes in bytes.
 
-Schema ``tvmopt-suite``, version 1: ``comparisons[]``, each as above.
+2. also ``layers[]``, one for each cell that was profiled layer by layer, so none unless that was asked for: ``batch,
+   threads, order[]`` (layers' names), ``costs`` (by layer: ``layer, operator, inputs[], outputs[] {name, shape,
+   dtype}, flops, integer_ops, parameters, read_bytes, written_bytes``), ``roofline {threads, peak_flops,
+   bandwidth[]}`` or null, and ``profiles`` (by runtime: ``kernels[] {name, kind, detail, layers, seconds}, outside_s,
+   profiled_s, whole_s``, or ``status, message`` where there is none). See `benchmarks.layer_table` and
+   `benchmarks.layers`. A file of version 1 is read as one without layers.
+
+Schema ``tvmopt-suite``, versions as above: ``comparisons[]``, each a comparison.
 """
 
 from __future__ import annotations
@@ -20,18 +27,20 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from benchmarks.fields import boolean, list_of, mapping_of, positive_int, text
+from benchmarks.layer_table import LayerTable
 from benchmarks.measurement import Comparison, Measurement, Verdict
 from pipeline.errors import InputFileError
 from pipeline.files import replaced
 
 SCHEMA = "tvmopt-comparison"
 SUITE_SCHEMA = "tvmopt-suite"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 MAX_FILE_BYTES = 256 * 2**20
 """Above this, a file is none of ours: a thousand rows of ten thousand samples stay below it."""
 
 Item = TypeVar("Item")
 
+_FIRST_WITH_LAYERS = 2
 _MODEL_TEXTS = ("name", "spec", "kind", "sha256", "input_data", "calibration", "reference", "reference_note")
 
 
@@ -47,6 +56,7 @@ def to_document(comparison: Comparison) -> dict[str, Any]:
         "protocol": dict(comparison.protocol),
         "measurements": [row.to_json() for row in comparison.measurements],
         "verdicts": [verdict.to_json() for verdict in comparison.verdicts],
+        "layers": [table.to_json() for table in comparison.layers],
     }
 
 
@@ -58,7 +68,7 @@ def from_document(data: Any) -> Comparison:
     """
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         raise ValueError(f"it is not a comparison: its schema must be {SCHEMA!r}")
-    _check_version(data)
+    version = _check_version(data)
     model = mapping_of(data, "model")
     for name in _MODEL_TEXTS:
         text(model, name)
@@ -76,6 +86,7 @@ def from_document(data: Any) -> Comparison:
         protocol=mapping_of(data, "protocol"),
         measurements=tuple(_each(data, "measurements", Measurement.from_json)),
         verdicts=tuple(_each(data, "verdicts", Verdict.from_json)),
+        layers=tuple(_each(data, "layers", LayerTable.from_json)) if version >= _FIRST_WITH_LAYERS else (),
     )
 
 
@@ -136,10 +147,11 @@ def write_text(content: str, path: Path) -> None:
         file.write(content.encode())
 
 
-def _check_version(data: Any) -> None:
+def _check_version(data: Any) -> int:
     version = positive_int(data, "schema_version")
     if version > SCHEMA_VERSION:
         raise ValueError(f"schema_version is {version}, but this tvmopt reads up to {SCHEMA_VERSION}; update tvmopt")
+    return version
 
 
 def _each(data: Any, name: str, read: Callable[[Any], Item]) -> list[Item]:

@@ -18,6 +18,7 @@ from benchmarks.fields import (
     positive_int,
     text,
 )
+from benchmarks.layer_table import LayerTable
 
 STATUSES = ("ok", "wrong", "unavailable", "not_applicable", "failed")
 """What can come of a row.
@@ -227,6 +228,7 @@ class Comparison:
         model: name, spec, kind, sha256, inputs, outputs, input_data, calibration, reference, framework.
         protocol: how it was measured: rounds, turn_s, warmup_s and so on.
         measurements, verdicts: the rows.
+        layers: what was profiled layer by layer, a table for each cell; empty unless that was asked for.
     """
 
     created: str
@@ -236,6 +238,7 @@ class Comparison:
     protocol: Mapping[str, Any]
     measurements: tuple[Measurement, ...]
     verdicts: tuple[Verdict, ...]
+    layers: tuple[LayerTable, ...] = ()
 
     def cells(self) -> list[tuple[int, int]]:
         """The (batch, threads) pairs measured, in order."""

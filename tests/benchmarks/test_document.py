@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,35 @@ import pytest
 from benchmarks.document import from_document, read_comparisons, to_document, to_suite, write_document
 from benchmarks.measurement import Comparison, Measurement
 from pipeline.errors import InputFileError
+from tests.benchmarks.layered import make_table
 
 
 def test_round_trip(comparison: Comparison, results: Path, tmp_path: Path) -> None:
     document = to_document(comparison)
-    assert document == json.loads(results.read_text())
+    assert document == json.loads(results.read_text()) | {"schema_version": 2, "layers": []}
     assert from_document(document) == comparison
     write_document(document, tmp_path / "copy.json")
     assert read_comparisons(tmp_path / "copy.json") == (comparison,)
     assert [path.name for path in tmp_path.iterdir()] == ["copy.json"]
+
+
+def test_layers(comparison: Comparison) -> None:
+    layered = replace(comparison, layers=(make_table(),))
+    document = json.loads(json.dumps(to_document(layered)))
+    assert from_document(document) == layered
+    document["layers"][0]["costs"]["conv"]["flops"] = "many"
+    with pytest.raises(ValueError, match=r"layers\[0\]: costs\['conv'\]: flops must be a number, got 'many'"):
+        from_document(document)
+    del document["layers"]
+    with pytest.raises(ValueError, match="layers is missing"):
+        from_document(document)
+
+
+def test_a_file_of_version_1_has_no_layers(comparison: Comparison, results: Path) -> None:
+    document = json.loads(results.read_text())
+    assert document["schema_version"] == 1
+    assert comparison.layers == ()
+    assert from_document(document | {"layers": "whatever"}).layers == ()
 
 
 def test_a_suites_file(comparison: Comparison, tmp_path: Path) -> None:
@@ -72,7 +93,7 @@ def drop(*path: str | int) -> Callable[[dict[str, Any]], None]:
     ("change", "message"),
     [
         (set_field("schema", to="other"), "its schema must be 'tvmopt-comparison'"),
-        (set_field("schema_version", to=2), "schema_version is 2, but this tvmopt reads up to 1"),
+        (set_field("schema_version", to=3), "schema_version is 3, but this tvmopt reads up to 2"),
         (drop("environment"), "environment is missing"),
         (set_field("environment", "cpu", to=3), "cpu must be a string, got 3"),
         (set_field("measurements", to={}), r"measurements must be a list, got \{\}"),
@@ -83,6 +104,7 @@ def drop(*path: str | int) -> Callable[[dict[str, Any]], None]:
         (set_field("measurements", 0, "batch", to=True), "batch must be a whole number of at least 1, got True"),
         (set_field("measurements", 0, "latency_s", to=None), "does not go with latency_s None"),
         (set_field("measurements", 0, "latency_s", "median", to=-1), "median must be above 0, got -1"),
+        (set_field("measurements", 0, "latency_s", "median", to=10**400), "median must be a number, got 1000"),
         (set_field("measurements", 0, "latency_s", "samples", to=[1.0]), "turns add up to 24, but there are 1 samples"),
         (set_field("measurements", 0, "latency_s", "interval", to=[2, 1]), "interval must be two numbers in rising"),
         (set_field("verdicts", 0, "verdict", to="better"), r"verdicts\[0\]: verdict must be one of faster"),
