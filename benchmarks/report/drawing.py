@@ -6,6 +6,7 @@ Text stays text, so that it can be searched, scales, and takes the page's typefa
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -61,7 +62,9 @@ def draw_plot(title: str, caption: str, salt: str, draw: Callable[[], Figure | N
     except ImportError:
         raise RuntimeMissingError("plots need matplotlib: pip install 'tvmopt[compare]'") from None
     settings: Any = {"svg.fonttype": "none", "text.parse_math": False, "font.size": 9.0}
-    with mpl.rc_context(settings | {"svg.hashsalt": f"{salt}{title}"}):
+    with mpl.rc_context(settings | {"svg.hashsalt": f"{salt}{title}"}), warnings.catch_warnings():
+        # The typeface here only measures; the page has its own, and for what that lacks another.
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
         figure = draw()
         return None if figure is None else Plot(title, caption, _svg(figure))
 

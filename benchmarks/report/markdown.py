@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from benchmarks.measurement import Comparison
+from benchmarks.report import words
+from benchmarks.report.layer_losses import find_losses, losses_in_markdown
 from benchmarks.report.machines import Machine, group_by_machine, unlike_warning
 from benchmarks.report.overview import view_overview
+from benchmarks.report.tables import escape, markdown_table
 from benchmarks.report.view import (
     CellView,
     RowView,
@@ -35,24 +37,17 @@ def render_markdown(comparisons: Sequence[Comparison]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def escape(text: object) -> str:
-    """`text` on one line, with nothing in it that Markdown or HTML takes for markup."""
-    line = " ".join(str(text).split())
-    line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return re.sub(r"([\\`*_\[\]|~#!])", r"\\\1", line)
-
-
 def _machine(machine: Machine) -> list[str]:
     parts = []
     if len(machine.comparisons) > 1:
         overview = view_overview(machine.comparisons)
         parts += ["## Overview: median latency in ms"]
-        parts.append(_table(("", *overview.columns), [(what, *medians) for what, medians in overview.lines]))
+        parts.append(markdown_table(("", *overview.columns), [(what, *medians) for what, medians in overview.lines]))
         if machine.software:
             parts.append(f"These runs differ in software: {escape(', '.join(machine.software))}.")
     for comparison in machine.comparisons:
         parts += _comparison(comparison)
-    environment = _table(("", ""), view_environment(machine.comparisons[0].environment))
+    environment = markdown_table(("", ""), view_environment(machine.comparisons[0].environment))
     parts.append(f"<details><summary>Machine</summary>\n\n{environment}\n\n</details>")
     return parts
 
@@ -63,11 +58,16 @@ def _comparison(comparison: Comparison) -> list[str]:
     parts += [f"**Note.** {escape(note)}" for note in view_notes(comparison)]
     for cell in view_cells(comparison):
         parts += _cell(cell, title_of(baseline_of(comparison)))
+    for table in comparison.layers:
+        parts += [
+            f"### Layer by layer: {words.where(table.batch, table.threads)}",
+            *losses_in_markdown(find_losses(table)),
+        ]
     runtimes = [
         (view.title, view.variant, view.versions, "; ".join(f"{name}: {value}" for name, value in view.settings))
         for view in view_runtimes(comparison)
     ]
-    settings = _table(("runtime", "variant", "versions", "settings"), runtimes)
+    settings = markdown_table(("runtime", "variant", "versions", "settings"), runtimes)
     body = f"{escape(view_protocol(comparison))}\n\n{settings}"
     return [*parts, f"<details><summary>How it was measured</summary>\n\n{body}\n\n</details>"]
 
@@ -78,7 +78,7 @@ def _cell(cell: CellView, baseline: str) -> list[str]:
         heads = ("runtime", "variant", "median ms", "95 % interval", "p99 ms", "FPS", f"over {baseline}")
         ours = [f"{cell.ours} over it"] if cell.ours else []
         lines = [_row(row, bool(cell.ours)) for row in cell.rows]
-        parts.append(_table((*heads, *ours, "error", "memory MiB"), lines))
+        parts.append(markdown_table((*heads, *ours, "error", "memory MiB"), lines))
     if cell.absent:
         parts.append("\n".join(f"- {escape(a.title)}: {escape(a.message)}" for a in cell.absent))
     return parts
@@ -89,9 +89,3 @@ def _row(row: RowView, with_ours: bool) -> tuple[str, ...]:
     held = [f"{row.ours} ({row.ours_verdict})" if row.ours_verdict else row.ours] if with_ours else []
     numbers = (row.median_ms, row.interval_ms, row.p99_ms, row.fps, speedup, *held, row.error, row.memory_mib)
     return (row.title, row.variant, *numbers)
-
-
-def _table(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    rows = [heads, ["---"] * len(heads), *lines]
-    cells = [[item if item == "---" else escape(item) for item in row] for row in rows]
-    return "\n".join(f"| {' | '.join(row)} |" for row in cells)

@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.layer_table import LayerTable
 from benchmarks.measurement import Comparison
+from benchmarks.report.layer_plots import draw_layer_plots
+from benchmarks.report.layer_view import view_layers
 from benchmarks.report.machines import Machine, group_by_machine, unlike_warning
 from benchmarks.report.overview import view_overview
 from benchmarks.report.plots import draw_plots
@@ -45,7 +48,10 @@ def render_page(comparisons: Sequence[Comparison]) -> str:
     machines = group_by_machine(comparisons)
     names = list(dict.fromkeys(str(comparison.model["name"]) for comparison in comparisons))
     return environment.get_template("report.html.j2").render(
-        title=", ".join(names), warning=unlike_warning(machines), machines=[_machine(machine) for machine in machines]
+        title=", ".join(names),
+        warning=unlike_warning(machines),
+        layered=any(comparison.layers for comparison in comparisons),
+        machines=[_machine(machine) for machine in machines],
     )
 
 
@@ -68,7 +74,16 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
         "notes": view_notes(comparison),
         "cells": view_cells(comparison),
         "plots": draw_plots(comparison),
+        "layers": [
+            {"view": view_layers(table), "plots": draw_layer_plots(table, _salt(comparison, table))}
+            for table in comparison.layers
+        ],
         "start": view_start(comparison),
         "runtimes": view_runtimes(comparison),
         "protocol": view_protocol(comparison),
     }
+
+
+def _salt(comparison: Comparison, table: LayerTable) -> str:
+    """What tells the table's drawings from all others of the page."""
+    return f"{comparison.model['name']}{comparison.created}{table.batch},{table.threads}"

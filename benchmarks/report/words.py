@@ -67,6 +67,12 @@ def _times(value: float) -> str:
     return f"{value:.2f}" if value < 10 else significant(value)
 
 
+def short(name: str, length: int) -> str:
+    """`name` on one line; of a long one the end is kept, since that is where layers' names differ."""
+    line = "".join(char if char.isprintable() else " " for char in name)
+    return line if len(line) <= length else f"…{line[1 - length :]}"
+
+
 def where(batch: int, threads: int) -> str:
     """A cell's name: ``batch 1, 2 threads``."""
     return f"batch {batch}, {threads} thread{'' if threads == 1 else 's'}"

@@ -7,7 +7,8 @@ import re
 from dataclasses import replace
 
 from benchmarks.measurement import Comparison
-from benchmarks.report.markdown import escape, render_markdown
+from benchmarks.report.markdown import render_markdown
+from benchmarks.report.tables import escape
 
 
 def test_every_table_is_whole(comparison: Comparison) -> None:

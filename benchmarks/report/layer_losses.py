@@ -1,0 +1,105 @@
+"""Where our time goes: the layers where ours loses most against the best peer, and most against the roofline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from benchmarks.layer_rows import LayerRow, make_rows, most_lost_to_peer, most_lost_to_roofline, ours_of
+from benchmarks.layer_table import LayerTable
+from benchmarks.report import words
+from benchmarks.report.layer_view import kernels_of, shapes, signed_ms
+from benchmarks.report.tables import escape, markdown_table, plain_table
+from benchmarks.report.view import title_of
+
+COUNT = 10
+"""So many rows of each kind."""
+
+_WORDS = ("layer", "shapes", "best peer", "algorithm and config")
+_NAME_LENGTH = 40
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """The rows where our runtime loses most, worst first.
+
+    Attributes:
+        ours: our runtime's title; empty when it has no profile, and then there are no rows.
+        to_peer: against the best runtime of the row.
+        to_roofline: against what the roofline allows.
+    """
+
+    ours: str
+    to_peer: tuple[LayerRow, ...]
+    to_roofline: tuple[LayerRow, ...]
+
+    def sections(self) -> list[tuple[str, tuple[LayerRow, ...]]]:
+        """Both lists with their headings."""
+        return [
+            (f"Where {self.ours} loses most time against the best peer", self.to_peer),
+            (f"Where {self.ours} loses most time against the roofline", self.to_roofline),
+        ]
+
+
+def find_losses(table: LayerTable, count: int = COUNT) -> Losses:
+    """The `count` rows of either kind where ours loses most."""
+    rows, ours = make_rows(table), ours_of(table)
+    lists = (tuple(most_lost_to_peer(rows, count)), tuple(most_lost_to_roofline(rows, count)))
+    return Losses(title_of(ours) if ours else "", *lists)
+
+
+def losses_in_markdown(losses: Losses) -> list[str]:
+    """The paragraphs and tables of a Markdown report."""
+    if not losses.ours:
+        return ["No profile of tvmopt."]
+    parts = []
+    for heading, rows in losses.sections():
+        parts.append(f"{escape(heading)}:" if rows else f"{escape(heading)}: nowhere.")
+        if rows:
+            parts.append(markdown_table(_heads(rows), [_line(row) for row in rows]))
+    return parts
+
+
+def losses_in_columns(losses: Losses) -> str:
+    """The same for a terminal."""
+    if not losses.ours:
+        return "No profile of tvmopt.\n"
+    parts = []
+    for heading, rows in losses.sections():
+        table = plain_table(_heads(rows), [_line(row) for row in rows], _WORDS) if rows else "nowhere"
+        parts.append(f"{heading}:\n{table}\n")
+    return "\n".join(parts)
+
+
+def _heads(rows: Sequence[LayerRow]) -> tuple[str, ...]:
+    ours = title_of(rows[0].ours)
+    return (
+        "layer",
+        "shapes",
+        f"{ours} ms",
+        "best peer",
+        "its ms",
+        "difference ms",
+        "of roofline",
+        "algorithm and config",
+    )
+
+
+def _line(row: LayerRow) -> tuple[str, ...]:
+    more = len(row.layers) - 1
+    name = words.short(row.layers[0], _NAME_LENGTH) + (f" +{more}" if more else "")
+    difference, share = row.difference_s, row.roofline_share
+    return (
+        name,
+        f"{shapes(row.operands)} → {shapes(row.outputs)}",
+        _milliseconds(row.ours_s),
+        title_of(row.peer) if row.peer else "–",
+        _milliseconds(row.peer_s),
+        "–" if difference is None else signed_ms(difference),
+        f"{share:.0%}".replace("%", " %") if share else "–",
+        "; ".join(f"{kind} {detail}".strip() for kind, detail in kernels_of(row)),
+    )
+
+
+def _milliseconds(seconds: float | None) -> str:
+    return words.milliseconds(seconds) if seconds else "–"

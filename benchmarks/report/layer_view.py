@@ -1,0 +1,190 @@
+"""What a report shows of one layer table, as text with numbers to sort by, for all forms alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from benchmarks.layer_rows import LayerRow, make_rows, most_lost_to_peer, ours_of, peers_of
+from benchmarks.layer_table import LayerTable
+from benchmarks.layers import LayerProfile
+from benchmarks.report import words
+from benchmarks.report.view import AbsentView, title_of
+from pipeline.types import TensorSpec
+
+NOTABLE_RATIO = 1.05
+"""From where on a difference between two kernels is colored: profilers are no finer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A number in a table.
+
+    Attributes:
+        text: as it is shown.
+        key: what it is sorted by; missing numbers stand last.
+        style: ``faster`` and ``slower`` are colored.
+    """
+
+    text: str
+    key: float | None = None
+    style: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerRowView:
+    """One row.
+
+    Attributes:
+        name: the first layer's.
+        layers: all of them.
+        operator: of the heaviest.
+        output: shape of what the last gives.
+        items: the numbers, one for each of the table's heads.
+        kernels: algorithm and config of each kernel of ours.
+    """
+
+    name: str
+    layers: tuple[str, ...]
+    operator: str
+    output: str
+    items: tuple[Item, ...]
+    kernels: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AccountView:
+    """Where the time of one runtime is, within layers and without."""
+
+    name: str
+    title: str
+    whole_ms: str
+    layers_ms: str
+    no_layer_ms: str
+    outside_ms: str
+    share: str
+
+
+@dataclass(frozen=True, slots=True)
+class LayerTableView:
+    """One batch size and thread count, layer by layer.
+
+    Attributes:
+        heading: which.
+        finding: where ours loses, in a sentence or two.
+        heads: of the numbers, in two lines each.
+        rows: in the model's order.
+        accounts: a line a runtime.
+        absent: runtimes without a profile, and why.
+        ours: our runtime's title; empty when it has no profile.
+    """
+
+    heading: str
+    finding: str
+    heads: tuple[tuple[str, str], ...]
+    rows: tuple[LayerRowView, ...]
+    accounts: tuple[AccountView, ...]
+    absent: tuple[AbsentView, ...]
+    ours: str
+
+
+def view_layers(table: LayerTable) -> LayerTableView:
+    """What is shown of `table`."""
+    ours, rows = ours_of(table), make_rows(table)
+    names = sorted(table.profiles, key=lambda name: name != ours)
+    heads = [("GFLOP", ""), ("Parameters", ""), ("MB", "moved"), ("FLOP", "per byte")]
+    heads += [(title_of(name), "ms") for name in names]
+    if ours and peers_of(table):
+        heads += [("Over best", "ms"), ("Over", "best")]
+    if ours and table.roofline:
+        heads += [("Of the", "roofline")]
+    return LayerTableView(
+        heading=words.where(table.batch, table.threads),
+        finding=_finding(table, rows),
+        heads=tuple(heads),
+        rows=tuple(_row(row, names, table) for row in rows),
+        accounts=tuple(_account(name, table.profiles[name]) for name in names),
+        absent=tuple(AbsentView(title_of(name), gap.message or gap.status) for name, gap in table.absent.items()),
+        ours=title_of(ours) if ours else "",
+    )
+
+
+def shapes(specs: Sequence[TensorSpec]) -> str:
+    """``1×64×56×56, 64×64×3×3``."""
+    return ", ".join("×".join(map(str, spec.shape)) or "scalar" for spec in specs)
+
+
+def kernels_of(row: LayerRow) -> tuple[tuple[str, str], ...]:
+    """Algorithm and config of ours, each pair once."""
+    return tuple(dict.fromkeys((kernel.kind, kernel.detail) for kernel in row.kernels))
+
+
+def signed_ms(seconds: float) -> str:
+    """A difference in ms with its sign: ``+0.12``."""
+    text = f"{seconds * 1e3:+.3f}"
+    return text.replace("-", "−") if float(text) else "0"
+
+
+def _row(row: LayerRow, names: Sequence[str], table: LayerTable) -> LayerRowView:
+    operations = row.flops + row.integer_ops
+    items = [
+        _number(operations / 1e9 if operations else None),
+        Item(f"{row.parameters:,}", row.parameters) if row.parameters else Item("–"),
+        _number(row.nbytes / 1e6 if row.nbytes else None),
+        _number(row.intensity or None),
+        *(_number(row.seconds[name] * 1e3 or None) for name in names),
+    ]
+    if row.ours and peers_of(table):
+        style = _style(row)
+        difference, ratio = row.difference_s, row.ratio
+        items.append(Item("–") if difference is None else Item(signed_ms(difference), difference, style))
+        items.append(Item("–") if ratio is None else Item(f"{ratio:.2f}×", ratio, style))
+    if row.ours and table.roofline:
+        share = row.roofline_share
+        items.append(Item("–") if not share else Item(f"{share:.0%}".replace("%", " %"), share))
+    return LayerRowView(row.layers[0], row.layers, row.operator, shapes(row.outputs), tuple(items), kernels_of(row))
+
+
+def _number(value: float | None) -> Item:
+    return Item("–") if value is None else Item(words.significant(value), value)
+
+
+def _style(row: LayerRow) -> str:
+    if row.ratio is None:
+        return "slower" if row.difference_s else ""
+    if row.ratio >= NOTABLE_RATIO:
+        return "slower"
+    return "faster" if row.ratio <= 1 / NOTABLE_RATIO else ""
+
+
+def _account(name: str, profile: LayerProfile) -> AccountView:
+    in_layers = profile.mapped * profile.kernels_s
+    return AccountView(
+        name=name,
+        title=title_of(name),
+        whole_ms=words.milliseconds(profile.whole_s),
+        layers_ms=words.milliseconds(in_layers),
+        no_layer_ms=words.milliseconds(max(0.0, profile.kernels_s - in_layers)),
+        outside_ms=words.milliseconds(profile.outside_s),
+        share=f"{profile.sum_over_whole * 100:.0f} %",
+    )
+
+
+def _finding(table: LayerTable, rows: Sequence[LayerRow]) -> str:
+    """Where ours loses, or why nothing can be said."""
+    ours = ours_of(table)
+    if not ours:
+        return "No profile of tvmopt: the runtimes are shown side by side."
+    start = f"{title_of(ours)}'s kernels take {words.milliseconds(table.profiles[ours].kernels_s)} ms"
+    losses = most_lost_to_peer(rows, len(rows))
+    if not any(row.peer for row in rows):
+        return f"{start}; no other runtime was profiled."
+    if not losses:
+        return f"{start}; it is the quickest in every row."
+    lost = sum(row.difference_s or 0.0 for row in losses)
+    worst = losses[0]
+    return (
+        f"{start}. Against the best runtime of each row it loses {words.milliseconds(lost)} ms in {len(losses)} of "
+        f"{len(rows)} rows, most in {worst.layers[0]}: {signed_ms(worst.difference_s or 0.0)} ms over "
+        f"{title_of(worst.peer)}."
+    )
