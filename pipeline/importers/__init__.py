@@ -111,7 +111,8 @@ def _named(source: ModelSource) -> Iterator[None]:
 def _read(source: ModelSource, request: ShapeRequest, check: bool = True) -> onnx.ModelProto:
     """The model in ONNX with static inputs.
 
-    With `check`, its operators are known to ONNX, and it computes what PyTorch does if it came from there.
+    With `check`, its operators are known to ONNX, and it computes what PyTorch does if it came from there. Without,
+    nothing is run.
     """
     if source.kind == "onnx":
         from pipeline.importers.onnx import import_onnx
@@ -122,14 +123,14 @@ def _read(source: ModelSource, request: ShapeRequest, check: bool = True) -> onn
 
     if source.kind == "python":
         module, inputs = pytorch.load_module(source)
-        export = pytorch.export_onnx(module, inputs, source, request)
+        export = pytorch.export_onnx(module, inputs, source, request, run=check)
         if check:
             check_against_framework(export)
         return export.model
     from pipeline.importers.batch import check_rebatched
     from pipeline.importers.shapes import make_static
 
-    export = pytorch.export_program(pytorch.load_program(source))
+    export = pytorch.export_program(pytorch.load_program(source), run=check)
     if check:
         check_against_framework(export)
     static = make_static(export.model, replace(request, defaults={k: x.shape for k, x in export.inputs.items()}))

@@ -76,7 +76,11 @@ def _kind(value: Any) -> str:
 
 
 def export_onnx(
-    module: nn.Module, inputs: tuple[Tensor, ...], source: ModelSource, request: ShapeRequest | None = None
+    module: nn.Module,
+    inputs: tuple[Tensor, ...],
+    source: ModelSource,
+    request: ShapeRequest | None = None,
+    run: bool = True,
 ) -> Export:
     """Translates `module` to ONNX.
 
@@ -85,6 +89,7 @@ def export_onnx(
         inputs: its example inputs; repeated, element by element, to the shapes of `request`.
         source: where it came from, for errors.
         request: shapes by the names of `forward`'s parameters, batch; as the example inputs are by default.
+        run: whether the module is run, once, for its outputs; else it is traced only, and there are none.
 
     Raises:
         UnsupportedModelError: the module fails on its inputs, cannot be traced, is too large, or uses a PyTorch
@@ -94,9 +99,11 @@ def export_onnx(
 
     inputs = _resized(module, inputs, request or ShapeRequest())
     _check_size(sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers())))
+    expected = None
     try:
         with torch.no_grad():
-            expected = module(*(x.clone() for x in inputs))
+            if run:
+                expected = module(*(x.clone() for x in inputs))
     except Exception as error:  # the user's code may raise anything
         raise UnsupportedModelError(f"running the model on its inputs raised {describe(error, source.path)}") from error
     try:
@@ -138,8 +145,12 @@ def load_program(source: ModelSource) -> ExportedProgram:
     return program
 
 
-def export_program(program: ExportedProgram) -> Export:
+def export_program(program: ExportedProgram, run: bool = True) -> Export:
     """Translates an exported program to ONNX; its dynamic sizes stay dynamic.
+
+    Args:
+        program: what was exported.
+        run: whether it is run, once, on its example inputs, for its outputs; else there are none.
 
     Raises:
         UnsupportedModelError: it has no example inputs, fails on them, is too large, or uses an operator that has no
@@ -155,9 +166,11 @@ def export_program(program: ExportedProgram) -> Export:
     if not all(isinstance(x, torch.Tensor) for x in inputs):
         raise UnsupportedModelError(f"the program takes ({', '.join(map(_kind, inputs))}): only tensors are taken")
     _check_size(sum(tensor.nbytes for tensor in program.state_dict.values()))
+    expected = None
     try:
         with quiet(), torch.no_grad():
-            expected = program.module()(*pytree.tree_map(torch.clone, args), **pytree.tree_map(torch.clone, kwargs))
+            if run:
+                expected = program.module()(*pytree.tree_map(torch.clone, args), **pytree.tree_map(torch.clone, kwargs))
     except Exception as error:  # a damaged program makes torch raise anything
         what = f"{type(error).__name__}: {one_line(error)}"
         raise UnsupportedModelError(f"running the program on its example inputs raised {what}") from error
@@ -165,9 +178,10 @@ def export_program(program: ExportedProgram) -> Export:
 
 
 def _translate(program: ExportedProgram, inputs: tuple[Tensor, ...], expected: Any) -> Export:
+    """The program in ONNX; `expected` is what it returned, None when it was not run."""
     import torch
 
-    results = output_names(expected, program)
+    results = output_names(_stand_ins(program) if expected is None else expected, program)
     try:
         with quiet(), torch.no_grad():
             translated = torch.onnx.export(
@@ -187,8 +201,22 @@ def _translate(program: ExportedProgram, inputs: tuple[Tensor, ...], expected: A
             f"the model takes {len(inputs)} tensors, but its ONNX form the {len(names)} {names}"
         )
     arrays = {name: as_array(name, tensor) for name, tensor in zip(names, inputs, strict=True)}
-    outputs = {name: as_array(name, tensor) for name, tensor in results.items()}
+    outputs = {name: as_array(name, tensor) for name, tensor in results.items()} if expected is not None else {}
     return Export(model, arrays, outputs, translated.exported_program)
+
+
+def _stand_ins(program: ExportedProgram) -> Any:
+    """Tensors without numbers in place of what the program returns, as tracing has left them."""
+    from torch.export.graph_signature import OutputKind
+    from torch.utils import _pytree as pytree
+
+    (made,) = program.graph.output_node().args
+    returned = [
+        value.meta["val"] if hasattr(value, "meta") else value
+        for value, spec in zip(made, program.graph_signature.output_specs, strict=True)
+        if spec.kind == OutputKind.USER_OUTPUT
+    ]
+    return pytree.tree_unflatten(returned, program.call_spec.out_spec)
 
 
 def _root_cause(error: BaseException) -> str:

@@ -161,7 +161,7 @@ def _shape(spec: TensorSpec) -> str:
 
 
 def _indented(table: Table) -> Padding:
-    return Padding(table, (0, 0, 0, 2))
+    return Padding.indent(table, 2)
 
 
 def _table(*columns: str) -> Table:
