@@ -46,7 +46,8 @@ class LayerProfile:
 
     Attributes:
         kernels: in the order of execution.
-        outside_s: time of a profiled run that is in no kernel (dispatch, allocation, waiting); median.
+        outside_s: time of a run without the profiler that is in no kernel: ingestion, dispatch, allocation, copies,
+            waiting. 0 where the kernels take longer under the profiler than a whole run takes without it.
         profiled_s: a whole run with the profiler on; median.
         whole_s: a whole run with the profiler off, in the same process, runs with and without taking turns; median.
     """
@@ -55,6 +56,12 @@ class LayerProfile:
     outside_s: float
     profiled_s: float
     whole_s: float
+
+    @staticmethod
+    def measured(kernels: Sequence[KernelTime], profiled_s: float, whole_s: float) -> LayerProfile:
+        """A profile; what the kernels leave of a whole run without the profiler is the time outside of them."""
+        inside_s = sum(kernel.seconds for kernel in kernels)
+        return LayerProfile(tuple(kernels), max(0.0, whole_s - inside_s), profiled_s, whole_s)
 
     @property
     def kernels_s(self) -> float:

@@ -6,7 +6,8 @@ reply holds besides ``"ok": true``:
 - ``prepare {job}``: ``prepare_s``, ``missing`` (a line, when there was nothing to prepare from);
 - ``load {job, outputs}``: ``import_s, load_s, first_run_s, settings``; saves the outputs as an ``.npz``;
 - ``warm {seconds, calls}``: ``call_s``, the median of the calls;
-- ``turn {calls, untimed, limit_s}``: ``samples`` in seconds.
+- ``turn {calls, untimed, limit_s}``: ``samples`` in seconds;
+- ``profile {job, seconds}``: ``profile``, a `benchmarks.layers.LayerProfile`; loads the model itself.
 
 An exception becomes ``{"ok": false, "error": line}``.
 """
@@ -25,15 +26,17 @@ from collections.abc import Callable
 from typing import Any, TextIO
 
 from benchmarks.arrays import save_arrays
+from benchmarks.profilers.registry import PROFILERS
 from benchmarks.runners.base import Job, NothingToPrepareError, Runner
 from benchmarks.runners.registry import find_runtime
 
 
 class Worker:
-    """Answers the commands with one runner."""
+    """Answers the commands for the runtime called `name`, with one runner."""
 
-    def __init__(self, runner: Runner) -> None:
-        self._runner = runner
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._runner: Runner = find_runtime(name).runner()
 
     def answer(self, command: dict[str, Any]) -> dict[str, Any]:
         """What the command named by ``do`` gives."""
@@ -42,6 +45,7 @@ class Worker:
             "load": self._load,
             "warm": self._warm,
             "turn": self._turn,
+            "profile": self._profile,
         }
         return {"ok": True, **steps[command["do"]](command)}
 
@@ -85,6 +89,10 @@ class Worker:
         gc.enable()
         return {"samples": samples}
 
+    def _profile(self, command: dict[str, Any]) -> dict[str, Any]:
+        profile = PROFILERS[self._name](Job.from_json(command["job"]), command["seconds"])
+        return {"profile": profile.to_json()}
+
 
 def _seconds(call: Callable[[], None]) -> float:
     start = time.perf_counter_ns()
@@ -119,7 +127,7 @@ def main() -> None:
     name, cores = sys.argv[1:3]
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {int(core) for core in cores.split(",")})
-    worker = Worker(find_runtime(name).runner())
+    worker = Worker(name)
     for line in sys.stdin:
         command = json.loads(line)
         try:

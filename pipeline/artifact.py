@@ -22,7 +22,7 @@ import numpy.typing as npt
 from pipeline.arrays import read_npz, write_npz
 from pipeline.errors import InputFileError, ModelInputError, RuntimeMissingError
 from pipeline.files import replaced
-from pipeline.runtime import Executable, Observer
+from pipeline.runtime import Call, Executable, Observer
 from pipeline.types import Step
 
 Array = npt.NDArray[Any]
@@ -206,6 +206,15 @@ class LoadedArtifact:
     def observe(self, observer: Observer) -> None:
         """As `run_only`, with `observer` told of every function that the model calls."""
         self._result = self._executable.observe(self._arguments, observer)
+
+    def record(self) -> list[Call]:
+        """As `run_only`; gives the call of each step, which can be made again."""
+        known = {step.kernel for step in self.steps}
+        return [call for call in self._executable.record(self._arguments) if call[0] in known]
+
+    def nothing(self) -> Any:
+        """A function that takes what a kernel takes and does nothing."""
+        return self._executable.nothing()
 
     def download(self, tensor: Any) -> Array:
         """A copy in host memory of a tensor that an observer was given."""

@@ -25,6 +25,9 @@ Array = npt.NDArray[Any]
 Observer = Callable[[str, bool, Sequence[Any]], None]
 """Takes a function's name, whether it is about to run (else it has run), and its arguments; outputs come last."""
 
+Call = tuple[str, Any, Sequence[Any]]
+"""A function's name, the function, and its arguments; outputs come last."""
+
 _CPU, _CUDA = 1, 2
 _POOLED = 2
 """TVM's number for the allocator that keeps freed memory for the next run."""
@@ -97,6 +100,29 @@ class Executable:
             return self._main(*tensors)
         finally:
             self._vm["set_instrument"](None)
+
+    def record(self, tensors: Sequence[Any]) -> list[Call]:
+        """As `call`; gives every function that the model calls, in order, with what it was given.
+
+        The tensors that a call was given keep their memory, so that it can be made again.
+        """
+        calls: list[Call] = []
+
+        def instrument(function: Any, name: str, before: bool, result: Any, *arguments: Any) -> int:
+            if before:
+                calls.append((name, function, arguments))
+            return _GO_ON
+
+        self._vm["set_instrument"](self._ffi.convert_func(instrument))
+        try:
+            self._main(*tensors)
+        finally:
+            self._vm["set_instrument"](None)
+        return calls
+
+    def nothing(self) -> Any:
+        """A function of TVM's that takes anything and does nothing: what it takes is the cost of a call."""
+        return self._ffi.get_global_func("testing.nop")
 
 
 def import_runtime() -> Any:

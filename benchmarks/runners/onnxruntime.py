@@ -33,13 +33,7 @@ class RunOnnxruntime:
 
     def load(self, job: Job) -> None:
         """Makes the session and binds inputs and outputs."""
-        options = self._ort.SessionOptions()
-        options.intra_op_num_threads = job.threads
-        options.inter_op_num_threads = 1
-        options.execution_mode = self._ort.ExecutionMode.ORT_SEQUENTIAL
-        options.graph_optimization_level = self._ort.GraphOptimizationLevel.ORT_ENABLE_ALL
-        options.add_session_config_entry("session.intra_op.allow_spinning", "1")
-        options.log_severity_level = 3
+        options = self.session_options(job)
         self._session = self._ort.InferenceSession(self.model_file(job), options, providers=["CPUExecutionProvider"])
         self._binding = self._session.io_binding()
         for name, array in job.load_inputs().items():
@@ -54,6 +48,17 @@ class RunOnnxruntime:
             "inputs and outputs": "bound",
         }
 
+    def session_options(self, job: Job) -> Any:
+        """How the session is set up."""
+        options = self._ort.SessionOptions()
+        options.intra_op_num_threads = job.threads
+        options.inter_op_num_threads = 1
+        options.execution_mode = self._ort.ExecutionMode.ORT_SEQUENTIAL
+        options.graph_optimization_level = self._ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+        options.add_session_config_entry("session.intra_op.allow_spinning", "1")
+        options.log_severity_level = 3
+        return options
+
     def model_file(self, job: Job) -> str:
         """The file the session is made of."""
         return job.onnx
@@ -61,6 +66,10 @@ class RunOnnxruntime:
     def run(self) -> None:
         """One inference on the bound inputs."""
         self._session.run_with_iobinding(self._binding)
+
+    def end_profiling(self) -> str:
+        """Ends what the session's options began; gives the file that onnxruntime wrote."""
+        return str(self._session.end_profiling())
 
     def read_outputs(self) -> list[np.ndarray]:
         """The bound outputs."""

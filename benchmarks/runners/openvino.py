@@ -20,8 +20,8 @@ class RunOpenvino:
     def __init__(self) -> None:
         self.settings: dict[str, str] = {}
         self._openvino: Any = None
-        self._compiled: Any = None
-        self._request: Any = None
+        self.compiled: Any = None
+        self.request: Any = None
         self._inputs: list[np.ndarray] = []
 
     def open_library(self) -> None:
@@ -36,26 +36,29 @@ class RunOpenvino:
     def load(self, job: Job) -> None:
         """Compiles the model and sets the request's input tensors."""
         core = self._openvino.Core()
-        properties = {
-            "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": "f32",
-            "INFERENCE_NUM_THREADS": job.threads,
-            "NUM_STREAMS": 1,
-        }
-        self._compiled = core.compile_model(self.model_file(job), "CPU", properties)
-        self._request = self._compiled.create_infer_request()
+        self.compiled = core.compile_model(self.model_file(job), "CPU", self.properties(job))
+        self.request = self.compiled.create_infer_request()
         arrays = job.load_inputs()
         # Tensors that share memory do not keep the arrays alive.
         self._inputs = [np.ascontiguousarray(array) for array in arrays.values()]
         for index, array in enumerate(self._inputs):
-            self._request.set_input_tensor(index, self._openvino.Tensor(array, shared_memory=True))
+            self.request.set_input_tensor(index, self._openvino.Tensor(array, shared_memory=True))
         self.settings |= {
             "device": "CPU",
             "performance hint": "latency",
             "inference precision": "f32",
-            "inference threads": str(self._compiled.get_property("INFERENCE_NUM_THREADS")),
-            "streams": str(self._compiled.get_property("NUM_STREAMS")),
-            "threads bound to cores": str(self._compiled.get_property("ENABLE_CPU_PINNING")),
+            "inference threads": str(self.compiled.get_property("INFERENCE_NUM_THREADS")),
+            "streams": str(self.compiled.get_property("NUM_STREAMS")),
+            "threads bound to cores": str(self.compiled.get_property("ENABLE_CPU_PINNING")),
+        }
+
+    def properties(self, job: Job) -> dict[str, Any]:
+        """How the device is set up."""
+        return {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_NUM_THREADS": job.threads,
+            "NUM_STREAMS": 1,
         }
 
     def model_file(self, job: Job) -> str:
@@ -64,11 +67,11 @@ class RunOpenvino:
 
     def run(self) -> None:
         """One inference on the tensors that are set."""
-        self._request.infer(share_outputs=True)
+        self.request.infer(share_outputs=True)
 
     def read_outputs(self) -> list[np.ndarray]:
         """Copies of the request's output tensors."""
-        return [self._request.get_output_tensor(index).data.copy() for index in range(len(self._compiled.outputs))]
+        return [self.request.get_output_tensor(index).data.copy() for index in range(len(self.compiled.outputs))]
 
 
 RUNTIME = Runtime(

@@ -21,6 +21,7 @@ class RunPytorch:
 
     def __init__(self) -> None:
         self.settings: dict[str, str] = {}
+        self.module: Any = None
         self._torch: Any = None
         self._call: Any = None
         self._inputs: list[Any] = []
@@ -47,6 +48,7 @@ class RunPytorch:
         if channels_last:
             module = module.to(memory_format=torch.channels_last)
         self._inputs = [self._tensor(array, channels_last) for array in job.load_inputs().values()]
+        self.module = module
         self._call = self.compile(module)
         self.settings |= {
             "mode": "inference_mode, eval",

@@ -13,7 +13,10 @@ from benchmarks.runners.base import Job, Runtime
 if TYPE_CHECKING:
     from pipeline.compile import CompileReport, Records
 
-_ARTIFACT, _NOTES = "model.tar", "notes.json"
+ARTIFACT = "model.tar"
+"""The compiled model's name in a job's folder."""
+
+_NOTES = "notes.json"
 
 
 class RunTvmoptUntuned:
@@ -21,7 +24,7 @@ class RunTvmoptUntuned:
 
     def __init__(self) -> None:
         self.settings: dict[str, str] = {}
-        self._artifact: Any = None
+        self.artifact: Any = None
         self._outputs: tuple[str, ...] = ()
 
     def open_library(self) -> None:
@@ -42,7 +45,7 @@ class RunTvmoptUntuned:
 
         target = parse_target("llvm", job.threads)
         folder = Path(job.folder)
-        report = compile_model(load_model(job.onnx), target, records, folder / _ARTIFACT)
+        report = compile_model(load_model(job.onnx), target, records, folder / ARTIFACT)
         tuned = sum(choice.origin == "record" for choice in report.choices)
         notes = {
             "target": target.key,
@@ -57,19 +60,25 @@ class RunTvmoptUntuned:
         from pipeline.artifact import load_artifact
 
         folder = Path(job.folder)
-        self._artifact = load_artifact(folder / _ARTIFACT)
-        self._artifact.set_inputs(job.load_inputs())
+        self.artifact = load_artifact(folder / ARTIFACT)
+        self.artifact.set_inputs(job.load_inputs())
         self._outputs = job.outputs
-        self.settings |= {**json.loads((folder / _NOTES).read_text()), "threads": str(job.threads)}
+        self.settings |= {**_notes(folder), "threads": str(job.threads)}
 
     def run(self) -> None:
         """One inference on the inputs that are set."""
-        self._artifact.run_only()
+        self.artifact.run_only()
 
     def read_outputs(self) -> list[np.ndarray]:
         """The last run's outputs."""
-        outputs = self._artifact.outputs()
+        outputs = self.artifact.outputs()
         return [np.array(outputs[name]) for name in self._outputs]
+
+
+def _notes(folder: Path) -> dict[str, str]:
+    """What compiling noted; nothing for an artifact that was put there."""
+    notes = folder / _NOTES
+    return dict(json.loads(notes.read_text())) if notes.exists() else {}
 
 
 RUNTIME = Runtime(
