@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from schedules.compute.recurrent import GATES, Shape, cell_of, shape_of
 from schedules.llvm.recurrent_nest import Nest
-from schedules.llvm.tile import covering, tile_cycles, tile_fits, useful_sizes
+from schedules.llvm.tile import tile_cycles, tile_fits, useful_sizes
 from schedules.space import Config, ConfigSpace, Knob
 from schedules.target import Target
 from schedules.workload import Workload
@@ -26,6 +26,9 @@ PREFETCH = (0, 512)
 """How many elements ahead weights are prefetched; where they stay in the second-level cache it does not pay."""
 BARRIER_CYCLES = 3000
 """What it costs about that threads wait for each other once."""
+
+GATE_CYCLES = 12
+"""What a vector of a gate costs about besides its product: its activation, its share of the new state."""
 
 
 class Recurrence:
@@ -80,19 +83,21 @@ class Recurrence:
     def cycles(self, workload: Workload, target: Target, config: Config) -> float:
         """Estimated cycles of the thread that is busy longest."""
         shape = shape_of(workload)
-        total, rows_of = 0.0, covering(shape.batch, config["rows"])
+        whole, rest = divmod(math.ceil(shape.hidden / target.lanes), config["blocks"])
+        largest = self._tile_cycles(shape, target, config["rows"], config["blocks"])
+        last = self._tile_cycles(shape, target, config["rows"], rest) if rest else 0.0
+        chains = shape.directions * math.ceil(shape.batch / config["rows"])
+        if config["split"]:
+            tasks = chains * (whole + (rest > 0))
+            waiting = BARRIER_CYCLES * len(cell_of(workload).stages)
+            return shape.steps * (math.ceil(tasks / target.threads) * largest + waiting)
+        return shape.steps * math.ceil(chains / target.threads) * (whole * largest + last)
+
+    def _tile_cycles(self, shape: Shape, target: Target, rows: int, blocks: int) -> float:
+        """Estimated cycles of one tile in one time step."""
+        vectors = blocks * shape.gates
         weights_in_l1 = shape.gates * shape.hidden**2 * 4 < target.l1_bytes // 2
-        for rows, row_count in rows_of:
-            for blocks, count in covering(math.ceil(shape.hidden / target.lanes), config["blocks"]):
-                vectors = blocks * shape.gates
-                step = tile_cycles(rows, vectors, weights_in_l1, target)
-                total += row_count * count * (step * shape.hidden + 12 * rows * vectors)
-        chains = shape.directions * sum(count for _, count in rows_of)
-        tasks = self._tiles(shape, target, config) * chains if config["split"] else chains
-        busiest = math.ceil(tasks / target.threads) / tasks
-        stages = len(cell_of(workload).stages)
-        waiting = BARRIER_CYCLES * stages if config["split"] else 0
-        return shape.steps * (total * shape.directions * busiest + waiting)
+        return tile_cycles(rows, vectors, weights_in_l1, target) * shape.hidden + GATE_CYCLES * rows * vectors
 
     def _tiles(self, shape: Shape, target: Target, config: Config) -> int:
         return math.ceil(math.ceil(shape.hidden / target.lanes) / config["blocks"])

@@ -6,14 +6,14 @@ all states, the last state of each direction, and LSTM's last cell, which stands
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import numpy as np
 
 from pipeline.errors import UnsupportedModelError
 from pipeline.graph.attributes import attributes
-from pipeline.graph.ir import ONNX, Array, Editor, Node, as_float32
-from pipeline.graph.recognize.shape import keeps_order
+from pipeline.graph.ir import Array, Editor, Node, as_float32
+from pipeline.graph.recognize.cuts import add_onnx, add_slice, add_transpose
 from pipeline.graph.recognize.types import Rule
 from pipeline.importers.recurrent import activations_of
 from schedules.compute.recurrent import ACTIVATIONS, GATES
@@ -56,7 +56,7 @@ class _Recurrence:
             inputs["bias"] = self._constant("bias", held_back)
         for name in ("initial_h", "initial_c"):
             if self._matters(self.inputs[name]):
-                inputs[name] = self._transposed(self.inputs[name], (1, 0, 2)) if self.batch_first else self.inputs[name]
+                inputs[name] = self._batch_second(self.inputs[name])
         if self._matters(self.inputs["P"]):
             inputs["peepholes"] = self.inputs["P"]
         attrs: dict[str, Attr] = {
@@ -112,7 +112,7 @@ class _Recurrence:
         weights = self.editor.constants[self.inputs["W"]]
         columns = self.directions * self.gates * self.hidden
         matrix = np.ascontiguousarray(weights.reshape(columns, -1).T)
-        sequence = self._transposed(self.inputs["X"], (1, 0, 2)) if self.batch_first else self.inputs["X"]
+        sequence = self._batch_second(self.inputs["X"])
         inputs, epilogue = [sequence, self._constant("projection_weights", matrix)], ACC
         if bias.size:
             inputs.append(self._constant("projection_bias", bias))
@@ -121,68 +121,44 @@ class _Recurrence:
         self.editor.add(Node("dense", tuple(inputs), (result,), self.node.layers, {"packed": 1}, epilogue))
         return result
 
+    def _batch_second(self, name: str) -> str:
+        """An input of rank 3 with the batch in the middle."""
+        if not self.batch_first:
+            return name
+        if name in self.editor.constants:
+            return self._constant(name, np.ascontiguousarray(self.editor.constants[name].transpose(1, 0, 2)))
+        return add_transpose(self.editor, self.node, name, (1, 0, 2))
+
     def _cut(self, states: str) -> None:
         """ONNX's outputs, from the states (and the last cell behind them)."""
-        steps, rows, hidden = self.steps, self.directions * self.batch, self.hidden
+        steps, batch, rows = self.steps, self.batch, self.directions * self.batch
         if self.outputs["Y"]:
-            made = self._slice(states, (0, steps), (0, rows))
-            shape, axes = (steps, self.directions, self.batch, hidden), (2, 0, 1, 3)
-            self._finish(made, shape, axes, self.outputs["Y"])
+            self._finish(self._slice(states, (0, steps)), (2, 0, 1, 3), self.outputs["Y"])
         if self.outputs["Y_h"]:
-            forward = self.values.get("direction", "forward") != "reverse"
-            last = steps - 1 if forward else 0
-            made = self._slice(states, (last, last + 1), (0, self.batch))
+            last = 0 if self.values.get("direction", "forward") == "reverse" else steps - 1
+            made = self._slice(states, (last, last + 1), (0, batch))
             if self.directions == 2:
-                parts = (made, self._slice(states, (0, 1), (self.batch, rows)))
-                made = self._onnx("Concat", parts, (1, rows, hidden), axis=1)
-            self._finish(made, (self.directions, self.batch, hidden), (1, 0, 2), self.outputs["Y_h"])
+                parts = (made, self._slice(states, (0, 1), (batch, rows)))
+                made = self._value("last_states", (1, rows, self.hidden))
+                add_onnx(self.editor, self.node, "Concat", parts, made, axis=1)
+            self._finish(made, (1, 0, 2), self.outputs["Y_h"])
         if self.keeps_cell:
-            made = self._slice(states, (steps, steps + 1), (0, rows))
-            self._finish(made, (self.directions, self.batch, hidden), (1, 0, 2), self.outputs["Y_c"])
+            self._finish(self._slice(states, (steps, steps + 1)), (1, 0, 2), self.outputs["Y_c"])
 
-    def _finish(self, name: str, shape: tuple[int, ...], axes: tuple[int, ...], output: str) -> None:
-        """Gives `name` its `shape` and, where the batch comes first, the order of `axes`, as the value `output`."""
-        if not self.batch_first or keeps_order(shape, axes):
-            self._reshape(name, output)
-        else:
-            shaped = self._value("states", shape)
-            self._reshape(name, shaped)
-            self._transposed(shaped, axes, output)
+    def _slice(self, states: str, times: tuple[int, int], rows: tuple[int, int] | None = None) -> str:
+        ranges = {0: times} if rows is None else {0: times, 1: rows}
+        return add_slice(self.editor, self.node, states, ranges)
 
-    def _transposed(self, name: str, axes: tuple[int, ...], output: str | None = None) -> str:
-        """`name` with its axes permuted, as the value `output` or a new one."""
-        if name in self.editor.constants:
-            return self._constant("transposed", np.ascontiguousarray(self.editor.constants[name].transpose(axes)))
-        shape = self.editor.values[name].shape
-        result = tuple(shape[axis] for axis in axes)
-        if keeps_order(shape, axes):
-            made = self._value("transposed", result)
-            self._reshape(name, made)
-            return made
-        return self._onnx("Transpose", (name,), result, output, perm=axes)
-
-    def _slice(self, name: str, times: tuple[int, int], rows: tuple[int, int]) -> str:
-        shape = self.editor.values[name].shape
-        result = (times[1] - times[0], rows[1] - rows[0], shape[2])
-        if result == shape:
-            return name
-        bounds = zip(("starts", "ends", "axes"), (*zip(times, rows, strict=True), (0, 1)), strict=True)
-        constants = (self._constant(stem, np.array(values, np.int64)) for stem, values in bounds)
-        return self._onnx("Slice", (name, *constants), result)
-
-    def _onnx(
-        self, operator: str, inputs: tuple[str, ...], shape: tuple[int, ...], output: str | None = None, **values: Any
-    ) -> str:
-        """Adds a node of ONNX, which TVM's importer lowers."""
-        from onnx import helper
-
-        made = output or self._value(operator.lower(), shape)
-        proto = helper.make_node(operator, inputs, [made], name=self.node.layers[0], **values)
-        self.editor.add(Node(ONNX, inputs, (made,), self.node.layers, proto=proto))
-        return made
-
-    def _reshape(self, name: str, output: str) -> None:
-        self.editor.add(Node("reshape", (name,), (output,), self.node.layers))
+    def _finish(self, name: str, axes: tuple[int, ...], output: str) -> None:
+        """Makes `name` the value `output`, whose axes stand in the order of `axes` where the batch comes first."""
+        shape = self.editor.values[output].shape
+        if not self.batch_first:
+            self.editor.add(Node("reshape", (name,), (output,), self.node.layers))
+            return
+        back = tuple(shape[axes.index(i)] for i in range(len(axes)))
+        shaped = self._value("time_first", back)
+        self.editor.add(Node("reshape", (name,), (shaped,), self.node.layers))
+        add_transpose(self.editor, self.node, shaped, axes, output)
 
     def _value(self, stem: str, shape: tuple[int, ...]) -> str:
         return self.editor.value(f"{self.node.layers[0]}_{stem}", Tensor(shape))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
 from pipeline.graph.attributes import attributes
 from pipeline.graph.ir import Editor, Node
+from pipeline.graph.recognize.cuts import add_slice, keeps_order
 from pipeline.graph.recognize.pooling import whole_map_attrs
 from pipeline.graph.recognize.types import Rule
 from pipeline.graph.resize_tables import tables
@@ -31,10 +31,17 @@ def transpose(editor: Editor, node: Node) -> bool:
     return keeps_order(shape, axes) and reshape(editor, node)
 
 
-def keeps_order(shape: tuple[int, ...], axes: Sequence[int]) -> bool:
-    """Whether the elements of a tensor of `shape` stay where they are in memory when its axes are permuted."""
-    moved = [axis for axis in axes if shape[axis] > 1]
-    return moved == sorted(moved)
+def gather(editor: Editor, node: Node) -> bool:
+    """Gather of one place that is known, such as the last time step: a slice."""
+    data, place = node.inputs
+    if data in editor.constants or place not in editor.constants or editor.constants[place].ndim:
+        return False
+    tensor = editor.graph.tensor(data)
+    axis = int(attributes(node).get("axis", 0)) % len(tensor.shape)
+    first = int(editor.constants[place]) % tensor.shape[axis]
+    sliced = add_slice(editor, node, data, {axis: (first, first + 1)})
+    editor.add(Node("reshape", (sliced,), node.outputs, node.layers))
+    return True
 
 
 def nothing(editor: Editor, node: Node) -> bool:
@@ -157,6 +164,7 @@ RULES: dict[str, Rule] = {
     "Squeeze": reshape,
     "Unsqueeze": reshape,
     "Transpose": transpose,
+    "Gather": gather,
     "Identity": nothing,
     "Dropout": nothing,
     "Concat": concat,
