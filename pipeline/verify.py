@@ -16,12 +16,13 @@ import numpy.typing as npt
 
 from pipeline.artifact import LoadedArtifact
 from pipeline.difference import Difference, difference
-from pipeline.errors import InputFileError, TvmoptError
+from pipeline.errors import InputFileError, TvmoptError, UnsupportedModelError
 from pipeline.importers.given import run_given
 from pipeline.importers.sessions import run_model
-from pipeline.importers.verify import TOLERANCE, with_outputs
+from pipeline.importers.verify import with_outputs
 from pipeline.points import Point, Uncompared, layers_between, observe_values
 from pipeline.types import ImportedModel
+from pipeline.verification import ONNXRUNTIME, PYTORCH, ValueCheck, Verification
 
 if TYPE_CHECKING:
     import onnx
@@ -29,104 +30,8 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 Arrays = Mapping[str, Array]
 
-ONNXRUNTIME, PYTORCH = "onnxruntime", "PyTorch"
-
-VERSION = 1
-"""Of the JSON that `Verification.to_json` writes."""
-
-
-@dataclass(frozen=True, slots=True)
-class ValueCheck:
-    """One value of the compiled model against its references.
-
-    Attributes:
-        value: its name in the ONNX model.
-        kernel, operator: the kernel that made it and its operator family; empty for a model's output.
-        layers: names of the source model's layers that the kernel stands for; for an output, the layer that makes it.
-        unchecked: further layers between this value and the values compared before it: their kernels' results could
-            not be compared, so that an error may come from them as well.
-        tolerance: the largest relative error allowed.
-        errors: against each reference, by its name; the first one is onnxruntime.
-        own: against what onnxruntime makes of the inputs that the compiled model gave to these layers.
-    """
-
-    value: str
-    kernel: str
-    operator: str
-    layers: tuple[str, ...]
-    unchecked: tuple[str, ...]
-    tolerance: float
-    errors: Mapping[str, Difference]
-    own: Difference
-
-    @property
-    def wrong_against(self) -> tuple[str, ...]:
-        """Names of the references from which it is further away than the tolerance."""
-        return tuple(name for name, error in self.errors.items() if not error.relative <= self.tolerance)
-
-    @property
-    def at_fault(self) -> bool:
-        """Whether it leaves tolerance even given the inputs that these layers got."""
-        return not self.own.relative <= self.tolerance
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON object."""
-        names = ("value", "kernel", "operator", "tolerance")
-        return {name: getattr(self, name) for name in names} | {
-            "layers": list(self.layers),
-            "unchecked": list(self.unchecked),
-            "errors": {name: error.to_json() for name, error in self.errors.items()},
-            "own": self.own.to_json(),
-            "wrong_against": list(self.wrong_against),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Verification:
-    """What came of comparing.
-
-    Attributes:
-        checks: each kernel's result that was compared, in the order of execution.
-        outputs: the model's outputs.
-        uncompared: each kernel's result that was not, and why.
-        layers: how many layers the source model has.
-        covered: how many of them lie before a value that was compared.
-        notes: why a reference is missing; one line each.
-    """
-
-    checks: tuple[ValueCheck, ...]
-    outputs: tuple[ValueCheck, ...]
-    uncompared: tuple[Uncompared, ...]
-    layers: int
-    covered: int
-    notes: tuple[str, ...]
-
-    @property
-    def first_wrong(self) -> ValueCheck | None:
-        """The first value that leaves tolerance; None when all are right."""
-        return next((check for check in (*self.checks, *self.outputs) if check.wrong_against), None)
-
-    @property
-    def later_at_fault(self) -> tuple[ValueCheck, ...]:
-        """Behind the first wrong value those that are wrong in themselves, not for what they were given."""
-        wrong = [check for check in self.checks if check.wrong_against]
-        return tuple(check for check in wrong[1:] if check.at_fault)
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON object; a person's or a program's to read, there is no way back."""
-        wrong = self.first_wrong
-        return {
-            "schema": "tvmopt-verification",
-            "version": VERSION,
-            "passed": wrong is None,
-            "first_wrong": wrong.value if wrong is not None else None,
-            "values": [check.to_json() for check in self.checks],
-            "outputs": [check.to_json() for check in self.outputs],
-            "not_compared": [entry.to_json() for entry in self.uncompared],
-            "layers": self.layers,
-            "layers_covered": self.covered,
-            "notes": list(self.notes),
-        }
+TOLERANCES = {"float16": 1e-1, "float32": 1e-3, "float64": 1e-3}
+"""The largest relative error of a value of each dtype, by default; integers and booleans must be equal."""
 
 
 def check_same_model(model: ImportedModel, artifact: LoadedArtifact, name: str) -> None:
@@ -165,8 +70,8 @@ def verify(
         model: what `artifact` was compiled from.
         artifact: what to verify.
         inputs: an array for each of the model's inputs.
-        tolerance: the largest relative error allowed; by default that of `pipeline.importers.verify.TOLERANCE` for
-            each value's dtype, and integers and booleans must be equal.
+        tolerance: the largest relative error of any value, by default that of `TOLERANCES` for its dtype; a share of
+            it, `pipeline.verification.ALONE`, for a layer given just the inputs that it got.
 
     Raises:
         ModelInputError: names, shapes or dtypes of `inputs` are not the model's.
@@ -183,7 +88,10 @@ def verify(
     points, misfits = _fitting(points, whole)
     computed = {point.value: point.array for point in points if not point.copied}
     framework, notes = _framework(model, inputs, wanted)
-    given = run_given(model.original, inputs, computed, wanted)
+    try:
+        given = run_given(model.original, inputs, computed, wanted)
+    except UnsupportedModelError as error:  # a wrong index, say, that a kernel of ours computed
+        given, notes = {}, (*notes, f"no layer was run alone on what the compiled model gave to it: {error}")
     missing = (*uncompared, *misfits)
     unseen = frozenset(layer for entry in missing for layer in entry.step.layers)
     judge = _Judge(graph, _References(whole, given, framework), {**inputs, **computed}, unseen, tolerance)
@@ -224,7 +132,8 @@ class _References:
 
     Attributes:
         whole: as onnxruntime computes them from the model's inputs.
-        given: as onnxruntime computes them from what the compiled model made of the values before.
+        given: as onnxruntime computes them from what the compiled model made of the values before; nothing when it
+            refuses that.
         framework: as PyTorch computes them, those that it has.
     """
 
@@ -258,7 +167,6 @@ class _Judge:
     def check_point(self, point: Point) -> ValueCheck:
         """A kernel's result; a copy must be what it copies."""
         step, value = point.step, point.value
-        given = self.computed[value] if point.copied else self.references.given[value]
         layers = () if point.copied else self.layers_of(value)
         return ValueCheck(
             value,
@@ -268,7 +176,7 @@ class _Judge:
             tuple(layer for layer in layers if layer in self.unseen and layer not in step.layers),
             self._allowed(point.array),
             self._errors(value, point.array),
-            difference(given, point.array),
+            self._alone(value, point.array) if not point.copied else difference(self.computed[value], point.array),
         )
 
     def check_output(self, name: str, array: Array) -> ValueCheck:
@@ -282,11 +190,15 @@ class _Judge:
             tuple(layer for layer in layers[:-1] if layer in self.unseen),
             self._allowed(array),
             self._errors(name, array),
-            difference(self.references.given[name], array),
+            self._alone(name, array),
         )
 
     def _allowed(self, array: Array) -> float:
-        return TOLERANCE.get(array.dtype.name, 0.0) if self.tolerance is None else self.tolerance
+        return TOLERANCES.get(array.dtype.name, 0.0) if self.tolerance is None else self.tolerance
+
+    def _alone(self, value: str, array: Array) -> Difference | None:
+        given = self.references.given
+        return difference(given[value], array) if value in given else None
 
     def _errors(self, value: str, array: Array) -> dict[str, Difference]:
         found = {ONNXRUNTIME: difference(self.references.whole[value], array)}

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from pipeline.verify import ONNXRUNTIME, PYTORCH
+from pipeline.verification import ALONE, ONNXRUNTIME, PYTORCH
 from tvmopt.cli.consoles import shortened
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from pipeline.difference import Difference
-    from pipeline.verify import ValueCheck, Verification
+    from pipeline.verification import ValueCheck, Verification
 
 LISTED = 8
 """How many layers a line names before it only counts the rest."""
@@ -33,18 +33,18 @@ def table(result: Verification) -> Table:
     rows.add_column("", no_wrap=True)
     for check in (*result.checks, *result.outputs):
         error = check.errors[ONNXRUNTIME]
-        cells = [_number(error.max_abs), _number(error.relative), _number(error.cosine), _number(check.own.relative)]
+        cells = [_number(error.max_abs), _number(error.relative), _number(error.cosine), _relative(check.alone)]
         if framework:
             cells.append(_relative(check.errors.get(PYTORCH)))
         layer = shortened(check.layers) if check.kernel else f"output {check.value}"
-        rows.add_row(layer, check.operator, *cells, _mark(result, check), style="red" if check.wrong_against else None)
+        rows.add_row(layer, check.operator, *cells, _mark(result, check), style="red" if check.wrong else None)
     return rows
 
 
 def _mark(result: Verification, check: ValueCheck) -> str:
     if check is result.first_wrong:
         return "first out of tolerance"
-    if not check.wrong_against:
+    if not check.wrong:
         return ""
     return "out of tolerance, alone too" if check.at_fault else "out of tolerance"
 
@@ -76,8 +76,12 @@ def summary(result: Verification) -> Iterator[str]:
     yield from result.notes
     if result.first_wrong is None:
         worst = max((error.relative for check in checks for error in check.errors.values()), default=0.0)
-        allowed = ", ".join(f"{tolerance:g}" for tolerance in sorted({check.tolerance for check in checks}))
-        yield f"all within tolerance: largest relative error {worst:.2g}, allowed {allowed}"
+        alone = max((check.alone.relative for check in checks if check.alone is not None), default=0.0)
+        widest = max(check.tolerance for check in checks)
+        yield (
+            f"all within tolerance: largest relative error {worst:.2g}, allowed {widest:g}; "
+            f"alone {alone:.2g}, allowed {ALONE * widest:g}"
+        )
 
 
 def finding(result: Verification) -> str:
@@ -89,16 +93,18 @@ def finding(result: Verification) -> str:
     check = result.first_wrong
     if check is None:
         raise ValueError("every layer is within tolerance")
-    reference = check.wrong_against[0]
     first, *others = check.layers or (check.value,)
     fused = f", fused with {_listed(others)}" if others else ""
     what = f"layer {first!r} ({check.operator}{fused})" if check.kernel else f"output {check.value!r} (layer {first!r})"
-    error, allowed = _number(check.errors[reference].relative), f"{check.tolerance:g}"
-    parts = [
-        f"{what} is the first that leaves tolerance: relative error {error} against {reference}, allowed {allowed}"
+    parts = [f"{what} is the first that leaves tolerance"]
+    parts += [
+        f"relative error {_number(check.errors[reference].relative)} against {reference}, allowed {check.tolerance:g}"
+        for reference in check.wrong_against
     ]
-    cause = "it is at fault itself" if check.at_fault else "errors of earlier layers grew here"
-    parts.append(f"{_number(check.own.relative)} given just the inputs that it got, so {cause}")
+    if check.alone is not None:
+        cause = "it is at fault itself" if check.at_fault else "errors of earlier layers grew here"
+        error, allowed = _number(check.alone.relative), f"{ALONE * check.tolerance:g}"
+        parts.append(f"{error} for just the inputs that it got, allowed {allowed}: {cause}")
     if check.unchecked:
         parts.append(f"{_listed(check.unchecked)} before it could not be compared and may be the cause")
     if result.later_at_fault:
