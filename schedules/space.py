@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Protocol
 
 Config = Mapping[str, int]
 """One value for every knob."""
@@ -26,6 +27,20 @@ class Knob:
     def __post_init__(self) -> None:
         if not self.values or len(set(self.values)) != len(self.values):
             raise ValueError(f"knob {self.name!r} needs distinct values, got {self.values}")
+
+
+class Space(Protocol):
+    """All configs of a template for one workload."""
+
+    @property
+    def knobs(self) -> tuple[Knob, ...]:
+        """The choices, in a fixed order."""
+
+    def __iter__(self) -> Iterator[Config]:
+        """Every config once, in a fixed order."""
+
+    def contains(self, config: Config) -> bool:
+        """Whether `config` is one of the space."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +67,54 @@ class ConfigSpace:
         if set(config) != {knob.name for knob in self.knobs}:
             return False
         return all(config[knob.name] in knob.values for knob in self.knobs) and self.allowed(config)
+
+
+@dataclass(frozen=True, slots=True)
+class RaceSpace:
+    """The spaces of several algorithms for one workload, one behind the other.
+
+    A config has the knobs of all; those that its algorithm does not have are 0.
+
+    Attributes:
+        knobs: which algorithm, by its position, then every algorithm's knobs, those of one name merged.
+        spaces: the algorithms' spaces; None for one that cannot compute the workload.
+    """
+
+    knobs: tuple[Knob, ...]
+    spaces: tuple[ConfigSpace | None, ...]
+
+    @staticmethod
+    def of(chooser: str, spaces: tuple[ConfigSpace | None, ...]) -> RaceSpace:
+        """The race of `spaces`, of which the knob `chooser` names one."""
+        values: dict[str, set[int]] = {}
+        able = {position: space for position, space in enumerate(spaces) if space is not None}
+        for space in able.values():
+            for knob in space.knobs:
+                values.setdefault(knob.name, set()).update(knob.values)
+        for name, known in values.items():
+            if any(name not in {knob.name for knob in space.knobs} for space in able.values()):
+                known.add(0)
+        merged = (Knob(name, tuple(sorted(known))) for name, known in values.items())
+        return RaceSpace((Knob(chooser, tuple(able)), *merged), spaces)
+
+    def __iter__(self) -> Iterator[Config]:
+        for position, space in enumerate(self.spaces):
+            for config in space or ():
+                yield self.whole(position, config)
+
+    def contains(self, config: Config) -> bool:
+        """Whether `config` has every knob, and those of its algorithm are in that one's space."""
+        position = config.get(self.knobs[0].name, -1)
+        space = self.spaces[position] if 0 <= position < len(self.spaces) else None
+        if space is None:
+            return False
+        own = {knob.name: config[knob.name] for knob in space.knobs if knob.name in config}
+        return space.contains(own) and dict(self.whole(position, own)) == dict(config)
+
+    def whole(self, position: int, config: Config) -> Config:
+        """The config of one algorithm as one of the race."""
+        chooser, *others = (knob.name for knob in self.knobs)
+        return MappingProxyType({chooser: position, **{name: config.get(name, 0) for name in others}})
 
 
 def config_key(config: Config) -> tuple[tuple[str, int], ...]:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from schedules.compute.pointwise import VectorMath
 from schedules.llvm import emit
-from schedules.llvm.conv2d import PREFETCH
+from schedules.llvm.direct_conv2d import PREFETCH
 from schedules.llvm.emit import Index, Stmt, divmod_index
 from schedules.llvm.operands import Operand, declared
 from schedules.llvm.tile import Accumulators, covering, tile_cycles, tile_fits, useful_sizes

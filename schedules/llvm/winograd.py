@@ -27,6 +27,10 @@ from schedules.workload import Tensor, Workload
 UNROLL = 4
 PREFETCH = (0, 512)
 """How many elements ahead weights are prefetched."""
+LINE_CYCLES = 2.6
+"""Cycles for one vector of a transform, measured."""
+FAR_BYTES_PER_CYCLE = 14
+"""Bytes per cycle from beyond the second-level cache, with prefetching, measured."""
 LINE = 16
 """Elements between matrices of neighbouring points: their lines must not all fall into one set of the cache."""
 
@@ -35,7 +39,7 @@ class Winograd:
     """The algorithm; workload as that of direct convolution: data, weight (constant, OIHW), epilogue's operands."""
 
     name = "winograd"
-    version = 1
+    feature_count = 10
 
     def accepts(self, workload: Workload, target: Target) -> bool:
         """Float32 on a CPU, 3×3, no stride, dilation or groups, data and output blocked by the vector."""
@@ -53,7 +57,7 @@ class Winograd:
         return 2 * workload.output.elements * math.prod(workload.inputs[1].shape[1:])
 
     def space(self, workload: Workload, target: Target) -> ConfigSpace:
-        """Output tile, rows of tiles in a task, register tile (pixels: tiles of a point's matrix; vectors), prefetch."""
+        """Output tile, rows of tiles in a task, register tile (pixels are tiles of one point), prefetching."""
         blocks = math.ceil(workload.output.shape[1] / target.lanes)
         rows = max(math.ceil(workload.output.shape[2] / tile) for tile in TILES)
 
@@ -91,7 +95,7 @@ class Winograd:
         lanes = target.lanes
         in_blocks, out_blocks = math.ceil(channels / lanes), math.ceil(workload.output.shape[1] / lanes)
         lines = (tile + 2) * 2 * in_blocks + (2 * tile + 2) * out_blocks
-        total = n * rows * columns * lines * 4.0 * (tile + 2)
+        total = rows * columns * lines * LINE_CYCLES * (tile + 2)
         streamed = points * channels * out_blocks * lanes * 4
         for size, count in covering(rows, config["rows"]):
             products = 0.0
@@ -100,11 +104,13 @@ class Winograd:
                     step = tile_cycles(pixels, vectors, True, target)
                     products += times * tiles * points * (step * channels + 10 + 2 * pixels * vectors)
             scratch = points * size * columns * (channels + config["vectors"] * lanes) * 4
-            # Weights come from L2 if they stay there beside the scratch, else from beyond.
-            beyond = streamed + scratch > target.l2_bytes
-            total += n * count * (products + streamed / (8 if beyond else 32) * (1 if beyond else 0.5))
-            total += n * count * scratch / 16 if scratch > target.l2_bytes else 0
-        return total
+            stays = streamed + scratch < target.l2_bytes
+            total += count * (products + (0 if stays else streamed / FAR_BYTES_PER_CYCLE))
+            if 2 * scratch > target.l2_bytes:
+                total += count * scratch / FAR_BYTES_PER_CYCLE
+        total += streamed / FAR_BYTES_PER_CYCLE
+        tasks = n * math.ceil(rows / config["rows"])
+        return total * n * math.ceil(tasks / target.threads) * target.threads / tasks
 
     def features(self, workload: Workload, target: Target, config: Config) -> tuple[float, ...]:
         """Estimated cycles, tile, accumulators, loads per multiply-add, scratch, weights, tasks, waste at the edges."""
@@ -195,14 +201,13 @@ class _Task:
         self.lanes, self.patch, self.tile = kernel.lanes, kernel.patch, kernel.tile
         self.rows = math.ceil(height / self.tile)
         self.tiles = self.rows * kernel.grid[1]
-        self.depth = kernel.in_blocks * self.lanes
-        self.width = kernel.config["vectors"] * self.lanes
-        self.data_point = self.tiles * self.depth + LINE
-        self.product_point = self.tiles * self.width + LINE
-        points = self.patch**2
-        self.data = emit.local(points * self.data_point, "patches")
-        self.product = emit.local(points * self.product_point, "products")
-        self.lines = emit.local(points * self.lanes, "lines")
+        self.points = self.patch**2
+        # One point's vectors of one channel block. Points follow each other closely, so that the few pages that a
+        # transform touches stay in the translation buffer.
+        self.plane = self.tiles * self.lanes + LINE
+        self.data = emit.local(kernel.in_blocks * self.points * self.plane, "patches")
+        self.product = emit.local(kernel.config["vectors"] * self.points * self.plane, "products")
+        self.lines = emit.local(self.points * self.lanes, "lines")
 
     def statement(self) -> Stmt:
         kernel, vectors = self.kernel, self.kernel.config["vectors"]
@@ -266,7 +271,7 @@ class _Task:
                         lambda i, value: emit.store(
                             self.data,
                             value,
-                            [(i * patch + j) * self.data_point + tile * self.depth + b * lanes],
+                            [(b * self.points + i * patch + j) * self.plane + tile * lanes],
                             lanes,
                         ),
                         lanes,
@@ -282,18 +287,18 @@ class _Task:
         """The products of all points' matrices with the weights of one tile of output channels."""
         kernel, lanes = self.kernel, self.lanes
         weight, prefetch = kernel.inputs[1].view, kernel.config["prefetch"]
-        width, points = vectors * lanes, self.patch**2
-        base = tile * (points * kernel.channels * self.width)
+        width = vectors * lanes
+        base = tile * (self.points * kernel.channels * kernel.config["vectors"] * lanes)
 
         def point(xi: Index) -> Stmt:
             def some(first: Index, count: int) -> Stmt:
                 accumulators = Accumulators(count, vectors, lanes)
 
-                def step(channel: Index) -> list[Stmt]:
-                    place = base + (xi * kernel.channels + channel) * width
+                def step(block: Index, lane: Index) -> list[Stmt]:
+                    place = base + (xi * kernel.channels + block * lanes + lane) * width
 
                     def pixel(p: int) -> emit.Expr:
-                        where = xi * self.data_point + (first + p) * self.depth + channel
+                        where = (block * self.points + xi) * self.plane + (first + p) * lanes + lane
                         return emit.splat(emit.load(self.data, [where]), lanes)
 
                     def weights(v: int) -> emit.Expr:
@@ -302,24 +307,26 @@ class _Task:
                     ahead = emit.prefetch_row(weight, place, width, prefetch)
                     return [*ahead, *accumulators.multiply_add(pixel, weights)]
 
-                def several(channel: Index, size: int) -> Stmt:
-                    return emit.seq(s for k in range(size) for s in step(channel + k))
-
-                stores = [
-                    emit.store(
-                        self.product,
-                        accumulators.value(p, v),
-                        [xi * self.product_point + (first + p) * self.width + v * lanes],
-                        lanes,
+                def channels(block: Index, count: int) -> Stmt:
+                    return emit.split_loop(
+                        count,
+                        UNROLL,
+                        lambda lane, size: emit.seq(s for k in range(size) for s in step(block, lane + k)),
+                        "ic",
                     )
-                    for p, v in accumulators
-                ]
-                body = [*accumulators.fill(0.0), emit.split_loop(kernel.channels, UNROLL, several, "ic"), *stores]
+
+                whole, rest = divmod(kernel.channels, lanes)
+                body = accumulators.fill(0.0)
+                body.append(emit.loop(whole, lambda block: channels(block, lanes), "icb") if whole else emit.seq([]))
+                body += [channels(whole, rest)] if rest else []
+                for p, v in accumulators:
+                    where = (v * self.points + xi) * self.plane + (first + p) * lanes
+                    body.append(emit.store(self.product, accumulators.value(p, v), [where], lanes))
                 return accumulators.run(body)
 
             return emit.split_loop(self.tiles, kernel.config["pixels"], some, "tiles")
 
-        return emit.loop(points, point, "point")
+        return emit.loop(self.points, point, "point")
 
     def _finish(self, block: Index, vectors: int) -> Stmt:
         """Aᵀ m A of every tile, down columns into `lines`, then along rows through the epilogue into the output."""
@@ -332,13 +339,13 @@ class _Task:
             columns = width - (kernel.grid[1] - 1) * self.tile if last else self.tile
 
             def vector(v: Index) -> Stmt:
-                place = tile * self.width + v * lanes
+                place = v * (self.points * self.plane) + tile * lanes
 
                 def down(j: Index) -> Stmt:
                     return map_lines(
                         rule,
                         [
-                            emit.load(self.product, [(i * patch + j) * self.product_point + place], lanes)
+                            emit.load(self.product, [(i * patch + j) * self.plane + place], lanes)
                             for i in range(patch)
                         ],
                         lambda i, value: emit.store(self.lines, value, [(i * patch + j) * lanes], lanes),

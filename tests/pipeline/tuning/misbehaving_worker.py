@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from pipeline.tuning import worker
-from schedules.llvm.conv2d import Conv2d
+from schedules.llvm.convolution import Convolution
 from schedules.space import Config
 from schedules.target import Target
 from schedules.workload import Workload
@@ -18,7 +18,7 @@ from schedules.workload import Workload
 GOOD, REFUSES, CRASHES, HANGS, COMPUTES_WRONGLY, TAKES_OTHER_SHAPES, HANGS_WHEN_RUN = range(7)
 
 
-class MisbehavingConv2d(Conv2d):
+class MisbehavingConv2d(Convolution):
     def build(self, workload: Workload, target: Target, config: Config) -> Any:
         behaviour, config = split(config)
         if behaviour == REFUSES:

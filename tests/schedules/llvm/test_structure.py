@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from schedules.llvm.conv2d import PREFETCH
+from schedules.llvm.direct_conv2d import PREFETCH
 from schedules.registry import llvm_templates, template_for
 from schedules.target import Target, parse_target
 from schedules.workload import ACC, Tensor, Workload

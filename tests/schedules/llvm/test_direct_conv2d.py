@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from schedules.llvm.conv2d import Conv2d
+from schedules.llvm.direct_conv2d import DirectConv2d
 from schedules.registry import template_for
 from schedules.target import Target, parse_target
 from schedules.workload import ACC, Expr, Tensor, Workload
@@ -137,15 +137,15 @@ def test_there_is_a_default_for_every_size(wide: Callable[..., Workload], text: 
 
 
 def test_groups_that_do_not_fill_blocks_are_refused(convolution: Callable[..., Workload], target: Target) -> None:
-    assert not Conv2d().accepts(convolution((1, 12, 5, 5), 24, groups=2), target)
-    assert Conv2d().accepts(convolution((1, 2 * target.lanes, 5, 5), 2 * target.lanes, groups=2), target)
+    assert not DirectConv2d().accepts(convolution((1, 12, 5, 5), 24, groups=2), target)
+    assert DirectConv2d().accepts(convolution((1, 2 * target.lanes, 5, 5), 2 * target.lanes, groups=2), target)
 
 
 def test_default_does_not_need_more_registers_than_there_are(
     convolution: Callable[..., Workload], target: Target
 ) -> None:
     workload = convolution((1, 64, 56, 56), 64, (3, 3), pads=(1, 1, 1, 1))
-    config = Conv2d().default(workload, target)
+    config = DirectConv2d().default(workload, target)
     assert config["rows"] * config["columns"] * config["vectors"] + config["vectors"] + 1 <= target.registers
     assert config["rows"] * config["columns"] * config["vectors"] >= 8
 
@@ -153,7 +153,7 @@ def test_default_does_not_need_more_registers_than_there_are(
 def test_packing_keeps_every_weight_once(convolution: Callable[..., Workload], target: Target) -> None:
     workload = convolution((1, 19, 5, 5), 37, (3, 3))
     weight = np.arange(1, 37 * 19 * 9 + 1, dtype=np.float32).reshape(37, 19, 3, 3)
-    template = Conv2d()
+    template = DirectConv2d()
     for config in list(template.space(workload, target))[::97]:
         packed = template.pack(workload, target, config, 1, weight)
         assert packed.shape == template.packed(workload, target, config)[1]

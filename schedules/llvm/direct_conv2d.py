@@ -81,11 +81,11 @@ def _flattens(tensor: Tensor, output: Tensor) -> bool:
     return not any(tensor.halo) and tensor.shape[2:] in (output.shape[2:], (1, 1))
 
 
-class Conv2d:
-    """The template; workload: data, weight (constant, OIHW), then operands of the epilogue."""
+class DirectConv2d:
+    """The algorithm; workload: data, weight (constant, OIHW), then operands of the epilogue."""
 
-    name = "conv2d"
-    version = 1
+    name = "direct"
+    feature_count = 8
 
     def accepts(self, workload: Workload, target: Target) -> bool:
         """Float32 on a CPU, output blocked by the vector, groups that fill whole blocks."""

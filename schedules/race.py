@@ -1,0 +1,119 @@
+"""Several algorithms for one operator: the config says which one computes a workload, and measurement decides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy.typing as npt
+
+from schedules.space import Config, ConfigSpace, RaceSpace
+from schedules.target import Target
+from schedules.workload import Workload
+
+ALGORITHM = "algorithm"
+"""The knob that names the algorithm, by its place in `Race.algorithms`."""
+
+
+class Algorithm(Protocol):
+    """A template that takes part in a race; see `schedules.registry.PackingTemplate` for the rest of its methods.
+
+    Attributes:
+        name: what tables call it.
+        feature_count: how many features it has, also where it cannot compute a workload.
+    """
+
+    name: str
+    feature_count: int
+
+    def accepts(self, workload: Workload, target: Target) -> bool:
+        """Whether it can compute the workload."""
+
+    def space(self, workload: Workload, target: Target) -> ConfigSpace:
+        """Its own configs."""
+
+    def default(self, workload: Workload, target: Target) -> Config:
+        """The config that it would begin with."""
+
+    def cycles(self, workload: Workload, target: Target, config: Config) -> float:
+        """Estimated cycles on one core, on the same scale for all algorithms of a race."""
+
+    def features(self, workload: Workload, target: Target, config: Config) -> tuple[float, ...]:
+        """Numbers that the cost model learns from."""
+
+    def flops(self, workload: Workload) -> int:
+        """Floating-point operations of the operator, whatever the algorithm saves."""
+
+    def packed(self, workload: Workload, target: Target, config: Config) -> Mapping[int, tuple[int, ...]]:
+        """The shapes in memory of the inputs that are packed, by index."""
+
+    def pack(
+        self, workload: Workload, target: Target, config: Config, index: int, array: npt.NDArray[Any]
+    ) -> npt.NDArray[Any]:
+        """The logical `array` of input `index`, packed."""
+
+    def build(self, workload: Workload, target: Target, config: Config) -> Any:
+        """The scheduled PrimFunc."""
+
+
+class Race:
+    """A template made of algorithms: one space of all their configs, one record for the winner.
+
+    Subclasses set:
+        name, version: as every template's; a change of any algorithm's kernels raises the version.
+        algorithms: in a fixed order; new ones are added behind.
+    """
+
+    name: str
+    version: int
+    algorithms: tuple[Algorithm, ...]
+
+    def accepts(self, workload: Workload, target: Target) -> bool:
+        """Whether some algorithm takes the workload."""
+        return any(algorithm.accepts(workload, target) for algorithm in self.algorithms)
+
+    def algorithm(self, config: Config) -> Algorithm:
+        """The algorithm that a config of the race names."""
+        return self.algorithms[config[ALGORITHM]]
+
+    def space(self, workload: Workload, target: Target) -> RaceSpace:
+        """The configs of all algorithms that take the workload."""
+        spaces = (a.space(workload, target) if a.accepts(workload, target) else None for a in self.algorithms)
+        return RaceSpace.of(ALGORITHM, tuple(spaces))
+
+    def default(self, workload: Workload, target: Target) -> Config:
+        """The default with the fewest estimated cycles."""
+        cycles: dict[int, float] = {}
+        configs: dict[int, Config] = {}
+        for place, algorithm in enumerate(self.algorithms):
+            if algorithm.accepts(workload, target):
+                configs[place] = algorithm.default(workload, target)
+                cycles[place] = algorithm.cycles(workload, target, configs[place])
+        best = min(cycles, key=lambda place: cycles[place])
+        return self.space(workload, target).whole(best, configs[best])
+
+    def features(self, workload: Workload, target: Target, config: Config) -> tuple[float, ...]:
+        """The algorithm's features, with zeros where the others' would stand."""
+        features: list[float] = []
+        for place, algorithm in enumerate(self.algorithms):
+            own = place == config[ALGORITHM]
+            features += algorithm.features(workload, target, config) if own else (0.0,) * algorithm.feature_count
+        return tuple(features)
+
+    def flops(self, workload: Workload) -> int:
+        """Floating-point operations of the operator by its definition, a multiply-add as two."""
+        return self.algorithms[0].flops(workload)
+
+    def packed(self, workload: Workload, target: Target, config: Config) -> Mapping[int, tuple[int, ...]]:
+        """Which inputs the algorithm stores differently, and with what shape."""
+        return self.algorithm(config).packed(workload, target, config)
+
+    def pack(
+        self, workload: Workload, target: Target, config: Config, index: int, array: npt.NDArray[Any]
+    ) -> npt.NDArray[Any]:
+        """The logical `array` of input `index`, packed as the algorithm wants it."""
+        return self.algorithm(config).pack(workload, target, config, index, array)
+
+    def build(self, workload: Workload, target: Target, config: Config) -> Any:
+        """The algorithm's scheduled PrimFunc."""
+        return self.algorithm(config).build(workload, target, config)
