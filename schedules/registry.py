@@ -7,7 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy.typing as npt
 
-from schedules.space import Config, ConfigSpace
+from schedules.space import Config, Space
 from schedules.target import Target
 from schedules.workload import Workload
 
@@ -28,7 +28,7 @@ class Template(Protocol):
     def accepts(self, workload: Workload, target: Target) -> bool:
         """Whether this template can generate the workload for the target."""
 
-    def space(self, workload: Workload, target: Target) -> ConfigSpace:
+    def space(self, workload: Workload, target: Target) -> Space:
         """The configs to choose from."""
 
     def default(self, workload: Workload, target: Target) -> Config:
@@ -57,7 +57,7 @@ class PackingTemplate(Template, Protocol):
 
 def llvm_templates() -> tuple[Template, ...]:
     """Templates for CPUs, in the order they are asked."""
-    from schedules.llvm.conv2d import Conv2d
+    from schedules.llvm.convolution import Convolution
     from schedules.llvm.dense import Dense
     from schedules.llvm.depthwise import DepthwiseConv2d
     from schedules.llvm.movement import Concat, Relayout
@@ -68,7 +68,7 @@ def llvm_templates() -> tuple[Template, ...]:
     from schedules.llvm.resize2d import Resize2d
 
     return (
-        Conv2d(),
+        Convolution(),
         DepthwiseConv2d(),
         Dense(),
         Recurrence(),
