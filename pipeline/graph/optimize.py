@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from pipeline.errors import UnsupportedModelError
 from pipeline.graph.fold_batchnorm import fold_batchnorm
 from pipeline.graph.fold_pad import fold_pad
 from pipeline.graph.fuse_epilogue import fuse_epilogue
@@ -14,6 +15,7 @@ from pipeline.graph.merge_reshapes import merge_reshapes
 from pipeline.graph.plan_layout import plan_layout
 from pipeline.graph.read_onnx import read_onnx
 from pipeline.graph.recognize import recognize
+from pipeline.importers.operators import GRAPH_OPERATORS
 from pipeline.types import ImportedModel
 from schedules.target import Target
 
@@ -36,7 +38,7 @@ class OptimizedModel:
 def passes(target: Target) -> tuple[Callable[[Graph], Graph], ...]:
     """What is done to a graph, in order. A GPU takes the operators as TVM imports them, with folded weights."""
     if target.is_gpu:
-        return (fold_batchnorm,)
+        return (_refuse_own_operators, fold_batchnorm)
     return (
         fold_batchnorm,
         recognize,
@@ -48,11 +50,23 @@ def passes(target: Target) -> tuple[Callable[[Graph], Graph], ...]:
     )
 
 
+def _refuse_own_operators(graph: Graph) -> Graph:
+    """`graph`, if TVM's importer has a converter for each of its operators.
+
+    Raises:
+        UnsupportedModelError: for an operator that only our templates for CPUs take; names the layer.
+    """
+    for node in graph.nodes:
+        if node.kind in GRAPH_OPERATORS:
+            raise UnsupportedModelError(f"layer {node.layers[0]!r} ({node.kind}): taken for CPUs only, not for a GPU")
+    return graph
+
+
 def optimize(model: ImportedModel, target: Target) -> OptimizedModel:
     """Runs all passes on `model`.
 
     Raises:
-        UnsupportedModelError: when a value has no static shape.
+        UnsupportedModelError: when a value has no static shape, or a layer cannot be taken for this target.
     """
     graph = read_onnx(model.normalized)
     for run in passes(target):
