@@ -170,7 +170,7 @@ class LoadedArtifact:
         parts = read_parts(path)
         self.manifest = parts.manifest
         self.golden_inputs, self.golden_outputs = parts.inputs, parts.outputs
-        _check_machine(path, self.manifest)
+        check_machine(path, self.manifest)
         os.environ.setdefault("TVM_NUM_THREADS", str(self.manifest["target"]["threads"]))
         try:
             self._executable = Executable(parts.library, cuda=self.manifest["target"]["isa"] == "cuda")
@@ -272,8 +272,12 @@ def _text(shape: Sequence[int]) -> str:
     return ",".join(map(str, shape)) or "scalar"
 
 
-def _check_machine(path: Path, manifest: Mapping[str, Any]) -> None:
-    """Refuses what this machine cannot execute: a wrong instruction would end the process without a word."""
+def check_machine(path: Path, manifest: Mapping[str, Any]) -> None:
+    """Refuses what this machine cannot execute: a wrong instruction would end the process without a word.
+
+    Raises:
+        RuntimeMissingError: the artifact at `path` with this manifest is for another machine.
+    """
     from schedules.target import parse_target
 
     target, host = manifest["target"], parse_target("llvm")

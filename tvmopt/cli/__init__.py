@@ -19,6 +19,7 @@ COMMANDS: dict[str, str] = {
     "tune": "Search for the fastest kernels of a model, and record them.",
     "compile": "Build a model into an artifact that runs on the target.",
     "run": "Run an artifact on arrays from a file, or check it.",
+    "profile": "Time a model layer by layer, here and in other runtimes.",
     "verify": "Check layer by layer that a compiled model computes what it should.",
     "compare": "Measure a model on every runtime, in one fair run.",
     "report": "Turn measurement files into a page or Markdown.",

@@ -1,0 +1,156 @@
+"""What `tvmopt profile` shows, as tables and lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from rich.console import RenderableType
+from rich.table import Table
+
+from benchmarks.layer_rows import LayerRow, make_rows, ours_of
+from benchmarks.layer_table import LayerTable
+from benchmarks.layers import LayerProfile
+from benchmarks.runners.registry import find_runtime
+from pipeline.roofline import Roofline
+from tvmopt.cli.consoles import shortened
+
+LINE_WIDTH = 240
+"""Columns on a pipe."""
+
+NOTABLE = 0.1
+"""A share of a run that is worth a sentence."""
+
+
+def parts(table: LayerTable, document: Mapping[str, Any], top: int | None) -> Iterator[RenderableType]:
+    """All there is to print, in order.
+
+    Args:
+        table: the profiles.
+        document: what they came in: its model, notes.
+        top: how many layers to show, those that take longest; all when None.
+    """
+    threads = f"{table.threads} thread{'s' if table.threads > 1 else ''}"
+    yield f"{document['model']['name']}, batch {table.batch}, {threads}"
+    if table.roofline:
+        yield roofline_line(table.roofline)
+    ours = ours_of(table)
+    if ours:
+        yield "\n" + title(ours) + ", in order of execution"
+        yield own_table(table, ours, top)
+    if len(table.profiles) > 1:
+        yield "\nAll runtimes, µs; what no runtime tells apart is one row"
+        yield runtimes_table(table, ours, top)
+    yield "\nWhole runs"
+    yield account_table(table)
+    yield from (f"{title(name)}: {line}" for name, line in _remarks(table, document["notes"]))
+
+
+def title(runtime: str) -> str:
+    """The runtime's name in tables; an artifact's is not known to be tuned."""
+    return "tvmopt" if runtime == "tvmopt" else find_runtime(runtime).title
+
+
+def roofline_line(roofline: Roofline) -> str:
+    """What the machine can do, as measured."""
+    levels = ", ".join(f"{rate / 1e9:.0f} GB/s in {_size(size)}" for size, rate in roofline.bandwidth)
+    return f"measured roofline: {roofline.peak_flops / 1e9:.0f} GFLOP/s; {levels}"
+
+
+def own_table(table: LayerTable, ours: str, top: int | None) -> Table:
+    """Our kernels: layers, algorithm, config, time, share, speed, share of the roofline."""
+    profile = table.profiles[ours]
+    rows = make_rows(replace(table, entries={ours: profile}))
+    shown = _longest(rows, top, lambda row: row.seconds[ours])
+    grid = _table("layers", "algorithm", ">µs", ">share", ">GFLOP/s", ">of roofline", "config")
+    for row in shown:
+        seconds = row.seconds[ours]
+        speed = f"{row.flops / seconds / 1e9:.1f}" if row.flops and seconds else ""
+        roofline = "" if row.roofline_share is None else f"{row.roofline_share:.0%}"
+        kinds = "+".join(dict.fromkeys(kernel.kind for kernel in row.kernels))
+        details = "; ".join(dict.fromkeys(kernel.detail for kernel in row.kernels))
+        share = f"{seconds / profile.whole_s:.1%}"
+        grid.add_row(", ".join(row.layers), kinds, _us(seconds), share, speed, roofline, details)
+    return grid
+
+
+def runtimes_table(table: LayerTable, ours: str, top: int | None) -> Table:
+    """One row a group of layers, one column a runtime, and what ours (or the first) takes beyond the best."""
+    names = list(table.profiles)
+    first = ours or names[0]
+    rows = make_rows(table)
+    shown = _longest(rows, top, lambda row: max(row.seconds.values()))
+    grid = _table("layers", "operator", *(f">{title(name)}" for name in names), "best", f">{title(first)} − best")
+    for row in shown:
+        best = min(names, key=lambda name: row.seconds[name])
+        difference = row.seconds[first] - row.seconds[best]
+        times = (_us(row.seconds[name]) for name in names)
+        grid.add_row(shortened(row.layers), row.operator, *times, title(best), _us(difference))
+    grid.add_section()
+    sums = {name: sum(row.seconds[name] for row in rows) for name in names}
+    best = min(names, key=lambda name: sums[name])
+    grid.add_row("all layers", "", *map(_us, sums.values()), title(best), _us(sums[first] - sums[best]), style="bold")
+    return grid
+
+
+def account_table(table: LayerTable) -> Table:
+    """Whether kernels add up to whole runs, how much of their time has layers, and what is outside of them."""
+    grid = _table("runtime", ">whole run µs", ">kernels µs", ">kernels / whole", ">mapped to layers", ">outside µs")
+    for name, profile in table.profiles.items():
+        times = (_us(profile.whole_s), _us(profile.kernels_s), f"{profile.sum_over_whole:.1%}")
+        grid.add_row(title(name), *times, f"{profile.mapped:.1%}", _us(profile.outside_s))
+    return grid
+
+
+def _remarks(table: LayerTable, notes: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """What else there is to say of each runtime."""
+    for name, profile in table.profiles.items():
+        if name in notes:
+            yield name, notes[name]
+        finding = describe_outside(profile)
+        if finding:
+            yield name, finding
+    for name, entry in table.absent.items():
+        yield name, entry.message
+
+
+def describe_outside(profile: LayerProfile) -> str:
+    """Where the kernels do not account for the run, in a sentence; empty where they do."""
+    share = profile.sum_over_whole
+    if share < 1 - NOTABLE:
+        return (
+            f"{1 - share:.0%} of a run ({_us(profile.outside_s)} µs) is outside of the layers: "
+            "data ingestion, dispatch, allocation, copies"
+        )
+    if share > 1 + NOTABLE:
+        return (
+            f"the kernels take {share - 1:.0%} longer under the profiler than a whole run without it; "
+            "their times are upper bounds"
+        )
+    return ""
+
+
+def _longest(rows: Sequence[LayerRow], top: int | None, seconds: Any) -> Sequence[LayerRow]:
+    """The `top` rows that take longest, in the order of execution; all when `top` is None."""
+    if top is None:
+        return rows
+    chosen = {row.layers for row in sorted(rows, key=seconds, reverse=True)[:top]}
+    return [row for row in rows if row.layers in chosen]
+
+
+def _table(*heads: str) -> Table:
+    """A table without lines; a head that begins with ``>`` is of a column of numbers."""
+    grid = Table(box=None, header_style="bold")
+    for head in heads:
+        grid.add_column(head.removeprefix(">"), justify="right" if head.startswith(">") else "left", no_wrap=True)
+    return grid
+
+
+def _us(seconds: float) -> str:
+    """Microseconds, with a decimal below a hundred."""
+    return f"{seconds * 1e6:.1f}" if abs(seconds) < 1e-4 else f"{seconds * 1e6:,.0f}"
+
+
+def _size(nbytes: int) -> str:
+    return f"{nbytes / 2**20:.0f} MiB" if nbytes >= 2**20 else f"{nbytes / 2**10:.0f} KiB"
