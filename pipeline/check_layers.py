@@ -42,14 +42,16 @@ def check_layers(optimized: OptimizedModel) -> None:
 
 def distinct_layers(graph: Graph) -> Iterator[Node]:
     """The ONNX nodes of `graph`, each kind of layer once: same operator, attributes, shapes and small constants."""
-    seen = set()
+    return (alike[0] for alike in layers_alike(graph))
+
+
+def layers_alike(graph: Graph) -> tuple[tuple[Node, ...], ...]:
+    """The ONNX nodes of `graph`, those of one kind of layer together (see `distinct_layers`), in order."""
+    groups: dict[tuple[Any, ...], list[Node]] = {}
     for node in graph.nodes:
-        if node.op != ONNX:
-            continue
-        key = _signature(graph, node)
-        if key not in seen:
-            seen.add(key)
-            yield node
+        if node.op == ONNX:
+            groups.setdefault(_signature(graph, node), []).append(node)
+    return tuple(map(tuple, groups.values()))
 
 
 def _signature(graph: Graph, node: Node) -> tuple[Any, ...]:

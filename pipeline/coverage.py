@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Literal
 
 from pipeline.errors import BuildError, RuntimeMissingError
-from pipeline.graph.ir import ONNX
+from pipeline.graph.ir import ONNX, Node
 from pipeline.graph.optimize import OptimizedModel
 from pipeline.importers.survey import Survey
 from pipeline.remedies import REMEDY_FALLBACK, TEMPLATE_FORMS, operator_remedy, value_remedy
+from pipeline.silence import silent
 from pipeline.tasks import KERNELLESS, workload_of
 from schedules.registry import template_for
 from schedules.target import Target
@@ -77,8 +79,13 @@ def cover(survey: Survey, optimized: OptimizedModel | None, target: Target) -> C
     names = [node.name for node in survey.original.graph.node]
     kernels = dict.fromkeys(names, UNKNOWN)
     if optimized is not None:
-        refused = {item.operator for item in survey.operators}
-        gaps += _template_gaps(optimized, refused)
+        unknown = {item.operator for item in survey.operators}
+        if not target.is_gpu:
+            gaps += _layer_gaps(optimized, unknown)
+        refused = {layer for gap in gaps if gap.blocks for layer in gap.layers}
+        refused |= {layer for node in optimized.graph.nodes if node.kind in unknown for layer in node.layers}
+        if not target.is_gpu:
+            gaps += _template_gaps(optimized, refused)
         kernels = _kernels(optimized, names, refused)
     return Coverage(kernels, tuple(sorted(gaps, key=lambda gap: not gap.blocks)))
 
@@ -110,60 +117,69 @@ def _target_gaps(target: Target) -> Iterator[Gap]:
         yield Gap("target", what, (), False, "compile for a CPU where tuned kernels matter more")
 
 
-def _template_gaps(optimized: OptimizedModel, refused: set[str]) -> Iterator[Gap]:
-    """Layers without a template, one gap for each operator; and those that TVM's importer does not take as they are."""
-    if optimized.target.is_gpu:
-        return
-    left = [node for node in optimized.graph.nodes if node.op == ONNX and node.kind not in refused]
+def _template_gaps(optimized: OptimizedModel, refused: AbstractSet[str]) -> Iterator[Gap]:
+    """Layers without a template, one gap for each operator."""
+    left = [node for node in optimized.graph.nodes if node.op == ONNX and refused.isdisjoint(node.layers)]
     for kind in dict.fromkeys(node.kind for node in left):
         layers = tuple(dict.fromkeys(layer for node in left if node.kind == kind for layer in node.layers))
         form = TEMPLATE_FORMS.get(kind)
         why = f"templates take it only {form}" if form else "no template takes the operator"
         yield Gap("templates", f"{kind}: {why}", layers, False, REMEDY_FALLBACK)
-    yield from _refused_layers(optimized, refused)
     for node in optimized.graph.nodes:
-        if node.op in KERNELLESS:
-            continue
-        try:
-            template_for(workload_of(optimized.graph, node), optimized.target)
-        except LookupError:
+        if node.op not in KERNELLESS and _template(optimized, node) is None:
             what = f"no {node.op} for {optimized.target.key}"
             yield Gap("target", what, node.layers, True, "compile for another target, and report this as a bug")
 
 
-def _refused_layers(optimized: OptimizedModel, refused: set[str]) -> Iterator[Gap]:
-    """Layers that TVM's importer has an operator for, but does not take with these attributes, shapes or dtypes."""
-    from pipeline.check_layers import distinct_layers
-    from pipeline.onnx_layer import import_layer
+def _layer_gaps(optimized: OptimizedModel, unknown: AbstractSet[str]) -> Iterator[Gap]:
+    """Layers whose operator is taken, but that TVM's importer refuses as they are; one gap for those that are alike.
+
+    Args:
+        optimized: the graph.
+        unknown: operators that are not taken anyway.
+    """
+    from pipeline.check_layers import layers_alike
     from pipeline.runtime import import_compiler
 
-    nodes = [node for node in distinct_layers(optimized.graph) if node.kind not in refused]
-    if nodes:
+    groups = [alike for alike in layers_alike(optimized.graph) if alike[0].kind not in unknown]
+    if groups:
         import_compiler()
-    for node in nodes:
+    for alike in groups:
+        kind, reason = alike[0].kind, _refusal(optimized, alike[0])
+        if reason:
+            layers = tuple(dict.fromkeys(layer for node in alike for layer in node.layers))
+            remedy = f"export with another form of {kind} (attributes, dtypes, fewer outputs), or other operators"
+            yield Gap("importer", f"{kind}: {reason}", layers, True, remedy)
+
+
+def _refusal(optimized: OptimizedModel, node: Node) -> str:
+    """Why TVM's importer does not take `node`; empty when it does."""
+    from pipeline.onnx_layer import import_layer
+
+    with silent():  # TVM prints what is wrong, too, and complains when what it has begun is thrown away
         try:
             import_layer(optimized.graph, node)
         except BuildError as error:
-            remedy = f"write the layer with other attributes, dtypes or operators than {node.kind} has here"
-            yield Gap("importer", str(error).partition("): ")[2], node.layers, True, remedy)
+            return str(error).partition("): ")[2]
+        return ""
 
 
-def _kernels(optimized: OptimizedModel, names: Sequence[str], refused: set[str]) -> dict[str, str]:
+def _template(optimized: OptimizedModel, node: Node) -> str | None:
+    """The name of the template that takes `node`; None when there is none."""
+    try:
+        return template_for(workload_of(optimized.graph, node), optimized.target).name
+    except LookupError:
+        return None
+
+
+def _kernels(optimized: OptimizedModel, names: Sequence[str], refused: AbstractSet[str]) -> dict[str, str]:
     """For each layer what computes it; where several kernels do, the first that is no view."""
     if optimized.target.is_gpu:
-        return dict.fromkeys(names, GPU_RULES)
+        return {name: NONE if name in refused else GPU_RULES for name in names}
     kernels: dict[str, str] = {}
     for node in optimized.graph.nodes:
-        if node.op == "reshape":
-            made = VIEW
-        elif node.op == ONNX:
-            made = NONE if node.kind in refused else FALLBACK
-        else:
-            try:
-                made = template_for(workload_of(optimized.graph, node), optimized.target).name
-            except LookupError:
-                made = NONE
+        made: str | None = {"reshape": VIEW, ONNX: FALLBACK}.get(node.op) or _template(optimized, node)
         for layer in node.layers:
             if kernels.get(layer, VIEW) == VIEW:
-                kernels[layer] = made
-    return {name: kernels.get(name, FOLDED) for name in names}
+                kernels[layer] = made or NONE
+    return {name: NONE if name in refused else kernels.get(name, FOLDED) for name in names}

@@ -125,5 +125,7 @@ def _optimized(source: ModelSource, survey: Survey, target: Target) -> tuple[Opt
     try:
         return optimize(surveyed_model(source, survey), target), ()
     except UnsupportedModelError as error:
+        if survey.operators:
+            return None, ()  # one of them, most likely, and all are listed
         gap = Gap("importer", str(error), (), True, "export the model without control flow: a trace has none")
         return None, (gap,)
