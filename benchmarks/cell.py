@@ -7,14 +7,17 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from benchmarks.cell_layers import Profiling, profile_layers
 from benchmarks.contender import Contender
 from benchmarks.interference import OtherLoad
+from benchmarks.layer_table import LayerTable
 from benchmarks.measurement import Measurement
 from benchmarks.options import Listener, MeasureOptions
 from benchmarks.runners.base import Runtime
 from benchmarks.statistics import MIN_ROUNDS
 from benchmarks.subject import Prepared, Subject
 from benchmarks.supervisor import WorkerError, WorkerHandle
+from pipeline.roofline import Roofline
 
 NOT_ONNX = "not applicable: the model is an ONNX file"
 UNSEEDED = "two calls of the model's factory gave different networks: seed its weights"
@@ -31,6 +34,7 @@ class Cell:
         cores: what all are pinned to; their count is the number of threads.
         logs: folders of tuning records for the tuned row.
         options: how latencies are taken.
+        roofline: what layers are held against; without it they are not profiled.
     """
 
     subject: Subject
@@ -38,16 +42,12 @@ class Cell:
     cores: tuple[int, ...]
     logs: tuple[Path, ...]
     options: MeasureOptions
-
-    @property
-    def steps(self) -> int:
-        """How many steps its listener is told of."""
-        return count_steps(len(self.runtimes), self.options)
+    roofline: Roofline | None = None
 
 
-def count_steps(runtimes: int, options: MeasureOptions) -> int:
-    """Steps of a cell: readying each runtime, then the rounds."""
-    return runtimes + options.rounds
+def count_steps(runtimes: int, options: MeasureOptions, layers: bool) -> int:
+    """Steps of a cell: readying each runtime, then the rounds, then profiling each if `layers` are asked for."""
+    return runtimes * (2 if layers else 1) + options.rounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +57,15 @@ class CellResult:
     Attributes:
         rows: in the order of the runtimes. When Ctrl-C ended the rounds early, what they gave so far, or nothing if
             that is too little for an interval.
-        whole: whether all rounds were made.
-        busy_cores: cores that other programs kept busy meanwhile, on average.
+        whole: whether all rounds were made, and the layers profiled if that was asked for.
+        busy_cores: cores that other programs kept busy during the rounds, on average.
+        layers: what was profiled; missing when it was not asked for or not finished.
     """
 
     rows: tuple[Measurement, ...]
     whole: bool
     busy_cores: float
+    layers: LayerTable | None = None
 
 
 def measure_cell(cell: Cell, listener: Listener) -> CellResult:
@@ -92,7 +94,21 @@ def measure_cell(cell: Cell, listener: Listener) -> CellResult:
     ordered = tuple(rows[runtime.name] for runtime in cell.runtimes)
     for row in ordered:
         listener.measured(row)
-    return CellResult(ordered, rounds == cell.options.rounds, busy_cores)
+    whole = rounds == cell.options.rounds
+    if cell.roofline is None or not whole:
+        return CellResult(ordered, whole, busy_cores)
+    try:
+        return CellResult(ordered, True, busy_cores, _profile(cell, cell.roofline, ordered, listener))
+    except KeyboardInterrupt:
+        return CellResult(ordered, False, busy_cores)
+
+
+def _profile(cell: Cell, roofline: Roofline, rows: Sequence[Measurement], listener: Listener) -> LayerTable:
+    """Profiles the runtimes that were measured, layer by layer."""
+    measured = {row.runtime for row in rows if row.latency_s is not None}
+    runtimes = tuple(runtime for runtime in cell.runtimes if runtime.name in measured)
+    profiling = Profiling(cell.subject, runtimes, cell.cores, cell.logs, roofline, cell.options)
+    return profile_layers(profiling, lambda runtime: listener.step(f"{_where(cell)}: {runtime.title}, layer by layer"))
 
 
 def _ready(cell: Cell, runtime: Runtime, stack: ExitStack) -> Contender | Measurement:

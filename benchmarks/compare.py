@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.cell import Cell, count_steps, measure_cell
 from benchmarks.document import to_document
 from benchmarks.environment import read_environment, usable_cores
+from benchmarks.layer_table import LayerTable
 from benchmarks.measurement import Comparison, Measurement, Verdict
 from benchmarks.options import CompareOptions, Listener
 from benchmarks.pictures import load_pictures
@@ -19,6 +20,7 @@ from benchmarks.runners.registry import select_runtimes
 from benchmarks.subject import Subject, add_reference, make_subject
 from benchmarks.verdicts import judge_rows
 from pipeline.errors import UsageError
+from pipeline.roofline import Roofline, measure_roofline
 
 if TYPE_CHECKING:
     from pipeline.types import ImportedModel
@@ -68,6 +70,7 @@ def run_comparison(
         protocol=options.measure.to_json() | {"cores": list(cores), "other_load": run.other_load},
         measurements=tuple(run.rows),
         verdicts=tuple(run.verdicts),
+        layers=tuple(run.layers),
     )
     return to_document(comparison)
 
@@ -90,21 +93,23 @@ class _Run:
         self.tune = tune if any(runtime.name == "tvmopt" for runtime in runtimes) else None
         self.rows: list[Measurement] = []
         self.verdicts: list[Verdict] = []
+        self.layers: list[LayerTable] = []
         self.other_load: list[dict[str, float]] = []
         self.model: dict[str, Any] = {}
 
     def measure(self, folder: Path) -> bool:
         """Measures all cells, batch size by batch size; false when Ctrl-C ended one early."""
         self._announce()
+        rooflines = self._measure_rooflines()
         for batch in self.options.batches:
             subject = self._lay_out(batch, folder)
             for threads in self.options.threads:
                 if self.tune:
                     self.listener.step(f"{subject.model.name}, batch {batch}, {threads} threads: tuning")
                     self.tune(subject.model, threads)
-                cell = Cell(subject, self.runtimes, self.cores[:threads], self.options.logs, self.options.measure)
-                result = measure_cell(cell, self.listener)
+                result = measure_cell(self._cell(subject, threads, rooflines.get(threads)), self.listener)
                 self.rows += result.rows
+                self.layers += [result.layers] if result.layers else []
                 self.verdicts += judge_rows(result.rows, subject.reference)
                 self.other_load.append({"batch": batch, "threads": threads, "busy_cores": result.busy_cores})
                 if not result.whole:
@@ -112,9 +117,22 @@ class _Run:
         return True
 
     def _announce(self) -> None:
-        batches, cells = len(self.options.batches), len(self.options.batches) * len(self.options.threads)
-        of_a_cell = count_steps(len(self.runtimes), self.options.measure) + (1 if self.tune else 0)
-        self.listener.begin(2 * batches + cells * of_a_cell)
+        options = self.options
+        batches, threads = len(options.batches), len(options.threads)
+        of_a_cell = count_steps(len(self.runtimes), options.measure, options.layers) + (1 if self.tune else 0)
+        self.listener.begin(2 * batches + batches * threads * of_a_cell + (threads if options.layers else 0))
+
+    def _measure_rooflines(self) -> dict[int, Roofline]:
+        """What the machine can do, for each thread count; nothing unless layers are asked for."""
+        rooflines = {}
+        for threads in self.options.threads if self.options.layers else ():
+            self.listener.step(f"the machine's roofline, {threads} thread{'s' if threads > 1 else ''}")
+            rooflines[threads] = measure_roofline(threads)
+        return rooflines
+
+    def _cell(self, subject: Subject, threads: int, roofline: Roofline | None) -> Cell:
+        options = self.options
+        return Cell(subject, self.runtimes, self.cores[:threads], options.logs, options.measure, roofline)
 
     def _lay_out(self, batch: int, folder: Path) -> Subject:
         """Imports the model at one batch size and computes what its outputs should be."""

@@ -23,6 +23,7 @@ class MeasureOptions:
         max_calls: timed calls in a turn at most.
         warmup_s: how long each runtime runs before the first round.
         warmup_calls: calls it makes at least in that time.
+        profile_s: about how long each runtime is profiled, when it is asked for.
         calibration_samples: how many samples INT8 models are calibrated on.
         ready_timeout_s: how long preparing or loading a model may take.
         answer_timeout_s: how long a turn may take beyond what was foreseen, before the worker counts as hung.
@@ -34,6 +35,7 @@ class MeasureOptions:
     max_calls: int = 200
     warmup_s: float = 0.5
     warmup_calls: int = 5
+    profile_s: float = 2.0
     calibration_samples: int = 64
     ready_timeout_s: float = 1800.0
     answer_timeout_s: float = 60.0
@@ -64,6 +66,7 @@ class CompareOptions:
         logs: folders of tuning records for the tuned row, the one to look in first in front; they need not exist.
         data: folder of pictures to calibrate and measure on, instead of the sample photographs.
         tune_trials: trials of tuning before each cell; none when 0.
+        layers: whether every runtime is also profiled layer by layer.
         measure: how latencies are taken.
     """
 
@@ -75,6 +78,7 @@ class CompareOptions:
     logs: tuple[Path, ...] = ()
     data: Path | None = None
     tune_trials: int = 0
+    layers: bool = False
     measure: MeasureOptions = MeasureOptions()
 
     def __post_init__(self) -> None:

@@ -27,6 +27,7 @@ _STOPPED = 130
 @click.option("--threads", type=Integers(), default=None, help="Thread counts.  [default: all cores]")
 @click.option("--rounds", type=click.IntRange(min=5), default=20, show_default=True, help="Turns of each runtime.")
 @click.option("--tune-trials", type=click.IntRange(min=0), default=0, metavar="N", help="Tune each cell first.")
+@click.option("--layers", is_flag=True, help="Also profile every runtime layer by layer.")
 @click.option(
     "--data",
     type=click.Path(path_type=Path),
@@ -89,7 +90,7 @@ def make_options(
         threads: thread counts, by default all cores this process may use.
         batch: batch sizes.
         rounds: turns of each runtime.
-        **rest: ``runtimes``, ``tune_trials``, ``data`` and ``input_shape``.
+        **rest: ``runtimes``, ``tune_trials``, ``layers``, ``data`` and ``input_shape``.
     """
     from benchmarks.environment import usable_cores
     from benchmarks.options import CompareOptions, MeasureOptions
@@ -104,6 +105,7 @@ def make_options(
         logs=tuple(dict.fromkeys(folder.resolve() for folder in (logs, shipped("tuning_logs")))),
         data=rest["data"],
         tune_trials=rest["tune_trials"],
+        layers=rest["layers"],
         measure=MeasureOptions(rounds=rounds),
     )
 

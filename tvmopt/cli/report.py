@@ -69,8 +69,12 @@ def write_reports(comparisons: Sequence[Comparison], html_file: Path | None, md_
 
 def print_tables(comparisons: Sequence[Comparison], console: Console) -> None:
     """Prints one table a cell, machine by machine."""
+    from rich.text import Text
+
+    from benchmarks.report.layer_losses import find_losses, losses_in_columns
     from benchmarks.report.machines import group_by_machine, unlike_warning
     from benchmarks.report.view import baseline_of, title_of, view_cells, view_notes
+    from benchmarks.report.words import where
 
     machines = group_by_machine(comparisons)
     warning = unlike_warning(machines)
@@ -85,6 +89,11 @@ def print_tables(comparisons: Sequence[Comparison], console: Console) -> None:
                 for absent in cell.absent:
                     _say(console, f"  {absent.title}: {absent.message}", "dim")
                 _say(console, cell.finding)
+            for table in comparison.layers:
+                title = f"{comparison.model['name']}, {where(table.batch, table.threads)}, layer by layer"
+                console.print()
+                _say(console, title, "bold")
+                console.print(Text(losses_in_columns(find_losses(table))), soft_wrap=True)
             for note in view_notes(comparison):
                 _say(console, note, "dim")
 
