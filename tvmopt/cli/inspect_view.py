@@ -49,7 +49,9 @@ def layer_table(found: Inspection) -> Table:
     """One row a layer and one for all; integer operations have a column where there are any."""
     integers = bool(found.costs.total.integer_ops)
     columns = ["layer", "operator", "shapes", ">GFLOP", *([">GIOP"] if integers else [])]
-    table = _table(*columns, ">parameters", ">read KiB", ">written KiB", ">FLOP/byte", "kernel")
+    table = _table(
+        *columns, ">parameters", ">read KiB", ">written KiB", ">op/byte" if integers else ">FLOP/byte", "kernel"
+    )
     for layer in found.costs.layers:
         table.add_row(*_layer_row(layer, integers), found.coverage.kernels[layer.layer])
     table.add_section()
