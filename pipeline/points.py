@@ -36,7 +36,7 @@ class Point:
         step: the kernel call that made it.
         value: its name in the ONNX model.
         array: what the kernel made, as the model has it.
-        copied: whether it is a copy of a value in another layout, and not computed.
+        copied: whether it is a copy of a value in another layout, and not computed here.
     """
 
     step: Step

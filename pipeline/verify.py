@@ -85,7 +85,7 @@ def verify(
     results = artifact.outputs()
     wanted = list(dict.fromkeys([*(p.value for p in points if p.value in values), *results]))
     whole = {**inputs, **run_model(with_outputs(model.original, wanted), inputs, wanted)}
-    points, misfits = _fitting(points, whole)
+    points, misfits = _fitting(points, whole, inputs)
     computed = {point.value: point.array for point in points if not point.copied}
     framework, notes = _framework(model, inputs, wanted)
     try:
@@ -101,13 +101,20 @@ def verify(
     return Verification(checks, outputs, missing, len(graph.node), len(covered), notes)
 
 
-def _fitting(points: Sequence[Point], whole: Arrays) -> tuple[list[Point], list[Uncompared]]:
-    """`points` in the shapes of the ONNX model's values; those that have another number or kind of elements apart."""
-    fitting, misfits = [], []
+def _fitting(points: Sequence[Point], whole: Arrays, inputs: Arrays) -> tuple[list[Point], list[Uncompared]]:
+    """`points` in the shapes of the ONNX model's values; those that have another number or kind of elements apart.
+
+    A copy of a value that was not seen itself counts as that value.
+    """
+    fitting: list[Point] = []
+    misfits: list[Uncompared] = []
+    seen = set(inputs)
     for point in points:
         array, wanted = point.array, whole[point.value]
         if (array.size, array.dtype) == (wanted.size, wanted.dtype):
-            fitting.append(replace(point, array=array.reshape(wanted.shape)))
+            copied = point.copied and point.value in seen
+            fitting.append(replace(point, array=array.reshape(wanted.shape), copied=copied))
+            seen.add(point.value)
         else:
             reason = f"{array.dtype} {array.shape} here, {wanted.dtype} {wanted.shape} in the ONNX model"
             misfits.append(Uncompared(point.step, point.value, reason))
