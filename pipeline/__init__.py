@@ -3,7 +3,12 @@
 `types` and `errors` (the nouns, the exception family), `importers` (any source into a verified ONNX model),
 `graph` (optimisation passes), `tasks` (what there is to tune), `tuning` (search and measurement), `records` (the
 store of results), `lower` with `onnx_layer` and `check_layers` (the graph as TVM's module), `build` (fusion, memory,
-code), `compile` and `artifact` (building, saving, loading), `runtime` (TVM's runtime alone). What several stages use:
-`reference` (what every kernel should compute), `journal`, `files` and `arrays` (files whole or not at all),
-`interrupts` (Ctrl-C).
+code), `compile` and `artifact` (building, saving, loading), `runtime` (TVM's runtime alone).
+
+What is known of a model before it runs: `inspect` with `costs` (operations, parameters, bytes of each layer),
+`footprint` (memory), `coverage` with `remedies` (what is not covered, and what to do); and of the machine: `roofline`
+with `roofline_worker` (its peak and bandwidth, measured once).
+
+What several stages use: `reference` (what every kernel should compute), `journal`, `files` and `arrays` (files whole
+or not at all), `interrupts` (Ctrl-C), `silence` (libraries that print).
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from pathlib import Path
@@ -10,9 +11,13 @@ import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper, parser
+from rich.console import Console
 
+from pipeline.inspect import inspect_model
+from schedules.target import parse_target
 from tests import tiny
 from tests.conftest import RunTvmopt
+from tvmopt.cli.inspect_view import WIDE, parts
 
 QUANTISED = """quantised (float[1,8,14,14] x) => (float[1,16,14,14] y)
     <float s = {0.1}, uint8 z = {128}> {
@@ -91,6 +96,20 @@ def test_names_of_layers_are_whole_and_no_markup(run_tvmopt: RunTvmopt, tmp_path
     assert re.search(rf"^{re.escape(LONG)} +Conv ", done.stdout, re.MULTILINE)
     assert re.search(r"^\[/x\]:bug: +Relu ", done.stdout, re.MULTILINE)
     assert "outputs  y 3×16×10×12 float32" in done.stdout
+
+
+@pytest.mark.parametrize("width", [80, 129, 130])
+def test_nothing_is_cut_on_a_narrow_terminal(model: Path, width: int) -> None:
+    found = inspect_model(str(model), parse_target("x86-64-v3", 2))
+    written = io.StringIO()
+    console = Console(file=written, width=width, markup=False)
+    for part in parts(found, width):
+        console.print(part)
+    lines = written.getvalue().splitlines()
+    assert all(len(line) <= width for line in lines)
+    assert "…" not in written.getvalue()
+    assert ("written KiB" in written.getvalue()) == (width >= WIDE)
+    assert {"Conv_a", "Relu_b", "Conv_y", "total"} <= {line.split(" ")[0] for line in lines}
 
 
 @pytest.mark.slow

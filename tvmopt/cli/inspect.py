@@ -46,7 +46,7 @@ def command(
         found = inspect_model(model, wanted, input_shape)
     if json_file is not None:
         write(found, json_file)
-    for part in parts(found):
+    for part in parts(found, console.width):
         console.print(part)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import RenderableType
@@ -22,16 +22,21 @@ if TYPE_CHECKING:
 LINE_WIDTH = 1000
 """Columns on a pipe: no row is so long that it would have to be broken or cut."""
 
+WIDE = 130
+"""Columns from which on a table of layers shows shapes too, and what is read and what is written."""
+
 _FEW = 3
 """How many layers a row of gaps or tasks names."""
 
 
-def parts(found: Inspection) -> Iterator[RenderableType]:
-    """All there is to print, in order."""
+def parts(found: Inspection, width: int) -> Iterator[RenderableType]:
+    """All there is to print, in order, on a console of `width` columns."""
     yield f"{found.name} for {found.target.key}"
     yield f"  inputs   {_tensors(found.costs.inputs)}"
     yield f"  outputs  {_tensors(found.costs.outputs)}\n"
-    yield layer_table(found)
+    yield layer_table(found, width >= WIDE)
+    if width < WIDE:
+        yield f"(with {WIDE} columns, or on a pipe, there are shapes as well)"
     if found.costs.uncounted:
         yield f"\nNot counted: {'; '.join(_uncounted(found))}"
     yield "\nMemory"
@@ -45,24 +50,30 @@ def parts(found: Inspection) -> Iterator[RenderableType]:
         yield _indented(task_table(found))
 
 
-def layer_table(found: Inspection) -> Table:
+def layer_table(found: Inspection, wide: bool = True) -> Table:
     """One row a layer and one for all; integer operations have a column where there are any."""
-    integers = bool(found.costs.total.integer_ops)
-    columns = ["layer", "operator", "shapes", ">GFLOP", *([">GIOP"] if integers else [])]
-    table = _table(
-        *columns, ">parameters", ">read KiB", ">written KiB", ">op/byte" if integers else ">FLOP/byte", "kernel"
-    )
+    total = found.costs.total
+    columns: list[tuple[str, Callable[[LayerCost], str]]] = [
+        ("layer", lambda layer: layer.layer),
+        ("operator", lambda layer: layer.operator),
+        ("shapes", shapes),
+        (">GFLOP", lambda layer: giga(layer.flops)),
+        (">GIOP", lambda layer: giga(layer.integer_ops)),
+        (">parameters", lambda layer: f"{layer.parameters:,}"),
+        (">KiB moved", lambda layer: kib(layer.nbytes)),
+        (">read KiB", lambda layer: kib(layer.read_bytes)),
+        (">written KiB", lambda layer: kib(layer.written_bytes)),
+        (">op/byte" if total.integer_ops else ">FLOP/byte", lambda layer: f"{layer.intensity:.1f}"),
+        ("kernel", lambda layer: found.coverage.kernels.get(layer.layer, "") if layer is not total else ""),
+    ]
+    left_out = {">KiB moved"} if wide else {"shapes", ">read KiB", ">written KiB"}
+    left_out |= set() if total.integer_ops else {">GIOP"}
+    shown = [(name, cell) for name, cell in columns if name not in left_out]
+    table = _table(*(name for name, _ in shown))
     for layer in found.costs.layers:
-        table.add_row(*_layer_row(layer, integers), found.coverage.kernels[layer.layer])
-    table.add_section()
-    table.add_row(*_layer_row(found.costs.total, integers), "", style="bold")
+        table.add_row(*(cell(layer) for _, cell in shown))
+    table.add_row(*(cell(total) for _, cell in shown), style="bold")
     return table
-
-
-def _layer_row(layer: LayerCost, integers: bool) -> tuple[str, ...]:
-    operations = [giga(layer.flops), *([giga(layer.integer_ops)] if integers else [])]
-    moved = (f"{layer.parameters:,}", kib(layer.read_bytes), kib(layer.written_bytes), f"{layer.intensity:.1f}")
-    return (layer.layer, layer.operator, shapes(layer), *operations, *moved)
 
 
 def memory_table(memory: Footprint) -> Table:
