@@ -24,7 +24,7 @@ class LayerRow:
     Attributes:
         layers: names, in the model's order.
         operator: of the layer with most operations.
-        operands: what that layer works on: its first two inputs, so data and weights where it has weights.
+        operands: what that layer works on: its first two inputs, so data and weights if it has any.
         outputs: what the last of the layers gives.
         flops: floating point operations of all of them.
         integer_ops: operations on integers.
@@ -112,7 +112,7 @@ def make_rows(table: LayerTable) -> tuple[LayerRow, ...]:
             LayerRow(
                 layers=group.layers,
                 operator=heaviest.operator if heaviest else "",
-                operands=heaviest.inputs[:2] if heaviest else (),
+                operands=_operands(heaviest) if heaviest else (),
                 outputs=costs[-1].outputs if costs else (),
                 flops=flops,
                 integer_ops=sum(cost.integer_ops for cost in costs),
@@ -138,6 +138,11 @@ def most_lost_to_roofline(rows: Sequence[LayerRow], count: int = 10) -> list[Lay
     """The rows where ours takes most time beyond what the roofline allows, worst first; none where it is beaten."""
     losing = [(row.over_roofline_s, row) for row in rows if row.over_roofline_s is not None and row.over_roofline_s > 0]
     return [row for _, row in sorted(losing, key=lambda pair: -pair[0])[:count]]
+
+
+def _operands(cost: LayerCost) -> tuple[TensorSpec, ...]:
+    """The first two inputs; a second that is a list of axes or sizes is none."""
+    return tuple(spec for number, spec in enumerate(cost.inputs[:2]) if not number or len(spec.shape) > 1)
 
 
 def _best_peer(group: LayerGroup, peers: Sequence[str], flops: int) -> str:

@@ -2,7 +2,7 @@
 
 Compares the example networks with their peers and sets tvmopt's latency against theirs: untuned over onnxruntime's,
 tuned over the better of onnxruntime's and OpenVINO's, and the outputs against PyTorch's. Writes all measurements as
-JSON, and the table as Markdown.
+JSON, and the table as Markdown. With ``--layers`` it instead says which layers our time goes to.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from benchmarks.compare import Tune, run_comparison
 from benchmarks.document import from_document, to_suite, write_document, write_text
 from benchmarks.environment import usable_cores
+from benchmarks.layer_bench import LayerBench, losses_of, profile_networks, write_profiles
 from benchmarks.measurement import Comparison, Measurement
 from benchmarks.options import CompareOptions, Listener, MeasureOptions
 from pipeline.errors import TvmoptError
@@ -88,11 +90,36 @@ def render_table(lines: Sequence[Line]) -> str:
 @click.option("--trials", type=click.IntRange(min=0), default=0, show_default=True, help="Tune each line first.")
 @click.option("--logs", type=click.Path(path_type=Path), default=_ROOT / "tuning_logs", help="Tuning records.")
 @click.option("--rounds", type=click.IntRange(min=5), default=20, show_default=True, help="Turns of each runtime.")
-@click.option("--results", type=click.Path(path_type=Path), default=_ROOT / "benchmarks" / "results", help="Folder.")
+@click.option(
+    "--results",
+    type=click.Path(path_type=Path),
+    help="Folder for the files.  [default: benchmarks/results; with --layers none are written]",
+)
 @click.option("--check", is_flag=True, help="End with exit code 1 when a limit is missed.")
-def main(networks: tuple[str, ...], threads: tuple[int, ...], results: Path, check: bool, **settings: Any) -> None:
+@click.option("--layers", is_flag=True, help="Only say which layers lose most to the best peer and the roofline.")
+@click.pass_context
+def main(
+    context: click.Context,
+    /,
+    networks: tuple[str, ...],
+    threads: tuple[int, ...],
+    results: Path | None,
+    layers: bool,
+    **settings: Any,
+) -> None:
     """Measure the example networks against their peers, print the ratios, keep the files."""
     counts = tuple(count for count in threads if count <= len(usable_cores()))
+    if layers:
+        for name in ("trials", "rounds", "check"):
+            if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+                raise click.UsageError(f"--{name} does not go with --layers, which takes profiles alone")
+        _profile(LayerBench(tuple(map(_model_of, networks)), counts, settings["logs"]), results)
+    else:
+        _compare(networks, counts, results or _ROOT / "benchmarks" / "results", **settings)
+
+
+def _compare(networks: Sequence[str], counts: tuple[int, ...], results: Path, *, check: bool, **settings: Any) -> None:
+    """Compares the networks, prints and keeps the table."""
     documents: list[dict[str, Any]] = []
     lines: list[Line] = []
     for network in networks:
@@ -108,12 +135,25 @@ def main(networks: tuple[str, ...], threads: tuple[int, ...], results: Path, che
         raise SystemExit(1)
 
 
+def _profile(bench: LayerBench, results: Path | None) -> None:
+    """Profiles the networks and prints where we lose; keeps it if there is a folder to keep it in."""
+    documents = []
+    try:
+        for document in profile_networks(bench, _Steps()):
+            documents.append(document)
+            click.echo(losses_of(document))
+        if results is not None:
+            results.mkdir(parents=True, exist_ok=True)
+            for path in write_profiles(documents, results / f"{_today()}-layers"):
+                click.echo(f"wrote {path}")
+    except TvmoptError as error:
+        raise click.ClickException(str(error)) from None
+
+
 def _measure(network: str, threads: tuple[int, ...], *, trials: int, logs: Path, rounds: int) -> dict[str, Any]:
     """One network on all thread counts."""
-    # Relative, since measurement files name the model as it was given.
-    model = os.path.relpath(_ROOT / "models" / f"{network}.py")
     options = CompareOptions(
-        f"{model}:build",
+        _model_of(network),
         RUNTIMES,
         threads=threads,
         logs=(logs,),
@@ -124,6 +164,11 @@ def _measure(network: str, threads: tuple[int, ...], *, trials: int, logs: Path,
         return run_comparison(options, _Steps(), _tuner(logs, trials))
     except TvmoptError as error:
         raise click.ClickException(str(error)) from None
+
+
+def _model_of(network: str) -> str:
+    """MODEL; relative, since measurement files name it as it was given."""
+    return f"{os.path.relpath(_ROOT / 'models' / f'{network}.py')}:build"
 
 
 class _Steps(Listener):
@@ -148,12 +193,16 @@ def _tuner(logs: Path, trials: int) -> Tune:
 
 def _write(folder: Path, documents: Sequence[dict[str, Any]], lines: Sequence[Line]) -> tuple[Path, Path]:
     folder.mkdir(parents=True, exist_ok=True)
-    name = f"{platform.machine()}-{host_isa()}-{datetime.now(UTC).date().isoformat()}"
-    json_file, table_file = folder / f"{name}.json", folder / f"{name}.md"
+    json_file, table_file = folder / f"{_today()}.json", folder / f"{_today()}.md"
     write_document(to_suite(documents), json_file)
     environment = documents[0]["environment"]
     write_text(f"{environment['cpu']}, {environment['os']}\n\n{render_table(lines)}", table_file)
     return json_file, table_file
+
+
+def _today() -> str:
+    """What files are named after: the machine and the day."""
+    return f"{platform.machine()}-{host_isa()}-{datetime.now(UTC).date().isoformat()}"
 
 
 def _line(comparison: Comparison, batch: int, threads: int) -> Line:

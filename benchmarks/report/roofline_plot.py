@@ -64,7 +64,7 @@ def draw_roofline(table: LayerTable, rows: Sequence[LayerRow], colors: Mapping[s
     _frame(place, points, table.roofline)
     _draw_roofs(place, table.roofline)
     _draw_points(place, points, colors)
-    _label(place, sorted(points, key=lambda point: -point.seconds)[:LABELLED])
+    _label(place, sorted(points, key=lambda point: -point.seconds)[:LABELLED], table.roofline.peak_flops / 1e9)
     handles, labels = place.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=6, frameon=False, fontsize=8.5)
     return figure
@@ -169,10 +169,10 @@ def _area(point: _Point, longest_s: float) -> float:
     return max(_SMALLEST, _LARGEST * point.seconds / longest_s)
 
 
-def _label(place: Axes, points: Sequence[_Point]) -> None:
-    """Names beside the points, each where no other name stands; heaviest first."""
+def _label(place: Axes, points: Sequence[_Point], peak_gflops: float) -> None:
+    """Names beside the points, each where no other name stands, nor the line of the peak; heaviest first."""
     across, up = _points_per_decade(place)
-    taken: list[tuple[float, float, float]] = []
+    taken = [(-math.inf, math.inf, math.log10(peak_gflops) * up)]
     for point in points:
         x, y = math.log10(point.intensity) * across, math.log10(point.gflops) * up
         text = words.short(point.name, _NAME_LENGTH)

@@ -1,4 +1,4 @@
-// A click on a column's head sorts by it: numbers largest first, words from A; a second click turns the order round.
+// A click on a column's head sorts by it: numbers largest first, words from A; a second click turns the order round. What is missing stands last.
 for (const table of document.querySelectorAll("table.rows")) {
   const heads = [...table.tHead.rows[0].cells], body = table.tBodies[0];
   const sort = (head) => {
@@ -7,7 +7,7 @@ for (const table of document.querySelectorAll("table.rows")) {
     const first = words ? "ascending" : "descending", second = words ? "descending" : "ascending";
     const order = head.getAttribute("aria-sort") === first ? second : first;
     const sign = order === "ascending" ? 1 : -1;
-    const number = (row) => ("key" in cell(row).dataset ? Number(cell(row).dataset.key) : -sign * Infinity);
+    const number = (row) => ("key" in cell(row).dataset ? Number(cell(row).dataset.key) : sign * Infinity);
     const compare = words
       ? (a, b) => cell(a).textContent.localeCompare(cell(b).textContent, "en", { numeric: true })
       : (a, b) => (number(a) === number(b) ? 0 : number(a) - number(b));
