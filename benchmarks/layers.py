@@ -18,7 +18,7 @@ class KernelTime:
         kind: operator or algorithm, in the runtime's words (``FusedConv``, ``jit_avx512_FP32``, ``conv2d``).
         detail: what more is known: the config, the precision; or empty.
         layers: names of the source model's layers; none when it is no layer's (a copy, a change of layout).
-        seconds: median over the profiled runs.
+        seconds: in a median run, as its profiler says how.
     """
 
     name: str

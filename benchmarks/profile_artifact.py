@@ -11,6 +11,7 @@ from benchmarks.layer_table import LayerTable
 from benchmarks.layers import LayerProfile
 from benchmarks.options import Listener, MeasureOptions
 from benchmarks.profile import ProfileOptions, choose_cores, open_document
+from benchmarks.profilers.tvmopt import layers_of
 from benchmarks.runners.base import Job
 from benchmarks.runners.tvmopt_untuned import ARTIFACT
 from benchmarks.supervisor import WorkerError, WorkerHandle
@@ -20,7 +21,7 @@ from pipeline.roofline import measure_roofline
 from pipeline.types import Step, TensorSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from pipeline.artifact import ArtifactParts
 
@@ -57,7 +58,7 @@ def profile_artifact(options: ProfileOptions, listener: Listener | None = None) 
     roofline = measure_roofline(len(cores))
     told.step(f"{path.name}: layer by layer")
     profile = _profile(path, parts, cores, options.seconds)
-    costs = _costs([Step.from_json(step) for step in parts.manifest["steps"]])
+    costs = _costs(parts.manifest)
     shape = parts.manifest["inputs"][0]["shape"] if parts.manifest["inputs"] else []
     batch = max(1, shape[0]) if shape else 1
     table = LayerTable(batch, len(cores), tuple(costs), costs, roofline, {"tvmopt": profile})
@@ -82,11 +83,12 @@ def _profile(path: Path, parts: ArtifactParts, cores: Sequence[int], seconds: fl
     return LayerProfile.from_json(reply["profile"])
 
 
-def _costs(steps: Sequence[Step]) -> dict[str, LayerCost]:
+def _costs(manifest: Mapping[str, Any]) -> dict[str, LayerCost]:
     """Costs by layer, in order: those of a kernel at its first layer, nothing at the others."""
     costs: dict[str, LayerCost] = {}
-    for step in steps:
-        for index, layer in enumerate(step.layers):
+    steps = [Step.from_json(step) for step in manifest["steps"]]
+    for step, layers in zip(steps, layers_of(steps, manifest), strict=True):
+        for index, layer in enumerate(layers):
             first = index == 0
             outputs = tuple(TensorSpec(name, tensor.shape, tensor.dtype) for name, tensor in step.outputs)
             flops, nbytes = (step.flops, step.nbytes) if first else (0, 0)

@@ -36,7 +36,7 @@ _LAYOUT = frozenset(("ReorderInput", "ReorderOutput"))
 _CALLS = 20
 """Profiled runs in a turn at most; each adds half a kilobyte a kernel to the profile."""
 _MAX_SECONDS = 3.0
-_ADDED = re.compile(r"^fused |(?:_nchwc|_quant|_quantized|_(?:De)?[Qq]uantize(?:Linear)?|_Input|_Output|_\d+)$")
+_ADDED = re.compile(r"^fused |(?:_nchwc|_quant|_quantized|/\w*Fusion\w*/?|_(?:De)?[Qq]uantize(?:Linear)?|_Input|_Output|_\d+)$")
 _EMPTY_KERNELS, _EMPTY_RUNS = 8, 500
 
 Key = tuple[str, int]
@@ -204,7 +204,7 @@ def map_nodes(optimized: onnx.GraphProto, source: LayerGraph) -> dict[Key, tuple
 def _plain_names(name: str) -> Iterator[str]:
     """What `name` may have been before onnxruntime's optimiser, or its quantiser, put words before or behind it."""
     while True:
-        shorter = _ADDED.sub("", name, count=1)
+        shorter = _ADDED.sub("", name, count=1) or name
         if shorter == name:
             return
         name = shorter

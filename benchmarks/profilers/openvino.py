@@ -2,8 +2,9 @@
 
 The counters are averages, in whole microseconds, over all inferences of a compiled model, the first ones included. So
 the model is compiled `_MODELS` times over; each is warmed up, and what the counters had then is taken off what they
-have later; and the half of them counts whose runs were least disturbed. Cutting to whole microseconds takes half of one
-away from each inference and half from the average.
+have later. Averages have disturbed runs in them: they are scaled by what the median of the whole runs is to their mean,
+and the half of the models counts in which that is least. Cutting to whole microseconds takes half of one away from each
+inference and half from the average.
 
 Layers come from the runtime model: each of its nodes lists the nodes of the ONNX model that went into it, under the
 names that OpenVINO's importer gave them (the node's, its output's, or the node's with a suffix).
@@ -64,7 +65,7 @@ def _profile(job: Job, seconds: float, plain: RunOpenvino, counted: type[RunOpen
         rounds.append(_take_round(plain, runner, seconds / _MODELS))
     nodes = _nodes(runner.compiled)
     layers = map_nodes(nodes, read_layers(job.onnx))
-    calm = sorted(rounds, key=lambda taken: taken.disturbance)[: (_MODELS + 1) // 2]
+    calm = sorted(rounds, key=lambda taken: taken.turns.disturbance)[: (_MODELS + 1) // 2]
     kernels = [
         KernelTime(
             name,
@@ -79,8 +80,8 @@ def _profile(job: Job, seconds: float, plain: RunOpenvino, counted: type[RunOpen
     kernels.sort(key=lambda kernel: order.get(kernel.name, len(order)))
     return LayerProfile.measured(
         kernels,
-        statistics.median(taken.turns.profiled_s for taken in rounds),
-        statistics.median(taken.turns.whole_s for taken in rounds),
+        statistics.median(taken.turns.profiled_s for taken in calm),
+        statistics.median(taken.turns.whole_s for taken in calm),
     )
 
 
@@ -90,18 +91,13 @@ class _Round:
 
     Attributes:
         turns: whole runs.
-        times: seconds of each kernel in one run, on average, by name.
+        times: seconds of each kernel in a typical run, by name.
         choices: the kernels that run, by name: which was chosen, and its precision (``brgconv_avx512_1x1_f32``).
     """
 
     turns: Turns
     times: Mapping[str, float]
     choices: Mapping[str, str]
-
-    @property
-    def disturbance(self) -> float:
-        """How far the mean of the profiled runs, which is what the counters give, is from their median."""
-        return statistics.fmean(self.turns.profiled) / self.turns.profiled_s
 
 
 def _take_round(plain: RunOpenvino, counted: RunOpenvino, seconds: float) -> _Round:
@@ -113,11 +109,11 @@ def _take_round(plain: RunOpenvino, counted: RunOpenvino, seconds: float) -> _Ro
     before = _averages(counted)
     turns = take_turns(plain.run, counted.run, Pace(seconds, min_turns=2))
     after = _averages(counted)
-    runs = turns.counted[-1] + 1
+    runs = len(turns.all_profiled)
     times = {}
     for name in choices:
         total = after[name] * (_WARM_RUNS + runs) - before[name] * _WARM_RUNS
-        times[name] = max(0.0, total / runs) + MICROSECOND_S
+        times[name] = (max(0.0, total / runs) + MICROSECOND_S) / turns.disturbance
     return _Round(turns, times, choices)
 
 

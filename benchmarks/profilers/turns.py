@@ -15,6 +15,8 @@ TURN_S = 0.05
 """About how long one turn takes."""
 UNTIMED = 2
 """Runs at the start of each turn that do not count: they bring caches back."""
+MIN_CALLS = 3
+"""Runs in a turn that count, at least."""
 MICROSECOND_S = 1e-6
 
 
@@ -41,11 +43,13 @@ class Turns:
         plain: seconds of each run without the profiler.
         profiled: seconds of each run with it.
         counted: numbers of these among all profiled runs, from 0.
+        all_profiled: seconds of every run with it, also of those that do not count.
     """
 
     plain: tuple[float, ...]
     profiled: tuple[float, ...]
     counted: tuple[int, ...]
+    all_profiled: tuple[float, ...]
 
     @property
     def whole_s(self) -> float:
@@ -56,6 +60,11 @@ class Turns:
     def profiled_s(self) -> float:
         """Median with the profiler."""
         return statistics.median(self.profiled)
+
+    @property
+    def disturbance(self) -> float:
+        """The mean of all profiled runs over the median of those that count: 1 when nothing disturbed them."""
+        return statistics.fmean(self.all_profiled) / self.profiled_s
 
 
 def take_turns(
@@ -74,27 +83,21 @@ def take_turns(
     """
     warm = [time_call(plain) for _ in range(5)]
     end = time.perf_counter() + pace.seconds
-    calls = min(pace.max_calls, max(1, round(TURN_S / statistics.median(warm))))
+    calls = min(pace.max_calls, max(MIN_CALLS, round(TURN_S / statistics.median(warm))))
     samples: tuple[list[float], list[float]] = ([], [])
-    counted: list[int] = []
     turn = 0
     gc.collect()
     gc.disable()
     while turn < pace.min_turns or time.perf_counter() < end:
-        samples[0].extend(_burst(plain, calls))
+        samples[0].extend(time_call(plain) for _ in range(UNTIMED + calls))
         with burst():
-            samples[1].extend(_burst(profiled, calls))
-        first = turn * (UNTIMED + calls) + UNTIMED
-        counted += range(first, first + calls)
+            samples[1].extend(time_call(profiled) for _ in range(UNTIMED + calls))
         turn += 1
     gc.enable()
-    return Turns(tuple(samples[0]), tuple(samples[1]), tuple(counted))
-
-
-def _burst(run: Callable[[], None], calls: int) -> list[float]:
-    for _ in range(UNTIMED):
-        run()
-    return [time_call(run) for _ in range(calls)]
+    length = UNTIMED + calls
+    counted = tuple(number for number in range(turn * length) if number % length >= UNTIMED)
+    plain_s, profiled_s = (tuple(taken[number] for number in counted) for taken in samples)
+    return Turns(plain_s, profiled_s, counted, tuple(samples[1]))
 
 
 def time_call(call: Callable[[], None]) -> float:
@@ -107,8 +110,8 @@ def time_call(call: Callable[[], None]) -> float:
 def typical_seconds(times: np.ndarray, cut_to_s: float = 0.0) -> np.ndarray:
     """What each kernel takes in a typical run.
 
-    The mean over the middle half of the runs by their sums: disturbed runs do not count, and the kernels add up to
-    what a run takes, which medians of each kernel by itself do not when now one and now another is disturbed.
+    The mean over the runs whose sums are next to the median sum, a fifth of all: so the kernels add up to what a median
+    run takes, which medians of each kernel by itself do not where now one and now another is disturbed.
 
     Args:
         times: seconds, one row a run and one column a kernel.
@@ -116,6 +119,7 @@ def typical_seconds(times: np.ndarray, cut_to_s: float = 0.0) -> np.ndarray:
             where a kernel took any time at all.
     """
     order = np.argsort(times.sum(axis=1), kind="stable")
-    quarter = len(order) // 4
-    typical = times[order[quarter : len(order) - quarter]].mean(axis=0)
+    count = min(len(order), max(MIN_CALLS, len(order) // 5))
+    first = (len(order) - count) // 2
+    typical = times[order[first : first + count]].mean(axis=0)
     return np.asarray(typical + np.where(typical > 0, cut_to_s / 2, 0.0))

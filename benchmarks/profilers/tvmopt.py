@@ -23,6 +23,7 @@ from pipeline.errors import InputFileError
 
 if TYPE_CHECKING:
     from pipeline.artifact import LoadedArtifact
+    from pipeline.types import Step
 
 _EMPTY_RUNS = 100
 
@@ -43,12 +44,24 @@ def profile_tvmopt(job: Job, seconds: float) -> LayerProfile:
     nothing = [(artifact.nothing(), arguments) for _, arguments in calls]
     empty = typical_seconds(_differences([_repeat(nothing) for _ in range(_EMPTY_RUNS)]))
     times = typical_seconds(_differences([marks[number] for number in turns.counted]))
+    steps, kernel_seconds = artifact.steps, np.maximum(0.0, times - empty)
     choices = {str(task["task"]): task for task in artifact.manifest["tasks"]}
     kernels = [
-        KernelTime(step.kernel, step.operator, _describe(choices.get(step.task)), step.layers, float(kernel_s))
-        for step, kernel_s in zip(artifact.steps, np.maximum(0.0, times - empty), strict=True)
+        KernelTime(step.kernel, step.operator, _describe(choices.get(step.task)), layers, float(kernel_s))
+        for step, layers, kernel_s in zip(steps, layers_of(steps, artifact.manifest), kernel_seconds, strict=True)
     ]
     return LayerProfile.measured(kernels, turns.profiled_s, turns.whole_s)
+
+
+def layers_of(steps: Sequence[Step], manifest: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """The layers that each step stands for; one that only lays out an input belongs to the step after it."""
+    inputs = {str(spec["name"]) for spec in manifest["inputs"]}
+    layers: list[tuple[str, ...]] = []
+    behind: tuple[str, ...] = ()
+    for step in reversed(steps):
+        behind = tuple(layer for layer in step.layers if layer not in inputs) or behind
+        layers.append(behind)
+    return layers[::-1]
 
 
 def _record_calls(artifact: LoadedArtifact) -> list[tuple[Any, Sequence[Any]]]:
