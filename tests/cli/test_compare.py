@@ -53,6 +53,26 @@ def test_all_outputs(run_tvmopt: RunTvmopt, model: Path, tmp_path: Path) -> None
     assert (tmp_path / "again.html").read_text() == (tmp_path / "out.html").read_text()
 
 
+@pytest.mark.slow
+def test_layers(run_tvmopt: RunTvmopt, model: Path, tmp_path: Path) -> None:
+    options = ("--layers", "--runtimes", "onnxruntime,tvmopt-untuned", "--rounds", "5", "--threads", "1")
+    cache = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
+    done = run_tvmopt("compare", model.name, *options, "--json", "out.json", "--html", "out.html", environment=cache)
+    assert done.returncode == 0, done.stderr
+    assert "tiny, batch 1, 1 thread, layer by layer" in done.stdout
+    assert "loses most time against the roofline" in done.stdout
+    assert len(list((tmp_path / "cache" / "tvmopt").iterdir())) == 1  # the roofline is kept
+    (table,) = json.loads((tmp_path / "out.json").read_text())["layers"]
+    assert [table["costs"][layer]["operator"] for layer in table["order"]] == ["MatMul", "Relu"]
+    assert set(table["profiles"]) == {"onnxruntime", "tvmopt-untuned"}
+    for profile in table["profiles"].values():
+        assert profile["kernels"], profile
+    report = run_tvmopt("report", "out.json", "--html", "again.html", "--md", "out.md")
+    assert report.returncode == 0, report.stderr
+    assert (tmp_path / "again.html").read_text() == (tmp_path / "out.html").read_text()
+    assert "### Layer by layer: batch 1, 1 thread" in (tmp_path / "out.md").read_text()
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
