@@ -85,8 +85,9 @@ class Roofline:
 def measure_roofline(threads: int) -> Roofline:
     """The roofline of this machine at `threads` threads.
 
-    Measured once (some fifteen seconds, in which the machine should have nothing else to do) and kept in the user's
-    cache folder, by processor, instruction set, threads and versions. What cannot be read there is measured again.
+    Measured once (ten seconds; more on a machine that has other work, which it should not have) and kept in the user's
+    cache folder, by processor, instruction set, threads and versions. What cannot be read there is measured again, and
+    so is what did not settle because the machine had other work.
 
     Raises:
         UsageError: when `threads` is below one.
@@ -99,7 +100,10 @@ def measure_roofline(threads: int) -> Roofline:
     kept = _read(path, machine)
     if kept is not None:
         return kept
-    roofline = Roofline.from_json({"threads": threads, **_measure(threads)})
+    measured = _measure(threads)
+    roofline = Roofline.from_json({"threads": threads, **measured})
+    if not measured["settled"]:
+        return roofline
     # Where nothing can be kept, it is measured again the next time.
     with contextlib.suppress(OSError, InputFileError):
         path.parent.mkdir(parents=True, exist_ok=True)

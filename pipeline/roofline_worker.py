@@ -1,7 +1,7 @@
 """Measures this machine's roofline: multiply-adds in registers, and a triad at working sets of each memory level.
 
 Runs as ``python -m pipeline.roofline_worker THREADS``, in a process of its own because TVM's runtime fixes its threads
-once, and writes one line of JSON: ``{"peak_flops": …, "bandwidth": [[bytes, bytes/s], …]}``.
+once, and writes one line of JSON: ``{"peak_flops": …, "bandwidth": [[bytes, bytes/s], …], "settled": …}``.
 """
 
 from __future__ import annotations
@@ -11,22 +11,43 @@ import os
 import re
 import statistics
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from schedules.target import Target, parse_target
 
-ROUNDS = 6
+FEWEST_ROUNDS, MOST_ROUNDS = 6, 16
+AGREEMENT = 0.05
+"""The best two rounds of a kernel that differ by no more than this part are believed."""
+
+UNDISTURBED = 0.9
+"""The share of its threads' time that a kernel must have run for; threads that wait for others spin."""
+
 SAMPLES = 5
-SAMPLE_BYTES = 64 * 2**20
-"""Bytes that one sample moves at least, so that dividing the work among threads does not count: milliseconds."""
+SAMPLE_BYTES = 2**29
+"""Bytes that one sample moves at least, so that dividing the work among threads does not count: half a millisecond in
+the fastest cache."""
 
 LARGEST_SET = 2**30
 SMALLEST_MEMORY_SET = 2**28
 _CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
 _UNITS = {"K": 2**10, "M": 2**20}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Round:
+    """A kernel measured once.
+
+    Attributes:
+        rate: median of its calls: operations or bytes a second.
+        share: the processor time that its threads had, as a part of what they asked for: 1 on an idle machine.
+    """
+
+    rate: float
+    share: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,28 +98,40 @@ def levels(target: Target) -> tuple[Level, ...]:
 
 
 def measure(target: Target) -> dict[str, Any]:
-    """The roofline of this machine at the target's threads.
+    """The roofline of this machine at the target's threads, and whether it has settled.
 
     Nothing makes a kernel faster than the machine, but much makes it slower: another process, a low clock. So each
     kernel is measured in several rounds, apart from each other in time, and the best round counts. Within a round the
-    median does, for a single sample may be wrong in either direction.
+    median does, for a single sample may be wrong in either direction. Rounds go on until the measurement settles.
     """
-    peak = _peak(target)
-    sweeps = [_triad(target, level) for level in levels(target)]
-    rounds = [[kernel() for kernel in (peak, *sweeps)] for _ in range(ROUNDS)]
-    best = [max(rates) for rates in zip(*rounds, strict=True)]
-    bandwidth = [[level.capacity, rate] for level, rate in zip(levels(target), best[1:], strict=True)]
-    return {"peak_flops": best[0], "bandwidth": bandwidth}
+    kernels = (_peak(target), *(_triad(target, level) for level in levels(target)))
+    rounds: list[list[Round]] = [[] for _ in kernels]
+    for done in range(MOST_ROUNDS):
+        for kernel, found in zip(kernels, rounds, strict=True):
+            if done < FEWEST_ROUNDS or not settled(found):
+                found.append(kernel())
+    peak, *best = (max(found).rate for found in rounds)
+    bandwidth = [[level.capacity, rate] for level, rate in zip(levels(target), best, strict=True)]
+    return {"peak_flops": peak, "bandwidth": bandwidth, "settled": all(map(settled, rounds))}
 
 
-def _peak(target: Target) -> Callable[[], float]:
+def settled(rounds: Sequence[Round]) -> bool:
+    """Whether the best two rounds of a kernel agree, and no other process took the processor from them.
+
+    On a machine that is busy all the time, rounds agree as well: on what was left.
+    """
+    second, best = sorted(rounds)[-2:]
+    return second.rate >= (1 - AGREEMENT) * best.rate and min(second.share, best.share) >= UNDISTURBED
+
+
+def _peak(target: Target) -> Callable[[], Round]:
     from schedules.llvm.peak import peak_kernel
 
     function, size, flops = peak_kernel(target)
     return _timed(target, function, (size,), flops)
 
 
-def _triad(target: Target, level: Level) -> Callable[[], float]:
+def _triad(target: Target, level: Level) -> Callable[[], Round]:
     from schedules.llvm.bandwidth import ARRAYS, triad_kernel
 
     sweeps = -(-SAMPLE_BYTES // level.working_set)
@@ -106,8 +139,8 @@ def _triad(target: Target, level: Level) -> Callable[[], float]:
     return _timed(target, function, (size,) * ARRAYS, nbytes)
 
 
-def _timed(target: Target, function: Any, sizes: tuple[int, ...], amount: int) -> Callable[[], float]:
-    """Measures once: the median of some calls, as `amount` a second."""
+def _timed(target: Target, function: Any, sizes: tuple[int, ...], amount: int) -> Callable[[], Round]:
+    """Something that measures a kernel once; `amount` is what one call does."""
     import numpy as np
     import tvm
 
@@ -115,7 +148,15 @@ def _timed(target: Target, function: Any, sizes: tuple[int, ...], amount: int) -
     library = tvm.compile(module, target=tvm.target.Target(dict(target.tvm)))
     arrays = [tvm.runtime.tensor(np.full(size, 0.5, np.float32)) for size in sizes]
     timer = library.mod.time_evaluator("kernel", tvm.cpu(), number=1, repeat=SAMPLES)
-    return lambda: amount / statistics.median(timer(*arrays).results)
+    busy = min(target.threads, len(os.sched_getaffinity(0)))
+
+    def measure_once() -> Round:
+        began, worked = time.perf_counter(), time.process_time()
+        median = statistics.median(timer(*arrays).results)
+        share = (time.process_time() - worked) / (time.perf_counter() - began) / busy
+        return Round(amount / median, share)
+
+    return measure_once
 
 
 def _cpus(text: str) -> int:
