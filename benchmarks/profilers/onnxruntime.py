@@ -36,7 +36,9 @@ _LAYOUT = frozenset(("ReorderInput", "ReorderOutput"))
 _CALLS = 20
 """Profiled runs in a turn at most; each adds half a kilobyte a kernel to the profile."""
 _MAX_SECONDS = 3.0
-_ADDED = re.compile(r"^fused |(?:_nchwc|_quant|_quantized|/\w*Fusion\w*/?|_(?:De)?[Qq]uantize(?:Linear)?|_Input|_Output|_\d+)$")
+_ADDED = re.compile(
+    r"^fused |(?:_nchwc|_quant|_quantized|/\w*Fusion\w*/?|_(?:De)?[Qq]uantize(?:Linear)?|_Input|_Output|_\d+)$"
+)
 _EMPTY_KERNELS, _EMPTY_RUNS = 8, 500
 
 Key = tuple[str, int]
