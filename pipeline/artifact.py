@@ -1,7 +1,8 @@
-"""The artifact: a tar with the compiled library, a JSON manifest, and golden inputs and outputs.
+"""The artifact: a tar with the compiled library, its weights, a JSON manifest, and golden inputs and outputs.
 
-Loading needs TVM's runtime only, neither its compiler nor the model's framework. Reading an artifact is safe whatever
-it holds; running it runs its library, which is a program: trust it as you would one.
+Loading needs neither a compiler nor the model's framework; a model for a GPU, or one that sorts, needs TVM's runtime.
+Reading an artifact is safe whatever it holds; running it runs its library, which is a program: trust it as you would
+one.
 """
 
 from __future__ import annotations
@@ -21,14 +22,16 @@ import numpy.typing as npt
 
 from pipeline.arrays import read_npz, write_npz
 from pipeline.errors import InputFileError, ModelInputError, RuntimeMissingError
+from pipeline.executor import Executor
 from pipeline.files import replaced
-from pipeline.runtime import Call, Executable, Observer
+from pipeline.native.library import NativeLibrary, reserve
+from pipeline.runtime import VirtualMachine
 from pipeline.types import Step
 
 Array = npt.NDArray[Any]
 
-FORMAT_VERSION = 2
-LIBRARY, MANIFEST, GOLDEN = "model.so", "manifest.json", "golden.npz"
+FORMAT_VERSION = 3
+LIBRARY, WEIGHTS, MANIFEST, GOLDEN = "model.so", "weights.bin", "manifest.json", "golden.npz"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +43,14 @@ class ArtifactParts:
         manifest: what the library takes, gives and was made from.
         inputs: golden inputs by name.
         outputs: what the reference made of them, by name.
+        weights: constants as the kernels read them, dtype uint8; None where TVM keeps them in the library.
     """
 
     library: bytes
     manifest: Mapping[str, Any]
     inputs: Mapping[str, Array]
     outputs: Mapping[str, Array]
+    weights: Array | None = None
 
 
 def save_artifact(parts: ArtifactParts, path: Path) -> None:
@@ -58,9 +63,13 @@ def save_artifact(parts: ArtifactParts, path: Path) -> None:
     arrays = {f"input:{name}": array for name, array in parts.inputs.items()}
     arrays |= {f"output:{name}": array for name, array in parts.outputs.items()}
     write_npz(golden, arrays)
-    manifest = dict(parts.manifest, library_sha256=hashlib.sha256(parts.library).hexdigest())
+    manifest = dict(parts.manifest, library_sha256=_sha256(parts.library))
+    members = [(GOLDEN, golden.getvalue()), (LIBRARY, parts.library)]
+    if parts.weights is not None:
+        manifest["weights_sha256"] = _sha256(parts.weights)
+        members.append((WEIGHTS, parts.weights.tobytes()))
     text = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
-    members = ((MANIFEST, text.encode()), (GOLDEN, golden.getvalue()), (LIBRARY, parts.library))
+    members.insert(0, (MANIFEST, text.encode()))
     with replaced(path) as file, tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for name, content in members:
             entry = tarfile.TarInfo(name)
@@ -86,11 +95,12 @@ def read_parts(path: Path) -> ArtifactParts:
     missing = [name for name in (MANIFEST, GOLDEN, LIBRARY) if name not in contents]
     if missing:
         raise InputFileError(f"{path} is not an artifact: it lacks {', '.join(missing)}")
-    manifest = _manifest(path, contents[MANIFEST])
-    if hashlib.sha256(contents[LIBRARY]).hexdigest() != manifest["library_sha256"]:
-        raise InputFileError(f"{path}: {LIBRARY} is not what the manifest describes; the file was changed or damaged")
+    manifest = _manifest(path, contents[MANIFEST].tobytes())
+    for name, hashed in ((LIBRARY, "library_sha256"), (WEIGHTS, "weights_sha256")):
+        if (name in contents or hashed in manifest) and _sha256(contents.get(name, b"")) != manifest.get(hashed):
+            raise InputFileError(f"{path}: {name} is not what the manifest describes; the file was changed or damaged")
     try:
-        arrays = read_npz(io.BytesIO(contents[GOLDEN]))
+        arrays = read_npz(io.BytesIO(contents[GOLDEN].tobytes()))
     except ValueError as error:
         raise InputFileError(f"{path}: {GOLDEN} cannot be read: {error}") from None
     inputs = {name.removeprefix("input:"): a for name, a in arrays.items() if name.startswith("input:")}
@@ -99,19 +109,24 @@ def read_parts(path: Path) -> ArtifactParts:
         reason = mismatch(golden, manifest[what])
         if reason:
             raise InputFileError(f"{path}: {GOLDEN} is not what the manifest describes: among its {what}, {reason}")
-    return ArtifactParts(contents[LIBRARY], manifest, inputs, outputs)
+    weights = contents.get(WEIGHTS)
+    return ArtifactParts(contents[LIBRARY].tobytes(), manifest, inputs, outputs, weights)
 
 
-def _member(path: Path, tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+def _sha256(content: Any) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _member(path: Path, tar: tarfile.TarFile, member: tarfile.TarInfo) -> Array:
     """The bytes of one member; nothing of the archive is ever written to where its names say."""
-    if not member.isfile() or member.name not in (MANIFEST, GOLDEN, LIBRARY):
+    if not member.isfile() or member.name not in (MANIFEST, GOLDEN, LIBRARY, WEIGHTS):
         kind = "a link" if member.issym() or member.islnk() else "an entry"
         raise InputFileError(f"{path} is not an artifact: it has {kind} {member.name!r}, which does not belong there")
     if member.size > path.stat().st_size:
         raise InputFileError(f"{path} is truncated: {member.name} is to have {member.size} bytes, more than the file")
     file = tar.extractfile(member)
-    content = file.read() if file is not None else b""
-    if len(content) != member.size:
+    content = reserve(member.size) if member.name == WEIGHTS else np.empty(member.size, np.uint8)
+    if not isinstance(file, io.BufferedReader) or file.readinto(content.data) != member.size:
         raise InputFileError(f"{path} is truncated in {member.name}; write it again with `tvmopt compile`")
     return content
 
@@ -164,6 +179,7 @@ class LoadedArtifact:
         golden_inputs: golden inputs by name.
         golden_outputs: expected outputs by name.
         steps: its kernel calls, in order; none for a GPU.
+        executor: what runs it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -171,14 +187,12 @@ class LoadedArtifact:
         self.manifest = parts.manifest
         self.golden_inputs, self.golden_outputs = parts.inputs, parts.outputs
         check_machine(path, self.manifest)
+        self.steps = tuple(Step.from_json(step) for step in self.manifest["steps"])
         os.environ.setdefault("TVM_NUM_THREADS", str(self.manifest["target"]["threads"]))
         try:
-            self._executable = Executable(parts.library, cuda=self.manifest["target"]["isa"] == "cuda")
+            self.executor = self._load(parts)
         except OSError as error:
             raise InputFileError(f"{path}: {LIBRARY} is {error}") from error
-        self.steps = tuple(Step.from_json(step) for step in self.manifest["steps"])
-        self._arguments: list[Any] = []
-        self._result: Any = None
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Outputs by name for `inputs` by name.
@@ -197,34 +211,24 @@ class LoadedArtifact:
             ModelInputError: when names, shapes or dtypes are not the model's.
         """
         check_inputs(inputs, self.manifest["inputs"])
-        self._arguments = [self._executable.upload(inputs[spec["name"]]) for spec in self.manifest["inputs"]]
+        self.executor.set_inputs([inputs[spec["name"]] for spec in self.manifest["inputs"]])
 
     def run_only(self) -> None:
         """Runs the model on the inputs that were set: what is timed."""
-        self._result = self._executable.call(self._arguments)
-
-    def observe(self, observer: Observer) -> None:
-        """As `run_only`, with `observer` told of every function that the model calls."""
-        self._result = self._executable.observe(self._arguments, observer)
-
-    def record(self) -> list[Call]:
-        """As `run_only`; gives the call of each step, which can be made again."""
-        known = {step.kernel for step in self.steps}
-        return [call for call in self._executable.record(self._arguments) if call[0] in known]
-
-    def nothing(self) -> Any:
-        """A function that takes what a kernel takes and does nothing."""
-        return self._executable.nothing()
-
-    def download(self, tensor: Any) -> Array:
-        """A copy in host memory of a tensor that an observer was given."""
-        return self._executable.download(tensor)
+        self.executor.run()
 
     def outputs(self) -> dict[str, Array]:
         """The outputs of the last run, by name."""
         names = [spec["name"] for spec in self.manifest["outputs"]]
-        results = [self._result] if len(names) == 1 else list(self._result)
-        return {name: self._executable.download(result) for name, result in zip(names, results, strict=True)}
+        return dict(zip(names, self.executor.outputs(), strict=True))
+
+    def _load(self, parts: ArtifactParts) -> Executor:
+        manifest = self.manifest
+        if parts.weights is None:
+            kernels = [step.kernel for step in self.steps]
+            return VirtualMachine(parts.library, kernels, cuda=manifest["target"]["isa"] == "cuda")
+        threads = int(os.environ["TVM_NUM_THREADS"])
+        return NativeLibrary(parts.library, parts.weights, (manifest["inputs"], manifest["outputs"]), threads)
 
 
 def load_artifact(path: Path) -> LoadedArtifact:

@@ -51,21 +51,33 @@ def schedule(module: Any, target: Target) -> Any:
     return schedule_gpu(module, target) if target.is_gpu else schedule_rest(module, target)
 
 
-def plan_memory(module: Any, target: Target) -> Any:
-    """`module` with buffers allocated ahead: intermediate tensors share storage that is reused."""
+def plan_calls(module: Any, target: Target) -> Any:
+    """`module` with every kernel called with the buffers that it writes to."""
     import tvm
     from tvm import relax
 
     passes = relax.transform
     with tvm_target(target):
         return tvm.ir.transform.Sequential(
-            [
-                passes.ToNonDataflow(),
-                passes.RemovePurityChecking(),
-                passes.CallTIRRewrite(),
-                passes.StaticPlanBlockMemory(),
-            ]
+            [passes.ToNonDataflow(), passes.RemovePurityChecking(), passes.CallTIRRewrite()]
         )(module)
+
+
+def plan_memory(module: Any, target: Target) -> Any:
+    """`module` with buffers allocated ahead: intermediate tensors share storage that is reused."""
+    from tvm import relax
+
+    with tvm_target(target):
+        return relax.transform.StaticPlanBlockMemory()(plan_calls(module, target))
+
+
+def called_kernels(module: Any) -> list[str]:
+    """Names of the kernels that a planned module's ``main`` calls, in order."""
+    from tvm import relax
+    from tvm.ir import GlobalVar
+
+    values = (binding.value for block in module["main"].body.blocks for binding in block.bindings)
+    return [value.op.name_hint for value in values if isinstance(value, relax.Call) and isinstance(value.op, GlobalVar)]
 
 
 def storage_sizes(module: Any) -> tuple[int, ...]:

@@ -14,11 +14,15 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.arena import plan_arena
 from pipeline.artifact import FORMAT_VERSION, ArtifactParts, save_artifact
 from pipeline.check_layers import check_layers
 from pipeline.errors import BuildError, RuntimeMissingError
 from pipeline.graph.optimize import OptimizedModel, optimize
 from pipeline.interrupts import interruptible
+from pipeline.native.link import compile_kernels, link
+from pipeline.native.tables import lay_out_weights, write_tables
+from pipeline.program import program_of
 from pipeline.runtime import import_compiler
 from pipeline.steps import steps_of
 from pipeline.tasks import extract_tasks
@@ -130,7 +134,7 @@ def compile_model(model: ImportedModel, target: Target, records: Records | None,
         library = build_library(optimized, {c.task.name: c.config for c in choices}, linker)
     inputs, outputs = golden_pair(model)
     manifest = _manifest(model, target, choices, library)
-    save_artifact(ArtifactParts(library.content, manifest, inputs, outputs), out)
+    save_artifact(ArtifactParts(library.content, manifest, inputs, outputs, library.weights), out)
     layers = tuple(node.layers[0] for node in optimized.graph.nodes if node.op == "onnx")
     return CompileReport(out, choices, layers, library.storage_bytes)
 
@@ -141,11 +145,13 @@ class Library:
 
     Attributes:
         content: bytes of the shared library.
+        weights: the constants, dtype uint8; None where TVM keeps them in the library.
         storage_bytes: sizes of the planned storages of intermediate tensors.
         steps: the kernel calls; none for a GPU, where TVM takes the whole model.
     """
 
     content: bytes
+    weights: npt.NDArray[np.uint8] | None
     storage_bytes: tuple[int, ...]
     steps: tuple[Step, ...]
 
@@ -156,13 +162,30 @@ def build_library(optimized: OptimizedModel, configs: Mapping[str, Config], link
     Raises:
         BuildError: when code generation or linking fails.
     """
-    from tvm.support import cc
-
     from pipeline import build
     from pipeline.lower import lower
 
+    module = build.schedule(lower(optimized, configs), optimized.target)
+    if optimized.target.is_gpu:
+        return _for_virtual_machine(optimized, module, linker)
+    program = program_of(build.plan_calls(module, optimized.target))
+    kernels = None if program is None else compile_kernels(module, program, optimized.target)
+    if program is None or kernels is None:
+        return _for_virtual_machine(optimized, module, linker)
+    arena, weights = plan_arena(program), lay_out_weights(program)
+    content = link(kernels, write_tables(program, arena, weights), linker)
+    steps = steps_of(optimized, [call.kernel for call in program.calls])
+    return Library(content, weights.content(), (arena.nbytes,), steps)
+
+
+def _for_virtual_machine(optimized: OptimizedModel, module: Any, linker: str) -> Library:
+    """The library of a module that TVM's virtual machine runs."""
+    from tvm.support import cc
+
+    from pipeline import build
+
     target = optimized.target
-    module = build.plan_memory(build.schedule(lower(optimized, configs), target), target)
+    module = build.plan_memory(module, target)
     executable = build.generate(module, target)
     with tempfile.TemporaryDirectory(prefix="tvmopt-") as folder:
         library = Path(folder) / "model.so"
@@ -173,8 +196,8 @@ def build_library(optimized: OptimizedModel, configs: Mapping[str, Config], link
         except RuntimeError as error:
             lines = str(error).strip().splitlines()
             raise BuildError(f"linking with {linker} failed: {lines[-1] if lines else error}") from error
-        steps = () if target.is_gpu else steps_of(optimized, module)
-        return Library(library.read_bytes(), build.storage_sizes(module), steps)
+        steps = () if target.is_gpu else steps_of(optimized, build.called_kernels(module))
+        return Library(library.read_bytes(), None, build.storage_sizes(module), steps)
 
 
 def linker_of(target: Target) -> str:

@@ -56,7 +56,7 @@ def footprint(costs: ModelCosts, arena_bytes: int | None) -> Footprint:
 
 
 def planned_arena(optimized: OptimizedModel) -> int:
-    """Bytes of the storages that the compiled model shares out among its intermediate tensors.
+    """Bytes of the memory that the compiled model shares out among its inputs and intermediate tensors.
 
     Args:
         optimized: the graph; its kernels are lowered with their defaults, which does not change what they store.
@@ -65,13 +65,18 @@ def planned_arena(optimized: OptimizedModel) -> int:
         BuildError: when a layer cannot be lowered; names it.
     """
     from pipeline import build
+    from pipeline.arena import plan_arena
     from pipeline.interrupts import interruptible
     from pipeline.lower import lower
+    from pipeline.program import program_of
     from pipeline.runtime import import_compiler
 
     import_compiler()
     with interruptible():
         module = build.schedule(lower(optimized, {}), optimized.target)
+        program = program_of(build.plan_calls(module, optimized.target))
+        if program is not None:
+            return plan_arena(program).nbytes
         return sum(build.storage_sizes(build.plan_memory(module, optimized.target)))
 
 

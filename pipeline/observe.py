@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,54 +43,41 @@ def time_steps(artifact: LoadedArtifact, runs: int) -> StepTimes:
     Raises:
         InputFileError: when the library runs other kernels than the manifest lists.
     """
-    kernels = [step.kernel for step in artifact.steps]
-    known = frozenset(kernels)
-    times = np.zeros((len(kernels), runs))
+    check_order(artifact)
+    times = np.zeros((len(artifact.steps), runs))
     whole = np.zeros(runs)
     for run in range(runs):
-        marks: list[int] = []
-        names: list[str] = []
-
-        def observer(
-            name: str, before: bool, arguments: Sequence[Any], marks: list[int] = marks, names: list[str] = names
-        ) -> None:
-            if name in known:
-                marks.append(time.perf_counter_ns())
-                if before:
-                    names.append(name)
-
         start = time.perf_counter_ns()
-        artifact.observe(observer)
+        marks = artifact.executor.time_kernels()
         whole[run] = (time.perf_counter_ns() - start) / 1e9
-        _check_order(names, kernels)
-        times[:, run] = np.diff(np.array(marks).reshape(-1, 2))[:, 0] / 1e9
+        times[:, run] = [(end - begin) / 1e9 for begin, end in marks]
     return StepTimes(tuple(tuple(map(float, row)) for row in times), tuple(map(float, whole)))
 
 
 def visit_steps(artifact: LoadedArtifact, visit: Visit) -> None:
     """Runs a model once on the inputs that are set and hands on what each kernel made.
 
+    Args:
+        artifact: with its inputs set.
+        visit: is called after each kernel.
+
     Raises:
-        InputFileError: when the library runs other kernels than the manifest lists.
+        InputFileError: when the library runs other kernels than the manifest lists, or they make something else.
     """
-    kernels = [step.kernel for step in artifact.steps]
-    known = frozenset(kernels)
-    names: list[str] = []
+    check_order(artifact)
 
-    def observer(name: str, before: bool, arguments: Sequence[Any]) -> None:
-        if name not in known or before:
-            return
-        names.append(name)
-        _check_order(names, kernels[: len(names)])
-        step = artifact.steps[len(names) - 1]
-        made = arguments[len(arguments) - len(step.outputs) :]
+    def each(step: Step, made: list[Array]) -> None:
         outputs = zip(step.outputs, made, strict=True)
-        visit(step, {value: tensor.restore(artifact.download(memory)) for (value, tensor), memory in outputs})
+        visit(step, {name: tensor.restore(memory) for (name, tensor), memory in outputs})
 
-    artifact.observe(observer)
-    _check_order(names, kernels)
+    artifact.executor.visit_kernels(artifact.steps, each)
 
 
-def _check_order(names: Sequence[str], kernels: Sequence[str]) -> None:
-    if list(names) != list(kernels):
+def check_order(artifact: LoadedArtifact) -> None:
+    """Checks that a model runs the kernels that its manifest lists.
+
+    Raises:
+        InputFileError: when it runs others.
+    """
+    if artifact.executor.kernels() != [step.kernel for step in artifact.steps]:
         raise InputFileError("the artifact's library runs other kernels than its manifest lists; compile it again")

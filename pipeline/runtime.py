@@ -10,23 +10,23 @@ import ctypes
 import functools
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.errors import RuntimeMissingError
-from pipeline.interrupts import ctrl_c_later
+from pipeline.errors import InputFileError, RuntimeMissingError
+from pipeline.executor import VisitStep
+from pipeline.interrupts import ctrl_c_later, interruptible
+from pipeline.types import Step
 
 Array = npt.NDArray[Any]
 
 Observer = Callable[[str, bool, Sequence[Any]], None]
-"""Takes a function's name, whether it is about to run (else it has run), and its arguments; outputs come last."""
-
-Call = tuple[str, Any, Sequence[Any]]
-"""A function's name, the function, and its arguments; outputs come last."""
+"""Takes a kernel's name, whether it is about to run (else it has run), and its arguments; outputs come last."""
 
 _CPU, _CUDA = 1, 2
 _POOLED = 2
@@ -37,11 +37,12 @@ _EXISTS = 0
 """TVM's number for the attribute of a device that tells whether it is there."""
 
 
-class Executable:
-    """A compiled model in memory.
+class VirtualMachine:
+    """An `Executor`: a model on TVM's virtual machine; GPUs, and models that our own runtime cannot run, need it.
 
     Args:
         library: bytes of the shared library.
+        kernels: names of the kernels among all the functions that a run calls.
         cuda: whether it runs on a GPU.
 
     Raises:
@@ -49,8 +50,9 @@ class Executable:
         OSError: when the library cannot be loaded or is no model that TVM compiled; the message is one line.
     """
 
-    def __init__(self, library: bytes, cuda: bool = False) -> None:
+    def __init__(self, library: bytes, kernels: Collection[str], cuda: bool = False) -> None:
         self._ffi = import_runtime()
+        self._known = frozenset(kernels)
         devices = [_CPU]
         if cuda:
             _open_cuda()
@@ -69,8 +71,55 @@ class Executable:
         self._allocate = self._ffi.get_global_func("runtime.TVMTensorAllocWithScope")
         self._copy_in = self._ffi.get_global_func("runtime.TVMTensorCopyFromBytes")
         self._copy_out = self._ffi.get_global_func("runtime.TVMTensorCopyToBytes")
+        self._tensors: list[Any] = []
+        self._result: Any = None
 
-    def upload(self, array: Array) -> Any:
+    def set_inputs(self, arrays: Sequence[Array]) -> None:
+        """Copies the inputs to the device."""
+        self._tensors = [self._upload(array) for array in arrays]
+
+    def run(self) -> None:
+        """One inference."""
+        self._result = self._main(*self._tensors)
+
+    def outputs(self) -> list[Array]:
+        """Copies of the last run's outputs."""
+        single = hasattr(self._result, "shape")
+        return [self._download(tensor) for tensor in ([self._result] if single else self._result)]
+
+    def kernels(self) -> list[str]:
+        """Names of the kernels, in order; finding out takes a run."""
+        names: list[str] = []
+        self._observe(lambda name, before, arguments: names.append(name) if before else None)
+        return names
+
+    def time_kernels(self) -> list[tuple[int, int]]:
+        """A run with each kernel's beginning and end; each seems a microsecond longer than it is."""
+        marks: list[int] = []
+        self._observe(lambda name, before, arguments: marks.append(time.perf_counter_ns()))
+        return list(zip(marks[::2], marks[1::2], strict=True))
+
+    def visit_kernels(self, steps: Sequence[Step], visit: VisitStep) -> None:
+        """A run that hands on what each kernel makes.
+
+        Raises:
+            InputFileError: when a kernel makes something else than its step says.
+        """
+        remaining = iter(steps)
+
+        def observe(name: str, before: bool, arguments: Sequence[Any]) -> None:
+            if not before:
+                step = next(remaining)
+                made = [self._download(tensor) for tensor in arguments[len(arguments) - len(step.outputs) :]]
+                if [array.shape for array in made] != [tensor.physical_shape for _, tensor in step.outputs]:
+                    raise InputFileError(
+                        f"kernel {step.kernel} makes something else than its manifest lists; compile it again"
+                    )
+                visit(step, made)
+
+        self._observe(observe)
+
+    def _upload(self, array: Array) -> Any:
         """A tensor on the device with the values of `array`, of any dtype that numpy and TVM share."""
         array = np.asarray(array, order="C")
         dtype = self._ffi.dtype(str(array.dtype))
@@ -78,51 +127,26 @@ class Executable:
         self._copy_in(tensor, ctypes.c_void_p(array.ctypes.data), array.nbytes)
         return tensor
 
-    def download(self, tensor: Any) -> Array:
+    def _download(self, tensor: Any) -> Array:
         """A copy of `tensor` in host memory."""
         array = np.empty(tuple(tensor.shape), str(tensor.dtype))
         self._copy_out(tensor, ctypes.c_void_p(array.ctypes.data), array.nbytes)
         return array
 
-    def call(self, tensors: Sequence[Any]) -> Any:
-        """The model's result for uploaded `tensors`: a tensor, or a sequence of them."""
-        return self._main(*tensors)
-
-    def observe(self, tensors: Sequence[Any], observer: Observer) -> Any:
-        """As `call`, with `observer` told of every function that the model calls; calls take longer so."""
+    def _observe(self, observer: Observer) -> None:
+        """A run with `observer` told of every kernel, before and after it; calls take longer so."""
 
         def instrument(function: Any, name: str, before: bool, result: Any, *arguments: Any) -> int:
-            observer(name, before, arguments)
+            if name in self._known:
+                observer(name, before, arguments)
             return _GO_ON
 
         self._vm["set_instrument"](self._ffi.convert_func(instrument))
         try:
-            return self._main(*tensors)
+            with interruptible():
+                self.run()
         finally:
             self._vm["set_instrument"](None)
-
-    def record(self, tensors: Sequence[Any]) -> list[Call]:
-        """As `call`; gives every function that the model calls, in order, with what it was given.
-
-        The tensors that a call was given keep their memory, so that it can be made again.
-        """
-        calls: list[Call] = []
-
-        def instrument(function: Any, name: str, before: bool, result: Any, *arguments: Any) -> int:
-            if before:
-                calls.append((name, function, arguments))
-            return _GO_ON
-
-        self._vm["set_instrument"](self._ffi.convert_func(instrument))
-        try:
-            self._main(*tensors)
-        finally:
-            self._vm["set_instrument"](None)
-        return calls
-
-    def nothing(self) -> Any:
-        """A function of TVM's that takes anything and does nothing: what it takes is the cost of a call."""
-        return self._ffi.get_global_func("testing.nop")
 
 
 def import_runtime() -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from pipeline.errors import BuildError
 from pipeline.graph.ir import ONNX, Graph, Node
@@ -14,11 +13,15 @@ from schedules.registry import template_for
 from schedules.target import Target
 
 
-def steps_of(optimized: OptimizedModel, module: Any) -> tuple[Step, ...]:
-    """The kernel calls of a planned module, each with the nodes of `optimized` that it computes.
+def steps_of(optimized: OptimizedModel, kernels: Sequence[str]) -> tuple[Step, ...]:
+    """The kernel calls of a compiled module, each with the nodes of `optimized` that it computes.
 
     Kernels of templates are told by their names and stand in the graph's order. What TVM made of other layers stands
     between them: one kernel a layer where the numbers agree, else each kernel stands for all of these layers.
+
+    Args:
+        optimized: the graph that was compiled.
+        kernels: names of the kernels that the module calls, in order.
 
     Raises:
         BuildError: when the module runs other kernels than the graph asks for.
@@ -28,7 +31,7 @@ def steps_of(optimized: OptimizedModel, module: Any) -> tuple[Step, ...]:
     nodes = [node for node in graph.nodes if node.op != "reshape"]
     steps: list[Step] = []
     others: list[str] = []
-    for name in [*_called(module), ""]:
+    for name in [*kernels, ""]:
         if name and name not in own:
             others.append(name)
             continue
@@ -40,20 +43,6 @@ def steps_of(optimized: OptimizedModel, module: Any) -> tuple[Step, ...]:
     if nodes:
         raise BuildError(f"layer {nodes[0].layers[0]!r} has no kernel in the compiled module")
     return tuple(steps)
-
-
-def _called(module: Any) -> list[str]:
-    """Names of the kernels that ``main`` calls, in order."""
-    from tvm import relax
-    from tvm.ir import GlobalVar
-
-    calls: list[str] = []
-    for block in module["main"].body.blocks:
-        for binding in block.bindings:
-            value = binding.value
-            if isinstance(value, relax.Call) and isinstance(value.op, GlobalVar):
-                calls.append(value.op.name_hint)
-    return calls
 
 
 def _take_imported(nodes: list[Node]) -> list[Node]:

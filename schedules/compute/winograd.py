@@ -51,7 +51,7 @@ class Transforms:
     def transform_kernels(self, weights: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """``G g Gᵀ`` of kernels ``(O, I, 3, 3)``, in double precision: ``((m+2)², I, O)``."""
         moved = np.einsum("xi,ocij,yj->xyco", self.kernel, weights.astype(np.float64), self.kernel)
-        return moved.reshape(self.patch**2, *moved.shape[2:]).astype(np.float32)
+        return np.asarray(moved.reshape(self.patch**2, *moved.shape[2:]), np.float32)
 
 
 @cache

@@ -142,7 +142,7 @@ def test_damage_anywhere_is_noticed_or_harmless(path: Path) -> None:
 def test_a_manifest_that_is_none(path: Path, text: str) -> None:
     content = path.read_bytes()
     parts = read_parts(path)
-    empty = ArtifactParts(parts.library, {}, parts.inputs, parts.outputs)
+    empty = ArtifactParts(parts.library, {}, parts.inputs, parts.outputs, parts.weights)
     save_artifact(empty, path)
     written = path.read_bytes()
     manifest = json.dumps({"library_sha256": "0" * 64}, indent=2)

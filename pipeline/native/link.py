@@ -1,0 +1,81 @@
+"""Compiling and linking: TVM's kernels, the tables of one program, and the runtime that executes them."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import BuildError
+from pipeline.program import Program
+from schedules.target import Target
+
+SOURCES = ("model.cc", "threads.cc")
+OPTIONS = ("-std=c++17", "-O2", "-fPIC", "-shared", "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics")
+LINKING = ("-Wl,--build-id=none", "-Wl,--no-undefined", "-Wl,--as-needed", "-s", "-lm", "-lpthread")
+"""No build id and no symbol table: both would carry names of temporary files into the artifact."""
+
+EXPORTS = "{ global: tvmopt_*; local: *; };\n"
+
+_OFFERED = {
+    b"__TVMBackendParallelLaunch",
+    b"__TVMBackendAllocWorkspace",
+    b"__TVMBackendFreeWorkspace",
+    b"__TVMFFIErrorSetRaisedFromCStrParts",
+    b"__TVMFFIErrorSetRaisedFromCStr",
+}
+"""What kernels may ask of a runtime for ours to run them."""
+
+
+def compile_kernels(module: Any, program: Program, target: Target) -> bytes | None:
+    """The object file of a program's kernels; None when they need more of TVM's runtime than ours has.
+
+    Args:
+        module: that the program was read from.
+        program: whose kernels are compiled.
+        target: for which.
+    """
+    import tvm
+
+    names = dict.fromkeys(call.kernel for call in program.calls)
+    functions = {name: module[name].with_attr("global_symbol", name) for name in names}
+    compiled = tvm.compile(tvm.IRModule(functions), target=tvm.target.Target(dict(target.tvm)))
+    with tempfile.TemporaryDirectory(prefix="tvmopt-") as folder:
+        file = Path(folder) / "kernels.o"
+        compiled.mod.write_to_file(str(file))
+        content = file.read_bytes()
+    asked = set(re.findall(rb"__TVM(?:Backend|FFI)\w+", content))
+    return content if asked <= _OFFERED else None
+
+
+def link(kernels: bytes, tables: str, linker: str) -> bytes:
+    """The shared library of a model.
+
+    Args:
+        kernels: the object file.
+        tables: source of ``tables.cc``.
+        linker: the C++ compiler for the target.
+
+    Raises:
+        BuildError: when the compiler fails.
+    """
+    import tvm
+    from tvm_ffi import libinfo
+
+    home = Path(__file__).resolve().parent
+    includes = [home, Path(tvm.__file__).parent / "include", *libinfo.include_paths()]
+    with tempfile.TemporaryDirectory(prefix="tvmopt-") as name:
+        folder = Path(name)
+        (folder / "kernels.o").write_bytes(kernels)
+        (folder / "tables.cc").write_text(tables)
+        (folder / "exports").write_text(EXPORTS)
+        command = [linker, *OPTIONS, *(f"-I{path}" for path in includes), "tables.cc"]
+        command += [*(str(home / source) for source in SOURCES), "kernels.o", "-o", "model.so"]
+        command += ["-Wl,--version-script=exports", *LINKING]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            lines = [line for line in done.stderr.splitlines() if "error" in line] or [f"exit code {done.returncode}"]
+            raise BuildError(f"linking with {linker} failed: {lines[0]}")
+        return (folder / "model.so").read_bytes()
