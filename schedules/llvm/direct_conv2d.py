@@ -19,7 +19,7 @@ import numpy.typing as npt
 from schedules.llvm import emit
 from schedules.llvm.emit import Index, Stmt, divmod_index
 from schedules.llvm.operands import Epilogue, Operand, Pixel, declared
-from schedules.llvm.tile import Accumulators, covering, tile_cycles, tile_fits, useful_sizes
+from schedules.llvm.tile import Accumulators, covering, read_cycles, tile_cycles, tile_fits, useful_sizes
 from schedules.space import Config, ConfigSpace, Knob
 from schedules.target import Target
 from schedules.workload import Tensor, Workload
@@ -138,11 +138,12 @@ class DirectConv2d:
         return {**best, "rows_outer": self._rows_outer(workload, target, best)}
 
     def _rows_outer(self, workload: Workload, target: Target, config: Config) -> int:
-        """Whether reading the weights again for each row moves fewer bytes than the data again for each tile."""
+        """Whether reading the weights again for each row takes less time than the data again for each tile."""
         shape = shape_of(workload)
         units = math.ceil(shape.columns / config["columns"]) if shape.flat else math.ceil(shape.rows / config["rows"])
         tiles = math.ceil(self._group_blocks(shape, target) / config["vectors"])
-        return int((units - 1) * workload.inputs[1].nbytes < (tiles - 1) * workload.inputs[0].nbytes)
+        data, weights = workload.inputs[0].nbytes, workload.inputs[1].nbytes
+        return int((units - 1) * read_cycles(weights, target) < (tiles - 1) * read_cycles(data, target))
 
     def _unroll(self, workload: Workload) -> int:
         shape = shape_of(workload)
