@@ -1,0 +1,135 @@
+"""``tvmopt profile``."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from benchmarks.layer_table import LayerTable
+from benchmarks.layers import KernelTime, LayerProfile
+from pipeline import roofline
+from pipeline.roofline import Roofline
+from tests import tiny
+from tests.conftest import RunTvmopt
+from tvmopt.cli.profile_view import describe_outside, own_table, runtimes_table
+
+THREADS = 1
+
+
+@pytest.fixture
+def measured(tmp_path: Path) -> Mapping[str, str]:
+    """An environment in which the machine's roofline has been measured before."""
+    cache = tmp_path / "cache"
+    machine = roofline._machine(THREADS)
+    text = json.dumps(machine)
+    name = f"roofline-{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
+    (cache / "tvmopt").mkdir(parents=True)
+    kept = Roofline(THREADS, 1e11, ((1 << 15, 1e11), (1 << 30, 1e10)))
+    (cache / "tvmopt" / name).write_text(json.dumps({"machine": machine, "roofline": kept.to_json()}))
+    return {"XDG_CACHE_HOME": str(cache)}
+
+
+def test_a_model(run_tvmopt: RunTvmopt, tmp_path: Path, measured: Mapping[str, str]) -> None:
+    tiny.save_two_convolutions(tmp_path)
+    options = ("--runtimes", "tvmopt,onnxruntime,pytorch", "--threads", "1", "--seconds", "0.2", "--json", "out.json")
+    done = run_tvmopt("profile", "two.onnx", *options, environment=measured)
+    assert done.returncode == 0, done.stderr
+    lines = [line.rstrip() for line in done.stdout.splitlines()]
+    assert lines[0] == "two, batch 1, 1 thread"
+    assert lines[1] == "measured roofline: 100 GFLOP/s; 100 GB/s in 32 KiB, 10 GB/s in 1024 MiB"
+    heads = next(line for line in lines if "GFLOP/s" in line and "algorithm" in line)
+    assert heads.split() == ["layers", "algorithm", "µs", "share", "GFLOP/s", "of", "roofline", "config"]
+    kernels = lines[lines.index(heads) + 1 :]
+    assert "Conv_a, Relu_b" in kernels[0]
+    assert "default: " in kernels[0]
+    assert "Conv_y" in kernels[1]
+    assert any(line.lstrip().startswith("all layers") for line in lines)
+    assert "PyTorch: not applicable: the model is an ONNX file" in lines
+    assert lines[-1] == "wrote out.json"
+    document = json.loads((tmp_path / "out.json").read_text())
+    assert document["schema"] == "tvmopt-profile"
+    assert set(document["profiles"]) == {"tvmopt", "onnxruntime", "pytorch"}
+    table = LayerTable.from_json(document)
+    assert (own_table(table, "tvmopt", None).row_count, own_table(table, "tvmopt", 1).row_count) == (2, 1)
+    assert runtimes_table(table, "tvmopt", 1).row_count == 1 + len(["all layers"])
+
+
+def test_an_artifact(run_tvmopt: RunTvmopt, tmp_path: Path, measured: Mapping[str, str]) -> None:
+    (tmp_path / "model.tar").write_bytes(tiny.artifact(threads=1))
+    done = run_tvmopt("profile", "model.tar", "--seconds", "0.2", environment=measured)
+    assert done.returncode == 0, done.stderr
+    assert "tvmopt, in order of execution" in done.stdout
+    assert "Conv_a, Relu_b" in done.stdout
+    assert "All runtimes" not in done.stdout
+    others = run_tvmopt("profile", "model.tar", "--runtimes", "tvmopt,openvino")
+    assert (others.returncode, others.stdout) == (2, "")
+    assert "an artifact runs in tvmopt alone; profile its model to see openvino too" in others.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("two.onnx", "--runtimes", "onxruntime"), 2, "unknown runtime 'onxruntime'; did you mean onnxruntime"),
+        (("two.onnx", "--runtimes", "pytorch"), 8, "pytorch: not applicable: the model is an ONNX file"),
+        (("two.onnx", "--runtimes", "pytorch-compile"), 8, "pytorch-compile: Inductor"),
+        (("two.onnx", "--threads", "4096"), 2, "threads must be at most"),
+        (("two.onnx", "--seconds", "0"), 2, "--seconds"),
+        (("two.onnx", "--top", "0"), 2, "--top"),
+        (("two.onnx", "--json", "out.txt"), 2, "expected a name that ends with .json"),
+        (("none.onnx",), 3, "none.onnx"),
+        (("none.tar",), 3, "none.tar does not exist"),
+        (("broken.tar",), 3, "broken.tar is not a readable tar"),
+        (("gpu.tar",), 2, "gpu.tar is compiled for a GPU"),
+        (("model.tar", "--input-shape", "x:1,2"), 2, "an artifact's shapes are fixed"),
+    ],
+)
+def test_bad_input(run_tvmopt: RunTvmopt, tmp_path: Path, arguments: tuple[str, ...], code: int, message: str) -> None:
+    tiny.save_two_convolutions(tmp_path)
+    (tmp_path / "broken.tar").write_bytes(b"no tar")
+    if "gpu.tar" in arguments:
+        (tmp_path / "gpu.tar").write_bytes(tiny.artifact("cuda"))
+    before = sorted(tmp_path.iterdir())
+    done = run_tvmopt("profile", *arguments)
+    assert done.returncode == code, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stdout == ""
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_missing_runtimes_say_how_to_get_them(
+    run_tvmopt: RunTvmopt, tmp_path: Path, measured: Mapping[str, str]
+) -> None:
+    tiny.save_two_convolutions(tmp_path)
+    # A finder in front of all others, as though the package were not installed.
+    (tmp_path / "sitecustomize.py").write_text(
+        "import importlib.util as util\nfind = util.find_spec\n"
+        "util.find_spec = lambda name, *rest: None if name == 'openvino' else find(name, *rest)\n"
+    )
+    paths = os.pathsep.join([str(tmp_path), str(Path(__file__).resolve().parents[2])])
+    environment = {**measured, "PYTHONPATH": paths}
+    alone = run_tvmopt("profile", "two.onnx", "--runtimes", "openvino", environment=environment)
+    assert alone.returncode == 8
+    assert "openvino not installed: pip install 'tvmopt[openvino]'" in alone.stderr
+    options = ("--runtimes", "openvino,onnxruntime", "--threads", "1", "--seconds", "0.1")
+    done = run_tvmopt("profile", "two.onnx", *options, environment=environment)
+    assert done.returncode == 0, done.stderr
+    assert "OpenVINO: openvino not installed: pip install 'tvmopt[openvino]'" in done.stdout
+    assert "ONNX Runtime" in done.stdout
+
+
+def profile(kernel_s: float, whole_s: float) -> LayerProfile:
+    return LayerProfile.measured([KernelTime("k", "conv2d", "", ("a",), kernel_s)], whole_s, whole_s)
+
+
+def test_time_outside_of_the_layers_is_a_finding() -> None:
+    assert describe_outside(profile(95e-6, 100e-6)) == ""
+    assert describe_outside(profile(60e-6, 100e-6)) == (
+        "40% of a run (40.0 µs) is outside of the layers: data ingestion, dispatch, allocation, copies"
+    )
+    assert "20% longer under the profiler" in describe_outside(profile(120e-6, 100e-6))
