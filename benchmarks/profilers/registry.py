@@ -26,5 +26,8 @@ PROFILERS: Mapping[str, Profiler] = {
 
 UNPROFILED: Mapping[str, str] = {
     "pytorch-compile": "Inductor's frozen kernels do not say which layers they stand for; profile pytorch instead",
+    "ncnn": "the wheel's Python interface gives no times of layers",
+    "mnn": "its Module interface gives no times of operators",
+    "litert": "the interpreter's Python interface gives no times of operators",
 }
 """Runtimes that cannot be profiled, and why."""

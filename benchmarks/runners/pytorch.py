@@ -42,7 +42,7 @@ class RunPytorch:
         torch.set_num_threads(job.threads)
         torch.set_num_interop_threads(1)
         torch.set_grad_enabled(False)
-        module = _load_module(job.source)
+        module = load_network(job.source)
         # An exported program's layouts are fixed.
         channels_last = self.prefers_channels_last and job.source["kind"] == "python"
         if channels_last:
@@ -79,7 +79,7 @@ class RunPytorch:
         return tensor
 
 
-def _load_module(fields: Mapping[str, str]) -> Any:
+def load_network(fields: Mapping[str, str]) -> Any:
     """The network that the job's source names, in evaluation mode."""
     from pipeline.importers import pytorch
 

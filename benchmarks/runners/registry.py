@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchmarks.runners import (
+    litert,
+    mnn,
+    ncnn,
     onnxruntime,
     onnxruntime_int8,
     openvino,
@@ -22,6 +25,9 @@ RUNTIMES: tuple[Runtime, ...] = (
     pytorch_compile.RUNTIME,
     onnxruntime.RUNTIME,
     openvino.RUNTIME,
+    ncnn.RUNTIME,
+    mnn.RUNTIME,
+    litert.RUNTIME,
     onnxruntime_int8.RUNTIME,
     openvino_int8.RUNTIME,
     tvmopt_untuned.RUNTIME,

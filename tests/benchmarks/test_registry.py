@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
+
 import pytest
 
 from benchmarks.runners import registry
@@ -14,8 +17,8 @@ from pipeline.errors import UsageError
 def test_names_are_those_of_the_command_line() -> None:
     names = [runtime.name for runtime in registry.RUNTIMES]
     assert names == [
-        *("pytorch", "pytorch-compile", "onnxruntime", "openvino", "onnxruntime-int8", "openvino-int8"),
-        *("tvmopt-untuned", "tvmopt"),
+        *("pytorch", "pytorch-compile", "onnxruntime", "openvino", "ncnn", "mnn", "litert"),
+        *("onnxruntime-int8", "openvino-int8", "tvmopt-untuned", "tvmopt"),
     ]
 
 
@@ -42,6 +45,20 @@ def test_every_runtime_says_what_it_is(runtime: Runtime) -> None:
     assert runtime.about.endswith(".")
     assert runtime.install.startswith("pip install")
     assert runtime.prepared in ("never", "per batch", "per threads")
+
+
+def test_litert_says_where_its_converter_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    if importlib.util.find_spec("ai_edge_litert") is None:
+        pytest.skip("ai-edge-litert is not installed")
+    monkeypatch.setenv("TVMOPT_LITERT_PYTHON", "/no/such/python")
+    missing = registry.find_runtime("litert").missing()
+    assert missing is not None
+    assert missing.startswith("TVMOPT_LITERT_PYTHON=/no/such/python is no Python: ")
+    monkeypatch.delenv("TVMOPT_LITERT_PYTHON")
+    missing = registry.find_runtime("litert").missing()
+    assert missing is None or missing.startswith("litert-torch, its converter, not installed: ")
+    monkeypatch.setenv("TVMOPT_LITERT_PYTHON", sys.executable)
+    assert registry.find_runtime("litert").missing() is None
 
 
 def test_torch_compile_needs_a_compiler(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,9 +12,12 @@ import pytest
 import tvmopt
 
 OPTIONAL = (
+    "MNN",
+    "ai_edge_litert",
     "jinja2",
     "matplotlib",
     "mxnet",
+    "ncnn",
     "nncf",
     "onnxruntime",
     "onnxscript",

@@ -32,7 +32,7 @@ def test_core(repository: Path) -> None:
     assert wrong(requirements(repository, "options", "install_requires")) == {}
 
 
-@pytest.mark.parametrize("extra", ["torch", "openvino", "compare", "data"])
+@pytest.mark.parametrize("extra", ["torch", "openvino", "ncnn", "mnn", "litert", "compare", "data"])
 def test_extra(extra: str, repository: Path) -> None:
     needed = requirements(repository, "options.extras_require", extra)
     try:
