@@ -40,7 +40,9 @@ def _states(workload: Workload, x: Array, weights: Array, own: Mapping[str, Arra
     nothing = np.zeros((x.shape[1], hidden))
     h, c = own.get("initial_h", nothing), own.get("initial_c", nothing)
     cell = {"lstm": _lstm, "gru": _gru, "rnn": _rnn}[workload.attr("kind")]
-    functions = [_activation(name, workload.attr("clip")) for name in workload.attr("activations").split()]
+    names = workload.attr("activations").split()
+    # As in onnxruntime, what comes into the gates is clipped; LSTM's cell, which its last function takes, is not.
+    functions = [_activation(name, workload.attr("clip") if i < 2 else 0.0) for i, name in enumerate(names)]
     for now in x:
         h, c = cell(workload, functions, (now, h, c), (weights, own))
         yield h, c

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from schedules.compute.pointwise import VectorMath
@@ -32,33 +32,40 @@ class _Step:
 
 
 @dataclass(frozen=True, slots=True)
-class _Tile:
-    """What is computed at once: rows of the batch in one direction × hidden units.
+class _Chain:
+    """Rows of the batch in one direction, which know nothing of others.
 
     Attributes:
         direction: 0, or 1 for the second of two.
         row: the first row.
         rows: how many.
-        index: the number of the tile of hidden units.
-        blocks: how many vectors of hidden units.
-        tail: elements of the last vector, 0 when it is full.
+        memory: buffers of what the cell keeps besides ``h``, by name.
+        slot: the first row in these.
     """
 
     direction: Index
     row: Index
     rows: int
-    index: Index
+    memory: Mapping[str, Buffer]
+    slot: Index
+
+
+@dataclass(frozen=True, slots=True)
+class _Units:
+    """Hidden units that are computed at once: `blocks` vectors, the last of `tail` elements unless that is 0."""
+
+    tile: Index
     blocks: int
     tail: int
 
 
 @dataclass(frozen=True, slots=True)
 class _Vector:
-    """A vector of hidden units of one row of the batch, at a time step."""
+    """`width` hidden units from `unit` on, of the chain's row `row`, at a time step."""
 
     step: _Step
-    direction: Index
-    row: Index
+    chain: _Chain
+    row: int
     unit: Index
     width: int
 
@@ -81,44 +88,81 @@ class Nest:
         names = ("projections", "weights", *operands_of(workload))
         self.inputs = {name: Operand(tensor, name) for name, tensor in zip(names, tensors, strict=True)}
         self.result = Operand(workload.output, "output")
-        self.blocks = math.ceil(self.shape.hidden / self.lanes)
-        self.tiles = math.ceil(self.blocks / config["blocks"])
-        self.units = math.ceil(self.shape.batch / config["rows"])
-        size = self.shape.directions * self.shape.batch * self.shape.hidden
+        blocks = math.ceil(self.shape.hidden / self.lanes)
+        # Full tiles; then one more when blocks or elements are left over.
+        self.odd = blocks % config["blocks"] != 0 or self.shape.hidden % self.lanes != 0
+        self.whole = math.ceil(blocks / config["blocks"]) - self.odd
         in_output = {"c"} if workload.attr("keeps_cell") else set()
-        self.memory = {name: emit.local(size, name) for name in self.cell.memory if name not in in_output}
+        self.remembered = [name for name in self.cell.memory if name not in in_output]
 
     def function(self) -> Any:
         """The PrimFunc: inputs (weights packed), then the output."""
         operands = [*self.inputs.values(), self.result]
         body = self._shared_units() if self.config["split"] else self._shared_chains()
-        if self.memory:
-            body = emit.allocate(self.memory.values(), [body])
         return emit.kernel([x.parameter for x in operands], declared(operands, body), self.target.threads)
 
     def _shared_chains(self) -> Stmt:
-        """Threads share the chains; each runs through its steps alone."""
+        """Threads share the chains; each runs through its steps alone, with memory of its own."""
+        rows, (whole, rest) = self.config["rows"], divmod(self.shape.batch, self.config["rows"])
+        units = whole + (rest > 0)
 
-        def chain(index: Index) -> Stmt:
-            def run(stage: Stage, step: _Step) -> Stmt:
-                return emit.loop(self.tiles, lambda tile: self._task(stage, step, tile, index), "tile")
+        def task(index: Index) -> Stmt:
+            direction, unit = divmod_index(index, units)
 
-            return self._steps(run)
+            def steps(last: bool) -> Stmt:
+                memory = self._new_memory(rows)
+                chain = _Chain(direction, unit * rows, rest if last else rows, memory, 0)
+                return _with(memory, self._steps(lambda stage, step: self._all_units(stage, step, chain)))
 
-        return emit.parallel(self.shape.directions * self.units, chain)
+            return emit.choose(unit, whole, rest > 0, steps)
+
+        return emit.parallel(self.shape.directions * units, task)
 
     def _shared_units(self) -> Stmt:
-        """Threads share the tiles of each stage and wait for each other behind it."""
-        chains = self.shape.directions * self.units
+        """Threads share the tiles of hidden units of each stage and wait for each other behind it."""
+        memory = self._new_memory(self.shape.directions * self.shape.batch)
 
         def run(stage: Stage, step: _Step) -> Stmt:
-            def task(index: Index) -> Stmt:
-                tile, chain = divmod_index(index, chains)
-                return self._task(stage, step, tile, chain)
+            def task(tile: Index) -> Stmt:
+                def units(last: bool) -> Stmt:
+                    return emit.seq(self._all_chains(stage, step, self._units_of(tile, last), memory))
 
-            return emit.awaited(emit.parallel(self.tiles * chains, task))
+                return emit.choose(tile, self.whole, self.odd, units)
 
-        return emit.region(self._steps(run))
+            return emit.awaited(emit.parallel(self.whole + self.odd, task))
+
+        return _with(memory, emit.region(self._steps(run)))
+
+    def _new_memory(self, rows: int) -> dict[str, Buffer]:
+        return {name: emit.local(rows * self.shape.hidden, name) for name in self.remembered}
+
+    def _units_of(self, tile: Index, last: bool) -> _Units:
+        """A tile. The last one's number is constant: TVM gets bounds of buffers wrong that depend on a branch."""
+        blocks, count = self.config["blocks"], math.ceil(self.shape.hidden / self.lanes)
+        if last:
+            return _Units(self.whole, count - self.whole * blocks, self.shape.hidden % self.lanes)
+        return _Units(tile, blocks, 0)
+
+    def _all_units(self, stage: Stage, step: _Step, chain: _Chain) -> Stmt:
+        """All tiles of a chain, one after another."""
+        parts = []
+        if self.whole:
+            parts.append(
+                emit.loop(self.whole, lambda t: self._tile(stage, step, chain, self._units_of(t, False)), "tile")
+            )
+        if self.odd:
+            parts.append(self._tile(stage, step, chain, self._units_of(self.whole, True)))
+        return emit.seq(parts)
+
+    def _all_chains(self, stage: Stage, step: _Step, units: _Units, memory: Mapping[str, Buffer]) -> Iterator[Stmt]:
+        """One tile of all chains, one after another."""
+        for direction in range(self.shape.directions):
+
+            def rows(first: Index, count: int, direction: int = direction) -> Stmt:
+                chain = _Chain(direction, first, count, memory, direction * self.shape.batch + first)
+                return self._tile(stage, step, chain, units)
+
+            yield emit.split_loop(self.shape.batch, self.config["rows"], rows, "row")
 
     def _steps(self, run: Callable[[Stage, _Step], Stmt]) -> Stmt:
         """The loop over time. Its first step stands before it: it has another state before, or none."""
@@ -131,55 +175,35 @@ class Nest:
             return first
         return emit.seq([first, emit.loop(self.shape.steps - 1, lambda i: stages(_Step(i + 1, i)), "step")])
 
-    def _task(self, stage: Stage, step: _Step, index: Index, chain: Index) -> Stmt:
-        """A tile of a chain, in whichever of the sizes that there are."""
-        direction, unit = divmod_index(chain, self.units)
-        blocks, tail = self.config["blocks"], self.shape.hidden % self.lanes
-        rows, rest = self.config["rows"], self.shape.batch % self.config["rows"]
-        odd_tile = self.blocks % blocks != 0 or tail != 0
-
-        def with_tile(last: bool) -> Stmt:
-            width = (self.blocks - (self.tiles - 1) * blocks, tail) if last else (blocks, 0)
-
-            def with_rows(last: bool) -> Stmt:
-                tile = _Tile(direction, unit * rows, rest if last else rows, index, *width)
-                return self._tile(stage, step, tile)
-
-            return emit.choose(unit, self.shape.batch // rows, rest != 0, with_rows)
-
-        return emit.choose(index, self.tiles - odd_tile, odd_tile, with_tile)
-
-    def _tile(self, stage: Stage, step: _Step, tile: _Tile) -> Stmt:
+    def _tile(self, stage: Stage, step: _Step, chain: _Chain, units: _Units) -> Stmt:
         """The products of all gates, then the cell's steps vector by vector."""
-        sums = Accumulators(tile.rows, len(stage.gates) * tile.blocks, self.lanes)
+        sums = Accumulators(chain.rows, len(stage.gates) * units.blocks, self.lanes)
         held = {name: emit.local(self.lanes, f"{name}_held") for name, _ in stage.steps}
         body = sums.fill(0.0)
         if step.before is not None or "initial_h" in self.inputs:
-            body.append(self._products(stage, step, tile, sums))
-        for row in range(tile.rows):
-            for block in range(tile.blocks):
-                width = tile.tail if tile.tail and block == tile.blocks - 1 else self.lanes
-                unit = (tile.index * self.config["blocks"] + block) * self.lanes
-                at = _Vector(step, tile.direction, tile.row + row, unit, width)
+            body.append(self._products(stage, _Vector(step, chain, 0, 0, 1), units, sums))
+        for row in range(chain.rows):
+            for block in range(units.blocks):
+                width = units.tail if units.tail and block == units.blocks - 1 else self.lanes
+                at = _Vector(step, chain, row, (units.tile * self.config["blocks"] + block) * self.lanes, width)
                 products = {
-                    f"a_{gate}": sums.value(row, g * tile.blocks + block, width) for g, gate in enumerate(stage.gates)
+                    f"a_{gate}": sums.value(row, g * units.blocks + block, width) for g, gate in enumerate(stage.gates)
                 }
                 body += self._cell(stage, at, products, held)
         return sums.run([emit.allocate(held.values(), body)])
 
-    def _products(self, stage: Stage, step: _Step, tile: _Tile, sums: Accumulators) -> Stmt:
-        """``sums[row][gate, unit] += source[row][k] * weights[k][gate, unit]`` over all k."""
+    def _products(self, stage: Stage, first: _Vector, units: _Units, sums: Accumulators) -> Stmt:
+        """``sums[row][gate, unit] += source[row][k] * weights[k][gate, unit]`` over k; `first` is at row 0, k 0."""
         weights, hidden = self.inputs["weights"].view, self.shape.hidden
-        depth = hidden * self.blocks * self.lanes
+        depth = hidden * math.ceil(hidden / self.lanes) * self.lanes
         before = self.cell.stages[: self.cell.stages.index(stage)]
-        base = (tile.direction * len(self.order) + sum(len(other.gates) for other in before)) * depth
-        base = base + tile.index * (self.config["blocks"] * self.lanes * len(stage.gates) * hidden)
-        width = len(stage.gates) * tile.blocks * self.lanes
+        base = (first.chain.direction * len(self.order) + sum(len(other.gates) for other in before)) * depth
+        base = base + units.tile * (self.config["blocks"] * self.lanes * len(stage.gates) * hidden)
+        width = len(stage.gates) * units.blocks * self.lanes
 
         def multiply(k: Index) -> list[Stmt]:
             def state(row: int) -> Expr:
-                at = _Vector(step, tile.direction, tile.row + row, k, 1)
-                return emit.splat(self._state(stage.source, at), self.lanes)
+                return emit.splat(self._state(stage.source, replace(first, row=row, unit=k)), self.lanes)
 
             def weight(v: int) -> Expr:
                 return emit.load(weights, [0, 0, 0, 0, base + k * width + v * self.lanes], self.lanes)
@@ -218,15 +242,14 @@ class Nest:
         kind, _, gate = name.partition("_")
         if not gate:
             return self._state(name, at)
-        hidden = self.shape.hidden
+        hidden, direction = self.shape.hidden, at.chain.direction
         if kind == "x":
-            row = self._time(at.step.now, at.direction) * self.shape.batch + at.row
-            row = row * self.shape.directions + at.direction
+            row = self._time(at.step.now, direction) * self.shape.batch + at.chain.row + at.row
+            row = row * self.shape.directions + direction
             return self._load("projections", (row * len(self.order) + self.order.index(gate)) * hidden + at.unit, at)
         if kind == "b":
-            return self._load("bias", at.direction * hidden + at.unit, at)
-        peepholes = at.direction * 3 + self.order.index(gate)
-        return self._load("peepholes", peepholes * hidden + at.unit, at)
+            return self._load("bias", direction * hidden + at.unit, at)
+        return self._load("peepholes", (direction * 3 + self.order.index(gate)) * hidden + at.unit, at)
 
     def _state(self, name: str, at: _Vector) -> Expr:
         """A state of the step before, or what an earlier stage of this one has stored."""
@@ -234,15 +257,16 @@ class Nest:
             if f"initial_{name}" not in self.inputs:
                 return emit.splat(emit.const(0.0), at.width)
             return self._load(f"initial_{name}", self._row(at) * self.shape.hidden + at.unit, at)
-        step = at.step if at.step.before is None or name != "h" else _Step(at.step.before, None)
-        buffer, place = self._memory(name, _Vector(step, at.direction, at.row, at.unit, at.width))
+        if name == "h":
+            at = replace(at, step=_Step(at.step.before, None))
+        buffer, place = self._memory(name, at)
         return emit.load(buffer, place, at.width)
 
     def _memory(self, name: str, at: _Vector) -> tuple[Buffer, list[Index]]:
         """Where a state of the step `at` is stored: ``h`` among the results, others in memory of their own."""
-        if name in self.memory:
-            return self.memory[name], [self._row(at) * self.shape.hidden + at.unit]
-        time = self._time(at.step.now, at.direction) if name == "h" else self.shape.steps
+        if name in at.chain.memory:
+            return at.chain.memory[name], [(at.chain.slot + at.row) * self.shape.hidden + at.unit]
+        time = self._time(at.step.now, at.chain.direction) if name == "h" else self.shape.steps
         row = time * (self.shape.directions * self.shape.batch) + self._row(at)
         return self.result.view, [0, 0, 0, 0, row * self.shape.hidden + at.unit]
 
@@ -251,7 +275,7 @@ class Nest:
 
     def _row(self, at: _Vector) -> Index:
         """The row among those of all directions."""
-        return at.direction * self.shape.batch + at.row
+        return at.chain.direction * self.shape.batch + at.chain.row + at.row
 
     def _time(self, step: Index, direction: Index) -> Index:
         """Where in time a step of a direction is."""
@@ -259,3 +283,8 @@ class Nest:
         if self.way == "bidirectional":
             return step + direction * (last - 2 * step)
         return last - step if self.way == "reverse" else step
+
+
+def _with(memory: Mapping[str, Buffer], body: Stmt) -> Stmt:
+    """`body` with buffers allocated for it, if there are any."""
+    return emit.allocate(memory.values(), [body]) if memory else body
