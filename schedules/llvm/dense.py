@@ -14,13 +14,15 @@ import numpy.typing as npt
 
 from schedules.compute.pointwise import VectorMath
 from schedules.llvm import emit
-from schedules.llvm.direct_conv2d import PREFETCH
 from schedules.llvm.emit import Index, Stmt, divmod_index
 from schedules.llvm.operands import Operand, declared
 from schedules.llvm.tile import Accumulators, covering, tile_cycles, tile_fits, useful_sizes
 from schedules.space import Config, ConfigSpace, Knob
 from schedules.target import Target
 from schedules.workload import Tensor, Workload
+
+PREFETCH = (0, 256, 512)
+"""How many elements ahead weights are prefetched."""
 
 
 class Dense:
