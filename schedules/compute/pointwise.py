@@ -203,10 +203,15 @@ class VectorMath:
         return tirx.log(x)
 
     def _relu(self, x: Any) -> Any:
-        return self._max(x, self.const(0.0))
+        from tvm import tirx
+
+        # As a comparison, not as a maximum: that would make a number of NaN.
+        return tirx.Select(x < self.const(0.0), self.const(0.0), x)
 
     def _clip(self, x: Any, low: Any, high: Any) -> Any:
-        return self._min(self._max(x, low), high)
+        from tvm import tirx
+
+        return tirx.Select(x < low, low, tirx.Select(high < x, high, x))
 
     def _exp(self, x: Any) -> Any:
         from tvm import tirx

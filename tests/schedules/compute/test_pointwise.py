@@ -124,6 +124,16 @@ def test_functions_with_constants(kernels: Any, make: Any, name: str) -> None:
     check_elements(result, function(EVERYWHERE.astype(np.float64)), ABSOLUTE.get(name, 0.0))
 
 
+@pytest.mark.parametrize("name", sorted({*FUNCTIONS, *WITH_CONSTANTS} - {"max", "min"}))
+def test_nan_stays_nan(kernels: Any, make: Any, name: str) -> None:
+    constants = WITH_CONSTANTS[name][0] if name in WITH_CONSTANTS else ()
+    values = np.full(19, np.nan, np.float32)
+    expr = (name, ("arg", 0), *(("const", value) for value in constants))
+    workload = make("pointwise", (Tensor(values.shape),), Tensor(values.shape), expr)
+    (result,) = kernels.run(workload, [values], kernels.configs(workload, 0))
+    assert np.isnan(result).all()
+
+
 def test_gelu_as_the_graph_writes_it(kernels: Any, make: Any) -> None:
     import torch
 
