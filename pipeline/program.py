@@ -11,12 +11,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from schedules.workload import item_bytes
 
 Array = npt.NDArray[Any]
+
+_DTYPES = {"bool", "float16", "float32", "float64"}
+_DTYPES |= {f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)}
+"""Types of elements that a library tells its caller of."""
 
 INPUT, CONSTANT, WORK = "input", "constant", "work"
 """Where a buffer lies: given by the caller, among the weights, or in the arena."""
@@ -109,7 +112,7 @@ class _Reader:
         self.places: list[str] = []
         self.constants: dict[int, Array] = {}
         self.known: dict[Any, Any] = {}
-        self.arrays: dict[int, View] = {}
+        self.arrays: dict[tuple[int, tuple[int, ...], str], View] = {}
         self.calls: list[Call] = []
 
     def program(self, function: Any) -> Program:
@@ -161,7 +164,8 @@ class _Reader:
         array = expr.value.numpy() if hasattr(expr.value, "numpy") else None
         if array is None:
             raise _NotStaticError
-        key = int(expr.value.data_ptr())
+        # Equal memory is one constant; shape and dtype tell apart what has no memory, or several views of one.
+        key = (int(expr.value.data_ptr()), array.shape, str(expr.value.dtype))
         if key not in self.arrays:
             view = self._new(CONSTANT, array.shape, str(expr.value.dtype))
             self.constants[view.buffer] = array
@@ -169,7 +173,7 @@ class _Reader:
         return self.arrays[key]
 
     def _new(self, place: str, shape: Sequence[int], dtype: str) -> View:
-        if dtype != "bool" and np.dtype(dtype).kind not in "fiu":
+        if dtype not in _DTYPES:
             raise _NotStaticError
         self.places.append(place)
         return View(len(self.places) - 1, 0, tuple(shape), dtype)

@@ -22,11 +22,25 @@ Array = npt.NDArray[Any]
 
 HUGE_PAGE = 2 << 20
 
+
+class _Spec(ctypes.Structure):
+    """``tvmopt_spec``."""
+
+    _fields_ = (
+        ("dtype", ctypes.c_char_p),
+        ("ndim", ctypes.c_int32),
+        ("shape", ctypes.POINTER(ctypes.c_int64)),
+        ("bytes", ctypes.c_int64),
+    )
+
+
 _Observer = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int32, ctypes.c_int32)
 _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "tvmopt_open": (ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_int32]),
     "tvmopt_close": (None, [ctypes.c_void_p]),
     "tvmopt_weights_bytes": (ctypes.c_int64, []),
+    "tvmopt_input_spec": (ctypes.POINTER(_Spec), [ctypes.c_int32]),
+    "tvmopt_output_spec": (ctypes.POINTER(_Spec), [ctypes.c_int32]),
     "tvmopt_input": (ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_int32]),
     "tvmopt_output": (ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_int32]),
     "tvmopt_run": (ctypes.c_int32, [ctypes.c_void_p]),
@@ -65,7 +79,7 @@ class NativeLibrary:
         threads: how many threads kernels are divided among.
 
     Raises:
-        OSError: when the library cannot be loaded, is none of ours, or wants other weights; one line.
+        OSError: when the library cannot be loaded, is none of ours, or is not what the manifest says; one line.
     """
 
     def __init__(
@@ -79,15 +93,16 @@ class NativeLibrary:
         wanted = self._functions.tvmopt_weights_bytes()
         if wanted != weights.nbytes:
             raise OSError(f"a library for {wanted} bytes of weights, the artifact has {weights.nbytes}")
+        inputs, outputs = specs
+        _check_specs("input", self._functions.tvmopt_input_spec, inputs)
+        _check_specs("output", self._functions.tvmopt_output_spec, outputs)
         self._weights = weights
         self._model = self._functions.tvmopt_open(weights.ctypes.data, threads)
         if not self._model:
             raise OSError(f"a library that could not get its memory or {threads} threads")
-        functions = (self._functions.tvmopt_input, self._functions.tvmopt_output)
-        self._inputs, self._outputs = (
-            [self._view(find(self._model, index), spec) for index, spec in enumerate(group)]
-            for find, group in zip(functions, specs, strict=True)
-        )
+        input_, output = self._functions.tvmopt_input, self._functions.tvmopt_output
+        self._inputs = [_view(input_(self._model, index), spec) for index, spec in enumerate(inputs)]
+        self._outputs = [_view(output(self._model, index), spec) for index, spec in enumerate(outputs)]
         self._run = self._functions.tvmopt_run
 
     def __del__(self) -> None:
@@ -157,18 +172,41 @@ class NativeLibrary:
                     f"kernel {step.kernel} makes something else than its manifest lists; compile it again"
                 )
             address = self._functions.tvmopt_argument(self._model, call, place)
-            made.append(self._view(address, {"shape": tensor.physical_shape, "dtype": tensor.dtype}).copy())
+            made.append(_view(address, {"shape": tensor.physical_shape, "dtype": tensor.dtype}).copy())
         return made
-
-    def _view(self, address: int, spec: Mapping[str, Any]) -> Array:
-        """The model's own memory at `address` as an array."""
-        dtype = np.dtype(spec["dtype"])
-        count = int(np.prod(spec["shape"], dtype=np.int64))
-        memory = (ctypes.c_char * (count * dtype.itemsize)).from_address(address)
-        return np.frombuffer(memory, dtype, count).reshape(spec["shape"])
 
     def _fail(self) -> None:
         raise BuildError(f"a kernel failed: {self._functions.tvmopt_error(self._model).decode(errors='replace')}")
+
+
+def _check_specs(what: str, find: Any, specs: Sequence[Mapping[str, Any]]) -> None:
+    """Compares the library's inputs or outputs with the manifest's.
+
+    Raises:
+        OSError: when they differ.
+    """
+    found: list[tuple[Any, ...]] = []
+    while pointer := find(len(found)):
+        spec = pointer.contents
+        found.append((spec.dtype.decode(), *spec.shape[: spec.ndim]))
+    wanted = [(spec["dtype"], *spec["shape"]) for spec in specs]
+    if len(found) != len(wanted):
+        raise OSError(f"a library with {len(found)} {what}s, the manifest has {len(wanted)}")
+    for name, mine, listed in zip((spec["name"] for spec in specs), found, wanted, strict=True):
+        if mine != listed:
+            raise OSError(f"a library whose {what} {name!r} is {_text(mine)}, the manifest's is {_text(listed)}")
+
+
+def _text(spec: tuple[Any, ...]) -> str:
+    dtype, *shape = spec
+    return f"{dtype} {','.join(map(str, shape)) or 'scalar'}"
+
+
+def _view(address: int, spec: Mapping[str, Any]) -> Array:
+    """The model's own memory at `address` as an array; it lives as long as the model."""
+    dtype = np.dtype(spec["dtype"])
+    memory = (ctypes.c_char * (math.prod(spec["shape"]) * dtype.itemsize)).from_address(address)
+    return np.ndarray(tuple(spec["shape"]), dtype, memory)
 
 
 def _load(library: bytes) -> ctypes.CDLL:

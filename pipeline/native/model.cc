@@ -4,9 +4,8 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <time.h>
 
+#include "system.h"
 #include "tables.h"
 #include "threads.h"
 
@@ -15,8 +14,9 @@ using tvmopt::Tensor;
 
 struct tvmopt_model {
   char* weights;
+  char* block;  // the memory that the arena lies in
   char* arena;
-  DLTensor* tensors;   // as kTensors, with addresses
+  DLTensor* tensors;  // as kTensors, with addresses
   TVMFFIAny* arguments;
   tvmopt::Pool* pool;
   char error[512];
@@ -24,20 +24,33 @@ struct tvmopt_model {
 
 namespace {
 
-constexpr size_t kHugePage = size_t{2} << 20;
+using tvmopt::kLargePage;
 
-int64_t Now() {
-  timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return int64_t{time.tv_sec} * 1000000000 + time.tv_nsec;
+// The arena, and as much again as it takes to begin at a large page.
+size_t BlockBytes() { return tvmopt::RoundUp(static_cast<size_t>(tvmopt::kArenaBytes), kLargePage) + kLargePage; }
+
+bool TakeArena(tvmopt_model* model) {
+  void* block = mmap(nullptr, BlockBytes(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (block == MAP_FAILED) return false;
+  model->block = static_cast<char*>(block);
+  const uintptr_t address = reinterpret_cast<uintptr_t>(block);
+  model->arena = model->block + (tvmopt::RoundUp(address, kLargePage) - address);
+  if (static_cast<size_t>(tvmopt::kArenaBytes) >= kLargePage / 2) {
+    tvmopt::AdviseLargePages(model->arena, BlockBytes() - kLargePage);
+  }
+  return true;
 }
 
 char* Address(const tvmopt_model* model, const Tensor& tensor) {
   return (tensor.constant ? model->weights : model->arena) + tensor.offset;
 }
 
-void Describe(tvmopt_model* model) {
-  for (int32_t i = 0; i < tvmopt::kTensorCount; ++i) {
+bool Describe(tvmopt_model* model) {
+  const size_t count = static_cast<size_t>(tvmopt::kTensorCount);
+  model->tensors = static_cast<DLTensor*>(calloc(count + 1, sizeof(DLTensor)));
+  model->arguments = static_cast<TVMFFIAny*>(calloc(count + 1, sizeof(TVMFFIAny)));
+  if (model->tensors == nullptr || model->arguments == nullptr) return false;
+  for (size_t i = 0; i < count; ++i) {
     const Tensor& tensor = tvmopt::kTensors[i];
     DLTensor& made = model->tensors[i];
     made.data = Address(model, tensor);
@@ -51,12 +64,13 @@ void Describe(tvmopt_model* model) {
     model->arguments[i].zero_padding = 0;
     model->arguments[i].v_ptr = &made;
   }
+  return true;
 }
 
 int32_t Execute(tvmopt_model* model, const Call& call) {
   TVMFFIAny result = {};
   if (call.kernel(nullptr, model->arguments + call.first, call.count, &result) == 0) return 0;
-  strncpy(model->error, tvmopt::TakeError(), sizeof(model->error) - 1);
+  tvmopt::TakeError(model->pool, model->error, sizeof(model->error));
   return -1;
 }
 
@@ -74,27 +88,14 @@ extern "C" {
 #define TVMOPT_API __attribute__((visibility("default")))
 
 TVMOPT_API tvmopt_model* tvmopt_open(const void* weights, int32_t threads) {
+  if (threads < 1 || reinterpret_cast<uintptr_t>(weights) % tvmopt::kCacheLine != 0) return nullptr;
   auto* model = static_cast<tvmopt_model*>(calloc(1, sizeof(tvmopt_model)));
   if (model == nullptr) return nullptr;
   model->weights = const_cast<char*>(static_cast<const char*>(weights));
-  const size_t bytes = static_cast<size_t>(tvmopt::kArenaBytes) + kHugePage - 1;
-  const size_t whole = bytes / kHugePage * kHugePage + kHugePage;
-  void* arena = mmap(nullptr, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  model->arena = arena == MAP_FAILED ? nullptr : static_cast<char*>(arena);
-#if defined(MADV_HUGEPAGE)
-  if (model->arena != nullptr) madvise(model->arena, whole, MADV_HUGEPAGE);
-#endif
-  const size_t count = static_cast<size_t>(tvmopt::kTensorCount);
-  model->tensors = static_cast<DLTensor*>(calloc(count + 1, sizeof(DLTensor)));
-  model->arguments = static_cast<TVMFFIAny*>(calloc(count + 1, sizeof(TVMFFIAny)));
-  model->pool = threads > 1 ? tvmopt::StartPool(threads) : nullptr;
-  const bool ready = model->arena != nullptr && model->tensors != nullptr && model->arguments != nullptr;
-  if (!ready || (threads > 1 && model->pool == nullptr)) {
-    tvmopt_close(model);
-    return nullptr;
-  }
-  Describe(model);
-  return model;
+  if (TakeArena(model) && Describe(model)) model->pool = tvmopt::StartPool(threads);
+  if (model->pool != nullptr) return model;
+  tvmopt_close(model);
+  return nullptr;
 }
 
 TVMOPT_API void tvmopt_close(tvmopt_model* model) {
@@ -102,12 +103,19 @@ TVMOPT_API void tvmopt_close(tvmopt_model* model) {
   tvmopt::StopPool(model->pool);
   free(model->arguments);
   free(model->tensors);
-  const size_t bytes = static_cast<size_t>(tvmopt::kArenaBytes) + kHugePage - 1;
-  if (model->arena != nullptr) munmap(model->arena, bytes / kHugePage * kHugePage + kHugePage);
+  if (model->block != nullptr) munmap(model->block, BlockBytes());
   free(model);
 }
 
 TVMOPT_API int64_t tvmopt_weights_bytes(void) { return tvmopt::kWeightsBytes; }
+
+TVMOPT_API const tvmopt_spec* tvmopt_input_spec(int32_t index) {
+  return index >= 0 && index < tvmopt::kInputCount ? &tvmopt::kInputSpecs[index] : nullptr;
+}
+
+TVMOPT_API const tvmopt_spec* tvmopt_output_spec(int32_t index) {
+  return index >= 0 && index < tvmopt::kOutputCount ? &tvmopt::kOutputSpecs[index] : nullptr;
+}
 
 TVMOPT_API void* tvmopt_input(tvmopt_model* model, int32_t index) {
   return index >= 0 && index < tvmopt::kInputCount ? Address(model, tvmopt::kInputs[index]) : nullptr;
@@ -130,9 +138,13 @@ TVMOPT_API const char* tvmopt_error(const tvmopt_model* model) { return model->e
 TVMOPT_API int32_t tvmopt_calls(void) { return tvmopt::kCallCount; }
 
 TVMOPT_API int32_t tvmopt_run_observed(tvmopt_model* model, tvmopt_observer observer, void* context) {
-  tvmopt::UsePool(model->pool);
   for (int32_t i = 0; i < tvmopt::kCallCount; ++i) {
-    if (observer(context, i, 0) != 0 || Execute(model, tvmopt::kCalls[i]) != 0 || observer(context, i, 1) != 0) return -1;
+    const bool begun = observer(context, i, 0) == 0;
+    tvmopt::UsePool(model->pool);  // the observer may have run another model
+    if (begun && Execute(model, tvmopt::kCalls[i]) != 0) return -1;
+    if (begun && observer(context, i, 1) == 0) continue;
+    strcpy(model->error, "the observer ended the run");
+    return -1;
   }
   return 0;
 }
@@ -140,9 +152,9 @@ TVMOPT_API int32_t tvmopt_run_observed(tvmopt_model* model, tvmopt_observer obse
 TVMOPT_API int32_t tvmopt_run_timed(tvmopt_model* model, int64_t* times) {
   tvmopt::UsePool(model->pool);
   for (int32_t i = 0; i < tvmopt::kCallCount; ++i) {
-    times[2 * i] = Now();
+    times[2 * i] = tvmopt::Now();
     if (Execute(model, tvmopt::kCalls[i]) != 0) return -1;
-    times[2 * i + 1] = Now();
+    times[2 * i + 1] = tvmopt::Now();
   }
   return 0;
 }

@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <tvm/ffi/c_api.h>
 
+#include "model.h"
+
 namespace tvmopt {
 
 struct Tensor {
@@ -28,6 +30,8 @@ extern const Tensor kTensors[];
 extern const Call kCalls[];
 extern const Tensor kInputs[];
 extern const Tensor kOutputs[];
+extern const tvmopt_spec kInputSpecs[];
+extern const tvmopt_spec kOutputSpecs[];
 extern const int32_t kTensorCount, kCallCount, kInputCount, kOutputCount;
 extern const int64_t kArenaBytes, kWeightsBytes;
 

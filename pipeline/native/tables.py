@@ -80,6 +80,8 @@ def write_tables(program: Program, arena: Arena, weights: Weights) -> str:
         _array("Tensor", "kOutputs", outputs),
         _array("Call", "kCalls", calls),
         _array("int64_t", "kShapes", map(str, shapes.sizes)),
+        _array("tvmopt_spec", "kInputSpecs", [_spec(view, shapes) for view in program.inputs]),
+        _array("tvmopt_spec", "kOutputSpecs", [_spec(view, shapes) for view in program.outputs]),
         *(f"const int32_t {name} = {count};" for name, count in counts.items()),
         f"const int64_t kArenaBytes = {arena.nbytes}, kWeightsBytes = {weights.nbytes};",
         "}  // namespace tvmopt",
@@ -109,6 +111,10 @@ def _tensor(view: View, arena: Arena, weights: Weights, shapes: _Shapes) -> str:
     dtype = f"{{{_CODES[kind]}, {8 * item_bytes(view.dtype)}, 1}}"
     place = shapes.place(view.shape)
     return f"{{{str(constant).lower()}, {base + view.offset}, {len(view.shape)}, {place}, {dtype}}}"
+
+
+def _spec(view: View, shapes: _Shapes) -> str:
+    return f'{{"{view.dtype}", {len(view.shape)}, kShapes + {shapes.place(view.shape)}, {view.nbytes}}}'
 
 
 def _symbol(kernel: str) -> str:

@@ -8,29 +8,21 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <time.h>
 #include <tvm/ffi/c_api.h>
 #include <tvm/runtime/c_backend_api.h>
 
 #include <atomic>
 #include <new>
 
+#include "scratch.h"
+#include "system.h"
+
 namespace tvmopt {
 namespace {
 
 constexpr int64_t kSpinNanoseconds = 2000000;
 constexpr int kSpinsBetweenClocks = 64;
-constexpr size_t kAlignment = 64;
-constexpr size_t kHugePage = size_t{2} << 20;
 constexpr size_t kErrorBytes = 512;
-
-int64_t Now() {
-  timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return int64_t{time.tv_sec} * 1000000000 + time.tv_nsec;
-}
 
 void Pause() {
 #if defined(__x86_64__) || defined(__i386__)
@@ -53,32 +45,47 @@ bool SpinUntil(const Ready& ready) {
   return false;
 }
 
-char g_error[kErrorBytes];
-std::atomic<bool> g_failed{false};
+// How often a process that has this library was forked: the new one has the memory of a pool, not its threads.
+std::atomic<uint32_t> g_forks{0};
 
 }  // namespace
 
+// One of the threads that a kernel runs on; the first is the caller's.
+struct Worker {
+  Pool* pool;
+  int32_t index;
+  pthread_t thread;
+  Scratch scratch;
+  char error[kErrorBytes];  // what its kernel said when it failed; empty when it did not
+};
+
 class Pool {
  public:
-  explicit Pool(int32_t threads) : threads_(threads) {
+  explicit Pool(int32_t threads) : threads_(threads), forks_(g_forks.load()) {
     pthread_mutex_init(&mutex_, nullptr);
     pthread_cond_init(&wake_, nullptr);
     workers_ = static_cast<Worker*>(calloc(static_cast<size_t>(threads), sizeof(Worker)));
   }
 
   ~Pool() {
-    stop_.store(true);
-    Wake();
-    for (int32_t i = 1; i <= started_; ++i) pthread_join(workers_[i].thread, nullptr);
+    if (!Forked()) {  // destroying what threads of another process wait for would wait for them
+      stop_.store(true);
+      Wake();
+      for (int32_t i = 1; i <= started_; ++i) pthread_join(workers_[i].thread, nullptr);
+      pthread_cond_destroy(&wake_);
+      pthread_mutex_destroy(&mutex_);
+    }
+    for (int32_t i = 0; workers_ != nullptr && i < threads_; ++i) workers_[i].scratch.~Scratch();
     free(workers_);
-    pthread_cond_destroy(&wake_);
-    pthread_mutex_destroy(&mutex_);
   }
 
   bool Start() {
     if (workers_ == nullptr) return false;
-    for (int32_t i = 1; i < threads_; ++i) {
-      workers_[i] = {this, i, {}};
+    for (int32_t i = 0; i < threads_; ++i) new (&workers_[i]) Worker();
+    for (int32_t i = 0; i < threads_; ++i) {
+      workers_[i].pool = this;
+      workers_[i].index = i;
+      if (i == 0) continue;
       if (pthread_create(&workers_[i].thread, nullptr, &Pool::Work, &workers_[i]) != 0) return false;
       Pin(i);
       started_ = i;
@@ -87,6 +94,7 @@ class Pool {
   }
 
   int Launch(FTVMParallelLambda body, void* data) {
+    if (threads_ == 1 || Forked()) return RunAlone(body, data);
     body_ = body;
     data_ = data;
     group_ = {nullptr, threads_};
@@ -101,26 +109,33 @@ class Pool {
     return result_.load();
   }
 
- private:
-  struct Worker {
-    Pool* pool;
-    int32_t index;
-    pthread_t thread;
-  };
+  static int RunAlone(FTVMParallelLambda body, void* data) {
+    TVMParallelGroupEnv alone = {nullptr, 1};
+    return body(0, &alone, data);
+  }
 
-  static void* Work(void* argument) {
-    auto* worker = static_cast<Worker*>(argument);
-    worker->pool->Serve(worker->index);
+  Worker* caller() { return &workers_[0]; }
+
+  // The error of the first thread that has one, else null.
+  Worker* FindError() {
+    for (int32_t i = 0; i < threads_; ++i) {
+      if (workers_[i].error[0] != '\0') return &workers_[i];
+    }
     return nullptr;
   }
 
+ private:
+  static void* Work(void* worker);
+
+  bool Forked() const { return forks_ != g_forks.load(std::memory_order_relaxed); }
+
   void Serve(int32_t index) {
     uint32_t seen = 0;
-    const auto called = [&] { return epoch_.load(std::memory_order_acquire) != seen || stop_.load(std::memory_order_relaxed); };
+    const auto called = [&] { return epoch_.load() != seen || stop_.load(); };
     for (;;) {
       if (!SpinUntil(called)) Sleep(called);
       if (stop_.load()) return;
-      seen = epoch_.load(std::memory_order_acquire);
+      seen = epoch_.load();
       if (body_(index, &group_, data_) != 0) result_.store(-1);
       pending_.fetch_sub(1, std::memory_order_release);
     }
@@ -130,7 +145,7 @@ class Pool {
   void Sleep(const Called& called) {
     pthread_mutex_lock(&mutex_);
     sleepers_.fetch_add(1);
-    while (epoch_.load(), !called()) pthread_cond_wait(&wake_, &mutex_);
+    while (!called()) pthread_cond_wait(&wake_, &mutex_);
     sleepers_.fetch_sub(1);
     pthread_mutex_unlock(&mutex_);
   }
@@ -148,25 +163,28 @@ class Pool {
     cpu_set_t mine;
     if (sched_getaffinity(0, sizeof(mine), &mine) != 0 || CPU_COUNT(&mine) != threads_) return;
     int32_t place = 0;
-    for (int core = 0; core < CPU_SETSIZE; ++core) {
+    for (size_t core = 0; core < CPU_SETSIZE; ++core) {
       if (!CPU_ISSET(core, &mine) || place++ != index) continue;
       cpu_set_t one;
       CPU_ZERO(&one);
       CPU_SET(core, &one);
       pthread_setaffinity_np(workers_[index].thread, sizeof(one), &one);
     }
+#else
+    (void)index;
 #endif
   }
 
   const int32_t threads_;
+  const uint32_t forks_;
   int32_t started_ = 0;
   Worker* workers_ = nullptr;
   FTVMParallelLambda body_ = nullptr;
   void* data_ = nullptr;
   TVMParallelGroupEnv group_ = {};
-  alignas(kAlignment) std::atomic<uint32_t> epoch_{0};
-  alignas(kAlignment) std::atomic<int32_t> pending_{0};
-  alignas(kAlignment) std::atomic<int32_t> sleepers_{0};
+  alignas(kCacheLine) std::atomic<uint32_t> epoch_{0};
+  alignas(kCacheLine) std::atomic<int32_t> pending_{0};
+  alignas(kCacheLine) std::atomic<int32_t> sleepers_{0};
   std::atomic<int> result_{0};
   std::atomic<bool> stop_{false};
   pthread_mutex_t mutex_;
@@ -175,59 +193,16 @@ class Pool {
 
 namespace {
 
-thread_local Pool* t_pool = nullptr;
-
-// Scratch memory of one thread: blocks stay for the next kernel.
-class Scratch {
- public:
-  ~Scratch() {
-    for (Block& block : blocks_) free(block.memory);
-  }
-
-  void* Take(size_t bytes) {
-    Block* best = nullptr;
-    Block* spare = nullptr;
-    for (Block& block : blocks_) {
-      if (block.used) continue;
-      if (block.bytes >= bytes && (best == nullptr || block.bytes < best->bytes)) best = &block;
-      if (spare == nullptr || block.bytes < spare->bytes) spare = &block;
-    }
-    if (best == nullptr) {
-      if (spare == nullptr) return nullptr;
-      free(spare->memory);
-      *spare = {nullptr, 0, false};
-      const bool large = bytes >= kHugePage / 2;
-      const size_t step = large ? kHugePage : kAlignment;
-      const size_t whole = (bytes + step - 1) / step * step;
-      if (posix_memalign(&spare->memory, step, whole) != 0) return nullptr;
-#if defined(MADV_HUGEPAGE)
-      if (large) madvise(spare->memory, whole, MADV_HUGEPAGE);
-#endif
-      spare->bytes = whole;
-      best = spare;
-    }
-    best->used = true;
-    return best->memory;
-  }
-
-  void Give(const void* memory) {
-    for (Block& block : blocks_) {
-      if (block.memory == memory) block.used = false;
-    }
-  }
-
- private:
-  struct Block {
-    void* memory;
-    size_t bytes;
-    bool used;
-  };
-  Block blocks_[8] = {};
-};
-
-thread_local Scratch t_scratch;
+// Which of a pool's threads this one is.
+thread_local Worker* t_worker = nullptr;
 
 }  // namespace
+
+void* Pool::Work(void* worker) {
+  t_worker = static_cast<Worker*>(worker);
+  t_worker->pool->Serve(t_worker->index);
+  return nullptr;
+}
 
 Pool* StartPool(int32_t threads) {
   void* memory = nullptr;
@@ -244,11 +219,15 @@ void StopPool(Pool* pool) {
   free(pool);
 }
 
-void UsePool(Pool* pool) { t_pool = pool; }
+void UsePool(Pool* pool) { t_worker = pool->caller(); }
 
-const char* TakeError() {
-  if (!g_failed.exchange(false)) return "a kernel failed without a word";
-  return g_error;
+void TakeError(Pool* pool, char* text, size_t bytes) {
+  Worker* failed = pool->FindError();
+  const char* said = failed == nullptr ? "a kernel failed without a word" : failed->error;
+  size_t length = 0;
+  for (; said[length] != '\0' && length + 1 < bytes; ++length) text[length] = said[length];
+  text[length] = '\0';
+  for (; failed != nullptr; failed = pool->FindError()) failed->error[0] = '\0';
 }
 
 }  // namespace tvmopt
@@ -257,28 +236,31 @@ extern "C" {
 
 int TVMBackendParallelLaunch(FTVMParallelLambda body, void* data, int tasks) {
   (void)tasks;  // always 0 from generated code: as many as there are threads
-  if (tvmopt::t_pool != nullptr) return tvmopt::t_pool->Launch(body, data);
-  TVMParallelGroupEnv alone = {nullptr, 1};
-  return body(0, &alone, data);
+  tvmopt::Worker* worker = tvmopt::t_worker;
+  return worker->index == 0 ? worker->pool->Launch(body, data) : tvmopt::Pool::RunAlone(body, data);
 }
 
-void* TVMBackendAllocWorkspace(int, int, uint64_t bytes, int, int) { return tvmopt::t_scratch.Take(bytes); }
+void* TVMBackendAllocWorkspace(int, int, uint64_t bytes, int, int) {
+  void* memory = bytes > SIZE_MAX / 2 ? nullptr : tvmopt::t_worker->scratch.Take(static_cast<size_t>(bytes));
+  if (memory == nullptr) TVMFFIErrorSetRaisedFromCStr("MemoryError", "no scratch memory for a kernel");
+  return memory;
+}
 
 int TVMBackendFreeWorkspace(int, int, void* memory) {
-  tvmopt::t_scratch.Give(memory);
+  tvmopt::t_worker->scratch.Give(memory);
   return 0;
 }
 
 void TVMFFIErrorSetRaisedFromCStrParts(const char* kind, const char** parts, int32_t count) {
+  char* error = tvmopt::t_worker->error;
   size_t length = 0;
-  const auto add = [&length](const char* text) {
-    for (; text != nullptr && *text != '\0' && length + 1 < tvmopt::kErrorBytes; ++text) tvmopt::g_error[length++] = *text;
+  const auto add = [&](const char* text) {
+    for (; text != nullptr && *text != '\0' && length + 1 < tvmopt::kErrorBytes; ++text) error[length++] = *text;
   };
   add(kind);
   add(": ");
   for (int32_t i = 0; i < count; ++i) add(parts[i]);
-  tvmopt::g_error[length] = '\0';
-  tvmopt::g_failed.store(true);
+  error[length] = '\0';
 }
 
 void TVMFFIErrorSetRaisedFromCStr(const char* kind, const char* message) {
@@ -290,10 +272,11 @@ extern void* __TVMBackendParallelLaunch __attribute__((weak));
 extern void* __TVMBackendAllocWorkspace __attribute__((weak));
 extern void* __TVMBackendFreeWorkspace __attribute__((weak));
 
-__attribute__((constructor)) static void SetPointers() {
+__attribute__((constructor)) static void Prepare() {
   if (&__TVMBackendParallelLaunch) __TVMBackendParallelLaunch = reinterpret_cast<void*>(&TVMBackendParallelLaunch);
   if (&__TVMBackendAllocWorkspace) __TVMBackendAllocWorkspace = reinterpret_cast<void*>(&TVMBackendAllocWorkspace);
   if (&__TVMBackendFreeWorkspace) __TVMBackendFreeWorkspace = reinterpret_cast<void*>(&TVMBackendFreeWorkspace);
+  pthread_atfork(nullptr, nullptr, [] { tvmopt::g_forks.fetch_add(1); });
 }
 
 }  // extern "C"

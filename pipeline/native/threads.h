@@ -3,6 +3,7 @@
 #ifndef TVMOPT_THREADS_H_
 #define TVMOPT_THREADS_H_
 
+#include <stddef.h>
 #include <stdint.h>
 
 namespace tvmopt {
@@ -13,11 +14,11 @@ class Pool;
 Pool* StartPool(int32_t threads);
 void StopPool(Pool* pool);
 
-// The pool that parallel loops of this thread's kernels use from now on.
+// From now on this thread's kernels use the pool.
 void UsePool(Pool* pool);
 
-// What the last failing kernel said, on whichever thread; cleared by reading.
-const char* TakeError();
+// Copies what a kernel that failed since the last time said, on whichever of the pool's threads.
+void TakeError(Pool* pool, char* text, size_t bytes);
 
 }  // namespace tvmopt
 
