@@ -13,6 +13,7 @@ from pipeline.importers.cleanup import drop_initializer_inputs
 from pipeline.importers.layers import name_nodes
 from pipeline.importers.lines import one_line
 from pipeline.importers.operators import check_known, standard_opset, with_foreign_domain
+from pipeline.importers.recurrent import put_time_first
 from pipeline.importers.shapes import ShapeRequest, make_static
 from pipeline.importers.tensors import MAX_BYTES, check_sizes, read_external_data
 
@@ -39,6 +40,7 @@ def import_onnx(path: Path, request: ShapeRequest, any_operator: bool = False) -
     """
     model = read_onnx(path, any_operator)
     drop_initializer_inputs(model)
+    put_time_first(model.graph)
     name_nodes(model.graph.node)
     check_interface(model)
     static = make_static(model, request)

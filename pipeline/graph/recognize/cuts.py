@@ -1,32 +1,14 @@
-"""Slices and transposes that rules put in: reshapes where no element moves, else operators of ONNX."""
+"""Operators of ONNX that rules put in."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from pipeline.graph.ir import ONNX, Editor, Node
 from schedules.workload import Tensor
-
-
-def keeps_order(shape: tuple[int, ...], axes: Sequence[int]) -> bool:
-    """Whether the elements of a tensor of `shape` stay where they are in memory when its axes are permuted."""
-    moved = [axis for axis in axes if shape[axis] > 1]
-    return moved == sorted(moved)
-
-
-def add_transpose(editor: Editor, node: Node, name: str, axes: Sequence[int], output: str | None = None) -> str:
-    """Permutes the axes of `name` on behalf of `node`; gives the name of the result, by default a new value."""
-    tensor = editor.values[name]
-    result = Tensor(tuple(tensor.shape[axis] for axis in axes), tensor.dtype)
-    made = output or editor.value(f"{name}_transposed", result)
-    if keeps_order(tensor.shape, axes):
-        editor.add(Node("reshape", (name,), (made,), node.layers))
-    else:
-        add_onnx(editor, node, "Transpose", (name,), made, perm=tuple(axes))
-    return made
 
 
 def add_slice(editor: Editor, node: Node, name: str, ranges: Mapping[int, tuple[int, int]]) -> str:

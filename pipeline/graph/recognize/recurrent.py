@@ -13,7 +13,7 @@ import numpy as np
 from pipeline.errors import UnsupportedModelError
 from pipeline.graph.attributes import attributes
 from pipeline.graph.ir import Array, Editor, Node, as_float32
-from pipeline.graph.recognize.cuts import add_onnx, add_slice, add_transpose
+from pipeline.graph.recognize.cuts import add_onnx, add_slice
 from pipeline.graph.recognize.types import Rule
 from pipeline.importers.recurrent import activations_of
 from schedules.compute.recurrent import ACTIVATIONS, GATES
@@ -40,9 +40,7 @@ class _Recurrence:
         uses = editor.graph.uses()
         used = (name if uses[name] else "" for name in (*outputs, "", "", ""))
         self.outputs = dict(zip(("Y", "Y_h", "Y_c"), used, strict=False))
-        self.batch_first = bool(self.values.get("layout", 0))
-        shape = editor.graph.tensor(self.inputs["X"]).shape
-        self.batch, self.steps = shape[:2] if self.batch_first else shape[1::-1]
+        self.steps, self.batch, _ = editor.graph.tensor(self.inputs["X"]).shape
         self.directions, _, self.hidden = editor.graph.tensor(self.inputs["R"]).shape
         self.gates = len(GATES[self.kind])
         self.keeps_cell = bool(self.outputs["Y_c"])
@@ -56,7 +54,7 @@ class _Recurrence:
             inputs["bias"] = self._constant("bias", held_back)
         for name in ("initial_h", "initial_c"):
             if self._matters(self.inputs[name]):
-                inputs[name] = self._batch_second(self.inputs[name])
+                inputs[name] = self.inputs[name]
         if self._matters(self.inputs["P"]):
             inputs["peepholes"] = self.inputs["P"]
         attrs: dict[str, Attr] = {
@@ -112,8 +110,7 @@ class _Recurrence:
         weights = self.editor.constants[self.inputs["W"]]
         columns = self.directions * self.gates * self.hidden
         matrix = np.ascontiguousarray(weights.reshape(columns, -1).T)
-        sequence = self._batch_second(self.inputs["X"])
-        inputs, epilogue = [sequence, self._constant("projection_weights", matrix)], ACC
+        inputs, epilogue = [self.inputs["X"], self._constant("projection_weights", matrix)], ACC
         if bias.size:
             inputs.append(self._constant("projection_bias", bias))
             epilogue = ("add", ACC, ("arg", 2))
@@ -121,19 +118,11 @@ class _Recurrence:
         self.editor.add(Node("dense", tuple(inputs), (result,), self.node.layers, {"packed": 1}, epilogue))
         return result
 
-    def _batch_second(self, name: str) -> str:
-        """An input of rank 3 with the batch in the middle."""
-        if not self.batch_first:
-            return name
-        if name in self.editor.constants:
-            return self._constant(name, np.ascontiguousarray(self.editor.constants[name].transpose(1, 0, 2)))
-        return add_transpose(self.editor, self.node, name, (1, 0, 2))
-
     def _cut(self, states: str) -> None:
         """ONNX's outputs, from the states (and the last cell behind them)."""
         steps, batch, rows = self.steps, self.batch, self.directions * self.batch
         if self.outputs["Y"]:
-            self._finish(self._slice(states, (0, steps)), (2, 0, 1, 3), self.outputs["Y"])
+            self._reshape(self._slice(states, (0, steps)), "Y")
         if self.outputs["Y_h"]:
             last = 0 if self.values.get("direction", "forward") == "reverse" else steps - 1
             made = self._slice(states, (last, last + 1), (0, batch))
@@ -141,24 +130,16 @@ class _Recurrence:
                 parts = (made, self._slice(states, (0, 1), (batch, rows)))
                 made = self._value("last_states", (1, rows, self.hidden))
                 add_onnx(self.editor, self.node, "Concat", parts, made, axis=1)
-            self._finish(made, (1, 0, 2), self.outputs["Y_h"])
+            self._reshape(made, "Y_h")
         if self.keeps_cell:
-            self._finish(self._slice(states, (steps, steps + 1)), (1, 0, 2), self.outputs["Y_c"])
+            self._reshape(self._slice(states, (steps, steps + 1)), "Y_c")
 
     def _slice(self, states: str, times: tuple[int, int], rows: tuple[int, int] | None = None) -> str:
         ranges = {0: times} if rows is None else {0: times, 1: rows}
         return add_slice(self.editor, self.node, states, ranges)
 
-    def _finish(self, name: str, axes: tuple[int, ...], output: str) -> None:
-        """Makes `name` the value `output`, whose axes stand in the order of `axes` where the batch comes first."""
-        shape = self.editor.values[output].shape
-        if not self.batch_first:
-            self.editor.add(Node("reshape", (name,), (output,), self.node.layers))
-            return
-        back = tuple(shape[axes.index(i)] for i in range(len(axes)))
-        shaped = self._value("time_first", back)
-        self.editor.add(Node("reshape", (name,), (shaped,), self.node.layers))
-        add_transpose(self.editor, self.node, shaped, axes, output)
+    def _reshape(self, name: str, output: str) -> None:
+        self.editor.add(Node("reshape", (name,), (self.outputs[output],), self.node.layers))
 
     def _value(self, stem: str, shape: tuple[int, ...]) -> str:
         return self.editor.value(f"{self.node.layers[0]}_{stem}", Tensor(shape))

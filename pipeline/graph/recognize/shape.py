@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
 from pipeline.graph.attributes import attributes
 from pipeline.graph.ir import Editor, Node
-from pipeline.graph.recognize.cuts import add_slice, keeps_order
+from pipeline.graph.recognize.cuts import add_slice
 from pipeline.graph.recognize.pooling import whole_map_attrs
 from pipeline.graph.recognize.types import Rule
 from pipeline.graph.resize_tables import tables
@@ -29,6 +30,12 @@ def transpose(editor: Editor, node: Node) -> bool:
     shape = editor.graph.tensor(node.inputs[0]).shape
     axes = attributes(node).get("perm", range(len(shape))[::-1])
     return keeps_order(shape, axes) and reshape(editor, node)
+
+
+def keeps_order(shape: tuple[int, ...], axes: Sequence[int]) -> bool:
+    """Whether the elements of a tensor of `shape` stay where they are in memory when its axes are permuted."""
+    moved = [axis for axis in axes if shape[axis] > 1]
+    return moved == sorted(moved)
 
 
 def gather(editor: Editor, node: Node) -> bool:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.graph.recognize import recognize
-from pipeline.graph.recognize.shape import view_of_axes
+from pipeline.graph.recognize.shape import keeps_order, view_of_axes
 
 PASSES = (recognize,)
 
@@ -166,3 +166,55 @@ def test_other_reductions_are_left(through: Any, node: Any, inputs: Any) -> None
 )
 def test_axes_seen_as_one(shape: Any, axes: Any, view: Any) -> None:
     assert view_of_axes(shape, axes) == view
+
+
+@pytest.mark.parametrize(
+    ("shape", "axes", "keeps"),
+    [
+        ((3, 1, 4), (1, 0, 2), True),
+        ((3, 2, 4), (1, 0, 2), False),
+        ((1, 5, 1), (2, 1, 0), True),
+        ((1, 1), (1, 0), True),
+        ((2, 3), (0, 1), True),
+        ((2, 3), (1, 0), False),
+    ],
+)
+def test_what_keeps_the_order(shape: tuple[int, ...], axes: tuple[int, ...], keeps: bool) -> None:
+    array = np.arange(np.prod(shape)).reshape(shape)
+    assert keeps_order(shape, axes) is keeps
+    assert np.array_equal(array.transpose(axes).ravel(), array.ravel()) is keeps
+
+
+@pytest.mark.parametrize(("shape", "kind"), [((4, 1, 5), "reshape"), ((4, 2, 5), "Transpose")])
+@pytest.mark.parametrize("attributes", [{"perm": [1, 0, 2]}, {}])
+def test_transposes(through: Any, shape: Any, kind: str, attributes: Any) -> None:
+    done = through(("Transpose", "x", "y", attributes), passes=PASSES, inputs={"x": shape}, outputs="y")
+    assert done.ops() == [kind if attributes else "Transpose"]
+    done.check()
+
+
+@pytest.mark.parametrize(("axis", "place"), [(1, -1), (1, 0), (-1, 2), (0, 1)])
+def test_one_place_of_a_tensor_is_a_slice(through: Any, axis: int, place: int) -> None:
+    done = through(
+        ("Gather", "x i", "y", {"axis": axis}),
+        passes=PASSES,
+        inputs={"x": (2, 3, 4)},
+        outputs="y",
+        i=np.array(place, np.int64),
+    )
+    assert done.ops() == ["Slice", "reshape"]
+    done.check()
+
+
+def test_the_only_place_of_an_axis_is_all_of_it(through: Any) -> None:
+    index = np.array(-1, np.int64)
+    done = through(("Gather", "x i", "y", {"axis": 1}), passes=PASSES, inputs={"x": (2, 1, 4)}, outputs="y", i=index)
+    assert done.ops() == ["reshape"]
+    done.check()
+
+
+@pytest.mark.parametrize("constants", ["x", ""])
+def test_other_gathers_are_left(through: Any, weights: Any, constants: str) -> None:
+    arrays = {"i": np.array([1], np.int64)} if not constants else {"x": weights(3, 4)}
+    inputs = {"x": (3, 4)} if not constants else {"i": ("int64",)}
+    assert through(("Gather", "x i", "y"), passes=PASSES, inputs=inputs, outputs="y", **arrays).ops() == ["Gather"]
