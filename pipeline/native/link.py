@@ -14,7 +14,7 @@ from schedules.target import Target
 
 SOURCES = ("model.cc", "threads.cc")
 OPTIONS = ("-std=c++17", "-O2", "-fPIC", "-shared", "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics")
-LINKING = ("-Wl,--build-id=none", "-Wl,--no-undefined", "-Wl,--as-needed", "-s", "-lm", "-lpthread")
+LINKING = ("-Wl,--build-id=none", "-Wl,--no-undefined", "-Wl,--as-needed", "-s", "-static-libgcc", "-lm", "-lpthread")
 """No build id and no symbol table: both would carry names of temporary files into the artifact."""
 
 EXPORTS = "{ global: tvmopt_*; local: *; };\n"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +25,7 @@ class Unpacked:
     @property
     def arguments(self) -> list[str]:
         """Arguments of ``run_model`` that give it all inputs and outputs."""
-        words = ["model.so"]
+        words = ["."]
         for name, array in self.inputs.items():
             words += ["--input", f"{','.join(map(str, array.shape))}:{name}.in"]
         for name in self.outputs:
@@ -60,10 +59,9 @@ def sample(repository: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def build_command(sample: Path) -> str:
-    """The shell commands that the sample's README builds it with."""
-    (block,) = [b for b in re.findall(r"```sh\n(.*?)```", (sample / "README.md").read_text(), re.DOTALL) if "g++" in b]
-    return str(block)
+def header(repository: Path) -> Path:
+    """The folder of ``model.h``."""
+    return repository / "pipeline" / "native"
 
 
 @pytest.fixture

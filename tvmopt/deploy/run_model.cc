@@ -1,40 +1,38 @@
-// Runs a compiled model from C++, with TVM's runtime only. README.md says how to build and call it.
+// Runs a compiled model from C++, with nothing but the C library. README.md says how to build and call it.
 //
-//   run_model MODEL.so --input SHAPE:FILE ... --output FILE ... [--runs N] [--threads N]
+//   run_model MODEL --input SHAPE:FILE ... --output FILE ... [--runs N] [--threads N]
 //
-// MODEL.so is the library of an artifact (tar xf model.tar model.so). Inputs are raw float32 in the order of the
-// manifest, such as 1,3,224,224:picture.bin; outputs are written raw, one file each, in the order of the manifest.
+// MODEL is a folder with model.so and weights.bin of an artifact (tar xf model.tar -C MODEL). Input and output files
+// hold the elements of one tensor in row-major order; the manifest tells which comes when.
 
-#include <tvm/ffi/container/array.h>
-#include <tvm/ffi/container/tensor.h>
-#include <tvm/ffi/error.h>
-#include <tvm/ffi/extra/module.h>
-#include <tvm/ffi/function.h>
+#include <dlfcn.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <system_error>
+#include <thread>
+#include <type_traits>
 #include <vector>
 
-namespace ffi = tvm::ffi;
+#include "model.h"
 
 namespace {
 
-constexpr DLDevice kCpu = {kDLCPU, 0};
-constexpr DLDataType kFloat32 = {kDLFloat, 32, 1};
-constexpr int kPooledAllocator = 2;    // the runtime keeps freed memory for the next run
-constexpr std::size_t kAlignment = 64;  // compiled kernels rely on it
+constexpr std::size_t kLargePage = std::size_t{2} << 20;
 
 constexpr const char* kUsage =
-    "usage: run_model MODEL.so --input SHAPE:FILE ... --output FILE ... [--runs N] [--threads N]";
+    "usage: run_model MODEL --input SHAPE:FILE ... --output FILE ... [--runs N] [--threads N]";
 
 // Something the user can put right, in one line.
 struct UserError : std::runtime_error {
@@ -42,11 +40,11 @@ struct UserError : std::runtime_error {
 };
 
 struct Options {
-  std::string library;
+  std::string model;
   std::vector<std::string> inputs;  // SHAPE:FILE
   std::vector<std::string> outputs;
   int runs = 1;
-  int threads = 0;  // 0: as the runtime thinks fit
+  int threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
 };
 
 int PositiveNumber(const std::string& option, const std::string& text) {
@@ -63,8 +61,8 @@ Options ParseArguments(int count, char** words) {
   for (int i = 1; i < count; ++i) {
     const std::string word = words[i];
     if (word.rfind("--", 0) != 0) {
-      if (!options.library.empty()) throw UserError("got two models, '" + options.library + "' and '" + word + "'");
-      options.library = word;
+      if (!options.model.empty()) throw UserError("got two models, '" + options.model + "' and '" + word + "'");
+      options.model = word;
       continue;
     }
     if (i + 1 == count) throw UserError(word + " needs a value; " + kUsage);
@@ -81,40 +79,11 @@ Options ParseArguments(int count, char** words) {
       throw UserError("unknown option '" + word + "'; " + kUsage);
     }
   }
-  if (options.library.empty()) throw UserError(std::string("no model given; ") + kUsage);
+  if (options.model.empty()) throw UserError(std::string("no model given; ") + kUsage);
   return options;
 }
 
-struct AlignedAllocator {
-  void AllocData(DLTensor* tensor) {
-    const std::size_t size = std::max(ffi::GetDataSize(*tensor), std::size_t{1});
-    tensor->data = std::aligned_alloc(kAlignment, (size + kAlignment - 1) / kAlignment * kAlignment);
-    if (tensor->data == nullptr) throw UserError("no memory for an input of " + std::to_string(size) + " bytes");
-  }
-  void FreeData(DLTensor* tensor) { std::free(tensor->data); }
-};
-
-// "1,3,224,224" -> {1, 3, 224, 224}
-std::vector<int64_t> ParseShape(const std::string& text) {
-  std::vector<int64_t> shape;
-  for (std::size_t start = 0; start <= text.size();) {
-    const std::size_t comma = std::min(text.find(',', start), text.size());
-    shape.push_back(PositiveNumber("a size in the shape '" + text + "'", text.substr(start, comma - start)));
-    start = comma + 1;
-  }
-  return shape;
-}
-
-uint64_t FloatBytes(const std::vector<int64_t>& shape) {
-  uint64_t bytes = sizeof(float);
-  for (const int64_t size : shape) {
-    if (bytes > (uint64_t{1} << 48) / static_cast<uint64_t>(size)) throw UserError("a shape is too large");
-    bytes *= static_cast<uint64_t>(size);
-  }
-  return bytes;
-}
-
-uint64_t FileSize(const std::string& what, const std::string& path) {
+std::uintmax_t FileSize(const std::string& what, const std::string& path) {
   std::error_code error;
   if (!std::filesystem::is_regular_file(path, error)) throw UserError("there is no " + what + " file '" + path + "'");
   const std::uintmax_t size = std::filesystem::file_size(path, error);
@@ -122,108 +91,181 @@ uint64_t FileSize(const std::string& what, const std::string& path) {
   return size;
 }
 
-// The tensor that SHAPE:FILE describes.
-ffi::Tensor ReadInput(const std::string& argument) {
-  const std::size_t colon = argument.find(':');
-  if (colon == std::string::npos) {
-    throw UserError("--input takes SHAPE:FILE, such as 1,3,224,224:picture.bin; got '" + argument + "'");
-  }
-  const std::string shape_text = argument.substr(0, colon), path = argument.substr(colon + 1);
-  const std::vector<int64_t> shape = ParseShape(shape_text);
-  const uint64_t size = FileSize("input", path), wanted = FloatBytes(shape);
-  if (size != wanted) {
-    throw UserError("input file '" + path + "' has " + std::to_string(size) + " bytes; the shape " + shape_text +
-                    " takes " + std::to_string(wanted) + " (float32)");
-  }
-  ffi::Tensor tensor =
-      ffi::Tensor::FromNDAlloc(AlignedAllocator(), ffi::Shape(shape.begin(), shape.end()), kFloat32, kCpu);
+void ReadFile(const std::string& what, const std::string& path, void* memory, std::size_t bytes) {
   std::ifstream file(path, std::ios::binary);
-  file.read(static_cast<char*>(tensor.data_ptr()), static_cast<std::streamsize>(size));
-  if (!file) throw UserError("cannot read input file '" + path + "'");
-  return tensor;
+  file.read(static_cast<char*>(memory), static_cast<std::streamsize>(bytes));
+  if (!file) throw UserError("cannot read " + what + " file '" + path + "'");
 }
 
-ffi::Function Require(const ffi::Module& module, const char* name, const std::string& path) {
-  const ffi::Optional<ffi::Function> function = module->GetFunction(name);
-  if (!function.has_value()) throw UserError("'" + path + "' is no model that tvmopt compiled: it lacks " + name);
-  return *function;
-}
-
-// The library's virtual machine, ready to run.
-ffi::Module LoadModel(const std::string& library) {
-  FileSize("model", library);
-  if (std::filesystem::path(library).extension() != ".so") {
-    throw UserError("'" + library + "' is no library: unpack model.so from the artifact, tar xf ARTIFACT.tar model.so");
+// The weights in memory, on large pages where the system has them: they are read from end to end in every run.
+class Weights {
+ public:
+  Weights(const std::string& path, std::int64_t wanted) {
+    const std::uintmax_t size = FileSize("weights", path);
+    if (size != static_cast<std::uintmax_t>(wanted)) {
+      throw UserError("weights file '" + path + "' has " + std::to_string(size) + " bytes, the model takes " +
+                      std::to_string(wanted));
+    }
+    const std::size_t bytes = static_cast<std::size_t>(size);
+    whole_ = bytes + kLargePage;
+    block_ = mmap(nullptr, whole_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (block_ == MAP_FAILED) throw UserError("no memory for " + std::to_string(bytes) + " bytes of weights");
+    std::size_t space = whole_;
+    data_ = block_;
+    std::align(kLargePage, bytes, data_, space);
+#if defined(MADV_HUGEPAGE)
+    madvise(block_, whole_, MADV_HUGEPAGE);
+#endif
+    ReadFile("weights", path, data_, bytes);
   }
-  // Without a slash the system would look for the file among its own libraries.
-  const std::string path = library.find('/') == std::string::npos ? "./" + library : library;
-  const ffi::Module module = ffi::Module::LoadFromFile(path);
-  const ffi::Module machine = Require(module, "vm_load_executable", library)().cast<ffi::Module>();
-  Require(machine, "vm_initialization", library)(static_cast<int>(kCpu.device_type), kCpu.device_id, kPooledAllocator);
-  return machine;
-}
+  ~Weights() { munmap(block_, whole_); }
+  Weights(const Weights&) = delete;
+  Weights& operator=(const Weights&) = delete;
 
-// One tensor for each output of the model, whether it has one or several.
-std::vector<ffi::Tensor> Outputs(const ffi::Any& result) {
-  if (const auto tensor = result.as<ffi::Tensor>()) return {*tensor};
-  std::vector<ffi::Tensor> tensors;
-  for (const ffi::Tensor& tensor : result.cast<ffi::Array<ffi::Tensor>>()) tensors.push_back(tensor);
-  return tensors;
-}
+  const void* data() const { return data_; }
 
-void WriteOutput(const ffi::Tensor& tensor, const std::string& path) {
-  const std::size_t size = ffi::GetDataSize(tensor);
-  std::ofstream file(path, std::ios::binary);
-  file.write(static_cast<const char*>(tensor.data_ptr()), static_cast<std::streamsize>(size));
-  file.close();
-  if (!file) throw UserError("cannot write output file '" + path + "'");
-}
+ private:
+  std::size_t whole_;
+  void* block_;
+  void* data_;
+};
 
-std::string Describe(const ffi::Tensor& tensor) {
-  std::string text = std::string(ffi::DLDataTypeToString(tensor.dtype()));
-  char separator = ' ';
-  for (const int64_t size : tensor.shape()) {
-    text += separator + std::to_string(size);
-    separator = ',';
+// The functions of model.h that are used here.
+struct Library {
+  explicit Library(const std::string& path) {
+    void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);  // stays open until the program ends
+    if (handle == nullptr) throw UserError("cannot load '" + path + "': " + dlerror());
+    const auto find = [&](auto& function, const char* name) {
+      function = reinterpret_cast<std::decay_t<decltype(function)>>(dlsym(handle, name));
+      if (function == nullptr) throw UserError("'" + path + "' is no model that tvmopt compiled: it lacks " + name);
+    };
+    find(weights_bytes, "tvmopt_weights_bytes");
+    find(open, "tvmopt_open");
+    find(close, "tvmopt_close");
+    find(input_spec, "tvmopt_input_spec");
+    find(output_spec, "tvmopt_output_spec");
+    find(input, "tvmopt_input");
+    find(output, "tvmopt_output");
+    find(run, "tvmopt_run");
+    find(error, "tvmopt_error");
   }
+
+  decltype(&tvmopt_weights_bytes) weights_bytes;
+  decltype(&tvmopt_open) open;
+  decltype(&tvmopt_close) close;
+  decltype(&tvmopt_input_spec) input_spec;
+  decltype(&tvmopt_output_spec) output_spec;
+  decltype(&tvmopt_input) input;
+  decltype(&tvmopt_output) output;
+  decltype(&tvmopt_run) run;
+  decltype(&tvmopt_error) error;
+};
+
+// "1,3,224,224"
+std::string ShapeText(const tvmopt_spec& spec) {
+  std::string text;
+  for (int i = 0; i < spec.ndim; ++i) text += (i > 0 ? "," : "") + std::to_string(spec.shape[i]);
   return text;
 }
 
+// The model of a folder, ready to run.
+class Model {
+ public:
+  explicit Model(const Options& options)
+      : library_(options.model + "/model.so"), weights_(options.model + "/weights.bin", library_.weights_bytes()) {
+    model_ = library_.open(weights_.data(), options.threads);
+    if (model_ == nullptr) {
+      throw UserError("no memory for the model, or no " + std::to_string(options.threads) + " threads");
+    }
+  }
+  ~Model() { library_.close(model_); }
+  Model(const Model&) = delete;
+  Model& operator=(const Model&) = delete;
+
+  void CheckCounts(std::size_t inputs, std::size_t outputs) const {
+    std::int32_t takes = 0, gives = 0;
+    while (library_.input_spec(takes) != nullptr) ++takes;
+    while (library_.output_spec(gives) != nullptr) ++gives;
+    if (static_cast<std::size_t>(takes) != inputs) {
+      throw UserError("the model takes " + std::to_string(takes) + " inputs, got " + std::to_string(inputs) + "; " +
+                      kUsage);
+    }
+    if (static_cast<std::size_t>(gives) != outputs) {
+      throw UserError("the model gives " + std::to_string(gives) + " outputs, got " + std::to_string(outputs) +
+                      " files for them; " + kUsage);
+    }
+  }
+
+  // Reads the file of SHAPE:FILE to where the model reads its input.
+  void ReadInput(std::int32_t index, const std::string& argument) {
+    const std::size_t colon = argument.find(':');
+    if (colon == std::string::npos) {
+      throw UserError("--input takes SHAPE:FILE, such as 1,3,224,224:picture.bin; got '" + argument + "'");
+    }
+    const std::string shape = argument.substr(0, colon), path = argument.substr(colon + 1);
+    const tvmopt_spec& spec = *library_.input_spec(index);
+    if (shape != ShapeText(spec)) {
+      throw UserError("input " + std::to_string(index + 1) + " has the shape " + ShapeText(spec) + ", got '" + shape +
+                      "'");
+    }
+    const std::uintmax_t size = FileSize("input", path);
+    if (size != static_cast<std::uintmax_t>(spec.bytes)) {
+      throw UserError("input file '" + path + "' has " + std::to_string(size) + " bytes; the shape " + shape +
+                      " takes " + std::to_string(spec.bytes) + " (" + spec.dtype + ")");
+    }
+    ReadFile("input", path, library_.input(model_, index), static_cast<std::size_t>(size));
+  }
+
+  void Run() {
+    if (library_.run(model_) != 0) throw std::runtime_error(library_.error(model_));
+  }
+
+  void WriteOutput(std::int32_t index, const std::string& path) const {
+    const tvmopt_spec& spec = *library_.output_spec(index);
+    std::ofstream file(path, std::ios::binary);
+    file.write(static_cast<const char*>(library_.output(model_, index)), static_cast<std::streamsize>(spec.bytes));
+    file.close();
+    if (!file) throw UserError("cannot write output file '" + path + "'");
+    std::printf("%s: %s %s\n", path.c_str(), spec.dtype, ShapeText(spec).c_str());
+  }
+
+ private:
+  Library library_;
+  Weights weights_;
+  tvmopt_model* model_;
+};
+
+void CheckModel(const std::string& folder) {
+  if (std::filesystem::is_regular_file(folder)) {
+    throw UserError("'" + folder + "' is no folder: unpack the artifact, tar xf ARTIFACT.tar -C FOLDER");
+  }
+  FileSize("model", folder + "/model.so");
+  if (!std::filesystem::exists(folder + "/weights.bin")) {
+    throw UserError("there is no weights file '" + folder +
+                    "/weights.bin'; a model whose artifact has none needs TVM's runtime");
+  }
+}
+
 void Run(const Options& options) {
-  if (options.threads > 0) setenv("TVM_NUM_THREADS", std::to_string(options.threads).c_str(), 1);
-  const ffi::Module model = LoadModel(options.library);
-  const ffi::Function main = Require(model, "main", options.library);
-  const int arity = Require(model, "get_function_arity", options.library)("main").cast<int>();
-  if (arity != static_cast<int>(options.inputs.size())) {
-    throw UserError("the model takes " + std::to_string(arity) + " inputs, got " +
-                    std::to_string(options.inputs.size()) + "; " + kUsage);
-  }
-  std::vector<ffi::Tensor> inputs;
-  for (const std::string& argument : options.inputs) inputs.push_back(ReadInput(argument));
-  const std::vector<ffi::AnyView> arguments(inputs.begin(), inputs.end());
+  CheckModel(options.model);
+  Model model(options);
+  model.CheckCounts(options.inputs.size(), options.outputs.size());
+  std::int32_t index = 0;
+  for (const std::string& argument : options.inputs) model.ReadInput(index++, argument);
+  model.Run();  // the first run also wakes threads and touches memory
+  index = 0;
+  for (const std::string& path : options.outputs) model.WriteOutput(index++, path);
 
-  ffi::Any result;
-  const auto run = [&] { main.CallPacked(arguments.data(), static_cast<int32_t>(arguments.size()), &result); };
-  run();  // the first run also starts threads and allocates memory
-  const std::vector<ffi::Tensor> outputs = Outputs(result);
-  if (outputs.size() != options.outputs.size()) {
-    throw UserError("the model gives " + std::to_string(outputs.size()) + " outputs, got " +
-                    std::to_string(options.outputs.size()) + " files for them; " + kUsage);
-  }
-  for (std::size_t i = 0; i < outputs.size(); ++i) {
-    WriteOutput(outputs[i], options.outputs[i]);
-    std::printf("%s: %s\n", options.outputs[i].c_str(), Describe(outputs[i]).c_str());
-  }
-
-  std::vector<double> latencies_ms;
+  std::vector<float> latencies_ms;
   for (int i = 0; i < options.runs; ++i) {
     const auto began = std::chrono::steady_clock::now();
-    run();
-    const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - began;
+    model.Run();
+    const std::chrono::duration<float, std::milli> took = std::chrono::steady_clock::now() - began;
     latencies_ms.push_back(took.count());
   }
   std::sort(latencies_ms.begin(), latencies_ms.end());
-  std::printf("latency: median %.3f ms of %d runs\n", latencies_ms[latencies_ms.size() / 2], options.runs);
+  std::printf("latency: median %.3f ms of %d runs\n", static_cast<double>(latencies_ms[latencies_ms.size() / 2]),
+              options.runs);
 }
 
 }  // namespace
@@ -235,9 +277,6 @@ int main(int count, char** words) {
   } catch (const UserError& error) {
     std::fprintf(stderr, "run_model: error: %s\n", error.what());
     return 2;
-  } catch (const ffi::Error& error) {
-    std::fprintf(stderr, "run_model: error: %s\n", error.message().c_str());
-    return 1;
   } catch (const std::exception& error) {
     std::fprintf(stderr, "run_model: error: %s\n", error.what());
     return 1;

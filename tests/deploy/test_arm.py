@@ -1,0 +1,73 @@
+"""The C++ sample and a model, both compiled here for Arm machines, under qemu: the golden outputs."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests import tiny
+from tests.deploy.conftest import unpack
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """What builds and runs programs for one kind of Arm."""
+
+    target: str
+    compiler: str
+    emulator: str
+    system: str
+
+
+ARMS = (
+    Arm("aarch64", "aarch64-linux-gnu-g++", "qemu-aarch64-static", "/usr/aarch64-linux-gnu"),
+    Arm("armv7", "arm-linux-gnueabihf-g++", "qemu-arm-static", "/usr/arm-linux-gnueabihf"),
+)
+
+
+@pytest.fixture(scope="module", params=ARMS, ids=lambda arm: arm.target)
+def arm(request: pytest.FixtureRequest) -> Arm:
+    """Each kind whose tools are installed."""
+    arm: Arm = request.param
+    for tool in (arm.compiler, arm.emulator):
+        if shutil.which(tool) is None:
+            pytest.skip(f"{tool} is not installed")
+    return arm
+
+
+@pytest.fixture(scope="module")
+def program(arm: Arm, sample: Path, header: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sample, built for it."""
+    program = tmp_path_factory.mktemp(arm.target) / "run_model"
+    options = ["-std=c++17", "-O2", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Werror", f"-I{header}", "-ldl"]
+    subprocess.run([arm.compiler, sample / "run_model.cc", "-o", program, *options], check=True)
+    return program
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_under_qemu(arm: Arm, program: Path, tmp_path: Path, threads: int) -> None:
+    unpacked = unpack(tiny.artifact(arm.target, threads=2, graph=tiny.TWO_OUTPUTS), tmp_path)
+    done = subprocess.run(
+        [arm.emulator, "-L", arm.system, program, *unpacked.arguments, "--runs", "10", "--threads", str(threads)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("sum.out: float32 1,8,14,14\nmaps.out: float32 1,16,14,14\n")
+    assert re.search(r"^latency: median \d+\.\d{3} ms of 10 runs$", done.stdout, re.MULTILINE)
+    unpacked.check_outputs()
+
+
+def test_the_library_needs_only_libc(arm: Arm, tmp_path: Path) -> None:
+    unpack(tiny.artifact(arm.target, threads=2, graph=tiny.TWO_OUTPUTS), tmp_path)
+    listed = subprocess.run(["readelf", "-d", tmp_path / "model.so"], capture_output=True, text=True, check=True).stdout
+    needed = re.findall(r"NEEDED.*\[(.*?)\.so", listed)
+    assert set(needed) <= {"libc", "libm", "libpthread", "ld-linux-armhf", "ld-linux-aarch64"}
