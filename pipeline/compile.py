@@ -20,11 +20,12 @@ from pipeline.check_layers import check_layers
 from pipeline.errors import BuildError, RuntimeMissingError
 from pipeline.graph.optimize import OptimizedModel, optimize
 from pipeline.interrupts import interruptible
+from pipeline.joins import join_in_place
 from pipeline.native.link import compile_kernels, link
 from pipeline.native.tables import lay_out_weights, write_tables
 from pipeline.program import program_of
 from pipeline.runtime import import_compiler
-from pipeline.steps import steps_of
+from pipeline.steps import joining_kernels, steps_of, without_joins
 from pipeline.tasks import extract_tasks
 from pipeline.types import ImportedModel, Step, Task, TensorSpec
 from schedules.registry import template_for
@@ -172,9 +173,10 @@ def build_library(optimized: OptimizedModel, configs: Mapping[str, Config], link
     kernels = None if program is None else compile_kernels(module, program, optimized.target)
     if program is None or kernels is None:
         return _for_virtual_machine(optimized, module, linker)
-    arena, weights = plan_arena(program), lay_out_weights(program)
-    content = link(kernels, write_tables(program, arena, weights), linker)
-    steps = steps_of(optimized, [call.kernel for call in program.calls])
+    joined = join_in_place(program, joining_kernels(optimized))
+    arena, weights = plan_arena(joined.program), lay_out_weights(joined.program)
+    content = link(kernels, write_tables(joined.program, arena, weights), linker)
+    steps = without_joins(steps_of(optimized, [call.kernel for call in program.calls]), joined.dropped)
     return Library(content, weights.content(), (arena.nbytes,), steps)
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from pipeline.errors import BuildError
 from pipeline.graph.ir import ONNX, Graph, Node
 from pipeline.graph.optimize import OptimizedModel
+from pipeline.joins import joins_memory
 from pipeline.tasks import KERNELLESS, workload_of
 from pipeline.types import Step
 from schedules.registry import template_for
@@ -43,6 +45,25 @@ def steps_of(optimized: OptimizedModel, kernels: Sequence[str]) -> tuple[Step, .
     if nodes:
         raise BuildError(f"layer {nodes[0].layers[0]!r} has no kernel in the compiled module")
     return tuple(steps)
+
+
+def joining_kernels(optimized: OptimizedModel) -> set[str]:
+    """Names of the kernels that only join what lies in memory already, if it is made in the right place."""
+    workloads = (workload_of(optimized.graph, node) for node in optimized.graph.nodes if node.op == "concat")
+    return {workload.key.replace("-", "_") for workload in workloads if joins_memory(workload)}
+
+
+def without_joins(steps: Sequence[Step], dropped: Mapping[int, int]) -> tuple[Step, ...]:
+    """Steps without concatenations that memory does; their layers go to what makes the last of the joined parts.
+
+    Args:
+        steps: of all calls.
+        dropped: as in `pipeline.joins.Joined`.
+    """
+    layers = {place: list(step.layers) for place, step in enumerate(steps)}
+    for place, maker in sorted(dropped.items(), reverse=True):
+        layers[maker] += layers[place]
+    return tuple(replace(step, layers=tuple(layers[place])) for place, step in enumerate(steps) if place not in dropped)
 
 
 def _take_imported(nodes: list[Node]) -> list[Node]:

@@ -4,7 +4,8 @@
    (NCHW16c for AVX-512). The first convolution reads few channels as they come.
 2. A map that a convolution or average pooling pads is stored with a halo of zeros, written by the kernel that makes
    the map: nobody pads, and no inner loop looks for the border.
-3. Where layouts meet, and only there, a ``relayout`` stands.
+3. Maps that are concatenated have the halo of the whole, so that they can be made in its memory (`pipeline.joins`).
+4. Where layouts meet, and only there, a ``relayout`` stands.
 """
 
 from __future__ import annotations
@@ -98,16 +99,21 @@ def _can_block(graph: Graph, node: Node, lanes: int) -> bool:
 
 
 def _halos(graph: Graph, blocked: set[int]) -> dict[str, Halo]:
-    """For each value the largest halo that any of its readers needs."""
+    """For each value the largest halo that any of its readers needs; what is concatenated has the halo of the whole."""
     halos: dict[str, Halo] = {}
-    for node in graph.nodes:
-        kernel = _kernel_of(graph, node)
-        if kernel is None:
-            continue
-        name = node.inputs[0]
-        need = needed_halo(node, graph.tensor(name), graph.tensor(node.output), kernel)
+
+    def widen(name: str, need: Halo) -> None:
         top, left, bottom, right = (max(pair) for pair in zip(halos.get(name, NO_HALO), need, strict=True))
         halos[name] = (top, left, bottom, right)
+
+    for node in reversed(graph.nodes):
+        kernel = _kernel_of(graph, node)
+        if kernel is not None:
+            name = node.inputs[0]
+            widen(name, needed_halo(node, graph.tensor(name), graph.tensor(node.output), kernel))
+        elif node.op == "concat" and id(node) in blocked and node.output not in graph.outputs:
+            for name in node.inputs:
+                widen(name, halos.get(node.output, NO_HALO))
     return halos
 
 

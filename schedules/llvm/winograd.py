@@ -344,10 +344,7 @@ class _Task:
                 def down(j: Index) -> Stmt:
                     return map_lines(
                         rule,
-                        [
-                            emit.load(self.product, [(i * patch + j) * self.plane + place], lanes)
-                            for i in range(patch)
-                        ],
+                        [emit.load(self.product, [(i * patch + j) * self.plane + place], lanes) for i in range(patch)],
                         lambda i, value: emit.store(self.lines, value, [(i * patch + j) * lanes], lanes),
                         lanes,
                     )
