@@ -11,6 +11,7 @@ from schedules.llvm.direct_conv2d import PREFETCH
 from schedules.registry import llvm_templates, template_for
 from schedules.target import Target, parse_target
 from schedules.workload import ACC, Tensor, Workload
+from tests.recurrences import recurrence
 
 X86 = parse_target("x86-64-v3", 2)
 ONE = parse_target("x86-64-v3", 1)
@@ -40,12 +41,13 @@ def workloads(wide: Wide, make: Callable[..., Workload]) -> dict[str, Workload]:
         "reduce columns": make("reduce", (Tensor((2, 9, 64)),), Tensor((2, 1, 64)), kind="sum"),
         "softmax": make("softmax", (rows,), rows),
         "resize2d": make("resize2d", (maps, *table, *table), Tensor((2, 3 * LANES, 12, 12), block=LANES), taps=2),
+        "recurrence": recurrence(steps=4, hidden=128),
     }
 
 
 NAMES = [
     *("conv2d", "depthwise_conv2d", "dense", "pool2d", "pointwise", "pointwise plain", "concat", "relayout"),
-    *("reduce", "reduce columns", "softmax", "resize2d"),
+    *("reduce", "reduce columns", "softmax", "resize2d", "recurrence"),
 ]
 
 
@@ -78,11 +80,28 @@ def test_every_template_has_a_workload_here(wide: Wide, make: Callable[..., Work
     assert used == {template.name for template in llvm_templates()}
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "recurrence"])
 def test_one_outer_loop_is_divided(wide: Wide, make: Callable[..., Workload], name: str) -> None:
     for function in functions(workloads(wide, make)[name], X86):
         (loop,) = parallel_loops(function)
         assert int(loop.extent) >= X86.threads
+
+
+def test_a_recurrence_divides_its_chains_or_each_step() -> None:
+    """Each step's tiles are divided in one region, in which threads wait for each other behind each."""
+    from tvm import tirx
+
+    two = recurrence("gru", steps=4, batch=2, hidden=128)
+    template = template_for(two, X86)
+    default = {**template.default(two, X86), "rows": 1, "blocks": 1}
+    chains = template.build(two, X86, {**default, "split": 0})
+    assert [int(loop.extent) for loop in parallel_loops(chains)] == [2]
+    assert nodes(chains, tirx.AttrStmt) == []
+    tiles = template.build(two, X86, {**default, "split": 1})
+    # Two stages, in the first step and in the loop over the others.
+    assert [int(loop.extent) for loop in parallel_loops(tiles)] == [16] * 4
+    keys = [str(statement.attr_key) for statement in nodes(tiles, tirx.AttrStmt)]
+    assert keys == ["pragma_parallel_launch_point", *["pragma_parallel_barrier_when_finish"] * 4]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -110,7 +129,7 @@ def test_kernels_say_that_they_are_scheduled(wide: Wide, make: Callable[..., Wor
         assert len(function.params) == len(workloads(wide, make)[name].inputs) + 1
 
 
-@pytest.mark.parametrize("name", ["conv2d", "depthwise_conv2d", "dense", "pool2d"])
+@pytest.mark.parametrize("name", ["conv2d", "depthwise_conv2d", "dense", "pool2d", "recurrence"])
 def test_accumulators_have_constant_places(wide: Wide, make: Callable[..., Workload], name: str) -> None:
     """Only then does LLVM keep them in registers."""
     from tvm import tirx

@@ -11,6 +11,7 @@ import pytest
 
 from schedules.target import parse_target
 from schedules.workload import ACC, Expr, Tensor, Workload
+from tests.recurrences import recurrence, tame_inputs
 
 Wide = Callable[..., Workload]
 Make = Callable[..., Workload]
@@ -171,8 +172,29 @@ class Draw:
         ]
         return self.make("resize2d", inputs, output, taps=taps), arrays
 
+    def recurrence(self) -> tuple[Workload, list[np.ndarray]]:
+        kind = self.pick("lstm", "gru", "rnn")
+        before, directions, lanes = self.pick(0, 1), self.pick(1, 2), self.lanes
+        names = {"lstm": ("initial_h", "initial_c", "peepholes"), "gru": ("bias", "initial_h"), "rnn": ("initial_h",)}
+        operands = [name for name in names[kind] if self.pick(True, False)]
+        if kind == "gru" and not before:
+            operands = [name for name in operands if name != "bias"]
+        workload = recurrence(
+            kind,
+            steps=self.pick(1, 2, 4),
+            batch=self.pick(1, 2, 3),
+            directions=directions,
+            hidden=self.pick(1, 3, lanes, lanes + 1, 2 * lanes + 3),
+            operands=" ".join(operands),
+            direction="bidirectional" if directions == 2 else self.pick("forward", "reverse"),
+            linear_before_reset=before,
+            keeps_cell=self.pick(0, 1) if kind == "lstm" else 0,
+            clip=self.pick(0.0, 0.5),
+        )
+        return workload, tame_inputs(workload, self.random.randrange(1000))
 
-OPERATORS = ("convolution",) * 4 + ("dense", "pool2d", "pointwise", "movement", "reduction", "resize2d")
+
+OPERATORS = ("convolution",) * 4 + ("dense", "pool2d", "pointwise", "movement", "reduction", "resize2d", "recurrence")
 
 
 def run_case(seed: int, make: Make, wide: Wide, kernels_for: Callable[..., Any]) -> None:
