@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pipeline.graph.attributes import attributes, window_pads
 from pipeline.graph.ir import Editor, Node
+from pipeline.graph.recognize.identity import nothing
 from schedules.workload import Attr, Tensor
 
 
@@ -13,7 +14,7 @@ def _image(editor: Editor, node: Node) -> Tensor | None:
 
 
 def windows(editor: Editor, node: Node) -> bool:
-    """MaxPool and AveragePool in two dimensions, without dilation or indices."""
+    """MaxPool and AveragePool in two dimensions, without dilation or indices. Windows of one pixel are no pooling."""
     tensor, values = _image(editor, node), attributes(node)
     dilations = tuple(int(x) for x in values.get("dilations", (1, 1)))
     if tensor is None or len(node.outputs) != 1 or dilations != (1, 1) or values.get("storage_order", 0):
@@ -21,6 +22,8 @@ def windows(editor: Editor, node: Node) -> bool:
     kernel = tuple(int(x) for x in values["kernel_shape"])
     strides = tuple(int(x) for x in values.get("strides", (1, 1)))
     pads = window_pads(values, tensor.shape[2:], kernel, strides, dilations)
+    if kernel == strides == (1, 1) and not any(pads):
+        return nothing(editor, node)
     if min(pads) < 0 or not _touch(tensor, editor.graph.tensor(node.output), kernel, strides, pads):
         return False
     attrs: dict[str, Attr] = {

@@ -10,6 +10,7 @@ import numpy as np
 from pipeline.graph.attributes import attributes
 from pipeline.graph.ir import Editor, Node
 from pipeline.graph.recognize.cuts import add_slice
+from pipeline.graph.recognize.identity import nothing
 from pipeline.graph.recognize.pooling import whole_map_attrs
 from pipeline.graph.recognize.types import Rule
 from pipeline.graph.resize_tables import tables
@@ -48,17 +49,6 @@ def gather(editor: Editor, node: Node) -> bool:
     first = int(editor.constants[place]) % tensor.shape[axis]
     sliced = add_slice(editor, node, data, {axis: (first, first + 1)})
     editor.add(Node("reshape", (sliced,), node.outputs, node.layers))
-    return True
-
-
-def nothing(editor: Editor, node: Node) -> bool:
-    """Operators that change nothing at inference."""
-    if node.inputs[0] in editor.constants or len(node.outputs) != 1:
-        return False
-    if node.output in editor.graph.outputs:
-        editor.add(Node("reshape", node.inputs[:1], node.outputs, node.layers))
-    else:
-        editor.rename(node.output, node.inputs[0])
     return True
 
 
@@ -101,6 +91,9 @@ def reduction(editor: Editor, node: Node) -> bool:
     kind = REDUCTIONS[node.kind]
     if rank == 4 and chosen == [2, 3] and kind in ("mean", "max"):
         attrs = whole_map_attrs(tensor, "average" if kind == "mean" else "max")
+        if len(editor.graph.tensor(node.output).shape) == rank:
+            editor.add(Node("pool2d", node.inputs[:1], node.outputs, node.layers, attrs))
+            return True
         pooled = editor.value(f"{node.output}_maps", type(tensor)((*tensor.shape[:2], 1, 1)))
         editor.add(Node("pool2d", node.inputs[:1], (pooled,), node.layers, attrs))
         editor.add(Node("reshape", (pooled,), node.outputs, node.layers))

@@ -31,6 +31,14 @@ def test_windows(through: Any, attributes: dict[str, Any], kind: str) -> None:
     done.check()
 
 
+@pytest.mark.parametrize("kind", ["MaxPool", "AveragePool"])
+def test_windows_of_one_pixel_are_no_pooling(through: Any, kind: str) -> None:
+    nodes = ((kind, "x", "u", {"kernel_shape": [1, 1]}), ("Neg", "u", "y"))
+    done = through(*nodes, passes=PASSES, inputs={"x": (2, 3, 8, 7)}, outputs="y")
+    assert done.ops() == ["pointwise"]
+    done.check()
+
+
 @pytest.mark.parametrize("operator", ["GlobalAveragePool", "GlobalMaxPool"])
 def test_whole_maps(through: Any, operator: str) -> None:
     done = through((operator, "x", "y"), passes=PASSES, inputs={"x": (2, 3, 8, 7)}, outputs="y")

@@ -136,7 +136,7 @@ def test_reductions_with_axes_as_attribute(through: Any) -> None:
 def test_reductions_of_maps_are_pooling(through: Any, operator: str, keepdims: int) -> None:
     node = (operator, "x a", "y", {"keepdims": keepdims})
     done = through(node, passes=PASSES, inputs={"x": (2, 3, 4, 5)}, outputs="y", a=whole(3, 2))
-    assert done.ops() == ["pool2d", "reshape"]
+    assert done.ops() == (["pool2d"] if keepdims else ["pool2d", "reshape"])
     done.check()
 
 
