@@ -28,7 +28,7 @@ from pipeline.runtime import import_compiler
 from pipeline.steps import joining_kernels, steps_of, without_joins
 from pipeline.tasks import extract_tasks
 from pipeline.types import ImportedModel, Step, Task, TensorSpec
-from schedules.registry import template_for
+from schedules.registry import algorithm_of, template_for
 from schedules.space import Config
 from schedules.target import Target
 
@@ -69,12 +69,15 @@ class TaskChoice:
     Attributes:
         task: the kernel.
         config: its knobs' values.
+        algorithm, knobs: what computes it, and the knobs that this one has.
         origin: a matching record, or the template's default.
         latency_s: median latency of the record, in seconds; None for a default.
     """
 
     task: Task
     config: Config
+    algorithm: str
+    knobs: Config
     origin: Literal["record", "default"]
     latency_s: float | None
 
@@ -104,10 +107,13 @@ def choose_configs(tasks: Sequence[Task], target: Target, records: Records | Non
         record = None
         if records is not None:
             record = records.best(task.name, target.key, template.name, template.version)
-        if record is not None and template.space(task.workload, target).contains(record.config):
-            choices.append(TaskChoice(task, record.config, "record", float(np.median(record.latency_s))))
+        usable = record is not None and template.space(task.workload, target).contains(record.config)
+        config = record.config if record and usable else template.default(task.workload, target)
+        told = algorithm_of(template, task.workload, target, config)
+        if record and usable:
+            choices.append(TaskChoice(task, config, *told, "record", float(np.median(record.latency_s))))
         else:
-            choices.append(TaskChoice(task, template.default(task.workload, target), "default", None))
+            choices.append(TaskChoice(task, config, *told, "default", None))
     return tuple(choices)
 
 
@@ -260,8 +266,15 @@ def _manifest(model: ImportedModel, target: Target, choices: Sequence[TaskChoice
         "versions": {name: version(name) for name in ("tvmopt", "apache-tvm", "apache-tvm-ffi", "onnx")},
         "records_sha256": hashlib.sha256(records.encode()).hexdigest(),
         "tasks": [
-            {"task": c.task.name, "layers": list(c.task.layers), "origin": c.origin, "config": dict(c.config)}
-            for c in choices
+            {
+                "task": choice.task.name,
+                "layers": list(choice.task.layers),
+                "origin": choice.origin,
+                "algorithm": choice.algorithm,
+                "knobs": dict(choice.knobs),
+                "config": dict(choice.config),
+            }
+            for choice in choices
         ],
         "steps": [step.to_json() for step in library.steps],
         "memory": {"storage_bytes": list(library.storage_bytes), "activations_bytes": sum(library.storage_bytes)},

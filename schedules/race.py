@@ -76,6 +76,11 @@ class Race:
         """The algorithm that a config of the race names."""
         return self.algorithms[config[ALGORITHM]]
 
+    def knobs(self, workload: Workload, target: Target, config: Config) -> Config:
+        """The knobs of a config that its algorithm has, without those that only others have."""
+        own = self.algorithm(config).space(workload, target)
+        return {knob.name: config[knob.name] for knob in own.knobs}
+
     def space(self, workload: Workload, target: Target) -> RaceSpace:
         """The configs of all algorithms that take the workload."""
         spaces = (a.space(workload, target) if a.accepts(workload, target) else None for a in self.algorithms)

@@ -7,6 +7,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy.typing as npt
 
+from schedules.race import Race
 from schedules.space import Config, Space
 from schedules.target import Target
 from schedules.workload import Workload
@@ -92,6 +93,13 @@ def template_for(workload: Workload, target: Target) -> Template:
         if template.accepts(workload, target):
             return template
     raise LookupError(f"no template for {workload.op} {workload.to_json()} on {target.key}")
+
+
+def algorithm_of(template: Template, workload: Workload, target: Target, config: Config) -> tuple[str, Config]:
+    """What computes `workload` under `config`, for people: the algorithm's name, and the knobs that it has."""
+    if isinstance(template, Race):
+        return template.algorithm(config).name, template.knobs(workload, target, config)
+    return template.name, config
 
 
 def packed_shapes(

@@ -34,7 +34,7 @@ def profile_tvmopt(job: Job, seconds: float) -> LayerProfile:
     times = typical_seconds(np.array([[end - begin for begin, end in runs[number]] for number in turns.counted]) / 1e9)
     choices = {str(task["task"]): task for task in artifact.manifest["tasks"]}
     kernels = [
-        KernelTime(step.kernel, step.operator, _describe(choices.get(step.task)), layers, float(kernel_s))
+        KernelTime(step.kernel, *_describe(step, choices.get(step.task)), layers, float(kernel_s))
         for step, layers, kernel_s in zip(steps, layers_of(steps, artifact.manifest), times, strict=True)
     ]
     return LayerProfile.measured(kernels, turns.profiled_s, turns.whole_s)
@@ -51,9 +51,10 @@ def layers_of(steps: Sequence[Step], manifest: Mapping[str, Any]) -> list[tuple[
     return layers[::-1]
 
 
-def _describe(task: Mapping[str, Any] | None) -> str:
-    """Which config a kernel has, and whether a record or the template's default chose it."""
+def _describe(step: Step, task: Mapping[str, Any] | None) -> tuple[str, str]:
+    """A kernel's algorithm, and its config with who chose it: a record or the template's default."""
     if task is None:
-        return "no template"
-    config = " ".join(f"{knob} {value}" for knob, value in task["config"].items())
-    return f"{task['origin']}: {config}" if config else str(task["origin"])
+        return step.operator, "no template"
+    config = " ".join(f"{knob} {value}" for knob, value in task["knobs"].items())
+    name = step.operator if task["algorithm"] == step.operator else f"{step.operator} {task['algorithm']}"
+    return name, f"{task['origin']}: {config}" if config else str(task["origin"])

@@ -66,8 +66,10 @@ def test_matching_records_are_used_and_named(run_tvmopt: RunTvmopt, model: Path,
     assert origins(tmp_path / "out.tar") == {name: ("record", dict(config)) for name, config in configs.items()}
     assert re.search(r"2 of \d kernels from records, the rest with their defaults", done.stdout)
     for name, config in configs.items():
-        knobs = " ".join(f"{knob} {value}" for knob, value in config.items())
-        assert re.search(rf"{name} .* record +1 µs +{knobs}", done.stdout), done.stdout
+        assert config["algorithm"] == 0
+        # Those of its algorithm, not the others'.
+        knobs = f"rows {config['rows']} columns {config['columns']} vectors {config['vectors']} unroll"
+        assert re.search(rf"{name} .* record +1 µs +direct +{knobs}", done.stdout), done.stdout
     assert run_tvmopt("run", "out.tar", "--check").returncode == 0
 
 

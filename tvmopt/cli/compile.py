@@ -72,17 +72,19 @@ def command(
 
 
 def table(report: CompileReport) -> Table:
-    """One row a kernel: layer, times it runs, record or default, the config."""
+    """One row a kernel: layer, times it runs, record or default, the algorithm and its config."""
     from rich.table import Table
 
     from tvmopt.cli.consoles import shortened
 
     rows = Table(box=None, header_style="bold")
-    for name in ("kernel", "layer", "runs", "from", "latency", "config"):
+    for name in ("kernel", "layer", "runs", "from", "latency", "algorithm", "config"):
         rows.add_column(name, justify="right" if name in ("runs", "latency") else "left", no_wrap=True)
     for choice in report.choices:
         latency = "" if choice.latency_s is None else f"{choice.latency_s * 1e6:.0f} µs"
-        config = " ".join(f"{knob} {value}" for knob, value in choice.config.items())
+        config = " ".join(f"{knob} {value}" for knob, value in choice.knobs.items())
         task = choice.task
-        rows.add_row(task.name, shortened(task.layers), str(task.weight), choice.origin, latency, config)
+        rows.add_row(
+            task.name, shortened(task.layers), str(task.weight), choice.origin, latency, choice.algorithm, config
+        )
     return rows
