@@ -5,7 +5,7 @@ Of a gate ``g``, ``x_g`` is its input projection with the biases, and ``a_g`` it
 the stage's source. ``h`` and ``c`` are the states of the step before, ``p_g`` a gate's peephole weights, ``b_g`` its
 recurrent bias. Any other name is one that an earlier step of the cell has computed.
 
-Source: the operators LSTM, GRU and RNN of https://onnx.ai/onnx/operators.
+Source: the ONNX operator specification, LSTM, GRU and RNN.
 """
 
 from __future__ import annotations
