@@ -31,6 +31,8 @@ from pipeline.types import Step
 Array = npt.NDArray[Any]
 
 FORMAT_VERSION = 3
+PIECE = 1 << 20
+"""Bytes read at once."""
 LIBRARY, WEIGHTS, MANIFEST, GOLDEN = "model.so", "weights.bin", "manifest.json", "golden.npz"
 
 
@@ -126,9 +128,20 @@ def _member(path: Path, tar: tarfile.TarFile, member: tarfile.TarInfo) -> Array:
         raise InputFileError(f"{path} is truncated: {member.name} is to have {member.size} bytes, more than the file")
     file = tar.extractfile(member)
     content = reserve(member.size) if member.name == WEIGHTS else np.empty(member.size, np.uint8)
-    if not isinstance(file, io.BufferedReader) or file.readinto(content.data) != member.size:
+    if not isinstance(file, io.BufferedReader) or _fill(content, file) != member.size:
         raise InputFileError(f"{path} is truncated in {member.name}; write it again with `tvmopt compile`")
     return content
+
+
+def _fill(content: Array, file: io.BufferedReader) -> int:
+    """Reads into `content`, piece by piece: what is asked for at once, tarfile takes as much memory for again."""
+    done = 0
+    while done < content.size:
+        count = file.readinto(content[done : done + PIECE].data)
+        if not count:
+            break
+        done += count
+    return done
 
 
 def _manifest(path: Path, text: bytes) -> dict[str, Any]:
