@@ -2,8 +2,12 @@
 
 `types` and `errors` (the nouns, the exception family), `importers` (any source into a verified ONNX model),
 `graph` (optimisation passes), `tasks` (what there is to tune), `tuning` (search and measurement), `records` (the
-store of results), `lower` with `onnx_layer` and `check_layers` (the graph as TVM's module), `build` (fusion, memory,
-code), `compile` and `artifact` (building, saving, loading), `runtime` (TVM's runtime alone).
+store of results), `lower` with `onnx_layer` and `check_layers` (the graph as TVM's module), `build` (fusion, code),
+`program`, `joins` and `arena` (the calls, the memory they share), `native` (the runtime that is linked into a model),
+`compile` and `artifact` (building, saving, loading), `executor` (what runs a model: `native`, or `runtime`, TVM's).
+
+What a compiled model does: `steps` (which layers each kernel call stands for), `observe` (its time, what it makes),
+`verify` with `points`, `difference` and `verification` (against its source, layer by layer).
 
 What is known of a model before it runs: `inspect` with `costs` (operations, parameters, bytes of each layer),
 `footprint` (memory), `coverage` with `remedies` (what is not covered, and what to do); and of the machine: `roofline`

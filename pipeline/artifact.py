@@ -245,7 +245,7 @@ class LoadedArtifact:
 
 
 def load_artifact(path: Path) -> LoadedArtifact:
-    """Loads an artifact with TVM's runtime alone.
+    """Loads an artifact; for this neither compiler nor framework is needed.
 
     Threads are those it was compiled for unless ``TVM_NUM_THREADS`` says otherwise.
 

@@ -1,4 +1,4 @@
-"""TVM's runtime alone: loads a compiled library and runs it.
+"""TVM's runtime alone: loads a compiled library and runs it on the virtual machine.
 
 ``tvm`` itself is not imported: with its compiler that takes seconds, and without it the process could not import the
 compiler later. The FFI package and one shared library are enough to run a model.

@@ -20,12 +20,18 @@ MANY_PROCESSES = (
     "cli/test_bad_input.py",
     "cli/test_compare.py",
     "cli/test_compile.py",
+    "cli/test_inspect.py",
+    "cli/test_profile.py",
     "cli/test_report.py",
+    "cli/test_verify.py",
     "deploy/test_run_model.py",
     "models/test_models.py",
     "pipeline/importers/test_pt2_archive.py",
     "pipeline/importers/test_pytorch.py",
     "pipeline/test_journal.py",
+    "pipeline/test_verify.py",
+    "benchmarks/test_profile.py",
+    "benchmarks/profilers/test_profilers.py",
     "schedules/llvm/test_sweep.py",
 )
 """Files of tests that take a second or two each, and there are many of them: slow as a whole."""

@@ -11,7 +11,7 @@ NO_RECORDS = "no records: run tvmopt tune or pass --tune-trials"
 
 
 class RunTvmopt(RunTvmoptUntuned):
-    """Compiles with the best records and runs the artifact with TVM's runtime alone."""
+    """Compiles with the best records and runs the artifact."""
 
     def prepare(self, job: Job) -> None:
         """Compiles the model with the records of the job's logs; the first folder that has a record decides.
@@ -34,7 +34,7 @@ RUNTIME = Runtime(
     name="tvmopt",
     title="tvmopt tuned",
     variant="FP32, tuned",
-    about="This project's kernels by the best tuning records for this machine; run with TVM's runtime alone.",
+    about="This project's kernels by the best tuning records for this machine; run by the runtime that is linked into them.",
     distributions=("tvmopt", "apache-tvm"),
     modules=("tvm",),
     install="pip install tvmopt",

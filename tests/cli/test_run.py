@@ -1,4 +1,4 @@
-"""``tvmopt run``: arrays in, arrays out, the golden pair, the latency; with TVM's runtime and nothing more."""
+"""``tvmopt run``: arrays in, arrays out, the golden pair, the latency; and nothing of TVM."""
 
 from __future__ import annotations
 

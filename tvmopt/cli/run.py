@@ -1,4 +1,4 @@
-"""``tvmopt run``: an artifact on arrays from a file, with TVM's runtime only."""
+"""``tvmopt run``: an artifact on arrays from a file."""
 
 from __future__ import annotations
 
