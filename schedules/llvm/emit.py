@@ -45,16 +45,6 @@ def parallel(extent: int, body: Callable[[Index], Stmt]) -> Stmt:
     return tirx.For(variable, 0, extent, ForKind.PARALLEL, body(variable))
 
 
-def region(body: Stmt) -> Stmt:
-    """`body`, run by all threads at once from its beginning; the parallel loops in it divide their iterations."""
-    return tirx.AttrStmt(tirx.const(0, "int32"), "pragma_parallel_launch_point", tirx.const(1, "int32"), body)
-
-
-def awaited(body: Stmt) -> Stmt:
-    """`body`, a parallel loop in a `region`, and behind it each thread waits until all have come so far."""
-    return tirx.AttrStmt(tirx.const(0, "int32"), "pragma_parallel_barrier_when_finish", tirx.const(1, "int32"), body)
-
-
 def split_loop(extent: int, step: int, body: Callable[[Index, int], Stmt], name: str = "t") -> Stmt:
     """Runs `body(start, size)` over whole steps, and once more over what is left."""
     whole, rest = divmod(extent, step)

@@ -11,6 +11,7 @@ from schedules.compute.pointwise import VectorMath
 from schedules.compute.recurrent import GATES, Stage, cell_of, operands_of, shape_of
 from schedules.llvm import emit
 from schedules.llvm.emit import Buffer, Expr, Index, Stmt, divmod_index
+from schedules.llvm.meeting import Meeting
 from schedules.llvm.operands import Operand, declared
 from schedules.llvm.tile import Accumulators
 from schedules.space import Config
@@ -121,17 +122,18 @@ class Nest:
     def _shared_units(self) -> Stmt:
         """Threads share the tiles of hidden units of each stage and wait for each other behind it."""
         memory = self._new_memory(self.shape.directions * self.shape.batch)
+        meeting, stages = Meeting(self.whole + self.odd, self.target), self.cell.stages
 
         def run(stage: Stage, step: _Step) -> Stmt:
-            def task(tile: Index) -> Stmt:
+            def work(tile: Index) -> Stmt:
                 def units(last: bool) -> Stmt:
                     return emit.seq(self._all_chains(stage, step, self._units_of(tile, last), memory))
 
                 return emit.choose(tile, self.whole, self.odd, units)
 
-            return emit.awaited(emit.parallel(self.whole + self.odd, task))
+            return meeting.round_of(step.now * len(stages) + stages.index(stage) + 1, work)
 
-        return _with(memory, emit.region(self._steps(run)))
+        return _with(memory, meeting.region(self._steps(run)))
 
     def _new_memory(self, rows: int) -> dict[str, Buffer]:
         return {name: emit.local(rows * self.shape.hidden, name) for name in self.remembered}
