@@ -176,7 +176,8 @@ class NativeLibrary:
         return made
 
     def _fail(self) -> None:
-        raise BuildError(f"a kernel failed: {self._functions.tvmopt_error(self._model).decode(errors='replace')}")
+        said = self._functions.tvmopt_error(self._model).decode(errors="replace")
+        raise BuildError(f"a kernel failed: {' '.join(said.split())}")
 
 
 def _check_specs(what: str, find: Any, specs: Sequence[Mapping[str, Any]]) -> None:

@@ -34,8 +34,8 @@ void Pause() {
 
 // Spins until `ready()`; false when that took too long.
 template <typename Ready>
-bool SpinUntil(const Ready& ready) {
-  const int64_t end = Now() + kSpinNanoseconds;
+bool SpinUntil(const Ready& ready, int64_t nanoseconds) {
+  const int64_t end = Now() + nanoseconds;
   do {
     for (int i = 0; i < kSpinsBetweenClocks; ++i) {
       if (ready()) return true;
@@ -54,6 +54,7 @@ std::atomic<uint32_t> g_forks{0};
 struct Worker {
   Pool* pool;
   int32_t index;
+  int32_t core;  // that it may not leave; -1 when there is none such
   pthread_t thread;
   Scratch scratch;
   char error[kErrorBytes];  // what its kernel said when it failed; empty when it did not
@@ -81,20 +82,26 @@ class Pool {
 
   bool Start() {
     if (workers_ == nullptr) return false;
+    cpu_set_t mine;
+    CPU_ZERO(&mine);
+    sched_getaffinity(0, sizeof(mine), &mine);
+    if (CPU_COUNT(&mine) < threads_) spin_ = 0;  // who spins keeps the others from working
     for (int32_t i = 0; i < threads_; ++i) new (&workers_[i]) Worker();
     for (int32_t i = 0; i < threads_; ++i) {
       workers_[i].pool = this;
       workers_[i].index = i;
+      workers_[i].core = -1;
       if (i == 0) continue;
       if (pthread_create(&workers_[i].thread, nullptr, &Pool::Work, &workers_[i]) != 0) return false;
-      Pin(i);
       started_ = i;
     }
+    PlaceWorkers(mine);
     return true;
   }
 
   int Launch(FTVMParallelLambda body, void* data) {
     if (threads_ == 1 || Forked()) return RunAlone(body, data);
+    MakeWay();
     body_ = body;
     data_ = data;
     group_ = {nullptr, threads_};
@@ -105,7 +112,7 @@ class Pool {
     if (body(0, &group_, data) != 0) result_.store(-1);
     const auto done = [this] { return pending_.load(std::memory_order_acquire) == 0; };
     // Longer than that only when something else holds a core: then let it go on.
-    while (!SpinUntil(done)) sched_yield();
+    while (!SpinUntil(done, spin_)) sched_yield();
     return result_.load();
   }
 
@@ -133,7 +140,7 @@ class Pool {
     uint32_t seen = 0;
     const auto called = [&] { return epoch_.load() != seen || stop_.load(); };
     for (;;) {
-      if (!SpinUntil(called)) Sleep(called);
+      if (!SpinUntil(called, spin_)) Sleep(called);
       if (stop_.load()) return;
       seen = epoch_.load();
       if (body_(index, &group_, data_) != 0) result_.store(-1);
@@ -156,28 +163,41 @@ class Pool {
     pthread_mutex_unlock(&mutex_);
   }
 
-  // Each worker gets a core of its own where the process may use exactly as many as there are threads; the first is
-  // left to the caller.
-  void Pin(int32_t index) {
-#if defined(__linux__)
-    cpu_set_t mine;
-    if (sched_getaffinity(0, sizeof(mine), &mine) != 0 || CPU_COUNT(&mine) != threads_) return;
-    int32_t place = 0;
-    for (size_t core = 0; core < CPU_SETSIZE; ++core) {
-      if (!CPU_ISSET(core, &mine) || place++ != index) continue;
-      cpu_set_t one;
-      CPU_ZERO(&one);
-      CPU_SET(core, &one);
-      pthread_setaffinity_np(workers_[index].thread, sizeof(one), &one);
+  // Each worker gets a core of its own where the process may use exactly as many as there are threads; the caller has
+  // the one that it is on.
+  void PlaceWorkers(const cpu_set_t& mine) {
+    caller_core_ = sched_getcpu();
+    if (CPU_COUNT(&mine) != threads_) return;
+    int32_t index = 1;
+    for (int32_t core = 0; core < CPU_SETSIZE && index < threads_; ++core) {
+      if (CPU_ISSET(static_cast<size_t>(core), &mine) && core != caller_core_) Place(&workers_[index++], core);
     }
-#else
-    (void)index;
-#endif
+  }
+
+  // The caller may be moved to a worker's core, and stay: each would wait for the other's time slices to end. So they
+  // change places.
+  void MakeWay() {
+    const int32_t here = sched_getcpu();
+    if (here == caller_core_) return;
+    for (int32_t i = 1; i < threads_; ++i) {
+      if (workers_[i].core == here) Place(&workers_[i], caller_core_);
+    }
+    caller_core_ = here;
+  }
+
+  static void Place(Worker* worker, int32_t core) {
+    if (core < 0) return;
+    cpu_set_t one;
+    CPU_ZERO(&one);
+    CPU_SET(static_cast<size_t>(core), &one);
+    if (pthread_setaffinity_np(worker->thread, sizeof(one), &one) == 0) worker->core = core;
   }
 
   const int32_t threads_;
   const uint32_t forks_;
   int32_t started_ = 0;
+  int32_t caller_core_ = -1;
+  int64_t spin_ = kSpinNanoseconds;
   Worker* workers_ = nullptr;
   FTVMParallelLambda body_ = nullptr;
   void* data_ = nullptr;
