@@ -185,8 +185,11 @@ def test_a_factory(save_python: SavePython) -> None:
         ("def build():\n    raise KeyError('lost')", UnsupportedModelError, "KeyError at net.py:4: 'lost'"),
         ("def build():\n    return nn.ReLU()", UnsupportedModelError, "returned ReLU: (nn.Module, example inputs"),
         (
-            "class Net(nn.Module):\n    def forward(self, x):\n        return torch.linalg.det(x)\n"
-            "def build():\n    return Net(), (torch.ones(3, 3),)",
+            """class Net(nn.Module):
+    def forward(self, x):
+        return torch.linalg.det(x)
+def build():
+    return Net(), (torch.ones(3, 3),)""",
             UnsupportedModelError,
             "Det (1x, first at ",
         ),
