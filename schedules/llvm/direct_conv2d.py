@@ -20,6 +20,9 @@ from schedules.workload import Workload
 PREFETCH = (0, 256, 512)
 """How many elements ahead weights are prefetched; they come from beyond the cache once in every run."""
 
+FEW_CHANNELS = 256
+"""With so many input channels or fewer, reading the data takes about as long as the arithmetic."""
+
 
 class DirectConv2d:
     """The algorithm; workload: data, weight (constant, OIHW), then operands of the epilogue."""
@@ -43,7 +46,7 @@ class DirectConv2d:
         return 2 * workload.output.elements * math.prod(weight[1:])
 
     def space(self, workload: Workload, target: Target) -> ConfigSpace:
-        """Tile (rows, columns, vectors), unrolling of the reduction, which loop is outermost, prefetching."""
+        """Tile (rows, columns, vectors), unrolling of the reduction, which loop is outermost, what is prefetched."""
         shape = shape_of(workload)
         vectors = self._group_blocks(shape, target)
         columns = useful_sizes(shape.columns, target.registers - 2, (4, 6, 7, 8, 12, 14))
@@ -65,6 +68,7 @@ class DirectConv2d:
                 Knob("unroll", tuple(u for u in (1, 2, 4, 8) if u <= max(shape.block, shape.kernel[1]))),
                 Knob("rows_outer", (0, 1)),
                 Knob("prefetch", PREFETCH),
+                Knob("data_ahead", (0, 1) if shape.flat and shape.block > 1 else (0,)),
             ),
             allowed,
         )
@@ -74,6 +78,9 @@ class DirectConv2d:
         space = self.space(workload, target)
         configs = [config for config in space if config["unroll"] == self._unroll(workload)]
         configs = [config for config in configs if config["prefetch"] == PREFETCH[-1]]
+        ahead = max(config["data_ahead"] for config in configs)
+        ahead = ahead if shape_of(workload).group_in <= FEW_CHANNELS else 0
+        configs = [config for config in configs if config["data_ahead"] == ahead]
         best = min(configs, key=lambda config: self.cycles(workload, target, config))
         return {**best, "rows_outer": self._rows_outer(workload, target, best)}
 

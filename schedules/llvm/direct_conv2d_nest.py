@@ -21,6 +21,9 @@ from schedules.space import Config
 from schedules.target import Target
 from schedules.workload import Tensor, Workload
 
+LINE = 16
+"""Float32 elements in a cache line."""
+
 
 @dataclass(frozen=True, slots=True)
 class Shape:
@@ -168,16 +171,33 @@ class DirectConv2dNest:
         accumulators = Accumulators(len(pixels), panel.vectors, self.lanes)
         step = self._step(panel, pixels, accumulators)
         whole, rest = divmod(shape.group_in, shape.block)
+
+        def reduction(block: Index, channels: int) -> Stmt:
+            return emit.seq([*self._data_ahead(panel, block, pixels), self._reduction(step, block, channels)])
+
         body = accumulators.fill(0.0)
         if whole:
-            body.append(emit.loop(whole, lambda block: self._reduction(step, block, shape.block), "icb"))
+            body.append(emit.loop(whole, lambda block: reduction(block, shape.block), "icb"))
         if rest:
-            body.append(self._reduction(step, whole, rest))
+            body.append(reduction(whole, rest))
         first = self._first_block(panel)
         for p, v in accumulators:
             place = Pixel(panel.image, first + v, *pixels[p])
             body.append(self.epilogue.store(accumulators.value(p, v), place, self.lanes))
         return accumulators.run(body)
+
+    def _data_ahead(self, panel: _Panel, block: Index, pixels: list[tuple[Index, Index]]) -> list[Stmt]:
+        """Prefetches the next tile's pixels of one channel block.
+
+        Each block's pixels are a stream of their own, and there are more of them than the hardware follows.
+        """
+        if not self.config["data_ahead"]:
+            return []
+        shape, data = self.shape, self.inputs[0].view
+        block = panel.group * (shape.group_in // shape.block) + block
+        whole = max(1, LINE // shape.block)
+        ahead = ([panel.image, block, row, column + len(pixels), 0] for row, column in pixels[::whole])
+        return [emit.prefetch(data, place) for place in ahead]
 
     def _step(self, panel: _Panel, pixels: list[tuple[Index, Index]], accumulators: Accumulators) -> Step:
         shape, data, weight = self.shape, self.inputs[0], self.inputs[1]

@@ -155,7 +155,7 @@ def test_a_flat_convolution_has_no_row_of_its_own(wide: Wide) -> None:
 def test_prefetching_asks_for_each_line_once(wide: Wide) -> None:
     workload = wide(LANES, (1, LANES, 8, 8), 2 * LANES, (1, 1))
     template = template_for(workload, X86)
-    default = dict(template.default(workload, X86))
+    default = {**template.default(workload, X86), "data_ahead": 0}
     texts = [str(template.build(workload, X86, {**default, "prefetch": distance})) for distance in PREFETCH]
     counts = [text.count("prefetch") for text in texts]
     assert counts[0] == 0
