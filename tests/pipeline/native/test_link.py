@@ -1,4 +1,4 @@
-"""The runtime's sources, and what is linked from them: clean, the same every time, and nothing of this machine in it."""
+"""The runtime's sources, and what is linked from them: clean, always the same, with nothing of this machine in it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ def test_no_compiler_warnings(compiler: str, repository: Path, tmp_path: Path) -
     headers = [option for path in libinfo.include_paths() for option in ("-isystem", path)]
     headers += ["-isystem", str(Path(tvm.__file__).parent / "include"), f"-I{home}"]
     files = [tables, *(home / name for name in SOURCES)]
-    subprocess.run([compiler, *OPTIONS, "-fsyntax-only", *WARNINGS, *headers, *files], check=True)
+    compiling = [option for option in OPTIONS if option != "-shared"]
+    subprocess.run([compiler, *compiling, "-fsyntax-only", *WARNINGS, *headers, *files], check=True)
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
