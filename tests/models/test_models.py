@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,7 @@ SIZES = {"inception_v3": 299, "ssd_mobilenet": 300}
 OTHERS = {
     "digits": (9_978, (1, 1, 8, 8), [(1, 10)]),
     "fc_dnn": (18_433, (1, 13), [(1, 1)]),
+    "mlp": (407_050, (1, 784), [(1, 10)]),
     "lstm": (858_634, (1, 32, 64), [(1, 10)]),
     "ssd_mobilenet": (5_796_089, (1, 3, 300, 300), [(1, 1917, 4), (1, 1917, 21)]),
 }
@@ -45,6 +46,15 @@ KINDS = {
     *("Add", "AveragePool", "Clip", "Concat", "Conv", "Gemm", "HardSigmoid", "MaxPool", "Mul", "ReduceMean", "Relu"),
     *("Reshape", "Sigmoid", "Softmax", "Transpose"),
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Where other programs run, PyTorch's threads wait for each other many times longer than they compute."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @cache
