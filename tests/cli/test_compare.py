@@ -61,7 +61,6 @@ def test_layers(run_tvmopt: RunTvmopt, model: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "tiny, batch 1, 1 thread, layer by layer" in done.stdout
     assert "loses most time against the roofline" in done.stdout
-    assert len(list((tmp_path / "cache" / "tvmopt").iterdir())) == 1  # the roofline is kept
     (table,) = json.loads((tmp_path / "out.json").read_text())["layers"]
     assert [table["costs"][layer]["operator"] for layer in table["order"]] == ["MatMul", "Relu"]
     assert set(table["profiles"]) == {"onnxruntime", "tvmopt-untuned"}
