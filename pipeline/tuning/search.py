@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pipeline.errors import UsageError
+from pipeline.interrupts import ctrl_c_later
 from pipeline.records import Record, RecordStore, host_cpu, target_facts, tvm_version
 from pipeline.tuning.candidates import Candidates
 from pipeline.tuning.measure_types import Measurer, TemplateOf, Trial
@@ -214,9 +215,11 @@ class _Run:
         if configs and not progress.trials:
             self.tell(TaskStarted(progress.state()))
         for trial in self.bench.measurer.measure(progress.task, configs) if configs else ():
-            self.bench.store.append(self._record(run, trial))
-            run.tuner.learn([trial])
-            progress.learn(trial)
+            # What is filed is also counted, whenever Ctrl-C comes.
+            with ctrl_c_later():
+                self.bench.store.append(self._record(run, trial))
+                run.tuner.learn([trial])
+                progress.learn(trial)
             done += 1
             self.tell(TrialDone(progress.state(), trial))
             if self._left_s() <= 0:

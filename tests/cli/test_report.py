@@ -84,7 +84,7 @@ def test_runtimes(run_tvmopt: RunTvmopt) -> None:
     done = run_tvmopt("runtimes")
     assert done.returncode == 0, done.stderr
     for runtime in RUNTIMES:
-        (line,) = (line for line in done.stdout.splitlines() if line.split()[0] == runtime.name)
+        (line,) = (line for line in done.stdout.splitlines() if line.startswith(f"{runtime.name} "))
         versions = runtime.versions()
         expected = runtime.missing() or f"{runtime.distributions[0]} {versions[runtime.distributions[0]]}"
         assert expected in line
