@@ -59,6 +59,7 @@ def test_attributes(host: Any, attrs: Any) -> None:
     check(host, recurrence(hidden=19, **attrs))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", GATES)
 @pytest.mark.parametrize("directions", [1, 2])
 def test_every_corner_of_the_space(kernels: Any, kind: str, directions: int) -> None:
