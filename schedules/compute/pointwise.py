@@ -203,15 +203,11 @@ class VectorMath:
         return tirx.log(x)
 
     def _relu(self, x: Any) -> Any:
-        from tvm import tirx
-
-        # As a comparison, not as a maximum: that would make a number of NaN.
-        return tirx.Select(x < self.const(0.0), self.const(0.0), x)
+        # Where the operands do not compare, the second is taken: so NaN stays NaN.
+        return self._max(self.const(0.0), x)
 
     def _clip(self, x: Any, low: Any, high: Any) -> Any:
-        from tvm import tirx
-
-        return tirx.Select(x < low, low, tirx.Select(high < x, high, x))
+        return self._min(high, self._max(low, x))
 
     def _exp(self, x: Any) -> Any:
         from tvm import tirx
