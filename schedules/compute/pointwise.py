@@ -210,15 +210,30 @@ class VectorMath:
         return self._min(high, self._max(low, x))
 
     def _exp(self, x: Any) -> Any:
+        # Between the bounds n is -126 … 128: 2**(n - 1) has the bits of a float32, and zero at the lower end.
+        return self._let(self._clip(x, self.const(-87.33654), self.const(89.0)), self._exp_inside)
+
+    def _exp_inside(self, x: Any) -> Any:
         from tvm import tirx
 
-        # Between the bounds n is -126 … 128: 2**(n - 1) has the bits of a float32, and zero at the lower end.
-        x = self._clip(x, self.const(-87.33654), self.const(89.0))
-        n = tirx.floor(x * self.const(1.44269504088896341) + self.const(0.5))
-        r = x - n * self.const(0.693359375) - n * self.const(-2.12194440e-4)
-        y = self._polynomial(r, _EXP) * r * r + r + self.const(1.0)
-        bits = (tirx.Cast(self._type("int32"), n) + self._int(126)) << self._int(23)
-        return (y + y) * tirx.reinterpret(self._type("float32"), bits)
+        def reduced(n: Any) -> Any:
+            bits = (tirx.Cast(self._type("int32"), n) + self._int(126)) << self._int(23)
+            power = tirx.reinterpret(self._type("float32"), bits)
+            rest = x - n * self.const(0.693359375) - n * self.const(-2.12194440e-4)
+            return self._let(rest, polynomial) * power
+
+        def polynomial(r: Any) -> Any:
+            y = self._polynomial(r, _EXP) * r * r + r + self.const(1.0)
+            return y * self.const(2.0)
+
+        return self._let(tirx.floor(x * self.const(1.44269504088896341) + self.const(0.5)), reduced)
+
+    def _let(self, value: Any, body: Callable[[Any], Any]) -> Any:
+        """`body` of a name for `value`: expressions are trees, and what is used twice would stand there twice."""
+        from tvm import tirx
+
+        name = tirx.Var("value", self._type("float32"))
+        return tirx.Let(name, value, body(name))
 
     def _polynomial(self, x: Any, coefficients: tuple[float, ...]) -> Any:
         value = self.const(coefficients[0])
@@ -230,9 +245,13 @@ class VectorMath:
         return self.const(1.0) / (self.const(1.0) + self._exp(self._neg(x)))
 
     def _tanh(self, x: Any) -> Any:
-        x = self._clip(x, self.const(-7.90531110763549805), self.const(7.90531110763549805))
-        x2 = x * x
-        return x * self._polynomial(x2, _TANH_ABOVE) / self._polynomial(x2, _TANH_BELOW)
+        def inside(x: Any) -> Any:
+            return self._let(x * x, lambda x2: ratio(x, x2))
+
+        def ratio(x: Any, x2: Any) -> Any:
+            return x * self._polynomial(x2, _TANH_ABOVE) / self._polynomial(x2, _TANH_BELOW)
+
+        return self._let(self._clip(x, self.const(-7.90531110763549805), self.const(7.90531110763549805)), inside)
 
     def _erf(self, x: Any) -> Any:
         x = self._clip(x, self.const(-4.0), self.const(4.0))
@@ -240,10 +259,11 @@ class VectorMath:
         return x * self._polynomial(x2, _ERF_ABOVE) / self._polynomial(x2, _ERF_BELOW)
 
     def _silu(self, x: Any) -> Any:
-        return x / (self.const(1.0) + self._exp(self._neg(x)))
+        return self._let(x, lambda y: y / (self.const(1.0) + self._exp(self._neg(y))))
 
     def _softplus(self, x: Any) -> Any:
-        return self._relu(x) + self._log(self.const(1.0) + self._exp(self._neg(self._abs(x))))
+        one = self.const(1.0)
+        return self._let(x, lambda y: self._relu(y) + self._log(one + self._exp(self._neg(self._abs(y)))))
 
     def _leaky_relu(self, x: Any, slope: Any) -> Any:
         from tvm import tirx
@@ -259,4 +279,4 @@ class VectorMath:
         return self._clip(alpha * x + beta, self.const(0.0), self.const(1.0))
 
     def _hard_swish(self, x: Any) -> Any:
-        return x * self._hard_sigmoid(x, self.const(1.0 / 6.0), self.const(0.5))
+        return self._let(x, lambda y: y * self._hard_sigmoid(y, self.const(1.0 / 6.0), self.const(0.5)))
