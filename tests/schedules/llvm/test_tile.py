@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from schedules.llvm.direct_conv2d import DirectConv2d
 from schedules.llvm.tile import covering, tile_cycles, tile_fits, useful_sizes
-from schedules.registry import template_for
 from schedules.target import Target, parse_target
 from schedules.workload import ACC, Tensor, Workload
 
@@ -27,7 +27,7 @@ def test_accumulators_come_from_the_stack_even_between_threads(name: str, prefet
 
     target = parse_target(name, 2)
     workload = convolution(target)
-    template = template_for(workload, target)
+    template = DirectConv2d()
     config = {**template.default(workload, target), "prefetch": prefetch}
     function = template.build(workload, target, config).with_attr("global_symbol", "kernel")
     library = tvm.compile(tvm.IRModule({"kernel": function}), target=tvm.target.Target(dict(target.tvm)))
