@@ -64,6 +64,7 @@ def _dense_views(inputs: tuple[Tensor, ...], output: Tensor, packed: bool) -> tu
 def extract_tasks(optimized: OptimizedModel) -> tuple[Task, ...]:
     """The distinct kernels of a model in the order they first run, each with its weight and layers."""
     found: dict[str, Task] = {}
+    streamed = sum(array.nbytes for array in optimized.graph.constants.values())
     for node in optimized.graph.nodes:
         if node.op in KERNELLESS:
             continue
@@ -71,7 +72,7 @@ def extract_tasks(optimized: OptimizedModel) -> tuple[Task, ...]:
         known = found.get(workload.key)
         layers = (node.layers[0],)
         if known is None:
-            found[workload.key] = Task(workload.key, workload, 1, layers)
+            found[workload.key] = Task(workload.key, workload, 1, layers, streamed)
         else:
             found[workload.key] = replace(known, weight=known.weight + 1, layers=known.layers + layers)
     return tuple(found.values())

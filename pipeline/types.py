@@ -71,12 +71,15 @@ class Task:
         workload: what is to be computed.
         weight: how often the model runs it.
         layers: names of the model's layers that it stands for.
+        streamed_bytes: bytes of constants that a run of the model reads, all kernels together: what comes between two
+            calls of this one. 0 when the model is not known.
     """
 
     name: str
     workload: Workload
     weight: int
     layers: tuple[str, ...]
+    streamed_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

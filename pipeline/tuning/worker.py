@@ -21,6 +21,8 @@ import numpy.typing as npt
 
 from pipeline.reference import reference
 from pipeline.runtime import import_compiler
+from pipeline.tuning.timing import KernelTimer
+from pipeline.types import Task
 from schedules.registry import Template, pack_inputs, template_for
 from schedules.space import Config
 from schedules.target import Target
@@ -29,28 +31,20 @@ from schedules.workload import Workload
 TOLERANCE = 1e-4
 """Largest error of a kernel that counts as right, relative to the largest magnitude of its output."""
 
-REPEATS = 7
-REPEAT_S = 2e-3
-MIN_SAMPLES, MAX_SAMPLES = 9, 60
-WEIGHTED = ("conv2d", "depthwise_conv2d", "dense", "recurrence")
-COLD_CACHES = 4
-"""Copies of the weights together take so many times the second-level cache."""
-MAX_COPIES = 16
-HOPELESS = 2.5
-"""A candidate so many times slower than the task's best is not timed any longer."""
+PEAK_REPEATS = 7
 
 _PR_SET_PDEATHSIG = 1
 
 
 @dataclass(slots=True)
 class Subject:
-    """The task at hand: its inputs, the output it should give, the best time so far."""
+    """The task at hand: its inputs, the output it should give, what times its candidates."""
 
     workload: Workload
     template: Template
     inputs: list[npt.NDArray[Any]]
     expected: npt.NDArray[Any]
-    best_s: float = float("inf")
+    timer: KernelTimer
     built: dict[int, tuple[Config, Any]] = field(default_factory=dict)
 
 
@@ -67,7 +61,8 @@ class Worker:
         if name == "target":
             return self._set_target(command["target"])
         if name == "task":
-            return self._set_task(Workload.from_json(command["workload"]), command["seed"])
+            workload = Workload.from_json(command["workload"])
+            return self._set_task(Task(workload.key, workload, 1, (), command["streamed_bytes"]), command["seed"])
         if name == "peak":
             return {"status": "ok", "flops_per_s": self._peak()}
         if name == "build":
@@ -81,11 +76,12 @@ class Worker:
 
         return {"status": "ok"}
 
-    def _set_task(self, workload: Workload, seed: int) -> dict[str, Any]:
+    def _set_task(self, task: Task, seed: int) -> dict[str, Any]:
         assert self.target is not None
+        workload, template = task.workload, template_for(task.workload, self.target)
         inputs = random_inputs(workload, seed)
-        template = template_for(workload, self.target)
-        self.subject = Subject(workload, template, inputs, reference(workload, inputs))
+        expected = reference(workload, inputs)
+        self.subject = Subject(workload, template, inputs, expected, KernelTimer(task, self.target))
         return {"status": "ok"}
 
     def _peak(self) -> float:
@@ -99,7 +95,7 @@ class Worker:
         module = tvm.IRModule({"kernel": function.with_attr("global_symbol", "kernel")})
         library = tvm.compile(module, target=tvm.target.Target(dict(self.target.tvm)))
         memory = tvm.runtime.tensor(np.full(size, 0.5, np.float32))
-        timer = library.mod.time_evaluator("kernel", tvm.cpu(), number=1, repeat=REPEATS)
+        timer = library.mod.time_evaluator("kernel", tvm.cpu(), number=1, repeat=PEAK_REPEATS)
         return flops / float(min(timer(memory).results))
 
     def _build(self, identity: int, config: Config) -> dict[str, Any]:
@@ -140,42 +136,8 @@ class Worker:
         if not error <= TOLERANCE or halo_error:
             why = halo_error or f"relative error {error:.3g}, allowed {TOLERANCE:g}"
             return {"status": "wrong", "error": why, "cost_s": time.perf_counter() - began}
-        samples = self._time(subject, library, [*arguments, made])
-        subject.best_s = min(subject.best_s, float(np.median(samples)))
+        samples = subject.timer.time(library, [*arguments, made])
         return {"status": "ok", "latency_s": samples, "error": "", "cost_s": time.perf_counter() - began}
-
-    def _time(self, subject: Subject, library: Any, arguments: list[Any]) -> list[float]:
-        """Seconds a call takes, as samples.
-
-        In a model the weights of a layer were last read one run ago and lie beyond the core's own caches. So the calls
-        take turns among copies of the weights that exceed those caches.
-        """
-        import tvm
-
-        assert self.target is not None
-        weights: Any = arguments[1] if subject.workload.op in WEIGHTED else None
-        nbytes = 0 if weights is None else math.prod(weights.shape) * 4
-        if nbytes * 4 < self.target.l1_bytes:
-            kernel = library.mod
-            first = min(kernel.time_evaluator("kernel", tvm.cpu(), number=1, repeat=3)(*arguments).results)
-            number = max(1, int(REPEAT_S / max(first, 1e-7)))
-            repeat = 3 if first > HOPELESS * subject.best_s else REPEATS
-            timer = kernel.time_evaluator("kernel", tvm.cpu(), number=number, repeat=repeat)
-            return [float(sample) for sample in timer(*arguments).results]
-        copies = min(MAX_COPIES, math.ceil(COLD_CACHES * self.target.l2_bytes / nbytes))
-        rotation = [weights, *(tvm.runtime.tensor(weights.numpy()) for _ in range(copies - 1))]
-        calls = [[arguments[0], copy, *arguments[2:]] for copy in rotation]
-        run = library["kernel"]
-        samples: list[float] = []
-        deadline = time.perf_counter() + REPEATS * REPEAT_S
-        while len(samples) < MAX_SAMPLES and (len(samples) < MIN_SAMPLES or time.perf_counter() < deadline):
-            call = calls[len(samples) % copies]
-            began = time.perf_counter()
-            run(*call)
-            samples.append(time.perf_counter() - began)
-            if len(samples) == 4 and min(samples) > HOPELESS * subject.best_s:
-                break
-        return samples
 
 
 def random_inputs(workload: Workload, seed: int) -> list[npt.NDArray[Any]]:

@@ -132,7 +132,8 @@ class WorkerProcess:
         if self.task == task.name:
             return False
         self.start()
-        self.send({"command": "task", "workload": task.workload.to_json(), "seed": seed})
+        streamed = {"streamed_bytes": task.streamed_bytes}
+        self.send({"command": "task", "workload": task.workload.to_json(), "seed": seed, **streamed})
         self.task = task.name
         return True
 
