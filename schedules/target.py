@@ -190,8 +190,9 @@ def _llvm(threads: int, **facts: Any) -> dict[str, Any]:
 def _x86(name: str, isa: str, features: tuple[str, ...], threads: int) -> Target:
     cpu = {"avx512": "x86-64-v4", "avx2": "x86-64-v3", "sse2": "x86-64"}[isa]
     tvm = _llvm(threads, mtriple="x86_64-linux-gnu", mcpu=cpu)
-    if features:
-        tvm["mattr"] = [f"+{_LLVM_NAMES[feature]}" for feature in features]
+    if isa != "sse2":
+        # Prefetching for writing: every processor with AVX2 takes it, if only as an instruction that does nothing.
+        tvm["mattr"] = [*(f"+{_LLVM_NAMES[feature]}" for feature in features), "+prfchw"]
     l1_bytes, l2_bytes = _cache_bytes(32, 1024) if name == "llvm" else (32 * _KIB, 512 * _KIB)
     return Target(name, MappingProxyType(tvm), isa, "x86_64", l1_bytes, l2_bytes, threads, features)
 

@@ -11,5 +11,5 @@ class Convolution(Race):
     """Direct convolution, which takes every shape, and Winograd's for 3×3 kernels."""
 
     name = "conv2d"
-    version = 2
+    version = 3
     algorithms = (DirectConv2d(), Winograd())

@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from schedules.llvm import emit
+from schedules.llvm.cut import Cut
 from schedules.llvm.emit import Index, Stmt, divmod_index
 from schedules.llvm.operands import Epilogue, Operand, Pixel, declared
-from schedules.llvm.tile import Accumulators, covering, useful_sizes
+from schedules.llvm.tile import Accumulators, useful_sizes
 from schedules.space import Config, ConfigSpace, Knob
 from schedules.target import Target
 from schedules.workload import Tensor, Workload
@@ -21,7 +22,7 @@ class DepthwiseConv2d:
     """The template; workload: data, weight (constant, C×1×KH×KW), then operands of the epilogue."""
 
     name = "depthwise_conv2d"
-    version = 1
+    version = 2
 
     def accepts(self, workload: Workload, target: Target) -> bool:
         """Float32 on a CPU, data and output blocked by the vector."""
@@ -61,8 +62,8 @@ class DepthwiseConv2d:
         n, channels, height, width = workload.output.shape
         kernel, stride = workload.inputs[1].shape[2:], workload.attr("strides")
         taps, total = math.prod(kernel), 0.0
-        for rows, row_count in covering(height, config["rows"]):
-            for columns, column_count in covering(width, config["columns"]):
+        for rows, row_count in Cut.of(height, config["rows"]).sizes():
+            for columns, column_count in Cut.of(width, config["columns"]).sizes():
                 window = ((rows - 1) * stride[0] + kernel[0]) * ((columns - 1) * stride[1] + kernel[1])
                 pixels = rows * columns
                 arithmetic = max(pixels * taps / 2, 4.0 * taps)
@@ -119,25 +120,20 @@ class _Kernel:
 
     def function(self) -> Any:
         n, channels, height, width = self.workload.output.shape
-        blocks, step = math.ceil(channels / self.target.lanes), self.config["rows"]
-        units = math.ceil(height / step)
+        blocks = math.ceil(channels / self.target.lanes)
+        units, columns = Cut.of(height, self.config["rows"]), Cut.of(width, self.config["columns"])
 
         def task(index: Index) -> Stmt:
-            image, index = divmod_index(index, blocks * units)
-            block, unit = divmod_index(index, units)
+            image, index = divmod_index(index, blocks * units.pieces)
+            block, unit = divmod_index(index, units.pieces)
 
-            def with_unit(last: bool) -> Stmt:
-                rows = height % step if last else step
-                line = emit.split_loop(
-                    width,
-                    self.config["columns"],
-                    lambda column, columns: self._tile(image, block, unit * step, column, (rows, columns)),
-                )
-                return emit.seq([*self.epilogue.zero_halo(image, block, unit * step, rows), line])
+            def some(first: Index, rows: int) -> Stmt:
+                line = columns.each(lambda column, count: self._tile(image, block, first, column, (rows, count)))
+                return emit.seq([*self.epilogue.zero_halo(image, block, first, rows), line])
 
-            return emit.choose(unit, height // step, height % step != 0, with_unit)
+            return units.piece(unit, some)
 
-        body = emit.parallel(n * blocks * units, task)
+        body = emit.parallel(n * blocks * units.pieces, task)
         operands = [*self.inputs, self.result]
         return emit.kernel([x.parameter for x in operands], declared(operands, body), self.target.threads)
 

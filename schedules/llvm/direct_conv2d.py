@@ -11,14 +11,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from schedules.llvm.cut import Cut
 from schedules.llvm.direct_conv2d_nest import DirectConv2dNest, Shape, shape_of
 from schedules.llvm.tile import covering, read_cycles, tile_cycles, tile_fits, useful_sizes
 from schedules.space import Config, ConfigSpace, Knob
 from schedules.target import Target
 from schedules.workload import Workload
 
+COLUMNS = (3, 4, 5, 6, 7, 8, 10, 12, 14)
+"""Columns of a tile that are tried besides those that divide the map."""
+
 PREFETCH = (0, 256, 512)
 """How many elements ahead weights are prefetched; they come from beyond the cache once in every run."""
+
+SHORT_REDUCTION = 600
+"""With so few multiply-adds for an output element or fewer, writing the output shows."""
 
 FEW_CHANNELS = 256
 """With so many input channels or fewer, reading the data takes about as long as the arithmetic."""
@@ -49,7 +56,7 @@ class DirectConv2d:
         """Tile (rows, columns, vectors), unrolling of the reduction, which loop is outermost, what is prefetched."""
         shape = shape_of(workload)
         vectors = self._group_blocks(shape, target)
-        columns = useful_sizes(shape.columns, target.registers - 2, (4, 6, 7, 8, 12, 14))
+        columns = useful_sizes(shape.columns, target.registers - 2, COLUMNS)
         rows = useful_sizes(shape.rows, 4, (2, 3, 4))
         counts = [v for v in range(1, min(vectors, 6) + 1) if shape.groups == 1 or vectors % v == 0]
         tiles = [r * c * v for r in rows for c in columns for v in counts if tile_fits(r * c, v, target)]
@@ -68,7 +75,8 @@ class DirectConv2d:
                 Knob("unroll", tuple(u for u in (1, 2, 4, 8) if u <= max(shape.block, shape.kernel[1]))),
                 Knob("rows_outer", (0, 1)),
                 Knob("prefetch", PREFETCH),
-                Knob("data_ahead", (0, 1) if shape.flat and shape.block > 1 else (0,)),
+                Knob("data_ahead", (0, 1) if shape.pointwise and shape.block > 1 else (0,)),
+                Knob("result_ahead", (0, 1)),
             ),
             allowed,
         )
@@ -81,6 +89,8 @@ class DirectConv2d:
         ahead = max(config["data_ahead"] for config in configs)
         ahead = ahead if shape_of(workload).group_in <= FEW_CHANNELS else 0
         configs = [config for config in configs if config["data_ahead"] == ahead]
+        result = int(shape_of(workload).reduction <= SHORT_REDUCTION)
+        configs = [config for config in configs if config["result_ahead"] == result]
         best = min(configs, key=lambda config: self.cycles(workload, target, config))
         return {**best, "rows_outer": self._rows_outer(workload, target, best)}
 
@@ -100,8 +110,8 @@ class DirectConv2d:
         """Estimated cycles of the whole layer on one core."""
         shape = shape_of(workload)
         total = 0.0
-        for rows, row_count in covering(shape.rows, config["rows"]):
-            for columns, column_count in covering(shape.columns, config["columns"]):
+        for rows, row_count in Cut.of(shape.rows, config["rows"]).sizes():
+            for columns, column_count in Cut.of(shape.columns, config["columns"]).sizes():
                 for vectors, vector_count in covering(self._group_blocks(shape, target), config["vectors"]):
                     panel = shape.reduction * vectors * target.lanes * 4
                     step = tile_cycles(rows * columns, vectors, panel < target.l1_bytes // 2, target)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from schedules.llvm import emit
+from schedules.llvm.cut import Cut
 from schedules.llvm.emit import Index, Stmt, divmod_index
 from schedules.llvm.operands import Epilogue, Operand, Pixel, declared
 from schedules.llvm.tile import Accumulators
@@ -50,6 +51,11 @@ class Shape:
     def group_vectors(self) -> tuple[int, int]:
         """Output channels of one group, and of the whole padded to vectors when there is one group."""
         return self.out_channels // self.groups, self.groups
+
+    @property
+    def pointwise(self) -> bool:
+        """Whether each output pixel comes from the one input pixel at its place."""
+        return self.kernel == (1, 1) and self.stride == (1, 1)
 
     @property
     def reduction(self) -> int:
@@ -122,10 +128,9 @@ class DirectConv2dNest:
 
     def _tasks(self) -> Stmt:
         shape, config = self.shape, self.config
-        step = config["columns"] if shape.flat else config["rows"]
-        extent = shape.columns if shape.flat else shape.rows
-        units, tiles = math.ceil(extent / step), math.ceil(self.blocks / config["vectors"])
-        whole_units, whole_tiles = extent // step, self.blocks // config["vectors"]
+        cut = Cut.of(shape.columns, config["columns"]) if shape.flat else Cut.of(shape.rows, config["rows"])
+        units, tiles = cut.pieces, math.ceil(self.blocks / config["vectors"])
+        whole_tiles = self.blocks // config["vectors"]
 
         def task(index: Index) -> Stmt:
             # Rows outermost keeps the input rows in cache, tiles outermost the weights.
@@ -137,12 +142,8 @@ class DirectConv2dNest:
 
             def with_tile(last_tile: bool) -> Stmt:
                 vectors = self.blocks - whole_tiles * config["vectors"] if last_tile else config["vectors"]
-
-                def with_unit(last_unit: bool) -> Stmt:
-                    size = extent - whole_units * step if last_unit else step
-                    return self._unit(_Panel(image, group, tile, vectors), unit * step, size)
-
-                return emit.choose(unit, whole_units, extent % step != 0, with_unit)
+                panel = _Panel(image, group, tile, vectors)
+                return cut.piece(unit, lambda first, size: self._unit(panel, first, size))
 
             return emit.choose(tile, whole_tiles, self.blocks % config["vectors"] != 0, with_tile)
 
@@ -156,11 +157,8 @@ class DirectConv2dNest:
         """`size` rows of the output from `first` on; pixels of the one row when the convolution is flat."""
         if self.shape.flat:
             return self._tile(panel, (0, first), (1, size))
-        rows = emit.split_loop(
-            self.shape.columns,
-            self.config["columns"],
-            lambda column, columns: self._tile(panel, (first, column), (size, columns)),
-        )
+        cut = Cut.of(self.shape.columns, self.config["columns"])
+        rows = cut.each(lambda column, columns: self._tile(panel, (first, column), (size, columns)))
         blocks = [self._first_block(panel) + v for v in range(panel.vectors)]
         border = [part for block in blocks for part in self.epilogue.zero_halo(panel.image, block, first, size)]
         return emit.seq([*border, rows])
@@ -173,20 +171,31 @@ class DirectConv2dNest:
         whole, rest = divmod(shape.group_in, shape.block)
 
         def reduction(block: Index, channels: int) -> Stmt:
-            return emit.seq([*self._data_ahead(panel, block, pixels), self._reduction(step, block, channels)])
+            return emit.seq([*self._data_ahead(panel, block, pixels, size[1]), self._reduction(step, block, channels)])
 
+        first = self._first_block(panel)
+        places = {(p, v): Pixel(panel.image, first + v, *pixels[p]) for p, v in accumulators}
         body = accumulators.fill(0.0)
+        if self.config["result_ahead"]:
+            body += self._result_ahead(places, size[1])
         if whole:
             body.append(emit.loop(whole, lambda block: reduction(block, shape.block), "icb"))
         if rest:
             body.append(reduction(whole, rest))
-        first = self._first_block(panel)
         for p, v in accumulators:
-            place = Pixel(panel.image, first + v, *pixels[p])
-            body.append(self.epilogue.store(accumulators.value(p, v), place, self.lanes))
+            body.append(self.epilogue.store(accumulators.value(p, v), places[p, v], self.lanes))
         return accumulators.run(body)
 
-    def _data_ahead(self, panel: _Panel, block: Index, pixels: list[tuple[Index, Index]]) -> list[Stmt]:
+    def _result_ahead(self, places: dict[tuple[int, int], Pixel], columns: int) -> list[Stmt]:
+        """Prefetches where a tile's results go, and the maps that are added to them: time enough to come from afar.
+
+        Each channel block of a map is a stream of its own, which the hardware does not follow.
+        """
+        together = max(1, LINE // self.lanes)
+        lines = [place for (p, _), place in places.items() if p % columns % together == 0 or (p + 1) % columns == 0]
+        return [statement for place in lines for statement in self.epilogue.prefetch(place)]
+
+    def _data_ahead(self, panel: _Panel, block: Index, pixels: list[tuple[Index, Index]], columns: int) -> list[Stmt]:
         """Prefetches the next tile's pixels of one channel block.
 
         Each block's pixels are a stream of their own, and there are more of them than the hardware follows.
@@ -195,9 +204,12 @@ class DirectConv2dNest:
             return []
         shape, data = self.shape, self.inputs[0].view
         block = panel.group * (shape.group_in // shape.block) + block
-        whole = max(1, LINE // shape.block)
-        ahead = ([panel.image, block, row, column + len(pixels), 0] for row, column in pixels[::whole])
-        return [emit.prefetch(data, place) for place in ahead]
+        (top, left), together = self.offset, max(1, LINE // shape.block)
+        return [
+            emit.prefetch(data, [panel.image, block, row + top, column + columns + left, 0])
+            for p, (row, column) in enumerate(pixels)
+            if p % columns % together == 0
+        ]
 
     def _step(self, panel: _Panel, pixels: list[tuple[Index, Index]], accumulators: Accumulators) -> Step:
         shape, data, weight = self.shape, self.inputs[0], self.inputs[1]

@@ -92,11 +92,11 @@ def store(buffer: Buffer, value: Expr, indices: Sequence[Index], lanes: int = 1)
     return tirx.BufferStore(buffer, value, _vector_indices(indices, lanes))
 
 
-def prefetch(buffer: Buffer, indices: Sequence[Index]) -> Stmt:
-    """Asks for the cache line at `indices`, for reading, into every level; may lie behind the buffer's end."""
+def prefetch(buffer: Buffer, indices: Sequence[Index], for_writing: bool = False) -> Stmt:
+    """Asks for the cache line at `indices` into every level; may lie behind the buffer's end."""
     address = tirx.address_of(tirx.BufferLoad(buffer, list(indices)))
-    read, keep, data = (tirx.const(value, "int32") for value in (0, 3, 1))
-    return tirx.Evaluate(tirx.call_intrin("void", "tirx.prefetch", address, read, keep, data))
+    write, keep, data = (tirx.const(value, "int32") for value in (int(for_writing), 3, 1))
+    return tirx.Evaluate(tirx.call_intrin("void", "tirx.prefetch", address, write, keep, data))
 
 
 def prefetch_row(buffer: Buffer, place: Index, elements: int, distance: int) -> list[Stmt]:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from tvm import tirx
 
-from schedules.compute.pointwise import VectorMath
+from schedules.compute.pointwise import VectorMath, arguments_of
 from schedules.llvm import emit
 from schedules.llvm.emit import Buffer, Index, Stmt
 from schedules.workload import Tensor, Workload
@@ -64,6 +64,11 @@ class Operand:
             return emit.splat(emit.load(self.view, [image, 0, row, column, 0]), lanes)
         return emit.load(self.view, [image, at.block, row, column, 0], lanes)
 
+    def prefetch(self, at: Pixel, for_writing: bool = False) -> Stmt:
+        """Asks for the line of the pixel's block."""
+        top, left, _, _ = self.tensor.halo
+        return emit.prefetch(self.view, [at.image, at.block, at.row + top, at.column + left, 0], for_writing)
+
     def write(self, value: Any, at: Pixel, lanes: int) -> Stmt:
         """Stores a vector of channels of one pixel."""
         top, left, _, _ = self.tensor.halo
@@ -82,6 +87,13 @@ class Epilogue:
         """Stores the epilogue of `value` at one pixel's vector of channels."""
         result = VectorMath(lanes).evaluate(self.workload.epilogue, value, lambda i: self.operands[i].vector(at, lanes))
         return self.output.write(result, at, lanes)
+
+    def prefetch(self, at: Pixel) -> list[Stmt]:
+        """Asks for what `store` will read of maps as large as the output, and for where it will write."""
+        shape = self.output.tensor.shape
+        read = [self.operands[i] for i in sorted(arguments_of(self.workload.epilogue))]
+        maps = [operand.prefetch(at) for operand in read if operand.tensor.shape == shape]
+        return [*maps, self.output.prefetch(at, for_writing=True)]
 
     def zero_halo(self, image: Index, block: Index, first_row: Index, rows: int) -> list[Stmt]:
         """Writes the zeros round the rows `first_row … first_row + rows - 1` of one channel block.

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from schedules.compute.winograd import KERNEL, TILES, transforms
 from schedules.llvm import emit
+from schedules.llvm.cut import Cut
 from schedules.llvm.emit import Index, Stmt, divmod_index
 from schedules.llvm.linear_maps import map_lines, shared_columns, shared_rows
 from schedules.llvm.operands import Epilogue, Operand, Pixel, declared
@@ -99,7 +100,7 @@ class Winograd:
         streamed = points * channels * out_blocks * lanes * 4
         for size, count in covering(rows, config["rows"]):
             products = 0.0
-            for pixels, times in covering(size * columns, config["pixels"]):
+            for pixels, times in Cut.of(size * columns, config["pixels"]).sizes():
                 for vectors, tiles in covering(out_blocks, config["vectors"]):
                     step = tile_cycles(pixels, vectors, True, target)
                     products += times * tiles * points * (step * channels + 10 + 2 * pixels * vectors)
@@ -324,7 +325,7 @@ class _Task:
                     body.append(emit.store(self.product, accumulators.value(p, v), [where], lanes))
                 return accumulators.run(body)
 
-            return emit.split_loop(self.tiles, kernel.config["pixels"], some, "tiles")
+            return Cut.of(self.tiles, kernel.config["pixels"]).each(some, "tiles")
 
         return emit.loop(self.points, point, "point")
 

@@ -155,11 +155,31 @@ def test_a_flat_convolution_has_no_row_of_its_own(wide: Wide) -> None:
 def test_prefetching_asks_for_each_line_once(wide: Wide) -> None:
     workload = wide(LANES, (1, LANES, 8, 8), 2 * LANES, (1, 1))
     template = template_for(workload, X86)
-    default = {**template.default(workload, X86), "data_ahead": 0}
+    default = {**template.default(workload, X86), "data_ahead": 0, "result_ahead": 0}
     texts = [str(template.build(workload, X86, {**default, "prefetch": distance})) for distance in PREFETCH]
     counts = [text.count("prefetch") for text in texts]
     assert counts[0] == 0
     assert counts[1] == counts[2] > 0
+
+
+def test_what_a_tile_adds_and_writes_is_prefetched(wide: Wide) -> None:
+    shape = (1, LANES, 8, 8)
+    residual = Tensor(shape, block=LANES)
+    epilogue = ("add", ("acc",), ("arg", 2))
+    plain, added = (
+        wide(LANES, shape, LANES, (1, 1), extra=extra, epilogue=expr)
+        for extra, expr in (([], ("acc",)), ([residual], epilogue))
+    )
+    counts = []
+    for workload in (plain, added):
+        template = template_for(workload, X86)
+        default = {**template.default(workload, X86), "data_ahead": 0, "prefetch": 0}
+        with_it, without = (
+            str(template.build(workload, X86, {**default, "result_ahead": ahead})).count("prefetch") for ahead in (1, 0)
+        )
+        assert without == 0
+        counts.append(with_it)
+    assert counts[1] == 2 * counts[0] > 0
 
 
 def test_a_single_task_is_no_loop(make: Callable[..., Workload]) -> None:
