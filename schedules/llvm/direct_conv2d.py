@@ -13,10 +13,21 @@ import numpy.typing as npt
 
 from schedules.llvm.cut import Cut
 from schedules.llvm.direct_conv2d_nest import DirectConv2dNest, Shape, shape_of
-from schedules.llvm.tile import covering, read_cycles, tile_cycles, tile_fits, useful_sizes
+from schedules.llvm.tile import (
+    FAR_BYTES_PER_CYCLE,
+    L2_BYTES_PER_CYCLE,
+    PREFETCHED_BYTES_PER_CYCLE,
+    covering,
+    tile_cycles,
+    tile_fits,
+    useful_sizes,
+)
 from schedules.space import Config, ConfigSpace, Knob
 from schedules.target import Target
 from schedules.workload import Workload
+
+BANDS = (0, 1, 4, 16)
+"""How many pieces of the map pass through all channels before the next ones do; 0 for all of them."""
 
 COLUMNS = (3, 4, 5, 6, 7, 8, 10, 12, 14)
 """Columns of a tile that are tried besides those that divide the map."""
@@ -53,13 +64,14 @@ class DirectConv2d:
         return 2 * workload.output.elements * math.prod(weight[1:])
 
     def space(self, workload: Workload, target: Target) -> ConfigSpace:
-        """Tile (rows, columns, vectors), unrolling of the reduction, which loop is outermost, what is prefetched."""
+        """Tile (rows, columns, vectors), unrolling of the reduction, order of the loops, what is prefetched."""
         shape = shape_of(workload)
         vectors = self._group_blocks(shape, target)
         columns = useful_sizes(shape.columns, target.registers - 2, COLUMNS)
         rows = useful_sizes(shape.rows, 4, (2, 3, 4))
         counts = [v for v in range(1, min(vectors, 6) + 1) if shape.groups == 1 or vectors % v == 0]
         tiles = [r * c * v for r in rows for c in columns for v in counts if tile_fits(r * c, v, target)]
+        units = max(1, shape.columns if shape.flat else shape.rows)
         # Fewer accumulators than that leave the arithmetic units idle; a small map has no more to offer.
         least = min(target.registers // 4, max(tiles))
 
@@ -73,7 +85,7 @@ class DirectConv2d:
                 Knob("columns", columns),
                 Knob("vectors", tuple(counts)),
                 Knob("unroll", tuple(u for u in (1, 2, 4, 8) if u <= max(shape.block, shape.kernel[1]))),
-                Knob("rows_outer", (0, 1)),
+                Knob("band", tuple(b for b in BANDS if b < units)),
                 Knob("prefetch", PREFETCH),
                 Knob("data_ahead", (0, 1) if shape.pointwise and shape.block > 1 else (0,)),
                 Knob("result_ahead", (0, 1)),
@@ -92,15 +104,24 @@ class DirectConv2d:
         result = int(shape_of(workload).reduction <= SHORT_REDUCTION)
         configs = [config for config in configs if config["result_ahead"] == result]
         best = min(configs, key=lambda config: self.cycles(workload, target, config))
-        return {**best, "rows_outer": self._rows_outer(workload, target, best)}
+        bands = next(knob.values for knob in space.knobs if knob.name == "band")
+        return {**best, "band": min(bands, key=lambda band: self._moving(workload, target, best, band))}
 
-    def _rows_outer(self, workload: Workload, target: Target, config: Config) -> int:
-        """Whether reading the weights again for each row takes less time than the data again for each tile."""
+    def _moving(self, workload: Workload, target: Target, config: Config, band: int) -> float:
+        """Estimated cycles to read weights again for each band, and a band's data again for each tile of channels."""
         shape = shape_of(workload)
-        units = math.ceil(shape.columns / config["columns"]) if shape.flat else math.ceil(shape.rows / config["rows"])
-        tiles = math.ceil(self._group_blocks(shape, target) / config["vectors"])
-        data, weights = workload.inputs[0].nbytes, workload.inputs[1].nbytes
-        return int((units - 1) * read_cycles(weights, target) < (tiles - 1) * read_cycles(data, target))
+        units = self._units(shape, config)
+        band = min(band or units, units)
+        bands, tiles = math.ceil(units / band), math.ceil(self._group_blocks(shape, target) / config["vectors"])
+        data, weights = workload.inputs[0].nbytes // shape.groups, workload.inputs[1].nbytes // shape.groups
+        near = 2 * weights <= target.l2_bytes
+        again = (bands - 1) * weights / (L2_BYTES_PER_CYCLE if near else PREFETCHED_BYTES_PER_CYCLE)
+        stays = 2 * (data // bands + weights // tiles) <= target.l2_bytes
+        return again + (tiles - 1) * data / (L2_BYTES_PER_CYCLE if stays else FAR_BYTES_PER_CYCLE)
+
+    def _units(self, shape: Shape, config: Config) -> int:
+        """Into how many pieces the pixels are cut."""
+        return Cut.of(*(shape.columns, config["columns"]) if shape.flat else (shape.rows, config["rows"])).pieces
 
     def _unroll(self, workload: Workload) -> int:
         shape = shape_of(workload)
@@ -125,7 +146,7 @@ class DirectConv2d:
         pixels, vectors = config["rows"] * config["columns"], config["vectors"]
         panel = shape.reduction * vectors * target.lanes * 4
         tasks = shape.n * shape.groups * math.ceil(self._group_blocks(shape, target) / vectors)
-        tasks *= math.ceil(shape.columns / config["columns"]) if shape.flat else math.ceil(shape.rows / config["rows"])
+        tasks *= self._units(shape, config)
         return (
             math.log2(self.cycles(workload, target, config)),
             float(pixels * vectors),

@@ -84,6 +84,20 @@ def _flattens(tensor: Tensor, output: Tensor) -> bool:
     return not any(tensor.halo) and tensor.shape[2:] in (output.shape[2:], (1, 1))
 
 
+def _in_bands(index: Index, units: int, tiles: int, band: int) -> tuple[Index, Index]:
+    """The unit of pixels and the tile of channels of a task: band after band, and in a band tile after tile.
+
+    The input of a band stays in the cache for all tiles, the weights of a tile for the whole band.
+    """
+    if band >= units:
+        tile, unit = divmod_index(index, units)
+        return unit, tile
+    number, index = divmod_index(index, band * tiles)
+    length = emit.least(units - number * band, band) if units % band else band
+    tile, unit = divmod_index(index, length)
+    return number * band + unit, tile
+
+
 @dataclass(frozen=True, slots=True)
 class _Panel:
     """The output channels of a tile: `vectors` vectors of channels of one group of one image."""
@@ -133,11 +147,8 @@ class DirectConv2dNest:
         whole_tiles = self.blocks // config["vectors"]
 
         def task(index: Index) -> Stmt:
-            # Rows outermost keeps the input rows in cache, tiles outermost the weights.
-            inner, outer = (tiles * shape.groups, units) if config["rows_outer"] else (units, tiles * shape.groups)
-            image, index = divmod_index(index, inner * outer)
-            first, second = divmod_index(index, inner)
-            unit, tile = (first, second) if config["rows_outer"] else (second, first)
+            image, index = divmod_index(index, units * tiles * shape.groups)
+            unit, tile = _in_bands(index, units, tiles * shape.groups, config["band"] or units)
             group, tile = divmod_index(tile, tiles)
 
             def with_tile(last_tile: bool) -> Stmt:

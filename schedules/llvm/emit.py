@@ -114,11 +114,16 @@ def prefetch_row(buffer: Buffer, place: Index, elements: int, distance: int) -> 
     return [prefetch(buffer, [0, 0, 0, 0, place + distance + first]) for first in range(0, elements, line)]
 
 
-def divmod_index(index: Index, size: int) -> tuple[Index, Index]:
+def least(index: Index, limit: int) -> Index:
+    """The smaller of the two."""
+    return min(index, limit) if isinstance(index, int) else tirx.min(index, limit)
+
+
+def divmod_index(index: Index, size: Index) -> tuple[Index, Index]:
     """Quotient and remainder of an index, without arithmetic where one of them is known."""
-    if isinstance(index, int):
+    if isinstance(index, int) and isinstance(size, int):
         return divmod(index, size)
-    if size == 1:
+    if isinstance(size, int) and size == 1:
         return index, 0
     return tirx.floordiv(index, size), tirx.floormod(index, size)
 

@@ -20,7 +20,7 @@ from schedules.llvm.cut import Cut
 from schedules.llvm.emit import Index, Stmt, divmod_index
 from schedules.llvm.linear_maps import map_lines, shared_columns, shared_rows
 from schedules.llvm.operands import Epilogue, Operand, Pixel, declared
-from schedules.llvm.tile import Accumulators, covering, tile_cycles, tile_fits
+from schedules.llvm.tile import PREFETCHED_BYTES_PER_CYCLE, Accumulators, covering, tile_cycles, tile_fits
 from schedules.space import Config, ConfigSpace, Knob
 from schedules.target import Target
 from schedules.workload import Tensor, Workload
@@ -30,8 +30,6 @@ PREFETCH = (0, 512)
 """How many elements ahead weights are prefetched."""
 LINE_CYCLES = 2.6
 """Cycles for one vector of a transform, measured."""
-FAR_BYTES_PER_CYCLE = 14
-"""Bytes per cycle from beyond the second-level cache, with prefetching, measured."""
 LINE = 16
 """Elements between matrices of neighbouring points: their lines must not all fall into one set of the cache."""
 
@@ -106,10 +104,10 @@ class Winograd:
                     products += times * tiles * points * (step * channels + 10 + 2 * pixels * vectors)
             scratch = points * size * columns * (channels + config["vectors"] * lanes) * 4
             stays = streamed + scratch < target.l2_bytes
-            total += count * (products + (0 if stays else streamed / FAR_BYTES_PER_CYCLE))
+            total += count * (products + (0 if stays else streamed / PREFETCHED_BYTES_PER_CYCLE))
             if 2 * scratch > target.l2_bytes:
-                total += count * scratch / FAR_BYTES_PER_CYCLE
-        total += streamed / FAR_BYTES_PER_CYCLE
+                total += count * scratch / PREFETCHED_BYTES_PER_CYCLE
+        total += streamed / PREFETCHED_BYTES_PER_CYCLE
         tasks = n * math.ceil(rows / config["rows"])
         return total * n * math.ceil(tasks / target.threads) * target.threads / tasks
 
@@ -253,7 +251,8 @@ class _Task:
                 def source(i: Index, j: int) -> emit.Expr:
                     # What lies behind the map is multiplied by zero in the end; it only must be finite.
                     place = min(x + j, last_column) if last else x + j
-                    return emit.load(kernel.inputs[0].view, [self.image, b, _least(y + i, last_row), place, 0], lanes)
+                    at = [self.image, b, emit.least(y + i, last_row), place, 0]
+                    return emit.load(kernel.inputs[0].view, at, lanes)
 
                 def along(i: Index) -> Stmt:
                     return map_lines(
@@ -366,9 +365,3 @@ class _Task:
             return emit.loop(vectors, vector, "vector")
 
         return self._each_tile(one)
-
-
-def _least(index: Index, limit: int) -> Index:
-    from tvm import tirx
-
-    return min(index, limit) if isinstance(index, int) else tirx.min(index, limit)
