@@ -67,7 +67,9 @@ class Dense:
     def default(self, workload: Workload, target: Target) -> Config:
         """The tile with the fewest estimated cycles that gives every thread work."""
         configs = [c for c in self.space(workload, target) if c["unroll"] == 4 and c["rows_outer"] == 0]
-        configs = [c for c in configs if c["prefetch"] == max(other["prefetch"] for other in configs)]
+        # One row reads the weights as one stream, which the hardware follows by itself.
+        ahead = 0 if workload.output.shape[1] == 1 else max(config["prefetch"] for config in configs)
+        configs = [config for config in configs if config["prefetch"] == ahead]
         busy = [c for c in configs if self._tasks(workload, target, c) >= 4 * target.threads] or configs
         return min(busy, key=lambda config: (self.cycles(workload, target, config), config["vectors"]))
 

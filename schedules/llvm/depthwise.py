@@ -17,6 +17,9 @@ from schedules.space import Config, ConfigSpace, Knob
 from schedules.target import Target
 from schedules.workload import Tensor, Workload
 
+ENOUGH_PIXELS = 8
+"""So many accumulators hide the latency; more of them push the kernel's weights out of the registers."""
+
 
 class DepthwiseConv2d:
     """The template; workload: data, weight (constant, C×1×KH×KW), then operands of the epilogue."""
@@ -54,7 +57,8 @@ class DepthwiseConv2d:
 
     def default(self, workload: Workload, target: Target) -> Config:
         """The tile with the fewest estimated cycles."""
-        configs = [config for config in self.space(workload, target) if config["unroll_rows"]]
+        configs = [config for config in self.space(workload, target) if not config["unroll_rows"]]
+        configs = [config for config in configs if config["rows"] * config["columns"] <= ENOUGH_PIXELS]
         return min(configs, key=lambda config: self.cycles(workload, target, config))
 
     def cycles(self, workload: Workload, target: Target, config: Config) -> float:

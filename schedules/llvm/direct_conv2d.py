@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from schedules.llvm.cut import Cut
 from schedules.llvm.direct_conv2d_nest import DirectConv2dNest, Shape, shape_of
+from schedules.llvm.emit import SPREAD
 from schedules.llvm.tile import (
     FAR_BYTES_PER_CYCLE,
     L2_BYTES_PER_CYCLE,
@@ -32,8 +33,9 @@ BANDS = (0, 1, 4, 16)
 COLUMNS = (3, 4, 5, 6, 7, 8, 10, 12, 14)
 """Columns of a tile that are tried besides those that divide the map."""
 
-PREFETCH = (0, 256, 512)
-"""How many elements ahead weights are prefetched; they come from beyond the cache once in every run."""
+PREFETCH = (0, SPREAD, 256, 512)
+"""How many elements ahead weights are prefetched, or the next panel's evenly; they come from beyond the cache once in
+every run."""
 
 SHORT_REDUCTION = 600
 """With so few multiply-adds for an output element or fewer, writing the output shows."""
@@ -97,7 +99,8 @@ class DirectConv2d:
         """The tile with the fewest estimated cycles."""
         space = self.space(workload, target)
         configs = [config for config in space if config["unroll"] == self._unroll(workload)]
-        configs = [config for config in configs if config["prefetch"] == PREFETCH[-1]]
+        far = workload.inputs[1].nbytes > target.l2_bytes // 4 and shape_of(workload).pointwise
+        configs = [config for config in configs if config["prefetch"] == (SPREAD if far else PREFETCH[-1])]
         ahead = max(config["data_ahead"] for config in configs)
         ahead = ahead if shape_of(workload).group_in <= FEW_CHANNELS else 0
         configs = [config for config in configs if config["data_ahead"] == ahead]

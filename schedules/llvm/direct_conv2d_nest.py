@@ -15,15 +15,12 @@ from typing import Any
 
 from schedules.llvm import emit
 from schedules.llvm.cut import Cut
-from schedules.llvm.emit import Index, Stmt, divmod_index
+from schedules.llvm.emit import LINE, SPREAD, Index, Share, Stmt, divmod_index
 from schedules.llvm.operands import Epilogue, Operand, Pixel, declared
 from schedules.llvm.tile import Accumulators
 from schedules.space import Config
 from schedules.target import Target
 from schedules.workload import Tensor, Workload
-
-LINE = 16
-"""Float32 elements in a cache line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,16 +97,23 @@ def _in_bands(index: Index, units: int, tiles: int, band: int) -> tuple[Index, I
 
 @dataclass(frozen=True, slots=True)
 class _Panel:
-    """The output channels of a tile: `vectors` vectors of channels of one group of one image."""
+    """The output channels of a tile: `vectors` vectors of channels of one group of one image.
+
+    `unit` is the number of this piece of the map in its band, and how many the band has.
+    """
 
     image: Index
     group: Index
     tile: Index
     vectors: int
+    unit: tuple[Index, int]
 
 
-Step = Callable[[Index, Index, Index, Index, int], list[Stmt]]
-"""One multiply-add of a tile: input channel block, row and column of the kernel, channel, channels of the block."""
+Place = tuple[Index, Index, Index]
+"""Row and column of the kernel, channel of the block."""
+Steps = Callable[[Index, Place, int, int], Stmt]
+"""Some multiply-adds of a tile, one behind the other: input channel block, place of the first one, channels of the
+block, how many. Where a block is one channel they follow each other along the kernel's row."""
 
 
 class DirectConv2dNest:
@@ -148,12 +152,13 @@ class DirectConv2dNest:
 
         def task(index: Index) -> Stmt:
             image, index = divmod_index(index, units * tiles * shape.groups)
-            unit, tile = _in_bands(index, units, tiles * shape.groups, config["band"] or units)
+            band = min(config["band"] or units, units)
+            unit, tile = _in_bands(index, units, tiles * shape.groups, band)
             group, tile = divmod_index(tile, tiles)
 
             def with_tile(last_tile: bool) -> Stmt:
                 vectors = self.blocks - whole_tiles * config["vectors"] if last_tile else config["vectors"]
-                panel = _Panel(image, group, tile, vectors)
+                panel = _Panel(image, group, tile, vectors, (divmod_index(unit, band)[1], band))
                 return cut.piece(unit, lambda first, size: self._unit(panel, first, size))
 
             return emit.choose(tile, whole_tiles, self.blocks % config["vectors"] != 0, with_tile)
@@ -178,11 +183,11 @@ class DirectConv2dNest:
         shape = self.shape
         pixels = [(at[0] + i, at[1] + j) for i in range(size[0]) for j in range(size[1])]
         accumulators = Accumulators(len(pixels), panel.vectors, self.lanes)
-        step = self._step(panel, pixels, accumulators)
+        steps = self._steps(panel, pixels, accumulators, self._share(panel, at[1], size[1]))
         whole, rest = divmod(shape.group_in, shape.block)
 
         def reduction(block: Index, channels: int) -> Stmt:
-            return emit.seq([*self._data_ahead(panel, block, pixels, size[1]), self._reduction(step, block, channels)])
+            return emit.seq([*self._data_ahead(panel, block, pixels, size[1]), self._reduction(steps, block, channels)])
 
         first = self._first_block(panel)
         places = {(p, v): Pixel(panel.image, first + v, *pixels[p]) for p, v in accumulators}
@@ -196,6 +201,13 @@ class DirectConv2dNest:
         for p, v in accumulators:
             body.append(self.epilogue.store(accumulators.value(p, v), places[p, v], self.lanes))
         return accumulators.run(body)
+
+    def _share(self, panel: _Panel, column: Index, columns: int) -> Share:
+        """What a tile does of the work on one panel of weights: its part of a band's pixels."""
+        unit, units = panel.unit
+        if self.shape.flat:
+            return Share(unit, 1, units)
+        return Share(unit * self.shape.columns + column, columns, units * self.shape.columns)
 
     def _result_ahead(self, places: dict[tuple[int, int], Pixel], columns: int) -> list[Stmt]:
         """Prefetches where a tile's results go, and the maps that are added to them: time enough to come from afar.
@@ -222,16 +234,15 @@ class DirectConv2dNest:
             if p % columns % together == 0
         ]
 
-    def _step(self, panel: _Panel, pixels: list[tuple[Index, Index]], accumulators: Accumulators) -> Step:
+    def _steps(self, panel: _Panel, pixels: list[tuple[Index, Index]], tile: Accumulators, share: Share) -> Steps:
         shape, data, weight = self.shape, self.inputs[0], self.inputs[1]
         per_group = self.blocks * self.lanes * shape.reduction
         base = panel.group * per_group + panel.tile * (self.config["vectors"] * self.lanes * shape.reduction)
-        width = panel.vectors * self.lanes
+        width, prefetch = panel.vectors * self.lanes, self.config["prefetch"]
         group_block = panel.group * (shape.group_in // shape.block)
 
-        def step(block: Index, kh: Index, kw: Index, lane: Index, channels: int) -> list[Stmt]:
-            place = block * (shape.kernel[0] * shape.kernel[1] * shape.block)
-            place = base + (place + (kh * shape.kernel[1] + kw) * channels + lane) * width
+        def one(number: Index, block: Index, at: Place) -> list[Stmt]:
+            place, (kh, kw, lane) = base + number * width, at
 
             def pixel(p: int) -> emit.Expr:
                 row = pixels[p][0] * shape.stride[0] + kh * shape.dilation[0] + self.offset[0]
@@ -242,28 +253,37 @@ class DirectConv2dNest:
             def weights(v: int) -> emit.Expr:
                 return emit.load(weight.view, [0, 0, 0, 0, place + v * self.lanes], self.lanes)
 
-            ahead = emit.prefetch_row(weight.view, place, width, self.config["prefetch"])
-            return [*ahead, *accumulators.multiply_add(pixel, weights)]
+            return [*emit.prefetch_row(weight.view, place, width, prefetch), *tile.multiply_add(pixel, weights)]
 
-        return step
+        def steps(block: Index, at: Place, channels: int, count: int) -> Stmt:
+            kh, kw, lane = at
+            first = block * (shape.kernel[0] * shape.kernel[1] * shape.block)
+            first = first + (kh * shape.kernel[1] + kw) * channels + lane
+            following, depth = base + shape.reduction * width, (first, count, shape.reduction)
+            body = emit.prefetch_share(weight.view, following, share, depth, width) if prefetch == SPREAD else []
+            for k in range(count):
+                body += one(first + k, block, (kh, kw + k, 0) if channels == 1 else (kh, kw, lane + k))
+            return emit.seq(body)
 
-    def _reduction(self, step: Step, block: Index, channels: int) -> Stmt:
+        return steps
+
+    def _reduction(self, steps: Steps, block: Index, channels: int) -> Stmt:
         """The multiply-adds over the kernel and over the `channels` of one input block."""
         kernel, unroll = self.shape.kernel, self.config["unroll"]
-
-        def along_row(kh: Index) -> Stmt:
-            def several(kw: Index, count: int) -> Stmt:
-                return emit.seq(s for k in range(count) for s in step(block, kh, kw + k, 0, 1))
-
-            return emit.split_loop(kernel[1], unroll, several, "kw")
-
-        def along_channels(kh: Index, kw: Index) -> Stmt:
-            def several(lane: Index, count: int) -> Stmt:
-                return emit.seq(s for k in range(count) for s in step(block, kh, kw, lane + k, channels))
-
-            return emit.split_loop(channels, min(unroll, channels), several, "ic")
-
         if channels == 1:
             # Nothing to unroll over channels: plain data, few of them.
-            return emit.loop(kernel[0], along_row, "kh")
+            return emit.loop(
+                kernel[0],
+                lambda kh: emit.split_loop(
+                    kernel[1], unroll, lambda kw, count: steps(block, (kh, kw, 0), 1, count), "kw"
+                ),
+                "kh",
+            )
+        unroll = min(unroll, channels)
+
+        def along_channels(kh: Index, kw: Index) -> Stmt:
+            return emit.split_loop(
+                channels, unroll, lambda lane, count: steps(block, (kh, kw, lane), channels, count), "ic"
+            )
+
         return emit.nest(kernel, along_channels, "k")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from tvm import tirx
@@ -12,6 +14,9 @@ Expr = Any
 Stmt = Any
 Buffer = Any
 Index = Any
+
+LINE = 16
+"""Float32 elements in a cache line."""
 
 
 def seq(statements: Iterable[Stmt]) -> Stmt:
@@ -99,8 +104,12 @@ def prefetch(buffer: Buffer, indices: Sequence[Index], for_writing: bool = False
     return tirx.Evaluate(tirx.call_intrin("void", "tirx.prefetch", address, write, keep, data))
 
 
+SPREAD = 1
+"""As a distance: what is read next is prefetched evenly while one works on what was read before."""
+
+
 def prefetch_row(buffer: Buffer, place: Index, elements: int, distance: int) -> list[Stmt]:
-    """Prefetches float32 `elements` that are read `distance` elements from now; nothing when that is 0.
+    """Prefetches float32 `elements` that are read `distance` elements from now; nothing when that is 0 or `SPREAD`.
 
     Args:
         buffer: seen as five dimensions, the elements along the last.
@@ -108,10 +117,36 @@ def prefetch_row(buffer: Buffer, place: Index, elements: int, distance: int) -> 
         elements: how many are read at once.
         distance: how far ahead. The hardware's own prefetcher stops at each page; this one does not.
     """
-    if distance == 0:
+    if distance in (0, SPREAD):
         return []
-    line = 16
-    return [prefetch(buffer, [0, 0, 0, 0, place + distance + first]) for first in range(0, elements, line)]
+    return [prefetch(buffer, [0, 0, 0, 0, place + distance + first]) for first in range(0, elements, LINE)]
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Of the work that is done on one panel, what one tile does: ``size`` parts of `whole`, after `before`."""
+
+    before: Index
+    size: int
+    whole: int
+
+
+def prefetch_share(buffer: Buffer, panel: Index, share: Share, steps: tuple[Index, int, int], width: int) -> list[Stmt]:
+    """Prefetches as much of the next panel as a few steps are of the work on this one.
+
+    A panel's first tile would wait for memory, and the others find it in the cache: so all of them fetch the next one.
+
+    Args:
+        buffer: seen as five dimensions, the panels along the last.
+        panel: where the next one begins.
+        share: of the tile in the work.
+        steps: the first of the steps that are done now, how many, and how many a tile does in all.
+        width: float32 elements that a step reads of a panel.
+    """
+    first, count, depth = steps
+    done = divmod_index((share.before * depth + first * share.size) * width, share.whole)[0]
+    lines = math.ceil(count * share.size * width / share.whole / LINE)
+    return [prefetch(buffer, [0, 0, 0, 0, panel + done + line * LINE]) for line in range(lines)]
 
 
 def least(index: Index, limit: int) -> Index:

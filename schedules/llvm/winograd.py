@@ -17,7 +17,7 @@ import numpy.typing as npt
 from schedules.compute.winograd import KERNEL, TILES, transforms
 from schedules.llvm import emit
 from schedules.llvm.cut import Cut
-from schedules.llvm.emit import Index, Stmt, divmod_index
+from schedules.llvm.emit import SPREAD, Index, Stmt, divmod_index
 from schedules.llvm.linear_maps import map_lines, shared_columns, shared_rows
 from schedules.llvm.operands import Epilogue, Operand, Pixel, declared
 from schedules.llvm.tile import PREFETCHED_BYTES_PER_CYCLE, Accumulators, covering, tile_cycles, tile_fits
@@ -26,11 +26,11 @@ from schedules.target import Target
 from schedules.workload import Tensor, Workload
 
 UNROLL = 4
-PREFETCH = (0, 512)
-"""How many elements ahead weights are prefetched."""
+PREFETCH = (0, SPREAD, 512)
+"""How many elements ahead weights are prefetched, or the next point's evenly."""
 LINE_CYCLES = 2.6
 """Cycles for one vector of a transform, measured."""
-LINE = 16
+GAP = 16
 """Elements between matrices of neighbouring points: their lines must not all fall into one set of the cache."""
 
 
@@ -83,7 +83,7 @@ class Winograd:
 
     def default(self, workload: Workload, target: Target) -> Config:
         """The config with the fewest estimated cycles."""
-        configs = (config for config in self.space(workload, target) if config["prefetch"] == PREFETCH[-1])
+        configs = (config for config in self.space(workload, target) if config["prefetch"] == SPREAD)
         return min(configs, key=lambda config: self.cycles(workload, target, config))
 
     def cycles(self, workload: Workload, target: Target, config: Config) -> float:
@@ -203,7 +203,7 @@ class _Task:
         self.points = self.patch**2
         # One point's vectors of one channel block. Points follow each other closely, so that the few pages that a
         # transform touches stay in the translation buffer.
-        self.plane = self.tiles * self.lanes + LINE
+        self.plane = self.tiles * self.lanes + GAP
         self.data = emit.local(kernel.in_blocks * self.points * self.plane, "patches")
         self.product = emit.local(kernel.config["vectors"] * self.points * self.plane, "products")
         self.lines = emit.local(self.points * self.lanes, "lines")
@@ -307,13 +307,16 @@ class _Task:
                     ahead = emit.prefetch_row(weight, place, width, prefetch)
                     return [*ahead, *accumulators.multiply_add(pixel, weights)]
 
+                share = emit.Share(first, count, self.tiles)
+                following = base + (xi + 1) * kernel.channels * width
+
+                def several(block: Index, lane: Index, size: int) -> Stmt:
+                    steps = (block * lanes + lane, size, kernel.channels)
+                    ahead = emit.prefetch_share(weight, following, share, steps, width) if prefetch == SPREAD else []
+                    return emit.seq([*ahead, *(s for k in range(size) for s in step(block, lane + k))])
+
                 def channels(block: Index, count: int) -> Stmt:
-                    return emit.split_loop(
-                        count,
-                        UNROLL,
-                        lambda lane, size: emit.seq(s for k in range(size) for s in step(block, lane + k)),
-                        "ic",
-                    )
+                    return emit.split_loop(count, UNROLL, lambda lane, size: several(block, lane, size), "ic")
 
                 whole, rest = divmod(kernel.channels, lanes)
                 body = accumulators.fill(0.0)
