@@ -1,4 +1,4 @@
-"""Compiling: the best record or the default schedule for each task, then the library and its manifest."""
+"""Compiling: a record, a transferred or the default schedule for each task, then the library and its manifest."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -49,6 +49,9 @@ class Records(Protocol):
     def best(self, workload_key: str, target_key: str, template: str, template_version: int) -> Record | None:
         """The fastest record of exactly this workload, target and template version, or None."""
 
+    def groups(self, template: str, template_version: int) -> Iterable[Sequence[Record]]:
+        """The records of each workload and target that were made with one template version, failed ones too."""
+
 
 @dataclass(frozen=True, slots=True)
 class FirstMatch:
@@ -61,6 +64,10 @@ class FirstMatch:
         found = (store.best(workload_key, target_key, template, template_version) for store in self.stores)
         return next((record for record in found if record is not None), None)
 
+    def groups(self, template: str, template_version: int) -> Iterable[Sequence[Record]]:
+        """The groups of all stores."""
+        return (group for store in self.stores for group in store.groups(template, template_version))
+
 
 @dataclass(frozen=True, slots=True)
 class TaskChoice:
@@ -70,15 +77,16 @@ class TaskChoice:
         task: the kernel.
         config: its knobs' values.
         algorithm, knobs: what computes it, and the knobs that this one has.
-        origin: a matching record, or the template's default.
-        latency_s: median latency of the record, in seconds; None for a default.
+        origin: a matching record; a transfer, which is a prediction from records of related workloads; or the
+            template's default.
+        latency_s: median latency of the record, in seconds; None where there is none.
     """
 
     task: Task
     config: Config
     algorithm: str
     knobs: Config
-    origin: Literal["record", "default"]
+    origin: Literal["record", "transfer", "default"]
     latency_s: float | None
 
 
@@ -99,25 +107,41 @@ class CompileReport:
     storage_bytes: tuple[int, ...]
 
 
-def choose_configs(tasks: Sequence[Task], target: Target, records: Records | None) -> tuple[TaskChoice, ...]:
-    """For each task the best record that matches it exactly, else the default."""
+def choose_configs(
+    tasks: Sequence[Task], target: Target, records: Records | None, transfer: bool = True
+) -> tuple[TaskChoice, ...]:
+    """For each task the best record that matches it exactly, else what related records suggest, else the default.
+
+    Args:
+        tasks: the kernels.
+        target: what they are compiled for.
+        records: tuning records; None leaves the defaults.
+        transfer: whether related records may suggest a config (`pipeline.tuning.predict`).
+    """
+    from pipeline.tuning.predict import Predictor
+
+    predictor = Predictor(records, target) if records is not None and transfer else None
     choices = []
     for task in tasks:
         template = template_for(task.workload, target)
         record = None
         if records is not None:
             record = records.best(task.name, target.key, template.name, template.version)
-        usable = record is not None and template.space(task.workload, target).contains(record.config)
-        config = record.config if record and usable else template.default(task.workload, target)
+        if record is not None and template.space(task.workload, target).contains(record.config):
+            told = algorithm_of(template, task.workload, target, record.config)
+            choices.append(TaskChoice(task, record.config, *told, "record", float(np.median(record.latency_s))))
+            continue
+        default = template.default(task.workload, target)
+        predicted = predictor.predict(task.workload, template, default) if predictor is not None else None
+        config = default if predicted is None else predicted.config
         told = algorithm_of(template, task.workload, target, config)
-        if record and usable:
-            choices.append(TaskChoice(task, config, *told, "record", float(np.median(record.latency_s))))
-        else:
-            choices.append(TaskChoice(task, config, *told, "default", None))
+        choices.append(TaskChoice(task, config, *told, "default" if predicted is None else "transfer", None))
     return tuple(choices)
 
 
-def compile_model(model: ImportedModel, target: Target, records: Records | None, out: Path) -> CompileReport:
+def compile_model(
+    model: ImportedModel, target: Target, records: Records | None, out: Path, transfer: bool = True
+) -> CompileReport:
     """Compiles `model` for `target` into the artifact `out`.
 
     Args:
@@ -125,6 +149,7 @@ def compile_model(model: ImportedModel, target: Target, records: Records | None,
         target: what it will run on; need not be this machine.
         records: tuning records; None builds every task with its default.
         out: the tar to write; the same inputs give the same bytes.
+        transfer: whether tasks without a record may get what records of related ones suggest.
 
     Raises:
         BuildError: when a layer cannot be built.
@@ -137,7 +162,7 @@ def compile_model(model: ImportedModel, target: Target, records: Records | None,
         optimized = optimize(model, target)
         if not target.is_gpu:
             check_layers(optimized)
-        choices = () if target.is_gpu else choose_configs(extract_tasks(optimized), target, records)
+        choices = () if target.is_gpu else choose_configs(extract_tasks(optimized), target, records, transfer)
         library = build_library(optimized, {c.task.name: c.config for c in choices}, linker)
     inputs, outputs = golden_pair(model)
     manifest = _manifest(model, target, choices, library)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -117,3 +118,19 @@ def store_records(logs: Path, target: Target) -> dict[str, Config]:
     for task in tasks(target):
         store.append(record(task, target, configs[task.name]))
     return configs
+
+
+def store_related(logs: Path, target: Target) -> dict[str, Config]:
+    """Files records of both convolutions for another thread count than `target`'s, where a config beats the default.
+
+    Gives that config by task.
+    """
+    store = RecordStore(logs, "related")
+    other = replace(target, threads=target.threads + 1)
+    faster = {}
+    for task in tasks(target):
+        default = template_for(task.workload, other).default(task.workload, other)
+        faster[task.name] = another_config(task, target)
+        store.append(record(task, other, default, 4e-6))
+        store.append(record(task, other, faster[task.name], 1e-6))
+    return faster

@@ -26,7 +26,8 @@ class RunTvmopt(RunTvmoptUntuned):
         if not any(store.records() for store in stores):
             raise NothingToPrepareError(NO_RECORDS)
         report = self.compile(job, FirstMatch(tuple(stores)))
-        if all(choice.origin == "default" for choice in report.choices):
+        # What is transferred from other networks' records alone is not tuned.
+        if not any(choice.origin == "record" for choice in report.choices):
             raise NothingToPrepareError(NO_RECORDS)
 
 

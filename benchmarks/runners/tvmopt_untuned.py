@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,10 +45,12 @@ class RunTvmoptUntuned:
         target = parse_target("llvm", job.threads)
         folder = Path(job.folder)
         report = compile_model(load_model(job.onnx), target, records, folder / ARTIFACT)
-        tuned = sum(choice.origin == "record" for choice in report.choices)
+        counts = Counter(choice.origin for choice in report.choices)
+        moved = f"{counts['transfer']} by transfer from related records, " if counts["transfer"] else ""
         notes = {
             "target": target.key,
-            "kernels": f"{len(report.choices)}, of them {tuned} from records, the rest by their default schedule",
+            "kernels": f"{len(report.choices)}, of them {counts['record']} from records, {moved}"
+            "the rest by their default schedule",
             "layers without a template": ", ".join(report.imported_layers) or "none",
         }
         (folder / _NOTES).write_text(json.dumps(notes))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.records import Record, RecordStore, host_cpu, target_facts
+from pipeline.tuning.predict import Prediction, Predictor
 from pipeline.tuning.transfer import Subject, nearest
 from schedules.registry import Template
 from schedules.target import Target
@@ -20,13 +21,15 @@ class Explanation:
 
     Attributes:
         workload: the workload.
-        record: the record that applies; None when the default is used.
+        record: the record that applies, or None.
+        predicted: without a record, what related records suggest; None when the default is used.
         reasons: a line for each group of records, why it applies or not; one line when there are none.
     """
 
     workload: Workload
     record: Record | None
     reasons: tuple[str, ...]
+    predicted: Prediction | None = None
 
 
 def explain(store: RecordStore, workload: Workload, target: Target, template: Template) -> Explanation:
@@ -58,7 +61,13 @@ def explain(store: RecordStore, workload: Workload, target: Target, template: Te
         elif reason is None and outdated is not None:
             reason = f"config {_config(outdated.config)} is no longer in the space of {template.name}; tune again"
         reasons.append(f"{group[0].target_key}, {_count(group)}: {reason}")
-    return Explanation(workload, best, tuple(reasons) or (_none(store, workload, target, template),))
+    reasons = reasons or [_none(store, workload, target, template)]
+    predicted = None
+    if best is None:
+        predicted = Predictor(store, target).predict(workload, template, template.default(workload, target))
+    if predicted is not None:
+        reasons.append(_transfers(predicted))
+    return Explanation(workload, best, tuple(reasons), predicted)
 
 
 def _mismatch(record: Record, target: Target, template: Template) -> str | None:
@@ -90,6 +99,13 @@ def _failures(group: Sequence[Record]) -> str | None:
 def _applies(best: Record, count: int) -> str:
     where = "" if best.cpu == host_cpu() else f", measured on {best.cpu}"
     return f"applies, {(best.median_s or 0.0) * 1e3:.4g} ms with {_config(best.config)}{where}"
+
+
+def _transfers(predicted: Prediction) -> str:
+    like = f"{predicted.relatives} like it, the nearest {predicted.nearest}"
+    return (
+        f"by transfer: {_config(predicted.config)}, expected {predicted.speedup:.2f}× the default's speed, from {like}"
+    )
 
 
 def _none(store: RecordStore, workload: Workload, target: Target, template: Template) -> str:

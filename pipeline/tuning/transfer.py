@@ -1,4 +1,4 @@
-"""What the records of related tasks teach the search of this one. Nothing here is ever applied as it is."""
+"""What the records of related tasks teach the search of this one; `pipeline.tuning.predict` compiles by them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,8 @@ from pipeline.tuning.cost_model import Samples
 from schedules.registry import Template
 from schedules.target import Target
 from schedules.workload import Workload
+
+Item = TypeVar("Item")
 
 _RELATIVES = 6
 _RECORDS_EACH = 64
@@ -82,7 +84,7 @@ def distance(record: Record, subject: Subject) -> float | None:
     if (theirs.op, theirs.output.dtype) != (ours.op, ours.output.dtype):
         return None
     apart = 0.25 * (theirs.epilogue != ours.epilogue) + len(set(theirs.attrs) ^ set(ours.attrs)) / 2
-    apart += abs(math.log2(_threads(record.target) / subject.target.threads))
+    apart += abs(math.log2(threads_of(record.target) / subject.target.threads))
     for other, own in [*zip(theirs.inputs[:2], ours.inputs[:2], strict=False), (theirs.output, ours.output)]:
         if len(other.shape) != len(own.shape):
             return None
@@ -111,10 +113,10 @@ class RelatedSamples:
         key = (first.workload, first.target_key + first.cpu, len(relative.records))
         if key not in self._features:
             subject = self._subject
-            target = dataclasses.replace(subject.target, threads=_threads(first.target))
+            target = dataclasses.replace(subject.target, threads=threads_of(first.target))
             if not subject.template.accepts(first.workload, target):
                 return
-            chosen = _evenly(sorted(relative.records, key=lambda record: record.median_s or 0.0), _RECORDS_EACH)
+            chosen = evenly(sorted(relative.records, key=lambda record: record.median_s or 0.0), _RECORDS_EACH)
             features = self._candidates.featurize(
                 [record.config for record in chosen],
                 lambda config: subject.template.features(first.workload, target, config),
@@ -124,13 +126,14 @@ class RelatedSamples:
         yield self._features[key]
 
 
-def _evenly(records: list[Record], count: int) -> list[Record]:
-    """At most `count` of `records`, spread evenly, the first and the last among them."""
-    if len(records) <= count:
-        return records
-    return [records[round(i * (len(records) - 1) / (count - 1))] for i in range(count)]
+def evenly(items: list[Item], count: int) -> list[Item]:
+    """At most `count` of `items`, spread evenly, the first and the last among them."""
+    if len(items) <= count:
+        return items
+    return [items[round(i * (len(items) - 1) / (count - 1))] for i in range(count)]
 
 
-def _threads(facts: Mapping[str, Any]) -> int:
+def threads_of(facts: Mapping[str, Any]) -> int:
+    """The threads of a record's target; one where it does not say."""
     threads = facts.get("threads")
     return threads if isinstance(threads, int) and threads > 0 else 1

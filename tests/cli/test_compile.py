@@ -1,4 +1,4 @@
-"""``tvmopt compile``: records where they match exactly, else defaults; for any target; the same bytes each time."""
+"""``tvmopt compile``: matching records, else transfers, else defaults; for any target; the same bytes each time."""
 
 from __future__ import annotations
 
@@ -90,6 +90,25 @@ def test_records_of_another_target_are_not_used_and_explained(
     assert re.search(
         r"^0 of \d tasks have a record that applies on \S+-2t; the rest use the default$", told.stdout, re.MULTILINE
     )
+
+
+@pytest.mark.slow
+def test_a_transfer_is_named_and_may_be_refused(run_tvmopt: RunTvmopt, model: Path, tmp_path: Path) -> None:
+    names = tiny.store_related(tmp_path / "logs", parse_target("llvm", 2))
+    expected = {"one.tar": "transfer", "two.tar": "transfer", "none.tar": "default"}
+    for seed, (out, origin) in enumerate(expected.items()):
+        options = ("--no-transfer",) if origin == "default" else ()
+        line = ("compile", model, "--threads", "2", "--logs", "logs", "-o", out, *options)
+        done = run_tvmopt(*line, environment={"PYTHONHASHSEED": str(seed)})
+        assert done.returncode == 0, done.stderr
+        assert {name: came for name, (came, _) in origins(tmp_path / out).items()} == dict.fromkeys(names, origin)
+        assert ("2 by transfer from related records, the rest with their defaults" in done.stdout) == (
+            origin == "transfer"
+        )
+    assert (tmp_path / "one.tar").read_bytes() == (tmp_path / "two.tar").read_bytes()
+    told = run_tvmopt("logs", "explain", model, "--threads", "2", "--logs", "logs")
+    assert told.stdout.count("by transfer: ") == 2
+    assert "2 by transfer from related records, the rest use the default" in told.stdout
 
 
 @pytest.mark.parametrize("name", ["aarch64", "armv7"])

@@ -69,6 +69,35 @@ def test_the_first_store_that_has_a_match_decides(target: Target, tmp_path: Path
     assert choose_configs((task,), target, both)[0].latency_s == 1e-3
 
 
+def test_related_records_choose_where_none_matches(target: Target, tmp_path: Path) -> None:
+    first, second = tiny.tasks(target)
+    faster = tiny.store_related(tmp_path, target)
+    related = RecordStore(tmp_path)
+    chosen = choose_configs((first, second), target, related)
+    assert [choice.origin for choice in chosen] == ["transfer", "transfer"]
+    assert all(choice.latency_s is None for choice in chosen)
+    assert dict(chosen[0].config) == dict(faster[first.name])
+    for choice in chosen:
+        assert template_for(choice.task.workload, target).space(choice.task.workload, target).contains(choice.config)
+    left = choose_configs((first, second), target, related, transfer=False)
+    assert [choice.origin for choice in left] == ["default", "default"]
+
+
+def test_a_record_goes_before_a_transfer(target: Target, tmp_path: Path) -> None:
+    task = tiny.tasks(target)[0]
+    tiny.store_related(tmp_path / "shipped", target)
+    default = template_for(task.workload, target).default(task.workload, target)
+    mine = RecordStore(tmp_path / "mine")
+    mine.append(tiny.record(task, target, default))
+    both = FirstMatch((mine, RecordStore(tmp_path / "shipped")))
+    (choice,) = choose_configs((task,), target, both)
+    assert choice.origin == "record"
+    assert dict(choice.config) == dict(default)
+    nothing = RecordStore(tmp_path / "nothing")
+    (choice,) = choose_configs((task,), target, FirstMatch((nothing, *both.stores[1:])))
+    assert choice.origin == "transfer"
+
+
 def test_the_golden_pair_is_the_original_models() -> None:
     model = tiny.load(tiny.TWO_OUTPUTS)
     inputs, outputs = golden_pair(model)

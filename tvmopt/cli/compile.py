@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,6 +32,12 @@ if TYPE_CHECKING:
 @logs_option
 @threads_option
 @input_shape_option
+@click.option(
+    "--transfer/--no-transfer",
+    default=True,
+    show_default=True,
+    help="Let records of related kernels choose for those that have none.",
+)
 @click.option("--batch", type=click.IntRange(min=1), metavar="N", help="First dimension of every input.")
 def command(
     model: str,
@@ -39,12 +46,14 @@ def command(
     logs: Path,
     threads: int | None,
     input_shape: Mapping[str, tuple[int, ...]],
+    transfer: bool,
     batch: int | None,
 ) -> None:
     """Build MODEL into an artifact that runs on the target.
 
-    Every kernel uses the best record that matches it exactly, or else its default schedule; the table says which. The
-    artifact needs TVM's runtime only, and has golden inputs and outputs for `tvmopt run --check`.
+    Every kernel uses the best record that matches it exactly; or else what records of related kernels suggest, where
+    they leave no doubt that it is faster; or else its default schedule. The table says which. The artifact needs TVM's
+    runtime only, and has golden inputs and outputs for `tvmopt run --check`.
     """
     wanted = resolve_target(target, threads)
     from pipeline.compile import compile_model, linker_of
@@ -59,20 +68,22 @@ def command(
     with console.status("importing") as status:
         imported = load_model(model, input_shape, batch)
         status.update("compiling")
-        report = compile_model(imported, wanted, records, output)
+        report = compile_model(imported, wanted, records, output, transfer)
     if wanted.is_gpu:
         console.print(f"{len(report.imported_layers)} layers scheduled by TVM's GPU rules")
     else:
         console.print(table(report))
-        tuned = sum(choice.origin == "record" for choice in report.choices)
-        console.print(f"{tuned} of {len(report.choices)} kernels from records, the rest with their defaults")
+        counts = Counter(choice.origin for choice in report.choices)
+        moved = f"{counts['transfer']} by transfer from related records, " if counts["transfer"] else ""
+        told = f"{counts['record']} of {len(report.choices)} kernels from records, {moved}the rest with their defaults"
+        console.print(told)
         if report.imported_layers:
             console.print(f"without a template, scheduled by the last rule: {', '.join(report.imported_layers)}")
     console.print(f"{output} ({output.stat().st_size / 2**20:.1f} MiB) for {wanted.key}")
 
 
 def table(report: CompileReport) -> Table:
-    """One row a kernel: layer, times it runs, record or default, the algorithm and its config."""
+    """One row a kernel: layer, times it runs, record, transfer or default, the algorithm and its config."""
     from rich.table import Table
 
     from tvmopt.cli.consoles import shortened

@@ -146,15 +146,18 @@ def explain(
     store = RecordStore(logs)
     store.records()  # an unreadable log shows before a model is imported
     table = _table("Task", "Shape", "Layers", "Record")
-    applied = 0
+    applied = moved = 0
     tasks = _tasks(model, machine, input_shape)
     for task in tasks:
         told = explain_workload(store, task.workload, machine, template_for(task.workload, machine))
         applied += told.record is not None
+        moved += told.predicted is not None
         layers = task.layers[0] + (f" and {len(task.layers) - 1} more" if len(task.layers) > 1 else "")
         table.add_row(task.name, shapes(task.workload), layers, "\n".join(told.reasons))
     _print(table, "no tasks")
-    click.echo(f"{applied} of {len(tasks)} tasks have a record that applies on {machine.key}; the rest use the default")
+    transfer = f"{moved} by transfer from related records, " if moved else ""
+    records = f"{applied} of {len(tasks)} tasks have a record that applies on {machine.key}"
+    click.echo(f"{records}; {transfer}the rest use the default")
 
 
 def shapes(workload: Workload) -> str:

@@ -74,3 +74,20 @@ def test_what_another_processor_measured_is_named(tmp_path: Path) -> None:
     told = explain(store, WORKLOAD, synthetic.TARGET, synthetic.SyntheticTemplate())
     assert told.record is not None
     assert told.reasons[0].endswith("measured on a board")
+
+
+def test_what_related_records_suggest_is_named(tmp_path: Path) -> None:
+    store = RecordStore(tmp_path)
+    template = synthetic.SyntheticTemplate()
+    for channels in (32, 48, 96, 128):
+        relative = synthetic.convolution(channels)
+        for config in (template.default(relative, synthetic.TARGET), *synthetic.configs()[::12]):
+            store.append(synthetic.record(relative, config, cpu=host_cpu()))
+    told = explain(store, WORKLOAD, synthetic.TARGET, template)
+    assert told.record is None
+    assert told.predicted is not None
+    assert told.reasons[0].startswith("no record of this workload; a search would learn from 4 like it")
+    assert told.reasons[1].startswith("by transfer: rows ")
+    assert told.reasons[1].endswith(
+        "× the default's speed, from 4 like it, the nearest " + synthetic.convolution(48).key
+    )
