@@ -54,6 +54,8 @@ def bench(session: nox.Session) -> None:
     session.run("python", "-m", "benchmarks.suite", *session.posargs)
     if not session.posargs:
         session.run("python", "-m", "benchmarks.tuners")
+        session.run("python", "-m", "benchmarks.transfer")
+        session.run("python", "-m", "benchmarks.kernels")
 
 
 @nox.session
