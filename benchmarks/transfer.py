@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 ENOUGH = 0.9
 """The speed that a network which was never tuned must have, as a part of the tuned one's."""
 
+TURNS = 3
+"""Of measuring."""
+
 _ROOT = Path(__file__).resolve().parent.parent
 _HEAD = ("target", "network", "kernels", "compared", "records", "transfers", "default / best", "transfer / best")
 
@@ -177,15 +180,19 @@ def _measured(path: Path, target: Target, choices: Sequence[TaskChoice]) -> list
     return rows
 
 
-def _measure(measurer: WorkerMeasurer, task: Task, configs: Sequence[Config], turns: int = 2) -> list[float]:
-    """Median latencies of `configs`, measured in turn; fewer where one failed."""
+def _measure(measurer: WorkerMeasurer, task: Task, configs: Sequence[Config]) -> list[float]:
+    """Latencies of `configs`, measured in turn: the least of the turns' medians; fewer where one failed.
+
+    Other work makes a turn slower, and nothing makes it faster.
+    """
     distinct = {config_key(config): config for config in configs}
-    samples: dict[tuple[tuple[str, int], ...], list[float]] = {key: [] for key in distinct}
-    for _ in range(turns if len(distinct) > 1 else 1):
+    medians: dict[tuple[tuple[str, int], ...], list[float]] = {key: [] for key in distinct}
+    for _ in range(TURNS):
         for trial in measurer.measure(task, list(distinct.values())):
-            samples[config_key(trial.config)].extend(trial.latency_s)
-    taken = [samples[config_key(config)] for config in configs]
-    return [statistics.median(each) for each in taken if each]
+            if trial.latency_s:
+                medians[config_key(trial.config)].append(statistics.median(trial.latency_s))
+    taken = [medians[config_key(config)] for config in configs]
+    return [min(each) for each in taken if each]
 
 
 def _known(path: Path, target: Target, choices: Sequence[TaskChoice]) -> Iterator[tuple[TaskChoice, list[Record]]]:

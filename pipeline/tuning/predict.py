@@ -140,12 +140,15 @@ class _Point:
         """Where the workload stands: twice one size is one step, another kernel, stride or thread count two."""
         tensors = (*self.workload.inputs[:1], self.workload.output)
         sizes = [math.log2(size) for tensor in tensors for size in tensor.shape]
-        weight = self.workload.inputs[1].shape[2:] if len(self.workload.inputs) > 1 else ()
-        strides = dict(self.workload.attrs).get("strides", (1,))
-        stride = float(strides[0]) if isinstance(strides, tuple) else 1.0
-        kernel = float(weight[0]) if weight else 0.0
-        rest = [2.0 * kernel, 2.0 * stride, 2.0 * math.log2(self.target.threads), 0.5 * len(self.workload.inputs)]
+        window = self.workload.inputs[1].shape[2:] if self.workload.op.endswith("conv2d") else self._attr("kernel")
+        doubled = (max(window, default=0), max(self._attr("strides"), default=1), math.log2(self.target.threads))
+        rest = [*(2.0 * value for value in doubled), 0.5 * len(self.workload.inputs)]
         return np.array([*sizes, *rest])
+
+    def _attr(self, name: str) -> tuple[int, ...]:
+        """An attribute that is a list of sizes; empty where the workload has none such."""
+        value = dict(self.workload.attrs).get(name, ())
+        return value if isinstance(value, tuple) else ()
 
     def configs(self, configs: Sequence[Config], names: Sequence[str]) -> Vector:
         """``(configs, coordinates)``: the knobs' logarithms, then the template's features."""
