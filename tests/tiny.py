@@ -131,6 +131,8 @@ def store_related(logs: Path, target: Target) -> dict[str, Config]:
     for task in tasks(target):
         default = template_for(task.workload, other).default(task.workload, other)
         faster[task.name] = another_config(task, target)
-        store.append(record(task, other, default, 4e-6))
+        slow = [*template_for(task.workload, other).space(task.workload, other)][2::40]
+        for config in (default, *slow):
+            store.append(record(task, other, config, 4e-6))
         store.append(record(task, other, faster[task.name], 1e-6))
     return faster

@@ -264,7 +264,8 @@ def _gains(
     """How much faster than the first of `configs` each of the others is: logarithm and its standard deviation."""
     here = own.configs(configs, names)
     there = np.concatenate([relative.coordinates(names) for relative in relatives])
-    scale = (there.std(axis=0) + 1e-9) * _CONFIG_SCALE * math.sqrt(there.shape[1])
+    # Over both: a feature that all relatives share may be another here, as with another thread count.
+    scale = (np.concatenate([here, there]).std(axis=0) + 1e-9) * _CONFIG_SCALE * math.sqrt(there.shape[1])
     here, there = here / scale, there / scale
     counts = [len(relative.configs) for relative in relatives]
     group = np.repeat(np.arange(len(relatives)), counts)
