@@ -40,6 +40,9 @@ every run."""
 SHORT_REDUCTION = 600
 """With so few multiply-adds for an output element or fewer, writing the output shows."""
 
+PLAIN_VECTORS = 4
+"""Pixels of plain data lie on lines of their own: better few of them for many channels."""
+
 FEW_CHANNELS = 256
 """With so many input channels or fewer, reading the data takes about as long as the arithmetic."""
 
@@ -99,16 +102,25 @@ class DirectConv2d:
         """The tile with the fewest estimated cycles."""
         space = self.space(workload, target)
         configs = [config for config in space if config["unroll"] == self._unroll(workload)]
-        far = workload.inputs[1].nbytes > target.l2_bytes // 4 and shape_of(workload).pointwise
-        configs = [config for config in configs if config["prefetch"] == (SPREAD if far else PREFETCH[-1])]
+        configs = [config for config in configs if config["prefetch"] == self._prefetch(workload, target)]
         ahead = max(config["data_ahead"] for config in configs)
-        ahead = ahead if shape_of(workload).group_in <= FEW_CHANNELS else 0
+        shape = shape_of(workload)
+        ahead = ahead if shape.group_in <= FEW_CHANNELS else 0
         configs = [config for config in configs if config["data_ahead"] == ahead]
-        result = int(shape_of(workload).reduction <= SHORT_REDUCTION)
+        result = int(shape.block > 1 and shape.reduction <= SHORT_REDUCTION)
         configs = [config for config in configs if config["result_ahead"] == result]
+        if shape.block == 1:
+            widest = max(config["vectors"] for config in configs if config["vectors"] <= PLAIN_VECTORS)
+            configs = [config for config in configs if config["vectors"] == widest]
         best = min(configs, key=lambda config: self.cycles(workload, target, config))
         bands = next(knob.values for knob in space.knobs if knob.name == "band")
         return {**best, "band": min(bands, key=lambda band: self._moving(workload, target, best, band))}
+
+    def _prefetch(self, workload: Workload, target: Target) -> int:
+        """Nothing where weights stay in cache; evenly where their panels are long and read for few pixels."""
+        if workload.inputs[1].nbytes <= target.l2_bytes // 4:
+            return 0
+        return SPREAD if shape_of(workload).pointwise else PREFETCH[-1]
 
     def _moving(self, workload: Workload, target: Target, config: Config, band: int) -> float:
         """Estimated cycles to read weights again for each band, and a band's data again for each tile of channels."""
