@@ -5,21 +5,24 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from schedules.llvm import emit
 from schedules.llvm.cut import Cut
+from schedules.llvm.depthwise_tile import (
+    ENOUGH_PIXELS,
+    DepthwiseTile,
+    map_cycles,
+    pack_depthwise,
+    packed_depthwise,
+    window_size,
+)
 from schedules.llvm.emit import Index, Stmt, divmod_index
 from schedules.llvm.operands import Epilogue, Operand, Pixel, declared
-from schedules.llvm.tile import Accumulators, useful_sizes
+from schedules.llvm.tile import useful_sizes
 from schedules.space import Config, ConfigSpace, Knob
 from schedules.target import Target
 from schedules.workload import Tensor, Workload
-
-ENOUGH_PIXELS = 8
-"""So many accumulators hide the latency; more of them push the kernel's weights out of the registers."""
-
 
 class DepthwiseConv2d:
     """The template; workload: data, weight (constant, C×1×KH×KW), then operands of the epilogue."""
@@ -64,22 +67,14 @@ class DepthwiseConv2d:
     def cycles(self, workload: Workload, target: Target, config: Config) -> float:
         """Estimated cycles on one core: a tile loads its window once and stores its pixels."""
         n, channels, height, width = workload.output.shape
-        kernel, stride = workload.inputs[1].shape[2:], workload.attr("strides")
-        taps, total = math.prod(kernel), 0.0
-        for rows, row_count in Cut.of(height, config["rows"]).sizes():
-            for columns, column_count in Cut.of(width, config["columns"]).sizes():
-                window = ((rows - 1) * stride[0] + kernel[0]) * ((columns - 1) * stride[1] + kernel[1])
-                pixels = rows * columns
-                arithmetic = max(pixels * taps / 2, 4.0 * taps)
-                total += row_count * column_count * (max(arithmetic, (window + taps) / 2) + pixels + 10)
-        return total * n * math.ceil(channels / target.lanes)
+        cycles = map_cycles(workload, (height, width), (config["rows"], config["columns"]))
+        return cycles * n * math.ceil(channels / target.lanes)
 
     def features(self, workload: Workload, target: Target, config: Config) -> tuple[float, ...]:
         """Estimated cycles, pixels of the tile, window elements a pixel, parallel tasks, tail share."""
         n, channels, height, width = workload.output.shape
-        kernel, stride = workload.inputs[1].shape[2:], workload.attr("strides")
         rows, columns = config["rows"], config["columns"]
-        window = ((rows - 1) * stride[0] + kernel[0]) * ((columns - 1) * stride[1] + kernel[1])
+        window = window_size(workload, (rows, columns))
         tasks = n * math.ceil(channels / target.lanes) * math.ceil(height / rows)
         return (
             math.log2(self.cycles(workload, target, config)),
@@ -91,17 +86,13 @@ class DepthwiseConv2d:
 
     def packed(self, workload: Workload, target: Target, config: Config) -> dict[int, tuple[int, ...]]:
         """The weights: one flat row."""
-        channels, _, kernel_rows, kernel_columns = workload.inputs[1].shape
-        return {1: (math.ceil(channels / target.lanes) * target.lanes * kernel_rows * kernel_columns,)}
+        return {1: packed_depthwise(workload, target.lanes)}
 
     def pack(
         self, workload: Workload, target: Target, config: Config, index: int, array: npt.NDArray[Any]
     ) -> npt.NDArray[Any]:
         """Weights C×1×KH×KW → flat ``(C/lanes, KH, KW, lanes)``; absent channels are zeros."""
-        channels = array.shape[0]
-        padded = np.pad(array[:, 0], ((0, -channels % target.lanes), (0, 0), (0, 0)))
-        blocks = padded.reshape(-1, target.lanes, *padded.shape[1:])
-        return np.ascontiguousarray(blocks.transpose(0, 2, 3, 1)).ravel()
+        return pack_depthwise(array, target.lanes)
 
     def build(self, workload: Workload, target: Target, config: Config) -> Any:
         """The scheduled PrimFunc: inputs (weights packed), then the output."""
@@ -117,10 +108,7 @@ class _Kernel:
         self.inputs[1] = Operand(Tensor(packed, workload.inputs[1].dtype), "weight")
         self.result = Operand(workload.output, "output")
         self.epilogue = Epilogue(workload, self.inputs, self.result)
-        self.kernel = workload.inputs[1].shape[2:]
-        self.stride, self.dilation = workload.attr("strides"), workload.attr("dilations")
-        pads, halo = workload.attr("pads"), workload.inputs[0].halo
-        self.offset = (halo[0] - pads[0], halo[1] - pads[1])
+        self.tiles = DepthwiseTile(workload, self.inputs[0], self.inputs[1], target.lanes)
 
     def function(self) -> Any:
         n, channels, height, width = self.workload.output.shape
@@ -142,33 +130,7 @@ class _Kernel:
         return emit.kernel([x.parameter for x in operands], declared(operands, body), self.target.threads)
 
     def _tile(self, image: Index, block: Index, row: Index, column: Index, size: tuple[int, int]) -> Stmt:
-        lanes = self.target.lanes
-        accumulators = Accumulators(size[0] * size[1], 1, lanes)
-        pixels = [(i, j) for i in range(size[0]) for j in range(size[1])]
-        data, weight = self.inputs[:2]
+        def store(value: emit.Expr, i: int, j: int) -> Stmt:
+            return self.epilogue.store(value, Pixel(image, block, row + i, column + j), self.target.lanes)
 
-        def taps(kh: Index) -> list[Stmt]:
-            statements = []
-            for kw in range(self.kernel[1]):
-
-                def pixel(p: int, kw: int = kw) -> emit.Expr:
-                    y = (row + pixels[p][0]) * self.stride[0] + kh * self.dilation[0] + self.offset[0]
-                    x = (column + pixels[p][1]) * self.stride[1] + kw * self.dilation[1] + self.offset[1]
-                    return emit.load(data.view, [image, block, y, x, 0], lanes)
-
-                def tap(_: int, kw: int = kw) -> emit.Expr:
-                    place = ((block * self.kernel[0] + kh) * self.kernel[1] + kw) * lanes
-                    return emit.load(weight.view, [0, 0, 0, 0, place], lanes)
-
-                statements += accumulators.multiply_add(pixel, tap)
-            return statements
-
-        body = accumulators.fill(0.0)
-        if self.config["unroll_rows"]:
-            body += [statement for kh in range(self.kernel[0]) for statement in taps(kh)]
-        else:
-            body.append(emit.loop(self.kernel[0], lambda kh: emit.seq(taps(kh)), "kh"))
-        for p, (i, j) in enumerate(pixels):
-            at = Pixel(image, block, row + i, column + j)
-            body.append(self.epilogue.store(accumulators.value(p, 0), at, lanes))
-        return accumulators.run(body)
+        return self.tiles.write(Pixel(image, block, row, column), size, bool(self.config["unroll_rows"]), store)

@@ -8,9 +8,13 @@ accumulators fit the register file and there are enough of them to hide the late
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from schedules.llvm import emit
-from schedules.llvm.emit import Stmt
+from schedules.llvm.emit import Index, Stmt
 from schedules.target import Target
 
 FMA_LATENCY = 4
@@ -59,6 +63,34 @@ class Accumulators:
     def run(self, body: Iterable[Stmt]) -> Stmt:
         """`body` with the tile allocated for it."""
         return emit.allocate([buffer for row in self.buffers for buffer in row], body)
+
+
+def over_channels(channels: int, block: int, unroll: int, steps: Callable[[Index, Index, int], Stmt]) -> list[Stmt]:
+    """A reduction over channels that lie in blocks.
+
+    Args:
+        channels: how many; the last block may have fewer than the others.
+        block: channels of a block.
+        unroll: how many steps are written out behind each other.
+        steps: some of them: the block, the first channel in it, how many.
+    """
+
+    def within(place: Index, count: int) -> Stmt:
+        return emit.split_loop(count, unroll, lambda lane, size: steps(place, lane, size), "ic")
+
+    whole, rest = divmod(channels, block)
+    body = [emit.loop(whole, lambda place: within(place, block), "icb")] if whole else []
+    return [*body, within(whole, rest)] if rest else body
+
+
+def channel_panels(array: npt.NDArray[Any], vectors: int, lanes: int) -> npt.NDArray[Any]:
+    """``(…, IC, OC)`` → flat ``(OC tile, …, IC, vectors × lanes)``: each tile of output channels in one piece.
+
+    Output channels are padded with zeros to whole vectors; the last tile may have fewer of them.
+    """
+    padded = np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, -array.shape[-1] % lanes)])
+    width = vectors * lanes
+    return np.concatenate([padded[..., first : first + width].ravel() for first in range(0, padded.shape[-1], width)])
 
 
 def tile_fits(pixels: int, vectors: int, target: Target) -> bool:

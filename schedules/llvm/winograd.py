@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from schedules.compute.winograd import KERNEL, TILES, transforms
@@ -20,7 +19,15 @@ from schedules.llvm.cut import Cut
 from schedules.llvm.emit import SPREAD, Index, Stmt, divmod_index
 from schedules.llvm.linear_maps import map_lines, shared_columns, shared_rows
 from schedules.llvm.operands import Epilogue, Operand, Pixel, declared
-from schedules.llvm.tile import PREFETCHED_BYTES_PER_CYCLE, Accumulators, covering, tile_cycles, tile_fits
+from schedules.llvm.tile import (
+    PREFETCHED_BYTES_PER_CYCLE,
+    Accumulators,
+    channel_panels,
+    covering,
+    over_channels,
+    tile_cycles,
+    tile_fits,
+)
 from schedules.space import Config, ConfigSpace, Knob
 from schedules.target import Target
 from schedules.workload import Tensor, Workload
@@ -141,9 +148,7 @@ class Winograd:
     ) -> npt.NDArray[Any]:
         """Weights OIHW → transformed, flat ``(channel tile, point, IC, vectors × lanes)``; absent channels zeros."""
         moved = transforms(config["tile"]).transform_kernels(array)
-        moved = np.pad(moved, ((0, 0), (0, 0), (0, -moved.shape[2] % target.lanes)))
-        width = config["vectors"] * target.lanes
-        return np.concatenate([moved[:, :, i : i + width].ravel() for i in range(0, moved.shape[2], width)])
+        return channel_panels(moved, config["vectors"], target.lanes)
 
     def build(self, workload: Workload, target: Target, config: Config) -> Any:
         """The scheduled PrimFunc: inputs (weights packed), then the output."""
@@ -315,13 +320,7 @@ class _Task:
                     ahead = emit.prefetch_share(weight, following, share, steps, width) if prefetch == SPREAD else []
                     return emit.seq([*ahead, *(s for k in range(size) for s in step(block, lane + k))])
 
-                def channels(block: Index, count: int) -> Stmt:
-                    return emit.split_loop(count, UNROLL, lambda lane, size: several(block, lane, size), "ic")
-
-                whole, rest = divmod(kernel.channels, lanes)
-                body = accumulators.fill(0.0)
-                body.append(emit.loop(whole, lambda block: channels(block, lanes), "icb") if whole else emit.seq([]))
-                body += [channels(whole, rest)] if rest else []
+                body = [*accumulators.fill(0.0), *over_channels(kernel.channels, lanes, UNROLL, several)]
                 for p, v in accumulators:
                     where = (v * self.points + xi) * self.plane + (first + p) * lanes
                     body.append(emit.store(self.product, accumulators.value(p, v), [where], lanes))
