@@ -28,6 +28,7 @@ def reference(workload: Workload, inputs: Sequence[Array]) -> Array:
     operators = {
         "conv2d": _conv2d,
         "depthwise_conv2d": _conv2d,
+        "separable_conv2d": _separable_conv2d,
         "dense": _dense,
         "recurrence": recurrence,
         "pool2d": _pool2d,
@@ -147,6 +148,11 @@ def _conv2d(workload: Workload, inputs: Sequence[Array]) -> Array:
         kernels = weight[group * share : (group + 1) * share].reshape(share, -1)
         outputs.append((columns @ kernels.T).reshape(n, height, width, share).transpose(0, 3, 1, 2))
     return np.concatenate(outputs, axis=1)
+
+
+def _separable_conv2d(workload: Workload, inputs: Sequence[Array]) -> Array:
+    middle = evaluate(workload.inner, _conv2d(workload, inputs), inputs)
+    return np.asarray(np.einsum("nchw,oc->nohw", middle, inputs[2][:, :, 0, 0], optimize=True))
 
 
 def _pool2d(workload: Workload, inputs: Sequence[Array]) -> Array:

@@ -67,10 +67,12 @@ def llvm_templates() -> tuple[Template, ...]:
     from schedules.llvm.recurrent import Recurrence
     from schedules.llvm.reduction import Reduce, Softmax
     from schedules.llvm.resize2d import Resize2d
+    from schedules.llvm.separable_conv2d import SeparableConv2d
 
     return (
         Convolution(),
         DepthwiseConv2d(),
+        SeparableConv2d(),
         Dense(),
         Recurrence(),
         Pool2d(),

@@ -122,11 +122,13 @@ class Workload:
     """One operator at fixed shapes with its epilogue: the unit of tuning and of code generation.
 
     Attributes:
-        op: the operator family (``conv2d``, ``depthwise_conv2d``, ``dense``, ``pool2d``, ``pointwise``, …).
+        op: the operator family (``conv2d``, ``depthwise_conv2d``, ``separable_conv2d``, ``dense``, ``pool2d``, …).
         inputs: the operator's own operands first (data, weight), then the epilogue's.
         output: the result.
         attrs: the operator's attributes, sorted by name.
         epilogue: what is stored, as an expression of the operator's result and further operands.
+        inner: of an operator that is two in one, what the first gives to the second: an expression of the first one's
+            result and further operands.
     """
 
     op: str
@@ -134,6 +136,7 @@ class Workload:
     output: Tensor
     attrs: tuple[tuple[str, Attr], ...] = ()
     epilogue: Expr = ACC
+    inner: Expr = ACC
 
     def __post_init__(self) -> None:
         if list(self.attrs) != sorted(self.attrs, key=lambda item: item[0]):
@@ -151,14 +154,15 @@ class Workload:
         raise KeyError(name)
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object that `from_json` reads back."""
-        return {
+        """A JSON object that `from_json` reads back; `inner` only where there is one, as most operators have none."""
+        out = {
             "op": self.op,
             "inputs": [tensor.to_json() for tensor in self.inputs],
             "output": self.output.to_json(),
             "attrs": {name: list(v) if isinstance(v, tuple) else v for name, v in self.attrs},
             "epilogue": _to_lists(self.epilogue),
         }
+        return out if self.inner == ACC else {**out, "inner": _to_lists(self.inner)}
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> Workload:
@@ -174,6 +178,7 @@ class Workload:
             output=Tensor.from_json(data["output"]),
             attrs=tuple(sorted(attrs.items())),
             epilogue=_to_tuples(data["epilogue"]),
+            inner=_to_tuples(data.get("inner", ACC)),
         )
 
     @property

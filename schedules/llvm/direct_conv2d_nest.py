@@ -16,7 +16,7 @@ from typing import Any
 from schedules.llvm import emit
 from schedules.llvm.cut import Cut
 from schedules.llvm.emit import LINE, SPREAD, Index, Share, Stmt, divmod_index
-from schedules.llvm.operands import Epilogue, Operand, Pixel, declared
+from schedules.llvm.operands import Epilogue, Operand, Pixel, declared, flattens
 from schedules.llvm.tile import Accumulators
 from schedules.space import Config
 from schedules.target import Target
@@ -67,18 +67,12 @@ def shape_of(workload: Workload) -> Shape:
     kernel = (weight.shape[2], weight.shape[3])
     stride, dilation = workload.attr("strides"), workload.attr("dilations")
     flat = kernel == (1, 1) and stride == (1, 1) and not any(data.halo) and not any(output.halo)
-    flat = flat and all(_flattens(tensor, output) for tensor in workload.inputs[2:])
+    flat = flat and all(flattens(tensor, output) for tensor in workload.inputs[2:])
     if flat:
         rows, columns = 1, rows * columns
     groups = workload.attr("groups")
     block = data.block
     return Shape(n, data.shape[1], channels, groups, rows, columns, kernel, stride, dilation, block, flat)
-
-
-def _flattens(tensor: Tensor, output: Tensor) -> bool:
-    if len(tensor.shape) != 4:
-        return True
-    return not any(tensor.halo) and tensor.shape[2:] in (output.shape[2:], (1, 1))
 
 
 def _in_bands(index: Index, units: int, tiles: int, band: int) -> tuple[Index, Index]:

@@ -10,7 +10,7 @@ from tvm import tirx
 from schedules.compute.pointwise import VectorMath, arguments_of
 from schedules.llvm import emit
 from schedules.llvm.emit import Buffer, Index, Stmt
-from schedules.workload import Tensor, Workload
+from schedules.workload import Expr, Tensor, Workload
 
 
 class Pixel(NamedTuple):
@@ -75,6 +75,11 @@ class Operand:
         return emit.store(self.view, value, [at.image, at.block, at.row + top, at.column + left, 0], lanes)
 
 
+def evaluated(expr: Expr, value: Any, operands: Sequence[Operand], at: Pixel, lanes: int) -> Any:
+    """`expr` of a vector of channels of one pixel, and of the workload's operands there."""
+    return VectorMath(lanes).evaluate(expr, value, lambda i: operands[i].vector(at, lanes))
+
+
 class Epilogue:
     """The tail of a kernel: applies the workload's expression to a result and stores it."""
 
@@ -85,8 +90,7 @@ class Epilogue:
 
     def store(self, value: Any, at: Pixel, lanes: int) -> Stmt:
         """Stores the epilogue of `value` at one pixel's vector of channels."""
-        result = VectorMath(lanes).evaluate(self.workload.epilogue, value, lambda i: self.operands[i].vector(at, lanes))
-        return self.output.write(result, at, lanes)
+        return self.output.write(evaluated(self.workload.epilogue, value, self.operands, at, lanes), at, lanes)
 
     def prefetch(self, at: Pixel) -> list[Stmt]:
         """Asks for what `store` will read of maps as large as the output, and for where it will write."""
@@ -131,6 +135,13 @@ def _when(value: Index, wanted: int, statement: Stmt) -> Stmt:
     if isinstance(value, int):
         return statement if value == wanted else emit.seq([])
     return tirx.IfThenElse(tirx.EQ(value, tirx.const(wanted, "int32")), statement, None)
+
+
+def flattens(tensor: Tensor, output: Tensor) -> bool:
+    """Whether a kernel that sees the rows of `output` as one can see those of an operand of its epilogue so, too."""
+    if len(tensor.shape) != 4:
+        return True
+    return not any(tensor.halo) and tensor.shape[2:] in (output.shape[2:], (1, 1))
 
 
 def operands_of(workload: Workload) -> tuple[list[Operand], Operand]:

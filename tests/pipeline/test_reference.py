@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,21 @@ def test_depthwise_convolution_with_uneven_pads(weights: Weights) -> None:
     attrs: dict[str, Attr] = {"strides": (1, 1), "dilations": (1, 1), "pads": (0, 2, 1, 0), "groups": 5}
     given = workload("depthwise_conv2d", [data, weight], exact.shape, **attrs)
     np.testing.assert_allclose(reference(given, [data, weight]), exact, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("strides", [(1, 1), (2, 1)])
+def test_depthwise_convolution_with_a_product_behind(weights: Weights, strides: tuple[int, int]) -> None:
+    import torch
+
+    data, depthwise, pointwise, inner, outer = weights(2, 5, 9, 11), weights(5, 1, 3, 3), weights(7, 5), *weights(2, 5)
+    image, *kernels = (torch.from_numpy(x) for x in (data, depthwise, pointwise.reshape(7, 5, 1, 1)))
+    middle = torch.nn.functional.conv2d(image, kernels[0], torch.from_numpy(inner), strides, 1, groups=5)
+    exact = torch.nn.functional.conv2d(torch.relu(middle), kernels[1], torch.from_numpy(np.resize(outer, 7)))
+    arrays = [data, depthwise, kernels[1].numpy(), inner.reshape(1, -1, 1, 1), np.resize(outer, (1, 7, 1, 1))]
+    attrs: dict[str, Attr] = {"strides": strides, "dilations": (1, 1), "pads": (1, 1, 1, 1), "groups": 5}
+    given = workload("separable_conv2d", arrays, tuple(exact.shape), ("add", ACC, ("arg", 4)), **attrs)
+    given = replace(given, inner=("relu", ("add", ACC, ("arg", 3))))
+    np.testing.assert_allclose(reference(given, arrays), exact.numpy(), rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["max", "average", "counting"])

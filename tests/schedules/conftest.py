@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -234,6 +235,55 @@ def make_convolution(
         (("dilations", dilations), ("groups", groups), ("pads", pads), ("strides", strides)),
         epilogue,
     )
+
+
+def make_separable(
+    lanes: int,
+    data: tuple[int, int, int, int],
+    channels: int,
+    kernel: tuple[int, int] = (3, 3),
+    *,
+    halo: tuple[int, int, int, int] = (0, 0, 0, 0),
+    extra: Sequence[Tensor] = (),
+    inner: Expr = ACC,
+    epilogue: Expr = ACC,
+    **options: Any,
+) -> Workload:
+    """A depthwise convolution and the 1×1 convolution behind it.
+
+    Args:
+        lanes: of the target.
+        data: shape of the data.
+        channels: of the output.
+        kernel: rows and columns of the depthwise convolution.
+        halo: of the output.
+        extra: operands of both epilogues.
+        inner: what goes from one to the other.
+        epilogue: of the workload.
+        options: of the depthwise convolution, as `make_convolution` takes them.
+    """
+    depthwise = make_convolution(lanes, data, data[1], kernel, groups=data[1], **options)
+    n, _, rows, columns = depthwise.output.shape
+    return Workload(
+        "separable_conv2d",
+        (*depthwise.inputs, Tensor((channels, data[1], 1, 1)), *extra),
+        Tensor((n, channels, rows, columns), block=lanes, halo=halo),
+        depthwise.attrs,
+        epilogue,
+        inner,
+    )
+
+
+@pytest.fixture
+def separable(target: Target) -> MakeWorkload:
+    """`make_separable` for the lanes of `target`."""
+    return lambda *arguments, **options: make_separable(target.lanes, *arguments, **options)
+
+
+@pytest.fixture
+def wide_separable() -> MakeWorkload:
+    """`make_separable`, for tests that choose the lanes themselves."""
+    return make_separable
 
 
 @pytest.fixture

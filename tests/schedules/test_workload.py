@@ -78,10 +78,11 @@ def test_keys_tell_workloads_apart() -> None:
         workload(groups=2).key,
         Workload("conv2d", (BLOCKED,), BLOCKED).key,
         Workload("conv2d", (BLOCKED,), BLOCKED, epilogue=("relu", ACC)).key,
+        Workload("conv2d", (BLOCKED,), BLOCKED, inner=("relu", ACC)).key,
         Workload("pool2d", (BLOCKED,), BLOCKED).key,
         Workload("conv2d", (Tensor(BLOCKED.shape),), BLOCKED).key,
     }
-    assert len(keys) == 6
+    assert len(keys) == 7
     assert all(len(key.rsplit("-", 1)[1]) == 12 for key in keys)
 
 
@@ -89,6 +90,13 @@ def test_keys_stay_what_they_are() -> None:
     """Records are filed under them: a change here orphans every log."""
     relu = Workload("pointwise", (Tensor((2, 3)),), Tensor((2, 3)), (), ("relu", ("arg", 0)))
     assert relu.key == "pointwise-86c5926a0a4d"
+
+
+def test_what_lies_between_two_operators_is_written_where_there_are_two() -> None:
+    plain = Workload("conv2d", (BLOCKED,), BLOCKED)
+    assert "inner" not in plain.to_json()
+    two = Workload("separable_conv2d", (BLOCKED,), BLOCKED, inner=("add", ACC, ("arg", 3)))
+    assert Workload.from_json(json.loads(json.dumps(two.to_json()))) == two
 
 
 def test_attributes_are_sorted_and_known() -> None:

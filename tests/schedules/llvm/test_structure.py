@@ -20,6 +20,14 @@ LANES = X86.lanes
 Wide = Callable[..., Workload]
 
 
+def separable(depthwise: Workload, channels: int) -> Workload:
+    """The workload of a depthwise convolution and a 1×1 convolution to so many channels."""
+    n, inputs, rows, columns = depthwise.output.shape
+    weight = Tensor((channels, inputs, 1, 1))
+    output = Tensor((n, channels, rows, columns), block=depthwise.output.block)
+    return Workload("separable_conv2d", (*depthwise.inputs, weight), output, depthwise.attrs, ACC, depthwise.epilogue)
+
+
 def workloads(wide: Wide, make: Callable[..., Workload]) -> dict[str, Workload]:
     """One workload for every template, large enough to divide."""
     maps = Tensor((2, 3 * LANES, 12, 13), block=LANES)
@@ -28,9 +36,11 @@ def workloads(wide: Wide, make: Callable[..., Workload]) -> dict[str, Workload]:
     window = {"kernel": (3, 3), "strides": (1, 1), "pads": (1, 1, 1, 1), "count_pads": 0}
     table = (Tensor((24,), "int32"), Tensor((24,)))
     rows = Tensor((64, 129, 1))
+    depthwise = wide(LANES, maps.shape, 3 * LANES, groups=3 * LANES, **pads)
     return {
         "conv2d": wide(LANES, maps.shape, 5 * LANES, **pads),
-        "depthwise_conv2d": wide(LANES, maps.shape, 3 * LANES, groups=3 * LANES, **pads),
+        "depthwise_conv2d": depthwise,
+        "separable_conv2d": separable(depthwise, 5 * LANES),
         "dense": make("dense", (Tensor((1, 40, 70)), Tensor((70, 130))), Tensor((1, 40, 130)), packed=1),
         "pool2d": make("pool2d", (maps,), maps, kind="max", **window),
         "pointwise": make("pointwise", (maps, maps), maps, ("add", ("arg", 0), ("arg", 1))),
@@ -46,8 +56,8 @@ def workloads(wide: Wide, make: Callable[..., Workload]) -> dict[str, Workload]:
 
 
 NAMES = [
-    *("conv2d", "depthwise_conv2d", "dense", "pool2d", "pointwise", "pointwise plain", "concat", "relayout"),
-    *("reduce", "reduce columns", "softmax", "resize2d", "recurrence"),
+    *("conv2d", "depthwise_conv2d", "separable_conv2d", "dense", "pool2d", "pointwise", "pointwise plain"),
+    *("concat", "relayout", "reduce", "reduce columns", "softmax", "resize2d", "recurrence"),
 ]
 
 
@@ -130,7 +140,7 @@ def test_kernels_say_that_they_are_scheduled(wide: Wide, make: Callable[..., Wor
         assert len(function.params) == len(workloads(wide, make)[name].inputs) + 1
 
 
-@pytest.mark.parametrize("name", ["conv2d", "depthwise_conv2d", "dense", "pool2d", "recurrence"])
+@pytest.mark.parametrize("name", ["conv2d", "depthwise_conv2d", "separable_conv2d", "dense", "pool2d", "recurrence"])
 def test_accumulators_have_constant_places(wide: Wide, make: Callable[..., Workload], name: str) -> None:
     """Only then does LLVM keep them in registers."""
     from tvm import tirx

@@ -30,11 +30,12 @@ class Draw:
         lanes: of the target.
         make: a workload from its parts.
         wide: a convolution.
+        separable_of: a depthwise and a 1×1 convolution.
     """
 
-    def __init__(self, seed: int, lanes: int, make: Make, wide: Wide) -> None:
+    def __init__(self, seed: int, lanes: int, make: Make, wide: Wide, separable_of: Wide) -> None:
         self.random = random.Random(seed)
-        self.lanes, self.make, self.wide = lanes, make, wide
+        self.lanes, self.make, self.wide, self.separable_of = lanes, make, wide, separable_of
         self.numpy = np.random.default_rng(seed)
 
     def pick(self, *values: Any) -> Any:
@@ -97,6 +98,26 @@ class Draw:
         extra = [self.map_like(shape) for _ in range(self.pick(0, 1, 2))]
         options |= {"extra": extra, "epilogue": self.epilogue(2, len(extra))}
         return self.wide(self.lanes, (n, channels, *size), out, kernel, **options), None
+
+    def separable(self) -> tuple[Workload, None]:
+        kernel = self.pick((3, 3), (3, 3), (5, 5), (1, 3), (2, 2))
+        pads = self.pick(tuple(k // 2 for k in kernel * 2), tuple(self.pick(0, 1, 2) for _ in range(4)))
+        dilations = self.pick((1, 1), (1, 1), (2, 1))
+        n, channels, *_ = self.shape()
+        # The windows must fit.
+        size = tuple(
+            self.size() + max(0, (k - 1) * d - before - after)
+            for k, d, before, after in zip(kernel, dilations, pads[:2], pads[2:], strict=True)
+        )
+        options: dict[str, Any] = {"strides": self.pick((1, 1), (2, 2), (1, 3)), "dilations": dilations, "pads": pads}
+        options |= {"margin": self.halo(), "halo": self.halo()}
+        data, out = (n, max(2, channels), *size), self.channels()
+        pixels = self.separable_of(self.lanes, data, out, kernel, **options).output.shape[2:]
+        inner = [self.map_like((n, data[1], *pixels)) for _ in range(self.pick(0, 1))]
+        outer = [self.map_like((n, out, *pixels)) for _ in range(self.pick(0, 1, 2))]
+        options |= {"extra": (*inner, *outer), "inner": self.epilogue(3, len(inner))}
+        options["epilogue"] = self.epilogue(3 + len(inner), len(outer))
+        return self.separable_of(self.lanes, data, out, kernel, **options), None
 
     def dense(self) -> tuple[Workload, None]:
         sizes = (1, 2, 3, 7, 16, 33, 50)
@@ -194,14 +215,15 @@ class Draw:
         return workload, tame_inputs(workload, self.random.randrange(1000))
 
 
-OPERATORS = ("convolution",) * 4 + ("dense", "pool2d", "pointwise", "movement", "reduction", "resize2d", "recurrence")
+OPERATORS = ("convolution",) * 4 + ("separable", "separable", "dense", "pool2d", "pointwise", "movement")
+OPERATORS += ("reduction", "resize2d", "recurrence")
 
 
-def run_case(seed: int, make: Make, wide: Wide, kernels_for: Callable[..., Any]) -> None:
+def run_case(seed: int, make: Make, wide: Wide, wide_separable: Wide, kernels_for: Callable[..., Any]) -> None:
     target = TARGETS[seed % len(TARGETS)]
     if not target.is_host:
         pytest.skip(f"this machine cannot run {target.isa}")
-    draw = Draw(seed, target.lanes, make, wide)
+    draw = Draw(seed, target.lanes, make, wide, wide_separable)
     workload, arrays = getattr(draw, draw.pick(*OPERATORS))()
     kernels = kernels_for(target)
     space = kernels.configs(workload, 40)
@@ -210,12 +232,16 @@ def run_case(seed: int, make: Make, wide: Wide, kernels_for: Callable[..., Any])
 
 
 @pytest.mark.parametrize("seed", range(QUICK))
-def test_random_workloads(seed: int, make: Make, wide: Wide, kernels_for: Callable[..., Any]) -> None:
-    run_case(seed, make, wide, kernels_for)
+def test_random_workloads(
+    seed: int, make: Make, wide: Wide, wide_separable: Wide, kernels_for: Callable[..., Any]
+) -> None:
+    run_case(seed, make, wide, wide_separable, kernels_for)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("first", range(QUICK, QUICK + LONG, 50))
-def test_many_random_workloads(first: int, make: Make, wide: Wide, kernels_for: Callable[..., Any]) -> None:
+def test_many_random_workloads(
+    first: int, make: Make, wide: Wide, wide_separable: Wide, kernels_for: Callable[..., Any]
+) -> None:
     for seed in range(first, first + 50):
-        run_case(seed, make, wide, kernels_for)
+        run_case(seed, make, wide, wide_separable, kernels_for)
