@@ -12,7 +12,7 @@ from pipeline.types import Task
 from schedules.workload import Tensor, Workload
 
 KERNELLESS = (ONNX, "reshape")
-OWN_OPERANDS = {"conv2d": 2, "depthwise_conv2d": 2, "pool2d": 1, "pointwise": 0}
+OWN_OPERANDS = {"conv2d": 2, "depthwise_conv2d": 2, "separable_conv2d": 3, "pool2d": 1, "pointwise": 0}
 """How many inputs of an operator are its own; what follows are operands of the epilogue."""
 
 
@@ -37,14 +37,14 @@ def workload_of(graph: Graph, node: Node) -> Workload:
         output = Tensor((outer, axis if node.op == "softmax" else 1, inner))
     elif node.op in OWN_OPERANDS and not output.plain:
         own = OWN_OPERANDS[node.op]
-        inputs = (*inputs[:own], *(_blocked_operand(tensor, output) for tensor in inputs[own:]))
-    return Workload(node.op, inputs, output, tuple(sorted(attrs.items())), node.epilogue)
+        inputs = (*inputs[:own], *(_blocked_operand(tensor, output.block) for tensor in inputs[own:]))
+    return Workload(node.op, inputs, output, tuple(sorted(attrs.items())), node.epilogue, node.inner)
 
 
-def _blocked_operand(tensor: Tensor, output: Tensor) -> Tensor:
+def _blocked_operand(tensor: Tensor, block: int) -> Tensor:
     """A plain constant that spans the channels of a blocked map is stored in the map's blocks."""
-    if len(tensor.shape) == 4 and tensor.plain and tensor.shape[1] == output.shape[1] > 1:
-        return replace(tensor, block=output.block)
+    if len(tensor.shape) == 4 and tensor.plain and tensor.shape[1] > 1:
+        return replace(tensor, block=block)
     return tensor
 
 

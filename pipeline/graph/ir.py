@@ -33,6 +33,7 @@ class Node:
         attrs: attributes of the operator family, by name.
         epilogue: what is stored, as an expression of the result and the inputs (`schedules.workload`).
         proto: the ONNX node, for operators of ONNX.
+        inner: of an operator that is two in one, what the first gives to the second (`schedules.workload`).
     """
 
     op: str
@@ -42,6 +43,7 @@ class Node:
     attrs: Mapping[str, Attr] = field(default_factory=dict)
     epilogue: Expr = ACC
     proto: onnx.NodeProto | None = None
+    inner: Expr = ACC
 
     @property
     def output(self) -> str:

@@ -9,6 +9,7 @@ from pipeline.errors import UnsupportedModelError
 from pipeline.graph.fold_batchnorm import fold_batchnorm
 from pipeline.graph.fold_pad import fold_pad
 from pipeline.graph.fuse_epilogue import fuse_epilogue
+from pipeline.graph.fuse_separable import fuse_separable
 from pipeline.graph.ir import Graph
 from pipeline.graph.merge_groups import merge_groups
 from pipeline.graph.merge_reshapes import merge_reshapes
@@ -45,6 +46,7 @@ def passes(target: Target) -> tuple[Callable[[Graph], Graph], ...]:
         merge_reshapes,
         fold_pad,
         fuse_epilogue,
+        lambda graph: fuse_separable(graph, target),
         lambda graph: merge_groups(graph, target.lanes),
         lambda graph: plan_layout(graph, target.lanes),
     )

@@ -21,7 +21,7 @@ from schedules.workload import Tensor
 
 Halo = tuple[int, int, int, int]
 NO_HALO: Halo = (0, 0, 0, 0)
-MAP_OPERATORS = frozenset({"conv2d", "depthwise_conv2d", "pool2d", "pointwise", "concat", "resize2d"})
+CONVOLUTIONS = ("conv2d", "depthwise_conv2d", "separable_conv2d")
 PLAIN_CHANNELS = 4
 """A convolution reads up to so many channels in plain order, when they come so."""
 
@@ -52,7 +52,7 @@ def needed_halo(node: Node, data: Tensor, output: Tensor, kernel: tuple[int, int
 
 def _kernel_of(graph: Graph, node: Node) -> tuple[int, int] | None:
     """The window of a node that needs a halo, else None. A maximum clamps its window and needs none."""
-    if node.op in ("conv2d", "depthwise_conv2d"):
+    if node.op in CONVOLUTIONS:
         shape = graph.tensor(node.inputs[1]).shape
         return (shape[2], shape[3])
     if node.op == "pool2d" and node.attrs["kind"] == "average":
@@ -67,7 +67,7 @@ def _blocked_nodes(graph: Graph, lanes: int) -> set[int]:
     blocked: set[int] = set()
     in_blocks: set[str] = set()
     for node in graph.nodes:
-        if node.op in ("conv2d", "depthwise_conv2d", "pool2d", "resize2d"):
+        if node.op in (*CONVOLUTIONS, "pool2d", "resize2d"):
             take = True
         elif node.op == "pointwise":
             take = any(name in in_blocks for name in node.inputs) and _can_block(graph, node, lanes)
@@ -181,7 +181,7 @@ class _Planner:
     def _constant(self, node: Node, index: int, name: str) -> str:
         """Operands of an epilogue become rank 4, so that they block like the map; others stay as they are."""
         array = self.graph.constants[name]
-        own = {"conv2d": 2, "depthwise_conv2d": 2, "resize2d": 5, "pool2d": 1}.get(node.op, 0)
+        own = {"conv2d": 2, "depthwise_conv2d": 2, "separable_conv2d": 3, "resize2d": 5, "pool2d": 1}.get(node.op, 0)
         if index < own or array.size == 1:
             return name
         shape = (1,) * (4 - array.ndim) + array.shape

@@ -18,7 +18,8 @@ from schedules.target import Target
 REPEATS = 7
 REPEAT_S = 2e-3
 MIN_SAMPLES, MAX_SAMPLES = 9, 60
-WEIGHTED = ("conv2d", "depthwise_conv2d", "dense", "recurrence")
+WEIGHTS = {"conv2d": (1,), "depthwise_conv2d": (1,), "separable_conv2d": (1, 2), "dense": (1,), "recurrence": (1,)}
+"""Which inputs of an operator are its weights."""
 COLD_CACHES = 4
 """Of a model that is not known, as much is taken to lie between two calls as so many second-level caches hold."""
 SHARED_BY = 4
@@ -50,8 +51,8 @@ class KernelTimer:
             library: has the candidate as its function ``kernel``.
             arguments: TVM's tensors, the output last.
         """
-        weights: Any = arguments[1] if self.task.workload.op in WEIGHTED else None
-        nbytes = 0 if weights is None else math.prod(weights.shape) * 4
+        places = WEIGHTS.get(self.task.workload.op, ())
+        nbytes = sum(math.prod(arguments[place].shape) * 4 for place in places)
         if nbytes * 4 < self.target.l1_bytes:
             samples = self._warm(library, arguments)
         else:
@@ -80,9 +81,11 @@ class KernelTimer:
         cold_bytes = SHARED_BY * self.task.streamed_bytes or COLD_CACHES * self.target.l2_bytes
         cold_bytes = min(cold_bytes, MOST_COLD_BYTES)
         copies = min(MAX_SAMPLES, math.ceil(cold_bytes / nbytes))
-        weights = arguments[1].numpy()
-        rotation = [arguments[1], *(tvm.runtime.tensor(weights) for _ in range(copies - 1))]
-        calls = [[arguments[0], copy, *arguments[2:]] for copy in rotation]
+        weights = {place: arguments[place].numpy() for place in WEIGHTS[self.task.workload.op]}
+        calls = [list(arguments)]
+        for _ in range(copies - 1):
+            copied = {place: tvm.runtime.tensor(array) for place, array in weights.items()}
+            calls.append([copied.get(place, argument) for place, argument in enumerate(arguments)])
         if copies * nbytes < cold_bytes:
             _other_weights(cold_bytes).sum()
         run = library["kernel"]

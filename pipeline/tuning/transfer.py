@@ -83,7 +83,8 @@ def distance(record: Record, subject: Subject) -> float | None:
         return None
     if (theirs.op, theirs.output.dtype) != (ours.op, ours.output.dtype):
         return None
-    apart = 0.25 * (theirs.epilogue != ours.epilogue) + len(set(theirs.attrs) ^ set(ours.attrs)) / 2
+    apart = 0.25 * ((theirs.inner, theirs.epilogue) != (ours.inner, ours.epilogue))
+    apart += len(set(theirs.attrs) ^ set(ours.attrs)) / 2
     apart += abs(math.log2(threads_of(record.target) / subject.target.threads))
     for other, own in [*zip(theirs.inputs[:2], ours.inputs[:2], strict=False), (theirs.output, ours.output)]:
         if len(other.shape) != len(own.shape):

@@ -24,6 +24,7 @@ from schedules.space import Config, ConfigSpace, Knob
 from schedules.target import Target
 from schedules.workload import Tensor, Workload
 
+
 class DepthwiseConv2d:
     """The template; workload: data, weight (constant, C×1×KH×KW), then operands of the epilogue."""
 
