@@ -26,7 +26,7 @@ from pipeline.roofline import Roofline
 from pipeline.types import Step
 
 if TYPE_CHECKING:
-    from pipeline.compile import Records, TaskChoice
+    from pipeline.choices import Records, TaskChoice
     from pipeline.tuning.workers import WorkerMeasurer
     from pipeline.types import ImportedModel
 

@@ -25,7 +25,7 @@ from schedules.registry import template_for
 from schedules.space import Config, config_key
 
 if TYPE_CHECKING:
-    from pipeline.compile import TaskChoice
+    from pipeline.choices import TaskChoice
     from pipeline.tuning.workers import WorkerMeasurer
     from pipeline.types import Task
     from schedules.target import Target
@@ -95,7 +95,7 @@ def score_network(path: Path, logs: Path, measure: bool = False) -> Score:
     Raises:
         UsageError: when there is no such network, or nothing can be measured for the target here.
     """
-    from pipeline.compile import choose_configs
+    from pipeline.choices import choose_configs
 
     target = table_target(path)
     tasks = _tasks(path.stem, target)

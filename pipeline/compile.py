@@ -6,10 +6,10 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,23 +17,21 @@ import numpy.typing as npt
 from pipeline.arena import plan_arena
 from pipeline.artifact import FORMAT_VERSION, ArtifactParts, save_artifact
 from pipeline.check_layers import check_layers
+from pipeline.choices import Records, TaskChoice, choose_configs
 from pipeline.errors import BuildError, RuntimeMissingError
-from pipeline.graph.optimize import OptimizedModel, optimize
+from pipeline.graph.optimize import OptimizedModel
 from pipeline.interrupts import interruptible
 from pipeline.joins import join_in_place
+from pipeline.measured import optimize_measured
 from pipeline.native.link import compile_kernels, link
 from pipeline.native.tables import lay_out_weights, write_tables
 from pipeline.program import program_of
 from pipeline.runtime import import_compiler
 from pipeline.steps import joining_kernels, steps_of, without_joins
 from pipeline.tasks import extract_tasks
-from pipeline.types import ImportedModel, Step, Task, TensorSpec
-from schedules.registry import algorithm_of, template_for
+from pipeline.types import ImportedModel, Step, TensorSpec
 from schedules.space import Config
 from schedules.target import Target
-
-if TYPE_CHECKING:
-    from pipeline.records import Record
 
 CROSS_COMPILERS = {
     "aarch64": ("aarch64-linux-gnu-g++", "g++-aarch64-linux-gnu"),
@@ -41,53 +39,6 @@ CROSS_COMPILERS = {
     "x86_64": ("x86_64-linux-gnu-g++", "g++-x86-64-linux-gnu"),
 }
 """For each foreign architecture the linker and Debian's package that has it."""
-
-
-class Records(Protocol):
-    """Where compilation looks for the best record; a `pipeline.records.RecordStore` is one."""
-
-    def best(self, workload_key: str, target_key: str, template: str, template_version: int) -> Record | None:
-        """The fastest record of exactly this workload, target and template version, or None."""
-
-    def groups(self, template: str, template_version: int) -> Iterable[Sequence[Record]]:
-        """The records of each workload and target that were made with one template version, failed ones too."""
-
-
-@dataclass(frozen=True, slots=True)
-class FirstMatch:
-    """Several stores: the first that has a matching record decides."""
-
-    stores: tuple[Records, ...]
-
-    def best(self, workload_key: str, target_key: str, template: str, template_version: int) -> Record | None:
-        """The first store's best record, or None when none has any."""
-        found = (store.best(workload_key, target_key, template, template_version) for store in self.stores)
-        return next((record for record in found if record is not None), None)
-
-    def groups(self, template: str, template_version: int) -> Iterable[Sequence[Record]]:
-        """The groups of all stores."""
-        return (group for store in self.stores for group in store.groups(template, template_version))
-
-
-@dataclass(frozen=True, slots=True)
-class TaskChoice:
-    """Which config a task is built with, and why.
-
-    Attributes:
-        task: the kernel.
-        config: its knobs' values.
-        algorithm, knobs: what computes it, and the knobs that this one has.
-        origin: a matching record; a transfer, which is a prediction from records of related workloads; or the
-            template's default.
-        latency_s: median latency of the record, in seconds; None where there is none.
-    """
-
-    task: Task
-    config: Config
-    algorithm: str
-    knobs: Config
-    origin: Literal["record", "transfer", "default"]
-    latency_s: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,38 +56,6 @@ class CompileReport:
     choices: tuple[TaskChoice, ...]
     imported_layers: tuple[str, ...]
     storage_bytes: tuple[int, ...]
-
-
-def choose_configs(
-    tasks: Sequence[Task], target: Target, records: Records | None, transfer: bool = True
-) -> tuple[TaskChoice, ...]:
-    """For each task the best record that matches it exactly, else what related records suggest, else the default.
-
-    Args:
-        tasks: the kernels.
-        target: what they are compiled for.
-        records: tuning records; None leaves the defaults.
-        transfer: whether related records may suggest a config (`pipeline.tuning.predict`).
-    """
-    from pipeline.tuning.predict import Predictor
-
-    predictor = Predictor(records, target) if records is not None and transfer else None
-    choices = []
-    for task in tasks:
-        template = template_for(task.workload, target)
-        record = None
-        if records is not None:
-            record = records.best(task.name, target.key, template.name, template.version)
-        if record is not None and template.space(task.workload, target).contains(record.config):
-            told = algorithm_of(template, task.workload, target, record.config)
-            choices.append(TaskChoice(task, record.config, *told, "record", float(np.median(record.latency_s))))
-            continue
-        default = template.default(task.workload, target)
-        predicted = predictor.predict(task.workload, template, default) if predictor is not None else None
-        config = default if predicted is None else predicted.config
-        told = algorithm_of(template, task.workload, target, config)
-        choices.append(TaskChoice(task, config, *told, "default" if predicted is None else "transfer", None))
-    return tuple(choices)
 
 
 def compile_model(
@@ -159,7 +78,7 @@ def compile_model(
     linker = linker_of(target)
     import_compiler()
     with interruptible():
-        optimized = optimize(model, target)
+        optimized = optimize_measured(model, target, records)
         if not target.is_gpu:
             check_layers(optimized)
         choices = () if target.is_gpu else choose_configs(extract_tasks(optimized), target, records, transfer)

@@ -73,6 +73,7 @@ class Task:
         layers: names of the model's layers that it stands for.
         streamed_bytes: bytes of constants that a run of the model reads, all kernels together: what comes between two
             calls of this one. 0 when the model is not known.
+        alternative: whether it computes what other tasks of the model compute, too; measuring decides between them.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Task:
     weight: int
     layers: tuple[str, ...]
     streamed_bytes: int = 0
+    alternative: bool = False
 
 
 @dataclass(frozen=True, slots=True)

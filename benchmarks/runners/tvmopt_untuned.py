@@ -12,7 +12,8 @@ import numpy as np
 from benchmarks.runners.base import Job, Runtime
 
 if TYPE_CHECKING:
-    from pipeline.compile import CompileReport, Records
+    from pipeline.choices import Records
+    from pipeline.compile import CompileReport
 
 ARTIFACT = "model.tar"
 """The compiled model's name in a job's folder."""

@@ -1,6 +1,7 @@
 """A depthwise convolution joins the 1×1 convolution that alone reads its result. Returns a new graph.
 
-In one kernel the rows between the two stay in the cache. That pays where the whole map would not:
+In one kernel the rows between the two stay in the cache. Whether that is faster depends on the machine, and measuring
+decides (`pipeline.measured`). It is worth measuring where the whole map would not stay there:
 
 1. The depthwise map takes more than `MAP_SHARE` of the second-level cache. A smaller one is still there when the 1×1
    convolution reads it, and one kernel takes as long as two.
@@ -12,6 +13,7 @@ In one kernel the rows between the two stay in the cache. That pays where the wh
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from pipeline.graph.ir import Graph, Node, without_dead_code
@@ -21,25 +23,41 @@ from schedules.target import Target
 MAP_SHARE = 0.5
 WEIGHT_SHARE = 0.5
 
+Joins = Callable[[str], bool]
+"""Whether the 1×1 convolution that makes a value takes in the depthwise convolution before it."""
 
-def fuse_separable(graph: Graph, target: Target) -> Graph:
-    """Fuses each pair of a ``depthwise_conv2d`` and a ``conv2d`` where it pays, to a ``separable_conv2d``."""
-    uses, producers = graph.uses(), graph.producers()
-    nodes: list[Node] = []
-    for node in graph.nodes:
-        depthwise = producers.get(node.inputs[0]) if node.op == "conv2d" else None
-        if depthwise is None or uses[node.inputs[0]] != 1 or not _fits(graph, depthwise, node):
-            nodes.append(node)
-        elif pays(graph, depthwise, node, target):
-            nodes.append(_fused(depthwise, node))
-        else:
-            nodes.append(node)
+
+def join_none(_: str) -> bool:
+    """Leaves all of them apart."""
+    return False
+
+
+def join_all(_: str) -> bool:
+    """Joins all that are worth measuring."""
+    return True
+
+
+def fuse_separable(graph: Graph, target: Target, joins: Joins = join_all) -> Graph:
+    """Makes one ``separable_conv2d`` of each pair of a ``depthwise_conv2d`` and a ``conv2d`` that `joins` names."""
+    fused = {id(node): _fused(before, node) for before, node in separable_pairs(graph, target) if joins(node.output)}
+    nodes = tuple(fused.get(id(node), node) for node in graph.nodes)
     # What was fused has no reader any more.
-    return without_dead_code(replace(graph, nodes=tuple(nodes)))
+    return without_dead_code(replace(graph, nodes=nodes)) if fused else graph
+
+
+def separable_pairs(graph: Graph, target: Target) -> Iterator[tuple[Node, Node]]:
+    """Pairs of a depthwise and a 1×1 convolution that could be one kernel, where that is worth measuring."""
+    uses, producers = graph.uses(), graph.producers()
+    for node in graph.nodes:
+        before = producers.get(node.inputs[0]) if node.op == "conv2d" else None
+        if before is None or uses[node.inputs[0]] != 1:
+            continue
+        if _fits(graph, before, node) and pays(graph, before, node, target):
+            yield before, node
 
 
 def pays(graph: Graph, depthwise: Node, pointwise: Node, target: Target) -> bool:
-    """Whether the map between two convolutions leaves the cache, the weights stay there, and the result is narrower."""
+    """Whether it is worth measuring: the map leaves the cache, the weights stay there, the result is narrower."""
     made, weight = graph.tensor(depthwise.output), graph.tensor(pointwise.inputs[1])
     far = made.nbytes // made.shape[0] > MAP_SHARE * target.l2_bytes
     near = weight.nbytes < WEIGHT_SHARE * target.l2_bytes

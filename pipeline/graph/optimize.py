@@ -9,7 +9,7 @@ from pipeline.errors import UnsupportedModelError
 from pipeline.graph.fold_batchnorm import fold_batchnorm
 from pipeline.graph.fold_pad import fold_pad
 from pipeline.graph.fuse_epilogue import fuse_epilogue
-from pipeline.graph.fuse_separable import fuse_separable
+from pipeline.graph.fuse_separable import Joins, fuse_separable, join_none
 from pipeline.graph.ir import Graph
 from pipeline.graph.merge_groups import merge_groups
 from pipeline.graph.merge_reshapes import merge_reshapes
@@ -36,7 +36,7 @@ class OptimizedModel:
     graph: Graph
 
 
-def passes(target: Target) -> tuple[Callable[[Graph], Graph], ...]:
+def passes(target: Target, joins: Joins = join_none) -> tuple[Callable[[Graph], Graph], ...]:
     """What is done to a graph, in order. A GPU takes the operators as TVM imports them, with folded weights."""
     if target.is_gpu:
         return (_refuse_own_operators, fold_batchnorm)
@@ -46,7 +46,7 @@ def passes(target: Target) -> tuple[Callable[[Graph], Graph], ...]:
         merge_reshapes,
         fold_pad,
         fuse_epilogue,
-        lambda graph: fuse_separable(graph, target),
+        lambda graph: fuse_separable(graph, target, joins),
         lambda graph: merge_groups(graph, target.lanes),
         lambda graph: plan_layout(graph, target.lanes),
     )
@@ -64,13 +64,18 @@ def _refuse_own_operators(graph: Graph) -> Graph:
     return graph
 
 
-def optimize(model: ImportedModel, target: Target) -> OptimizedModel:
+def optimize(model: ImportedModel, target: Target, joins: Joins = join_none) -> OptimizedModel:
     """Runs all passes on `model`.
+
+    Args:
+        model: imported.
+        target: what layouts are planned for.
+        joins: which depthwise convolutions become one kernel with what follows (`pipeline.measured` finds them).
 
     Raises:
         UnsupportedModelError: when a value has no static shape, or a layer cannot be taken for this target.
     """
     graph = read_onnx(model.normalized)
-    for run in passes(target):
+    for run in passes(target, joins):
         graph = run(graph)
     return OptimizedModel(model, target, graph)

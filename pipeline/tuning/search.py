@@ -93,8 +93,12 @@ class TuneSummary:
 
     @property
     def compared(self) -> tuple[TaskState, ...]:
-        """The tasks of which both the default's and the best latency are known; `before_s` and `after_s` are theirs."""
-        return tuple(state for state in self.states if state.default_s is not None and state.best_s is not None)
+        """The tasks of which both the default's and the best latency are known, without alternatives to others.
+
+        `before_s` and `after_s` are theirs.
+        """
+        tasks = (state for state in self.states if not state.task.alternative)
+        return tuple(state for state in tasks if state.default_s is not None and state.best_s is not None)
 
     @property
     def before_s(self) -> float:

@@ -6,10 +6,9 @@ import fnmatch
 from pathlib import Path
 
 from pipeline.errors import RuntimeMissingError, UsageError
-from pipeline.graph.optimize import optimize
+from pipeline.measured import tasks_of_all_ways
 from pipeline.records import RecordStore
 from pipeline.runtime import import_compiler
-from pipeline.tasks import extract_tasks
 from pipeline.tuning.progress import Listener, PeakMeasured
 from pipeline.tuning.search import TuneOptions, TuneSummary, tune
 from pipeline.tuning.workers import WorkerMeasurer, WorkerOptions
@@ -45,7 +44,7 @@ def tunable_tasks(model: ImportedModel, target: Target, pattern: str = "*") -> t
     import_compiler()
     tasks = [
         task
-        for task in extract_tasks(optimize(model, target))
+        for task in tasks_of_all_ways(model, target)
         if next(iter(template_for(task.workload, target).space(task.workload, target).knobs), None) is not None
     ]
     chosen = tuple(

@@ -32,6 +32,9 @@ TOLERANCE = 1e-4
 """Largest error of a kernel that counts as right, relative to the largest magnitude of its output."""
 
 PEAK_REPEATS = 7
+SPINS = 3000
+"""How often a waiting thread looks for work before it sleeps: about a millisecond. By TVM's own count it goes on for a
+sixth of a second, in which it keeps the next worker's threads from measuring."""
 
 _PR_SET_PDEATHSIG = 1
 
@@ -72,6 +75,7 @@ class Worker:
     def _set_target(self, facts: dict[str, Any]) -> dict[str, Any]:
         self.target = Target.from_json(facts)
         os.environ["TVM_NUM_THREADS"] = str(self.target.threads)
+        os.environ["TVM_THREAD_POOL_SPIN_COUNT"] = str(SPINS)
         import_compiler()  # now, so that no candidate waits for it
 
         return {"status": "ok"}

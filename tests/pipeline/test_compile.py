@@ -11,7 +11,8 @@ import onnxruntime
 import pytest
 
 from pipeline.artifact import read_parts
-from pipeline.compile import FirstMatch, build_library, choose_configs, compile_model, golden_pair, linker_of
+from pipeline.choices import FirstMatch, choose_configs
+from pipeline.compile import build_library, compile_model, golden_pair, linker_of
 from pipeline.errors import BuildError, RuntimeMissingError
 from pipeline.graph.optimize import optimize
 from pipeline.records import RecordStore

@@ -1,0 +1,96 @@
+"""Which config each kernel of a model is built with, and why: a record, a transfer, or the template's default."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import numpy as np
+
+from pipeline.types import Task
+from schedules.registry import algorithm_of, template_for
+from schedules.space import Config
+from schedules.target import Target
+
+if TYPE_CHECKING:
+    from pipeline.records import Record
+
+
+class Records(Protocol):
+    """Where compilation looks for the best record; a `pipeline.records.RecordStore` is one."""
+
+    def best(self, workload_key: str, target_key: str, template: str, template_version: int) -> Record | None:
+        """The fastest record of exactly this workload, target and template version, or None."""
+
+    def groups(self, template: str, template_version: int) -> Iterable[Sequence[Record]]:
+        """The records of each workload and target that were made with one template version, failed ones too."""
+
+
+@dataclass(frozen=True, slots=True)
+class FirstMatch:
+    """Several stores: the first that has a matching record decides."""
+
+    stores: tuple[Records, ...]
+
+    def best(self, workload_key: str, target_key: str, template: str, template_version: int) -> Record | None:
+        """The first store's best record, or None when none has any."""
+        found = (store.best(workload_key, target_key, template, template_version) for store in self.stores)
+        return next((record for record in found if record is not None), None)
+
+    def groups(self, template: str, template_version: int) -> Iterable[Sequence[Record]]:
+        """The groups of all stores."""
+        return (group for store in self.stores for group in store.groups(template, template_version))
+
+
+@dataclass(frozen=True, slots=True)
+class TaskChoice:
+    """Which config a task is built with, and why.
+
+    Attributes:
+        task: the kernel.
+        config: its knobs' values.
+        algorithm, knobs: what computes it, and the knobs that this one has.
+        origin: a matching record; a transfer, which is a prediction from records of related workloads; or the
+            template's default.
+        latency_s: median latency of the record, in seconds; None where there is none.
+    """
+
+    task: Task
+    config: Config
+    algorithm: str
+    knobs: Config
+    origin: Literal["record", "transfer", "default"]
+    latency_s: float | None
+
+
+def choose_configs(
+    tasks: Sequence[Task], target: Target, records: Records | None, transfer: bool = True
+) -> tuple[TaskChoice, ...]:
+    """For each task the best record that matches it exactly, else what related records suggest, else the default.
+
+    Args:
+        tasks: the kernels.
+        target: what they are compiled for.
+        records: tuning records; None leaves the defaults.
+        transfer: whether related records may suggest a config (`pipeline.tuning.predict`).
+    """
+    from pipeline.tuning.predict import Predictor
+
+    predictor = Predictor(records, target) if records is not None and transfer else None
+    choices = []
+    for task in tasks:
+        template = template_for(task.workload, target)
+        record = None
+        if records is not None:
+            record = records.best(task.name, target.key, template.name, template.version)
+        if record is not None and template.space(task.workload, target).contains(record.config):
+            told = algorithm_of(template, task.workload, target, record.config)
+            choices.append(TaskChoice(task, record.config, *told, "record", float(np.median(record.latency_s))))
+            continue
+        default = template.default(task.workload, target)
+        predicted = predictor.predict(task.workload, template, default) if predictor is not None else None
+        config = default if predicted is None else predicted.config
+        told = algorithm_of(template, task.workload, target, config)
+        choices.append(TaskChoice(task, config, *told, "default" if predicted is None else "transfer", None))
+    return tuple(choices)
