@@ -40,7 +40,6 @@ SHORT_NETWORKS = ("mobilenet_v2", "squeezenet1_1", "resnet50")
 BATCHED = {"mobilenet_v2": (1, 4), "resnet50": (1, 4)}
 """Networks that are measured at other batch sizes too; never in the short form."""
 
-RUNTIMES = (*PEERS, *reversed(OURS))
 ROUNDS, SHORT_ROUNDS = 20, 7
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -52,6 +51,7 @@ _ROOT = Path(__file__).resolve().parent.parent
 @click.option("--threads", type=click.IntRange(min=1), multiple=True, default=(1, 2), help="Repeatable.")
 @click.option("--trials", type=click.IntRange(min=0), default=0, show_default=True, help="Tune each line first.")
 @click.option("--logs", type=click.Path(path_type=Path), default=_ROOT / "tuning_logs", help="Tuning records.")
+@click.option("--peer", type=click.Choice(PEERS), multiple=True, help="Repeatable.  [default: all]")
 @click.option("--rounds", type=click.IntRange(min=5), default=ROUNDS, show_default=True, help="Turns of each runtime.")
 @click.option(
     "--results",
@@ -76,13 +76,14 @@ def main(
     networks = networks or (SHORT_NETWORKS if short else NETWORKS)
     given = {name for name in settings if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
     if layers:
-        for name in ("trials", "rounds", "against", "check"):
+        for name in ("trials", "rounds", "peer", "against", "check"):
             if name in given:
                 raise click.UsageError(f"--{name} does not go with --layers, which takes profiles alone")
         _profile(LayerBench(tuple(map(_model_of, networks)), counts, settings["logs"]), settings["results"])
     else:
         rounds = SHORT_ROUNDS if short and "rounds" not in given else settings["rounds"]
-        plan = Plan(networks, counts, {} if short else BATCHED, settings["trials"], settings["logs"], rounds)
+        runtimes = (*(settings["peer"] or PEERS), *reversed(OURS))
+        plan = Plan(networks, counts, {} if short else BATCHED, settings["trials"], settings["logs"], rounds, runtimes)
         results = settings["results"] or _ROOT / "benchmarks" / "results"
         reached = _compare(plan, results, settings["against"])
         if settings["check"] and not reached:
@@ -100,6 +101,7 @@ class Plan:
         trials: of tuning, before each cell.
         logs: folder of tuning records.
         rounds: turns of each runtime.
+        runtimes: what is measured, peers first.
     """
 
     networks: tuple[str, ...]
@@ -108,6 +110,7 @@ class Plan:
     trials: int
     logs: Path
     rounds: int
+    runtimes: tuple[str, ...]
 
 
 def _compare(plan: Plan, results: Path, against: Path | None) -> bool:
@@ -170,7 +173,7 @@ def _measure(plan: Plan, network: str) -> dict[str, Any]:
     """One network on all batch sizes and thread counts."""
     options = CompareOptions(
         _model_of(network),
-        RUNTIMES,
+        plan.runtimes,
         batches=plan.batches.get(network, (1,)),
         threads=plan.threads,
         logs=(plan.logs,),

@@ -93,9 +93,9 @@ def test_every_network_has_its_file() -> None:
 
 @pytest.mark.slow
 def test_a_small_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(suite, "RUNTIMES", ("onnxruntime", "tvmopt-untuned"))
-    arguments = ["--network", "fc_dnn", "--threads", "1", "--rounds", "5", "--results", str(tmp_path)]
-    done = CliRunner().invoke(suite.main, arguments)
+    monkeypatch.setattr(suite, "OURS", ("tvmopt-untuned",))
+    arguments = ["--network", "fc_dnn", "--peer", "onnxruntime", "--threads", "1", "--rounds", "5"]
+    done = CliRunner().invoke(suite.main, [*arguments, "--results", str(tmp_path)])
     assert done.exit_code == 0, done.output
     (file,) = tmp_path.glob("*.json")
     (comparison,) = read_comparisons(file)

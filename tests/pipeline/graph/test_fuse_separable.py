@@ -86,6 +86,29 @@ def test_kernels_and_strides(fused: Any, size: int, strides: list[int]) -> None:
     assert "separable_conv2d" in done.ops()
 
 
+NORMALIZED = [("Mul", "x s", "m"), ("Add", "m t", "n"), ("Relu", "n", "r"), ("Conv", "r p c", "y")]
+
+
+def test_what_is_element_wise_joins_too(fused: Any) -> None:
+    done = fused(*NORMALIZED, s=(1, 24, 1, 1), t=(24, 1, 1))
+    assert done.ops() == ["relayout", "separable_conv2d", "relayout"]
+    node = done.node("separable_conv2d")
+    assert node.layers == ("Mul0", "Add1", "Relu2", "Conv3")
+    assert node.inner == ("relu", ("add", ("mul", ACC, ("arg", 3)), ("arg", 4)))
+    assert node.epilogue == ("add", ACC, ("arg", 5))
+
+
+def test_a_map_may_be_scaled_by_values(fused: Any) -> None:
+    done = fused(("Mul", "x z", "m"), ("Conv", "m p", "y"), inputs={**IMAGE, "z": (1, 24, 1, 1)})
+    assert "separable_conv2d" in done.ops()
+    assert done.node("separable_conv2d").inner == ("mul", ACC, ("arg", 3))
+
+
+def test_a_sum_of_two_maps_stays(fused: Any) -> None:
+    done = fused(("Add", "x z", "m"), ("Conv", "m p", "y"), inputs={**IMAGE, "z": (1, 24, 12, 12)})
+    assert "separable_conv2d" not in done.ops()
+
+
 @pytest.mark.parametrize("nodes", [[("Neg", "r", "z")], [("GlobalAveragePool", "r", "z")]])
 def test_a_map_that_others_read_stays(fused: Any, nodes: Any) -> None:
     assert "separable_conv2d" not in fused(*PAIR, *nodes, outputs="y z").ops()

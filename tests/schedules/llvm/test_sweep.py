@@ -17,7 +17,7 @@ Wide = Callable[..., Workload]
 Make = Callable[..., Workload]
 Pads = tuple[int, int, int, int]
 
-QUICK, LONG = 60, 300
+QUICK, LONG = 60, 500
 SSE2 = '{"kind": "llvm", "mtriple": "x86_64-linux-gnu"}'
 TARGETS = [parse_target(text, 2) for text in ("x86-64-v3", "llvm", SSE2)]
 
