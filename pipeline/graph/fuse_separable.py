@@ -1,4 +1,4 @@
-"""What a 1×1 convolution alone reads joins it: a depthwise convolution or an element-wise operator. Returns a new graph.
+"""What a 1×1 convolution alone reads joins it: a depthwise convolution, an element-wise operator. Returns a new graph.
 
 An element-wise operator (batch normalisation and activation before a convolution, a map scaled by channel) counts as a
 depthwise convolution with 1×1 kernels of ones. In one kernel the rows between the two stay in the cache. Whether that
