@@ -121,18 +121,19 @@ def store_records(logs: Path, target: Target) -> dict[str, Config]:
 
 
 def store_related(logs: Path, target: Target) -> dict[str, Config]:
-    """Files records of both convolutions for another thread count than `target`'s, where a config beats the default.
+    """Files records of both convolutions for other thread counts than `target`'s, where a config beats the default.
 
     Gives that config by task.
     """
     store = RecordStore(logs, "related")
-    other = replace(target, threads=target.threads + 1)
-    faster = {}
-    for task in tasks(target):
-        default = template_for(task.workload, other).default(task.workload, other)
-        faster[task.name] = another_config(task, target)
-        slow = [*template_for(task.workload, other).space(task.workload, other)][2::40]
-        for config in (default, *slow):
-            store.append(record(task, other, config, 4e-6))
-        store.append(record(task, other, faster[task.name], 1e-6))
+    faster = {task.name: another_config(task, target) for task in tasks(target)}
+    for more in (1, 2, 3):
+        other = replace(target, threads=target.threads + more)
+        for task in tasks(target):
+            template = template_for(task.workload, other)
+            # None of them is much like the faster one.
+            slow = [*template.space(task.workload, other)][200::250]
+            for config in (template.default(task.workload, other), *slow):
+                store.append(record(task, other, config, 4e-6))
+            store.append(record(task, other, faster[task.name], 1e-6))
     return faster

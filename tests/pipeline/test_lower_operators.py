@@ -207,11 +207,11 @@ def other_dtypes(w: Random) -> dict[str, Any]:
             ("Sqrt", "e", "y"),
             ("Mul", "i i", "j"),
             ("Mod", "j seven", "z"),
-            ("BitShift", "u u", "b", {"direction": "LEFT"}),
+            ("BitShift", "u three", "b", {"direction": "LEFT"}),
         ],
         "inputs": {"h": ("float16", 1, 3, 5, 5), "d": ("float64", 3), "i": ("int32", 4), "u": ("uint8", 4)},
         "outputs": "f z b e",
-        "constants": {**half, "seven": np.int32(7)},
+        "constants": {**half, "seven": np.int32(7), "three": np.uint8(3)},
     }
 
 

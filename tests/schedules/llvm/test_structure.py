@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from schedules.llvm.direct_conv2d import PREFETCH
+from schedules.llvm.emit import SPREAD
 from schedules.registry import llvm_templates, template_for
 from schedules.target import Target, parse_target
 from schedules.workload import ACC, Tensor, Workload
@@ -167,9 +168,9 @@ def test_prefetching_asks_for_each_line_once(wide: Wide) -> None:
     template = template_for(workload, X86)
     default = {**template.default(workload, X86), "data_ahead": 0, "result_ahead": 0}
     texts = [str(template.build(workload, X86, {**default, "prefetch": distance})) for distance in PREFETCH]
-    counts = [text.count("prefetch") for text in texts]
+    counts = dict(zip(PREFETCH, (text.count("prefetch") for text in texts), strict=True))
     assert counts[0] == 0
-    assert counts[1] == counts[2] > 0
+    assert counts[256] == counts[512] > counts[SPREAD] > 0
 
 
 def test_what_a_tile_adds_and_writes_is_prefetched(wide: Wide) -> None:
