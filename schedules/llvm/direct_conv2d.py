@@ -136,7 +136,8 @@ class DirectConv2d:
 
     def _units(self, shape: Shape, config: Config) -> int:
         """Into how many pieces the pixels are cut."""
-        return Cut.of(*(shape.columns, config["columns"]) if shape.flat else (shape.rows, config["rows"])).pieces
+        extent, step = (shape.columns, config["columns"]) if shape.flat else (shape.rows, config["rows"])
+        return Cut.of(extent, step).pieces
 
     def _unroll(self, workload: Workload) -> int:
         shape = shape_of(workload)

@@ -144,6 +144,8 @@ def prefetch_share(buffer: Buffer, panel: Index, share: Share, steps: tuple[Inde
         width: float32 elements that a step reads of a panel.
     """
     first, count, depth = steps
+    if share.whole * depth * width >= 1 << 31:
+        return []  # indices are int32, and so many pixels do not wait for one panel
     done = divmod_index((share.before * depth + first * share.size) * width, share.whole)[0]
     lines = math.ceil(count * share.size * width / share.whole / LINE)
     return [prefetch(buffer, [0, 0, 0, 0, panel + done + line * LINE]) for line in range(lines)]
