@@ -78,7 +78,8 @@ def test_records_of_another_target_are_not_used_and_explained(
     run_tvmopt: RunTvmopt, model: Path, tmp_path: Path
 ) -> None:
     names = tiny.store_records(tmp_path / "logs", parse_target("llvm", 7))
-    done = run_tvmopt("compile", model, "--threads", "2", "--logs", "logs", "-o", "out.tar")
+    # Shipped records of related kernels may have more to say.
+    done = run_tvmopt("compile", model, "--threads", "2", "--logs", "logs", "--no-transfer", "-o", "out.tar")
     assert done.returncode == 0, done.stderr
     assert "0 of " in done.stdout
     assert {name: origin for name, (origin, _) in origins(tmp_path / "out.tar").items()} == dict.fromkeys(
@@ -88,7 +89,7 @@ def test_records_of_another_target_are_not_used_and_explained(
     assert told.returncode == 0, told.stderr
     assert told.stdout.count("another target: threads 7, here 2") == 2
     assert re.search(
-        r"^0 of \d tasks have a record that applies on \S+-2t; the rest use the default$", told.stdout, re.MULTILINE
+        r"^0 of \d tasks have a record that applies on \S+-2t.* the rest use the default$", told.stdout, re.MULTILINE
     )
 
 
