@@ -26,7 +26,8 @@ from pipeline.roofline import Roofline
 from pipeline.types import Step
 
 if TYPE_CHECKING:
-    from pipeline.choices import Records, TaskChoice
+    from pipeline.choices import TaskChoice
+    from pipeline.lookup import Records
     from pipeline.tuning.workers import WorkerMeasurer
     from pipeline.types import ImportedModel
 

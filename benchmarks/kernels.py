@@ -31,7 +31,7 @@ from schedules.target import host_isa
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pipeline.choices import Records
+    from pipeline.lookup import Records
 
 SCHEMA = "tvmopt-kernels"
 SCHEMA_VERSION = 1

@@ -17,11 +17,12 @@ import numpy.typing as npt
 from pipeline.arena import plan_arena
 from pipeline.artifact import FORMAT_VERSION, ArtifactParts, save_artifact
 from pipeline.check_layers import check_layers
-from pipeline.choices import Records, TaskChoice, choose_configs
+from pipeline.choices import TaskChoice, choose_configs
 from pipeline.errors import BuildError, RuntimeMissingError
 from pipeline.graph.optimize import OptimizedModel
 from pipeline.interrupts import interruptible
 from pipeline.joins import join_in_place
+from pipeline.lookup import Records
 from pipeline.measured import optimize_measured
 from pipeline.native.link import compile_kernels, link
 from pipeline.native.tables import lay_out_weights, write_tables

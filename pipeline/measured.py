@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pipeline.choices import Records
 from pipeline.graph.fuse_separable import join_all, separable_pairs
 from pipeline.graph.ir import Graph, Node
 from pipeline.graph.optimize import OptimizedModel, optimize
+from pipeline.lookup import Records
 from pipeline.tasks import extract_tasks, workload_of
 from pipeline.types import ImportedModel, Task
 from schedules.registry import template_for

@@ -19,7 +19,7 @@ class RunTvmopt(RunTvmoptUntuned):
         Raises:
             NothingToPrepareError: when there is no record for this model, machine and thread count.
         """
-        from pipeline.choices import FirstMatch
+        from pipeline.lookup import FirstMatch
         from pipeline.records import RecordStore
 
         stores = [RecordStore(Path(folder)) for folder in job.logs]

@@ -12,8 +12,8 @@ import numpy as np
 from benchmarks.runners.base import Job, Runtime
 
 if TYPE_CHECKING:
-    from pipeline.choices import Records
     from pipeline.compile import CompileReport
+    from pipeline.lookup import Records
 
 ARTIFACT = "model.tar"
 """The compiled model's name in a job's folder."""

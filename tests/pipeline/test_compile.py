@@ -11,10 +11,11 @@ import onnxruntime
 import pytest
 
 from pipeline.artifact import read_parts
-from pipeline.choices import FirstMatch, choose_configs
+from pipeline.choices import choose_configs
 from pipeline.compile import build_library, compile_model, golden_pair, linker_of
 from pipeline.errors import BuildError, RuntimeMissingError
 from pipeline.graph.optimize import optimize
+from pipeline.lookup import FirstMatch
 from pipeline.records import RecordStore
 from schedules.registry import template_for
 from schedules.target import Target, parse_target

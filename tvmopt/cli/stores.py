@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pipeline.choices import Records
+    from pipeline.lookup import Records
 
 
 def open_records(logs: Path) -> Records:
@@ -18,7 +18,7 @@ def open_records(logs: Path) -> Records:
     Raises:
         InputFileError: when a line of the user's records is corrupt.
     """
-    from pipeline.choices import FirstMatch
+    from pipeline.lookup import FirstMatch
     from pipeline.records import RecordStore
     from tvmopt.shipped import shipped
 
