@@ -101,14 +101,14 @@ class DirectConv2d:
     def default(self, workload: Workload, target: Target) -> Config:
         """The tile with the fewest estimated cycles."""
         space = self.space(workload, target)
-        configs = [config for config in space if config["unroll"] == self._unroll(workload)]
-        configs = [config for config in configs if config["prefetch"] == self._prefetch(workload, target)]
-        ahead = max(config["data_ahead"] for config in configs)
         shape = shape_of(workload)
-        ahead = ahead if shape.group_in <= FEW_CHANNELS else 0
-        configs = [config for config in configs if config["data_ahead"] == ahead]
-        result = int(shape.block > 1 and shape.reduction <= SHORT_REDUCTION)
-        configs = [config for config in configs if config["result_ahead"] == result]
+        fixed = {
+            "unroll": self._unroll(workload),
+            "prefetch": self._prefetch(workload, target),
+            "data_ahead": int(shape.pointwise and shape.block > 1 and shape.group_in <= FEW_CHANNELS),
+            "result_ahead": int(shape.block > 1 and shape.reduction <= SHORT_REDUCTION),
+        }
+        configs = [config for config in space if fixed.items() <= config.items()]
         if shape.block == 1:
             widest = max(config["vectors"] for config in configs if config["vectors"] <= PLAIN_VECTORS)
             configs = [config for config in configs if config["vectors"] == widest]

@@ -21,7 +21,7 @@ from schedules.space import Config
 from schedules.target import Target
 from schedules.workload import Tensor, Workload
 
-LINE = 16
+GAP = 16
 """Elements between channel blocks of the scratch buffer: their lines must not all fall into one set of the cache."""
 OWN = 3
 """Data, depthwise and pointwise weights; behind them stand the operands of both epilogues."""
@@ -85,7 +85,7 @@ class _Task:
         self.nest, self.image, self.first, self.height = nest, image, first, height
         self.lanes, self.config = nest.lanes, nest.config
         self.width = nest.workload.output.shape[3]
-        self.plane = height * self.width * self.lanes + LINE
+        self.plane = height * self.width * self.lanes + GAP
         self.scratch = emit.local(nest.in_blocks * self.plane, "depthwise_rows")
 
     def statement(self) -> Stmt:
@@ -112,14 +112,12 @@ class _Task:
 
             return nest.tiles.write(at, size, True, store)
 
-        def rows(block: Index, row: Index, count: int) -> Stmt:
-            cut = Cut.of(self.width, self.config["columns"])
-            return cut.each(lambda column, size: tile(block, row, column, (count, size)))
+        cut = Cut.of(self.width, self.config["columns"])
 
-        def blocks(block: Index) -> Stmt:
-            return emit.split_loop(self.height, 1, lambda row, count: rows(block, row, count), "row")
+        def line(block: Index, row: Index) -> Stmt:
+            return cut.each(lambda column, size: tile(block, row, column, (1, size)))
 
-        return emit.loop(nest.in_blocks, blocks, "block")
+        return emit.nest((nest.in_blocks, self.height), line)
 
     def _pointwise(self) -> Stmt:
         """The product of all pixels with one tile of output channels after the other."""
