@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,13 +17,14 @@ from pipeline.arena import plan_arena
 from pipeline.artifact import FORMAT_VERSION, ArtifactParts, save_artifact
 from pipeline.check_layers import check_layers
 from pipeline.choices import TaskChoice, choose_configs
-from pipeline.errors import BuildError, RuntimeMissingError
+from pipeline.errors import BuildError
 from pipeline.graph.optimize import OptimizedModel
 from pipeline.interrupts import interruptible
 from pipeline.joins import join_in_place
 from pipeline.lookup import Records
 from pipeline.measured import optimize_measured
 from pipeline.native.link import compile_kernels, link
+from pipeline.native.linker import linker_of
 from pipeline.native.tables import lay_out_weights, write_tables
 from pipeline.program import program_of
 from pipeline.runtime import import_compiler
@@ -33,13 +33,6 @@ from pipeline.tasks import extract_tasks
 from pipeline.types import ImportedModel, Step, TensorSpec
 from schedules.space import Config
 from schedules.target import Target
-
-CROSS_COMPILERS = {
-    "aarch64": ("aarch64-linux-gnu-g++", "g++-aarch64-linux-gnu"),
-    "armv7l": ("arm-linux-gnueabihf-g++", "g++-arm-linux-gnueabihf"),
-    "x86_64": ("x86_64-linux-gnu-g++", "g++-x86-64-linux-gnu"),
-}
-"""For each foreign architecture the linker and Debian's package that has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,27 +144,6 @@ def _for_virtual_machine(optimized: OptimizedModel, module: Any, linker: str) ->
             raise BuildError(f"linking with {linker} failed: {lines[-1] if lines else error}") from error
         steps = () if target.is_gpu else steps_of(optimized, build.called_kernels(module))
         return Library(library.read_bytes(), None, build.storage_sizes(module), steps)
-
-
-def linker_of(target: Target) -> str:
-    """The C++ compiler that links for `target`.
-
-    Raises:
-        RuntimeMissingError: when it is not installed; names the package.
-    """
-    import platform
-
-    names: tuple[str, ...] = ("g++", "clang++", "c++")
-    package = "g++"
-    if target.arch != platform.machine() and target.arch in CROSS_COMPILERS:
-        name, package = CROSS_COMPILERS[target.arch]
-        names = (name,)
-    for name in names:
-        if shutil.which(name):
-            return name
-    raise RuntimeMissingError(
-        f"linking for {target.name} needs {' or '.join(names)}, which is not installed: apt-get install {package}"
-    )
 
 
 def golden_pair(model: ImportedModel) -> tuple[dict[str, npt.NDArray[Any]], dict[str, npt.NDArray[Any]]]:

@@ -105,7 +105,7 @@ def _importer_gaps(survey: Survey) -> Iterator[Gap]:
 
 def _target_gaps(target: Target) -> Iterator[Gap]:
     """What this machine lacks to build for `target`, and what the target lacks."""
-    from pipeline.compile import linker_of
+    from pipeline.native.linker import linker_of
 
     try:
         linker_of(target)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Protocol
 
@@ -50,17 +50,25 @@ class ConfigSpace:
     Attributes:
         knobs: the choices, in a fixed order.
         allowed: says whether a combination makes sense (tile fits the registers, say).
+        leading: so many knobs, the first ones, are what `allowed` goes by, and all that it may be given;
+            None for all.
     """
 
     knobs: tuple[Knob, ...]
     allowed: Callable[[Config], bool] = field(default=lambda config: True)
+    leading: int | None = None
 
     def __iter__(self) -> Iterator[Config]:
-        names = [knob.name for knob in self.knobs]
-        for values in itertools.product(*(knob.values for knob in self.knobs)):
-            config = MappingProxyType(dict(zip(names, values, strict=True)))
-            if self.allowed(config):
-                yield config
+        leading = len(self.knobs) if self.leading is None else self.leading
+        first, others = self.knobs[:leading], self.knobs[leading:]
+        for tile in _combinations(first):
+            if self.allowed(tile):
+                yield from (MappingProxyType({**tile, **rest}) for rest in _combinations(others))
+
+    def fixed(self, values: Config) -> ConfigSpace:
+        """The part of the space whose configs have these values."""
+        knobs = (replace(knob, values=(values[knob.name],)) if knob.name in values else knob for knob in self.knobs)
+        return replace(self, knobs=tuple(knobs))
 
     def contains(self, config: Config) -> bool:
         """Whether `config` names exactly this space's knobs, with values that they have, and is allowed."""
@@ -99,8 +107,8 @@ class RaceSpace:
 
     def __iter__(self) -> Iterator[Config]:
         for position, space in enumerate(self.spaces):
-            for config in space or ():
-                yield self.whole(position, config)
+            absent = self.whole(position, {})
+            yield from (MappingProxyType({**absent, **config}) for config in space or ())
 
     def contains(self, config: Config) -> bool:
         """Whether `config` has every knob, and those of its algorithm are in that one's space."""
@@ -115,6 +123,12 @@ class RaceSpace:
         """The config of one algorithm as one of the race."""
         chooser, *others = (knob.name for knob in self.knobs)
         return MappingProxyType({chooser: position, **{name: config.get(name, 0) for name in others}})
+
+
+def _combinations(knobs: tuple[Knob, ...]) -> Iterator[dict[str, int]]:
+    """Every value of each knob with every value of the others, the last knob's changing first."""
+    names = [knob.name for knob in knobs]
+    return (dict(zip(names, values, strict=True)) for values in itertools.product(*(knob.values for knob in knobs)))
 
 
 def config_key(config: Config) -> tuple[tuple[str, int], ...]:

@@ -10,7 +10,7 @@ import os
 import platform
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -76,7 +76,7 @@ class Target:
     """
 
     name: str
-    tvm: Mapping[str, Any]
+    tvm: Mapping[str, Any] = field(hash=False)  # it says what the others say, and cannot be hashed
     isa: str
     arch: str
     l1_bytes: int
@@ -121,7 +121,7 @@ class Target:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object that `from_json` reads back."""
-        facts = {field.name: getattr(self, field.name) for field in fields(self)}
+        facts = {fact.name: getattr(self, fact.name) for fact in fields(self)}
         return {**facts, "tvm": dict(self.tvm), "features": list(self.features)}
 
     @staticmethod

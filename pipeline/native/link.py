@@ -1,10 +1,14 @@
-"""Compiling and linking: TVM's kernels, the tables of one program, and the runtime that executes them."""
+"""Compiling and linking: TVM's kernels, the tables of one program, and the runtime that executes them.
+
+Also the runtime's threads alone, for kernels that are measured by themselves.
+"""
 
 from __future__ import annotations
 
 import re
 import subprocess
 import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +22,9 @@ LINKING = ("-Wl,--build-id=none", "-Wl,--no-undefined", "-Wl,--as-needed", "-s",
 """No build id and no symbol table: both would carry names of temporary files into the artifact."""
 
 EXPORTS = "{ global: tvmopt_*; local: *; };\n"
+
+POOL_SOURCES = ("pool.cc", "threads.cc")
+POOL_EXPORTS = "{ global: tvmopt_*; TVMBackendParallelLaunch; local: *; };\n"
 
 _OFFERED = {
     b"__TVMBackendParallelLaunch",
@@ -61,6 +68,20 @@ def link(kernels: bytes, tables: str, linker: str) -> bytes:
     Raises:
         BuildError: when the compiler fails.
     """
+    return _library({"kernels.o": kernels, "tables.cc": tables.encode()}, SOURCES, EXPORTS, linker)
+
+
+def link_pool(linker: str) -> bytes:
+    """The shared library that has TVM's kernels run on the threads that ours run on; see ``pool.cc``.
+
+    Raises:
+        BuildError: when the compiler fails.
+    """
+    return _library({}, POOL_SOURCES, POOL_EXPORTS, linker)
+
+
+def _library(files: Mapping[str, bytes], sources: Sequence[str], exports: str, linker: str) -> bytes:
+    """What `linker` makes of some files and of our own sources."""
     import tvm
     from tvm_ffi import libinfo
 
@@ -68,11 +89,12 @@ def link(kernels: bytes, tables: str, linker: str) -> bytes:
     includes = [home, Path(tvm.__file__).parent / "include", *libinfo.include_paths()]
     with tempfile.TemporaryDirectory(prefix="tvmopt-") as name:
         folder = Path(name)
-        (folder / "kernels.o").write_bytes(kernels)
-        (folder / "tables.cc").write_text(tables)
-        (folder / "exports").write_text(EXPORTS)
-        command = [linker, *OPTIONS, *(f"-I{path}" for path in includes), "tables.cc"]
-        command += [*(str(home / source) for source in SOURCES), "kernels.o", "-o", "model.so"]
+        for file, content in files.items():
+            (folder / file).write_bytes(content)
+        (folder / "exports").write_text(exports)
+        command = [linker, *OPTIONS, *(f"-I{path}" for path in includes)]
+        command += [*(file for file in files if file.endswith(".cc")), *(str(home / source) for source in sources)]
+        command += [*(file for file in files if file.endswith(".o")), "-o", "model.so"]
         command += ["-Wl,--version-script=exports", *LINKING]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         if done.returncode != 0:

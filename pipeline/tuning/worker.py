@@ -14,13 +14,16 @@ import signal
 import sys
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.native.pool import use_pool
 from pipeline.reference import reference
 from pipeline.runtime import import_compiler
+from pipeline.tuning.quiet import QuietProbe
 from pipeline.tuning.timing import KernelTimer
 from pipeline.types import Task
 from schedules.registry import Template, pack_inputs, template_for
@@ -56,13 +59,14 @@ class Worker:
 
     def __init__(self) -> None:
         self.target: Target | None = None
+        self.probe: QuietProbe | None = None
         self.subject: Subject | None = None
 
     def answer(self, command: dict[str, Any]) -> dict[str, Any]:
         """The answer to one command; failures of a candidate are answers, not exceptions."""
         name = command["command"]
         if name == "target":
-            return self._set_target(command["target"])
+            return self._set_target(command["target"], command["pool"])
         if name == "task":
             workload = Workload.from_json(command["workload"])
             return self._set_task(Task(workload.key, workload, 1, (), command["streamed_bytes"]), command["seed"])
@@ -72,20 +76,23 @@ class Worker:
             return self._build(command["id"], command["config"])
         return self._measure(command["id"])
 
-    def _set_target(self, facts: dict[str, Any]) -> dict[str, Any]:
+    def _set_target(self, facts: dict[str, Any], pool: str) -> dict[str, Any]:
         self.target = Target.from_json(facts)
         os.environ["TVM_NUM_THREADS"] = str(self.target.threads)
         os.environ["TVM_THREAD_POOL_SPIN_COUNT"] = str(SPINS)
+        if pool:
+            use_pool(Path(pool), self.target.threads)
         import_compiler()  # now, so that no candidate waits for it
-
+        self.probe = QuietProbe(self.target)
         return {"status": "ok"}
 
     def _set_task(self, task: Task, seed: int) -> dict[str, Any]:
         assert self.target is not None
+        assert self.probe is not None
         workload, template = task.workload, template_for(task.workload, self.target)
         inputs = random_inputs(workload, seed)
         expected = reference(workload, inputs)
-        self.subject = Subject(workload, template, inputs, expected, KernelTimer(task, self.target))
+        self.subject = Subject(workload, template, inputs, expected, KernelTimer(task, self.target, self.probe))
         return {"status": "ok"}
 
     def _peak(self) -> float:
@@ -113,6 +120,8 @@ class Worker:
             function = subject.template.build(subject.workload, target, config)
             module = tvm.IRModule({"kernel": function.with_attr("global_symbol", "kernel")})
             library = tvm.compile(module, target=tvm.target.Target(dict(target.tvm)))
+            # Code is generated when a function is first asked for: now, while nothing is measured.
+            library["kernel"]
         except Exception as error:  # noqa: BLE001  # whatever TVM raises means that this candidate cannot be built
             message = str(error).strip().splitlines()
             cost = time.perf_counter() - began

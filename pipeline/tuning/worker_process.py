@@ -60,13 +60,14 @@ class WorkerProcess:
         target: what it builds for and measures on.
         limits: how long it may take.
         module: its program.
+        pool: library with the threads of kernels (`pipeline.native.pool`); None for TVM's.
 
     Attributes:
         process: the process.
         task: name of the task that it is ready for; None before the first.
     """
 
-    def __init__(self, target: Target, limits: Limits, module: str = MODULE) -> None:
+    def __init__(self, target: Target, limits: Limits, module: str = MODULE, pool: Path | None = None) -> None:
         self.limits = limits
         self.task: str | None = None
         self._started = False
@@ -85,7 +86,7 @@ class WorkerProcess:
             env=environment,
             start_new_session=True,
         )
-        self.send({"command": "target", "target": target.to_json()})
+        self.send({"command": "target", "target": target.to_json(), "pool": str(pool or "")})
 
     def send(self, command: dict[str, Any]) -> None:
         """Sends a command without waiting.

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import os
 import select
+import tempfile
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO, NamedTuple
 
 from pipeline.errors import BuildError
+from pipeline.native.pool import write_pool
 from pipeline.tuning.measure_types import Trial
 from pipeline.tuning.worker_process import MODULE, Limits, WorkerLostError, WorkerProcess
 from pipeline.types import Task
@@ -70,6 +73,9 @@ class WorkerMeasurer:
 
     def __init__(self, target: Target, options: WorkerOptions | None = None) -> None:
         self.target, self.options = target, options or WorkerOptions()
+        self._folder = tempfile.TemporaryDirectory(prefix="tvmopt-")
+        pool = Path(self._folder.name) / "pool.so"
+        self._pool = pool if target.threads > 1 and write_pool(target, pool) else None
         count = self.options.count or max(1, min(4, len(os.sched_getaffinity(0))))
         self.workers = [self._new() for _ in range(count)]
 
@@ -104,9 +110,10 @@ class WorkerMeasurer:
         """Ends the workers."""
         for worker in self.workers:
             worker.end()
+        self._folder.cleanup()
 
     def _new(self) -> WorkerProcess:
-        return WorkerProcess(self.target, self.options.limits, self.options.module)
+        return WorkerProcess(self.target, self.options.limits, self.options.module, self._pool)
 
     def _prepare(self, task: Task) -> None:
         """Makes all workers ready for `task`, side by side."""

@@ -66,7 +66,7 @@ class Dense:
 
     def default(self, workload: Workload, target: Target) -> Config:
         """The tile with the fewest estimated cycles that gives every thread work."""
-        configs = [c for c in self.space(workload, target) if c["unroll"] == 4 and c["rows_outer"] == 0]
+        configs = list(self.space(workload, target).fixed({"unroll": 4, "rows_outer": 0}))
         # One row reads the weights as one stream, which the hardware follows by itself.
         ahead = 0 if workload.output.shape[1] == 1 else max(config["prefetch"] for config in configs)
         configs = [config for config in configs if config["prefetch"] == ahead]

@@ -57,12 +57,13 @@ class DepthwiseConv2d:
                 Knob("unroll_rows", (0, 1)),
             ),
             allowed,
+            leading=2,
         )
 
     def default(self, workload: Workload, target: Target) -> Config:
         """The tile with the fewest estimated cycles."""
-        configs = [config for config in self.space(workload, target) if not config["unroll_rows"]]
-        configs = [config for config in configs if config["rows"] * config["columns"] <= ENOUGH_PIXELS]
+        space = self.space(workload, target).fixed({"unroll_rows": 0})
+        configs = [config for config in space if config["rows"] * config["columns"] <= ENOUGH_PIXELS]
         return min(configs, key=lambda config: self.cycles(workload, target, config))
 
     def cycles(self, workload: Workload, target: Target, config: Config) -> float:

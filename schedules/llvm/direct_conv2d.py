@@ -6,11 +6,13 @@ This is the template: which tiles there are, and what they are estimated to take
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from schedules.llvm.bands import WHOLE, band_length, useful_bands
 from schedules.llvm.cut import Cut
 from schedules.llvm.direct_conv2d_nest import DirectConv2dNest, Shape, shape_of
 from schedules.llvm.emit import SPREAD
@@ -26,9 +28,6 @@ from schedules.llvm.tile import (
 from schedules.space import Config, ConfigSpace, Knob
 from schedules.target import Target
 from schedules.workload import Workload
-
-BANDS = (0, 1, 4, 16)
-"""How many pieces of the map pass through all channels before the next ones do; 0 for all of them."""
 
 COLUMNS = (3, 4, 5, 6, 7, 8, 10, 12, 14)
 """Columns of a tile that are tried besides those that divide the map."""
@@ -71,7 +70,7 @@ class DirectConv2d:
     def space(self, workload: Workload, target: Target) -> ConfigSpace:
         """Tile (rows, columns, vectors), unrolling of the reduction, order of the loops, what is prefetched."""
         shape = shape_of(workload)
-        vectors = self._group_blocks(shape, target)
+        vectors = _group_blocks(shape, target)
         columns = useful_sizes(shape.columns, target.registers - 2, COLUMNS)
         rows = useful_sizes(shape.rows, 4, (2, 3, 4))
         counts = [v for v in range(1, min(vectors, 6) + 1) if shape.groups == 1 or vectors % v == 0]
@@ -90,12 +89,13 @@ class DirectConv2d:
                 Knob("columns", columns),
                 Knob("vectors", tuple(counts)),
                 Knob("unroll", tuple(u for u in (1, 2, 4, 8) if u <= max(shape.block, shape.kernel[1]))),
-                Knob("band", tuple(b for b in BANDS if b < units)),
+                Knob("band", useful_bands(units, target.threads)),
                 Knob("prefetch", PREFETCH),
                 Knob("data_ahead", (0, 1) if shape.pointwise and shape.block > 1 else (0,)),
                 Knob("result_ahead", (0, 1)),
             ),
             allowed,
+            leading=3,
         )
 
     def default(self, workload: Workload, target: Target) -> Config:
@@ -103,12 +103,13 @@ class DirectConv2d:
         space = self.space(workload, target)
         shape = shape_of(workload)
         fixed = {
+            "band": WHOLE,
             "unroll": self._unroll(workload),
             "prefetch": self._prefetch(workload, target),
             "data_ahead": int(shape.pointwise and shape.block > 1 and shape.group_in <= FEW_CHANNELS),
             "result_ahead": int(shape.block > 1 and shape.reduction <= SHORT_REDUCTION),
         }
-        configs = [config for config in space if fixed.items() <= config.items()]
+        configs = list(space.fixed(fixed))
         if shape.block == 1:
             widest = max(config["vectors"] for config in configs if config["vectors"] <= PLAIN_VECTORS)
             configs = [config for config in configs if config["vectors"] == widest]
@@ -126,8 +127,8 @@ class DirectConv2d:
         """Estimated cycles to read weights again for each band, and a band's data again for each tile of channels."""
         shape = shape_of(workload)
         units = self._units(shape, config)
-        band = min(band or units, units)
-        bands, tiles = math.ceil(units / band), math.ceil(self._group_blocks(shape, target) / config["vectors"])
+        band = band_length(band, units, target.threads)
+        bands, tiles = math.ceil(units / band), math.ceil(_group_blocks(shape, target) / config["vectors"])
         data, weights = workload.inputs[0].nbytes // shape.groups, workload.inputs[1].nbytes // shape.groups
         near = 2 * weights <= target.l2_bytes
         again = (bands - 1) * weights / (L2_BYTES_PER_CYCLE if near else PREFETCHED_BYTES_PER_CYCLE)
@@ -145,23 +146,14 @@ class DirectConv2d:
 
     def cycles(self, workload: Workload, target: Target, config: Config) -> float:
         """Estimated cycles of the whole layer on one core."""
-        shape = shape_of(workload)
-        total = 0.0
-        for rows, row_count in Cut.of(shape.rows, config["rows"]).sizes():
-            for columns, column_count in Cut.of(shape.columns, config["columns"]).sizes():
-                for vectors, vector_count in covering(self._group_blocks(shape, target), config["vectors"]):
-                    panel = shape.reduction * vectors * target.lanes * 4
-                    step = tile_cycles(rows * columns, vectors, panel < target.l1_bytes // 2, target)
-                    tail = 8 + 2 * rows * columns * vectors
-                    total += row_count * column_count * vector_count * (step * shape.reduction + tail)
-        return total * shape.n * shape.groups
+        return _layer_cycles(shape_of(workload), target, config["rows"], config["columns"], config["vectors"])
 
     def features(self, workload: Workload, target: Target, config: Config) -> tuple[float, ...]:
         """Estimated cycles, accumulators, loads per multiply-add, panel and row footprints, parallel tasks."""
         shape = shape_of(workload)
         pixels, vectors = config["rows"] * config["columns"], config["vectors"]
         panel = shape.reduction * vectors * target.lanes * 4
-        tasks = shape.n * shape.groups * math.ceil(self._group_blocks(shape, target) / vectors)
+        tasks = shape.n * shape.groups * math.ceil(_group_blocks(shape, target) / vectors)
         tasks *= self._units(shape, config)
         return (
             math.log2(self.cycles(workload, target, config)),
@@ -177,7 +169,7 @@ class DirectConv2d:
     def packed(self, workload: Workload, target: Target, config: Config) -> dict[int, tuple[int, ...]]:
         """Which inputs are stored differently from their tensor's layout, and with what shape."""
         shape = shape_of(workload)
-        blocks = self._group_blocks(shape, target) * shape.groups
+        blocks = _group_blocks(shape, target) * shape.groups
         return {1: (blocks * target.lanes * shape.reduction,)}
 
     def pack(
@@ -186,7 +178,7 @@ class DirectConv2d:
         """Weights OIHW → flat ``(group, tile, IC/b, KH, KW, b, vectors × lanes)``; absent channels are zeros."""
         shape = shape_of(workload)
         lanes, vectors, block = target.lanes, config["vectors"], shape.block
-        blocks = self._group_blocks(shape, target)
+        blocks = _group_blocks(shape, target)
         out_channels = shape.out_channels // shape.groups
         parts = []
         for group in array.reshape(shape.groups, out_channels, shape.group_in, *shape.kernel):
@@ -202,5 +194,20 @@ class DirectConv2d:
         """The scheduled PrimFunc: inputs (weights packed), then the output."""
         return DirectConv2dNest(workload, target, config, self.packed(workload, target, config)[1]).function()
 
-    def _group_blocks(self, shape: Shape, target: Target) -> int:
-        return math.ceil(shape.out_channels // shape.groups / target.lanes)
+
+def _group_blocks(shape: Shape, target: Target) -> int:
+    return math.ceil(shape.out_channels // shape.groups / target.lanes)
+
+
+@lru_cache(maxsize=4096)
+def _layer_cycles(shape: Shape, target: Target, rows: int, columns: int, vectors: int) -> float:
+    """The estimate for a tile; the other knobs do not show in it, and there are a hundred configs of each tile."""
+    total = 0.0
+    for height, height_count in Cut.of(shape.rows, rows).sizes():
+        for width, width_count in Cut.of(shape.columns, columns).sizes():
+            for depth, depth_count in covering(_group_blocks(shape, target), vectors):
+                panel = shape.reduction * depth * target.lanes * 4
+                step = tile_cycles(height * width, depth, panel < target.l1_bytes // 2, target)
+                tail = 8 + 2 * height * width * depth
+                total += height_count * width_count * depth_count * (step * shape.reduction + tail)
+    return total * shape.n * shape.groups

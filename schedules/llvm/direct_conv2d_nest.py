@@ -11,9 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from schedules.llvm import emit
+from schedules.llvm.bands import band_length, in_bands
 from schedules.llvm.cut import Cut
 from schedules.llvm.emit import LINE, SPREAD, Index, Share, Stmt, divmod_index
 from schedules.llvm.operands import Epilogue, Operand, Pixel, declared, flattens
@@ -60,6 +62,7 @@ class Shape:
         return self.group_in * self.kernel[0] * self.kernel[1]
 
 
+@lru_cache(maxsize=256)
 def shape_of(workload: Workload) -> Shape:
     """The loop nest's sizes of a ``conv2d`` workload."""
     data, weight, output = workload.inputs[0], workload.inputs[1], workload.output
@@ -73,20 +76,6 @@ def shape_of(workload: Workload) -> Shape:
     groups = workload.attr("groups")
     block = data.block
     return Shape(n, data.shape[1], channels, groups, rows, columns, kernel, stride, dilation, block, flat)
-
-
-def _in_bands(index: Index, units: int, tiles: int, band: int) -> tuple[Index, Index]:
-    """The unit of pixels and the tile of channels of a task: band after band, and in a band tile after tile.
-
-    The input of a band stays in the cache for all tiles, the weights of a tile for the whole band.
-    """
-    if band >= units:
-        tile, unit = divmod_index(index, units)
-        return unit, tile
-    number, index = divmod_index(index, band * tiles)
-    length = emit.least(units - number * band, band) if units % band else band
-    tile, unit = divmod_index(index, length)
-    return number * band + unit, tile
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,11 +132,11 @@ class DirectConv2dNest:
         cut = Cut.of(shape.columns, config["columns"]) if shape.flat else Cut.of(shape.rows, config["rows"])
         units, tiles = cut.pieces, math.ceil(self.blocks / config["vectors"])
         whole_tiles = self.blocks // config["vectors"]
+        band = band_length(config["band"], units, self.target.threads)
 
         def task(index: Index) -> Stmt:
             image, index = divmod_index(index, units * tiles * shape.groups)
-            band = min(config["band"] or units, units)
-            unit, tile = _in_bands(index, units, tiles * shape.groups, band)
+            unit, tile = in_bands(index, units, tiles * shape.groups, band)
             group, tile = divmod_index(tile, tiles)
 
             def with_tile(last_tile: bool) -> Stmt:

@@ -12,11 +12,15 @@ STEPS = 20_000
 UNROLL = 16
 
 
-def peak_kernel(target: Target) -> tuple[Any, int, int]:
+def peak_kernel(target: Target, steps: int = STEPS) -> tuple[Any, int, int]:
     """The kernel, the floats of its only parameter, and its floating-point operations.
 
     Each thread multiplies and adds vectors that it has loaded once; the parameter takes the results, which nobody
     needs but which keep the work from being optimised away.
+
+    Args:
+        target: its threads, vectors and registers.
+        steps: how long each thread goes on, in rounds of `UNROLL` multiply-adds of every register.
     """
     from tvm import tirx
 
@@ -29,7 +33,7 @@ def peak_kernel(target: Target) -> tuple[Any, int, int]:
         factors = emit.local(2 * lanes, "factors")
         first = index * ((vectors + 2) * lanes)
 
-        def steps(_: emit.Index) -> emit.Stmt:
+        def step(_: emit.Index) -> emit.Stmt:
             x, y = (emit.load(factors, [i * lanes], lanes) for i in range(2))
             body = [accumulators.set(0, v, accumulators.value(0, v) * x + y) for v in range(vectors)]
             return emit.seq(body * UNROLL)
@@ -39,8 +43,8 @@ def peak_kernel(target: Target) -> tuple[Any, int, int]:
             for i in range(2)
         ]
         stores = [emit.store(memory, accumulators.value(0, v), [first + v * lanes], lanes) for v in range(vectors)]
-        body = [tirx.AllocBuffer(factors), *loads, *accumulators.fill(1.0), emit.loop(STEPS, steps, "step"), *stores]
+        body = [tirx.AllocBuffer(factors), *loads, *accumulators.fill(1.0), emit.loop(steps, step, "step"), *stores]
         return accumulators.run(body)
 
     function = emit.kernel([memory], emit.parallel(target.threads, thread), target.threads)
-    return function, size, 2 * target.threads * vectors * lanes * STEPS * UNROLL
+    return function, size, 2 * target.threads * vectors * lanes * steps * UNROLL

@@ -88,6 +88,7 @@ class SeparableConv2d:
                 Knob("prefetch", PREFETCH),
             ),
             allowed,
+            leading=4,
         )
 
     def default(self, workload: Workload, target: Target) -> Config:
@@ -97,8 +98,7 @@ class SeparableConv2d:
         (sizes,) = (knob.values for knob in space.knobs if knob.name == "columns")
         columns = min(sizes, key=lambda size: map_cycles(workload, (1, width), (1, size)))
         fixed = {"columns": columns, "unroll": min(UNROLL, target.lanes), "prefetch": PREFETCH[0]}
-        configs = (config for config in space if fixed.items() <= config.items())
-        best = min(configs, key=lambda config: self.cycles(workload, target, config))
+        best = min(space.fixed(fixed), key=lambda config: self.cycles(workload, target, config))
         # A panel that stays in L1 comes from further away once a task, for the first of many tiles of pixels.
         stays = 2 * _panel_bytes(workload, target, best["vectors"]) < target.l1_bytes
         return best if stays else {**best, "prefetch": PREFETCH[-1]}

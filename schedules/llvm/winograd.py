@@ -86,11 +86,12 @@ class Winograd:
                 Knob("prefetch", PREFETCH),
             ),
             allowed,
+            leading=4,
         )
 
     def default(self, workload: Workload, target: Target) -> Config:
         """The config with the fewest estimated cycles."""
-        configs = (config for config in self.space(workload, target) if config["prefetch"] == SPREAD)
+        configs = self.space(workload, target).fixed({"prefetch": SPREAD})
         return min(configs, key=lambda config: self.cycles(workload, target, config))
 
     def cycles(self, workload: Workload, target: Target, config: Config) -> float:

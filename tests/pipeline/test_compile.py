@@ -12,8 +12,8 @@ import pytest
 
 from pipeline.artifact import read_parts
 from pipeline.choices import choose_configs
-from pipeline.compile import build_library, compile_model, golden_pair, linker_of
-from pipeline.errors import BuildError, RuntimeMissingError
+from pipeline.compile import build_library, compile_model, golden_pair
+from pipeline.errors import BuildError
 from pipeline.graph.optimize import optimize
 from pipeline.lookup import FirstMatch
 from pipeline.records import RecordStore
@@ -141,14 +141,3 @@ def test_the_manifest_says_what_the_artifact_was_made_from(target: Target, tmp_p
 def test_a_linker_that_fails_is_named(target: Target) -> None:
     with pytest.raises(BuildError, match="linking with false failed"):
         build_library(optimize(tiny.load(), target), {}, "false")
-
-
-def test_the_linker_of_a_target(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("clang++", "arm-linux-gnueabihf-g++"):
-        (tmp_path / name).write_text("#!/bin/sh\n")
-        (tmp_path / name).chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    assert linker_of(parse_target("armv7")) == "arm-linux-gnueabihf-g++"
-    assert linker_of(parse_target("llvm")) == linker_of(parse_target("cuda")) == "clang++"
-    with pytest.raises(RuntimeMissingError, match="apt-get install g\\+\\+-aarch64-linux-gnu"):
-        linker_of(parse_target("aarch64"))

@@ -56,8 +56,9 @@ def command(
     runtime only, and has golden inputs and outputs for `tvmopt run --check`.
     """
     wanted = resolve_target(target, threads)
-    from pipeline.compile import compile_model, linker_of
+    from pipeline.compile import compile_model
     from pipeline.importers import load_model
+    from pipeline.native.linker import linker_of
     from tvmopt.cli.consoles import make_console
     from tvmopt.cli.stores import open_records
 

@@ -166,8 +166,9 @@ def build(
 
     from pipeline.artifact import check_inputs, load_artifact
     from pipeline.build import threads_environment
-    from pipeline.compile import compile_model, linker_of
+    from pipeline.compile import compile_model
     from pipeline.importers import load_model
+    from pipeline.native.linker import linker_of
     from tvmopt.cli.stores import open_records
 
     wanted = resolve_target(settings["target"], settings["threads"])
