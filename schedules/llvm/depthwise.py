@@ -44,7 +44,7 @@ class DepthwiseConv2d:
         return 2 * workload.output.elements * math.prod(workload.inputs[1].shape[2:])
 
     def space(self, workload: Workload, target: Target) -> ConfigSpace:
-        """Tile of rows × columns, and whether the kernel's rows are unrolled."""
+        """Tile of rows × columns, whether the kernel's rows are unrolled, and whether data is prefetched."""
         rows, columns = workload.output.shape[2:]
 
         def allowed(config: Config) -> bool:
@@ -55,6 +55,7 @@ class DepthwiseConv2d:
                 Knob("rows", useful_sizes(rows, 8, (2, 3, 4))),
                 Knob("columns", useful_sizes(columns, 16, (2, 4, 6, 7, 8))),
                 Knob("unroll_rows", (0, 1)),
+                Knob("data_ahead", (0, 1)),
             ),
             allowed,
             leading=2,
@@ -62,7 +63,9 @@ class DepthwiseConv2d:
 
     def default(self, workload: Workload, target: Target) -> Config:
         """The tile with the fewest estimated cycles."""
-        space = self.space(workload, target).fixed({"unroll_rows": 0})
+        # With a stride, a map so large that it comes from beyond the cache brings twice as many bytes for a result.
+        ahead = workload.attr("strides")[0] > 1 and workload.inputs[0].nbytes > target.l2_bytes
+        space = self.space(workload, target).fixed({"unroll_rows": 0, "data_ahead": int(ahead)})
         configs = [config for config in space if config["rows"] * config["columns"] <= ENOUGH_PIXELS]
         return min(configs, key=lambda config: self.cycles(workload, target, config))
 
@@ -135,4 +138,6 @@ class _Kernel:
         def store(value: emit.Expr, i: int, j: int) -> Stmt:
             return self.epilogue.store(value, Pixel(image, block, row + i, column + j), self.target.lanes)
 
-        return self.tiles.write(Pixel(image, block, row, column), size, bool(self.config["unroll_rows"]), store)
+        at = Pixel(image, block, row, column)
+        ahead = self.tiles.ahead(at, size) if self.config["data_ahead"] else []
+        return emit.seq([*ahead, self.tiles.write(at, size, bool(self.config["unroll_rows"]), store)])

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from schedules.llvm import emit
 from schedules.llvm.cut import Cut
-from schedules.llvm.emit import Index, Stmt
+from schedules.llvm.emit import LINE, Index, Stmt
 from schedules.llvm.operands import Operand, Pixel
 from schedules.llvm.tile import FMA_LATENCY, FMA_PER_CYCLE, Accumulators
 from schedules.workload import Workload
@@ -37,6 +37,7 @@ class DepthwiseTile:
         self.data, self.weight, self.lanes = data, weight, lanes
         self.kernel = workload.inputs[1].shape[2:]
         self.stride, self.dilation = workload.attr("strides"), workload.attr("dilations")
+        self.window_rows = (self.kernel[0] - 1) * self.dilation[0] + 1
         pads, halo = workload.attr("pads"), workload.inputs[0].halo
         self.offset = (halo[0] - pads[0], halo[1] - pads[1])
 
@@ -67,6 +68,16 @@ class DepthwiseTile:
             body.append(emit.loop(self.kernel[0], lambda kh: emit.seq(taps(kh)), "kh"))
         body += [store(accumulators.value(p, 0), i, j) for p, (i, j) in enumerate(pixels)]
         return accumulators.run(body)
+
+    def ahead(self, at: Pixel, size: tuple[int, int]) -> list[Stmt]:
+        """Prefetches what the tiles below this one will read first: the rows behind its window."""
+        row = at.row * self.stride[0] + self.offset[0] + (size[0] - 1) * self.stride[0] + self.window_rows
+        column, together = at.column * self.stride[1] + self.offset[1], max(1, LINE // self.lanes)
+        return [
+            emit.prefetch(self.data.view, [at.image, at.block, row + i, column + j, 0])
+            for i in range(size[0] * self.stride[0])
+            for j in range(0, size[1] * self.stride[1], together)
+        ]
 
     def _pixel(self, at: Pixel, pixel: tuple[int, int], kh: Index, kw: int) -> emit.Expr:
         y = (at.row + pixel[0]) * self.stride[0] + kh * self.dilation[0] + self.offset[0]

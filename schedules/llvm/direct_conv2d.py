@@ -29,6 +29,10 @@ from schedules.space import Config, ConfigSpace, Knob
 from schedules.target import Target
 from schedules.workload import Workload
 
+DEPTH = 128
+DEPTHS = (64, DEPTH, 256)
+"""Input channels of a chunk of the reduction."""
+
 COLUMNS = (3, 4, 5, 6, 7, 8, 10, 12, 14)
 """Columns of a tile that are tried besides those that divide the map."""
 
@@ -81,6 +85,8 @@ class DirectConv2d:
 
         def allowed(config: Config) -> bool:
             pixels = config["rows"] * config["columns"]
+            if config["band"] != WHOLE and config["depth"]:
+                return False
             return tile_fits(pixels, config["vectors"], target) and pixels * config["vectors"] >= least
 
         return ConfigSpace(
@@ -88,14 +94,15 @@ class DirectConv2d:
                 Knob("rows", rows),
                 Knob("columns", columns),
                 Knob("vectors", tuple(counts)),
-                Knob("unroll", tuple(u for u in (1, 2, 4, 8) if u <= max(shape.block, shape.kernel[1]))),
                 Knob("band", useful_bands(units, target.threads)),
+                Knob("depth", self._depths(shape, target)),
+                Knob("unroll", tuple(u for u in (1, 2, 4, 8) if u <= max(shape.block, shape.kernel[1]))),
                 Knob("prefetch", PREFETCH),
                 Knob("data_ahead", (0, 1) if shape.pointwise and shape.block > 1 else (0,)),
                 Knob("result_ahead", (0, 1)),
             ),
             allowed,
-            leading=3,
+            leading=5,
         )
 
     def default(self, workload: Workload, target: Target) -> Config:
@@ -104,6 +111,7 @@ class DirectConv2d:
         shape = shape_of(workload)
         fixed = {
             "band": WHOLE,
+            "depth": 0,
             "unroll": self._unroll(workload),
             "prefetch": self._prefetch(workload, target),
             "data_ahead": int(shape.pointwise and shape.block > 1 and shape.group_in <= FEW_CHANNELS),
@@ -114,14 +122,30 @@ class DirectConv2d:
             widest = max(config["vectors"] for config in configs if config["vectors"] <= PLAIN_VECTORS)
             configs = [config for config in configs if config["vectors"] == widest]
         best = min(configs, key=lambda config: self.cycles(workload, target, config))
+        if DEPTH in self._depths(shape, target) and self._goes_deep(workload, target, best):
+            return {**best, "depth": DEPTH, "prefetch": SPREAD}
         bands = next(knob.values for knob in space.knobs if knob.name == "band")
         return {**best, "band": min(bands, key=lambda band: self._moving(workload, target, best, band))}
+
+    def _depths(self, shape: Shape, target: Target) -> tuple[int, ...]:
+        """Chunks of input channels that are worth trying: where the weights of two vectors are much of the cache."""
+        if 2 * shape.reduction * target.lanes * 4 < target.l2_bytes // 8 or shape.group_in % shape.block:
+            return (0,)
+        return (0, *(d for d in DEPTHS if d < shape.group_in and shape.group_in % d == 0 and d % shape.block == 0))
+
+    def _goes_deep(self, workload: Workload, target: Target, config: Config) -> bool:
+        """Whether one panel of weights is much of the cache, a chunk of the data fits it, and all threads get tasks."""
+        shape = shape_of(workload)
+        panel = shape.reduction * config["vectors"] * target.lanes * 4
+        data = workload.inputs[0].nbytes // shape.in_channels * DEPTH
+        tasks = shape.n * shape.groups * math.ceil(_group_blocks(shape, target) / config["vectors"])
+        return 8 * panel >= target.l2_bytes >= data and tasks >= 2 * target.threads
 
     def _prefetch(self, workload: Workload, target: Target) -> int:
         """Nothing where weights stay in cache; evenly where their panels are long and read for few pixels."""
         if workload.inputs[1].nbytes <= target.l2_bytes // 4:
             return 0
-        return SPREAD if shape_of(workload).pointwise else PREFETCH[-1]
+        return SPREAD if shape_of(workload).kernel == (1, 1) else PREFETCH[-1]
 
     def _moving(self, workload: Workload, target: Target, config: Config, band: int) -> float:
         """Estimated cycles to read weights again for each band, and a band's data again for each tile of channels."""

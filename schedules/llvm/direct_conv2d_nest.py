@@ -4,6 +4,9 @@ Data is ``(N, IC/b, H, W, b)`` with a halo that covers the padding, weights are 
 ``(group, channel tile, IC/b, KH, KW, b, vectors × lanes)`` in one flat array, and the output is blocked by the vector
 width. A tile of rows × columns × vectors stays in registers for the whole reduction. A 1×1 kernel without stride or
 halos sees rows and columns as one row, so that small maps have no tails.
+
+Where weights of a tile's channels exceed the cache, the reduction is cut into chunks of input channels: the whole map
+passes through the weights of one chunk before those of the next are read, and between them the sums are in the output.
 """
 
 from __future__ import annotations
@@ -92,6 +95,20 @@ class _Panel:
     unit: tuple[Index, int]
 
 
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """Part of the reduction: `blocks` input channel blocks from `first` on, and the `rest` channels of a last one.
+
+    `whole` says that there is no other chunk; `last`, that the sums are complete after it.
+    """
+
+    first: Index
+    blocks: int
+    rest: int
+    whole: bool
+    last: bool
+
+
 Place = tuple[Index, Index, Index]
 """Row and column of the kernel, channel of the block."""
 Steps = Callable[[Index, Place, int, int], Stmt]
@@ -130,8 +147,10 @@ class DirectConv2dNest:
     def _tasks(self) -> Stmt:
         shape, config = self.shape, self.config
         cut = Cut.of(shape.columns, config["columns"]) if shape.flat else Cut.of(shape.rows, config["rows"])
-        units, tiles = cut.pieces, math.ceil(self.blocks / config["vectors"])
-        whole_tiles = self.blocks // config["vectors"]
+        tiles, whole_tiles = math.ceil(self.blocks / config["vectors"]), self.blocks // config["vectors"]
+        # With chunks a task is the whole map: all of it passes through the weights of one chunk.
+        units = 1 if config["depth"] else cut.pieces
+        whole = _Chunk(0, *divmod(shape.group_in, shape.block), whole=True, last=True)
         band = band_length(config["band"], units, self.target.threads)
 
         def task(index: Index) -> Stmt:
@@ -142,7 +161,9 @@ class DirectConv2dNest:
             def with_tile(last_tile: bool) -> Stmt:
                 vectors = self.blocks - whole_tiles * config["vectors"] if last_tile else config["vectors"]
                 panel = _Panel(image, group, tile, vectors, (divmod_index(unit, band)[1], band))
-                return cut.piece(unit, lambda first, size: self._unit(panel, first, size))
+                if config["depth"]:
+                    return self._chunks(panel, cut)
+                return cut.piece(unit, lambda first, size: self._unit(panel, first, size, whole))
 
             return emit.choose(tile, whole_tiles, self.blocks % config["vectors"] != 0, with_tile)
 
@@ -152,41 +173,67 @@ class DirectConv2dNest:
         """The output's channel block that the panel begins with."""
         return panel.group * self.blocks + panel.tile * self.config["vectors"]
 
-    def _unit(self, panel: _Panel, first: Index, size: int) -> Stmt:
+    def _chunks(self, panel: _Panel, cut: Cut) -> Stmt:
+        """The whole map, chunk after chunk of the reduction; zeros are the sums before the first."""
+        blocks = self.config["depth"] // self.shape.block
+        before = self.shape.group_in // self.config["depth"] - 1
+
+        def map_through(number: Index, last: bool) -> Stmt:
+            chunk = _Chunk(number * blocks, blocks, 0, whole=False, last=last)
+            return cut.each(lambda row, size: self._unit(panel, row, size, chunk), "unit")
+
+        def zeros(row: Index, column: Index) -> Stmt:
+            zero = emit.splat(emit.const(0.0), self.lanes)
+            at = [Pixel(panel.image, self._first_block(panel) + v, row, column) for v in range(panel.vectors)]
+            return emit.seq(self.result.write(zero, pixel, self.lanes) for pixel in at)
+
+        start = emit.nest((self.shape.rows, self.shape.columns), zeros)
+        sums = emit.loop(before, lambda number: map_through(number, False), "chunk")
+        return emit.seq([start, sums, map_through(before, True)])
+
+    def _unit(self, panel: _Panel, first: Index, size: int, chunk: _Chunk) -> Stmt:
         """`size` rows of the output from `first` on; pixels of the one row when the convolution is flat."""
         if self.shape.flat:
-            return self._tile(panel, (0, first), (1, size))
+            return self._tile(panel, (0, first), (1, size), chunk)
         cut = Cut.of(self.shape.columns, self.config["columns"])
-        rows = cut.each(lambda column, columns: self._tile(panel, (first, column), (size, columns)))
+        rows = cut.each(lambda column, columns: self._tile(panel, (first, column), (size, columns), chunk))
+        if not chunk.last:
+            return rows
         blocks = [self._first_block(panel) + v for v in range(panel.vectors)]
         border = [part for block in blocks for part in self.epilogue.zero_halo(panel.image, block, first, size)]
         return emit.seq([*border, rows])
 
-    def _tile(self, panel: _Panel, at: tuple[Index, Index], size: tuple[int, int]) -> Stmt:
+    def _tile(self, panel: _Panel, at: tuple[Index, Index], size: tuple[int, int], chunk: _Chunk) -> Stmt:
         shape = self.shape
         pixels = [(at[0] + i, at[1] + j) for i in range(size[0]) for j in range(size[1])]
         accumulators = Accumulators(len(pixels), panel.vectors, self.lanes)
-        steps = self._steps(panel, pixels, accumulators, self._share(panel, at[1], size[1]))
-        whole, rest = divmod(shape.group_in, shape.block)
+        steps = self._steps(panel, pixels, accumulators, self._share(panel, at, size), chunk)
 
         def reduction(block: Index, channels: int) -> Stmt:
             return emit.seq([*self._data_ahead(panel, block, pixels, size[1]), self._reduction(steps, block, channels)])
 
         first = self._first_block(panel)
         places = {(p, v): Pixel(panel.image, first + v, *pixels[p]) for p, v in accumulators}
-        body = accumulators.fill(0.0)
+        if chunk.whole:
+            body = accumulators.fill(0.0)
+        else:
+            body = [accumulators.set(p, v, self.result.vector(places[p, v], self.lanes)) for p, v in accumulators]
         if self.config["result_ahead"]:
             body += self._result_ahead(places, size[1])
-        if whole:
-            body.append(emit.loop(whole, lambda block: reduction(block, shape.block), "icb"))
-        if rest:
-            body.append(reduction(whole, rest))
+        if chunk.blocks:
+            body.append(emit.loop(chunk.blocks, lambda block: reduction(chunk.first + block, shape.block), "icb"))
+        if chunk.rest:
+            body.append(reduction(chunk.first + chunk.blocks, chunk.rest))
+        store = self.epilogue.store if chunk.last else self.result.write
         for p, v in accumulators:
-            body.append(self.epilogue.store(accumulators.value(p, v), places[p, v], self.lanes))
+            body.append(store(accumulators.value(p, v), places[p, v], self.lanes))
         return accumulators.run(body)
 
-    def _share(self, panel: _Panel, column: Index, columns: int) -> Share:
-        """What a tile does of the work on one panel of weights: its part of a band's pixels."""
+    def _share(self, panel: _Panel, at: tuple[Index, Index], size: tuple[int, int]) -> Share:
+        """What a tile does of the work on one panel of weights, or on a chunk of it: its part of the pixels."""
+        (row, column), (rows, columns) = at, size
+        if self.config["depth"]:
+            return Share(row * self.shape.columns + column * rows, rows * columns, self.shape.rows * self.shape.columns)
         unit, units = panel.unit
         if self.shape.flat:
             return Share(unit, 1, units)
@@ -217,12 +264,17 @@ class DirectConv2dNest:
             if p % columns % together == 0
         ]
 
-    def _steps(self, panel: _Panel, pixels: list[tuple[Index, Index]], tile: Accumulators, share: Share) -> Steps:
+    def _steps(
+        self, panel: _Panel, pixels: list[tuple[Index, Index]], tile: Accumulators, share: Share, chunk: _Chunk
+    ) -> Steps:
         shape, data, weight = self.shape, self.inputs[0], self.inputs[1]
         per_group = self.blocks * self.lanes * shape.reduction
         base = panel.group * per_group + panel.tile * (self.config["vectors"] * self.lanes * shape.reduction)
         width, prefetch = panel.vectors * self.lanes, self.config["prefetch"]
         group_block = panel.group * (shape.group_in // shape.block)
+        taps = shape.kernel[0] * shape.kernel[1]
+        before = chunk.first * (taps * shape.block)
+        depth = (chunk.blocks * shape.block + chunk.rest) * taps
 
         def one(number: Index, block: Index, at: Place) -> list[Stmt]:
             place, (kh, kw, lane) = base + number * width, at
@@ -240,10 +292,11 @@ class DirectConv2dNest:
 
         def steps(block: Index, at: Place, channels: int, count: int) -> Stmt:
             kh, kw, lane = at
-            first = block * (shape.kernel[0] * shape.kernel[1] * shape.block)
-            first = first + (kh * shape.kernel[1] + kw) * channels + lane
-            following, depth = base + shape.reduction * width, (first, count, shape.reduction)
-            body = emit.prefetch_share(weight.view, following, share, depth, width) if prefetch == SPREAD else []
+            first = block * (taps * shape.block) + (kh * shape.kernel[1] + kw) * channels + lane
+            body = []
+            if prefetch == SPREAD:
+                following = base + (before + depth) * width
+                body = emit.prefetch_share(weight.view, following, share, (first - before, count, depth), width)
             for k in range(count):
                 body += one(first + k, block, (kh, kw + k, 0) if channels == 1 else (kh, kw, lane + k))
             return emit.seq(body)

@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.arena import plan_arena
 from pipeline.errors import BuildError
-from pipeline.native.link import EXPORTS, OPTIONS, SOURCES, link
+from pipeline.native.link import EXPORTS, OPTIONS, POOL_SOURCES, SOURCES, link
 from pipeline.native.tables import lay_out_weights, write_tables
 from tests import tiny
 from tests.pipeline.native.conftest import Built, add_and_double
@@ -35,7 +35,7 @@ def test_no_compiler_warnings(compiler: str, repository: Path, tmp_path: Path) -
     home = repository / "pipeline" / "native"
     headers = [option for path in libinfo.include_paths() for option in ("-isystem", path)]
     headers += ["-isystem", str(Path(tvm.__file__).parent / "include"), f"-I{home}"]
-    files = [tables, *(home / name for name in SOURCES)]
+    files = [tables, *(home / name for name in {*SOURCES, *POOL_SOURCES})]
     compiling = [option for option in OPTIONS if option != "-shared"]
     subprocess.run([compiler, *compiling, "-fsyntax-only", *WARNINGS, *headers, *files], check=True)
 

@@ -158,3 +158,41 @@ def test_packing_keeps_every_weight_once(convolution: Callable[..., Workload], t
         packed = template.pack(workload, target, config, 1, weight)
         assert packed.shape == template.packed(workload, target, config)[1]
         assert np.array_equal(np.sort(packed[packed != 0]), np.sort(weight.ravel()))
+
+
+CHUNKED: dict[str, tuple[tuple[int, int, int, int], int, dict[str, Any]]] = {
+    "3x3": ((1, 96, 5, 7), 37, {"kernel": (3, 3), "pads": (1, 1, 1, 1)}),
+    "3x3 strided": ((2, 64, 9, 7), 41, {"kernel": (3, 3), "pads": (1, 1, 1, 1), "strides": (2, 2)}),
+    "1x1 flat": ((2, 96, 5, 7), 41, {}),
+    "1x1 into a halo": ((1, 64, 7, 7), 33, {"halo": (0, 2, 1, 1)}),
+    "two groups": ((1, 128, 5, 3), 96, {"kernel": (3, 3), "pads": (1,) * 4, "groups": 2}),
+}
+
+
+@pytest.mark.parametrize("name", CHUNKED)
+def test_a_reduction_in_chunks(
+    kernels: Any, inputs_of: Any, target: Target, convolution: Callable[..., Workload], name: str
+) -> None:
+    data, channels, options = CHUNKED[name]
+    plain = convolution(data, channels, **options)
+    block = target.lanes
+    extra = (Tensor((1, channels, 1, 1), block=block), Tensor(plain.output.shape, block=block, halo=(1, 0, 0, 2)))
+    workload = convolution(data, channels, **options, extra=extra, epilogue=FULL)
+    some = kernels.configs(workload, 7)
+    configs = [{**config, "depth": 32, "band": 0, "prefetch": (0, 1, 256)[i % 3]} for i, config in enumerate(some)]
+    arrays = inputs_of(workload)
+    expected = np.maximum(torch_convolution(workload, arrays) + arrays[2] + arrays[3], 0)
+    direct = [config for config in configs if config.get("algorithm", 0) == 0]
+    assert len(direct) >= 3
+    kernels.unoptimized().check(workload, direct, arrays, expected)
+
+
+def test_long_reductions_are_cut_where_the_cache_is_small(convolution: Callable[..., Workload], target: Target) -> None:
+    workload = convolution((1, 1024, 7, 7), 1024, (3, 3), pads=(1, 1, 1, 1))
+    space = DirectConv2d().space(workload, target)
+    config = DirectConv2d().default(workload, target)
+    assert config["depth"] > 0
+    assert config["band"] == 0
+    assert space.contains(config)
+    assert not any(other["depth"] and other["band"] for other in space)
+    assert not any(other["depth"] for other in DirectConv2d().space(convolution((1, 64, 7, 7), 64), target))

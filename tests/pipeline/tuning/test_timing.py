@@ -1,0 +1,97 @@
+"""Timing candidates: what counts as a sample, and what a kernel finds in its caches."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pipeline.tuning import timing
+from pipeline.tuning.quiet import SLOWER, QuietProbe
+from pipeline.tuning.timing import KernelTimer
+from pipeline.types import Task
+from schedules.registry import pack_inputs, template_for
+from schedules.target import Target, parse_target
+from tests import tiny
+
+
+class Scripted:
+    """A probe whose answers are given; the last one goes on."""
+
+    def __init__(self, *answers: bool) -> None:
+        self.answers: Iterator[bool] = itertools.chain(answers, itertools.repeat(answers[-1]))
+
+    def quiet(self) -> bool:
+        return next(self.answers)
+
+
+def timer(task: Task, target: Target, probe: Any) -> KernelTimer:
+    return KernelTimer(task, target, probe)
+
+
+@pytest.fixture(scope="module")
+def target() -> Target:
+    return parse_target("llvm", 2)
+
+
+@pytest.fixture(scope="module")
+def task(target: Target) -> Task:
+    return tiny.tasks(target)[0]
+
+
+def test_only_what_was_measured_in_quiet_counts(task: Task, target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing, "MAX_SAMPLES", 5)
+    numbers = itertools.count(1)
+    # Between the answers lies a sample: quiet on both sides are the third, the fourth, and all from the seventh on.
+    probe = Scripted(True, False, True, True, True, False, True, True)
+    assert timer(task, target, probe)._sample(lambda: float(next(numbers))) == [3, 4, 7, 8, 9]
+
+
+def test_on_a_machine_that_is_never_quiet_all_count(
+    task: Task, target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timing, "PATIENCE_S", 0.02)
+    samples = timer(task, target, Scripted(False))._sample(lambda: 1e-3)
+    assert len(samples) >= timing.HOPELESS_SAMPLES
+    assert set(samples) == {1e-3}
+
+
+def test_the_hopeless_are_not_timed_for_long(task: Task, target: Target) -> None:
+    slow = timer(task, target, Scripted(True))
+    slow.best_s = 1e-3
+    assert len(slow._sample(lambda: 1.0)) == timing.HOPELESS_SAMPLES
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_kernel_keeps_its_inputs_and_gives_its_result(threads: int) -> None:
+    import tvm
+
+    target = parse_target("llvm", threads)
+    task = tiny.tasks(target)[0]
+    template = template_for(task.workload, target)
+    config = template.default(task.workload, target)
+    function = template.build(task.workload, target, config).with_attr("global_symbol", "kernel")
+    library = tvm.compile(tvm.IRModule({"kernel": function}), target=tvm.target.Target(dict(target.tvm)))
+    random = np.random.default_rng(0)
+    arrays = {i: random.standard_normal(t.shape).astype(t.dtype) for i, t in enumerate(task.workload.inputs)}
+    memory = pack_inputs(template, task.workload, target, config, arrays)
+    arguments = [tvm.runtime.tensor(memory[i]) for i in arrays]
+    output = tvm.runtime.tensor(np.zeros(task.workload.output.physical_shape, np.float32))
+    library["kernel"](*arguments, output)
+    expected = output.numpy().copy()
+    samples = timer(task, target, QuietProbe(target)).time(library, [*arguments, output])
+    assert all(sample > 0 for sample in samples)
+    assert np.array_equal(output.numpy(), expected)
+    assert all(np.array_equal(argument.numpy(), memory[i]) for i, argument in enumerate(arguments))
+
+
+def test_a_probe_that_takes_longer_tells_of_others(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    probe = QuietProbe(target)
+    best = probe._best_s
+    monkeypatch.setattr(probe, "_time", lambda: best * (SLOWER + 0.1))
+    assert not probe.quiet()
+    monkeypatch.setattr(probe, "_time", lambda: best)
+    assert probe.quiet()
