@@ -1,6 +1,7 @@
 """Element-wise functions: their names, arities, and how they are computed on vectors of float32.
 
-Sources: exp after Cephes (S. Moshier, `expf.c`); tanh and erf after the rational approximations that Eigen uses.
+Sources: exp after Cephes (S. Moshier, `expf.c`); in sigmoid and SiLU it is XNNPACK's, with a shorter polynomial and whole
+numbers from adding one so large that the sum has no fraction; tanh and erf after the rational approximations of Eigen.
 """
 
 from __future__ import annotations
@@ -88,6 +89,11 @@ def replace_accumulator(expr: Expr, value: Expr) -> Expr:
 
 # Coefficients of polynomials, the highest power first.
 _EXP = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)
+_EXP_SHORT = tuple(
+    map(float.fromhex, ("0x1.0F9F9Cp-7", "0x1.573A1Ap-5", "0x1.555A80p-3", "0x1.FFFDC6p-2", "0x1.FFFFF6p-1"))
+)
+_ROUND = 12583039.0
+"""1.5 · 2**23 + 127: a small number added to it is the nearest integer plus float32's exponent bias, in the low bits."""
 _TANH_ABOVE = (
     *(-2.76076847742355e-16, 2.00018790482477e-13, -8.60467152213735e-11, 5.12229709037114e-08),
     *(1.48572235717979e-05, 6.37261928875436e-04, 4.89352455891786e-03),
@@ -241,8 +247,34 @@ class VectorMath:
             value = value * x + self.const(coefficient)
         return value
 
+    def _one_plus_exp_minus(self, x: Any) -> Any:
+        """1 + exp(-x) for x between -88 and 87."""
+        from tvm import tirx
+
+        def inside(x: Any) -> Any:
+            return self._let(x * self.const(-1.44269504088896341) + self.const(_ROUND), lambda t: reduced(x, t))
+
+        def reduced(x: Any, t: Any) -> Any:
+            bits = tirx.reinterpret(self._type("int32"), t) << self._int(23)
+            return self._let(tirx.reinterpret(self._type("float32"), bits), lambda power: rest(x, t, power))
+
+        def rest(x: Any, t: Any, power: Any) -> Any:
+            # exp(-x) = 2**n · exp(-r) with r = x + n · log 2, which is at most half of log 2.
+            return self._let(
+                t - self.const(_ROUND),
+                lambda n: self._let(
+                    x + n * self.const(0.693359375) + n * self.const(-2.12194440e-4), lambda r: whole(r, power)
+                ),
+            )
+
+        def whole(r: Any, power: Any) -> Any:
+            signs = [coefficient * (-1) ** place for place, coefficient in enumerate(reversed(_EXP_SHORT), 1)]
+            return self._polynomial(r, tuple(reversed(signs))) * (r * power) + power + self.const(1.0)
+
+        return self._let(x, inside)
+
     def _sigmoid(self, x: Any) -> Any:
-        return self.const(1.0) / (self.const(1.0) + self._exp(self._neg(x)))
+        return self.const(1.0) / self._one_plus_exp_minus(self._clip(x, self.const(-88.0), self.const(87.0)))
 
     def _tanh(self, x: Any) -> Any:
         def inside(x: Any) -> Any:
@@ -259,7 +291,9 @@ class VectorMath:
         return x * self._polynomial(x2, _ERF_ABOVE) / self._polynomial(x2, _ERF_BELOW)
 
     def _silu(self, x: Any) -> Any:
-        return self._let(x, lambda y: y / (self.const(1.0) + self._exp(self._neg(y))))
+        # Below -88 the result is a denormal number or zero; it stays at what it is there, 5e-37.
+        above = self._max(self.const(-88.0), x)
+        return self._let(above, lambda y: y / self._one_plus_exp_minus(self._min(self.const(87.0), y)))
 
     def _softplus(self, x: Any) -> Any:
         one = self.const(1.0)
