@@ -1,7 +1,8 @@
 """Element-wise functions: their names, arities, and how they are computed on vectors of float32.
 
-Sources: exp after Cephes (S. Moshier, `expf.c`); in sigmoid and SiLU it is XNNPACK's, with a shorter polynomial and whole
-numbers from adding one so large that the sum has no fraction; tanh and erf after the rational approximations of Eigen.
+Sources: exp after Cephes (S. Moshier, `expf.c`); in sigmoid and SiLU it is XNNPACK's, with a shorter polynomial and
+whole numbers from adding one so large that the sum has no fraction; tanh and erf after the rational approximations of
+Eigen.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ _EXP_SHORT = tuple(
     map(float.fromhex, ("0x1.0F9F9Cp-7", "0x1.573A1Ap-5", "0x1.555A80p-3", "0x1.FFFDC6p-2", "0x1.FFFFF6p-1"))
 )
 _ROUND = 12583039.0
-"""1.5 · 2**23 + 127: a small number added to it is the nearest integer plus float32's exponent bias, in the low bits."""
+"""1.5 · 2**23 + 127: with a small number added, its low bits are the nearest integer plus float32's exponent bias."""
 _TANH_ABOVE = (
     *(-2.76076847742355e-16, 2.00018790482477e-13, -8.60467152213735e-11, 5.12229709037114e-08),
     *(1.48572235717979e-05, 6.37261928875436e-04, 4.89352455891786e-03),

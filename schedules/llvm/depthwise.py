@@ -135,8 +135,9 @@ class _Kernel:
         return emit.kernel([x.parameter for x in operands], declared(operands, body), self.target.threads)
 
     def _tile(self, image: Index, block: Index, row: Index, column: Index, size: tuple[int, int]) -> Stmt:
-        def store(value: emit.Expr, i: int, j: int) -> Stmt:
-            return self.epilogue.store(value, Pixel(image, block, row + i, column + j), self.target.lanes)
+        def store(results: list[tuple[emit.Expr, int, int]]) -> list[Stmt]:
+            placed = [(value, Pixel(image, block, row + i, column + j)) for value, i, j in results]
+            return self.epilogue.store_all(placed, self.target.lanes)
 
         at = Pixel(image, block, row, column)
         ahead = self.tiles.ahead(at, size) if self.config["data_ahead"] else []

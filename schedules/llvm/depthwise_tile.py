@@ -19,8 +19,8 @@ from schedules.workload import Workload
 ENOUGH_PIXELS = FMA_LATENCY * FMA_PER_CYCLE
 """So many accumulators hide the latency. With more, the window's pixels no longer stay in registers from tap to tap."""
 
-Store = Callable[[Any, int, int], Stmt]
-"""Stores one vector of a tile's result: its value, and its row and column in the tile."""
+Store = Callable[[list[tuple[Any, int, int]]], list[Stmt]]
+"""Stores a tile's result, given as vectors, each with its row and column in the tile."""
 
 
 class DepthwiseTile:
@@ -48,7 +48,7 @@ class DepthwiseTile:
             at: its first pixel.
             size: rows and columns.
             unroll_rows: whether the kernel's rows are written out, too.
-            store: is given each result.
+            store: is given all results.
         """
         pixels = [(i, j) for i in range(size[0]) for j in range(size[1])]
         accumulators = Accumulators(len(pixels), 1, self.lanes)
@@ -66,7 +66,7 @@ class DepthwiseTile:
             body += [statement for kh in range(self.kernel[0]) for statement in taps(kh)]
         else:
             body.append(emit.loop(self.kernel[0], lambda kh: emit.seq(taps(kh)), "kh"))
-        body += [store(accumulators.value(p, 0), i, j) for p, (i, j) in enumerate(pixels)]
+        body += store([(accumulators.value(p, 0), i, j) for p, (i, j) in enumerate(pixels)])
         return accumulators.run(body)
 
     def ahead(self, at: Pixel, size: tuple[int, int]) -> list[Stmt]:

@@ -224,9 +224,11 @@ class DirectConv2dNest:
             body.append(emit.loop(chunk.blocks, lambda block: reduction(chunk.first + block, shape.block), "icb"))
         if chunk.rest:
             body.append(reduction(chunk.first + chunk.blocks, chunk.rest))
-        store = self.epilogue.store if chunk.last else self.result.write
-        for p, v in accumulators:
-            body.append(store(accumulators.value(p, v), places[p, v], self.lanes))
+        results = [(accumulators.value(p, v), places[p, v]) for p, v in accumulators]
+        if chunk.last:
+            body += self.epilogue.store_all(results, self.lanes)
+        else:
+            body += [self.result.write(value, at, self.lanes) for value, at in results]
         return accumulators.run(body)
 
     def _share(self, panel: _Panel, at: tuple[Index, Index], size: tuple[int, int]) -> Share:

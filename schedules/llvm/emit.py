@@ -204,6 +204,16 @@ def serialized(function: Any) -> Any:
     return function.with_body(tvm_ffi.structural_map(function.body, (tirx.For, serial), order="post"))
 
 
+def joined(vectors: Sequence[Expr], lanes: int) -> Expr:
+    """Vectors of `lanes` elements, one behind the other as one."""
+    return tirx.Shuffle(list(vectors), [tirx.const(i, "int32") for i in range(len(vectors) * lanes)])
+
+
+def part(vector: Expr, first: int, lanes: int) -> Expr:
+    """`lanes` elements of a vector from `first` on."""
+    return tirx.Shuffle([vector], [tirx.const(first + i, "int32") for i in range(lanes)])
+
+
 def _vector_indices(indices: Sequence[Index], lanes: int) -> list[Index]:
     if lanes == 1:
         return list(indices)

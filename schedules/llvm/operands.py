@@ -7,10 +7,15 @@ from typing import Any, NamedTuple
 
 from tvm import tirx
 
-from schedules.compute.pointwise import VectorMath, arguments_of
+from schedules.compute.pointwise import VectorMath, arguments_of, functions_of
 from schedules.llvm import emit
 from schedules.llvm.emit import Buffer, Index, Stmt
 from schedules.workload import Expr, Tensor, Workload
+
+
+LONG_CHAINS = frozenset({"exp", "sigmoid", "silu", "tanh", "erf", "softplus", "elu"})
+SIDE_BY_SIDE = 2
+"""So many results of such functions are computed as one vector."""
 
 
 class Pixel(NamedTuple):
@@ -91,6 +96,28 @@ class Epilogue:
     def store(self, value: Any, at: Pixel, lanes: int) -> Stmt:
         """Stores the epilogue of `value` at one pixel's vector of channels."""
         return self.output.write(evaluated(self.workload.epilogue, value, self.operands, at, lanes), at, lanes)
+
+    def store_all(self, results: Sequence[tuple[Any, Pixel]], lanes: int) -> list[Stmt]:
+        """Stores the epilogue of each result at its pixel.
+
+        Of functions that take long chains of operations several results are computed side by side, as one wide vector:
+        a processor looks only so far ahead, and would wait for one chain before it comes to the next.
+        """
+        if not functions_of(self.workload.epilogue) & LONG_CHAINS:
+            return [self.store(value, at, lanes) for value, at in results]
+        together = [results[first : first + SIDE_BY_SIDE] for first in range(0, len(results), SIDE_BY_SIDE)]
+        return [statement for group in together for statement in self._store_wide(group, lanes)]
+
+    def _store_wide(self, group: Sequence[tuple[Any, Pixel]], lanes: int) -> list[Stmt]:
+        values, places = [value for value, _ in group], [at for _, at in group]
+        wide = tirx.Var("wide", f"float32x{lanes * len(group)}")
+        result = VectorMath(lanes * len(group)).evaluate(
+            self.workload.epilogue,
+            emit.joined(values, lanes),
+            lambda i: emit.joined([self.operands[i].vector(at, lanes) for at in places], lanes),
+        )
+        parts = [self.output.write(emit.part(wide, k * lanes, lanes), at, lanes) for k, at in enumerate(places)]
+        return [tirx.Bind(wide, result), *parts]
 
     def prefetch(self, at: Pixel) -> list[Stmt]:
         """Asks for what `store` will read of maps as large as the output, and for where it will write."""

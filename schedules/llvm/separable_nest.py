@@ -104,13 +104,13 @@ class _Task:
         def tile(block: Index, row: Index, column: Index, size: tuple[int, int]) -> Stmt:
             at = Pixel(self.image, block, self.first + row, column)
 
-            def store(value: Any, i: int, j: int) -> Stmt:
+            def one(value: Any, i: int, j: int) -> Stmt:
                 here = Pixel(self.image, block, at.row + i, column + j)
                 value = evaluated(nest.workload.inner, value, nest.inputs, here, self.lanes)
                 place = block * self.plane + ((row + i) * self.width + column + j) * self.lanes
                 return emit.store(self.scratch, value, [place], self.lanes)
 
-            return nest.tiles.write(at, size, True, store)
+            return nest.tiles.write(at, size, True, lambda results: [one(*result) for result in results])
 
         cut = Cut.of(self.width, self.config["columns"])
 
@@ -163,7 +163,7 @@ class _Task:
             return emit.seq(part for k in range(count) for part in step(block, lane + k))
 
         body = [*accumulators.fill(0.0), *over_channels(nest.channels, lanes, self.config["unroll"], steps)]
-        for p, v in accumulators:
-            where = Pixel(self.image, tile * self.config["vectors"] + v, at[0], at[1] + p)
-            body.append(nest.epilogue.store(accumulators.value(p, v), where, lanes))
-        return accumulators.run(body)
+        first = tile * self.config["vectors"]
+        places = {(p, v): Pixel(self.image, first + v, at[0], at[1] + p) for p, v in accumulators}
+        results = [(accumulators.value(p, v), places[p, v]) for p, v in accumulators]
+        return accumulators.run([*body, *nest.epilogue.store_all(results, lanes)])
