@@ -12,7 +12,6 @@ from schedules.llvm import emit
 from schedules.llvm.emit import Buffer, Index, Stmt
 from schedules.workload import Expr, Tensor, Workload
 
-
 LONG_CHAINS = frozenset({"exp", "sigmoid", "silu", "tanh", "erf", "softplus", "elu"})
 SIDE_BY_SIDE = 2
 """So many results of such functions are computed as one vector."""
