@@ -68,7 +68,7 @@ def test_matching_records_are_used_and_named(run_tvmopt: RunTvmopt, model: Path,
     for name, config in configs.items():
         assert config["algorithm"] == 0
         # Those of its algorithm, not the others'.
-        knobs = f"rows {config['rows']} columns {config['columns']} vectors {config['vectors']} unroll"
+        knobs = f"rows {config['rows']} columns {config['columns']} vectors {config['vectors']} band"
         assert re.search(rf"{name} .* record +1 µs +direct +{knobs}", done.stdout), done.stdout
     assert run_tvmopt("run", "out.tar", "--check").returncode == 0
 
