@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping
 from typing import Any
 
 from schedules.target import Target
@@ -16,6 +17,17 @@ def tvm_target(target: Target) -> Any:
     if target.is_gpu:
         return tvm.target.Target(dict(target.tvm), host={"kind": "llvm", "mtriple": "x86_64-linux-gnu"})
     return tvm.target.Target(dict(target.tvm))
+
+
+def kernel_library(functions: Mapping[str, Any], target: Target) -> Any:
+    """TVM's executable of PrimFuncs, each under its name.
+
+    Machine code is generated when a function is first asked for.
+    """
+    import tvm
+
+    named = {name: function.with_attr("global_symbol", name) for name, function in functions.items()}
+    return tvm.compile(tvm.IRModule(named), target=tvm_target(target))
 
 
 def schedule(module: Any, target: Target) -> Any:

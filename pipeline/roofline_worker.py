@@ -144,8 +144,9 @@ def _timed(target: Target, function: Any, sizes: tuple[int, ...], amount: int) -
     import numpy as np
     import tvm
 
-    module = tvm.IRModule({"kernel": function.with_attr("global_symbol", "kernel")})
-    library = tvm.compile(module, target=tvm.target.Target(dict(target.tvm)))
+    from pipeline.build import kernel_library
+
+    library = kernel_library({"kernel": function}, target)
     arrays = [tvm.runtime.tensor(np.full(size, 0.5, np.float32)) for size in sizes]
     timer = library.mod.time_evaluator("kernel", tvm.cpu(), number=1, repeat=SAMPLES)
     busy = min(target.threads, len(os.sched_getaffinity(0)))

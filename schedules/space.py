@@ -67,8 +67,8 @@ class ConfigSpace:
 
     def fixed(self, values: Config) -> ConfigSpace:
         """The part of the space whose configs have these values."""
-        knobs = (replace(knob, values=(values[knob.name],)) if knob.name in values else knob for knob in self.knobs)
-        return replace(self, knobs=tuple(knobs))
+        names = {knob.name: tuple(v for v in knob.values if v == values.get(knob.name, v)) for knob in self.knobs}
+        return replace(self, knobs=tuple(Knob(name, left) for name, left in names.items()))
 
     def contains(self, config: Config) -> bool:
         """Whether `config` names exactly this space's knobs, with values that they have, and is allowed."""

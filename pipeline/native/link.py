@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline.build import kernel_library
 from pipeline.errors import BuildError
 from pipeline.program import Program
 from schedules.target import Target
@@ -26,6 +27,7 @@ EXPORTS = "{ global: tvmopt_*; local: *; };\n"
 POOL_SOURCES = ("pool.cc", "threads.cc")
 POOL_EXPORTS = "{ global: tvmopt_*; TVMBackendParallelLaunch; local: *; };\n"
 
+_HOME = Path(__file__).resolve().parent
 _OFFERED = {
     b"__TVMBackendParallelLaunch",
     b"__TVMBackendAllocWorkspace",
@@ -44,11 +46,8 @@ def compile_kernels(module: Any, program: Program, target: Target) -> bytes | No
         program: whose kernels are compiled.
         target: for which.
     """
-    import tvm
-
     names = dict.fromkeys(call.kernel for call in program.calls)
-    functions = {name: module[name].with_attr("global_symbol", name) for name in names}
-    compiled = tvm.compile(tvm.IRModule(functions), target=tvm.target.Target(dict(target.tvm)))
+    compiled = kernel_library({name: module[name] for name in names}, target)
     with tempfile.TemporaryDirectory(prefix="tvmopt-") as folder:
         file = Path(folder) / "kernels.o"
         compiled.mod.write_to_file(str(file))
@@ -68,7 +67,8 @@ def link(kernels: bytes, tables: str, linker: str) -> bytes:
     Raises:
         BuildError: when the compiler fails.
     """
-    return _library({"kernels.o": kernels, "tables.cc": tables.encode()}, SOURCES, EXPORTS, linker)
+    files = {"kernels.o": kernels, "tables.cc": tables.encode()}
+    return _library(files, ("tables.cc", *_own(SOURCES), "kernels.o"), EXPORTS, linker)
 
 
 def link_pool(linker: str) -> bytes:
@@ -77,24 +77,25 @@ def link_pool(linker: str) -> bytes:
     Raises:
         BuildError: when the compiler fails.
     """
-    return _library({}, POOL_SOURCES, POOL_EXPORTS, linker)
+    return _library({}, _own(POOL_SOURCES), POOL_EXPORTS, linker)
 
 
-def _library(files: Mapping[str, bytes], sources: Sequence[str], exports: str, linker: str) -> bytes:
-    """What `linker` makes of some files and of our own sources."""
+def _own(sources: Sequence[str]) -> tuple[str, ...]:
+    return tuple(str(_HOME / source) for source in sources)
+
+
+def _library(files: Mapping[str, bytes], inputs: Sequence[str], exports: str, linker: str) -> bytes:
+    """What `linker` makes of `inputs`, in that order: paths, and names of `files`."""
     import tvm
     from tvm_ffi import libinfo
 
-    home = Path(__file__).resolve().parent
-    includes = [home, Path(tvm.__file__).parent / "include", *libinfo.include_paths()]
+    includes = [_HOME, Path(tvm.__file__).parent / "include", *libinfo.include_paths()]
     with tempfile.TemporaryDirectory(prefix="tvmopt-") as name:
         folder = Path(name)
         for file, content in files.items():
             (folder / file).write_bytes(content)
         (folder / "exports").write_text(exports)
-        command = [linker, *OPTIONS, *(f"-I{path}" for path in includes)]
-        command += [*(file for file in files if file.endswith(".cc")), *(str(home / source) for source in sources)]
-        command += [*(file for file in files if file.endswith(".o")), "-o", "model.so"]
+        command = [linker, *OPTIONS, *(f"-I{path}" for path in includes), *inputs, "-o", "model.so"]
         command += ["-Wl,--version-script=exports", *LINKING]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
         if done.returncode != 0:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.build import kernel_library
 from schedules.target import Target
 
 STEPS = 500
@@ -29,9 +30,8 @@ class QuietProbe:
         from schedules.llvm.peak import peak_kernel
 
         function, size, _ = peak_kernel(target, STEPS)
-        module = tvm.IRModule({"probe": function.with_attr("global_symbol", "probe")})
         # Both are kept: the function does not hold its library.
-        self._library = tvm.compile(module, target=tvm.target.Target(dict(target.tvm)))
+        self._library = kernel_library({"probe": function}, target)
         self._run: Any = self._library["probe"]
         self._memory = tvm.runtime.tensor(np.full(size, 0.5, np.float32))
         self._best_s = min(self._time() for _ in range(WARM_UPS))

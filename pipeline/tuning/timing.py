@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.build import kernel_library
 from pipeline.tuning.quiet import QuietProbe
 from pipeline.types import Task
 from schedules.target import Target
@@ -154,9 +155,7 @@ class KernelTimer:
 
         size = math.prod(tensor.shape)
         if size not in self._rewriters:
-            kernel = rewrite_kernel(size, self.target).with_attr("global_symbol", "kernel")
-            module = tvm.IRModule({"kernel": kernel})
-            self._rewriters[size] = tvm.compile(module, target=tvm.target.Target(dict(self.target.tvm)))
+            self._rewriters[size] = kernel_library({"kernel": rewrite_kernel(size, self.target)}, self.target)
         flat, zero = tensor._create_view((size,)), tvm.runtime.tensor(np.zeros(1, np.float32))
         return partial(self._rewriters[size]["kernel"], flat, zero)
 

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.build import kernel_library
 from pipeline.native.pool import use_pool
 from pipeline.reference import reference
 from pipeline.runtime import import_compiler
@@ -103,25 +104,19 @@ class Worker:
 
         assert self.target is not None
         function, size, flops = peak_kernel(self.target)
-        module = tvm.IRModule({"kernel": function.with_attr("global_symbol", "kernel")})
-        library = tvm.compile(module, target=tvm.target.Target(dict(self.target.tvm)))
+        library = kernel_library({"kernel": function}, self.target)
         memory = tvm.runtime.tensor(np.full(size, 0.5, np.float32))
         timer = library.mod.time_evaluator("kernel", tvm.cpu(), number=1, repeat=PEAK_REPEATS)
         return flops / float(min(timer(memory).results))
 
     def _build(self, identity: int, config: Config) -> dict[str, Any]:
-        import tvm
-
         subject, target = self.subject, self.target
         assert subject is not None
         assert target is not None
         began = time.perf_counter()
         try:
-            function = subject.template.build(subject.workload, target, config)
-            module = tvm.IRModule({"kernel": function.with_attr("global_symbol", "kernel")})
-            library = tvm.compile(module, target=tvm.target.Target(dict(target.tvm)))
-            # Code is generated when a function is first asked for: now, while nothing is measured.
-            library["kernel"]
+            library = kernel_library({"kernel": subject.template.build(subject.workload, target, config)}, target)
+            library["kernel"]  # generates its code now, while nothing is measured
         except Exception as error:  # noqa: BLE001  # whatever TVM raises means that this candidate cannot be built
             message = str(error).strip().splitlines()
             cost = time.perf_counter() - began

@@ -90,8 +90,8 @@ def replace_accumulator(expr: Expr, value: Expr) -> Expr:
 
 # Coefficients of polynomials, the highest power first.
 _EXP = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)
-_EXP_SHORT = tuple(
-    map(float.fromhex, ("0x1.0F9F9Cp-7", "0x1.573A1Ap-5", "0x1.555A80p-3", "0x1.FFFDC6p-2", "0x1.FFFFF6p-1"))
+_EXP_OF_MINUS = tuple(
+    map(float.fromhex, ("-0x1.0F9F9Cp-7", "0x1.573A1Ap-5", "-0x1.555A80p-3", "0x1.FFFDC6p-2", "-0x1.FFFFF6p-1"))
 )
 _ROUND = 12583039.0
 """1.5 · 2**23 + 127: with a small number added, its low bits are the nearest integer plus float32's exponent bias."""
@@ -269,8 +269,7 @@ class VectorMath:
             )
 
         def whole(r: Any, power: Any) -> Any:
-            signs = [coefficient * (-1) ** place for place, coefficient in enumerate(reversed(_EXP_SHORT), 1)]
-            return self._polynomial(r, tuple(reversed(signs))) * (r * power) + power + self.const(1.0)
+            return self._polynomial(r, _EXP_OF_MINUS) * (r * power) + power + self.const(1.0)
 
         return self._let(x, inside)
 

@@ -37,7 +37,6 @@ class DepthwiseTile:
         self.data, self.weight, self.lanes = data, weight, lanes
         self.kernel = workload.inputs[1].shape[2:]
         self.stride, self.dilation = workload.attr("strides"), workload.attr("dilations")
-        self.window_rows = (self.kernel[0] - 1) * self.dilation[0] + 1
         pads, halo = workload.attr("pads"), workload.inputs[0].halo
         self.offset = (halo[0] - pads[0], halo[1] - pads[1])
 
@@ -71,7 +70,8 @@ class DepthwiseTile:
 
     def ahead(self, at: Pixel, size: tuple[int, int]) -> list[Stmt]:
         """Prefetches what the tiles below this one will read first: the rows behind its window."""
-        row = at.row * self.stride[0] + self.offset[0] + (size[0] - 1) * self.stride[0] + self.window_rows
+        window = (size[0] - 1) * self.stride[0] + (self.kernel[0] - 1) * self.dilation[0] + 1
+        row = at.row * self.stride[0] + self.offset[0] + window
         column, together = at.column * self.stride[1] + self.offset[1], max(1, LINE // self.lanes)
         return [
             emit.prefetch(self.data.view, [at.image, at.block, row + i, column + j, 0])

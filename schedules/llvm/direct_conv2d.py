@@ -129,16 +129,16 @@ class DirectConv2d:
 
     def _depths(self, shape: Shape, target: Target) -> tuple[int, ...]:
         """Chunks of input channels that are worth trying: where the weights of two vectors are much of the cache."""
-        if 2 * shape.reduction * target.lanes * 4 < target.l2_bytes // 8 or shape.group_in % shape.block:
+        if _panel_bytes(shape, target, 2) < target.l2_bytes // 8 or shape.group_in % shape.block:
             return (0,)
         return (0, *(d for d in DEPTHS if d < shape.group_in and shape.group_in % d == 0 and d % shape.block == 0))
 
     def _goes_deep(self, workload: Workload, target: Target, config: Config) -> bool:
         """Whether one panel of weights is much of the cache, a chunk of the data fits it, and all threads get tasks."""
         shape = shape_of(workload)
-        panel = shape.reduction * config["vectors"] * target.lanes * 4
+        panel = _panel_bytes(shape, target, config["vectors"])
         data = workload.inputs[0].nbytes // shape.in_channels * DEPTH
-        tasks = shape.n * shape.groups * math.ceil(_group_blocks(shape, target) / config["vectors"])
+        tasks = _panels(shape, target, config["vectors"])
         return 8 * panel >= target.l2_bytes >= data and tasks >= 2 * target.threads
 
     def _prefetch(self, workload: Workload, target: Target) -> int:
@@ -176,9 +176,8 @@ class DirectConv2d:
         """Estimated cycles, accumulators, loads per multiply-add, panel and row footprints, parallel tasks."""
         shape = shape_of(workload)
         pixels, vectors = config["rows"] * config["columns"], config["vectors"]
-        panel = shape.reduction * vectors * target.lanes * 4
-        tasks = shape.n * shape.groups * math.ceil(_group_blocks(shape, target) / vectors)
-        tasks *= self._units(shape, config)
+        panel = _panel_bytes(shape, target, vectors)
+        tasks = _panels(shape, target, vectors) * self._units(shape, config)
         return (
             math.log2(self.cycles(workload, target, config)),
             float(pixels * vectors),
@@ -223,6 +222,16 @@ def _group_blocks(shape: Shape, target: Target) -> int:
     return math.ceil(shape.out_channels // shape.groups / target.lanes)
 
 
+def _panels(shape: Shape, target: Target, vectors: int) -> int:
+    """Tiles of output channels, of all groups and images."""
+    return shape.n * shape.groups * math.ceil(_group_blocks(shape, target) / vectors)
+
+
+def _panel_bytes(shape: Shape, target: Target, vectors: int) -> int:
+    """Bytes of the weights of one tile of output channels."""
+    return shape.reduction * vectors * target.lanes * 4
+
+
 @lru_cache(maxsize=4096)
 def _layer_cycles(shape: Shape, target: Target, rows: int, columns: int, vectors: int) -> float:
     """The estimate for a tile; the other knobs do not show in it, and there are a hundred configs of each tile."""
@@ -230,7 +239,7 @@ def _layer_cycles(shape: Shape, target: Target, rows: int, columns: int, vectors
     for height, height_count in Cut.of(shape.rows, rows).sizes():
         for width, width_count in Cut.of(shape.columns, columns).sizes():
             for depth, depth_count in covering(_group_blocks(shape, target), vectors):
-                panel = shape.reduction * depth * target.lanes * 4
+                panel = _panel_bytes(shape, target, depth)
                 step = tile_cycles(height * width, depth, panel < target.l1_bytes // 2, target)
                 tail = 8 + 2 * height * width * depth
                 total += height_count * width_count * depth_count * (step * shape.reduction + tail)

@@ -77,7 +77,7 @@ class Recurrence:
 
     def default(self, workload: Workload, target: Target) -> Config:
         """The config with the fewest estimated cycles."""
-        configs = [c for c in self.space(workload, target) if c["unroll"] == 4 and c["prefetch"] == 0]
+        configs = self.space(workload, target).fixed({"unroll": 4, "prefetch": 0})
         return min(configs, key=lambda config: (self.cycles(workload, target, config), config["blocks"]))
 
     def cycles(self, workload: Workload, target: Target, config: Config) -> float:

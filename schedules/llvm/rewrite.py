@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from schedules.llvm import emit
+from schedules.llvm.emit import LINE
 from schedules.target import Target
-
-LINE_FLOATS = 16
 
 
 def rewrite_kernel(size: int, target: Target) -> Any:
@@ -19,12 +18,12 @@ def rewrite_kernel(size: int, target: Target) -> Any:
     from tvm import tirx
 
     memory, zero = tirx.decl_buffer((size,), "float32", name="memory"), tirx.decl_buffer((1,), "float32", name="zero")
-    lines, rest = divmod(size, LINE_FLOATS)
+    lines, rest = divmod(size, LINE)
 
     def add(place: emit.Index, lanes: int) -> emit.Stmt:
         value = emit.load(memory, [place], lanes) + emit.splat(emit.load(zero, [0]), lanes)
         return emit.store(memory, value, [place], lanes)
 
-    body = [emit.parallel(lines, lambda line: add(line * LINE_FLOATS, LINE_FLOATS))] if lines else []
-    body += [add(lines * LINE_FLOATS + i, 1) for i in range(rest)]
+    body = [emit.parallel(lines, lambda line: add(line * LINE, LINE))] if lines else []
+    body += [add(lines * LINE + i, 1) for i in range(rest)]
     return emit.kernel([memory, zero], emit.seq(body), target.threads)

@@ -164,6 +164,5 @@ class _Task:
 
         body = [*accumulators.fill(0.0), *over_channels(nest.channels, lanes, self.config["unroll"], steps)]
         first = tile * self.config["vectors"]
-        places = {(p, v): Pixel(self.image, first + v, at[0], at[1] + p) for p, v in accumulators}
-        results = [(accumulators.value(p, v), places[p, v]) for p, v in accumulators]
+        results = [(accumulators.value(p, v), Pixel(self.image, first + v, at[0], at[1] + p)) for p, v in accumulators]
         return accumulators.run([*body, *nest.epilogue.store_all(results, lanes)])

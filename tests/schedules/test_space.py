@@ -40,3 +40,10 @@ def test_keys_do_not_depend_on_the_order() -> None:
 def test_knobs_need_distinct_values(values: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="'rows' needs distinct values"):
         Knob("rows", values)
+
+
+def test_the_part_of_a_space_with_given_values() -> None:
+    assert [dict(c) for c in SPACE.fixed({"columns": 3})] == [dict(c) for c in SPACE if c["columns"] == 3]
+    assert list(SPACE.fixed({})) == list(SPACE)
+    with pytest.raises(ValueError, match="'columns' needs distinct values"):
+        SPACE.fixed({"columns": 2})

@@ -19,6 +19,7 @@ if sys.argv[1]:
     use_pool(Path(sys.argv[1]), 2)
 import numpy as np, os, tvm
 from tvm import tirx
+from pipeline.build import kernel_library
 from schedules.llvm import emit
 from schedules.target import parse_target
 
@@ -26,8 +27,7 @@ target = parse_target("llvm", 2)
 size = 1000
 x, y = (tirx.decl_buffer((size,), "float32", name=name) for name in "xy")
 body = emit.parallel(size, lambda i: emit.store(y, emit.load(x, [i], 1) * emit.const(2.0), [i], 1))
-function = emit.kernel([x, y], body, 2).with_attr("global_symbol", "double")
-library = tvm.compile(tvm.IRModule({"double": function}), target=tvm.target.Target(dict(target.tvm)))
+library = kernel_library({"double": emit.kernel([x, y], body, 2)}, target)
 given, made = tvm.runtime.tensor(np.arange(size, dtype="float32")), tvm.runtime.tensor(np.zeros(size, "float32"))
 before = len(os.listdir("/proc/self/task"))
 for _ in range(100):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pipeline.build import kernel_library
 from pipeline.tuning import timing
 from pipeline.tuning.quiet import SLOWER, QuietProbe
 from pipeline.tuning.timing import KernelTimer
@@ -73,8 +74,7 @@ def test_a_kernel_keeps_its_inputs_and_gives_its_result(threads: int) -> None:
     task = tiny.tasks(target)[0]
     template = template_for(task.workload, target)
     config = template.default(task.workload, target)
-    function = template.build(task.workload, target, config).with_attr("global_symbol", "kernel")
-    library = tvm.compile(tvm.IRModule({"kernel": function}), target=tvm.target.Target(dict(target.tvm)))
+    library = kernel_library({"kernel": template.build(task.workload, target, config)}, target)
     random = np.random.default_rng(0)
     arrays = {i: random.standard_normal(t.shape).astype(t.dtype) for i, t in enumerate(task.workload.inputs)}
     memory = pack_inputs(template, task.workload, target, config, arrays)
