@@ -199,8 +199,8 @@ class _Steps(Listener):
 
 def _tuner(logs: Path, trials: int) -> Tune:
     def tune(model: ImportedModel, threads: int) -> None:
+        from pipeline.session import tune_model
         from pipeline.tuning.search import TuneOptions
-        from pipeline.tuning.session import tune_model
         from schedules.target import parse_target
 
         tune_model(model, parse_target("llvm", threads), logs, TuneOptions(trials=trials))

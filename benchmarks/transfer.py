@@ -164,7 +164,7 @@ def _looked_up(path: Path, target: Target, choices: Sequence[TaskChoice]) -> lis
 
 def _measured(path: Path, target: Target, choices: Sequence[TaskChoice]) -> list[tuple[float, ...]]:
     """The same for all tasks that the log has, measured here."""
-    from pipeline.tuning.session import check_measurable
+    from pipeline.session import check_measurable
     from pipeline.tuning.workers import WorkerMeasurer
 
     check_measurable(target)
@@ -197,7 +197,7 @@ def _measure(measurer: WorkerMeasurer, task: Task, configs: Sequence[Config]) ->
 
 def _known(path: Path, target: Target, choices: Sequence[TaskChoice]) -> Iterator[tuple[TaskChoice, list[Record]]]:
     """Each task with the log's successful records of it by its template, of the processor that has most."""
-    records = [record for record in read_records(path) if record.latency_s]
+    records = [record for record in read_records(path) if record.latency_s and not record.in_model]
     for choice in choices:
         template = template_for(choice.task.workload, target)
         wanted = (choice.task.workload, template.name, template.version)

@@ -41,6 +41,8 @@ def choose_configs(
 ) -> tuple[TaskChoice, ...]:
     """For each task the best record that matches it exactly, else what related records suggest, else the default.
 
+    A record of another config than the default applies where it is clearly faster (`pipeline.records.fastest`).
+
     Args:
         tasks: the kernels.
         target: what they are compiled for.
@@ -53,14 +55,14 @@ def choose_configs(
     choices = []
     for task in tasks:
         template = template_for(task.workload, target)
+        default = template.default(task.workload, target)
         record = None
         if records is not None:
-            record = records.best(task.name, target.key, template.name, template.version)
+            record = records.best(task.name, target.key, template.name, template.version, default)
         if record is not None and template.space(task.workload, target).contains(record.config):
             told = algorithm_of(template, task.workload, target, record.config)
             choices.append(TaskChoice(task, record.config, *told, "record", float(np.median(record.latency_s))))
             continue
-        default = template.default(task.workload, target)
         predicted = predictor.predict(task.workload, template, default) if predictor is not None else None
         config = default if predicted is None else predicted.config
         told = algorithm_of(template, task.workload, target, config)

@@ -34,6 +34,8 @@ from pipeline.types import ImportedModel, Step, TensorSpec
 from schedules.space import Config
 from schedules.target import Target
 
+Array = npt.NDArray[Any]
+
 
 @dataclass(frozen=True, slots=True)
 class CompileReport:
@@ -76,12 +78,37 @@ def compile_model(
         if not target.is_gpu:
             check_layers(optimized)
         choices = () if target.is_gpu else choose_configs(extract_tasks(optimized), target, records, transfer)
-        library = build_library(optimized, {c.task.name: c.config for c in choices}, linker)
-    inputs, outputs = golden_pair(model)
-    manifest = _manifest(model, target, choices, library)
-    save_artifact(ArtifactParts(library.content, manifest, inputs, outputs, library.weights), out)
+        library = write_artifact(model, optimized, choices, linker, golden_pair(model), out)
     layers = tuple(node.layers[0] for node in optimized.graph.nodes if node.op == "onnx")
     return CompileReport(out, choices, layers, library.storage_bytes)
+
+
+def write_artifact(  # noqa: PLR0913 # what an artifact is made of, each of another kind
+    model: ImportedModel,
+    optimized: OptimizedModel,
+    choices: Sequence[TaskChoice],
+    linker: str,
+    golden: tuple[Mapping[str, Array], Mapping[str, Array]],
+    out: Path,
+) -> Library:
+    """Builds `optimized` with the configs that were chosen, and writes the artifact `out`.
+
+    Args:
+        model: what was optimised.
+        optimized: its graph.
+        choices: a config for each task; none for a GPU.
+        linker: `pipeline.native.linker.linker_of` the target.
+        golden: inputs and outputs of `golden_pair`.
+        out: the tar to write.
+
+    Raises:
+        BuildError: when code generation or linking fails.
+        InputFileError: when `out` cannot be written.
+    """
+    library = build_library(optimized, {choice.task.name: choice.config for choice in choices}, linker)
+    manifest = _manifest(model, optimized.target, choices, library)
+    save_artifact(ArtifactParts(library.content, manifest, *golden, library.weights), out)
+    return library
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +173,7 @@ def _for_virtual_machine(optimized: OptimizedModel, module: Any, linker: str) ->
         return Library(library.read_bytes(), None, build.storage_sizes(module), steps)
 
 
-def golden_pair(model: ImportedModel) -> tuple[dict[str, npt.NDArray[Any]], dict[str, npt.NDArray[Any]]]:
+def golden_pair(model: ImportedModel) -> tuple[dict[str, Array], dict[str, Array]]:
     """Seeded random inputs, and what onnxruntime makes of them with the model as its framework exported it."""
     import onnxruntime
 

@@ -31,6 +31,10 @@ FORMAT = 1
 STATUSES = ("ok", "wrong", "compile_error", "timeout", "crash")
 """How a trial can end; only ``ok`` has latencies and can be applied."""
 
+CLEARLY = 1.05
+"""A config replaces the default where the default takes so many times as long; what is nearer does not carry over from
+a kernel that runs alone to one inside a model."""
+
 _PATH_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}")
 
 
@@ -55,6 +59,7 @@ class Record:
         time: when, in UTC, as ISO 8601.
         tvm_version: version of TVM that built it.
         cpu: name of the processor that ran it. Latencies of two processors are not compared.
+        in_model: whether it was timed inside a model, between its other kernels, and not alone.
     """
 
     workload: Workload
@@ -69,6 +74,7 @@ class Record:
     time: str
     tvm_version: str
     cpu: str
+    in_model: bool = False
 
     def __post_init__(self) -> None:
         if not _PATH_NAME.fullmatch(self.target_key):
@@ -104,6 +110,7 @@ class Record:
             "time": self.time,
             "tvm": self.tvm_version,
             "cpu": self.cpu,
+            **({"in_model": True} if self.in_model else {}),
         }
 
     def to_line(self) -> str:
@@ -134,6 +141,7 @@ class Record:
             time=str(data["time"]),
             tvm_version=str(data["tvm"]),
             cpu=str(data["cpu"]),
+            in_model=bool(data.get("in_model", False)),
         )
 
 
@@ -190,13 +198,23 @@ class RecordStore:
         return tuple(self._index.get((workload_key, target_key, template, template_version), ()))
 
     def groups(self, template: str, template_version: int) -> Iterator[Sequence[Record]]:
-        """The records of each workload and target that were made with one template version, failed ones too."""
+        """The records of each workload and target that were made with one template version, failed ones too.
+
+        Without those that were timed inside a model: from kernels that ran alone others can be foretold.
+        """
         self._loaded()
         wanted = (template, template_version)
-        return (tuple(group) for key, group in self._index.items() if key[2:] == wanted)
+        for key, group in self._index.items():
+            if key[2:] == wanted:
+                yield tuple(record for record in group if not record.in_model)
 
     def best(
-        self, workload_key: str, target_key: str, template: str, template_version: int, cpu: str | None = None
+        self,
+        workload_key: str,
+        target_key: str,
+        template: str,
+        template_version: int,
+        default: Config | None = None,
     ) -> Record | None:
         """The fastest record of exactly this workload, target and template version, as `fastest` has it, or None.
 
@@ -205,9 +223,9 @@ class RecordStore:
             target_key: `Target.key`.
             template: the template's name.
             template_version: the template's version.
-            cpu: whose latencies to go by; the default is this machine's processor.
+            default: a config that another has to beat clearly.
         """
-        return fastest(self.history(workload_key, target_key, template, template_version), cpu)
+        return fastest(self.history(workload_key, target_key, template, template_version), default=default)
 
     def _loaded(self) -> list[Record]:
         if self._records is None:
@@ -275,16 +293,18 @@ def parse_line(line: bytes, where: str) -> Record:
         raise InputFileError(f"{where}: not a record ({reason}), got {start!r}; {remedy}") from None
 
 
-def fastest(records: Sequence[Record], cpu: str | None = None) -> Record | None:
+def fastest(records: Sequence[Record], cpu: str | None = None, default: Config | None = None) -> Record | None:
     """Of records of one workload, target and template version, one of the config with the least median latency.
 
     A config that was measured several times counts with the median of all its samples, so that one lucky run does not
     win; its last record is returned. Latencies of different processors are never compared: those of `cpu` decide if
-    there are any, otherwise those of the processor that has most records.
+    there are any, otherwise those of the processor that has most records. Where some were timed inside a model, these
+    decide.
 
     Args:
         records: may have failed ones among them.
-        cpu: whose latencies to go by; the default is this machine's processor.
+        cpu: whose latencies to go by; None for this machine's processor.
+        default: a config that wins where the fastest is not `CLEARLY` faster; inside a model it has no such favour.
 
     Returns:
         None when no trial succeeded.
@@ -297,11 +317,14 @@ def fastest(records: Sequence[Record], cpu: str | None = None) -> Record | None:
     judge = wanted if wanted in processors else statistics.mode(processors)
     samples = defaultdict[tuple[tuple[str, int], ...], list[float]](list)
     last = {}
-    for record in successes:
-        if record.cpu == judge:
-            samples[config_key(record.config)] += record.latency_s
-            last[config_key(record.config)] = record
-    return last[min(samples, key=lambda key: statistics.median(samples[key]))]
+    judged = [record for record in successes if record.cpu == judge]
+    inside = [record for record in judged if record.in_model]
+    for record in inside or judged:
+        samples[config_key(record.config)] += record.latency_s
+        last[config_key(record.config)] = record
+    medians = {key: statistics.median(latencies) for key, latencies in samples.items()}
+    best, favoured = min(medians, key=medians.__getitem__), () if inside else config_key(default or {})
+    return last[favoured if medians.get(favoured, math.inf) < CLEARLY * medians[best] else best]
 
 
 def target_facts(target: Target) -> dict[str, Any]:

@@ -10,14 +10,13 @@ import contextlib
 import hashlib
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import BuildError, InputFileError, UsageError
+from pipeline.child import run_module
+from pipeline.errors import InputFileError, UsageError
 from pipeline.files import replaced
 from pipeline.records import host_cpu, tvm_version
 from schedules.target import host_isa
@@ -26,7 +25,6 @@ VERSION = 1
 """Raised whenever something else is measured; what was kept before is then measured again."""
 
 _MODULE = "pipeline.roofline_worker"
-_ROOT = Path(__file__).resolve().parents[1]
 _LIMIT_S = 300.0
 
 
@@ -144,26 +142,6 @@ def _read(path: Path, machine: Mapping[str, Any]) -> Roofline | None:
 
 
 def _measure(threads: int) -> dict[str, Any]:
-    environment = dict(os.environ, TVM_NUM_THREADS=str(threads), OMP_NUM_THREADS="1")
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
-    environment.pop("TVM_USE_RUNTIME_LIB", None)
-    what = "measuring this machine's peak and bandwidth failed"
-    try:
-        # A session of its own: Ctrl-C is for this process, which then ends that one.
-        done = subprocess.run(
-            [sys.executable, "-m", _MODULE, str(threads)],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=_LIMIT_S,
-            start_new_session=True,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise BuildError(f"{what}: no result after {_LIMIT_S:g} s") from None
-    if done.returncode:
-        lines = done.stderr.strip().splitlines()
-        raise BuildError(f"{what}: {lines[-1] if lines else f'exit code {done.returncode}'}")
-    measured: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    what = "measuring this machine's peak and bandwidth"
+    measured: dict[str, Any] = run_module(_MODULE, [str(threads)], threads, _LIMIT_S, what)
     return measured

@@ -48,7 +48,8 @@ def explain(store: RecordStore, workload: Workload, target: Target, template: Te
     for record in store.records():
         if record.workload == workload:
             groups[record.target_key, record.template, record.template_version].append(record)
-    best = store.best(workload.key, target.key, template.name, template.version)
+    default = template.default(workload, target)
+    best = store.best(workload.key, target.key, template.name, template.version, default)
     if best is not None and not template.space(workload, target).contains(best.config):
         outdated, best = best, None
     else:
@@ -64,7 +65,7 @@ def explain(store: RecordStore, workload: Workload, target: Target, template: Te
     reasons = reasons or [_none(store, workload, target, template)]
     predicted = None
     if best is None:
-        predicted = Predictor(store, target).predict(workload, template, template.default(workload, target))
+        predicted = Predictor(store, target).predict(workload, template, default)
     if predicted is not None:
         reasons.append(_transfers(predicted))
     return Explanation(workload, best, tuple(reasons), predicted)

@@ -54,7 +54,7 @@ class TuneOptions:
 
     def __post_init__(self) -> None:
         check_tuner(self.tuner)
-        for name, least in (("trials", 1), ("early_stopping", 1), ("batch_size", 1), ("finalists", 0)):
+        for name, least in (("trials", 0), ("early_stopping", 1), ("batch_size", 1), ("finalists", 0)):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise UsageError(f"{name} must be at least {least}, got {value}")
@@ -168,7 +168,7 @@ class _TaskRun:
         flops = self.template.flops(task.workload)
         self.progress = Progress(task, self.template.name, flops, len(candidates), default)
         history = store.history(task.workload.key, target.key, self.template.name, self.template.version)
-        known = [Trial.of(record) for record in history if record.cpu == subject.cpu]
+        known = [Trial.of(record) for record in history if record.cpu == subject.cpu and not record.in_model]
         self.tuner.learn(known)
         for trial in known:
             self.progress.learn(trial, known=True)

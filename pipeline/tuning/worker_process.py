@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.child import environment_of
 from pipeline.types import Task
 from schedules.target import Target
 
 MODULE = "pipeline.tuning.worker"
 """The program of a worker."""
 
-_ROOT = Path(__file__).resolve().parents[2]
 _ERROR_BYTES = 4096
 _EXIT_LIMIT_S = 5.0
 
@@ -74,16 +74,13 @@ class WorkerProcess:
         self._serial = 0
         self._pending = b""
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # open as long as the process lives
-        environment = dict(os.environ, TVM_NUM_THREADS=str(target.threads), OMP_NUM_THREADS="1")
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
-        environment.pop("TVM_USE_RUNTIME_LIB", None)
         # A session of its own: Ctrl-C is for the search, which then ends the workers in good order.
         self.process = subprocess.Popen(
             [sys.executable, "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
-            env=environment,
+            env=environment_of(target.threads),
             start_new_session=True,
         )
         self.send({"command": "target", "target": target.to_json(), "pool": str(pool or "")})

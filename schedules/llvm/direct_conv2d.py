@@ -177,7 +177,8 @@ class DirectConv2d:
         shape = shape_of(workload)
         pixels, vectors = config["rows"] * config["columns"], config["vectors"]
         panel = _panel_bytes(shape, target, vectors)
-        tasks = _panels(shape, target, vectors) * self._units(shape, config)
+        # In chunks of input channels a task is a whole map.
+        tasks = _panels(shape, target, vectors) * (1 if config["depth"] else self._units(shape, config))
         return (
             math.log2(self.cycles(workload, target, config)),
             float(pixels * vectors),

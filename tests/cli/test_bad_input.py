@@ -204,7 +204,7 @@ def test_models(refused: Refused, model: str, code: int, says: list[str]) -> Non
         ("tune two.onnx --target amrv7", ["unknown target 'amrv7'", "did you mean armv7"]),
         ("tune two.onnx --tuner xgboost", ["unknown tuner 'xgboost'", "did you mean xgb", "ga, grid, random, xgb"]),
         ("tune two.onnx --tasks conv9*", ["no task matches 'conv9*'", "conv2d-"]),
-        ("tune two.onnx --trials 0", ["--trials", "0"]),
+        ("tune two.onnx --trials -1", ["--trials", "-1"]),
         ("tune two.onnx --time-limit 5", ["300s, 5m or 1h", "'5'"]),
         ("tune two.onnx --logs two.onnx", ["two.onnx", "file"]),
         ("compile two.onnx -o out.tar --logs two.onnx", ["two.onnx", "file"]),

@@ -53,9 +53,12 @@ def test_records_and_resuming(run_tvmopt: RunTvmopt, model: Path, log: Path) -> 
     assert {record.workload_key for record in records} == names
     assert all(record.status == "ok" for record in records)
     assert len(configs(records)) == 12
-    # The fastest, and the default, are measured once more at the end.
-    assert summary(first.stdout) == (len(records), "trials")
-    assert 12 < len(records) <= 12 + 2 * 4
+    # The fastest, and the default, are measured once more at the end, and then inside the model.
+    alone = [record for record in records if not record.in_model]
+    assert summary(first.stdout) == (len(alone), "trials")
+    assert 12 < len(alone) <= 12 + 2 * 4
+    assert configs([record for record in records if record.in_model]) < configs(alone)
+    assert f"{len(records) - len(alone)} finalists timed inside the model" in first.stdout
     for name in names:
         assert re.search(rf"{name} .* \d+% .* \d+\.\d\d× ", first.stdout), first.stdout
     assert f"records: logs/{log.relative_to(log.parents[1])}" in first.stdout
@@ -65,6 +68,24 @@ def test_records_and_resuming(run_tvmopt: RunTvmopt, model: Path, log: Path) -> 
     everything = list(read_records(log))
     assert everything[: len(records)] == records
     assert len(configs(everything)) == 24
+
+    finals = run_tvmopt("tune", model, "--threads", "2", "--trials", "0", "--logs", "logs")
+    assert finals.returncode == 0, finals.stderr
+    assert summary(finals.stdout) == (0, "trials")
+    added = list(read_records(log))[len(everything) :]
+    assert added
+    assert all(record.in_model for record in added)
+
+
+def test_tasks_that_no_trial_reached_are_told(run_tvmopt: RunTvmopt, model: Path) -> None:
+    count = len(tiny.tasks(parse_target("llvm", 2)))
+    command = ("tune", model, "--threads", "2", "--logs", "logs", "--trials")
+    done = run_tvmopt(*command, "1")
+    assert done.returncode == 0, done.stderr
+    assert f"{count - 1} of {count} tasks had no trial yet; the same command again goes on with them" in done.stdout
+    done = run_tvmopt(*command, str(count))
+    assert done.returncode == 0, done.stderr
+    assert "no trial yet" not in done.stdout
 
 
 @pytest.mark.parametrize(("tuner", "options"), [("random", ["--early-stopping", "4"]), ("ga", ["--threads", "1"])])

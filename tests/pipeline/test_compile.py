@@ -71,6 +71,20 @@ def test_the_first_store_that_has_a_match_decides(target: Target, tmp_path: Path
     assert choose_configs((task,), target, both)[0].latency_s == 1e-3
 
 
+@pytest.mark.parametrize(("gain", "applies"), [(1.02, False), (1.2, True)])
+def test_another_config_than_the_default_has_to_be_clearly_faster(
+    target: Target, tmp_path: Path, gain: float, applies: bool
+) -> None:
+    task, store = tiny.tasks(target)[0], RecordStore(tmp_path)
+    default = template_for(task.workload, target).default(task.workload, target)
+    another = tiny.another_config(task, target)
+    store.append(tiny.record(task, target, default, latency_s=1e-3))
+    store.append(tiny.record(task, target, another, latency_s=1e-3 / gain))
+    (choice,) = choose_configs((task,), target, store)
+    assert choice.origin == "record"
+    assert dict(choice.config) == dict(another if applies else default)
+
+
 def test_related_records_choose_where_none_matches(target: Target, tmp_path: Path) -> None:
     first, second = tiny.tasks(target)
     faster = tiny.store_related(tmp_path, target)

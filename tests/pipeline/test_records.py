@@ -44,7 +44,7 @@ def _store(tmp_path: Path) -> RecordStore:
 
 
 def test_a_record_is_the_same_after_writing_and_reading() -> None:
-    for original in (record((1e-3, 1.5e-3, 0.1 + 0.2)), failed()):
+    for original in (record((1e-3, 1.5e-3, 0.1 + 0.2)), record(in_model=True), failed()):
         again = Record.from_json(json.loads(original.to_line()))
         assert again == original
         assert again.to_line() == original.to_line()
@@ -137,6 +137,27 @@ def test_all_samples_of_a_config_count_together() -> None:
     assert fastest([lucky, again, steady]) is steady
     assert fastest([lucky, steady]) is lucky
     assert fastest([lucky, again]) is again
+
+
+def test_what_was_timed_inside_a_model_decides(store: RecordStore) -> None:
+    alone, slower_alone = record(1e-3, 0), record(2e-3, 1)
+    inside, faster_inside = record(3e-3, 0, in_model=True), record(2.9e-3, 1, in_model=True)
+    for item in (alone, slower_alone, inside, faster_inside, record(1e-4, 2)):
+        store.append(item)
+    assert store.best(*KEY) == faster_inside
+    assert store.best(*KEY, default=CONFIGS[0]) == faster_inside
+    assert RecordStore(store.directory).best(*KEY) == faster_inside
+    (group,) = store.groups("synthetic", 1)
+    assert not any(item.in_model for item in group)
+    assert len(group) == 3
+
+
+def test_the_default_wins_where_no_other_is_clearly_faster() -> None:
+    default, near, far = record(1.0e-3, 0), record(0.97e-3, 1), record(0.9e-3, 2)
+    assert fastest([default, near], default=CONFIGS[0]) is default
+    assert fastest([default, near, far], default=CONFIGS[0]) is far
+    assert fastest([near, far], default=CONFIGS[0]) is far
+    assert fastest([default, near]) is near
 
 
 def test_processors_are_not_compared() -> None:

@@ -116,8 +116,8 @@ def _tuner(options: CompareOptions, progress: ProgressLine) -> Tune | None:
         return None
 
     def tune(model: ImportedModel, threads: int) -> None:
+        from pipeline.session import tune_model
         from pipeline.tuning.search import INTERRUPTED, TuneOptions
-        from pipeline.tuning.session import tune_model
         from schedules.target import parse_target
 
         logs, target = options.logs[0], parse_target("llvm", threads)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,7 +42,7 @@ def tuner_name(_context: click.Context, _parameter: click.Parameter, value: str)
 @click.command()
 @model_argument
 @target_option
-@click.option("--trials", type=click.IntRange(min=1), default=1000, show_default=True, metavar="N", help="Trials.")
+@click.option("--trials", type=click.IntRange(min=0), default=1000, show_default=True, metavar="N", help="Trials.")
 @click.option("--time-limit", type=Duration(), help="Stop after so long, such as 5m.")
 @click.option("--tuner", default="xgb", show_default=True, callback=tuner_name, help="xgb, ga, random or grid.")
 @click.option(
@@ -72,15 +73,16 @@ def command(
 ) -> None:
     """Search for the fastest kernels of MODEL on this machine, and record every trial.
 
-    Trials go where time is: the weight of a task in the model times what is still to gain. Ctrl-C ends the search and
+    Trials go where time is: the weight of a task in the model times what is still to gain. At the end the fastest
+    configs of each task are timed once more, inside the model; with --trials 0 that is all. Ctrl-C ends the search and
     keeps what was measured; the same command again goes on from there.
     """
     wanted = resolve_target(target, threads)
     if logs.exists() and not logs.is_dir():
         raise UsageError(f"--logs takes a folder, {str(logs)!r} is a file")
     from pipeline.importers import load_model
+    from pipeline.session import check_measurable
     from pipeline.tuning.search import TuneOptions
-    from pipeline.tuning.session import check_measurable
     from tvmopt.cli.consoles import make_console
 
     check_measurable(wanted)  # found out now, not after the import
@@ -96,9 +98,10 @@ def search(model: ImportedModel, target: Target, pattern: str, logs: Path, optio
     Raises:
         KeyboardInterrupt: when the search ended with Ctrl-C, after the summary was printed.
     """
+    from pipeline.finals import time_finalists
     from pipeline.records import RecordStore
+    from pipeline.session import tunable_tasks, tune_tasks
     from pipeline.tuning.search import INTERRUPTED
-    from pipeline.tuning.session import tunable_tasks, tune_tasks
     from tvmopt.cli.consoles import make_console
     from tvmopt.cli.tuning_view import TuningView, summary_lines
 
@@ -111,3 +114,8 @@ def search(model: ImportedModel, target: Target, pattern: str, logs: Path, optio
         console.print(line, highlight=False)
     if summary.stopped == INTERRUPTED:
         raise KeyboardInterrupt
+    if options.finalists:
+        began = time.monotonic()
+        with console.status("the finalists inside the model") as status:
+            count = time_finalists(model, target, RecordStore(logs, model.name), options.finalists, status.update)
+        console.print(f"{count} finalists timed inside the model in {time.monotonic() - began:.0f} s", highlight=False)

@@ -103,6 +103,11 @@ def summary_lines(summary: TuneSummary, logs: str) -> list[str]:
     """What the run cost and what it won."""
     cost = f"{summary.trials} trials in {summary.wall_s:.0f} s ({summary.trials_per_s:.1f}/s)"
     lines = [f"{cost}, {summary.rejected} rejected; ended: {summary.stopped}"]
+    idle = sum(not state.trials and not state.known for state in summary.states)
+    if idle:
+        lines.append(
+            f"{idle} of {len(summary.states)} tasks had no trial yet; the same command again goes on with them"
+        )
     before_ms, after_ms = summary.before_s * 1e3, summary.after_s * 1e3
     if after_ms:
         gain = f"{before_ms:.3f} ms with defaults, {after_ms:.3f} ms tuned ({before_ms / after_ms:.2f}×)"

@@ -251,7 +251,7 @@ def test_a_corrupt_log_stops_before_measuring(store: RecordStore) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"trials": 0}, "trials must be at least 1, got 0"),
+        ({"trials": -1}, "trials must be at least 0, got -1"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
         ({"early_stopping": 0}, "early_stopping must be at least 1"),
         ({"finalists": -1}, "finalists must be at least 0"),

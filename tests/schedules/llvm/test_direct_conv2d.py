@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -196,3 +197,16 @@ def test_long_reductions_are_cut_where_the_cache_is_small(convolution: Callable[
     assert space.contains(config)
     assert not any(other["depth"] and other["band"] for other in space)
     assert not any(other["depth"] for other in DirectConv2d().space(convolution((1, 64, 7, 7), 64), target))
+
+
+def test_tasks_in_chunks_of_channels_are_whole_maps(convolution: Callable[..., Workload]) -> None:
+    target = parse_target("x86-64-v3", 2)
+    template, workload = DirectConv2d(), convolution((1, 512, 14, 14), 256, (3, 3), pads=(1, 1, 1, 1))
+    default = template.default(workload, target)
+
+    def tasks(depth: int, rows: int) -> float:
+        config = {**default, "depth": depth, "rows": rows, "columns": 2, "vectors": 2}
+        return template.features(workload, target, config)[6]
+
+    assert tasks(128, 1) == tasks(128, 2) == math.log2(256 / target.lanes / 2)
+    assert tasks(0, 1) > tasks(0, 2) > tasks(128, 1)

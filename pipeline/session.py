@@ -6,11 +6,12 @@ import fnmatch
 from pathlib import Path
 
 from pipeline.errors import RuntimeMissingError, UsageError
+from pipeline.finals import time_finalists
 from pipeline.measured import tasks_of_all_ways
 from pipeline.records import RecordStore
 from pipeline.runtime import import_compiler
 from pipeline.tuning.progress import Listener, PeakMeasured
-from pipeline.tuning.search import TuneOptions, TuneSummary, tune
+from pipeline.tuning.search import INTERRUPTED, TuneOptions, TuneSummary, tune
 from pipeline.tuning.workers import WorkerMeasurer, WorkerOptions
 from pipeline.types import ImportedModel, Task
 from schedules.registry import template_for
@@ -59,13 +60,17 @@ def tunable_tasks(model: ImportedModel, target: Target, pattern: str = "*") -> t
 def tune_model(
     model: ImportedModel, target: Target, logs: Path, options: TuneOptions, listener: Listener | None = None
 ) -> TuneSummary:
-    """Tunes every task of `model`; records go to ``<logs>/<target key>/<model name>.jsonl``.
+    """Tunes every task of `model`, the finalists inside it; records go to ``<logs>/<target key>/<model name>.jsonl``.
 
     Raises:
-        BuildError, InputFileError, RuntimeMissingError: as `tune_tasks`.
+        BuildError, InputFileError, RuntimeMissingError: as `tune_tasks` and `time_finalists`.
         UsageError: when the model has nothing to tune.
     """
-    return tune_tasks(tunable_tasks(model, target), target, RecordStore(logs, model.name), options, listener)
+    store = RecordStore(logs, model.name)
+    summary = tune_tasks(tunable_tasks(model, target), target, store, options, listener)
+    if summary.stopped != INTERRUPTED:
+        time_finalists(model, target, store, options.finalists)
+    return summary
 
 
 def tune_tasks(
