@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from pipeline.lookup import Records
+from pipeline.lookup import Records, applicable
 from pipeline.types import Task
 from schedules.registry import algorithm_of, template_for
 from schedules.space import Config
@@ -41,7 +41,7 @@ def choose_configs(
 ) -> tuple[TaskChoice, ...]:
     """For each task the best record that matches it exactly, else what related records suggest, else the default.
 
-    A record of another config than the default applies where it is clearly faster (`pipeline.records.fastest`).
+    Which record applies, `pipeline.lookup.applicable` says.
 
     Args:
         tasks: the kernels.
@@ -55,14 +55,12 @@ def choose_configs(
     choices = []
     for task in tasks:
         template = template_for(task.workload, target)
-        default = template.default(task.workload, target)
-        record = None
-        if records is not None:
-            record = records.best(task.name, target.key, template.name, template.version, default)
-        if record is not None and template.space(task.workload, target).contains(record.config):
+        record = None if records is None else applicable(records, task.workload, target, template)
+        if record is not None:
             told = algorithm_of(template, task.workload, target, record.config)
             choices.append(TaskChoice(task, record.config, *told, "record", float(np.median(record.latency_s))))
             continue
+        default = template.default(task.workload, target)
         predicted = predictor.predict(task.workload, template, default) if predictor is not None else None
         config = default if predicted is None else predicted.config
         told = algorithm_of(template, task.workload, target, config)

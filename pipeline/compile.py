@@ -71,23 +71,22 @@ def compile_model(
         WrongResultError: when TVM makes something else of a layer that no template takes.
         RuntimeMissingError: when the target's linker is not installed.
     """
-    linker = linker_of(target)
+    linker_of(target)  # a missing one shows now
     import_compiler()
     with interruptible():
         optimized = optimize_measured(model, target, records)
         if not target.is_gpu:
             check_layers(optimized)
         choices = () if target.is_gpu else choose_configs(extract_tasks(optimized), target, records, transfer)
-        library = write_artifact(model, optimized, choices, linker, golden_pair(model), out)
+        library = write_artifact(model, optimized, choices, golden_pair(model), out)
     layers = tuple(node.layers[0] for node in optimized.graph.nodes if node.op == "onnx")
     return CompileReport(out, choices, layers, library.storage_bytes)
 
 
-def write_artifact(  # noqa: PLR0913 # what an artifact is made of, each of another kind
+def write_artifact(
     model: ImportedModel,
     optimized: OptimizedModel,
     choices: Sequence[TaskChoice],
-    linker: str,
     golden: tuple[Mapping[str, Array], Mapping[str, Array]],
     out: Path,
 ) -> Library:
@@ -97,15 +96,16 @@ def write_artifact(  # noqa: PLR0913 # what an artifact is made of, each of anot
         model: what was optimised.
         optimized: its graph.
         choices: a config for each task; none for a GPU.
-        linker: `pipeline.native.linker.linker_of` the target.
         golden: inputs and outputs of `golden_pair`.
         out: the tar to write.
 
     Raises:
         BuildError: when code generation or linking fails.
         InputFileError: when `out` cannot be written.
+        RuntimeMissingError: when the target's linker is not installed.
     """
-    library = build_library(optimized, {choice.task.name: choice.config for choice in choices}, linker)
+    configs = {choice.task.name: choice.config for choice in choices}
+    library = build_library(optimized, configs, linker_of(optimized.target))
     manifest = _manifest(model, optimized.target, choices, library)
     save_artifact(ArtifactParts(library.content, manifest, *golden, library.weights), out)
     return library

@@ -20,7 +20,7 @@ from pipeline.compile import golden_pair, write_artifact
 from pipeline.interrupts import ctrl_c_later, interruptible
 from pipeline.measured import optimize_all_ways
 from pipeline.native.linker import linker_of
-from pipeline.records import Record, RecordStore, fastest, host_cpu, tvm_version
+from pipeline.records import Record, RecordStore, host_cpu, ranked, tvm_version
 from pipeline.tasks import extract_tasks
 from pipeline.types import ImportedModel, Step, Task
 from schedules.registry import algorithm_of, template_for
@@ -46,19 +46,14 @@ class Finalists:
         """The default, if it was measured on this processor, and the `count` fastest."""
         template = template_for(task.workload, target)
         space, default = template.space(task.workload, target), template.default(task.workload, target)
-        rest = [
+        alone = [
             record
             for record in store.history(task.name, target.key, template.name, template.version)
             if record.cpu == host_cpu() and record.latency_s and not record.in_model and space.contains(record.config)
         ]
-        own = [record for record in rest if config_key(record.config) == config_key(default)]
-        chosen = own[-1:]
-        rest = [record for record in rest if record not in own]
-        for _ in range(count):
-            best = fastest(rest)
-            if best is not None:
-                chosen.append(best)
-                rest = [record for record in rest if config_key(record.config) != config_key(best.config)]
+        own = [record for record in alone if config_key(record.config) == config_key(default)]
+        others = [record for record in alone if config_key(record.config) != config_key(default)]
+        chosen = [*own[-1:], *ranked(others, count)]
         return Finalists(task, tuple(sorted(chosen, key=lambda record: record.median_s or 0.0)))
 
     def config(self, place: int, target: Target) -> Config:
@@ -90,7 +85,7 @@ def time_finalists(
         BuildError: when a build fails, does not run, or computes something else than the model.
         InputFileError: when the store has a corrupt line, or cannot be written.
     """
-    linker = linker_of(target)
+    linker_of(target)  # a missing one shows now
     ways = optimize_all_ways(model, target)
     finals = [[Finalists.of(task, target, store, count) for task in extract_tasks(way)] for way in ways]
     if not any(len(task.records) > 1 for way in finals for task in way):
@@ -108,7 +103,7 @@ def time_finalists(
             path = Path(name) / f"{number}.tar"
             choices = tuple(_choice(task, place, target) for task in tasks)
             with interruptible():
-                steps = write_artifact(model, way, choices, linker, golden, path).steps
+                steps = write_artifact(model, way, choices, golden, path).steps
             builds.append(_Build(path, steps, {choice.task.name: choice.config for choice in choices}))
         tell(f"timing {len(builds)} builds of the model in turn")
         arguments = [f"{SECONDS:g}", *(str(build.path) for build in builds)]

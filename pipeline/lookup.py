@@ -4,28 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-if TYPE_CHECKING:
-    from pipeline.records import Record
-    from schedules.space import Config
+from pipeline.records import Record, fastest
+from schedules.registry import Template
+from schedules.target import Target
+from schedules.workload import Workload
 
 
 class Records(Protocol):
-    """Where compilation looks for the best record; a `pipeline.records.RecordStore` is one."""
+    """Where compilation looks for records; a `pipeline.records.RecordStore` is one."""
 
-    def best(
-        self,
-        workload_key: str,
-        target_key: str,
-        template: str,
-        template_version: int,
-        default: Config | None = None,
-    ) -> Record | None:
-        """The fastest record of exactly this workload, target and template version, or None.
-
-        The record of `default` is it where no other is clearly faster (`pipeline.records.fastest`).
-        """
+    def history(self, workload_key: str, target_key: str, template: str, template_version: int) -> Sequence[Record]:
+        """The records of exactly this workload, target and template version, failed ones too."""
 
     def groups(self, template: str, template_version: int) -> Iterable[Sequence[Record]]:
         """The records of each workload and target that were made with one template version, failed ones too."""
@@ -37,18 +28,22 @@ class FirstMatch:
 
     stores: tuple[Records, ...]
 
-    def best(
-        self,
-        workload_key: str,
-        target_key: str,
-        template: str,
-        template_version: int,
-        default: Config | None = None,
-    ) -> Record | None:
-        """The first store's best record, or None when none has any."""
-        found = (store.best(workload_key, target_key, template, template_version, default) for store in self.stores)
-        return next((record for record in found if record is not None), None)
+    def history(self, workload_key: str, target_key: str, template: str, template_version: int) -> Sequence[Record]:
+        """The records of the first store that has a successful one; none when no store has."""
+        found = (store.history(workload_key, target_key, template, template_version) for store in self.stores)
+        return next((records for records in found if any(record.latency_s for record in records)), ())
 
     def groups(self, template: str, template_version: int) -> Iterable[Sequence[Record]]:
         """The groups of all stores."""
         return (group for store in self.stores for group in store.groups(template, template_version))
+
+
+def applicable(records: Records, workload: Workload, target: Target, template: Template) -> Record | None:
+    """The record whose config `workload` is built with, or None.
+
+    It is the fastest, the template's default favoured (`pipeline.records.fastest`); none where that one's config is no
+    longer in the template's space.
+    """
+    history = records.history(workload.key, target.key, template.name, template.version)
+    record = fastest(history, default=template.default(workload, target)) if history else None
+    return record if record is not None and template.space(workload, target).contains(record.config) else None

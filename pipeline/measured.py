@@ -10,7 +10,7 @@ from dataclasses import replace
 from pipeline.graph.fuse_separable import join_all, separable_pairs
 from pipeline.graph.ir import Graph, Node
 from pipeline.graph.optimize import OptimizedModel, optimize
-from pipeline.lookup import Records
+from pipeline.lookup import Records, applicable
 from pipeline.records import CLEARLY, Record
 from pipeline.tasks import extract_tasks, workload_of
 from pipeline.types import ImportedModel, Task
@@ -24,10 +24,12 @@ def optimize_measured(model: ImportedModel, target: Target, records: Records | N
     Raises:
         UnsupportedModelError: as `optimize`.
     """
-    apart = optimize(model, target)
-    if records is None or not _has_choice(apart):
+    if records is None:
+        return optimize(model, target)
+    apart, *others = optimize_all_ways(model, target)
+    if not others:
         return apart
-    joined = optimize(model, target, join_all)
+    (joined,) = others
     faster = {node.output for node in joined.graph.nodes if _joined_is_faster(node, apart.graph, joined, records)}
     return optimize(model, target, faster.__contains__) if faster else apart
 
@@ -39,7 +41,9 @@ def optimize_all_ways(model: ImportedModel, target: Target) -> tuple[OptimizedMo
         UnsupportedModelError: as `optimize`.
     """
     apart = optimize(model, target)
-    return (apart, optimize(model, target, join_all)) if _has_choice(apart) else (apart,)
+    if target.is_gpu or next(separable_pairs(apart.graph, target), None) is None:
+        return (apart,)
+    return (apart, optimize(model, target, join_all))
 
 
 def tasks_of_all_ways(model: ImportedModel, target: Target) -> tuple[Task, ...]:
@@ -56,32 +60,23 @@ def tasks_of_all_ways(model: ImportedModel, target: Target) -> tuple[Task, ...]:
     return tuple(tasks.values())
 
 
-def _has_choice(apart: OptimizedModel) -> bool:
-    return not apart.target.is_gpu and next(separable_pairs(apart.graph, apart.target), None) is not None
-
-
 def _joined_is_faster(node: Node, apart: Graph, joined: OptimizedModel, records: Records) -> bool:
     if node.op != "separable_conv2d":
         return False
     producers = apart.producers()
     second = producers[node.output]
     first = producers[second.inputs[0]]
-    together = _best(node, joined.graph, joined.target, records)
-    one_by_one = [_best(part, apart, joined.target, records) for part in (first, second)]
-    known = [record for record in (together, *one_by_one) if record is not None and record.median_s is not None]
+    found = [
+        _record_of(*part, joined.target, records) for part in ((node, joined.graph), (first, apart), (second, apart))
+    ]
+    known = [record for record in found if record is not None]
     # What was timed inside the model is not compared with what was timed alone.
-    if len(known) < 3 or len({record.in_model for record in known}) > 1:
+    if len(known) < len(found) or len({record.in_model for record in known}) > 1:
         return False
-    latency_s, *parts_s = [record.median_s or 0.0 for record in known]
-    return latency_s * CLEARLY < sum(parts_s)
+    together_s, *apart_s = (record.median_s or 0.0 for record in known)
+    return together_s * CLEARLY < sum(apart_s)
 
 
-def _best(node: Node, graph: Graph, target: Target, records: Records) -> Record | None:
-    """The kernel's best record; None without one that can be applied."""
+def _record_of(node: Node, graph: Graph, target: Target, records: Records) -> Record | None:
     workload = workload_of(graph, node)
-    template = template_for(workload, target)
-    default = template.default(workload, target)
-    record = records.best(workload.key, target.key, template.name, template.version, default)
-    if record is None or not template.space(workload, target).contains(record.config):
-        return None
-    return record
+    return applicable(records, workload, target, template_for(workload, target))

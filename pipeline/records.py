@@ -209,12 +209,7 @@ class RecordStore:
                 yield tuple(record for record in group if not record.in_model)
 
     def best(
-        self,
-        workload_key: str,
-        target_key: str,
-        template: str,
-        template_version: int,
-        default: Config | None = None,
+        self, workload_key: str, target_key: str, template: str, template_version: int, cpu: str | None = None
     ) -> Record | None:
         """The fastest record of exactly this workload, target and template version, as `fastest` has it, or None.
 
@@ -223,9 +218,9 @@ class RecordStore:
             target_key: `Target.key`.
             template: the template's name.
             template_version: the template's version.
-            default: a config that another has to beat clearly.
+            cpu: whose latencies to go by; None for this machine's processor.
         """
-        return fastest(self.history(workload_key, target_key, template, template_version), default=default)
+        return fastest(self.history(workload_key, target_key, template, template_version), cpu)
 
     def _loaded(self) -> list[Record]:
         if self._records is None:
@@ -325,6 +320,16 @@ def fastest(records: Sequence[Record], cpu: str | None = None, default: Config |
     medians = {key: statistics.median(latencies) for key, latencies in samples.items()}
     best, favoured = min(medians, key=medians.__getitem__), () if inside else config_key(default or {})
     return last[favoured if medians.get(favoured, math.inf) < CLEARLY * medians[best] else best]
+
+
+def ranked(records: Sequence[Record], count: int) -> list[Record]:
+    """A record of each of the `count` fastest configs, as `fastest` has it, the fastest first."""
+    chosen: list[Record] = []
+    rest = list(records)
+    while len(chosen) < count and (best := fastest(rest)) is not None:
+        chosen.append(best)
+        rest = [record for record in rest if config_key(record.config) != config_key(best.config)]
+    return chosen
 
 
 def target_facts(target: Target) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -78,11 +78,16 @@ def tasks(target: Target) -> tuple[Task, ...]:
     return tuple(task for task in found if task.workload.op == "conv2d")
 
 
-def another_config(task: Task, target: Target) -> Config:
-    """A config of the task's space that is not its default."""
+def other_configs(task: Task, target: Target) -> Iterator[Config]:
+    """The configs of the task's space that are not its default."""
     template = template_for(task.workload, target)
     default = dict(template.default(task.workload, target))
-    return next(config for config in template.space(task.workload, target) if dict(config) != default)
+    return (config for config in template.space(task.workload, target) if dict(config) != default)
+
+
+def another_config(task: Task, target: Target) -> Config:
+    """The first of them."""
+    return next(other_configs(task, target))
 
 
 def record(

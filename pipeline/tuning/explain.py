@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.lookup import applicable
 from pipeline.records import Record, RecordStore, host_cpu, target_facts
 from pipeline.tuning.predict import Prediction, Predictor
 from pipeline.tuning.transfer import Subject, nearest
@@ -48,12 +49,8 @@ def explain(store: RecordStore, workload: Workload, target: Target, template: Te
     for record in store.records():
         if record.workload == workload:
             groups[record.target_key, record.template, record.template_version].append(record)
-    default = template.default(workload, target)
-    best = store.best(workload.key, target.key, template.name, template.version, default)
-    if best is not None and not template.space(workload, target).contains(best.config):
-        outdated, best = best, None
-    else:
-        outdated = None
+    best = applicable(store, workload, target, template)
+    outdated = store.best(workload.key, target.key, template.name, template.version) if best is None else None
     reasons = []
     for group in groups.values():
         reason = _mismatch(group[0], target, template) or _failures(group)
@@ -65,7 +62,7 @@ def explain(store: RecordStore, workload: Workload, target: Target, template: Te
     reasons = reasons or [_none(store, workload, target, template)]
     predicted = None
     if best is None:
-        predicted = Predictor(store, target).predict(workload, template, default)
+        predicted = Predictor(store, target).predict(workload, template, template.default(workload, target))
     if predicted is not None:
         reasons.append(_transfers(predicted))
     return Explanation(workload, best, tuple(reasons), predicted)

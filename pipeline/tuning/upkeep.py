@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pipeline.errors import InputFileError
 from pipeline.journal import read_lines, rewrite
-from pipeline.records import FormatVersionError, Record, RecordStore, fastest, log_files, parse_line, read_records
+from pipeline.records import FormatVersionError, Record, RecordStore, log_files, parse_line, ranked, read_records
 from schedules.space import config_key
 
 
@@ -125,12 +125,8 @@ def _slow(records: Iterable[Record], keep: int) -> set[str]:
         groups[key].append(record)
     slow: set[str] = set()
     for group in groups.values():
-        rest = group
-        for _ in range(keep):
-            best = fastest(rest)
-            if best is not None:
-                rest = [record for record in rest if config_key(record.config) != config_key(best.config)]
-        slow.update(record.to_line() for record in rest)
+        kept = {config_key(record.config) for record in ranked(group, keep)}
+        slow.update(record.to_line() for record in group if config_key(record.config) not in kept)
     return slow
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from pipeline.finals import time_finalists
 from pipeline.records import RecordStore
 from pipeline.types import Task
 from schedules.registry import template_for
-from schedules.space import config_key
+from schedules.space import Config, config_key
 from schedules.target import Target, parse_target
 from tests import tiny
 
@@ -30,19 +31,13 @@ def store(target: Target, tmp_path: Path) -> RecordStore:
     store = RecordStore(tmp_path, "two")
     store.append(tiny.record(second, target, default_of(second, target)))
     store.append(tiny.record(first, target, default_of(first, target), latency_s=1.0))
-    for place, config in enumerate(others(first, target, 4)):
+    for place, config in enumerate(islice(tiny.other_configs(first, target), 4)):
         store.append(tiny.record(first, target, config, latency_s=1e-3 * (place + 1)))
     return store
 
 
-def default_of(task: Task, target: Target) -> dict[str, int]:
-    return dict(template_for(task.workload, target).default(task.workload, target))
-
-
-def others(task: Task, target: Target, count: int) -> list[dict[str, int]]:
-    default = config_key(default_of(task, target))
-    space = template_for(task.workload, target).space(task.workload, target)
-    return [dict(config) for config in space if config_key(config) != default][:count]
+def default_of(task: Task, target: Target) -> Config:
+    return template_for(task.workload, target).default(task.workload, target)
 
 
 def test_the_default_and_the_fastest_are_timed(store: RecordStore, target: Target) -> None:
@@ -51,7 +46,7 @@ def test_the_default_and_the_fastest_are_timed(store: RecordStore, target: Targe
     first, _ = tiny.tasks(target)
     assert time_finalists(tiny.load(), target, store, 2, told.append) == 3
     added = RecordStore(store.directory).records()[len(before) :]
-    wanted = [default_of(first, target), *others(first, target, 2)]
+    wanted = [default_of(first, target), *islice(tiny.other_configs(first, target), 2)]
     assert {config_key(record.config) for record in added} == set(map(config_key, wanted))
     for record in added:
         assert record.in_model
@@ -78,7 +73,7 @@ def test_what_is_not_in_the_space_or_of_another_processor_takes_no_part(target: 
     store = RecordStore(tmp_path, "two")
     first, _ = tiny.tasks(target)
     store.append(tiny.record(first, target, default_of(first, target)))
-    (config,) = others(first, target, 1)
+    config = tiny.another_config(first, target)
     store.append(tiny.record(first, target, {**config, "rows": 1000}, latency_s=1e-9))
     store.append(tiny.record(first, target, config, latency_s=1e-9, change=lambda r: replace(r, cpu="another")))
     assert time_finalists(tiny.load(), target, store, 3) == 0

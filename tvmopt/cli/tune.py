@@ -106,16 +106,15 @@ def search(model: ImportedModel, target: Target, pattern: str, logs: Path, optio
     from tvmopt.cli.tuning_view import TuningView, summary_lines
 
     console = make_console()
-    tasks = tunable_tasks(model, target, pattern)
+    tasks, store = tunable_tasks(model, target, pattern), RecordStore(logs, model.name)
     with TuningView(console, options.trials) as view:
-        summary = tune_tasks(tasks, target, RecordStore(logs, model.name), options, view)
+        summary = tune_tasks(tasks, target, store, options, view)
     console.print(view.table())
     for line in summary_lines(summary, str(logs / target.key / f"{model.name}.jsonl")):
         console.print(line, highlight=False)
     if summary.stopped == INTERRUPTED:
         raise KeyboardInterrupt
-    if options.finalists:
-        began = time.monotonic()
-        with console.status("the finalists inside the model") as status:
-            count = time_finalists(model, target, RecordStore(logs, model.name), options.finalists, status.update)
-        console.print(f"{count} finalists timed inside the model in {time.monotonic() - began:.0f} s", highlight=False)
+    began = time.monotonic()
+    with console.status("the finalists inside the model") as status:
+        count = time_finalists(model, target, store, options.finalists, status.update)
+    console.print(f"{count} finalists timed inside the model in {time.monotonic() - began:.0f} s", highlight=False)
