@@ -23,7 +23,7 @@ from pipeline.interrupts import interruptible
 from pipeline.joins import join_in_place
 from pipeline.lookup import Records
 from pipeline.measured import optimize_measured
-from pipeline.native.link import compile_kernels, link
+from pipeline.native.link import KernelObjects, link
 from pipeline.native.linker import linker_of
 from pipeline.native.tables import lay_out_weights, write_tables
 from pipeline.program import program_of
@@ -83,12 +83,13 @@ def compile_model(
     return CompileReport(out, choices, layers, library.storage_bytes)
 
 
-def write_artifact(
+def write_artifact(  # noqa: PLR0913 # what goes into an artifact, each of another kind
     model: ImportedModel,
     optimized: OptimizedModel,
     choices: Sequence[TaskChoice],
     golden: tuple[Mapping[str, Array], Mapping[str, Array]],
     out: Path,
+    objects: KernelObjects | None = None,
 ) -> Library:
     """Builds `optimized` with the configs that were chosen, and writes the artifact `out`.
 
@@ -98,6 +99,7 @@ def write_artifact(
         choices: a config for each task; none for a GPU.
         golden: inputs and outputs of `golden_pair`.
         out: the tar to write.
+        objects: kernels that were compiled for other builds, and takes those of this one.
 
     Raises:
         BuildError: when code generation or linking fails.
@@ -105,7 +107,7 @@ def write_artifact(
         RuntimeMissingError: when the target's linker is not installed.
     """
     configs = {choice.task.name: choice.config for choice in choices}
-    library = build_library(optimized, configs, linker_of(optimized.target))
+    library = build_library(optimized, configs, linker_of(optimized.target), objects)
     manifest = _manifest(model, optimized.target, choices, library)
     save_artifact(ArtifactParts(library.content, manifest, *golden, library.weights), out)
     return library
@@ -128,8 +130,10 @@ class Library:
     steps: tuple[Step, ...]
 
 
-def build_library(optimized: OptimizedModel, configs: Mapping[str, Config], linker: str) -> Library:
-    """The shared library of `optimized`, and what it is made of.
+def build_library(
+    optimized: OptimizedModel, configs: Mapping[str, Config], linker: str, objects: KernelObjects | None = None
+) -> Library:
+    """The shared library of `optimized`, and what it is made of; `objects` has kernels of other libraries.
 
     Raises:
         BuildError: when code generation or linking fails.
@@ -141,7 +145,8 @@ def build_library(optimized: OptimizedModel, configs: Mapping[str, Config], link
     if optimized.target.is_gpu:
         return _for_virtual_machine(optimized, module, linker)
     program = program_of(build.plan_calls(module, optimized.target))
-    kernels = None if program is None else compile_kernels(module, program, optimized.target)
+    objects = objects or KernelObjects(optimized.target)
+    kernels = None if program is None else objects.of(module, program)
     if program is None or kernels is None:
         return _for_virtual_machine(optimized, module, linker)
     joined = join_in_place(program, joining_kernels(optimized))

@@ -19,6 +19,7 @@ from pipeline.choices import TaskChoice
 from pipeline.compile import golden_pair, write_artifact
 from pipeline.interrupts import ctrl_c_later, interruptible
 from pipeline.measured import optimize_all_ways
+from pipeline.native.link import KernelObjects
 from pipeline.native.linker import linker_of
 from pipeline.records import Record, RecordStore, host_cpu, ranked, tvm_version
 from pipeline.tasks import extract_tasks
@@ -93,6 +94,7 @@ def time_finalists(
     golden = golden_pair(model)
     with tempfile.TemporaryDirectory(prefix="tvmopt-finals-") as name:
         builds: list[_Build] = []
+        objects = KernelObjects(target)
         plans = [
             (way, tasks, place)
             for way, tasks in zip(ways, finals, strict=True)
@@ -103,7 +105,7 @@ def time_finalists(
             path = Path(name) / f"{number}.tar"
             choices = tuple(_choice(task, place, target) for task in tasks)
             with interruptible():
-                steps = write_artifact(model, way, choices, golden, path).steps
+                steps = write_artifact(model, way, choices, golden, path, objects).steps
             builds.append(_Build(path, steps, {choice.task.name: choice.config for choice in choices}))
         tell(f"timing {len(builds)} builds of the model in turn")
         arguments = [f"{SECONDS:g}", *(str(build.path) for build in builds)]

@@ -38,37 +38,52 @@ _OFFERED = {
 """What kernels may ask of a runtime for ours to run them."""
 
 
-def compile_kernels(module: Any, program: Program, target: Target) -> bytes | None:
-    """The object file of a program's kernels; None when they need more of TVM's runtime than ours has.
+class KernelObjects:
+    """The machine code of kernels, each compiled once however many libraries have it."""
 
-    Args:
-        module: that the program was read from.
-        program: whose kernels are compiled.
-        target: for which.
-    """
-    names = dict.fromkeys(call.kernel for call in program.calls)
-    compiled = kernel_library({name: module[name] for name in names}, target)
-    with tempfile.TemporaryDirectory(prefix="tvmopt-") as folder:
-        file = Path(folder) / "kernels.o"
-        compiled.mod.write_to_file(str(file))
-        content = file.read_bytes()
-    asked = set(re.findall(rb"__TVM(?:Backend|FFI)\w+", content))
-    return content if asked <= _OFFERED else None
+    def __init__(self, target: Target) -> None:
+        """Has none yet; all are for `target`."""
+        self._target = target
+        self._objects: dict[tuple[str, int], bytes] = {}
+
+    def of(self, module: Any, program: Program) -> tuple[bytes, ...] | None:
+        """An object file for each kernel of a program; None when one needs more of TVM's runtime than ours has.
+
+        Args:
+            module: that the program was read from.
+            program: whose kernels are compiled.
+        """
+        objects = tuple(self._object(module, name) for name in dict.fromkeys(call.kernel for call in program.calls))
+        asked = {name for content in objects for name in re.findall(rb"__TVM(?:Backend|FFI)\w+", content)}
+        return objects if asked <= _OFFERED else None
+
+    def _object(self, module: Any, name: str) -> bytes:
+        import tvm_ffi
+
+        key = (name, tvm_ffi.structural_hash(module[name]))
+        if key not in self._objects:
+            compiled = kernel_library({name: module[name]}, self._target)
+            with tempfile.TemporaryDirectory(prefix="tvmopt-") as folder:
+                file = Path(folder) / "kernel.o"
+                compiled.mod.write_to_file(str(file))
+                self._objects[key] = file.read_bytes()
+        return self._objects[key]
 
 
-def link(kernels: bytes, tables: str, linker: str) -> bytes:
+def link(kernels: Sequence[bytes], tables: str, linker: str) -> bytes:
     """The shared library of a model.
 
     Args:
-        kernels: the object file.
+        kernels: their object files.
         tables: source of ``tables.cc``.
         linker: the C++ compiler for the target.
 
     Raises:
         BuildError: when the compiler fails.
     """
-    files = {"kernels.o": kernels, "tables.cc": tables.encode()}
-    return _library(files, ("tables.cc", *_own(SOURCES), "kernels.o"), EXPORTS, linker)
+    objects = {f"kernel{number}.o": content for number, content in enumerate(kernels)}
+    files = {**objects, "tables.cc": tables.encode()}
+    return _library(files, ("tables.cc", *_own(SOURCES), *objects), EXPORTS, linker)
 
 
 def link_pool(linker: str) -> bytes:

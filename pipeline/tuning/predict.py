@@ -46,6 +46,8 @@ _LEVEL = 1.0
 _SLOWEST = 0.5
 """Logarithm at which slow is slow enough: nobody needs to know how bad the worst configs are."""
 _WORKLOAD_SCALE, _CONFIG_SCALE = 8.0, 0.7
+_STILL = 1e-6
+"""A standard deviation that is no more than rounding."""
 _DOUBT = 2.0
 """How many standard deviations the gain must be above nothing."""
 
@@ -264,9 +266,7 @@ def _gains(
     """How much faster than the first of `configs` each of the others is: logarithm and its standard deviation."""
     here = own.configs(configs, names)
     there = np.concatenate([relative.coordinates(names) for relative in relatives])
-    # Over both: a feature that all relatives share may be another here, as with another thread count.
-    scale = (np.concatenate([here, there]).std(axis=0) + 1e-9) * _CONFIG_SCALE * math.sqrt(there.shape[1])
-    here, there = here / scale, there / scale
+    here, there = _scaled(here, there)
     counts = [len(relative.configs) for relative in relatives]
     group = np.repeat(np.arange(len(relatives)), counts)
     places = np.array([relative.place for relative in relatives]) / _WORKLOAD_SCALE
@@ -280,6 +280,19 @@ def _gains(
     prior = 2 * _GAIN**2 * (1 - _kernel(here[:1], here[1:])[0])
     variances = prior - (weights * differences).sum(axis=1)
     return gains, np.sqrt(np.maximum(variances, 0.0))
+
+
+def _scaled(here: Vector, there: Vector) -> tuple[Vector, Vector]:
+    """Coordinates in units of how much they vary; what does not vary is left out, so that it cannot drown the rest.
+
+    Over both: a feature that all relatives share may be another here, as with another thread count.
+    """
+    both = np.concatenate([here, there])
+    spread = both.std(axis=0)
+    varies = spread > _STILL
+    scale = spread[varies] * _CONFIG_SCALE * math.sqrt(varies.sum())
+    both = (both[:, varies] - both[:, varies].mean(axis=0)) / scale
+    return both[: len(here)], both[len(here) :]
 
 
 def _kernel(left: Vector, right: Vector) -> Vector:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -111,12 +112,12 @@ def test_some_tasks_for_some_time(run_tvmopt: RunTvmopt, model: Path, log: Path)
 
 
 class Search:
-    """``tvmopt tune`` in the background, with far more trials than it will get to."""
+    """``tvmopt tune`` in the background, as a rule with far more trials than it will get to."""
 
-    def __init__(self, model: Path, log: Path) -> None:
+    def __init__(self, model: Path, log: Path, trials: str = "100000") -> None:
         self.log = log
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tvmopt", "tune", model, "--threads", "2", "--trials", "100000", "--logs", "logs"],
+            [sys.executable, "-m", "tvmopt", "tune", model, "--threads", "2", "--trials", trials, "--logs", "logs"],
             cwd=model.parent,
             env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "120"},
             stdout=subprocess.PIPE,
@@ -135,6 +136,15 @@ class Search:
         self.workers = children(self.process.pid)
         assert self.workers
 
+    def wait_for_the_finals(self) -> None:
+        """Waits until the builds of the model take turns, then notes the process in which they do."""
+        deadline = time.monotonic() + 100.0
+        while not (running := [pid for pid in children(self.process.pid) if runs("pipeline.finals_worker", pid)]):
+            assert self.process.poll() is None, self.process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        self.workers = running
+
     def end(self, how: signal.Signals) -> tuple[int, str, str]:
         """Sends a signal; the exit code and the outputs."""
         self.process.send_signal(how)
@@ -149,6 +159,13 @@ def parent(pid: int) -> int:
     except OSError:
         return 0
     return 0 if state == "Z" else int(parent_pid)
+
+
+def runs(module: str, pid: int) -> bool:
+    try:
+        return module.encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
 
 
 def children(pid: int) -> list[int]:
@@ -172,6 +189,22 @@ def test_stopping_with_ctrl_c(model: Path, log: Path) -> None:
     assert stderr.strip() == "tvmopt: stopped with Ctrl-C; what was done is kept"
     assert summary(stdout) == (len(list(read_records(log))), "interrupted")
     assert not any(parent(pid) for pid in search.workers)
+
+
+def test_stopping_the_finals_with_ctrl_c(model: Path, log: Path) -> None:
+    target = parse_target("llvm", 2)
+    first, _ = tiny.tasks(target)
+    store = RecordStore(model.parent / "logs", "two")
+    for place, config in enumerate(islice(tiny.other_configs(first, target), 3)):
+        store.append(tiny.record(first, target, config, latency_s=1e-3 * (place + 1)))
+    before = log.read_bytes()
+    search = Search(model, log, trials="0")
+    search.wait_for_the_finals()
+    code, _, stderr = search.end(signal.SIGINT)
+    assert code == 130
+    assert stderr.strip() == "tvmopt: stopped with Ctrl-C; what was done is kept"
+    assert log.read_bytes() == before
+    assert all_gone(search.workers, within_s=5.0)
 
 
 def test_being_killed(run_tvmopt: RunTvmopt, model: Path, log: Path) -> None:

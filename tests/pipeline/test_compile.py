@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
 import pytest
 
 from pipeline.artifact import read_parts
+from pipeline.build import kernel_library
 from pipeline.choices import choose_configs
 from pipeline.compile import build_library, compile_model, golden_pair
 from pipeline.errors import BuildError
 from pipeline.graph.optimize import optimize
 from pipeline.lookup import FirstMatch
+from pipeline.native import link
 from pipeline.records import RecordStore
 from schedules.registry import template_for
 from schedules.target import Target, parse_target
@@ -150,6 +154,25 @@ def test_the_manifest_says_what_the_artifact_was_made_from(target: Target, tmp_p
     changed = {key for key in default if default[key] != tuned[key]}
     assert {"records_sha256", "tasks", "library_sha256"} <= changed
     assert changed <= {"records_sha256", "tasks", "library_sha256", "memory"}
+
+
+def test_what_builds_share_is_compiled_once(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    compiled: list[str] = []
+
+    def count(functions: Mapping[str, Any], target: Target) -> Any:
+        compiled.extend(functions)
+        return kernel_library(functions, target)
+
+    monkeypatch.setattr(link, "kernel_library", count)
+    optimized, objects = optimize(tiny.load(), target), link.KernelObjects(target)
+    first, _ = tiny.tasks(target)
+    default = build_library(optimized, {}, "g++", objects)
+    assert len(compiled) == len(set(compiled)) == len(default.steps)
+    assert build_library(optimized, {}, "g++", objects).content == default.content
+    assert len(compiled) == len(default.steps)
+    other = build_library(optimized, {first.name: tiny.another_config(first, target)}, "g++", objects)
+    assert compiled[len(default.steps) :] == [first.name.replace("-", "_")]
+    assert other.content != default.content
 
 
 def test_a_linker_that_fails_is_named(target: Target) -> None:

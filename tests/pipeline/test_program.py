@@ -12,7 +12,7 @@ from pipeline.build import plan_calls, schedule
 from pipeline.compile import build_library
 from pipeline.graph.optimize import optimize
 from pipeline.lower import lower
-from pipeline.native.link import compile_kernels
+from pipeline.native.link import KernelObjects
 from pipeline.program import CONSTANT, INPUT, WORK, Program, program_of
 from pipeline.types import ImportedModel
 from schedules.target import parse_target
@@ -156,7 +156,7 @@ def test_sorting_needs_tvms_runtime(model_from: Callable[[Mapping[str, Any]], Im
     module = schedule(lower(optimize(model, TARGET), {}), TARGET)
     program = program_of(plan_calls(module, TARGET))
     assert program is not None
-    assert compile_kernels(module, program, TARGET) is None
+    assert KernelObjects(TARGET).of(module, program) is None
     assert build_library(optimize(model, TARGET), {}, "g++").weights is None
 
 

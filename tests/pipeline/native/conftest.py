@@ -12,7 +12,7 @@ import pytest
 from pipeline.arena import plan_arena
 from pipeline.build import plan_calls
 from pipeline.native.library import NativeLibrary, reserve
-from pipeline.native.link import compile_kernels, link
+from pipeline.native.link import KernelObjects, link
 from pipeline.native.tables import lay_out_weights, write_tables
 from pipeline.program import Program, View, program_of
 from schedules.target import parse_target
@@ -82,7 +82,7 @@ def add_and_double(weights: np.ndarray = WEIGHTS) -> tuple[Any, Program]:
 
 def build(module: Any, program: Program) -> Built:
     """Compiles and links `program`, whose kernels are in `module`."""
-    kernels = compile_kernels(module, program, parse_target("llvm", 2))
+    kernels = KernelObjects(parse_target("llvm", 2)).of(module, program)
     assert kernels is not None
     weights = lay_out_weights(program)
     library = link(kernels, write_tables(program, plan_arena(program), weights), "g++")

@@ -9,7 +9,8 @@ import pytest
 from pipeline.records import RecordStore
 from pipeline.tuning.predict import Prediction, Predictor
 from schedules.space import Config, config_key
-from schedules.target import parse_target
+from schedules.target import Target, parse_target
+from schedules.workload import Workload
 from tests.pipeline.tuning import synthetic
 
 TEMPLATE = synthetic.SyntheticTemplate()
@@ -50,6 +51,26 @@ def test_the_same_records_suggest_the_same(store: RecordStore) -> None:
     first, again = predict(store), predict(RecordStore(store.directory))
     assert first == again
     assert first is not None
+
+
+class TemplateThatAlsoSaysTheSameOfAll(synthetic.SyntheticTemplate):
+    """Its last feature is large and does not vary, but for its rounding."""
+
+    def features(self, workload: Workload, target: Target, config: Config) -> tuple[float, ...]:
+        own = super().features(workload, target, config)
+        return (*own, 1e4 + 1e-9 * config["unroll"])
+
+
+def test_what_does_not_vary_tells_nothing(store: RecordStore) -> None:
+    fill(store, (32, 48, 96, 128), [DEFAULT, *CONFIGS[::12]])
+    known = predict(store)
+    found = Predictor(store, synthetic.TARGET, synthetic.CPU).predict(
+        WORKLOAD, TemplateThatAlsoSaysTheSameOfAll(), DEFAULT
+    )
+    assert known is not None
+    assert found is not None
+    assert found.config == known.config
+    assert found.speedup == pytest.approx(known.speedup, rel=1e-6)
 
 
 def test_the_same_workload_for_other_threads_is_the_nearest(store: RecordStore) -> None:
