@@ -49,10 +49,17 @@ class View:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One kernel call: its symbol, and its arguments, inputs first."""
+    """One kernel call.
+
+    Attributes:
+        kernel: its symbol.
+        arguments: inputs first.
+        tasks: of its parallel loops (`schedules.llvm.emit.parallel_tasks`).
+    """
 
     kernel: str
     arguments: tuple[View, ...]
+    tasks: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +101,7 @@ def program_of(module: Any) -> Program | None:
     Args:
         module: after `pipeline.build.plan_calls`.
     """
-    reader = _Reader()
+    reader = _Reader(module)
     try:
         return reader.program(module["main"])
     except _NotStaticError:
@@ -108,7 +115,8 @@ class _NotStaticError(Exception):
 class _Reader:
     """Follows ``main`` binding by binding."""
 
-    def __init__(self) -> None:
+    def __init__(self, module: Any) -> None:
+        self.module = module
         self.places: list[str] = []
         self.constants: dict[int, Array] = {}
         self.known: dict[Any, Any] = {}
@@ -155,10 +163,12 @@ class _Reader:
         raise _NotStaticError
 
     def _call(self, expr: Any) -> None:
+        from schedules.llvm.emit import parallel_tasks
+
         arguments = [self._value(argument) for argument in expr.args]
         if not all(isinstance(argument, View) for argument in arguments):
             raise _NotStaticError
-        self.calls.append(Call(expr.op.name_hint, tuple(arguments)))
+        self.calls.append(Call(expr.op.name_hint, tuple(arguments), parallel_tasks(self.module[expr.op])))
 
     def _constant(self, expr: Any) -> View:
         array = expr.value.numpy() if hasattr(expr.value, "numpy") else None

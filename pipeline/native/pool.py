@@ -7,6 +7,8 @@ measurement.
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.errors import BuildError, RuntimeMissingError
@@ -24,7 +26,27 @@ def write_pool(target: Target, path: Path) -> bool:
     return True
 
 
-def use_pool(path: Path, threads: int) -> None:
+class Pool:
+    """The threads that the kernels of this process's calling thread run on."""
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self._library = library
+
+    @contextmanager
+    def sharing(self, tasks: int) -> Iterator[None]:
+        """Kernels within have parallel loops of so many tasks, which threads may take from each other.
+
+        Args:
+            tasks: as `schedules.llvm.emit.parallel_tasks` has it.
+        """
+        self._library.tvmopt_expect_tasks(ctypes.c_int32(tasks))
+        try:
+            yield
+        finally:
+            self._library.tvmopt_expect_tasks(ctypes.c_int32(0))
+
+
+def use_pool(path: Path, threads: int) -> Pool:
     """Has the kernels of this process's calling thread divided among `threads`.
 
     Must come before TVM is loaded, which then finds the library's parallel loop in place of its own.
@@ -36,3 +58,4 @@ def use_pool(path: Path, threads: int) -> None:
     library = ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
     if library.tvmopt_use_threads(ctypes.c_int32(threads)) != 0:
         raise RuntimeError(f"no {threads} threads to be had")
+    return Pool(library)

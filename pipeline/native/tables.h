@@ -23,6 +23,7 @@ struct Call {
   TVMFFISafeCallType kernel;
   int32_t first;  // its arguments in kTensors
   int32_t count;
+  int32_t tasks;  // of its parallel loops, see ExpectTasks
 };
 
 extern const int64_t kShapes[];

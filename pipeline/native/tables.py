@@ -59,7 +59,7 @@ def write_tables(program: Program, arena: Arena, weights: Weights) -> str:
     outputs = [_tensor(view, arena, weights, shapes) for view in program.outputs]
     calls, first = [], 0
     for call in program.calls:
-        calls.append(f'{{"{call.kernel}", {_symbol(call.kernel)}, {first}, {len(call.arguments)}}}')
+        calls.append(f'{{"{call.kernel}", {_symbol(call.kernel)}, {first}, {len(call.arguments)}, {call.tasks}}}')
         first += len(call.arguments)
     kernels = sorted({_symbol(call.kernel) for call in program.calls})
     counts = {

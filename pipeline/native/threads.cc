@@ -24,6 +24,10 @@ constexpr int64_t kSpinNanoseconds = 2000000;
 constexpr int kSpinsBetweenClocks = 64;
 constexpr size_t kErrorBytes = 512;
 
+// Into how many shares for each thread a loop's tasks are cut: as few as keep threads that end early busy.
+constexpr int32_t kSharesEach = 16;
+constexpr int32_t kMostShares = 65535;
+
 void Pause() {
 #if defined(__x86_64__) || defined(__i386__)
   __builtin_ia32_pause();
@@ -44,6 +48,37 @@ bool SpinUntil(const Ready& ready, int64_t nanoseconds) {
   } while (Now() < end);
   return false;
 }
+
+// The shares of a parallel loop that one thread has not begun yet: from `first` up to `end`. The thread takes them from
+// the front; one that has none left takes from the back of another's, so that both keep to neighbouring data.
+class alignas(kCacheLine) Shares {
+ public:
+  void Set(uint32_t epoch, uint32_t first, uint32_t end) {
+    state_.store(Pack(epoch, first, end), std::memory_order_release);
+  }
+
+  // Takes half of the rest, at least one share, of the loop that `epoch` numbers: false when there is none. Thus who
+  // comes late, when another loop runs already, takes nothing.
+  bool Take(uint32_t epoch, bool own, uint32_t* from, uint32_t* to) {
+    uint64_t state = state_.load(std::memory_order_acquire);
+    for (;;) {
+      const uint32_t first = (state >> 16) & 0xffff, end = state & 0xffff;
+      if (static_cast<uint32_t>(state >> 32) != epoch || first >= end) return false;
+      const uint32_t count = (end - first + 1) / 2;
+      *from = own ? first : end - count;
+      *to = *from + count;
+      const uint64_t rest = own ? Pack(epoch, *to, end) : Pack(epoch, first, *from);
+      if (state_.compare_exchange_weak(state, rest, std::memory_order_acq_rel, std::memory_order_acquire)) return true;
+    }
+  }
+
+ private:
+  static uint64_t Pack(uint32_t epoch, uint32_t first, uint32_t end) {
+    return static_cast<uint64_t>(epoch) << 32 | static_cast<uint64_t>(first) << 16 | end;
+  }
+
+  std::atomic<uint64_t> state_{0};
+};
 
 // How often a process that has this library was forked: the new one has the memory of a pool, not its threads.
 std::atomic<uint32_t> g_forks{0};
@@ -66,6 +101,9 @@ class Pool {
     pthread_mutex_init(&mutex_, nullptr);
     pthread_cond_init(&wake_, nullptr);
     workers_ = static_cast<Worker*>(calloc(static_cast<size_t>(threads), sizeof(Worker)));
+    void* memory = nullptr;
+    const size_t bytes = static_cast<size_t>(threads) * sizeof(Shares);
+    if (posix_memalign(&memory, alignof(Shares), bytes) == 0) shares_ = static_cast<Shares*>(memory);
   }
 
   ~Pool() {
@@ -78,15 +116,17 @@ class Pool {
     }
     for (int32_t i = 0; workers_ != nullptr && i < threads_; ++i) workers_[i].scratch.~Scratch();
     free(workers_);
+    free(shares_);
   }
 
   bool Start() {
-    if (workers_ == nullptr) return false;
+    if (workers_ == nullptr || shares_ == nullptr) return false;
     cpu_set_t mine;
     CPU_ZERO(&mine);
     sched_getaffinity(0, sizeof(mine), &mine);
     if (CPU_COUNT(&mine) < threads_) spin_ = 0;  // who spins keeps the others from working
     for (int32_t i = 0; i < threads_; ++i) new (&workers_[i]) Worker();
+    for (int32_t i = 0; i < threads_; ++i) new (&shares_[i]) Shares();
     for (int32_t i = 0; i < threads_; ++i) {
       workers_[i].pool = this;
       workers_[i].index = i;
@@ -99,18 +139,27 @@ class Pool {
     return true;
   }
 
+  // How many tasks the parallel loops of the kernels that follow have; 0 when they run a task on each thread.
+  void Expect(int32_t tasks) { tasks_ = tasks; }
+
   int Launch(FTVMParallelLambda body, void* data) {
     if (threads_ == 1 || Forked()) return RunAlone(body, data);
     MakeWay();
-    body_ = body;
-    data_ = data;
-    group_ = {nullptr, threads_};
+    const int32_t count = CountShares();
+    body_.store(body, std::memory_order_relaxed);
+    data_.store(data, std::memory_order_relaxed);
+    group_ = {nullptr, count};  // nobody else reads it: all shares of the loop before were finished
     result_.store(0, std::memory_order_relaxed);
-    pending_.store(threads_ - 1, std::memory_order_relaxed);
-    epoch_.fetch_add(1);  // sequentially consistent, as is `sleepers_`: one of both sides sees the other
+    finished_.store(0, std::memory_order_relaxed);
+    const uint32_t epoch = epoch_.load(std::memory_order_relaxed) + 1;
+    for (int64_t i = 0; i < threads_; ++i) {
+      const int64_t first = i * count / threads_, end = (i + 1) * count / threads_;
+      shares_[i].Set(epoch, static_cast<uint32_t>(first), static_cast<uint32_t>(end));
+    }
+    epoch_.store(epoch);  // sequentially consistent, as is `sleepers_`: one of both sides sees the other
     if (sleepers_.load() > 0) Wake();
-    if (body(0, &group_, data) != 0) result_.store(-1);
-    const auto done = [this] { return pending_.load(std::memory_order_acquire) == 0; };
+    const int32_t others = count - RunShares(0, epoch);
+    const auto done = [&] { return finished_.load(std::memory_order_acquire) == others; };
     // Longer than that only when something else holds a core: then let it go on.
     while (!SpinUntil(done, spin_)) sched_yield();
     return result_.load();
@@ -143,9 +192,37 @@ class Pool {
       if (!SpinUntil(called, spin_)) Sleep(called);
       if (stop_.load()) return;
       seen = epoch_.load();
-      if (body_(index, &group_, data_) != 0) result_.store(-1);
-      pending_.fetch_sub(1, std::memory_order_release);
+      const int32_t count = RunShares(index, seen);
+      if (count > 0) finished_.fetch_add(count, std::memory_order_release);
     }
+  }
+
+  // Runs shares of the loop that `epoch` numbers, a thread's own and then others', until none is left; how many it ran.
+  //
+  // What runs is read before a share is taken. When one is taken, the loop is not finished, so nothing has been written
+  // since: that is what belongs to `epoch`.
+  int32_t RunShares(int32_t index, uint32_t epoch) {
+    const FTVMParallelLambda body = body_.load(std::memory_order_relaxed);
+    void* data = data_.load(std::memory_order_relaxed);
+    int32_t count = 0;
+    for (int32_t i = 0; i < threads_; ++i) {
+      Shares& shares = shares_[(index + i) % threads_];
+      for (uint32_t from = 0, to = 0; shares.Take(epoch, i == 0, &from, &to); count += static_cast<int32_t>(to - from)) {
+        for (uint32_t share = from; share < to; ++share) {
+          if (body(static_cast<int>(share), &group_, data) != 0) result_.store(-1);
+        }
+      }
+    }
+    return count;
+  }
+
+  // Tasks are cut into shares that are as large as each other; where they are few each is a share.
+  int32_t CountShares() const {
+    const int32_t most = threads_ < kMostShares / kSharesEach ? threads_ * kSharesEach : kMostShares;
+    if (tasks_ <= threads_) return threads_;
+    const int32_t each = tasks_ / most > 1 ? tasks_ / most : 1;
+    const int32_t count = (tasks_ + each - 1) / each;
+    return count < kMostShares ? count : kMostShares;
   }
 
   template <typename Called>
@@ -199,11 +276,13 @@ class Pool {
   int32_t caller_core_ = -1;
   int64_t spin_ = kSpinNanoseconds;
   Worker* workers_ = nullptr;
-  FTVMParallelLambda body_ = nullptr;
-  void* data_ = nullptr;
+  Shares* shares_ = nullptr;  // of each thread
+  int32_t tasks_ = 0;
+  std::atomic<FTVMParallelLambda> body_{nullptr};
+  std::atomic<void*> data_{nullptr};
   TVMParallelGroupEnv group_ = {};
   alignas(kCacheLine) std::atomic<uint32_t> epoch_{0};
-  alignas(kCacheLine) std::atomic<int32_t> pending_{0};
+  alignas(kCacheLine) std::atomic<int32_t> finished_{0};  // shares, by other threads than the caller
   alignas(kCacheLine) std::atomic<int32_t> sleepers_{0};
   std::atomic<int> result_{0};
   std::atomic<bool> stop_{false};
@@ -240,6 +319,8 @@ void StopPool(Pool* pool) {
 }
 
 void UsePool(Pool* pool) { t_worker = pool->caller(); }
+
+void ExpectTasks(Pool* pool, int32_t tasks) { pool->Expect(tasks); }
 
 void TakeError(Pool* pool, char* text, size_t bytes) {
   Worker* failed = pool->FindError();

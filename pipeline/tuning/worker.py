@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.build import kernel_library
-from pipeline.native.pool import use_pool
+from pipeline.native.pool import Pool, use_pool
 from pipeline.reference import reference
 from pipeline.runtime import import_compiler
 from pipeline.tuning.quiet import QuietProbe
@@ -43,6 +44,15 @@ sixth of a second, in which it keeps the next worker's threads from measuring.""
 _PR_SET_PDEATHSIG = 1
 
 
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A config that was built: its library, and how many tasks its parallel loops have."""
+
+    config: Config
+    library: Any
+    tasks: int
+
+
 @dataclass(slots=True)
 class Subject:
     """The task at hand: its inputs, the output it should give, what times its candidates."""
@@ -52,7 +62,7 @@ class Subject:
     inputs: list[npt.NDArray[Any]]
     expected: npt.NDArray[Any]
     timer: KernelTimer
-    built: dict[int, tuple[Config, Any]] = field(default_factory=dict)
+    built: dict[int, Candidate] = field(default_factory=dict)
 
 
 class Worker:
@@ -60,6 +70,7 @@ class Worker:
 
     def __init__(self) -> None:
         self.target: Target | None = None
+        self.pool: Pool | None = None
         self.probe: QuietProbe | None = None
         self.subject: Subject | None = None
 
@@ -82,7 +93,7 @@ class Worker:
         os.environ["TVM_NUM_THREADS"] = str(self.target.threads)
         os.environ["TVM_THREAD_POOL_SPIN_COUNT"] = str(SPINS)
         if pool:
-            use_pool(Path(pool), self.target.threads)
+            self.pool = use_pool(Path(pool), self.target.threads)
         import_compiler()  # now, so that no candidate waits for it
         self.probe = QuietProbe(self.target)
         return {"status": "ok"}
@@ -110,18 +121,21 @@ class Worker:
         return flops / float(min(timer(memory).results))
 
     def _build(self, identity: int, config: Config) -> dict[str, Any]:
+        from schedules.llvm.emit import parallel_tasks
+
         subject, target = self.subject, self.target
         assert subject is not None
         assert target is not None
         began = time.perf_counter()
         try:
-            library = kernel_library({"kernel": subject.template.build(subject.workload, target, config)}, target)
+            function = subject.template.build(subject.workload, target, config)
+            library = kernel_library({"kernel": function}, target)
             library["kernel"]  # generates its code now, while nothing is measured
         except Exception as error:  # noqa: BLE001  # whatever TVM raises means that this candidate cannot be built
             message = str(error).strip().splitlines()
             cost = time.perf_counter() - began
             return {"status": "compile_error", "error": message[-1] if message else repr(error), "cost_s": cost}
-        subject.built[identity] = (config, library)
+        subject.built[identity] = Candidate(config, library, parallel_tasks(function))
         return {"status": "ok", "cost_s": time.perf_counter() - began}
 
     def _measure(self, identity: int) -> dict[str, Any]:
@@ -131,20 +145,21 @@ class Worker:
         assert subject is not None
         assert target is not None
         began = time.perf_counter()
-        config, library = subject.built.pop(identity)
+        candidate = subject.built.pop(identity)
         inputs = dict(enumerate(subject.inputs))
-        memory = pack_inputs(subject.template, subject.workload, target, config, inputs)
+        memory = pack_inputs(subject.template, subject.workload, target, candidate.config, inputs)
         arguments = [tvm.runtime.tensor(memory[index]) for index in inputs]
         output = subject.workload.output
         # Not zeros: what a kernel forgets to write must show.
         made = tvm.runtime.tensor(np.full(output.physical_shape, np.nan, output.dtype))
-        library["kernel"](*arguments, made)
-        error = _error(output.restore(made.numpy()), subject.expected)
-        halo_error = _halo_error(subject.workload, made.numpy())
-        if not error <= TOLERANCE or halo_error:
-            why = halo_error or f"relative error {error:.3g}, allowed {TOLERANCE:g}"
-            return {"status": "wrong", "error": why, "cost_s": time.perf_counter() - began}
-        samples = subject.timer.time(library, [*arguments, made])
+        with nullcontext() if self.pool is None else self.pool.sharing(candidate.tasks):
+            candidate.library["kernel"](*arguments, made)
+            error = _error(output.restore(made.numpy()), subject.expected)
+            halo_error = _halo_error(subject.workload, made.numpy())
+            if not error <= TOLERANCE or halo_error:
+                why = halo_error or f"relative error {error:.3g}, allowed {TOLERANCE:g}"
+                return {"status": "wrong", "error": why, "cost_s": time.perf_counter() - began}
+            samples = subject.timer.time(candidate.library, [*arguments, made])
         return {"status": "ok", "latency_s": samples, "error": "", "cost_s": time.perf_counter() - began}
 
 

@@ -15,6 +15,9 @@ Stmt = Any
 Buffer = Any
 Index = Any
 
+LAUNCH_POINT = "pragma_parallel_launch_point"
+"""Of a statement that all threads run, whatever parallel loops are in it."""
+
 LINE = 16
 """Float32 elements in a cache line."""
 
@@ -202,6 +205,26 @@ def serialized(function: Any) -> Any:
         return tirx.For(statement.loop_var, statement.min, statement.extent, ForKind.SERIAL, statement.body)
 
     return function.with_body(tvm_ffi.structural_map(function.body, (tirx.For, serial), order="post"))
+
+
+def parallel_tasks(function: Any) -> int:
+    """How many iterations the parallel loops of a PrimFunc have, which threads may take from each other.
+
+    0 where there are none, where they differ, where the number is not known, or where the function divides its work by
+    the number of threads itself (`schedules.llvm.meeting`): then each thread has to run its own part.
+    """
+    import tvm_ffi
+
+    extents: set[int] = set()
+
+    def visit(statement: Any) -> None:
+        if isinstance(statement, tirx.AttrStmt) and statement.attr_key == LAUNCH_POINT:
+            extents.add(0)
+        if isinstance(statement, tirx.For) and int(statement.kind) == int(ForKind.PARALLEL):
+            extents.add(int(statement.extent) if isinstance(statement.extent, tirx.IntImm) else 0)
+
+    tvm_ffi.structural_walk(function.body, ((tirx.For, tirx.AttrStmt), visit))
+    return extents.pop() if len(extents) == 1 else 0
 
 
 def joined(vectors: Sequence[Expr], lanes: int) -> Expr:

@@ -52,7 +52,7 @@ class Meeting:
         """`body`, run by all threads from its beginning; only within `round_of` do they do different things."""
         zeros = emit.loop(self.pieces, lambda piece: self._mark(piece, 0))
         body = emit.allocate([self.looks], [body])
-        launched = tirx.AttrStmt(emit.const(0, "int32"), "pragma_parallel_launch_point", emit.const(1, "int32"), body)
+        launched = tirx.AttrStmt(emit.const(0, "int32"), emit.LAUNCH_POINT, emit.const(1, "int32"), body)
         return emit.allocate([self.marks], [zeros, launched])
 
     def round_of(self, number: Index, work: Callable[[Index], Stmt]) -> Stmt:

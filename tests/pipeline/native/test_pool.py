@@ -58,6 +58,54 @@ def test_kernels_of_tvm_run_on_our_threads(repository: Path, tmp_path: Path) -> 
     assert threads_started(None, repository) > 0
 
 
+SHARED = """
+import sys
+from pathlib import Path
+from pipeline.native.pool import use_pool
+pool = use_pool(Path(sys.argv[1]), int(sys.argv[2]))
+import numpy as np, tvm
+from tvm import tirx
+from pipeline.build import kernel_library
+from schedules.llvm import emit
+from schedules.target import parse_target
+
+def count(i):
+    return emit.store(y, emit.load(y, [i], 1) + emit.const(1.0), [i], 1)
+
+made, kernels, calls = {}, {}, 1500
+for size in (2, 3, 7, 64, 1000):
+    y = tirx.decl_buffer((size,), "float32", name="y")
+    kernels[str(size)] = emit.kernel([y], emit.parallel(size, count), 2)
+    made[size] = tvm.runtime.tensor(np.zeros(size, "float32"))
+library = kernel_library(kernels, parse_target("llvm", 2))
+for call in range(calls):
+    for size, memory in made.items():
+        with pool.sharing(emit.parallel_tasks(kernels[str(size)])):
+            library[str(size)](memory)
+assert all(np.array_equal(memory.numpy(), np.full(size, calls)) for size, memory in made.items())
+print("each once")
+"""
+
+
+@pytest.mark.parametrize("threads", [2, 3, 8])
+def test_every_task_runs_once_whoever_takes_it(repository: Path, tmp_path: Path, threads: int) -> None:
+    """With more threads than cores some come late, when the others have done their part or run the next loop."""
+    pool = tmp_path / "pool.so"
+    assert write_pool(parse_target("llvm", 2), pool)
+    environment = {"PATH": "", "PYTHONPATH": str(repository)}
+    done = subprocess.run(
+        [sys.executable, "-c", SHARED, pool, str(threads)],
+        cwd=repository,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "each once\n"
+
+
 def test_without_a_compiler_there_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert not write_pool(parse_target("llvm", 2), tmp_path / "pool.so")
