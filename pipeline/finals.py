@@ -133,7 +133,11 @@ def _choice(task: Finalists, place: int, target: Target) -> TaskChoice:
 
 
 def _samples(builds: Sequence[_Build], times: Sequence[Sequence[Sequence[float]]]) -> _Samples:
-    """For each task and config its mean over the calls of a run, in seconds, for each run that had it."""
+    """For each task and config its mean over the calls of a run, in seconds: of the runs that had it, the faster half.
+
+    In the others something else may have run beside it. Alone, a probe tells (`pipeline.tuning.quiet`); between the
+    kernels of a model it would change what the caches hold.
+    """
     samples: dict[tuple[str, tuple[tuple[str, int], ...]], list[float]] = defaultdict(list)
     for build, rounds in zip(builds, times, strict=True):
         places = defaultdict[str, list[int]](list)
@@ -143,7 +147,7 @@ def _samples(builds: Sequence[_Build], times: Sequence[Sequence[Sequence[float]]
         for task, calls in places.items():
             key = (task, config_key(build.configs[task]))
             samples[key] += [sum(run[call] for call in calls) / len(calls) for run in rounds]
-    return samples
+    return {key: sorted(taken)[: -(-len(taken) // 2)] for key, taken in samples.items()}
 
 
 def _file(store: RecordStore, finals: Sequence[Sequence[Finalists]], samples: _Samples) -> int:
