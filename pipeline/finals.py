@@ -7,6 +7,7 @@ time with the configs of that place, and the builds run in turn; a kernel's time
 
 from __future__ import annotations
 
+import statistics
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -133,7 +134,7 @@ def _choice(task: Finalists, place: int, target: Target) -> TaskChoice:
 
 
 def _samples(builds: Sequence[_Build], times: Sequence[Sequence[Sequence[float]]]) -> _Samples:
-    """For each task and config its mean over the calls of a run, in seconds: of the runs that had it, the faster half.
+    """For each task and config its mean over the calls of a run, in seconds: of each build's runs, the faster half.
 
     In the others something else may have run beside it. Alone, a probe tells (`pipeline.tuning.quiet`); between the
     kernels of a model it would change what the caches hold.
@@ -146,8 +147,14 @@ def _samples(builds: Sequence[_Build], times: Sequence[Sequence[Sequence[float]]
                 places[step.task].append(place)
         for task, calls in places.items():
             key = (task, config_key(build.configs[task]))
-            samples[key] += [sum(run[call] for call in calls) / len(calls) for run in rounds]
-    return {key: sorted(taken)[: -(-len(taken) // 2)] for key, taken in samples.items()}
+            samples[key] += _faster_half([sum(run[call] for call in calls) / len(calls) for run in rounds])
+    return samples
+
+
+def _faster_half(seconds: Sequence[float]) -> list[float]:
+    """Those that are not above the median, in their order."""
+    limit = statistics.median_low(seconds)
+    return [second for second in seconds if second <= limit]
 
 
 def _file(store: RecordStore, finals: Sequence[Sequence[Finalists]], samples: _Samples) -> int:

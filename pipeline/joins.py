@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from pipeline.program import WORK, Call, Program, View
+from pipeline.program import WORK, Program, View
 from schedules.workload import ACC, Workload
 
 
@@ -65,7 +65,7 @@ def join_in_place(program: Program, kernels: Collection[str]) -> Joined:
             continue
         dropped[place] = makers[inputs[-1].buffer]
     calls = tuple(
-        Call(call.kernel, tuple(_resolve(view, homes) for view in call.arguments))
+        replace(call, arguments=tuple(_resolve(view, homes) for view in call.arguments))
         for place, call in enumerate(program.calls)
         if place not in dropped
     )

@@ -59,7 +59,7 @@ class Call:
 
     kernel: str
     arguments: tuple[View, ...]
-    tasks: int = 0
+    tasks: int
 
 
 @dataclass(frozen=True, slots=True)

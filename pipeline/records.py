@@ -59,7 +59,8 @@ class Record:
         time: when, in UTC, as ISO 8601.
         tvm_version: version of TVM that built it.
         cpu: name of the processor that ran it. Latencies of two processors are not compared.
-        in_model: whether it was timed inside a model, between its other kernels, and not alone.
+        in_model: whether it was timed inside a model, between its other kernels, and not alone; `latency_s` is then the
+            faster half.
     """
 
     workload: Workload

@@ -69,7 +69,7 @@ bool Describe(tvmopt_model* model) {
 
 int32_t Execute(tvmopt_model* model, const Call& call) {
   TVMFFIAny result = {};
-  tvmopt::ExpectTasks(model->pool, call.tasks);
+  tvmopt::ExpectTasks(call.tasks);
   if (call.kernel(nullptr, model->arguments + call.first, call.count, &result) == 0) return 0;
   tvmopt::TakeError(model->pool, model->error, sizeof(model->error));
   return -1;

@@ -7,12 +7,6 @@
 
 #include "threads.h"
 
-namespace {
-
-tvmopt::Pool* g_pool = nullptr;
-
-}  // namespace
-
 extern "C" {
 
 // Has the kernels that the calling thread runs from now on divided among `threads`; 0, or -1 when they cannot be had.
@@ -20,13 +14,10 @@ int32_t tvmopt_use_threads(int32_t threads) {
   tvmopt::Pool* pool = tvmopt::StartPool(threads);
   if (pool == nullptr) return -1;
   tvmopt::UsePool(pool);
-  g_pool = pool;
   return 0;
 }
 
-// How many tasks the parallel loops of the kernels that follow have; see ExpectTasks.
-void tvmopt_expect_tasks(int32_t tasks) {
-  if (g_pool != nullptr) tvmopt::ExpectTasks(g_pool, tasks);
-}
+// See ExpectTasks.
+int32_t tvmopt_expect_tasks(int32_t tasks) { return tvmopt::ExpectTasks(tasks); }
 
 }  // extern "C"

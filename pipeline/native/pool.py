@@ -39,11 +39,11 @@ class Pool:
         Args:
             tasks: as `schedules.llvm.emit.parallel_tasks` has it.
         """
-        self._library.tvmopt_expect_tasks(ctypes.c_int32(tasks))
+        before = self._library.tvmopt_expect_tasks(ctypes.c_int32(tasks))
         try:
             yield
         finally:
-            self._library.tvmopt_expect_tasks(ctypes.c_int32(0))
+            self._library.tvmopt_expect_tasks(ctypes.c_int32(before))
 
 
 def use_pool(path: Path, threads: int) -> Pool:

@@ -24,8 +24,9 @@ constexpr int64_t kSpinNanoseconds = 2000000;
 constexpr int kSpinsBetweenClocks = 64;
 constexpr size_t kErrorBytes = 512;
 
-// Into how many shares for each thread a loop's tasks are cut: as few as keep threads that end early busy.
-constexpr int32_t kSharesEach = 16;
+// Into how many shares for each thread a loop's tasks are cut, when it has more. A share costs some ten nanoseconds; what
+// one thread has to do more than another is at most one.
+constexpr int32_t kSharesEach = 32;
 constexpr int32_t kMostShares = 65535;
 
 void Pause() {
@@ -57,18 +58,17 @@ class alignas(kCacheLine) Shares {
     state_.store(Pack(epoch, first, end), std::memory_order_release);
   }
 
-  // Takes half of the rest, at least one share, of the loop that `epoch` numbers: false when there is none. Thus who
-  // comes late, when another loop runs already, takes nothing.
-  bool Take(uint32_t epoch, bool own, uint32_t* from, uint32_t* to) {
+  // Takes a share of the loop that `epoch` numbers: its number, -1 when none is left. Who comes late, when another loop
+  // runs already, takes nothing.
+  int32_t Take(uint32_t epoch, bool own) {
     uint64_t state = state_.load(std::memory_order_acquire);
     for (;;) {
       const uint32_t first = (state >> 16) & 0xffff, end = state & 0xffff;
-      if (static_cast<uint32_t>(state >> 32) != epoch || first >= end) return false;
-      const uint32_t count = (end - first + 1) / 2;
-      *from = own ? first : end - count;
-      *to = *from + count;
-      const uint64_t rest = own ? Pack(epoch, *to, end) : Pack(epoch, first, *from);
-      if (state_.compare_exchange_weak(state, rest, std::memory_order_acq_rel, std::memory_order_acquire)) return true;
+      if (static_cast<uint32_t>(state >> 32) != epoch || first >= end) return -1;
+      const uint64_t rest = own ? Pack(epoch, first + 1, end) : Pack(epoch, first, end - 1);
+      if (state_.compare_exchange_weak(state, rest, std::memory_order_acq_rel, std::memory_order_acquire)) {
+        return static_cast<int32_t>(own ? first : end - 1);
+      }
     }
   }
 
@@ -120,7 +120,7 @@ class Pool {
   }
 
   bool Start() {
-    if (workers_ == nullptr || shares_ == nullptr) return false;
+    if (workers_ == nullptr || shares_ == nullptr || threads_ > kMostShares) return false;
     cpu_set_t mine;
     CPU_ZERO(&mine);
     sched_getaffinity(0, sizeof(mine), &mine);
@@ -139,8 +139,12 @@ class Pool {
     return true;
   }
 
-  // How many tasks the parallel loops of the kernels that follow have; 0 when they run a task on each thread.
-  void Expect(int32_t tasks) { tasks_ = tasks; }
+  // See ExpectTasks.
+  int32_t Expect(int32_t tasks) {
+    const int32_t before = tasks_;
+    tasks_ = tasks;
+    return before;
+  }
 
   int Launch(FTVMParallelLambda body, void* data) {
     if (threads_ == 1 || Forked()) return RunAlone(body, data);
@@ -207,19 +211,17 @@ class Pool {
     int32_t count = 0;
     for (int32_t i = 0; i < threads_; ++i) {
       Shares& shares = shares_[(index + i) % threads_];
-      for (uint32_t from = 0, to = 0; shares.Take(epoch, i == 0, &from, &to); count += static_cast<int32_t>(to - from)) {
-        for (uint32_t share = from; share < to; ++share) {
-          if (body(static_cast<int>(share), &group_, data) != 0) result_.store(-1);
-        }
+      for (int32_t share = 0; (share = shares.Take(epoch, i == 0)) >= 0; ++count) {
+        if (body(share, &group_, data) != 0) result_.store(-1);
       }
     }
     return count;
   }
 
-  // Tasks are cut into shares that are as large as each other; where they are few each is a share.
+  // Generated code gives each share as many tasks as the others, but for the last; where they are few each is a share.
   int32_t CountShares() const {
-    const int32_t most = threads_ < kMostShares / kSharesEach ? threads_ * kSharesEach : kMostShares;
     if (tasks_ <= threads_) return threads_;
+    const int32_t most = threads_ < kMostShares / kSharesEach ? threads_ * kSharesEach : kMostShares;
     const int32_t each = tasks_ / most > 1 ? tasks_ / most : 1;
     const int32_t count = (tasks_ + each - 1) / each;
     return count < kMostShares ? count : kMostShares;
@@ -281,11 +283,11 @@ class Pool {
   std::atomic<FTVMParallelLambda> body_{nullptr};
   std::atomic<void*> data_{nullptr};
   TVMParallelGroupEnv group_ = {};
-  alignas(kCacheLine) std::atomic<uint32_t> epoch_{0};
+  alignas(kCacheLine) std::atomic<uint32_t> epoch_{0};  // the line that waiting threads watch
+  std::atomic<bool> stop_{false};
   alignas(kCacheLine) std::atomic<int32_t> finished_{0};  // shares, by other threads than the caller
   alignas(kCacheLine) std::atomic<int32_t> sleepers_{0};
   std::atomic<int> result_{0};
-  std::atomic<bool> stop_{false};
   pthread_mutex_t mutex_;
   pthread_cond_t wake_;
 };
@@ -320,7 +322,7 @@ void StopPool(Pool* pool) {
 
 void UsePool(Pool* pool) { t_worker = pool->caller(); }
 
-void ExpectTasks(Pool* pool, int32_t tasks) { pool->Expect(tasks); }
+int32_t ExpectTasks(int32_t tasks) { return t_worker->pool->Expect(tasks); }
 
 void TakeError(Pool* pool, char* text, size_t bytes) {
   Worker* failed = pool->FindError();

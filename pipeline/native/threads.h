@@ -17,9 +17,10 @@ void StopPool(Pool* pool);
 // From now on this thread's kernels use the pool.
 void UsePool(Pool* pool);
 
-// How many tasks the parallel loops of the kernels that follow have, so that threads can take them from each other; 0
-// when every thread must run its part itself, or when that is not known.
-void ExpectTasks(Pool* pool, int32_t tasks);
+// How many tasks the parallel loops of this thread's kernels have from now on, so that threads can take them from each other. 0 where
+// that is not known, and where all threads have to be in the loop at once because they wait for each other in it: then
+// it is cut into one part for each thread. Any other number would leave such a kernel waiting for ever. The number before.
+int32_t ExpectTasks(int32_t tasks);
 
 // Copies what a kernel that failed since the last time said, on whichever of the pool's threads.
 void TakeError(Pool* pool, char* text, size_t bytes);

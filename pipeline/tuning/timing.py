@@ -11,6 +11,8 @@ import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
 
@@ -20,6 +22,7 @@ import numpy.typing as npt
 from pipeline.build import kernel_library
 from pipeline.tuning.quiet import QuietProbe
 from pipeline.types import Task
+from schedules.space import Config
 from schedules.target import Target
 
 REPEAT_S = 1e-3
@@ -43,6 +46,30 @@ HOPELESS = 2.5
 """A candidate so many times slower than the task's best is not timed any longer."""
 
 
+Sharing = Callable[[int], AbstractContextManager[None]]
+"""Kernels within have parallel loops of so many tasks; see `pipeline.native.pool.Pool.sharing`."""
+
+
+def threads_keep_their_parts(tasks: int) -> AbstractContextManager[None]:
+    """For threads that cannot take tasks from each other."""
+    return nullcontext()
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A kernel to be timed.
+
+    Attributes:
+        config: what it was built with.
+        library: has it as the function ``kernel``.
+        sharing: within that, threads take its tasks from each other.
+    """
+
+    config: Config
+    library: Any
+    sharing: Callable[[], AbstractContextManager[None]]
+
+
 class KernelTimer:
     """Times candidates of one task.
 
@@ -61,11 +88,11 @@ class KernelTimer:
         self._probe = probe
         self._rewriters: dict[int, Any] = {}
 
-    def time(self, library: Any, arguments: Sequence[Any]) -> list[float]:
+    def time(self, candidate: Candidate, arguments: Sequence[Any]) -> list[float]:
         """Seconds a call takes, as samples.
 
         Args:
-            library: has the candidate as its function ``kernel``.
+            candidate: what is timed.
             arguments: TVM's tensors, the output last.
         """
         places = WEIGHTS.get(self.task.workload.op, ())
@@ -73,10 +100,10 @@ class KernelTimer:
         small = nbytes * 4 < self.target.l1_bytes
         maps = self._maps() if self.target.threads > 1 else ()
         if small and not maps:
-            samples = self._sample(self._several(library, arguments))
+            samples = self._sample(self._several(candidate, arguments))
         else:
             calls = [arguments] if small else self._cold(arguments, nbytes)
-            samples = self._sample(self._one_by_one(library, calls, maps))
+            samples = self._sample(self._one_by_one(candidate, calls, maps))
         self.best_s = min(self.best_s, statistics.median(samples))
         return samples
 
@@ -102,14 +129,20 @@ class KernelTimer:
                 break
         return samples if len(samples) >= HOPELESS_SAMPLES else samples + others
 
-    def _several(self, library: Any, arguments: Sequence[Any]) -> Callable[[], float]:
+    def _several(self, candidate: Candidate, arguments: Sequence[Any]) -> Callable[[], float]:
         """Calls one behind the other: nothing that a kernel reads is gone by the next call."""
         import tvm
 
-        kernel = library.mod
-        first = min(kernel.time_evaluator("kernel", tvm.cpu(), number=1, repeat=3)(*arguments).results)
+        kernel = candidate.library.mod
+        with candidate.sharing():
+            first = min(kernel.time_evaluator("kernel", tvm.cpu(), number=1, repeat=3)(*arguments).results)
         timer = kernel.time_evaluator("kernel", tvm.cpu(), number=max(1, int(REPEAT_S / max(first, 1e-7))), repeat=1)
-        return lambda: float(timer(*arguments).results[0])
+
+        def several() -> float:
+            with candidate.sharing():
+                return float(timer(*arguments).results[0])
+
+        return several
 
     def _cold(self, arguments: Sequence[Any], nbytes: int) -> list[Sequence[Any]]:
         """Arguments with copies of the weights, to take turns: a layer's were last read one run of the model ago.
@@ -130,9 +163,11 @@ class KernelTimer:
             _other_weights(cold_bytes).sum()
         return calls
 
-    def _one_by_one(self, library: Any, calls: Sequence[Sequence[Any]], maps: Sequence[int]) -> Callable[[], float]:
+    def _one_by_one(
+        self, candidate: Candidate, calls: Sequence[Sequence[Any]], maps: Sequence[int]
+    ) -> Callable[[], float]:
         """One call after the other, each after its `maps` were written anew."""
-        run = library["kernel"]
+        run = candidate.library["kernel"]
         rewrites = [self._rewriting(calls[0][place]) for place in maps]
         turns = itertools.cycle(calls)
         run(*calls[-1])
@@ -141,9 +176,10 @@ class KernelTimer:
             call = next(turns)
             for rewrite in rewrites:
                 rewrite()
-            began = time.perf_counter()
-            run(*call)
-            return time.perf_counter() - began
+            with candidate.sharing():
+                began = time.perf_counter()
+                run(*call)
+                return time.perf_counter() - began
 
         return one
 

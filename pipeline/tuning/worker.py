@@ -13,8 +13,8 @@ import os
 import signal
 import sys
 import time
-from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,11 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.build import kernel_library
-from pipeline.native.pool import Pool, use_pool
+from pipeline.native.pool import use_pool
 from pipeline.reference import reference
 from pipeline.runtime import import_compiler
 from pipeline.tuning.quiet import QuietProbe
-from pipeline.tuning.timing import KernelTimer
+from pipeline.tuning.timing import Candidate, KernelTimer, Sharing, threads_keep_their_parts
 from pipeline.types import Task
 from schedules.registry import Template, pack_inputs, template_for
 from schedules.space import Config
@@ -42,15 +42,6 @@ SPINS = 3000
 sixth of a second, in which it keeps the next worker's threads from measuring."""
 
 _PR_SET_PDEATHSIG = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A config that was built: its library, and how many tasks its parallel loops have."""
-
-    config: Config
-    library: Any
-    tasks: int
 
 
 @dataclass(slots=True)
@@ -70,7 +61,7 @@ class Worker:
 
     def __init__(self) -> None:
         self.target: Target | None = None
-        self.pool: Pool | None = None
+        self.sharing: Sharing = threads_keep_their_parts
         self.probe: QuietProbe | None = None
         self.subject: Subject | None = None
 
@@ -93,7 +84,7 @@ class Worker:
         os.environ["TVM_NUM_THREADS"] = str(self.target.threads)
         os.environ["TVM_THREAD_POOL_SPIN_COUNT"] = str(SPINS)
         if pool:
-            self.pool = use_pool(Path(pool), self.target.threads)
+            self.sharing = use_pool(Path(pool), self.target.threads).sharing
         import_compiler()  # now, so that no candidate waits for it
         self.probe = QuietProbe(self.target)
         return {"status": "ok"}
@@ -135,7 +126,7 @@ class Worker:
             message = str(error).strip().splitlines()
             cost = time.perf_counter() - began
             return {"status": "compile_error", "error": message[-1] if message else repr(error), "cost_s": cost}
-        subject.built[identity] = Candidate(config, library, parallel_tasks(function))
+        subject.built[identity] = Candidate(config, library, partial(self.sharing, parallel_tasks(function)))
         return {"status": "ok", "cost_s": time.perf_counter() - began}
 
     def _measure(self, identity: int) -> dict[str, Any]:
@@ -152,14 +143,14 @@ class Worker:
         output = subject.workload.output
         # Not zeros: what a kernel forgets to write must show.
         made = tvm.runtime.tensor(np.full(output.physical_shape, np.nan, output.dtype))
-        with nullcontext() if self.pool is None else self.pool.sharing(candidate.tasks):
+        with candidate.sharing():
             candidate.library["kernel"](*arguments, made)
-            error = _error(output.restore(made.numpy()), subject.expected)
-            halo_error = _halo_error(subject.workload, made.numpy())
-            if not error <= TOLERANCE or halo_error:
-                why = halo_error or f"relative error {error:.3g}, allowed {TOLERANCE:g}"
-                return {"status": "wrong", "error": why, "cost_s": time.perf_counter() - began}
-            samples = subject.timer.time(candidate.library, [*arguments, made])
+        error = _error(output.restore(made.numpy()), subject.expected)
+        halo_error = _halo_error(subject.workload, made.numpy())
+        if not error <= TOLERANCE or halo_error:
+            why = halo_error or f"relative error {error:.3g}, allowed {TOLERANCE:g}"
+            return {"status": "wrong", "error": why, "cost_s": time.perf_counter() - began}
+        samples = subject.timer.time(candidate, [*arguments, made])
         return {"status": "ok", "latency_s": samples, "error": "", "cost_s": time.perf_counter() - began}
 
 

@@ -75,7 +75,7 @@ def random_program(seed: int) -> Program:
     for _ in range(generator.randrange(0, 30)):
         taken = generator.choices(known[-4:] + inputs + constants, k=generator.randrange(1, 4))
         made = [new(WORK) for _ in range(generator.choice((1, 1, 2)))]
-        calls.append(Call("kernel", tuple(view(number) for number in (*taken, *made))))
+        calls.append(Call("kernel", tuple(view(number) for number in (*taken, *made)), 0))
         known += made
     outputs = generator.choices(known + constants, k=generator.randrange(1, 4))
     arrays = {number: np.zeros(sizes[number], np.uint8) for number in constants}
@@ -104,7 +104,7 @@ def test_inputs_live_throughout() -> None:
 
 def test_a_chain_takes_two_buffers() -> None:
     views = [View(number, 0, (64,), "uint8") for number in range(11)]
-    calls = tuple(Call("next", (views[i], views[i + 1])) for i in range(10))
+    calls = tuple(Call("next", (views[i], views[i + 1]), 0) for i in range(10))
     program = Program(calls, (INPUT, *[WORK] * 10), (views[0],), (views[10],), {})
     assert plan_arena(program).nbytes == 3 * 64  # the input and two
 

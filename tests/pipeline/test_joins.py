@@ -28,7 +28,10 @@ def view(buffer: int, channels: int) -> View:
 
 def program(*calls: tuple[str, list[tuple[int, int]]], outputs: list[tuple[int, int]]) -> Program:
     """Calls by name and (buffer, channel blocks) of their arguments; buffer 0 is the model's input."""
-    made = tuple(Call(name, tuple(view(*argument) for argument in arguments)) for name, arguments in calls)
+    made = tuple(
+        Call(name, tuple(view(*argument) for argument in arguments), tasks=place)
+        for place, (name, arguments) in enumerate(calls)
+    )
     count = 1 + max(argument.buffer for call in made for argument in call.arguments)
     places = (INPUT, *[WORK] * (count - 1))
     return Program(made, places, (view(0, 1),), tuple(view(*output) for output in outputs), {})
@@ -44,6 +47,7 @@ def test_parts_are_made_where_the_whole_lies() -> None:
     assert (a.arguments[1].buffer, a.arguments[1].offset) == (3, 0)
     assert (b.arguments[1].buffer, b.arguments[1].offset) == (3, view(0, 2).nbytes)
     assert c == before.calls[3]
+    assert [call.tasks for call in (a, b, c)] == [0, 1, 3]
     assert joined.dropped == {2: 1}
     assert plan_arena(joined.program).nbytes < plan_arena(before).nbytes
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,7 +15,7 @@ import pytest
 from pipeline.build import kernel_library
 from pipeline.tuning import timing
 from pipeline.tuning.quiet import SLOWER, QuietProbe
-from pipeline.tuning.timing import KernelTimer
+from pipeline.tuning.timing import Candidate, KernelTimer, threads_keep_their_parts
 from pipeline.types import Task
 from schedules.registry import pack_inputs, template_for
 from schedules.target import Target, parse_target
@@ -82,10 +85,54 @@ def test_a_kernel_keeps_its_inputs_and_gives_its_result(threads: int) -> None:
     output = tvm.runtime.tensor(np.zeros(task.workload.output.physical_shape, np.float32))
     library["kernel"](*arguments, output)
     expected = output.numpy().copy()
-    samples = timer(task, target, QuietProbe(target)).time(library, [*arguments, output])
+    candidate = Candidate(config, library, partial(threads_keep_their_parts, 0))
+    samples = timer(task, target, QuietProbe(target)).time(candidate, [*arguments, output])
     assert all(sample > 0 for sample in samples)
     assert np.array_equal(output.numpy(), expected)
     assert all(np.array_equal(argument.numpy(), memory[i]) for i, argument in enumerate(arguments))
+
+
+@pytest.mark.parametrize("cold", [False, True])
+def test_only_the_candidates_threads_take_tasks_from_each_other(
+    target: Target, monkeypatch: pytest.MonkeyPatch, cold: bool
+) -> None:
+    """The probe and what writes the maps anew have other tasks than the candidate."""
+    inside: list[str] = []
+    seen: list[tuple[str, bool]] = []
+
+    @contextmanager
+    def sharing() -> Iterator[None]:
+        inside.append("")
+        yield
+        inside.pop()
+
+    def note(what: str) -> None:
+        seen.append((what, bool(inside)))
+
+    class Probe:
+        def quiet(self) -> bool:
+            note("probe")
+            return True
+
+    class Library(dict[str, Any]):
+        """Stands for TVM's."""
+
+        mod: Any
+
+        def time_evaluator(self, *_: Any, **__: Any) -> Any:
+            return lambda *_: note("kernel") or SimpleNamespace(results=[1e-3])
+
+    task = tiny.tasks(target)[0]
+    library = Library(kernel=lambda *_: note("kernel"))
+    library.mod = library
+    measured = timer(task, target, Probe())
+    arguments = [SimpleNamespace(shape=tensor.shape) for tensor in task.workload.inputs]
+    monkeypatch.setattr(measured, "_maps", lambda: (0,) if cold else ())
+    monkeypatch.setattr(measured, "_rewriting", lambda _: lambda: note("maps"))
+    measured.time(Candidate({}, library, sharing), arguments)
+    first = int(cold)  # what warms up is not timed
+    assert {what for what, _ in seen} == ({"probe", "kernel", "maps"} if cold else {"probe", "kernel"})
+    assert all(shared == (what == "kernel") for what, shared in seen[first:])
 
 
 def test_a_probe_that_takes_longer_tells_of_others(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
