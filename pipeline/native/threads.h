@@ -17,9 +17,10 @@ void StopPool(Pool* pool);
 // From now on this thread's kernels use the pool.
 void UsePool(Pool* pool);
 
-// How many tasks the parallel loops of this thread's kernels have from now on, so that threads can take them from each other. 0 where
-// that is not known, and where all threads have to be in the loop at once because they wait for each other in it: then
-// it is cut into one part for each thread. Any other number would leave such a kernel waiting for ever. The number before.
+// Says how many tasks the parallel loops of this thread's kernels have from now on, so that threads can take them from
+// each other; returns how many were said before. 0 where that is not known, and where the threads wait for each other
+// within a loop: it is then cut into one part for each thread, all of which run at once. With any other number such a
+// kernel could wait for ever.
 int32_t ExpectTasks(int32_t tasks);
 
 // Copies what a kernel that failed since the last time said, on whichever of the pool's threads.

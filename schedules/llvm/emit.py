@@ -211,7 +211,7 @@ def parallel_tasks(function: Any) -> int:
     """How many iterations the parallel loops of a PrimFunc have, which threads may take from each other.
 
     0 where there are none, where they differ, where the number is not known, or where the function divides its work by
-    the number of threads itself (`schedules.llvm.meeting`): then each thread has to run its own part.
+    the number of threads itself (`schedules.llvm.meeting`): then all parts have to run at once, one on each thread.
     """
     import tvm_ffi
 

@@ -8,10 +8,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
 
+import psutil
 import pytest
 
 from pipeline.records import Record, RecordStore, read_records
@@ -128,22 +129,25 @@ class Search:
 
     def wait_for_records(self, count: int) -> None:
         """Waits until there are as many records, then notes the worker processes."""
-        deadline = time.monotonic() + 100.0
-        while not self.log.exists() or self.log.read_bytes().count(b"\n") < count:
-            assert self.process.poll() is None, self.process.communicate()
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        self._wait_until(lambda: self.log.exists() and self.log.read_bytes().count(b"\n") >= count)
         self.workers = children(self.process.pid)
         assert self.workers
 
     def wait_for_the_finals(self) -> None:
         """Waits until the builds of the model take turns, then notes the process in which they do."""
+
+        def running() -> bool:
+            self.workers = [pid for pid in children(self.process.pid) if runs("pipeline.finals_worker", pid)]
+            return bool(self.workers)
+
+        self._wait_until(running)
+
+    def _wait_until(self, ready: Callable[[], bool]) -> None:
         deadline = time.monotonic() + 100.0
-        while not (running := [pid for pid in children(self.process.pid) if runs("pipeline.finals_worker", pid)]):
+        while not ready():
             assert self.process.poll() is None, self.process.communicate()
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        self.workers = running
 
     def end(self, how: signal.Signals) -> tuple[int, str, str]:
         """Sends a signal; the exit code and the outputs."""
@@ -163,8 +167,8 @@ def parent(pid: int) -> int:
 
 def runs(module: str, pid: int) -> bool:
     try:
-        return module.encode() in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    except OSError:
+        return module in psutil.Process(pid).cmdline()
+    except psutil.Error:
         return False
 
 

@@ -37,23 +37,34 @@ print(len(os.listdir("/proc/self/task")) - before)
 """
 
 
-def threads_started(pool: Path | None, repository: Path) -> int:
-    """How many threads a kernel's first calls start; TVM starts its own then, and ours are there before."""
+@pytest.fixture
+def pool(tmp_path: Path) -> Path:
+    path = tmp_path / "pool.so"
+    assert write_pool(parse_target("llvm", 2), path)
+    return path
+
+
+def output_of(program: str, *arguments: str, repository: Path) -> str:
+    """What a program prints that ends well."""
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(pool or "")],
+        [sys.executable, "-c", program, *arguments],
         cwd=repository,
         env={"PATH": "", "TVM_NUM_THREADS": "2", "PYTHONPATH": str(repository)},
         capture_output=True,
         text=True,
         check=False,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    return int(done.stdout)
+    return done.stdout
 
 
-def test_kernels_of_tvm_run_on_our_threads(repository: Path, tmp_path: Path) -> None:
-    pool = tmp_path / "pool.so"
-    assert write_pool(parse_target("llvm", 2), pool)
+def threads_started(pool: Path | None, repository: Path) -> int:
+    """How many threads a kernel's first calls start; TVM starts its own then, and ours are there before."""
+    return int(output_of(PROGRAM, str(pool or ""), repository=repository))
+
+
+def test_kernels_of_tvm_run_on_our_threads(repository: Path, pool: Path) -> None:
     assert threads_started(pool, repository) == 0
     assert threads_started(None, repository) > 0
 
@@ -88,22 +99,9 @@ print("each once")
 
 
 @pytest.mark.parametrize("threads", [2, 3, 8])
-def test_every_task_runs_once_whoever_takes_it(repository: Path, tmp_path: Path, threads: int) -> None:
+def test_every_task_runs_once_whoever_takes_it(repository: Path, pool: Path, threads: int) -> None:
     """With more threads than cores some come late, when the others have done their part or run the next loop."""
-    pool = tmp_path / "pool.so"
-    assert write_pool(parse_target("llvm", 2), pool)
-    environment = {"PATH": "", "PYTHONPATH": str(repository)}
-    done = subprocess.run(
-        [sys.executable, "-c", SHARED, pool, str(threads)],
-        cwd=repository,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == "each once\n"
+    assert output_of(SHARED, str(pool), str(threads), repository=repository) == "each once\n"
 
 
 def test_without_a_compiler_there_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
