@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from schedules.workload import Tensor, Workload
+from tvmopt.schedules.workload import Tensor, Workload
 
 if TYPE_CHECKING:
     import onnx

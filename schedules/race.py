@@ -7,9 +7,9 @@ from typing import Any, Protocol
 
 import numpy.typing as npt
 
-from schedules.space import Config, ConfigSpace, RaceSpace
-from schedules.target import Target
-from schedules.workload import Workload
+from tvmopt.schedules.space import Config, ConfigSpace, RaceSpace
+from tvmopt.schedules.target import Target
+from tvmopt.schedules.workload import Workload
 
 ALGORITHM = "algorithm"
 """The knob that names the algorithm, by its place in `Race.algorithms`."""

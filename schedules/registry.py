@@ -7,10 +7,10 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy.typing as npt
 
-from schedules.race import Race
-from schedules.space import Config, Space
-from schedules.target import Target
-from schedules.workload import Workload
+from tvmopt.schedules.race import Race
+from tvmopt.schedules.space import Config, Space
+from tvmopt.schedules.target import Target
+from tvmopt.schedules.workload import Workload
 
 Array = npt.NDArray[Any]
 
@@ -58,16 +58,16 @@ class PackingTemplate(Template, Protocol):
 
 def llvm_templates() -> tuple[Template, ...]:
     """Templates for CPUs, in the order they are asked."""
-    from schedules.llvm.convolution import Convolution
-    from schedules.llvm.dense import Dense
-    from schedules.llvm.depthwise import DepthwiseConv2d
-    from schedules.llvm.movement import Concat, Relayout
-    from schedules.llvm.pointwise import Pointwise
-    from schedules.llvm.pool2d import Pool2d
-    from schedules.llvm.recurrent import Recurrence
-    from schedules.llvm.reduction import Reduce, Softmax
-    from schedules.llvm.resize2d import Resize2d
-    from schedules.llvm.separable_conv2d import SeparableConv2d
+    from tvmopt.schedules.llvm.convolution.conv2d import Convolution
+    from tvmopt.schedules.llvm.convolution.depthwise import DepthwiseConv2d
+    from tvmopt.schedules.llvm.convolution.separable import SeparableConv2d
+    from tvmopt.schedules.llvm.dense import Dense
+    from tvmopt.schedules.llvm.memory_bound.layout import Concat, Relayout
+    from tvmopt.schedules.llvm.memory_bound.pointwise import Pointwise
+    from tvmopt.schedules.llvm.memory_bound.pool2d import Pool2d
+    from tvmopt.schedules.llvm.memory_bound.reduction import Reduce, Softmax
+    from tvmopt.schedules.llvm.memory_bound.resize2d import Resize2d
+    from tvmopt.schedules.llvm.recurrent.recurrent import Recurrence
 
     return (
         Convolution(),

@@ -6,14 +6,14 @@ Importing this module does not import TVM; `Target.tvm` is the JSON that TVM is 
 from __future__ import annotations
 
 import json
-import os
 import platform
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+
+from tvmopt.schedules.host import KIB, cache_bytes, cores, cpu_flags
 
 TARGETS: dict[str, str] = {
     "llvm": "this machine's CPU, its features detected",
@@ -27,7 +27,6 @@ TARGETS: dict[str, str] = {
 }
 """Short names of targets and what each means; TVM's JSON is taken as well."""
 
-_KIB = 1024
 _X86_FEATURES = ("avx512_vnni", "avx512_bf16", "avx512_fp16", "avx_vnni", "amx_int8")
 _LLVM_NAMES = {"avx512_vnni": "avx512vnni", "avx512_bf16": "avx512bf16", "avx512_fp16": "avx512fp16"}
 _LLVM_NAMES |= {"avx_vnni": "avxvnni", "amx_int8": "amx-int8"}
@@ -152,7 +151,7 @@ def parse_target(text: str, threads: int | None = None) -> Target:
         return _host(threads)
     if text in ("x86-64-v3", "x86-64-v4"):
         isa = "avx2" if text.endswith("3") else "avx512"
-        return _x86(text, isa, (), threads or _cores())
+        return _x86(text, isa, (), threads or cores())
     if text.startswith("cuda"):
         return _cuda(text)
     if text in _ARM:
@@ -164,7 +163,7 @@ def host_isa() -> str:
     """The widest vector instruction set of this machine that templates know."""
     machine = platform.machine()
     if machine == "x86_64":
-        flags = _cpu_flags()
+        flags = cpu_flags()
         if flags >= _X86_V4 | _X86_V3:
             return "avx512"
         return "avx2" if flags >= _X86_V3 else "sse2"
@@ -172,13 +171,13 @@ def host_isa() -> str:
 
 
 def _host(threads: int | None) -> Target:
-    threads = threads or _cores()
+    threads = threads or cores()
     isa = host_isa()
     if platform.machine() == "x86_64":
-        flags = _cpu_flags()
+        flags = cpu_flags()
         return _x86("llvm", isa, tuple(sorted(name for name in _X86_FEATURES if name in flags)), threads)
     tvm = _llvm(threads, mtriple=f"{platform.machine()}-linux-gnu")
-    l1_bytes, l2_bytes = _cache_bytes(32, 512)
+    l1_bytes, l2_bytes = cache_bytes(32, 512)
     return Target("llvm", MappingProxyType(tvm), isa, platform.machine(), l1_bytes, l2_bytes, threads)
 
 
@@ -193,7 +192,7 @@ def _x86(name: str, isa: str, features: tuple[str, ...], threads: int) -> Target
     if isa != "sse2":
         # Prefetching for writing: every processor with AVX2 takes it, if only as an instruction that does nothing.
         tvm["mattr"] = [*(f"+{_LLVM_NAMES[feature]}" for feature in features), "+prfchw"]
-    l1_bytes, l2_bytes = _cache_bytes(32, 1024) if name == "llvm" else (32 * _KIB, 512 * _KIB)
+    l1_bytes, l2_bytes = cache_bytes(32, 1024) if name == "llvm" else (32 * KIB, 512 * KIB)
     return Target(name, MappingProxyType(tvm), isa, "x86_64", l1_bytes, l2_bytes, threads, features)
 
 
@@ -219,7 +218,7 @@ def _arm(name: str, threads: int | None) -> Target:
     tvm, isa, arch, features = _ARM[name]
     threads = threads or 4
     tvm = _llvm(threads, **tvm)
-    return Target(name, MappingProxyType(tvm), isa, arch, 32 * _KIB, 512 * _KIB, threads, features)
+    return Target(name, MappingProxyType(tvm), isa, arch, 32 * KIB, 512 * KIB, threads, features)
 
 
 def _cuda(text: str) -> Target:
@@ -229,7 +228,7 @@ def _cuda(text: str) -> Target:
     arch = match[1] or "sm_75"
     facts = {"max_num_threads": 1024, "max_threads_per_block": 1024, "max_shared_memory_per_block": 49152}
     tvm = {"kind": "cuda", "arch": arch, "thread_warp_size": 32, **facts}
-    return Target(text, MappingProxyType(tvm), "cuda", arch, 48 * _KIB, 4096 * _KIB, 1)
+    return Target(text, MappingProxyType(tvm), "cuda", arch, 48 * KIB, 4096 * KIB, 1)
 
 
 def _from_json(text: str, threads: int | None) -> Target:
@@ -244,10 +243,10 @@ def _from_json(text: str, threads: int | None) -> Target:
         raise ValueError(f"target kind must be 'llvm' or 'cuda', got {kind!r}")
     triple = str(tvm.get("mtriple", f"{platform.machine()}-linux-gnu"))
     isa, arch = _isa_of(triple, str(tvm.get("mcpu", "")), tuple(tvm.get("mattr", ())))
-    threads = threads or int(tvm.get("num-cores", _cores()))
+    threads = threads or int(tvm.get("num-cores", cores()))
     tvm = _llvm(threads, **tvm)
     features = tuple(sorted(str(x).lstrip("+") for x in tvm.get("mattr", ())))
-    return Target("custom", MappingProxyType(tvm), isa, arch, 32 * _KIB, 512 * _KIB, threads, features)
+    return Target("custom", MappingProxyType(tvm), isa, arch, 32 * KIB, 512 * KIB, threads, features)
 
 
 def _isa_of(triple: str, cpu: str, attributes: tuple[str, ...]) -> tuple[str, str]:
@@ -263,28 +262,3 @@ def _isa_of(triple: str, cpu: str, attributes: tuple[str, ...]) -> tuple[str, st
     if re.search(r"x86-64-v3|haswell|broadwell|skylake|alderlake|znver|core-avx2", cpu) or "+avx2" in attributes:
         return "avx2", "x86_64"
     return "sse2", "x86_64"
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))
-
-
-def _cpu_flags() -> set[str]:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("flags"):
-            return set(line.split(":", 1)[1].split())
-    return set()
-
-
-def _cache_bytes(l1_kib: int, l2_kib: int) -> tuple[int, int]:
-    """Data caches of core 0, first and second level, or the given sizes where the kernel does not tell."""
-    sizes = {1: l1_kib * _KIB, 2: l2_kib * _KIB}
-    for index in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"):
-        try:
-            level = int((index / "level").read_text())
-            size = (index / "size").read_text().strip()
-            if level in sizes and (index / "type").read_text().strip() != "Instruction":
-                sizes[level] = int(size.rstrip("K")) * _KIB
-        except (OSError, ValueError):
-            continue
-    return sizes[1], sizes[2]

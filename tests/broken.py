@@ -11,14 +11,14 @@ import onnx
 import pytest
 from onnx import numpy_helper, parser
 
-from pipeline import lower
-from pipeline.compile import compile_model
-from pipeline.graph.optimize import optimize
-from pipeline.tasks import extract_tasks
-from pipeline.types import ImportedModel
-from schedules.registry import template_for
-from schedules.target import Target
-from schedules.workload import ACC, Workload
+from tvmopt.pipeline.compiler import lower
+from tvmopt.pipeline.compiler.compile import compile_model
+from tvmopt.pipeline.graph.optimize import optimize
+from tvmopt.pipeline.tasks.extract import extract_tasks
+from tvmopt.pipeline.types import ImportedModel
+from tvmopt.schedules.registry import template_for
+from tvmopt.schedules.target import Target
+from tvmopt.schedules.workload import ACC, Workload
 
 Fault = Literal["no epilogue", "a tap skipped"]
 

@@ -6,42 +6,17 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import pytest
 
+if TYPE_CHECKING:
+    from tests.onnx_models import OnnxModel
+
 ROOT = Path(__file__).resolve().parents[1]
-MANY_PROCESSES = (
-    "benchmarks/test_compare.py",
-    "benchmarks/test_supervisor.py",
-    "cli/test_bad_input.py",
-    "cli/test_compare.py",
-    "cli/test_compile.py",
-    "cli/test_inspect.py",
-    "cli/test_profile.py",
-    "cli/test_report.py",
-    "cli/test_verify.py",
-    "deploy/test_run_model.py",
-    "models/test_models.py",
-    "pipeline/importers/test_pt2_archive.py",
-    "pipeline/importers/test_pytorch.py",
-    "pipeline/test_journal.py",
-    "pipeline/test_verify.py",
-    "benchmarks/test_profile.py",
-    "benchmarks/profilers/test_profilers.py",
-    "schedules/llvm/test_sweep.py",
-)
-"""Files of tests that take a second or two each, and there are many of them: slow as a whole."""
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leaves the files of `MANY_PROCESSES` out of the quick set."""
-    for item in items:
-        if item.path.is_relative_to(ROOT / "tests") and str(item.path.relative_to(ROOT / "tests")) in MANY_PROCESSES:
-            item.add_marker("slow")
 
 
 class RunTvmopt(Protocol):
@@ -69,7 +44,7 @@ def run_tvmopt(tmp_path: Path) -> RunTvmopt:
         return subprocess.run(
             [sys.executable, "-m", "tvmopt", *map(os.fspath, arguments)],
             cwd=cwd or tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "120", **(environment or {})},
+            env={**os.environ, "COLUMNS": "120", **(environment or {})},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -92,3 +67,18 @@ def _seed() -> None:
     np.random.seed(0)  # noqa: NPY002  # libraries that tests call draw from the global generator
     if "torch" in sys.modules:
         sys.modules["torch"].manual_seed(0)
+
+
+@pytest.fixture
+def onnx_model() -> OnnxModel:
+    """`make_model`."""
+    from tests.onnx_models import make_model
+
+    return make_model
+
+
+@pytest.fixture
+def weights() -> Callable[..., np.ndarray]:
+    """Random float32 arrays of a shape, the same in every run."""
+    random = np.random.default_rng(0)
+    return lambda *shape: random.standard_normal(shape, dtype=np.float32)

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from schedules.compute.recurrent import GATES
-from schedules.workload import Attr, Tensor, Workload
+from tvmopt.schedules.compute.recurrent import GATES
+from tvmopt.schedules.workload import Attr, Tensor, Workload
 
 ACTIVATIONS = {"lstm": "sigmoid tanh tanh", "gru": "sigmoid tanh", "rnn": "tanh"}
 

@@ -12,11 +12,14 @@ import numpy as np
 import onnx
 from onnx import numpy_helper, parser
 
-from pipeline.records import Record, RecordStore, host_cpu, target_facts, tvm_version
-from pipeline.types import ImportedModel, Task
-from schedules.registry import template_for
-from schedules.space import Config
-from schedules.target import Target, parse_target
+from tvmopt.pipeline.records.record import Record, target_facts
+from tvmopt.pipeline.records.store import RecordStore
+from tvmopt.pipeline.support.tvm import tvm_version
+from tvmopt.pipeline.types import ImportedModel, Task
+from tvmopt.schedules.host import host_cpu
+from tvmopt.schedules.registry import template_for
+from tvmopt.schedules.space import Config
+from tvmopt.schedules.target import Target, parse_target
 
 TWO_CONVOLUTIONS = """two (float[1,8,14,14] x) => (float[1,16,14,14] y) {
     a = Conv <pads = [1, 1, 1, 1]> (x, w1)
@@ -52,7 +55,7 @@ def save_two_convolutions(folder: Path) -> Path:
 
 def load(graph: str = TWO_CONVOLUTIONS) -> ImportedModel:
     """The model of `graph`, imported."""
-    from pipeline.importers import load_model
+    from tvmopt.pipeline.importers import load_model
 
     with tempfile.TemporaryDirectory() as folder:
         return load_model(str(save_onnx(Path(folder) / "two.onnx", graph)))
@@ -61,7 +64,7 @@ def load(graph: str = TWO_CONVOLUTIONS) -> ImportedModel:
 @functools.cache
 def artifact(target: str = "llvm", threads: int = 2, graph: str = TWO_CONVOLUTIONS) -> bytes:
     """The bytes of the artifact that `graph` is compiled into with default schedules; compiled once a process."""
-    from pipeline.compile import compile_model
+    from tvmopt.pipeline.compiler.compile import compile_model
 
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "model.tar"
@@ -71,8 +74,8 @@ def artifact(target: str = "llvm", threads: int = 2, graph: str = TWO_CONVOLUTIO
 
 def tasks(target: Target) -> tuple[Task, ...]:
     """The tasks of the two convolutions."""
-    from pipeline.graph.optimize import optimize
-    from pipeline.tasks import extract_tasks
+    from tvmopt.pipeline.graph.optimize import optimize
+    from tvmopt.pipeline.tasks.extract import extract_tasks
 
     found = extract_tasks(optimize(load(), target))
     return tuple(task for task in found if task.workload.op == "conv2d")

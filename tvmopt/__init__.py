@@ -11,42 +11,42 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pipeline.artifact import LoadedArtifact as LoadedArtifact
-    from pipeline.artifact import load_artifact as load_artifact
-    from pipeline.compile import CompileReport as CompileReport
-    from pipeline.compile import compile_model as compile_model
-    from pipeline.errors import TvmoptError as TvmoptError
-    from pipeline.importers import example_inputs as example_inputs
-    from pipeline.importers import load_model as load_model
-    from pipeline.records import RecordStore as RecordStore
-    from pipeline.tasks import extract_tasks as extract_tasks
-    from pipeline.tuning.search import TuneOptions as TuneOptions
-    from pipeline.tuning.search import TuneSummary as TuneSummary
-    from pipeline.tuning.search import tune as tune
-    from pipeline.types import ImportedModel as ImportedModel
-    from pipeline.types import Task as Task
-    from schedules.target import Target as Target
-    from schedules.target import parse_target as parse_target
+    from tvmopt.pipeline.artifact.loaded import LoadedArtifact as LoadedArtifact
+    from tvmopt.pipeline.artifact.loaded import load_artifact as load_artifact
+    from tvmopt.pipeline.compiler.compile import CompileReport as CompileReport
+    from tvmopt.pipeline.compiler.compile import compile_model as compile_model
+    from tvmopt.pipeline.errors import TvmoptError as TvmoptError
+    from tvmopt.pipeline.importers import example_inputs as example_inputs
+    from tvmopt.pipeline.importers import load_model as load_model
+    from tvmopt.pipeline.records.store import RecordStore as RecordStore
+    from tvmopt.pipeline.tasks.extract import extract_tasks as extract_tasks
+    from tvmopt.pipeline.tuning.search import TuneOptions as TuneOptions
+    from tvmopt.pipeline.tuning.search import TuneSummary as TuneSummary
+    from tvmopt.pipeline.tuning.search import tune as tune
+    from tvmopt.pipeline.types import ImportedModel as ImportedModel
+    from tvmopt.pipeline.types import Task as Task
+    from tvmopt.schedules.target import Target as Target
+    from tvmopt.schedules.target import parse_target as parse_target
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "CompileReport": "pipeline.compile",
-    "ImportedModel": "pipeline.types",
-    "LoadedArtifact": "pipeline.artifact",
-    "RecordStore": "pipeline.records",
-    "Target": "schedules.target",
-    "Task": "pipeline.types",
-    "TuneOptions": "pipeline.tuning.search",
-    "TuneSummary": "pipeline.tuning.search",
-    "TvmoptError": "pipeline.errors",
-    "compile_model": "pipeline.compile",
-    "example_inputs": "pipeline.importers",
-    "extract_tasks": "pipeline.tasks",
-    "load_artifact": "pipeline.artifact",
-    "load_model": "pipeline.importers",
-    "parse_target": "schedules.target",
-    "tune": "pipeline.tuning.search",
+    "CompileReport": "tvmopt.pipeline.compiler.compile",
+    "ImportedModel": "tvmopt.pipeline.types",
+    "LoadedArtifact": "tvmopt.pipeline.artifact.loaded",
+    "RecordStore": "tvmopt.pipeline.records.store",
+    "Target": "tvmopt.schedules.target",
+    "Task": "tvmopt.pipeline.types",
+    "TuneOptions": "tvmopt.pipeline.tuning.search",
+    "TuneSummary": "tvmopt.pipeline.tuning.search",
+    "TvmoptError": "tvmopt.pipeline.errors",
+    "compile_model": "tvmopt.pipeline.compiler.compile",
+    "example_inputs": "tvmopt.pipeline.importers",
+    "extract_tasks": "tvmopt.pipeline.tasks.extract",
+    "load_artifact": "tvmopt.pipeline.artifact.loaded",
+    "load_model": "tvmopt.pipeline.importers",
+    "parse_target": "tvmopt.schedules.target",
+    "tune": "tvmopt.pipeline.tuning.search",
 }
 """Which module defines each public name; the imports above say the same to type checkers."""
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks.layer_rows import LayerRow, make_rows, most_lost_to_peer, most_lost_to_roofline, ours_of
-from benchmarks.layer_table import LayerTable
-from benchmarks.report import words
-from benchmarks.report.layer_view import kernels_of, shapes, signed_ms
-from benchmarks.report.tables import escape, markdown_table, plain_table
-from benchmarks.report.view import title_of
+from tvmopt.benchmarks.measurements.layer_table import LayerTable
+from tvmopt.benchmarks.report import words
+from tvmopt.benchmarks.report.layer_rows import LayerRow, make_rows, most_lost_to_peer, most_lost_to_roofline, ours_of
+from tvmopt.benchmarks.report.layer_view import kernels_of, shapes, signed_ms
+from tvmopt.benchmarks.report.tables import escape, markdown_table, plain_table
+from tvmopt.benchmarks.report.view import title_of
 
 COUNT = 10
 """So many rows of each kind."""

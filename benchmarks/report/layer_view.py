@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks.layer_rows import LayerRow, make_rows, most_lost_to_peer, ours_of, peers_of
-from benchmarks.layer_table import LayerTable
-from benchmarks.layers import LayerProfile
-from benchmarks.report import words
-from benchmarks.report.view import AbsentView, title_of
-from pipeline.types import TensorSpec
+from tvmopt.benchmarks.measurements.layer_profile import LayerProfile
+from tvmopt.benchmarks.measurements.layer_table import LayerTable
+from tvmopt.benchmarks.report import words
+from tvmopt.benchmarks.report.layer_rows import LayerRow, make_rows, most_lost_to_peer, ours_of, peers_of
+from tvmopt.benchmarks.report.view import AbsentView, title_of
+from tvmopt.pipeline.types import TensorSpec
 
 NOTABLE_RATIO = 1.05
 """From where on a difference between two kernels is colored: profilers are no finer."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks.environment import MACHINE_FIELDS, SOFTWARE_FIELDS, differing_fields
-from benchmarks.measurement import Comparison
+from tvmopt.benchmarks.machine.environment import MACHINE_FIELDS, SOFTWARE_FIELDS, differing_fields
+from tvmopt.benchmarks.measurements.types import Comparison
 
 
 @dataclass(frozen=True, slots=True)

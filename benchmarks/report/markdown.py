@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmarks.measurement import Comparison
-from benchmarks.report import words
-from benchmarks.report.layer_losses import find_losses, losses_in_markdown
-from benchmarks.report.machines import Machine, group_by_machine, unlike_warning
-from benchmarks.report.overview import view_overview
-from benchmarks.report.tables import escape, markdown_table
-from benchmarks.report.view import (
+from tvmopt.benchmarks.measurements.types import Comparison
+from tvmopt.benchmarks.report import words
+from tvmopt.benchmarks.report.layer_losses import find_losses, losses_in_markdown
+from tvmopt.benchmarks.report.machines import Machine, group_by_machine, unlike_warning
+from tvmopt.benchmarks.report.overview import view_overview
+from tvmopt.benchmarks.report.tables import escape, markdown_table
+from tvmopt.benchmarks.report.view import (
     CellView,
     RowView,
     baseline_of,

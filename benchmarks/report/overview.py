@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks.measurement import Comparison
-from benchmarks.report import words
-from benchmarks.report.view import title_of
-from benchmarks.runners.registry import RUNTIMES
+from tvmopt.benchmarks.measurements.types import Comparison
+from tvmopt.benchmarks.report import words
+from tvmopt.benchmarks.report.view import title_of
+from tvmopt.benchmarks.runtimes.registry import RUNTIMES
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.layer_table import LayerTable
-from benchmarks.measurement import Comparison
-from benchmarks.report.layer_plots import draw_layer_plots
-from benchmarks.report.layer_view import view_layers
-from benchmarks.report.machines import Machine, group_by_machine, unlike_warning
-from benchmarks.report.overview import view_overview
-from benchmarks.report.plots import draw_plots
-from benchmarks.report.view import (
+from tvmopt.benchmarks.measurements.layer_table import LayerTable
+from tvmopt.benchmarks.measurements.types import Comparison
+from tvmopt.benchmarks.report.layer_view import view_layers
+from tvmopt.benchmarks.report.machines import Machine, group_by_machine, unlike_warning
+from tvmopt.benchmarks.report.overview import view_overview
+from tvmopt.benchmarks.report.plots.latency import draw_plots
+from tvmopt.benchmarks.report.plots.layers import draw_layer_plots
+from tvmopt.benchmarks.report.view import (
     baseline_of,
     title_of,
     view_cells,
@@ -23,9 +23,9 @@ from benchmarks.report.view import (
     view_runtimes,
     view_start,
 )
-from pipeline.errors import RuntimeMissingError
+from tvmopt.pipeline.errors import RuntimeMissingError
 
-_TEMPLATES = Path(__file__).resolve().parent.parent / "templates"
+_TEMPLATES = Path(__file__).resolve().parent / "templates"
 
 
 def render_page(comparisons: Sequence[Comparison]) -> str:

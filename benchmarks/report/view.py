@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks.measurement import Comparison, Measurement, Verdict
-from benchmarks.report import words
-from benchmarks.runners.registry import RUNTIMES
+from tvmopt.benchmarks.measurements.types import Comparison, Measurement, Verdict
+from tvmopt.benchmarks.report import words
+from tvmopt.benchmarks.runtimes.registry import RUNTIMES
 
 OURS = ("tvmopt", "tvmopt-untuned")
 """Our runtimes, the one to speak of first in front."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from benchmarks.measurement import Verdict
+from tvmopt.benchmarks.measurements.types import Verdict
 
 
 def significant(value: float, digits: int = 3) -> str:

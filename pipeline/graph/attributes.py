@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pipeline.graph.ir import Node
+from tvmopt.pipeline.graph.ir import Node
 
 
 def attributes(node: Node) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from schedules.workload import ACC, Attr, Expr, Tensor
+from tvmopt.schedules.workload import ACC, Attr, Expr, Tensor
 
 if TYPE_CHECKING:
     import onnx

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pipeline.errors import UnsupportedModelError
-from pipeline.graph.fold_batchnorm import fold_batchnorm
-from pipeline.graph.fold_pad import fold_pad
-from pipeline.graph.fuse_epilogue import fuse_epilogue
-from pipeline.graph.fuse_separable import Joins, fuse_separable, join_none
-from pipeline.graph.ir import Graph
-from pipeline.graph.merge_groups import merge_groups
-from pipeline.graph.merge_reshapes import merge_reshapes
-from pipeline.graph.plan_layout import plan_layout
-from pipeline.graph.read_onnx import read_onnx
-from pipeline.graph.recognize import recognize
-from pipeline.importers.operators import GRAPH_OPERATORS
-from pipeline.types import ImportedModel
-from schedules.target import Target
+from tvmopt.pipeline.errors import UnsupportedModelError
+from tvmopt.pipeline.graph.ir import Graph
+from tvmopt.pipeline.graph.passes.fold_batchnorm import fold_batchnorm
+from tvmopt.pipeline.graph.passes.fold_pad import fold_pad
+from tvmopt.pipeline.graph.passes.fuse_epilogue import fuse_epilogue
+from tvmopt.pipeline.graph.passes.fuse_separable import Joins, fuse_separable, join_none
+from tvmopt.pipeline.graph.passes.merge_groups import merge_groups
+from tvmopt.pipeline.graph.passes.merge_reshapes import merge_reshapes
+from tvmopt.pipeline.graph.passes.plan_layout import plan_layout
+from tvmopt.pipeline.graph.read_onnx import read_onnx
+from tvmopt.pipeline.graph.recognize import recognize
+from tvmopt.pipeline.importers.onnx_form.operators import GRAPH_OPERATORS
+from tvmopt.pipeline.types import ImportedModel
+from tvmopt.schedules.target import Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,8 @@ def optimize(model: ImportedModel, target: Target, joins: Joins = join_none) -> 
     Args:
         model: imported.
         target: what layouts are planned for.
-        joins: which depthwise convolutions become one kernel with what follows (`pipeline.measured` finds them).
+        joins: which depthwise convolutions become one kernel with what follows (`pipeline.tasks.alternatives` finds
+            them).
 
     Raises:
         UnsupportedModelError: when a value has no static shape, or a layer cannot be taken for this target.

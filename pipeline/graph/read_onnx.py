@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.errors import UnsupportedModelError
-from pipeline.graph.ir import ONNX, Graph, Node
-from schedules.workload import Tensor
+from tvmopt.pipeline.errors import UnsupportedModelError
+from tvmopt.pipeline.graph.ir import ONNX, Graph, Node
+from tvmopt.schedules.workload import Tensor
 
 if TYPE_CHECKING:
     import onnx
@@ -25,7 +25,7 @@ def read_onnx(model: onnx.ModelProto) -> Graph:
     """
     from onnx import numpy_helper
 
-    from pipeline.importers.layers import layer_of
+    from tvmopt.pipeline.importers.onnx_form.layer_names import layer_of
 
     graph = model.graph
     constants = {init.name: np.asarray(numpy_helper.to_array(init)) for init in graph.initializer}

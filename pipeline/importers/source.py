@@ -6,8 +6,8 @@ import ast
 import difflib
 from pathlib import Path
 
-from pipeline.errors import InputFileError, UsageError, did_you_mean
-from pipeline.types import ModelSource
+from tvmopt.pipeline.errors import InputFileError, UsageError, did_you_mean
+from tvmopt.pipeline.types import ModelSource
 
 FORMS = "file.onnx, file.pt2 or path/file.py:factory"
 """What MODEL may be, as error lines put it."""

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import onnx
 
-from pipeline.errors import UnsupportedModelError
-from pipeline.importers.normalize import finish, optimize, prepare
-from pipeline.importers.operators import UnsupportedOperator, find_unsupported
-from pipeline.importers.values import value_faults
+from tvmopt.pipeline.errors import UnsupportedModelError
+from tvmopt.pipeline.importers.onnx_form.normalize import finish, optimize, prepare
+from tvmopt.pipeline.importers.onnx_form.operators import UnsupportedOperator, find_unsupported
+from tvmopt.pipeline.importers.onnx_form.values import value_faults
 
 
 @dataclass(frozen=True, slots=True)

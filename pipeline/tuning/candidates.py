@@ -9,10 +9,10 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from schedules.registry import Template
-from schedules.space import Config, Knob, config_key
-from schedules.target import Target
-from schedules.workload import Workload
+from tvmopt.schedules.registry import Template
+from tvmopt.schedules.space import Config, Knob, config_key
+from tvmopt.schedules.target import Target
+from tvmopt.schedules.workload import Workload
 
 Matrix = npt.NDArray[np.float32]
 

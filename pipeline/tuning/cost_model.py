@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.tuning.candidates import Matrix
+from tvmopt.pipeline.tuning.candidates import Matrix
 
 _ROUNDS = 40
 _PARAMETERS = {

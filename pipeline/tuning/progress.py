@@ -6,9 +6,9 @@ import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from pipeline.tuning.measure_types import Trial
-from pipeline.types import Task
-from schedules.space import Config, config_key
+from tvmopt.pipeline.tuning.measurer import Trial
+from tvmopt.pipeline.types import Task
+from tvmopt.schedules.space import Config, config_key
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,17 +10,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.errors import InputFileError
-from pipeline.records import Record, read_records
-from pipeline.tuning.candidates import Candidates
-from pipeline.tuning.measure_types import TemplateOf, Trial
-from pipeline.tuning.tuners import make_tuner
-from pipeline.tuning.tuners.base import Tuner
-from pipeline.types import Task
-from schedules.registry import template_for
-from schedules.space import Config, Knob, config_key
-from schedules.target import Target
-from schedules.workload import Workload
+from tvmopt.pipeline.errors import InputFileError
+from tvmopt.pipeline.records.record import Record
+from tvmopt.pipeline.records.store import read_records
+from tvmopt.pipeline.tuning.candidates import Candidates
+from tvmopt.pipeline.tuning.measurer import TemplateOf, Trial
+from tvmopt.pipeline.tuning.tuners import make_tuner
+from tvmopt.pipeline.tuning.tuners.base import Tuner
+from tvmopt.pipeline.types import Task
+from tvmopt.schedules.registry import template_for
+from tvmopt.schedules.space import Config, Knob, config_key
+from tvmopt.schedules.target import Target
+from tvmopt.schedules.workload import Workload
 
 BATCH_SIZE = 8
 """Configs that a tuner proposes at a time when tuners are compared."""

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pipeline.tuning.progress import Progress
+from tvmopt.pipeline.tuning.progress import Progress
 
 _TREND = 0.2
 _HEADROOM = 0.9

@@ -8,20 +8,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from pipeline.errors import UsageError
-from pipeline.interrupts import ctrl_c_later
-from pipeline.records import Record, RecordStore, host_cpu, target_facts, tvm_version
-from pipeline.tuning.candidates import Candidates
-from pipeline.tuning.measure_types import Measurer, TemplateOf, Trial
-from pipeline.tuning.progress import Listener, Progress, RunStarted, TaskEnded, TaskStarted, TaskState, TrialDone
-from pipeline.tuning.scheduler import Scheduler
-from pipeline.tuning.transfer import RelatedSamples, Subject
-from pipeline.tuning.tuners import check_tuner, make_tuner
-from pipeline.tuning.tuners.base import Tuner
-from pipeline.types import Task
-from schedules.registry import template_for
-from schedules.space import Config
-from schedules.target import Target
+from tvmopt.pipeline.errors import UsageError
+from tvmopt.pipeline.records.record import Record, target_facts
+from tvmopt.pipeline.records.related import Subject
+from tvmopt.pipeline.records.store import RecordStore
+from tvmopt.pipeline.support.interrupts import ctrl_c_later
+from tvmopt.pipeline.support.tvm import tvm_version
+from tvmopt.pipeline.tuning.candidates import Candidates
+from tvmopt.pipeline.tuning.measurer import Measurer, TemplateOf, Trial
+from tvmopt.pipeline.tuning.progress import Listener, Progress, RunStarted, TaskEnded, TaskStarted, TaskState, TrialDone
+from tvmopt.pipeline.tuning.related_samples import RelatedSamples
+from tvmopt.pipeline.tuning.scheduler import Scheduler
+from tvmopt.pipeline.tuning.tuners import check_tuner, make_tuner
+from tvmopt.pipeline.tuning.tuners.base import Tuner
+from tvmopt.pipeline.types import Task
+from tvmopt.schedules.host import host_cpu
+from tvmopt.schedules.registry import template_for
+from tvmopt.schedules.space import Config
+from tvmopt.schedules.target import Target
 
 INTERRUPTED = "interrupted"
 """`TuneSummary.stopped` after Ctrl-C."""

@@ -1,1 +1,1 @@
-"""The meaning of kernels, apart from how they are scheduled."""
+"""The meaning of what kernels compute: expressions, recurrences, Winograd's transforms, references."""

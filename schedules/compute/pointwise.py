@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from schedules.workload import Expr
+from tvmopt.schedules.workload import Expr
 
 ARITY: dict[str, int] = {
     "add": 2,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from schedules.workload import Expr, Workload
+from tvmopt.schedules.workload import Expr, Workload
 
 GATES: dict[str, tuple[str, ...]] = {"lstm": ("i", "o", "f", "g"), "gru": ("z", "r", "n"), "rnn": ("h",)}
 """The gates of each kind of cell in the order in which ONNX stacks their weights."""

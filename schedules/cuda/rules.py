@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from schedules.target import Target
+from tvmopt.schedules.target import Target
 
 
 def schedule_gpu(module: Any, target: Target) -> Any:

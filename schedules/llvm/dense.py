@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from schedules.compute.pointwise import VectorMath
-from schedules.llvm import emit
-from schedules.llvm.emit import Index, Stmt, divmod_index
-from schedules.llvm.operands import Operand, declared
-from schedules.llvm.tile import Accumulators, covering, tile_cycles, tile_fits, useful_sizes
-from schedules.space import Config, ConfigSpace, Knob
-from schedules.target import Target
-from schedules.workload import Tensor, Workload
+from tvmopt.schedules.compute.pointwise import VectorMath
+from tvmopt.schedules.llvm.parts import emit
+from tvmopt.schedules.llvm.parts.emit import Index, Stmt, divmod_index
+from tvmopt.schedules.llvm.parts.operands import Operand, declared
+from tvmopt.schedules.llvm.parts.register_tile import Accumulators, covering, tile_cycles, tile_fits, useful_sizes
+from tvmopt.schedules.space import Config, ConfigSpace, Knob
+from tvmopt.schedules.target import Target
+from tvmopt.schedules.workload import Tensor, Workload
 
 PREFETCH = (0, 256, 512)
 """How many elements ahead weights are prefetched."""

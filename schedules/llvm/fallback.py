@@ -16,8 +16,8 @@ import itertools
 import math
 from typing import Any
 
-from schedules.llvm.emit import serialized
-from schedules.target import Target
+from tvmopt.schedules.llvm.parts.emit import serialized
+from tvmopt.schedules.target import Target
 
 MIN_PARALLEL = 4096
 """Fewer iterations than this are not worth waking a thread for."""

@@ -9,8 +9,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from benchmarks.document import read_comparisons
-from benchmarks.measurement import Comparison
+from tvmopt.benchmarks.measurements.files import read_comparisons
+from tvmopt.benchmarks.measurements.types import Comparison
 
 DATA = Path(__file__).parent / "data"
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from benchmarks.layer_table import LayerTable, NoProfile
-from benchmarks.layers import KernelTime, LayerProfile
-from pipeline.costs import LayerCost
-from pipeline.roofline import Roofline
-from pipeline.types import TensorSpec
+from tvmopt.benchmarks.machine.roofline import Roofline
+from tvmopt.benchmarks.measurements.layer_profile import KernelTime, LayerProfile
+from tvmopt.benchmarks.measurements.layer_table import LayerTable, NoProfile
+from tvmopt.pipeline.inspection.costs import LayerCost
+from tvmopt.pipeline.types import TensorSpec
 
 ORDER = ("conv", "relu", "pool", "flatten", "dense")
 MAPS, POOLED = (1, 8, 16, 16), (1, 8, 1, 1)

@@ -16,6 +16,8 @@ import pytest
 from tests import tiny
 from tests.conftest import RunTvmopt
 
+pytestmark = pytest.mark.slow  # a process or two for each test
+
 Refused = Callable[..., str]
 
 UNSUPPORTED = """strange (float[1,4,4] x) => (float[1] y) {

@@ -18,6 +18,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tests.conftest import RunTvmopt
 
+pytestmark = pytest.mark.slow  # a process or two for each test
+
 CORES = len(os.sched_getaffinity(0))
 
 

@@ -12,9 +12,11 @@ from typing import Any
 import onnx
 import pytest
 
-from schedules.target import parse_target
 from tests import tiny
 from tests.conftest import RunTvmopt
+from tvmopt.schedules.target import parse_target
+
+pytestmark = pytest.mark.slow  # a process or two for each test
 
 MANIFEST_TARGETS = {
     "aarch64": ("aarch64", "neon", "aarch64-linux-gnu-g++"),

@@ -13,11 +13,13 @@ import pytest
 from onnx import numpy_helper, parser
 from rich.console import Console
 
-from pipeline.inspect import inspect_model
-from schedules.target import parse_target
 from tests import tiny
 from tests.conftest import RunTvmopt
 from tvmopt.cli.inspect_view import WIDE, parts
+from tvmopt.pipeline.inspection.inspect import inspect_model
+from tvmopt.schedules.target import parse_target
+
+pytestmark = pytest.mark.slow  # a process or two for each test
 
 QUANTISED = """quantised (float[1,8,14,14] x) => (float[1,16,14,14] y)
     <float s = {0.1}, uint8 z = {128}> {

@@ -11,11 +11,13 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from pipeline.records import Record, RecordStore, host_cpu, target_facts
-from schedules.registry import template_for
-from schedules.target import Target, parse_target
-from schedules.workload import Tensor, Workload
 from tests.conftest import RunTvmopt
+from tvmopt.pipeline.records.record import Record, target_facts
+from tvmopt.pipeline.records.store import RecordStore
+from tvmopt.schedules.host import host_cpu
+from tvmopt.schedules.registry import template_for
+from tvmopt.schedules.target import Target, parse_target
+from tvmopt.schedules.workload import Tensor, Workload
 
 TARGET = parse_target("x86-64-v3", threads=2)
 

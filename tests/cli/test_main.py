@@ -9,10 +9,10 @@ from pathlib import Path
 import click
 import pytest
 
-from pipeline import errors
 from tests.conftest import RunTvmopt
 from tvmopt import __version__
 from tvmopt.cli import COMMANDS, main
+from tvmopt.pipeline import errors
 
 HEAVY = ("jinja2", "matplotlib", "numpy", "onnx", "onnxruntime", "openvino", "rich", "torch", "tvm", "xgboost")
 

@@ -8,9 +8,9 @@ from typing import Any
 import click
 import pytest
 
-from pipeline.errors import UsageError
 from tvmopt.cli import options
 from tvmopt.cli.options import Duration, Integers, Names, OutputFile, Shape
+from tvmopt.pipeline.errors import UsageError
 
 
 def parse(kind: click.ParamType[Any], text: str) -> Any:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from benchmarks.layer_table import LayerTable
-from benchmarks.layers import KernelTime, LayerProfile
-from pipeline import roofline
-from pipeline.roofline import Roofline
 from tests import tiny
 from tests.conftest import RunTvmopt
+from tvmopt.benchmarks.machine import roofline
+from tvmopt.benchmarks.machine.roofline import Roofline
+from tvmopt.benchmarks.measurements.layer_profile import KernelTime, LayerProfile
+from tvmopt.benchmarks.measurements.layer_table import LayerTable
 from tvmopt.cli.profile_view import describe_outside, own_table, runtimes_table
+
+pytestmark = pytest.mark.slow  # a process or two for each test
 
 THREADS = 1
 
@@ -111,7 +112,7 @@ def test_missing_runtimes_say_how_to_get_them(
         "import importlib.util as util\nfind = util.find_spec\n"
         "util.find_spec = lambda name, *rest: None if name == 'openvino' else find(name, *rest)\n"
     )
-    paths = os.pathsep.join([str(tmp_path), str(Path(__file__).resolve().parents[2])])
+    paths = str(tmp_path)
     environment = {**measured, "PYTHONPATH": paths}
     alone = run_tvmopt("profile", "two.onnx", "--runtimes", "openvino", environment=environment)
     assert alone.returncode == 8

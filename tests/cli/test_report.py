@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.runners.registry import RUNTIMES
 from tests.conftest import RunTvmopt
+from tvmopt.benchmarks.runtimes.registry import RUNTIMES
+
+pytestmark = pytest.mark.slow  # a process or two for each test
 
 
 @pytest.fixture

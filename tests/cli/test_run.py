@@ -12,9 +12,9 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from pipeline.artifact import read_parts, save_artifact
 from tests import tiny
 from tests.conftest import RunTvmopt
+from tvmopt.pipeline.artifact.format import read_parts, save_artifact
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import platform
 
-from schedules.target import TARGETS
 from tests.conftest import RunTvmopt
+from tvmopt.schedules.target import TARGETS
 
 
 def test_lists_all_and_this_machine(run_tvmopt: RunTvmopt) -> None:

@@ -15,11 +15,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipeline.records import Record, RecordStore, read_records
-from schedules.space import config_key
-from schedules.target import parse_target
 from tests import tiny
 from tests.conftest import ROOT, RunTvmopt
+from tvmopt.pipeline.records.record import Record
+from tvmopt.pipeline.records.store import RecordStore, read_records
+from tvmopt.schedules.space import config_key
+from tvmopt.schedules.target import parse_target
 
 pytestmark = pytest.mark.slow
 
@@ -137,7 +138,9 @@ class Search:
         """Waits until the builds of the model take turns, then notes the process in which they do."""
 
         def running() -> bool:
-            self.workers = [pid for pid in children(self.process.pid) if runs("pipeline.finals_worker", pid)]
+            self.workers = [
+                pid for pid in children(self.process.pid) if runs("tvmopt.pipeline.tuning.rerank_worker", pid)
+            ]
             return bool(self.workers)
 
         self._wait_until(running)

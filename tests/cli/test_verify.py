@@ -14,12 +14,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.artifact import read_parts
-from pipeline.compile import compile_model
-from pipeline.importers import load_model
-from schedules.target import parse_target
 from tests import broken, tiny
 from tests.conftest import RunTvmopt
+from tvmopt.pipeline.artifact.format import read_parts
+from tvmopt.pipeline.compiler.compile import compile_model
+from tvmopt.pipeline.importers import load_model
+from tvmopt.schedules.target import parse_target
+
+pytestmark = pytest.mark.slow  # a process or two for each test
 
 MLP = """import torch
 from torch import nn

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.arrays import relative_error
 from tests import tiny
+from tvmopt.pipeline.support.numeric_error import relative_error
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def sample(repository: Path) -> Path:
 @pytest.fixture(scope="session")
 def header(repository: Path) -> Path:
     """The folder of ``model.h``."""
-    return repository / "pipeline" / "native"
+    return repository / "pipeline" / "compiler" / "native"
 
 
 @pytest.fixture

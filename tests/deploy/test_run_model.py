@@ -13,7 +13,7 @@ import pytest
 
 from tests.deploy.conftest import Unpacked, unpack
 
-pytestmark = pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not installed")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not installed")]
 
 
 WARNINGS = ("-Wall", "-Wextra", "-Wpedantic", "-Werror")
@@ -28,7 +28,7 @@ def program(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copy(sample / "run_model.cc", folder)
     # `python` is to be the one that runs the tests.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(sample.parents[1])}
+    environment = {**os.environ, "PATH": path}
     subprocess.run(["bash", "-euc", command], cwd=folder, env=environment, check=True)
     return folder / "run_model"
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 MAX_LINES = 400
+MAX_SIDE_BY_SIDE = 15
+UNCOUNTED = {"__init__.py", "__pycache__", "README.md"}
 
 # A machine's own folders, and settings that say where a package registry stands.
 MACHINE_PATH = re.compile(r"(?<![\w.~)}>])/(?:home|mnt|opt|root|tmp|Users|work)/|\b[A-Z]:\\\\?Users")
@@ -69,7 +71,18 @@ def test_links_lead_to_known_hosts(paths: list[Path]) -> None:
     assert {(host, name) for host, name in found if host not in HOSTS} == set()
 
 
+def test_folders_of_code_can_be_taken_in_at_a_glance(repository: Path) -> None:
+    counts = {}
+    for top in ("benchmarks", "pipeline", "schedules", "tvmopt", "tests"):
+        for folder in (repository / top, *(path for path in (repository / top).rglob("*") if path.is_dir())):
+            inside = [path.name for path in folder.iterdir() if path.name not in UNCOUNTED]
+            if any(name.endswith(".py") for name in inside) and folder != repository / "tvmopt" / "cli":
+                counts[str(folder.relative_to(repository))] = len(inside)
+    assert {folder: count for folder, count in counts.items() if count > MAX_SIDE_BY_SIDE} == {}
+
+
 def test_what_stands_at_the_top(paths: list[Path], repository: Path) -> None:
     folders = {".ci", "benchmarks", "models", "pipeline", "schedules", "tests", "tuning_logs", "tvmopt"}
-    single = {".gitignore", "CHANGELOG.md", "LICENSE", "README.md", "noxfile.py", "pyproject.toml", "setup.cfg"}
-    assert {path.relative_to(repository).parts[0] for path in paths} <= folders | single
+    documents = {"CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "SECURITY.md"}
+    settings = {".gitignore", ".pre-commit-config.yaml", "noxfile.py", "pyproject.toml", "setup.cfg"}
+    assert {path.relative_to(repository).parts[0] for path in paths} <= folders | documents | settings

@@ -34,9 +34,9 @@ IMPORT_ALL = """
 import importlib, pkgutil, sys
 sys.modules.update(dict.fromkeys({optional!r}))
 failed = []
-for package in ("schedules", "pipeline", "benchmarks", "tvmopt"):
-    path = importlib.import_module(package).__path__
-    for module in pkgutil.walk_packages(path, package + "."):
+for package in ("schedules", "pipeline", "benchmarks", "cli"):
+    path = importlib.import_module("tvmopt." + package).__path__
+    for module in pkgutil.walk_packages(path, f"tvmopt.{{package}}."):
         if not module.name.endswith(".__main__"):
             try:
                 importlib.import_module(module.name)

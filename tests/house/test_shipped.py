@@ -1,29 +1,54 @@
-"""What comes with an installed tvmopt beside its code."""
+"""What comes with an installed tvmopt: every package, and the files beside its code."""
 
 from __future__ import annotations
 
 import configparser
 from pathlib import Path
 
-from tvmopt.shipped import shipped
+import pytest
+
+from tvmopt.pipeline.support.shipped import shipped
+
+TOPS = ("benchmarks", "pipeline", "schedules")
+DATA = ("models", "tuning_logs")
 
 
-def installed_files(repository: Path) -> set[Path]:
-    """What setup.cfg's globs find, each in the folder that it is installed to."""
+@pytest.fixture(scope="module", name="config")
+def _config(repository: Path) -> configparser.ConfigParser:
     config = configparser.ConfigParser()
     config.read(repository / "setup.cfg")
+    return config
+
+
+def test_every_package_is_installed(config: configparser.ConfigParser, repository: Path) -> None:
+    folders = [path.parent.relative_to(repository) for top in TOPS for path in (repository / top).rglob("__init__.py")]
+    expected = {"tvmopt", "tvmopt.cli", *(f"tvmopt.{'.'.join(path.parts)}" for path in folders)}
+    expected |= {f"tvmopt.{name}" for name in DATA}
+    listed = config["options"]["packages"].split()
+    assert listed == sorted(set(listed))
+    assert set(listed) == expected
+
+
+def test_every_file_that_is_no_code_is_installed(config: configparser.ConfigParser, repository: Path) -> None:
+    """A file that none of the globs finds would be missing after an installation, and only there."""
     found = set()
-    for folder, globs in config["options.data_files"].items():
-        for glob in globs.split():
-            for path in repository.glob(glob):
-                assert Path("share/tvmopt") / path.parent.relative_to(repository) == Path(folder), folder
-                found.add(path)
-    return found
+    for package, globs in config["options.package_data"].items():
+        parts = package.split(".")[1:]
+        folder = (
+            repository.joinpath(*parts)
+            if parts and parts[0] in (*TOPS, *DATA)
+            else repository.joinpath("tvmopt", *parts)
+        )
+        for glob in globs.replace(",", " ").split():
+            found |= {path for path in folder.glob(glob) if path.is_file()}
+    there = {path for name in (*TOPS, *DATA, "tvmopt") for path in (repository / name).rglob("*") if path.is_file()}
+    left = {path.relative_to(repository) for path in there - found if path.suffix not in {".py", ".pyc"}}
+    assert [path for path in left if not stays_in_the_repository(path)] == []
 
 
-def test_every_network_and_every_record_is_installed(repository: Path) -> None:
-    records = (path for path in (repository / "tuning_logs").rglob("*") if path.suffix in {".jsonl", ".md"})
-    assert installed_files(repository) == {*(repository / "models").glob("*.py"), *records}
+def stays_in_the_repository(path: Path) -> bool:
+    """Whether it is a document on the repository itself, or a measurement that the project keeps of itself."""
+    return len(path.parts) == 2 or path.parts[:2] == ("benchmarks", "results")
 
 
 def test_a_checkout_uses_its_own(repository: Path) -> None:

@@ -14,8 +14,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pipeline.errors import TvmoptError
-from pipeline.importers import example_inputs, load_model
+from tvmopt.pipeline.errors import TvmoptError
+from tvmopt.pipeline.importers import example_inputs, load_model
+
+pytestmark = pytest.mark.slow  # a process or two for each test
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 

@@ -1,76 +1,26 @@
-"""Small ONNX models, written down node by node."""
+"""Models from descriptions, imported, compiled and compared."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
-from onnx import helper, numpy_helper
 
-from pipeline import build
-from pipeline.graph.optimize import optimize
-from pipeline.importers import example_inputs, load_model
-from pipeline.importers.sessions import run_model
-from pipeline.importers.verify import TOLERANCE, relative_error
-from pipeline.lower import lower
-from pipeline.types import ImportedModel
-from schedules.space import Config
-from schedules.target import Target
-
-OnnxNode = tuple[Any, ...]
-OnnxModel = Callable[..., onnx.ModelProto]
-
-
-def make_model(
-    *nodes: OnnxNode,
-    inputs: Mapping[str, Sequence[Any]],
-    outputs: str,
-    opset: int = 18,
-    **constants: np.ndarray,
-) -> onnx.ModelProto:
-    """A model with the shape of every value.
-
-    Args:
-        nodes: operator, names of the inputs (``.`` is an absent one), names of the outputs, attributes; the last may be
-            left out.
-        inputs: their shapes by name; a dtype may stand first.
-        outputs: their names.
-        opset: version of the operators.
-        constants: the initialisers.
-    """
-    protos = []
-    for index, (operator, taken, made, *attributes) in enumerate(nodes):
-        names = ["" if name == "." else name for name in taken.split()]
-        results = ["" if name == "." else name for name in made.split()]
-        protos.append(helper.make_node(operator, names, results, f"{operator}{index}", **(attributes or [{}])[0]))
-    values = []
-    for name, (*shape,) in inputs.items():
-        dtype = shape.pop(0) if shape and isinstance(shape[0], str) else "float32"
-        kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
-        values.append(helper.make_tensor_value_info(name, kind, shape))
-    initializers = [numpy_helper.from_array(np.asarray(array), name) for name, array in constants.items()]
-    results = [helper.make_empty_tensor_value_info(name) for name in outputs.split()]
-    graph = helper.make_graph(protos, "model", values, results, initializers)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
-    return onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
-
-
-@pytest.fixture
-def onnx_model() -> OnnxModel:
-    """`make_model`."""
-    return make_model
-
-
-@pytest.fixture
-def weights() -> Callable[..., np.ndarray]:
-    """Random float32 arrays of a shape, the same in every run."""
-    random = np.random.default_rng(0)
-    return lambda *shape: random.standard_normal(shape, dtype=np.float32)
+from tests.onnx_models import OnnxModel
+from tvmopt.pipeline.compiler import build
+from tvmopt.pipeline.compiler.lower import lower
+from tvmopt.pipeline.graph.optimize import optimize
+from tvmopt.pipeline.importers import example_inputs, load_model
+from tvmopt.pipeline.importers.check.normalized import TOLERANCE, relative_error
+from tvmopt.pipeline.support.onnxruntime import run_model
+from tvmopt.pipeline.types import ImportedModel
+from tvmopt.schedules.space import Config
+from tvmopt.schedules.target import Target
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.reference import reference
-from schedules.registry import pack_inputs, template_for
-from schedules.space import Config
-from schedules.target import Target, parse_target
-from schedules.workload import ACC, Attr, Expr, Tensor, Workload
+from tvmopt.schedules.compute.reference import reference
+from tvmopt.schedules.registry import pack_inputs, template_for
+from tvmopt.schedules.space import Config
+from tvmopt.schedules.target import Target, parse_target
+from tvmopt.schedules.workload import ACC, Attr, Expr, Tensor, Workload
 
 THREADS = 2
 TARGETS = {

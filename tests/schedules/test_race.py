@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from schedules.llvm.convolution import Convolution
-from schedules.race import ALGORITHM
-from schedules.registry import algorithm_of, template_for
-from schedules.space import ConfigSpace, Knob, RaceSpace, config_key
-from schedules.target import Target, parse_target
-from schedules.workload import Tensor, Workload
+from tvmopt.schedules.llvm.convolution.conv2d import Convolution
+from tvmopt.schedules.race import ALGORITHM
+from tvmopt.schedules.registry import algorithm_of, template_for
+from tvmopt.schedules.space import ConfigSpace, Knob, RaceSpace, config_key
+from tvmopt.schedules.target import Target, parse_target
+from tvmopt.schedules.workload import Tensor, Workload
 
 WIDE = ConfigSpace((Knob("rows", (1, 2)), Knob("columns", (1, 4))), lambda c: c["rows"] * c["columns"] < 8)
 TILED = ConfigSpace((Knob("rows", (2, 4)), Knob("tile", (2,))))

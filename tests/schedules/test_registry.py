@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from schedules.registry import llvm_templates, pack_inputs, packed_shapes, template_for
-from schedules.target import parse_target
-from schedules.workload import Tensor, Workload
+from tvmopt.schedules.registry import llvm_templates, pack_inputs, packed_shapes, template_for
+from tvmopt.schedules.target import parse_target
+from tvmopt.schedules.workload import Tensor, Workload
 
 
 def test_templates_have_names_of_their_own() -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from schedules.space import ConfigSpace, Knob, config_key
+from tvmopt.schedules.space import ConfigSpace, Knob, config_key
 
 SPACE = ConfigSpace((Knob("rows", (1, 2, 4)), Knob("columns", (1, 3))), lambda c: c["rows"] * c["columns"] < 8)
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from schedules.target import ISAS, TARGETS, Target, parse_target
+from tvmopt.schedules.target import ISAS, TARGETS, Target, parse_target
 
 NAMES = [name for name in TARGETS if not name.endswith("XX")]
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from schedules.workload import ACC, Tensor, Workload, item_bytes
+from tvmopt.schedules.workload import ACC, Tensor, Workload, item_bytes
 
 BLOCKED = Tensor((2, 21, 3, 5), block=16, halo=(1, 2, 0, 3))
 

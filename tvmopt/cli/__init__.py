@@ -11,8 +11,8 @@ from typing import Any
 
 import click
 
-from pipeline.errors import EXIT_CODES, TvmoptError, UsageError, did_you_mean
 from tvmopt import __version__
+from tvmopt.pipeline.errors import EXIT_CODES, TvmoptError, UsageError, did_you_mean
 
 COMMANDS: dict[str, str] = {
     "inspect": "Show what each layer of a model costs and how it would be compiled.",

@@ -11,9 +11,9 @@ from tvmopt.cli.options import Integers, Names, OutputFile, input_shape_option, 
 from tvmopt.cli.progress_line import ProgressLine
 
 if TYPE_CHECKING:
-    from benchmarks.compare import Tune
-    from benchmarks.options import CompareOptions
-    from pipeline.types import ImportedModel
+    from tvmopt.benchmarks.comparison.compare import Tune
+    from tvmopt.benchmarks.measurements.options import CompareOptions
+    from tvmopt.pipeline.types import ImportedModel
 
 _STOPPED = 130
 
@@ -56,8 +56,8 @@ def command(
     """
     from rich.console import Console
 
-    from benchmarks.compare import run_comparison
-    from benchmarks.document import from_document, write_document
+    from tvmopt.benchmarks.comparison.compare import run_comparison
+    from tvmopt.benchmarks.measurements.files import from_document, write_document
     from tvmopt.cli.report import print_tables, require_page_packages, write_reports
 
     options = make_options(model, **settings)
@@ -82,7 +82,7 @@ def command(
 def make_options(
     model: str, *, logs: Path, threads: tuple[int, ...] | None, batch: tuple[int, ...], rounds: int, **rest: Any
 ) -> CompareOptions:
-    """The command's options as `benchmarks.compare.run_comparison` takes them.
+    """The command's options as `benchmarks.comparison.compare.run_comparison` takes them.
 
     Args:
         model: MODEL.
@@ -92,9 +92,9 @@ def make_options(
         rounds: turns of each runtime.
         **rest: ``runtimes``, ``tune_trials``, ``layers``, ``data`` and ``input_shape``.
     """
-    from benchmarks.environment import usable_cores
-    from benchmarks.options import CompareOptions, MeasureOptions
-    from tvmopt.shipped import shipped
+    from tvmopt.benchmarks.machine.environment import usable_cores
+    from tvmopt.benchmarks.measurements.options import CompareOptions, MeasureOptions
+    from tvmopt.pipeline.support.shipped import shipped
 
     return CompareOptions(
         model,
@@ -116,9 +116,9 @@ def _tuner(options: CompareOptions, progress: ProgressLine) -> Tune | None:
         return None
 
     def tune(model: ImportedModel, threads: int) -> None:
-        from pipeline.session import tune_model
-        from pipeline.tuning.search import INTERRUPTED, TuneOptions
-        from schedules.target import parse_target
+        from tvmopt.pipeline.tuning.search import INTERRUPTED, TuneOptions
+        from tvmopt.pipeline.tuning.tune_model import tune_model
+        from tvmopt.schedules.target import parse_target
 
         logs, target = options.logs[0], parse_target("llvm", threads)
         summary = tune_model(model, target, logs, TuneOptions(trials=options.tune_trials), progress.tuning)

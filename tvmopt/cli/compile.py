@@ -22,7 +22,7 @@ from tvmopt.cli.options import (
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from pipeline.compile import CompileReport
+    from tvmopt.pipeline.compiler.compile import CompileReport
 
 
 @click.command()
@@ -56,11 +56,11 @@ def command(
     runtime only, and has golden inputs and outputs for `tvmopt run --check`.
     """
     wanted = resolve_target(target, threads)
-    from pipeline.compile import compile_model
-    from pipeline.importers import load_model
-    from pipeline.native.linker import linker_of
     from tvmopt.cli.consoles import make_console
     from tvmopt.cli.stores import open_records
+    from tvmopt.pipeline.compiler.compile import compile_model
+    from tvmopt.pipeline.compiler.native.linker import linker_of
+    from tvmopt.pipeline.importers import load_model
 
     # What is wrong with these shows now, not after a minute of work.
     linker_of(wanted)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import click
 
-from pipeline.errors import UsageError
 from tvmopt.cli.options import Duration
+from tvmopt.pipeline.errors import UsageError
 
 MODEL = "mobilenet_v2.py:build"
 ROUNDS = 12
@@ -33,7 +33,7 @@ def command(context: click.Context, output: Path, trials: int, time_limit: float
     """
     from tvmopt.cli import compare, compile, run, tune
     from tvmopt.cli.report import require_page_packages
-    from tvmopt.shipped import shipped
+    from tvmopt.pipeline.support.shipped import shipped
 
     require_page_packages()
     model = f"{shipped('models') / MODEL}"

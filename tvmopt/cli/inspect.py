@@ -19,7 +19,7 @@ from tvmopt.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from pipeline.inspect import Inspection
+    from tvmopt.pipeline.inspection.inspect import Inspection
 
 
 @click.command()
@@ -37,9 +37,9 @@ def command(
     not end the command: it is listed, all of it, with what to do about it.
     """
     wanted = resolve_target(target, threads)
-    from pipeline.inspect import inspect_model
     from tvmopt.cli.consoles import make_console
     from tvmopt.cli.inspect_view import LINE_WIDTH, parts
+    from tvmopt.pipeline.inspection.inspect import inspect_model
 
     console = make_console(LINE_WIDTH)
     with console.status("looking"):
@@ -56,7 +56,7 @@ def write(inspection: Inspection, path: Path) -> None:
     Raises:
         InputFileError: when the file cannot be written.
     """
-    from pipeline.files import replaced
+    from tvmopt.pipeline.support.files import replaced
 
     with replaced(path) as file:
         file.write(json.dumps(inspection.to_json(), indent=1).encode())

@@ -9,15 +9,15 @@ from rich.console import RenderableType
 from rich.padding import Padding
 from rich.table import Table
 
-from pipeline.coverage import FALLBACK, FOLDED, GPU_RULES, NONE, UNKNOWN, VIEW
-from pipeline.inspect import task_flops
+from tvmopt.pipeline.inspection.coverage import FALLBACK, FOLDED, GPU_RULES, NONE, UNKNOWN, VIEW
+from tvmopt.pipeline.inspection.inspect import task_flops
 
 if TYPE_CHECKING:
-    from pipeline.costs import LayerCost
-    from pipeline.coverage import Coverage
-    from pipeline.footprint import Footprint
-    from pipeline.inspect import Inspection
-    from pipeline.types import TensorSpec
+    from tvmopt.pipeline.inspection.costs import LayerCost
+    from tvmopt.pipeline.inspection.coverage import Coverage
+    from tvmopt.pipeline.inspection.footprint import Footprint
+    from tvmopt.pipeline.inspection.inspect import Inspection
+    from tvmopt.pipeline.types import TensorSpec
 
 LINE_WIDTH = 1000
 """Columns on a pipe: no row is so long that it would have to be broken or cut."""

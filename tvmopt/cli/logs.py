@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.errors import InputFileError
 from tvmopt.cli.options import input_shape_option, logs_option, resolve_target, target_option, threads_option
+from tvmopt.pipeline.errors import InputFileError
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from pipeline.records import Record
-    from pipeline.types import Task
-    from schedules.target import Target
-    from schedules.workload import Workload
+    from tvmopt.pipeline.records.record import Record
+    from tvmopt.pipeline.types import Task
+    from tvmopt.schedules.target import Target
+    from tvmopt.schedules.workload import Workload
 
 _PATTERNS = {"target": "x86_64-*", "op": "conv2d", "model": "mobilenet*"}
 _LONG = ("Shape", "Config", "Processor", "Layers", "Record")
@@ -100,7 +100,7 @@ def merge(sources: Sequence[Path], output: Path) -> None:
 
     SRC is a log or a folder with logs in it. No record is there twice in the end.
     """
-    from pipeline.tuning.upkeep import merge as merge_logs
+    from tvmopt.pipeline.records.upkeep import merge as merge_logs
 
     report = merge_logs(sources, output)
     click.echo(f"{report.read} records read, {report.added} of them new, added to {len(report.files)} logs in {output}")
@@ -116,7 +116,7 @@ def prune(directory: Path, keep: int, corrupt_only: bool) -> None:
     They are kept for each target, template version and processor; failed trials go. Corrupt lines move to
     <log>.corrupt beside the log. DIR may also be one log.
     """
-    from pipeline.tuning.upkeep import prune as prune_logs
+    from tvmopt.pipeline.records.upkeep import prune as prune_logs
 
     report = prune_logs(directory, None if corrupt_only else keep)
     click.echo(f"{report.kept} records kept, {report.dropped} dropped")
@@ -138,9 +138,9 @@ def explain(
 
     MODEL is a model, a log (.jsonl) for the workloads in it, or a file with one workload (.json).
     """
-    from pipeline.records import RecordStore
-    from pipeline.tuning.explain import explain as explain_workload
-    from schedules.registry import template_for
+    from tvmopt.pipeline.records.explain import explain as explain_workload
+    from tvmopt.pipeline.records.store import RecordStore
+    from tvmopt.schedules.registry import template_for
 
     machine = resolve_target(target, threads)
     store = RecordStore(logs)
@@ -173,7 +173,7 @@ def milliseconds(record: Record | None) -> str:
 
 def _chosen(logs: Path, target: str, op: str, model: str) -> Iterator[tuple[str, Record]]:
     """The stem of its log and the record, for the records that fit the patterns."""
-    from pipeline.records import log_files, read_records
+    from tvmopt.pipeline.records.store import log_files, read_records
 
     for path in log_files(logs):
         if fnmatch(path.stem, model):
@@ -192,29 +192,29 @@ def _by_workload(records: Iterable[tuple[str, Record]], with_log: bool) -> list[
 
 
 def _fastest(records: Sequence[Record]) -> Record | None:
-    from pipeline.records import fastest
+    from tvmopt.pipeline.records.ranking import fastest
 
     return fastest(records)
 
 
 def _tasks(model: str, target: Target, input_shape: Mapping[str, tuple[int, ...]]) -> tuple[Task, ...]:
     """The tasks of a model, or of the workloads in a file."""
-    from pipeline.types import Task
+    from tvmopt.pipeline.types import Task
 
     path = Path(model)
     if path.suffix in (".json", ".jsonl"):
         found = dict.fromkeys(_workloads(path))
         return tuple(Task(workload.key, workload, 1, ("–",)) for workload in found)
-    from pipeline.graph.optimize import optimize
-    from pipeline.importers import load_model
-    from pipeline.tasks import extract_tasks
+    from tvmopt.pipeline.graph.optimize import optimize
+    from tvmopt.pipeline.importers import load_model
+    from tvmopt.pipeline.tasks.extract import extract_tasks
 
     return extract_tasks(optimize(load_model(model, input_shape), target))
 
 
 def _workloads(path: Path) -> list[Workload]:
-    from pipeline.records import read_records
-    from schedules.workload import Workload
+    from tvmopt.pipeline.records.store import read_records
+    from tvmopt.schedules.workload import Workload
 
     if path.suffix == ".jsonl":
         return [record.workload for record in read_records(path)]

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from pipeline.errors import UsageError, did_you_mean
+from tvmopt.pipeline.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from schedules.target import Target
+    from tvmopt.schedules.target import Target
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 NamedShape = tuple[str, tuple[int, ...]]
@@ -166,7 +166,7 @@ def resolve_target(text: str, threads: int | None = None) -> Target:
     Raises:
         UsageError: with the nearest names, when there is no such target.
     """
-    from schedules.target import TARGETS, parse_target
+    from tvmopt.schedules.target import TARGETS, parse_target
 
     try:
         return parse_target(text, threads)

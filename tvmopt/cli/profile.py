@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.errors import UsageError
 from tvmopt.cli.options import Names, OutputFile, input_shape_option, logs_option
 from tvmopt.cli.progress_line import ProgressLine
+from tvmopt.pipeline.errors import UsageError
 
 if TYPE_CHECKING:
-    from benchmarks.profile import ProfileOptions
+    from tvmopt.benchmarks.profiling.profile_model import ProfileOptions
 
 _ARTIFACT = ".tar"
 
@@ -61,7 +61,7 @@ def command(
     with ProgressLine(Console(stderr=True)) as progress:
         document = _profile(options, runtimes, progress)
     if json_file is not None:
-        from benchmarks.document import write_document
+        from tvmopt.benchmarks.measurements.files import write_document
 
         write_document(document, json_file)
     _print(document, top)
@@ -77,18 +77,18 @@ def make_options(
     input_shapes: Mapping[str, tuple[int, ...]],
     seconds: float,
 ) -> ProfileOptions:
-    """The command's options as `benchmarks.profile.profile_model` takes them."""
-    from benchmarks.profile import RUNTIMES, ProfileOptions
-    from tvmopt.shipped import shipped
+    """The command's options as `benchmarks.profiling.profile_model.profile_model` takes them."""
+    from tvmopt.benchmarks.profiling.profile_model import RUNTIMES, ProfileOptions
+    from tvmopt.pipeline.support.shipped import shipped
 
     folders = tuple(dict.fromkeys(folder.resolve() for folder in (logs, shipped("tuning_logs"))))
     return ProfileOptions(model, runtimes or RUNTIMES, threads, input_shapes, folders, seconds)
 
 
 def _profile(options: ProfileOptions, named: tuple[str, ...] | None, progress: ProgressLine) -> dict[str, Any]:
-    from benchmarks.profile import profile_model
-    from benchmarks.profile_artifact import profile_artifact
-    from benchmarks.runners.registry import select_runtimes
+    from tvmopt.benchmarks.profiling.profile_artifact import profile_artifact
+    from tvmopt.benchmarks.profiling.profile_model import profile_model
+    from tvmopt.benchmarks.runtimes.registry import select_runtimes
 
     if not options.model.endswith(_ARTIFACT):
         return profile_model(options, progress)
@@ -103,7 +103,7 @@ def _profile(options: ProfileOptions, named: tuple[str, ...] | None, progress: P
 def _print(document: Mapping[str, Any], top: int | None) -> None:
     from rich.console import Console
 
-    from benchmarks.layer_table import LayerTable
+    from tvmopt.benchmarks.measurements.layer_table import LayerTable
     from tvmopt.cli.consoles import make_console
     from tvmopt.cli.profile_view import LINE_WIDTH, parts
 

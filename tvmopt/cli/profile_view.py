@@ -9,11 +9,11 @@ from typing import Any
 from rich.console import RenderableType
 from rich.table import Table
 
-from benchmarks.layer_rows import LayerRow, make_rows, ours_of
-from benchmarks.layer_table import LayerTable
-from benchmarks.layers import LayerProfile
-from benchmarks.runners.registry import find_runtime
-from pipeline.roofline import Roofline
+from tvmopt.benchmarks.machine.roofline import Roofline
+from tvmopt.benchmarks.measurements.layer_profile import LayerProfile
+from tvmopt.benchmarks.measurements.layer_table import LayerTable
+from tvmopt.benchmarks.report.layer_rows import LayerRow, make_rows, ours_of
+from tvmopt.benchmarks.runtimes.registry import find_runtime
 from tvmopt.cli.consoles import shortened
 
 LINE_WIDTH = 240

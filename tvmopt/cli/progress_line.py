@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from benchmarks.options import Listener
+from tvmopt.benchmarks.measurements.options import Listener
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -54,7 +54,7 @@ class ProgressLine(Listener):
 
     def tuning(self, event: Any) -> None:
         """Counts the trials of a tuning run; takes the events of `pipeline.tuning.progress`."""
-        from pipeline.tuning.progress import TrialDone
+        from tvmopt.pipeline.tuning.progress import TrialDone
 
         if isinstance(event, TrialDone):
             self._trials += 1

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.errors import RuntimeMissingError
 from tvmopt.cli.options import OutputFile
+from tvmopt.pipeline.errors import RuntimeMissingError
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from benchmarks.measurement import Comparison
-    from benchmarks.report.view import CellView
+    from tvmopt.benchmarks.measurements.types import Comparison
+    from tvmopt.benchmarks.report.view import CellView
 
 
 @click.command()
@@ -31,7 +31,7 @@ def command(results: tuple[Path, ...], html_file: Path | None, md_file: Path | N
     """
     from rich.console import Console
 
-    from benchmarks.document import read_comparisons
+    from tvmopt.benchmarks.measurements.files import read_comparisons
 
     comparisons = [comparison for path in results for comparison in read_comparisons(path)]
     if html_file is None and md_file is None:
@@ -54,15 +54,15 @@ def require_page_packages() -> None:
 
 def write_reports(comparisons: Sequence[Comparison], html_file: Path | None, md_file: Path | None) -> None:
     """Writes the reports that are asked for, each whole or not at all."""
-    from benchmarks.document import write_text
+    from tvmopt.benchmarks.measurements.files import write_text
 
     if html_file is not None:
-        from benchmarks.report.page import render_page
+        from tvmopt.benchmarks.report.page import render_page
 
         require_page_packages()
         write_text(render_page(comparisons), html_file)
     if md_file is not None:
-        from benchmarks.report.markdown import render_markdown
+        from tvmopt.benchmarks.report.markdown import render_markdown
 
         write_text(render_markdown(comparisons), md_file)
 
@@ -71,10 +71,10 @@ def print_tables(comparisons: Sequence[Comparison], console: Console) -> None:
     """Prints one table a cell, machine by machine."""
     from rich.text import Text
 
-    from benchmarks.report.layer_losses import find_losses, losses_in_columns
-    from benchmarks.report.machines import group_by_machine, unlike_warning
-    from benchmarks.report.view import baseline_of, title_of, view_cells, view_notes
-    from benchmarks.report.words import where
+    from tvmopt.benchmarks.report.layer_losses import find_losses, losses_in_columns
+    from tvmopt.benchmarks.report.machines import group_by_machine, unlike_warning
+    from tvmopt.benchmarks.report.view import baseline_of, title_of, view_cells, view_notes
+    from tvmopt.benchmarks.report.words import where
 
     machines = group_by_machine(comparisons)
     warning = unlike_warning(machines)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pipeline.errors import InputFileError, UsageError, WrongResultError
 from tvmopt.cli.options import OutputFile
+from tvmopt.pipeline.errors import InputFileError, UsageError, WrongResultError
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from pipeline.artifact import LoadedArtifact
+    from tvmopt.pipeline.artifact.loaded import LoadedArtifact
 
 TOLERANCE = 1e-4
 
@@ -35,8 +35,8 @@ def command(
         raise UsageError("nothing to run on: give --inputs FILE.npz, or --check for the golden inputs")
     if outputs is not None and inputs is None:
         raise UsageError(f"--outputs writes what comes of --inputs: give --inputs FILE.npz too, not only {outputs}")
-    from pipeline.artifact import load_artifact
-    from pipeline.build import threads_environment
+    from tvmopt.pipeline.artifact.loaded import load_artifact
+    from tvmopt.pipeline.compiler.build import threads_environment
 
     if threads is not None:
         threads_environment(threads)
@@ -64,7 +64,7 @@ def check_golden(loaded: LoadedArtifact) -> str:
     Raises:
         WrongResultError: when an output differs from the golden one by more than `TOLERANCE` of its magnitude.
     """
-    from pipeline.arrays import relative_error
+    from tvmopt.pipeline.support.numeric_error import relative_error
 
     results = loaded.run(loaded.golden_inputs)
     errors = {name: relative_error(results[name], expected) for name, expected in loaded.golden_outputs.items()}
@@ -96,7 +96,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     Raises:
         InputFileError: when the file is missing or no .npz.
     """
-    from pipeline.arrays import read_npz
+    from tvmopt.pipeline.support.npz import read_npz
 
     if not path.is_file():
         kind = "is a directory" if path.is_dir() else "does not exist"
@@ -110,8 +110,8 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
 
 def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
     """Writes an .npz file, whole or not at all."""
-    from pipeline.arrays import write_npz
-    from pipeline.files import replaced
+    from tvmopt.pipeline.support.files import replaced
+    from tvmopt.pipeline.support.npz import write_npz
 
     with replaced(path) as file:
         write_npz(file, arrays)

@@ -8,7 +8,7 @@ import click
 @click.command()
 def command() -> None:
     """List the runtimes to compare with: which are installed, their versions, how to get the rest."""
-    from benchmarks.runners.registry import RUNTIMES
+    from tvmopt.benchmarks.runtimes.registry import RUNTIMES
 
     width = max(len(runtime.name) for runtime in RUNTIMES)
     for runtime in RUNTIMES:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pipeline.lookup import Records
+    from tvmopt.pipeline.records.lookup import Records
 
 
 def open_records(logs: Path) -> Records:
@@ -18,9 +18,9 @@ def open_records(logs: Path) -> Records:
     Raises:
         InputFileError: when a line of the user's records is corrupt.
     """
-    from pipeline.lookup import FirstMatch
-    from pipeline.records import RecordStore
-    from tvmopt.shipped import shipped
+    from tvmopt.pipeline.records.lookup import FirstMatch
+    from tvmopt.pipeline.records.store import RecordStore
+    from tvmopt.pipeline.support.shipped import shipped
 
     folders = [logs, shipped("tuning_logs")]
     distinct = dict.fromkeys(folder.resolve() for folder in folders)

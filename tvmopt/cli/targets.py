@@ -12,7 +12,7 @@ from tvmopt.cli.options import resolve_target, threads_option
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from schedules.target import Target
+    from tvmopt.schedules.target import Target
 
 _KIB = 1024
 
@@ -25,7 +25,7 @@ def command(target: str, threads: int | None) -> None:
 
     TARGET is one of the names, or TVM's target as JSON.
     """
-    from schedules.target import TARGETS
+    from tvmopt.schedules.target import TARGETS
 
     facts = describe(resolve_target(target, threads))
     click.echo(table(TARGETS))

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pipeline.errors import UsageError, did_you_mean
 from tvmopt.cli.options import (
     Duration,
     input_shape_option,
@@ -19,11 +18,12 @@ from tvmopt.cli.options import (
     target_option,
     threads_option,
 )
+from tvmopt.pipeline.errors import UsageError, did_you_mean
 
 if TYPE_CHECKING:
-    from pipeline.tuning.search import TuneOptions
-    from pipeline.types import ImportedModel
-    from schedules.target import Target
+    from tvmopt.pipeline.tuning.search import TuneOptions
+    from tvmopt.pipeline.types import ImportedModel
+    from tvmopt.schedules.target import Target
 
 TUNERS = ("xgb", "ga", "random", "grid")
 
@@ -80,10 +80,10 @@ def command(
     wanted = resolve_target(target, threads)
     if logs.exists() and not logs.is_dir():
         raise UsageError(f"--logs takes a folder, {str(logs)!r} is a file")
-    from pipeline.importers import load_model
-    from pipeline.session import check_measurable
-    from pipeline.tuning.search import TuneOptions
     from tvmopt.cli.consoles import make_console
+    from tvmopt.pipeline.importers import load_model
+    from tvmopt.pipeline.tuning.search import TuneOptions
+    from tvmopt.pipeline.tuning.tune_model import check_measurable
 
     check_measurable(wanted)  # found out now, not after the import
     with make_console().status("importing"):
@@ -98,12 +98,12 @@ def search(model: ImportedModel, target: Target, pattern: str, logs: Path, optio
     Raises:
         KeyboardInterrupt: when the search ended with Ctrl-C, after the summary was printed.
     """
-    from pipeline.finals import time_finalists
-    from pipeline.records import RecordStore
-    from pipeline.session import tunable_tasks, tune_tasks
-    from pipeline.tuning.search import INTERRUPTED
     from tvmopt.cli.consoles import make_console
     from tvmopt.cli.tuning_view import TuningView, summary_lines
+    from tvmopt.pipeline.records.store import RecordStore
+    from tvmopt.pipeline.tuning.rerank import time_finalists
+    from tvmopt.pipeline.tuning.search import INTERRUPTED
+    from tvmopt.pipeline.tuning.tune_model import tunable_tasks, tune_tasks
 
     console = make_console()
     tasks, store = tunable_tasks(model, target, pattern), RecordStore(logs, model.name)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from pipeline.tuning.progress import Event, TaskState
-    from pipeline.tuning.search import TuneSummary
+    from tvmopt.pipeline.tuning.progress import Event, TaskState
+    from tvmopt.pipeline.tuning.search import TuneSummary
 
 REFRESH_S = 0.5
 MAX_ROWS = 24
@@ -54,7 +54,7 @@ class TuningView:
 
     def __call__(self, event: Event) -> None:
         """Takes a task's new state and draws, not too often."""
-        from pipeline.tuning.progress import PeakMeasured, RunStarted, TrialDone
+        from tvmopt.pipeline.tuning.progress import PeakMeasured, RunStarted, TrialDone
 
         if isinstance(event, PeakMeasured):
             self.peak_flops_per_s = event.flops_per_s

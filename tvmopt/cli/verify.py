@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from pipeline.errors import RuntimeMissingError, UsageError, WrongResultError
 from tvmopt.cli.options import (
     OutputFile,
     input_shape_option,
@@ -22,14 +21,15 @@ from tvmopt.cli.options import (
     target_option,
     threads_option,
 )
+from tvmopt.pipeline.errors import RuntimeMissingError, UsageError, WrongResultError
 
 if TYPE_CHECKING:
     import numpy as np
     from rich.status import Status
 
-    from pipeline.artifact import LoadedArtifact
-    from pipeline.types import ImportedModel
-    from schedules.target import Target
+    from tvmopt.pipeline.artifact.loaded import LoadedArtifact
+    from tvmopt.pipeline.types import ImportedModel
+    from tvmopt.schedules.target import Target
 
 
 class Tolerance(click.ParamType[float]):
@@ -77,10 +77,10 @@ def command(
     that it got: it tells the layers at fault from those behind them, and a tenth of the tolerance is allowed for it.
     """
     _refuse_what_clashes(context, artifact)
-    from pipeline.verify import verify
     from tvmopt.cli.consoles import make_console
     from tvmopt.cli.run import read_arrays
     from tvmopt.cli.verify_view import finding, summary, table
+    from tvmopt.pipeline.verification.verify import verify
 
     inputs, seed, tolerance = settings["inputs"], settings["seed"], settings["tolerance"]
     given = None if inputs is None else read_arrays(inputs)
@@ -131,10 +131,10 @@ def load(
         InputFileError: one of them cannot be read, or the artifact is of another model.
         RuntimeMissingError: the artifact does not run on this machine.
     """
-    from pipeline.artifact import load_artifact
-    from pipeline.build import threads_environment
-    from pipeline.importers import load_model
-    from pipeline.verify import check_same_model
+    from tvmopt.pipeline.artifact.loaded import load_artifact
+    from tvmopt.pipeline.compiler.build import threads_environment
+    from tvmopt.pipeline.importers import load_model
+    from tvmopt.pipeline.verification.verify import check_same_model
 
     if settings["threads"] is not None:
         threads_environment(settings["threads"])
@@ -164,12 +164,12 @@ def build(
     """
     from dataclasses import asdict
 
-    from pipeline.artifact import check_inputs, load_artifact
-    from pipeline.build import threads_environment
-    from pipeline.compile import compile_model
-    from pipeline.importers import load_model
-    from pipeline.native.linker import linker_of
     from tvmopt.cli.stores import open_records
+    from tvmopt.pipeline.artifact.loaded import check_inputs, load_artifact
+    from tvmopt.pipeline.compiler.build import threads_environment
+    from tvmopt.pipeline.compiler.compile import compile_model
+    from tvmopt.pipeline.compiler.native.linker import linker_of
+    from tvmopt.pipeline.importers import load_model
 
     wanted = resolve_target(settings["target"], settings["threads"])
     _require_architecture(wanted)
@@ -202,14 +202,14 @@ def _require_architecture(target: Target) -> None:
 
 def example_arrays(model: ImportedModel, seed: int) -> dict[str, np.ndarray]:
     """Random inputs of `model`."""
-    from pipeline.importers import example_inputs
+    from tvmopt.pipeline.importers import example_inputs
 
     return example_inputs(model, seed)
 
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:
     """Writes `document`, whole or not at all."""
-    from pipeline.files import replaced
+    from tvmopt.pipeline.support.files import replaced
 
     with replaced(path) as file:
         file.write((json.dumps(document, indent=1, allow_nan=False) + "\n").encode())

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from pipeline.verification import ALONE, ONNXRUNTIME, PYTORCH
 from tvmopt.cli.consoles import shortened
+from tvmopt.pipeline.verification.result import ALONE, ONNXRUNTIME, PYTORCH
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from pipeline.difference import Difference
-    from pipeline.verification import ValueCheck, Verification
+    from tvmopt.pipeline.support.numeric_error import Difference
+    from tvmopt.pipeline.verification.result import ValueCheck, Verification
 
 LISTED = 8
 """How many layers a line names before it only counts the rest."""

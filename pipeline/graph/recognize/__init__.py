@@ -6,13 +6,13 @@ to TVM's importer. The tables: `convolution`, `dense`, `recurrent`, `pooling`, `
 
 from __future__ import annotations
 
-from pipeline.graph.ir import ONNX, Editor, Graph, Node, rewrite
-from pipeline.graph.recognize.types import Rule
+from tvmopt.pipeline.graph.ir import ONNX, Editor, Graph, Node, rewrite
+from tvmopt.pipeline.graph.recognize.types import Rule
 
 
 def rules() -> dict[str, Rule]:
     """All rules by ONNX operator type."""
-    from pipeline.graph.recognize import convolution, dense, elementwise, pooling, recurrent, shape
+    from tvmopt.pipeline.graph.recognize import convolution, dense, elementwise, pooling, recurrent, shape
 
     tables = (convolution, dense, recurrent, pooling, elementwise, shape)
     return {kind: rule for table in tables for kind, rule in table.RULES.items()}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.graph.attributes import attributes, window_pads
-from pipeline.graph.ir import Editor, Node
-from schedules.workload import ACC, Attr, Expr
+from tvmopt.pipeline.graph.attributes import attributes, window_pads
+from tvmopt.pipeline.graph.ir import Editor, Node
+from tvmopt.schedules.workload import ACC, Attr, Expr
 
 
 def convolution(editor: Editor, node: Node) -> bool:

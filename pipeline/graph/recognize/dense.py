@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from pipeline.graph.attributes import attributes
-from pipeline.graph.ir import Editor, Node, as_float32
-from schedules.workload import ACC, Expr
+from tvmopt.pipeline.graph.attributes import attributes
+from tvmopt.pipeline.graph.ir import Editor, Node, as_float32
+from tvmopt.schedules.workload import ACC, Expr
 
 
 def gemm(editor: Editor, node: Node) -> bool:

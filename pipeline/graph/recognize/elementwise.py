@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.graph.attributes import attributes
-from pipeline.graph.ir import Editor, Node
-from pipeline.graph.recognize.types import Rule
-from schedules.workload import Expr
+from tvmopt.pipeline.graph.attributes import attributes
+from tvmopt.pipeline.graph.ir import Editor, Node
+from tvmopt.pipeline.graph.recognize.types import Rule
+from tvmopt.schedules.workload import Expr
 
 ARG: Expr = ("arg", 0)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.graph.ir import Editor, Node
+from tvmopt.pipeline.graph.ir import Editor, Node
 
 
 def nothing(editor: Editor, node: Node) -> bool:

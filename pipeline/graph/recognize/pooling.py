@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pipeline.graph.attributes import attributes, window_pads
-from pipeline.graph.ir import Editor, Node
-from pipeline.graph.recognize.identity import nothing
-from schedules.workload import Attr, Tensor
+from tvmopt.pipeline.graph.attributes import attributes, window_pads
+from tvmopt.pipeline.graph.ir import Editor, Node
+from tvmopt.pipeline.graph.recognize.identity import nothing
+from tvmopt.schedules.workload import Attr, Tensor
 
 
 def _image(editor: Editor, node: Node) -> Tensor | None:

@@ -10,14 +10,14 @@ from typing import NoReturn
 
 import numpy as np
 
-from pipeline.errors import UnsupportedModelError
-from pipeline.graph.attributes import attributes
-from pipeline.graph.ir import Array, Editor, Node, as_float32
-from pipeline.graph.recognize.cuts import add_onnx, add_slice
-from pipeline.graph.recognize.types import Rule
-from pipeline.importers.recurrent import activations_of
-from schedules.compute.recurrent import ACTIVATIONS, GATES
-from schedules.workload import ACC, Attr, Tensor
+from tvmopt.pipeline.errors import UnsupportedModelError
+from tvmopt.pipeline.graph.attributes import attributes
+from tvmopt.pipeline.graph.ir import Array, Editor, Node, as_float32
+from tvmopt.pipeline.graph.recognize.insert_onnx import add_onnx, add_slice
+from tvmopt.pipeline.graph.recognize.types import Rule
+from tvmopt.pipeline.importers.onnx_form.recurrent import activations_of
+from tvmopt.schedules.compute.recurrent import ACTIVATIONS, GATES
+from tvmopt.schedules.workload import ACC, Attr, Tensor
 
 
 def recurrence(editor: Editor, node: Node) -> bool:

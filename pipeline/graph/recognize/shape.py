@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.graph.attributes import attributes
-from pipeline.graph.ir import Editor, Node
-from pipeline.graph.recognize.cuts import add_slice
-from pipeline.graph.recognize.identity import nothing
-from pipeline.graph.recognize.pooling import whole_map_attrs
-from pipeline.graph.recognize.types import Rule
-from pipeline.graph.resize_tables import tables
+from tvmopt.pipeline.graph.attributes import attributes
+from tvmopt.pipeline.graph.ir import Editor, Node
+from tvmopt.pipeline.graph.recognize.identity import nothing
+from tvmopt.pipeline.graph.recognize.insert_onnx import add_slice
+from tvmopt.pipeline.graph.recognize.pooling import whole_map_attrs
+from tvmopt.pipeline.graph.recognize.resize_tables import tables
+from tvmopt.pipeline.graph.recognize.types import Rule
 
 REDUCTIONS = {"ReduceSum": "sum", "ReduceMean": "mean", "ReduceMax": "max", "ReduceMin": "min"}
 

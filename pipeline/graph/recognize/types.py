@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pipeline.graph.ir import Editor, Node
+from tvmopt.pipeline.graph.ir import Editor, Node
 
 Rule = Callable[[Editor, Node], bool]
 """Adds what stands for the node to the editor, or returns False and adds nothing."""

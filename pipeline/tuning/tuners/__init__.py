@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pipeline.errors import UsageError, did_you_mean
-from pipeline.tuning.candidates import Candidates
-from pipeline.tuning.tuners.base import Tuner
-from pipeline.tuning.tuners.genetic import GeneticTuner
-from pipeline.tuning.tuners.grid import GridTuner
-from pipeline.tuning.tuners.random import RandomTuner
-from pipeline.tuning.tuners.xgboost import Related, XGBoostTuner
+from tvmopt.pipeline.errors import UsageError, did_you_mean
+from tvmopt.pipeline.tuning.candidates import Candidates
+from tvmopt.pipeline.tuning.tuners.base import Tuner
+from tvmopt.pipeline.tuning.tuners.genetic import GeneticTuner
+from tvmopt.pipeline.tuning.tuners.grid import GridTuner
+from tvmopt.pipeline.tuning.tuners.random import RandomTuner
+from tvmopt.pipeline.tuning.tuners.xgboost import Related, XGBoostTuner
 
 TUNERS: dict[str, str] = {
     "xgb": "gradient-boosted trees rank the configs, learning also from related tasks",

@@ -10,9 +10,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.tuning.candidates import Candidates
-from pipeline.tuning.measure_types import Trial
-from schedules.space import Config
+from tvmopt.pipeline.tuning.candidates import Candidates
+from tvmopt.pipeline.tuning.measurer import Trial
+from tvmopt.schedules.space import Config
 
 
 class Tuner(Protocol):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.tuning.candidates import Candidates
-from pipeline.tuning.tuners.base import OnceEach
+from tvmopt.pipeline.tuning.candidates import Candidates
+from tvmopt.pipeline.tuning.tuners.base import OnceEach
 
 Genes = npt.NDArray[np.int32]
 """Which value each knob has, by place."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.tuning.tuners.base import OnceEach
+from tvmopt.pipeline.tuning.tuners.base import OnceEach
 
 
 class GridTuner(OnceEach):

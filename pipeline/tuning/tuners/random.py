@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pipeline.tuning.tuners.base import OnceEach
+from tvmopt.pipeline.tuning.tuners.base import OnceEach
 
 
 class RandomTuner(OnceEach):

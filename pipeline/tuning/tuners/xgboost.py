@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from pipeline.tuning.candidates import Candidates
-from pipeline.tuning.cost_model import CostModel, Samples
-from pipeline.tuning.tuners.base import OnceEach
+from tvmopt.pipeline.tuning.candidates import Candidates
+from tvmopt.pipeline.tuning.cost_model import CostModel, Samples
+from tvmopt.pipeline.tuning.tuners.base import OnceEach
 
 Related = Callable[[], Sequence[Samples]]
 """What is known of other tasks by now, to learn from."""

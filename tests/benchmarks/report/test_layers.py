@@ -6,16 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.layer_table import LayerTable, NoProfile
-from benchmarks.measurement import Comparison
-from benchmarks.report.layer_losses import find_losses, losses_in_columns
-from benchmarks.report.layer_plots import draw_layer_plots
-from benchmarks.report.layer_view import signed_ms, view_layers
-from benchmarks.report.markdown import render_markdown
-from benchmarks.report.page import render_page
-from benchmarks.report.tables import plain_table
 from tests.benchmarks.layered import make_table, profile, renamed
 from tests.benchmarks.report.outline import EVIL, Outline
+from tvmopt.benchmarks.measurements.layer_table import LayerTable, NoProfile
+from tvmopt.benchmarks.measurements.types import Comparison
+from tvmopt.benchmarks.report.layer_losses import find_losses, losses_in_columns
+from tvmopt.benchmarks.report.layer_view import signed_ms, view_layers
+from tvmopt.benchmarks.report.markdown import render_markdown
+from tvmopt.benchmarks.report.page import render_page
+from tvmopt.benchmarks.report.plots.layers import draw_layer_plots
+from tvmopt.benchmarks.report.tables import plain_table
 
 
 @pytest.fixture

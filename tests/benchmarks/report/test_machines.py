@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from benchmarks.measurement import Comparison
-from benchmarks.report.machines import group_by_machine, unlike_warning
-from benchmarks.report.overview import view_overview
+from tvmopt.benchmarks.measurements.types import Comparison
+from tvmopt.benchmarks.report.machines import group_by_machine, unlike_warning
+from tvmopt.benchmarks.report.overview import view_overview
 
 
 def on(comparison: Comparison, **environment: object) -> Comparison:

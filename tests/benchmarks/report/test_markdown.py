@@ -6,9 +6,9 @@ import itertools
 import re
 from dataclasses import replace
 
-from benchmarks.measurement import Comparison
-from benchmarks.report.markdown import render_markdown
-from benchmarks.report.tables import escape
+from tvmopt.benchmarks.measurements.types import Comparison
+from tvmopt.benchmarks.report.markdown import render_markdown
+from tvmopt.benchmarks.report.tables import escape
 
 
 def test_every_table_is_whole(comparison: Comparison) -> None:

@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.measurement import Comparison
-from benchmarks.report.page import render_page
-from benchmarks.report.words import milliseconds
 from tests.benchmarks.report.outline import EVIL, Outline
+from tvmopt.benchmarks.measurements.types import Comparison
+from tvmopt.benchmarks.report.page import render_page
+from tvmopt.benchmarks.report.words import milliseconds
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.report import words
+from tvmopt.benchmarks.report import words
 
 
 @pytest.mark.parametrize(

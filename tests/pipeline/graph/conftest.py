@@ -10,14 +10,14 @@ import numpy as np
 import onnx
 import pytest
 
-from pipeline.graph.ir import ONNX, Graph, Node
-from pipeline.graph.read_onnx import read_onnx
-from pipeline.importers.sessions import run_model
-from pipeline.importers.verify import relative_error
-from pipeline.onnx_layer import node_model
-from pipeline.reference import reference
-from pipeline.tasks import workload_of
-from schedules.workload import Tensor
+from tvmopt.pipeline.compiler.tvm_layer import node_model
+from tvmopt.pipeline.graph.ir import ONNX, Graph, Node
+from tvmopt.pipeline.graph.read_onnx import read_onnx
+from tvmopt.pipeline.importers.check.normalized import relative_error
+from tvmopt.pipeline.support.onnxruntime import run_model
+from tvmopt.pipeline.tasks.extract import workload_of
+from tvmopt.schedules.compute.reference import reference
+from tvmopt.schedules.workload import Tensor
 
 Pass = Callable[[Graph], Graph]
 TOLERANCE = 2e-5

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pipeline.graph.ir import Editor, Graph, Node, rewrite, without_dead_code
-from schedules.workload import Tensor
+from tvmopt.pipeline.graph.ir import Editor, Graph, Node, rewrite, without_dead_code
+from tvmopt.schedules.workload import Tensor
 
 FOUR = Tensor((4,))
 

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.graph.optimize import optimize, passes
-from pipeline.graph.read_onnx import read_onnx
-from schedules.target import parse_target
+from tvmopt.pipeline.graph.optimize import optimize, passes
+from tvmopt.pipeline.graph.read_onnx import read_onnx
+from tvmopt.schedules.target import parse_target
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ import numpy as np
 import onnx
 import pytest
 
-from pipeline.errors import UnsupportedModelError
-from pipeline.graph.ir import ONNX
-from pipeline.graph.read_onnx import read_onnx
-from pipeline.importers.layers import LAYER_KEY
-from schedules.workload import Tensor
+from tvmopt.pipeline.errors import UnsupportedModelError
+from tvmopt.pipeline.graph.ir import ONNX
+from tvmopt.pipeline.graph.read_onnx import read_onnx
+from tvmopt.pipeline.importers.onnx_form.layer_names import LAYER_KEY
+from tvmopt.schedules.workload import Tensor
 
 
 def test_nodes_values_and_constants(onnx_model: Any) -> None:

@@ -14,11 +14,11 @@ import pytest
 import torch
 from torch import nn
 
-from pipeline.errors import InputFileError, TvmoptError, UnsupportedModelError, UsageError
-from pipeline.importers import example_inputs, load_model
-from pipeline.importers.sessions import run_model
-from pipeline.importers.torch_quiet import quiet
-from pipeline.types import ImportedModel, TensorSpec
+from tvmopt.pipeline.errors import InputFileError, TvmoptError, UnsupportedModelError, UsageError
+from tvmopt.pipeline.importers import example_inputs, load_model
+from tvmopt.pipeline.importers.pytorch.quiet import quiet
+from tvmopt.pipeline.support.onnxruntime import run_model
+from tvmopt.pipeline.types import ImportedModel, TensorSpec
 
 SaveOnnx = Callable[..., str]
 SavePython = Callable[..., str]
@@ -225,7 +225,7 @@ def test_example_inputs_are_repeatable(save_onnx: SaveOnnx) -> None:
 def test_onnx_models_need_no_torch_and_no_tvm(save_onnx: SaveOnnx, repository: Path) -> None:
     spec = save_onnx("g (float[2,3] x) => (float[2,3] y) { y=Relu(x) }")
     code = (
-        "import sys; from pipeline.importers import load_model; print('onnx' in sys.modules);"
+        "import sys; from tvmopt.pipeline.importers import load_model; print('onnx' in sys.modules);"
         f"load_model({spec!r}); print([name for name in ('torch', 'tvm') if name in sys.modules])"
     )
     done = subprocess.run(
@@ -239,7 +239,7 @@ def test_pytorch_that_is_missing_is_named_with_its_cure(save_python: SavePython,
     spec = save_python("def build(): pass")
     code = (
         "import sys; sys.modules.update(torch=None, onnxscript=None)\n"
-        "from pipeline.importers import load_model\nfrom pipeline.errors import RuntimeMissingError\n"
+        "from tvmopt.pipeline.importers import load_model\nfrom tvmopt.pipeline.errors import RuntimeMissingError\n"
         f"try: load_model({spec!r})\nexcept RuntimeMissingError as error: print(error)"
     )
     done = subprocess.run(

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import InputFileError, TvmoptError, UsageError
-from pipeline.importers.source import model_name, parse_source
+from tvmopt.pipeline.errors import InputFileError, TvmoptError, UsageError
+from tvmopt.pipeline.importers.source import model_name, parse_source
 
 
 @pytest.fixture(autouse=True)

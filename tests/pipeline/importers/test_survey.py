@@ -9,10 +9,11 @@ import numpy as np
 import onnx
 import pytest
 
-from pipeline.errors import InputFileError, UnsupportedModelError
-from pipeline.importers import load_model, survey_model, surveyed_model
-from pipeline.importers.onnx import read_onnx
-from pipeline.importers.operators import FOREIGN_DOMAIN, with_foreign_domain
+from tvmopt.pipeline.errors import InputFileError, UnsupportedModelError
+from tvmopt.pipeline.importers import load_model, survey_model
+from tvmopt.pipeline.importers.load import surveyed_model
+from tvmopt.pipeline.importers.onnx.importer import read_onnx
+from tvmopt.pipeline.importers.onnx_form.operators import FOREIGN_DOMAIN, with_foreign_domain
 
 SaveOnnx = Callable[..., str]
 

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.records import Record, RecordStore, target_facts
-from pipeline.tuning.measure_types import Trial
-from pipeline.types import Task
-from schedules.space import Config, ConfigSpace, Knob
-from schedules.target import Target, parse_target
-from schedules.workload import Tensor, Workload
+from tvmopt.pipeline.records.record import Record, target_facts
+from tvmopt.pipeline.records.store import RecordStore
+from tvmopt.pipeline.tuning.measurer import Trial
+from tvmopt.pipeline.types import Task
+from tvmopt.schedules.space import Config, ConfigSpace, Knob
+from tvmopt.schedules.target import Target, parse_target
+from tvmopt.schedules.workload import Tensor, Workload
 
 TARGET = parse_target("x86-64-v3", threads=2)
 CPU = "a processor"

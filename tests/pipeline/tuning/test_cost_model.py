@@ -7,9 +7,9 @@ import time
 import numpy as np
 from scipy.stats import spearmanr
 
-from pipeline.tuning.candidates import Candidates
-from pipeline.tuning.cost_model import CostModel, Samples
 from tests.pipeline.tuning import synthetic
+from tvmopt.pipeline.tuning.candidates import Candidates
+from tvmopt.pipeline.tuning.cost_model import CostModel, Samples
 
 WORKLOAD = synthetic.convolution()
 CANDIDATES = Candidates.of(synthetic.SyntheticTemplate(), WORKLOAD, synthetic.TARGET)

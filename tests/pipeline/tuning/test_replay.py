@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.errors import InputFileError
-from pipeline.records import RecordStore, read_records
-from pipeline.tuning.replay import ReplayMeasurer, Table, compare_tuners, read_table
-from pipeline.tuning.search import TuneOptions, tune
-from pipeline.types import Task
-from schedules.space import config_key
 from tests.pipeline.tuning import synthetic
+from tvmopt.pipeline.errors import InputFileError
+from tvmopt.pipeline.records.store import RecordStore, read_records
+from tvmopt.pipeline.tuning.replay import ReplayMeasurer, Table, compare_tuners, read_table
+from tvmopt.pipeline.tuning.search import TuneOptions, tune
+from tvmopt.pipeline.types import Task
+from tvmopt.schedules.space import config_key
 
 FRACTIONS = (0.05, 0.15, 0.5, 1.0)
 

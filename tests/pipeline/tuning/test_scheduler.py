@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pipeline.tuning.measure_types import Trial
-from pipeline.tuning.progress import Progress
-from pipeline.tuning.scheduler import Scheduler
-from schedules.space import Config
 from tests.pipeline.tuning import synthetic
+from tvmopt.pipeline.tuning.measurer import Trial
+from tvmopt.pipeline.tuning.progress import Progress
+from tvmopt.pipeline.tuning.scheduler import Scheduler
+from tvmopt.schedules.space import Config
 
 
 def progress(channels: int = 64, weight: int = 1) -> Progress:

@@ -12,14 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.errors import InputFileError, UsageError
-from pipeline.records import RecordStore, host_cpu
-from pipeline.tuning.progress import Event, RunStarted, TaskEnded, TaskStarted, TrialDone
-from pipeline.tuning.search import INTERRUPTED, TuneOptions, TuneSummary, tune
-from pipeline.tuning.tuners import TUNERS
-from schedules.space import config_key
 from tests.pipeline.tuning import synthetic
 from tests.pipeline.tuning.synthetic import TARGET, SyntheticMeasurer
+from tvmopt.pipeline.errors import InputFileError, UsageError
+from tvmopt.pipeline.records.store import RecordStore
+from tvmopt.pipeline.tuning.progress import Event, RunStarted, TaskEnded, TaskStarted, TrialDone
+from tvmopt.pipeline.tuning.search import INTERRUPTED, TuneOptions, TuneSummary, tune
+from tvmopt.pipeline.tuning.tuners import TUNERS
+from tvmopt.schedules.host import host_cpu
+from tvmopt.schedules.space import config_key
 
 TASKS = (synthetic.task(32), synthetic.task(64, weight=4), synthetic.task(128))
 
@@ -267,8 +268,8 @@ def test_impossible_options(changes: dict[str, object], message: str) -> None:
 KILLED = """
 import sys, time
 from pathlib import Path
-from pipeline.records import RecordStore
-from pipeline.tuning.search import TuneOptions, tune
+from tvmopt.pipeline.records.store import RecordStore
+from tvmopt.pipeline.tuning.search import TuneOptions, tune
 from tests.pipeline.tuning import synthetic
 
 def before(count):

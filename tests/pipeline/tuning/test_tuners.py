@@ -7,13 +7,13 @@ import statistics
 
 import pytest
 
-from pipeline.errors import UsageError
-from pipeline.tuning.candidates import Candidates
-from pipeline.tuning.measure_types import Trial
-from pipeline.tuning.tuners import TUNERS, make_tuner
-from pipeline.tuning.tuners.base import Tuner
-from schedules.space import Config, Knob, config_key
 from tests.pipeline.tuning import synthetic
+from tvmopt.pipeline.errors import UsageError
+from tvmopt.pipeline.tuning.candidates import Candidates
+from tvmopt.pipeline.tuning.measurer import Trial
+from tvmopt.pipeline.tuning.tuners import TUNERS, make_tuner
+from tvmopt.pipeline.tuning.tuners.base import Tuner
+from tvmopt.schedules.space import Config, Knob, config_key
 
 WORKLOAD = synthetic.convolution()
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from schedules.compute.pointwise import (
+from tvmopt.schedules.compute.pointwise import (
     ARITY,
     VectorMath,
     arguments_of,
@@ -15,7 +15,7 @@ from schedules.compute.pointwise import (
     rename_arguments,
     replace_accumulator,
 )
-from schedules.workload import ACC, Expr, Tensor
+from tvmopt.schedules.workload import ACC, Expr, Tensor
 
 HUGE = np.float32(3.4e38)
 EVERYWHERE = np.concatenate(

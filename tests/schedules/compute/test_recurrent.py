@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from schedules.compute.pointwise import ARITY
-from schedules.compute.recurrent import GATES, cell_of, operands_of, shape_of
-from schedules.workload import Expr
 from tests.recurrences import recurrence
+from tvmopt.schedules.compute.pointwise import ARITY
+from tvmopt.schedules.compute.recurrent import GATES, cell_of, operands_of, shape_of
+from tvmopt.schedules.workload import Expr
 
 
 def names_in(expr: Expr) -> set[str]:

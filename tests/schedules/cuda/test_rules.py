@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from schedules.cuda.rules import schedule_gpu
-from schedules.target import parse_target
+from tvmopt.schedules.cuda.rules import schedule_gpu
+from tvmopt.schedules.target import parse_target
 
 TARGET = parse_target("cuda:sm_80")
 
@@ -53,7 +53,7 @@ def model_with_a_convolution() -> Any:
     from onnx import helper, numpy_helper
     from tvm.relax.frontend.onnx import from_onnx
 
-    from pipeline import build
+    from tvmopt.pipeline.compiler import build
 
     weight = np.ones((8, 3, 3, 3), np.float32)
     nodes = [

@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from schedules.llvm.dense import Dense
-from schedules.target import Target, parse_target
-from schedules.workload import ACC, Tensor, Workload
+from tvmopt.schedules.llvm.dense import Dense
+from tvmopt.schedules.target import Target, parse_target
+from tvmopt.schedules.workload import ACC, Tensor, Workload
 
 SIZES = [(1, 1, 1), (1, 37, 10), (1, 129, 67), (5, 64, 33), (17, 20, 48), (3, 1, 130), (23, 7, 1), (2, 11, 1001)]
 BIAS_RELU = ("relu", ("add", ACC, ("arg", 2)))

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from schedules.llvm.fallback import schedule_rest
-from schedules.target import Target, parse_target
+from tvmopt.schedules.llvm.fallback import schedule_rest
+from tvmopt.schedules.target import Target, parse_target
 
 Build = Callable[[Any, Any], Any]
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from schedules.llvm.direct_conv2d import PREFETCH
-from schedules.llvm.emit import SPREAD
-from schedules.registry import llvm_templates, template_for
-from schedules.target import Target, parse_target
-from schedules.workload import ACC, Tensor, Workload
 from tests.recurrences import recurrence
+from tvmopt.schedules.llvm.convolution.direct import PREFETCH
+from tvmopt.schedules.llvm.parts.emit import SPREAD
+from tvmopt.schedules.registry import llvm_templates, template_for
+from tvmopt.schedules.target import Target, parse_target
+from tvmopt.schedules.workload import ACC, Tensor, Workload
 
 X86 = parse_target("x86-64-v3", 2)
 ONE = parse_target("x86-64-v3", 1)

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from schedules.target import parse_target
-from schedules.workload import ACC, Expr, Tensor, Workload
 from tests.recurrences import recurrence, tame_inputs
+from tvmopt.schedules.target import parse_target
+from tvmopt.schedules.workload import ACC, Expr, Tensor, Workload
+
+pytestmark = pytest.mark.slow  # a process or two for each test
 
 Wide = Callable[..., Workload]
 Make = Callable[..., Workload]

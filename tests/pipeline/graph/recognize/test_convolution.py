@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.graph.attributes import window_pads
-from pipeline.graph.recognize import recognize
+from tvmopt.pipeline.graph.attributes import window_pads
+from tvmopt.pipeline.graph.recognize import recognize
 
 PASSES = (recognize,)
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.graph.recognize import recognize
+from tvmopt.pipeline.graph.recognize import recognize
 
 PASSES = (recognize,)
 

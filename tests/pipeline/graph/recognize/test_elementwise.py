@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.graph.recognize import recognize
-from pipeline.graph.recognize.elementwise import SIMPLE
+from tvmopt.pipeline.graph.recognize import recognize
+from tvmopt.pipeline.graph.recognize.elementwise import SIMPLE
 
 PASSES = (recognize,)
 SHAPE = (2, 3, 4)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.graph.recognize import recognize
+from tvmopt.pipeline.graph.recognize import recognize
 
 PASSES = (recognize,)
 

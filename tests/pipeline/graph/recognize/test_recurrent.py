@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.errors import UnsupportedModelError
-from pipeline.graph.merge_reshapes import merge_reshapes
-from pipeline.graph.recognize import recognize
+from tvmopt.pipeline.errors import UnsupportedModelError
+from tvmopt.pipeline.graph.passes.merge_reshapes import merge_reshapes
+from tvmopt.pipeline.graph.recognize import recognize
 
 PASSES = (recognize, merge_reshapes)
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.graph.recognize import recognize
-from pipeline.graph.recognize.shape import keeps_order, view_of_axes
+from tvmopt.pipeline.graph.recognize import recognize
+from tvmopt.pipeline.graph.recognize.shape import keeps_order, view_of_axes
 
 PASSES = (recognize,)
 

@@ -1,0 +1,1 @@
+"""One model on all runtimes, in turn: participants, cells of batch and threads, outputs compared."""

@@ -1,0 +1,173 @@
+"""One cell of a comparison: all runtimes on one model at one batch size and thread count, in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tvmopt.benchmarks.comparison.participant import Contender
+from tvmopt.benchmarks.machine.other_load import OtherLoad
+from tvmopt.benchmarks.machine.roofline import Roofline
+from tvmopt.benchmarks.measurements.layer_table import LayerTable
+from tvmopt.benchmarks.measurements.options import Listener, MeasureOptions
+from tvmopt.benchmarks.measurements.statistics import MIN_ROUNDS
+from tvmopt.benchmarks.measurements.types import Measurement
+from tvmopt.benchmarks.profiling.profile_runtimes import Profiling, profile_layers
+from tvmopt.benchmarks.runtimes.base import Runtime
+from tvmopt.benchmarks.workers.prepared_model import Prepared, Subject
+from tvmopt.benchmarks.workers.supervisor import WorkerError, WorkerHandle
+
+NOT_ONNX = "not applicable: the model is an ONNX file"
+UNSEEDED = "two calls of the model's factory gave different networks: seed its weights"
+UNSTEADY = "gave other outputs when it was run again"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What a cell is made of.
+
+    Attributes:
+        subject: the model, at the cell's batch size.
+        runtimes: who takes part, in order.
+        cores: what all are pinned to; their count is the number of threads.
+        logs: folders of tuning records for the tuned row.
+        options: how latencies are taken.
+        roofline: what layers are held against; without it they are not profiled.
+    """
+
+    subject: Subject
+    runtimes: tuple[Runtime, ...]
+    cores: tuple[int, ...]
+    logs: tuple[Path, ...]
+    options: MeasureOptions
+    roofline: Roofline | None = None
+
+
+def count_steps(runtimes: int, options: MeasureOptions, layers: bool) -> int:
+    """Steps of a cell: readying each runtime, then the rounds, then profiling each if `layers` are asked for."""
+    return runtimes * (2 if layers else 1) + options.rounds
+
+
+@dataclass(frozen=True, slots=True)
+class CellResult:
+    """What came of a cell.
+
+    Attributes:
+        rows: in the order of the runtimes. When Ctrl-C ended the rounds early, what they gave so far, or nothing if
+            that is too little for an interval.
+        whole: whether all rounds were made, and the layers profiled if that was asked for.
+        busy_cores: cores that other programs kept busy during the rounds, on average.
+        layers: what was profiled; missing when it was not asked for or not finished.
+    """
+
+    rows: tuple[Measurement, ...]
+    whole: bool
+    busy_cores: float
+    layers: LayerTable | None = None
+
+
+def measure_cell(cell: Cell, listener: Listener) -> CellResult:
+    """Measures one cell.
+
+    Raises:
+        KeyboardInterrupt: when Ctrl-C comes before the first round.
+    """
+    with ExitStack() as stack:
+        rows: dict[str, Measurement] = {}
+        contenders: list[Contender] = []
+        for runtime in cell.runtimes:
+            listener.step(f"{_where(cell)}: {runtime.title}, getting ready")
+            entry = _ready(cell, runtime, stack)
+            if isinstance(entry, Contender):
+                contenders.append(entry)
+            else:
+                rows[runtime.name] = entry
+        others = OtherLoad(pid for contender in contenders if (pid := contender.pid) is not None)
+        rounds = _take_rounds(cell, contenders, listener)
+        busy_cores = round(others.busy_cores(), 2)
+        if rounds < MIN_ROUNDS:
+            return CellResult((), False, busy_cores)
+        for contender in contenders:
+            rows[contender.runtime.name] = _explain(contender.finish(rounds), cell.subject)
+    ordered = tuple(rows[runtime.name] for runtime in cell.runtimes)
+    for row in ordered:
+        listener.measured(row)
+    whole = rounds == cell.options.rounds
+    if cell.roofline is None or not whole:
+        return CellResult(ordered, whole, busy_cores)
+    try:
+        return CellResult(ordered, True, busy_cores, _profile(cell, cell.roofline, ordered, listener))
+    except KeyboardInterrupt:
+        return CellResult(ordered, False, busy_cores)
+
+
+def _profile(cell: Cell, roofline: Roofline, rows: Sequence[Measurement], listener: Listener) -> LayerTable:
+    """Profiles the runtimes that were measured, layer by layer."""
+    measured = {row.runtime for row in rows if row.latency_s is not None}
+    runtimes = tuple(runtime for runtime in cell.runtimes if runtime.name in measured)
+    profiling = Profiling(cell.subject, runtimes, cell.cores, cell.logs, roofline, cell.options)
+    return profile_layers(profiling, lambda runtime: listener.step(f"{_where(cell)}: {runtime.title}, layer by layer"))
+
+
+def _ready(cell: Cell, runtime: Runtime, stack: ExitStack) -> Contender | Measurement:
+    """A contender that has loaded the model, or the row of a runtime that takes no part."""
+    subject, threads = cell.subject, len(cell.cores)
+    absent = Measurement(runtime.name, runtime.variant, subject.batch, threads, "failed")
+    if subject.model.source.kind not in runtime.kinds:
+        return replace(absent, status="not_applicable", message=NOT_ONNX)
+    missing = runtime.missing()
+    if missing:
+        return replace(absent, status="unavailable", message=missing)
+    prepared = _prepare(cell, runtime)
+    if prepared.missing:
+        return replace(absent, status="unavailable", message=prepared.missing)
+    if prepared.failure:
+        return replace(absent, message=prepared.failure)
+    job = subject.job(runtime, threads, cell.logs)
+    contender = Contender(runtime, job, prepared.seconds, cell.options)
+    stack.callback(contender.close)
+    contender.start(cell.cores, subject.reference_outputs)
+    return contender
+
+
+def _prepare(cell: Cell, runtime: Runtime) -> Prepared:
+    """Does the runtime's step ahead of time in a process of its own, unless another cell has."""
+    if runtime.prepared == "never":
+        return Prepared()
+    job = cell.subject.job(runtime, len(cell.cores), cell.logs)
+    done = cell.subject.prepared.get(job.folder)
+    if done is None:
+        try:
+            with WorkerHandle(runtime.name, cell.cores, Path(job.folder)) as worker:
+                reply = worker.ask({"do": "prepare", "job": job.to_json()}, cell.options.ready_timeout_s)
+            done = Prepared(reply["prepare_s"], reply["missing"])
+        except WorkerError as error:
+            done = Prepared(failure=str(error))
+        cell.subject.prepared[job.folder] = done
+    return done
+
+
+def _take_rounds(cell: Cell, contenders: Sequence[Contender], listener: Listener) -> int:
+    """Gives every contender its turn, round after round; returns how many rounds were completed."""
+    for number in range(cell.options.rounds):
+        try:
+            listener.step(f"{_where(cell)}: round {number + 1} of {cell.options.rounds}")
+            for contender in contenders:
+                contender.take_turn()
+        except KeyboardInterrupt:
+            return number
+    return cell.options.rounds
+
+
+def _explain(row: Measurement, subject: Subject) -> Measurement:
+    """Puts the blame where it belongs when the reference contradicts itself."""
+    if row.status == "wrong" and row.runtime == subject.reference:
+        return replace(row, message=UNSEEDED if subject.model.source.kind == "python" else UNSTEADY)
+    return row
+
+
+def _where(cell: Cell) -> str:
+    threads = len(cell.cores)
+    return f"{cell.subject.model.name}, batch {cell.subject.batch}, {threads} thread{'s' if threads > 1 else ''}"

@@ -1,0 +1,140 @@
+"""One runtime in its worker process, from loading to its row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tvmopt.benchmarks.comparison.outputs import compare_outputs
+from tvmopt.benchmarks.measurements.options import MeasureOptions
+from tvmopt.benchmarks.measurements.statistics import summarize
+from tvmopt.benchmarks.measurements.types import Measurement, OutputError
+from tvmopt.benchmarks.runtimes.base import Job, Runtime
+from tvmopt.benchmarks.workers.supervisor import WorkerError, WorkerHandle
+from tvmopt.pipeline.support.npz import load_arrays
+
+FP32_TOLERANCE = 1e-3
+"""Relative error above which an FP32 runtime is not computing the model; rounding alone stays far below."""
+
+
+@dataclass(slots=True)
+class Contender:
+    """A runtime that takes part in a cell.
+
+    Attributes:
+        runtime: which.
+        job: what it runs.
+        prepare_s: what preparing it took, if it was prepared.
+        options: how latencies are taken.
+        turns: samples of the rounds so far.
+        failure: why it is out, one line, or empty.
+    """
+
+    runtime: Runtime
+    job: Job
+    prepare_s: float | None
+    options: MeasureOptions
+    turns: list[list[float]] = field(default_factory=list)
+    failure: str = ""
+    _worker: WorkerHandle | None = None
+    _loaded: Mapping[str, Any] = field(default_factory=dict)
+    _error: OutputError | None = None
+    _wrong: str = ""
+    _calls: int = 1
+    _call_s: float = 0.0
+
+    @property
+    def pid(self) -> int | None:
+        """The worker's process number while it runs."""
+        return None if self._worker is None else self._worker.pid
+
+    def start(self, cores: Sequence[int], reference: Sequence[np.ndarray]) -> None:
+        """Starts the worker, loads the model, compares its outputs and warms it up; then suspends it.
+
+        Args:
+            cores: what it is pinned to.
+            reference: outputs to compare with, in the model's order.
+        """
+        folder = Path(self.job.folder)
+        self._worker = WorkerHandle(self.runtime.name, cores, folder)
+        outputs = folder / f"outputs-{self.runtime.name}.npz"
+        load = {"do": "load", "job": self.job.to_json(), "outputs": str(outputs)}
+        reply = self._ask(load, self.options.ready_timeout_s)
+        if reply is None:
+            return
+        self._loaded = reply
+        self._compare(list(load_arrays(outputs).values()), reference)
+        self._warm_up()
+
+    def take_turn(self) -> None:
+        """One burst of timed calls; the worker is suspended before and after."""
+        if self._worker is None:
+            return
+        limit_s = 4 * self.options.turn_s + 2 * self._call_s
+        command = {"do": "turn", "calls": self._calls, "untimed": self.options.untimed_calls, "limit_s": limit_s}
+        foreseen_s = limit_s + (self.options.untimed_calls + 1) * self._call_s
+        reply = self._ask(command, self.options.answer_timeout_s + 2 * foreseen_s)
+        if reply is not None:
+            self.turns.append(reply["samples"])
+            self._worker.suspend()
+
+    def finish(self, rounds: int) -> Measurement:
+        """Ends the worker and gives the row of the first `rounds` rounds."""
+        peak = None if self._worker is None else self._worker.peak_memory_bytes()
+        self.close()
+        runtime = self.runtime
+        times = {name: self._loaded.get(name) for name in ("import_s", "load_s", "first_run_s")}
+        return Measurement(
+            runtime.name,
+            runtime.variant,
+            self.job.batch,
+            self.job.threads,
+            status="failed" if self.failure else "wrong" if self._wrong else "ok",
+            message=self.failure or self._wrong,
+            latency_s=None if self.failure else summarize(self.turns[:rounds]),
+            prepare_s=self.prepare_s,
+            peak_memory_bytes=peak,
+            output_error=self._error,
+            settings=self._loaded.get("settings", {}),
+            **times,
+        )
+
+    def close(self) -> None:
+        """Ends the worker, if it still runs."""
+        if self._worker is not None:
+            self._worker.kill()
+            self._worker = None
+
+    def _warm_up(self) -> None:
+        options = self.options
+        command = {"do": "warm", "seconds": options.warmup_s, "calls": options.warmup_calls}
+        timeout_s = options.answer_timeout_s + 2 * options.warmup_s
+        reply = self._ask(command, timeout_s + 20 * options.warmup_calls * self._loaded["first_run_s"])
+        if reply is not None and self._worker is not None:
+            self._worker.suspend()
+            self._call_s = reply["call_s"]
+            self._calls = min(options.max_calls, max(1, round(options.turn_s / self._call_s)))
+
+    def _compare(self, outputs: Sequence[np.ndarray], reference: Sequence[np.ndarray]) -> None:
+        try:
+            self._error = compare_outputs(outputs, reference)
+        except ValueError as error:
+            self._wrong = f"wrong outputs: {error}"
+            return
+        if not self.runtime.quantized and self._error.relative > FP32_TOLERANCE:
+            self._wrong = f"wrong outputs: relative error {self._error.relative:.2g}, above {FP32_TOLERANCE:g} for FP32"
+
+    def _ask(self, command: dict[str, Any], timeout_s: float) -> dict[str, Any] | None:
+        """The worker's reply; when there is none, says why in `failure` and puts the contender out."""
+        if self._worker is None:
+            return None
+        try:
+            return self._worker.ask(command, timeout_s)
+        except WorkerError as error:
+            self.failure = str(error)
+            self.close()
+            return None

@@ -1,0 +1,148 @@
+"""The roofline of this machine: what its arithmetic and each level of its memory allow at most; measured, and kept.
+
+After Williams, Waterman, Patterson, "Roofline: An Insightful Visual Performance Model for Multicore Architectures",
+2009.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tvmopt.pipeline.devices.run_once import run_module
+from tvmopt.pipeline.errors import InputFileError, UsageError
+from tvmopt.pipeline.support.files import replaced
+from tvmopt.pipeline.support.tvm import tvm_version
+from tvmopt.schedules.host import host_cpu
+from tvmopt.schedules.target import host_isa
+
+VERSION = 1
+"""Raised whenever something else is measured; what was kept before is then measured again."""
+
+_MODULE = "tvmopt.benchmarks.machine.roofline_worker"
+_LIMIT_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Roofline:
+    """What a machine allows at most.
+
+    Attributes:
+        threads: with how many threads.
+        peak_flops: float32 operations a second, a multiply-add as two.
+        bandwidth: for each level of memory, the smallest first, the bytes that it holds for all threads together, and
+            the bytes a second that can be read and written there (two reads for each write).
+    """
+
+    threads: int
+    peak_flops: float
+    bandwidth: tuple[tuple[int, float], ...]
+
+    def __post_init__(self) -> None:
+        sizes = [size for size, _ in self.bandwidth]
+        if self.threads < 1 or not self.peak_flops > 0 or not all(rate > 0 for _, rate in self.bandwidth):
+            raise ValueError(f"threads, peak and bandwidths must be positive, got {self}")
+        if not sizes or sizes != sorted(sizes):
+            raise ValueError(f"a roofline needs levels of memory, the smallest first, got {sizes}")
+
+    def bandwidth_at(self, nbytes: int) -> float:
+        """Bytes a second of the smallest level that holds `nbytes`; of the last one, if none does."""
+        return next((rate for size, rate in self.bandwidth if nbytes <= size), self.bandwidth[-1][1])
+
+    def attainable_s(self, flops: int, nbytes: int) -> float:
+        """The least time, in seconds, for `flops` operations on `nbytes` bytes that are each moved once.
+
+        Computing and moving overlap, so the longer of the two counts.
+        """
+        return max(flops / self.peak_flops, nbytes / self.bandwidth_at(nbytes))
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object that `from_json` reads back."""
+        return {
+            "threads": self.threads,
+            "peak_flops": self.peak_flops,
+            "bandwidth": [[size, rate] for size, rate in self.bandwidth],
+        }
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> Roofline:
+        """The inverse of `to_json`.
+
+        Raises:
+            KeyError, TypeError, ValueError: when `data` is not what `to_json` writes.
+        """
+        bandwidth = tuple((int(size), float(rate)) for size, rate in data["bandwidth"])
+        return Roofline(int(data["threads"]), float(data["peak_flops"]), bandwidth)
+
+
+def measure_roofline(threads: int) -> Roofline:
+    """The roofline of this machine at `threads` threads.
+
+    Measured once (ten seconds; more on a machine that has other work, which it should not have) and kept in the user's
+    cache folder, by processor, instruction set, threads and versions. What cannot be read there is measured again, and
+    so is what did not settle because the machine had other work.
+
+    Raises:
+        UsageError: when `threads` is below one.
+        BuildError: when the kernels cannot be built or run.
+    """
+    if threads < 1:
+        raise UsageError(f"threads must be at least 1, got {threads}")
+    machine = _machine(threads)
+    path = cache_folder() / f"roofline-{hashlib.sha256(json.dumps(machine).encode()).hexdigest()[:16]}.json"
+    kept = _read(path, machine)
+    if kept is not None:
+        return kept
+    measured = _measure(threads)
+    roofline = Roofline.from_json({"threads": threads, **measured})
+    if not measured["settled"]:
+        return roofline
+    # Where nothing can be kept, it is measured again the next time.
+    with contextlib.suppress(OSError, InputFileError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replaced(path) as file:
+            file.write(json.dumps({"machine": machine, "roofline": roofline.to_json()}, indent=1).encode())
+    return roofline
+
+
+def cache_folder() -> Path:
+    """Where this user's measurements of the machine are kept: ``$XDG_CACHE_HOME/tvmopt`` or ``~/.cache/tvmopt``."""
+    given = os.environ.get("XDG_CACHE_HOME", "")
+    # The specification has relative paths ignored.
+    return (Path(given) if Path(given).is_absolute() else Path.home() / ".cache") / "tvmopt"
+
+
+def _machine(threads: int) -> dict[str, Any]:
+    """All that a measurement depends on."""
+    return {
+        "version": VERSION,
+        "cpu": host_cpu(),
+        "isa": host_isa(),
+        "cores": len(os.sched_getaffinity(0)),
+        "threads": threads,
+        "tvm": tvm_version(),
+    }
+
+
+def _read(path: Path, machine: Mapping[str, Any]) -> Roofline | None:
+    """What is kept at `path` for `machine`; None when it cannot be read."""
+    try:
+        kept = json.loads(path.read_bytes())
+        if kept["machine"] != machine:
+            return None
+        roofline = Roofline.from_json(kept["roofline"])
+    except (OSError, KeyError, OverflowError, RecursionError, TypeError, ValueError):
+        return None
+    return roofline if roofline.threads == machine["threads"] else None
+
+
+def _measure(threads: int) -> dict[str, Any]:
+    what = "measuring this machine's peak and bandwidth"
+    measured: dict[str, Any] = run_module(_MODULE, [str(threads)], threads, _LIMIT_S, what)
+    return measured

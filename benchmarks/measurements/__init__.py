@@ -1,0 +1,1 @@
+"""What was measured: types, statistics, verdicts, and the files that hold them."""

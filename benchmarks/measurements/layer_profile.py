@@ -1,0 +1,143 @@
+"""What a runtime did layer by layer: KernelTime, LayerProfile; and layers grouped so that runtimes can be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tvmopt.benchmarks.measurements.json_fields import list_of, non_negative, positive, text
+
+
+@dataclass(frozen=True, slots=True)
+class KernelTime:
+    """One kernel of a runtime, in its own words, and the layers of the source model that it stands for.
+
+    Attributes:
+        name: what the runtime calls it.
+        kind: operator or algorithm, in the runtime's words (``FusedConv``, ``jit_avx512_FP32``, ``conv2d``).
+        detail: what more is known: the config, the precision; or empty.
+        layers: names of the source model's layers; none when it is no layer's (a copy, a change of layout).
+        seconds: in a median run, as its profiler says how.
+    """
+
+    name: str
+    kind: str
+    detail: str
+    layers: tuple[str, ...]
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object that `from_json` reads back."""
+        names = ("name", "kind", "detail", "seconds")
+        return {name: getattr(self, name) for name in names} | {"layers": list(self.layers)}
+
+    @staticmethod
+    def from_json(data: Any) -> KernelTime:
+        """The inverse of `to_json`; raises ValueError that names the field."""
+        words = (text(data, "name"), text(data, "kind"), text(data, "detail"))
+        layers = tuple(text({"layers": name}, "layers") for name in list_of(data, "layers"))
+        return KernelTime(*words, layers, non_negative(data, "seconds"))
+
+
+@dataclass(frozen=True, slots=True)
+class LayerProfile:
+    """Where the time of one runtime goes.
+
+    Attributes:
+        kernels: in the order of execution.
+        outside_s: time of a run without the profiler that is in no kernel: ingestion, dispatch, allocation, copies,
+            waiting. 0 where the kernels take longer under the profiler than a whole run takes without it.
+        profiled_s: a whole run with the profiler on; median.
+        whole_s: a whole run with the profiler off, in the same process, runs with and without taking turns; median.
+    """
+
+    kernels: tuple[KernelTime, ...]
+    outside_s: float
+    profiled_s: float
+    whole_s: float
+
+    @staticmethod
+    def measured(kernels: Sequence[KernelTime], profiled_s: float, whole_s: float) -> LayerProfile:
+        """A profile; what the kernels leave of a whole run without the profiler is the time outside of them."""
+        inside_s = sum(kernel.seconds for kernel in kernels)
+        return LayerProfile(tuple(kernels), max(0.0, whole_s - inside_s), profiled_s, whole_s)
+
+    @property
+    def kernels_s(self) -> float:
+        """The kernels' times together."""
+        return sum(kernel.seconds for kernel in self.kernels)
+
+    @property
+    def sum_over_whole(self) -> float:
+        """The kernels' times over a run without the profiler: 1 when they account for all of it."""
+        return self.kernels_s / self.whole_s
+
+    @property
+    def mapped(self) -> float:
+        """The share of the kernels' time that is in kernels whose layers are known."""
+        return sum(kernel.seconds for kernel in self.kernels if kernel.layers) / (self.kernels_s or 1.0)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object that `from_json` reads back."""
+        names = ("outside_s", "profiled_s", "whole_s")
+        return {name: getattr(self, name) for name in names} | {"kernels": [k.to_json() for k in self.kernels]}
+
+    @staticmethod
+    def from_json(data: Any) -> LayerProfile:
+        """The inverse of `to_json`; raises ValueError that names the field."""
+        kernels = tuple(KernelTime.from_json(kernel) for kernel in list_of(data, "kernels"))
+        return LayerProfile(
+            kernels, non_negative(data, "outside_s"), positive(data, "profiled_s"), positive(data, "whole_s")
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LayerGroup:
+    """Layers that some runtime computes in one kernel, so that no smaller part of the model can be compared.
+
+    Attributes:
+        layers: in the model's order; the first names the group.
+        seconds: what each runtime takes for them, by the runtime's name.
+    """
+
+    layers: tuple[str, ...]
+    seconds: Mapping[str, float]
+
+
+def group_layers(order: Sequence[str], profiles: Mapping[str, LayerProfile]) -> tuple[LayerGroup, ...]:
+    """The finest parts of the model in which every runtime's kernels lie whole, each with its times.
+
+    Args:
+        order: names of all layers, in the order they run.
+        profiles: by the runtime's name. Kernels without layers, or with names that `order` lacks, are left out.
+
+    Returns:
+        Groups in the order of their first layers; those that no runtime spends time on are left out.
+    """
+    place = {layer: index for index, layer in enumerate(order)}
+    parent = list(range(len(order)))
+
+    def root(index: int) -> int:
+        while parent[index] != index:
+            parent[index] = parent[parent[index]]
+            index = parent[index]
+        return index
+
+    times: list[tuple[str, int, float]] = []
+    for runtime, profile in profiles.items():
+        for kernel in profile.kernels:
+            known = [place[layer] for layer in kernel.layers if layer in place]
+            for index in known[1:]:
+                low, high = sorted((root(known[0]), root(index)))
+                parent[high] = low
+            if known:
+                times.append((runtime, known[0], kernel.seconds))
+    seconds: dict[int, dict[str, float]] = {}
+    for runtime, index, duration in times:
+        group = seconds.setdefault(root(index), dict.fromkeys(profiles, 0.0))
+        group[runtime] += duration
+    members: dict[int, list[str]] = {}
+    for index, layer in enumerate(order):
+        members.setdefault(root(index), []).append(layer)
+    return tuple(LayerGroup(tuple(members[index]), seconds[index]) for index in sorted(seconds))

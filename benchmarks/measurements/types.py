@@ -1,0 +1,257 @@
+"""The nouns of a comparison: Latency, OutputError, Measurement, Verdict, Comparison; frozen, and as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from tvmopt.benchmarks.measurements.json_fields import (
+    list_of,
+    mapping_of,
+    non_negative,
+    number,
+    one_of,
+    optional,
+    pair,
+    positive,
+    positive_int,
+    text,
+)
+from tvmopt.benchmarks.measurements.layer_table import LayerTable
+
+STATUSES = ("ok", "wrong", "unavailable", "not_applicable", "failed")
+"""What can come of a row.
+
+``ok``: measured; ``wrong``: measured, but its outputs are not the model's, so it takes part in no verdict;
+``unavailable``: a package, tool or record is missing, and the message says how to get it; ``not_applicable``: the
+runtime cannot take this kind of model; ``failed``: it raised, crashed or hung, and the message says where.
+"""
+
+OUTCOMES = ("faster", "no difference", "slower")
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Seconds of one call (a whole batch).
+
+    Attributes:
+        median, mean, p50, p90, p99, stdev: of all samples.
+        interval: where the median lies with 95 % confidence.
+        samples: every timed call, in order.
+        turns: how many of the samples each turn has, in order.
+    """
+
+    median: float
+    mean: float
+    p50: float
+    p90: float
+    p99: float
+    stdev: float
+    interval: tuple[float, float]
+    samples: tuple[float, ...]
+    turns: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if sum(self.turns) != len(self.samples):
+            raise ValueError(f"turns add up to {sum(self.turns)}, but there are {len(self.samples)} samples")
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object that `from_json` reads back."""
+        names = ("median", "mean", "p50", "p90", "p99", "stdev")
+        lists = {"interval": list(self.interval), "samples": list(self.samples), "turns": list(self.turns)}
+        return {name: getattr(self, name) for name in names} | lists
+
+    @staticmethod
+    def from_json(data: Any) -> Latency:
+        """The inverse of `to_json`; raises ValueError that names the field."""
+        values = {name: positive(data, name) for name in ("median", "mean", "p50", "p90", "p99")}
+        samples = tuple(positive({"samples": value}, "samples") for value in list_of(data, "samples"))
+        turns = tuple(positive_int({"turns": value}, "turns") for value in list_of(data, "turns"))
+        interval = pair(data, "interval")
+        return Latency(**values, stdev=non_negative(data, "stdev"), interval=interval, samples=samples, turns=turns)
+
+
+@dataclass(frozen=True, slots=True)
+class OutputError:
+    """How far outputs are from the reference's; the worst of the model's outputs.
+
+    Attributes:
+        max_abs: largest absolute difference.
+        relative: L2 norm of the difference over L2 norm of the reference.
+        cosine: cosine of the angle between the two, 1 when they point the same way.
+    """
+
+    max_abs: float
+    relative: float
+    cosine: float
+
+    def to_json(self) -> dict[str, float]:
+        """A JSON object that `from_json` reads back."""
+        return {"max_abs": self.max_abs, "relative": self.relative, "cosine": self.cosine}
+
+    @staticmethod
+    def from_json(data: Any) -> OutputError:
+        """The inverse of `to_json`; raises ValueError that names the field."""
+        return OutputError(non_negative(data, "max_abs"), non_negative(data, "relative"), number(data, "cosine"))
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One runtime on the model at one batch size and thread count.
+
+    Attributes:
+        runtime: its name on the command line.
+        variant: precision and kind, such as ``FP32, tuned``.
+        batch, threads: where it was measured.
+        status: one of `STATUSES`.
+        message: empty, or one line on why the status is what it is.
+        latency_s: missing unless the status is ``ok`` or ``wrong``.
+        prepare_s: compiling or quantising ahead of time, in a process of its own.
+        import_s: importing the runtime's library.
+        load_s: from the model's file to ready to run.
+        first_run_s: the first call.
+        peak_memory_bytes: highest resident memory of the worker process, Python and library included.
+        output_error: against the reference; that of the reference's own row shows how well it repeats itself.
+        settings: how the runtime was set up.
+    """
+
+    runtime: str
+    variant: str
+    batch: int
+    threads: int
+    status: str
+    message: str = ""
+    latency_s: Latency | None = None
+    prepare_s: float | None = None
+    import_s: float | None = None
+    load_s: float | None = None
+    first_run_s: float | None = None
+    peak_memory_bytes: int | None = None
+    output_error: OutputError | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.status not in STATUSES:
+            raise ValueError(f"status must be one of {', '.join(STATUSES)}, got {self.status!r}")
+        if (self.latency_s is not None) != (self.status in ("ok", "wrong")):
+            raise ValueError(f"status {self.status!r} does not go with latency_s {self.latency_s}")
+
+    @property
+    def fps(self) -> float | None:
+        """Frames a second: batch over median latency."""
+        return self.batch / self.latency_s.median if self.latency_s else None
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object that `from_json` reads back."""
+        names = ("runtime", "variant", "batch", "threads", "status", "message", "fps", "prepare_s", "import_s")
+        plain = {name: getattr(self, name) for name in (*names, "load_s", "first_run_s", "peak_memory_bytes")}
+        return plain | {
+            "latency_s": self.latency_s.to_json() if self.latency_s else None,
+            "output_error": self.output_error.to_json() if self.output_error else None,
+            "settings": dict(self.settings),
+        }
+
+    @staticmethod
+    def from_json(data: Any) -> Measurement:
+        """The inverse of `to_json`; raises ValueError that names the field."""
+        latency, error = optional(data, "latency_s", mapping_of), optional(data, "output_error", mapping_of)
+        settings = mapping_of(data, "settings")
+        times = ("prepare_s", "import_s", "load_s", "first_run_s")
+        seconds = {name: optional(data, name, non_negative) for name in times}
+        return Measurement(
+            runtime=text(data, "runtime"),
+            variant=text(data, "variant"),
+            batch=positive_int(data, "batch"),
+            threads=positive_int(data, "threads"),
+            status=one_of(data, "status", STATUSES),
+            message=text(data, "message"),
+            latency_s=None if latency is None else Latency.from_json(latency),
+            peak_memory_bytes=optional(data, "peak_memory_bytes", positive_int),
+            output_error=None if error is None else OutputError.from_json(error),
+            settings={name: text(settings, name) for name in settings},
+            **seconds,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What may be said of two runtimes at one batch size and thread count.
+
+    Attributes:
+        runtime, against: the two; the ratio is the first's median latency over the second's.
+        batch, threads: where.
+        ratio: below 1 means that `runtime` is faster.
+        interval: where the ratio lies with 95 % confidence.
+        outcome: ``no difference`` when the interval covers 1.
+    """
+
+    runtime: str
+    against: str
+    batch: int
+    threads: int
+    ratio: float
+    interval: tuple[float, float]
+    outcome: Literal["faster", "no difference", "slower"]
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object that `from_json` reads back."""
+        names = ("runtime", "against", "batch", "threads", "ratio")
+        return {name: getattr(self, name) for name in names} | {
+            "interval": list(self.interval),
+            "verdict": self.outcome,
+        }
+
+    @staticmethod
+    def from_json(data: Any) -> Verdict:
+        """The inverse of `to_json`; raises ValueError that names the field."""
+        outcome: Any = one_of(data, "verdict", OUTCOMES)
+        where = (positive_int(data, "batch"), positive_int(data, "threads"))
+        return Verdict(
+            text(data, "runtime"),
+            text(data, "against"),
+            *where,
+            positive(data, "ratio"),
+            pair(data, "interval"),
+            outcome,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One run: every runtime in turn on one model, over batch sizes and thread counts.
+
+    Attributes:
+        created: when it began, ISO 8601 with time zone.
+        complete: false when it was stopped early.
+        environment: see `benchmarks.machine.environment.read_environment`.
+        model: name, spec, kind, sha256, inputs, outputs, input_data, calibration, reference, framework.
+        protocol: how it was measured: rounds, turn_s, warmup_s and so on.
+        measurements, verdicts: the rows.
+        layers: what was profiled layer by layer, a table for each cell; empty unless that was asked for.
+    """
+
+    created: str
+    complete: bool
+    environment: Mapping[str, Any]
+    model: Mapping[str, Any]
+    protocol: Mapping[str, Any]
+    measurements: tuple[Measurement, ...]
+    verdicts: tuple[Verdict, ...]
+    layers: tuple[LayerTable, ...] = ()
+
+    def cells(self) -> list[tuple[int, int]]:
+        """The (batch, threads) pairs measured, in order."""
+        return list(dict.fromkeys((row.batch, row.threads) for row in self.measurements))
+
+    def rows(self, batch: int, threads: int) -> list[Measurement]:
+        """The measurements at one batch size and thread count."""
+        return [row for row in self.measurements if (row.batch, row.threads) == (batch, threads)]
+
+    def verdict(self, runtime: str, against: str, cell: tuple[int, int]) -> Verdict | None:
+        """The verdict on two runtimes in one cell, if there is one."""
+        for verdict in self.verdicts:
+            same = (verdict.runtime, verdict.against) == (runtime, against)
+            if same and (verdict.batch, verdict.threads) == cell:
+                return verdict
+        return None

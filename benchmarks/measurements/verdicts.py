@@ -1,0 +1,38 @@
+"""Which pairs of runtimes are judged, and the judgement."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from tvmopt.benchmarks.measurements.statistics import judge, ratio_of_medians
+from tvmopt.benchmarks.measurements.types import Measurement, Verdict
+
+OURS = ("tvmopt", "tvmopt-untuned")
+"""The runtimes that are judged against every other."""
+
+
+def judge_rows(rows: Sequence[Measurement], reference: str) -> list[Verdict]:
+    """Verdicts on the rows of one cell: ours against every other runtime, every runtime against the reference.
+
+    Args:
+        rows: the measurements of one cell.
+        reference: the original framework's runtime (or onnxruntime, for a model that is an ONNX file).
+    """
+    measured = {row.runtime: row for row in rows if row.status == "ok"}
+    return [_judge(measured[one], measured[other]) for one, other in _pairs(list(measured), reference)]
+
+
+def _pairs(names: Sequence[str], reference: str) -> Iterator[tuple[str, str]]:
+    for ours in OURS:
+        if ours in names:
+            # The untuned row is judged against the tuned one the other way round.
+            yield from ((ours, other) for other in names if other != ours and (ours, other) != OURS[::-1])
+    if reference in names:
+        yield from ((name, reference) for name in names if name not in (*OURS, reference))
+
+
+def _judge(row: Measurement, against: Measurement) -> Verdict:
+    assert row.latency_s is not None
+    assert against.latency_s is not None
+    ratio, interval = ratio_of_medians(row.latency_s, against.latency_s)
+    return Verdict(row.runtime, against.runtime, row.batch, row.threads, ratio, interval, judge(interval))

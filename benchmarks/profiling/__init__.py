@@ -1,0 +1,1 @@
+"""Where a model's time goes, layer by layer, in each runtime."""

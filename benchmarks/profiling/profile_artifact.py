@@ -1,0 +1,99 @@
+"""A profile of a compiled artifact as it is, without the model that it was made from."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tvmopt.benchmarks.machine.roofline import measure_roofline
+from tvmopt.benchmarks.measurements.layer_profile import LayerProfile
+from tvmopt.benchmarks.measurements.layer_table import LayerTable
+from tvmopt.benchmarks.measurements.options import Listener, MeasureOptions
+from tvmopt.benchmarks.profiling.profile_model import ProfileOptions, choose_cores, open_document
+from tvmopt.benchmarks.runtimes.base import Job
+from tvmopt.benchmarks.runtimes.tvmopt.profiler import layers_of
+from tvmopt.benchmarks.runtimes.tvmopt.untuned import ARTIFACT
+from tvmopt.benchmarks.workers.supervisor import WorkerError, WorkerHandle
+from tvmopt.pipeline.errors import BuildError, UsageError
+from tvmopt.pipeline.inspection.costs import LayerCost
+from tvmopt.pipeline.support.npz import save_arrays
+from tvmopt.pipeline.types import Step, TensorSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from tvmopt.pipeline.artifact.format import ArtifactParts
+
+
+def profile_artifact(options: ProfileOptions, listener: Listener | None = None) -> dict[str, Any]:
+    """Profiles an artifact on its golden inputs; costs are those of its kernels.
+
+    Args:
+        options: `model` is the artifact's path, threads are those it was compiled for unless given; `runtimes`,
+            `input_shapes` and `logs` do not matter.
+        listener: told of the progress.
+
+    Returns:
+        A document as `benchmarks.profiling.profile_model` describes; each kernel's costs stand at its first layer.
+
+    Raises:
+        UsageError: it was compiled for a GPU, or there are more threads than cores.
+        InputFileError, RuntimeMissingError: it cannot be read, or not be run here.
+        BuildError: running it failed.
+    """
+    from tvmopt.pipeline.artifact.format import read_parts
+    from tvmopt.pipeline.artifact.loaded import check_machine
+
+    path = Path(options.model)
+    parts = read_parts(path)
+    target = parts.manifest["target"]
+    if target["isa"] == "cuda":
+        raise UsageError(f"{path} is compiled for a GPU, and profiles are of the CPU; compile with --target llvm")
+    check_machine(path, parts.manifest)
+    cores = choose_cores(options.threads or int(target["threads"]))
+    told = listener or Listener()
+    told.begin(2)
+    document = open_document()
+    told.step("the machine's roofline")
+    roofline = measure_roofline(len(cores))
+    told.step(f"{path.name}: layer by layer")
+    profile = _profile(path, parts, cores, options.seconds)
+    costs = _costs(parts.manifest)
+    shape = parts.manifest["inputs"][0]["shape"] if parts.manifest["inputs"] else []
+    batch = max(1, shape[0]) if shape else 1
+    table = LayerTable(batch, len(cores), tuple(costs), costs, roofline, {"tvmopt": profile})
+    facts = parts.manifest["model"]
+    model = {"name": str(facts["name"]), "spec": path.name, "kind": "artifact", "sha256": str(facts["sha256"])}
+    return document | {"model": model, "notes": {}} | table.to_json()
+
+
+def _profile(path: Path, parts: ArtifactParts, cores: Sequence[int], seconds: float) -> LayerProfile:
+    with tempfile.TemporaryDirectory(prefix="tvmopt-profile-") as name:
+        folder = Path(name)
+        (folder / ARTIFACT).symlink_to(path.resolve())
+        save_arrays(folder / "inputs.npz", parts.inputs)
+        outputs = tuple(str(spec["name"]) for spec in parts.manifest["outputs"])
+        job = Job("", str(folder / "inputs.npz"), outputs, 1, len(cores), name)
+        try:
+            with WorkerHandle("tvmopt", cores, folder) as worker:
+                command = {"do": "profile", "job": job.to_json(), "seconds": seconds}
+                reply = worker.ask(command, MeasureOptions().ready_timeout_s + 2 * seconds)
+        except WorkerError as error:
+            raise BuildError(f"{path}: {error}") from None
+    return LayerProfile.from_json(reply["profile"])
+
+
+def _costs(manifest: Mapping[str, Any]) -> dict[str, LayerCost]:
+    """Costs by layer, in order: those of a kernel at its first layer, nothing at the others."""
+    costs: dict[str, LayerCost] = {}
+    steps = [Step.from_json(step) for step in manifest["steps"]]
+    for step, layers in zip(steps, layers_of(steps, manifest), strict=True):
+        for index, layer in enumerate(layers):
+            first = index == 0
+            outputs = tuple(TensorSpec(name, tensor.shape, tensor.dtype) for name, tensor in step.outputs)
+            flops, nbytes = (step.flops, step.nbytes) if first else (0, 0)
+            kept = costs.get(layer)
+            if kept is None or kept.flops + kept.read_bytes < flops + nbytes:
+                costs[layer] = LayerCost(layer, step.operator, (), outputs if first else (), flops, 0, 0, nbytes, 0)
+    return costs

@@ -1,0 +1,200 @@
+"""A profile from beginning to end: import, lay out, prepare, profile every runtime, put it beside what is possible.
+
+Schema ``tvmopt-profile``, its versions:
+
+1. ``schema``, ``schema_version``, ``created``, ``environment`` (see `benchmarks.machine.environment`), ``model``
+   (``name, spec, kind, sha256``), ``notes`` (by runtime: how it was made ready, where that is not as usual), and what
+   `benchmarks.measurements.layer_table.LayerTable` has: ``batch, threads, order[], costs, roofline, profiles``.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from tvmopt.benchmarks.machine.environment import read_environment, usable_cores
+from tvmopt.benchmarks.machine.roofline import measure_roofline
+from tvmopt.benchmarks.measurements.layer_table import LayerTable, NoProfile
+from tvmopt.benchmarks.measurements.options import CompareOptions, Listener, MeasureOptions
+from tvmopt.benchmarks.profiling.profile_runtimes import Profiling, profile_layers
+from tvmopt.benchmarks.runtimes.base import Runtime
+from tvmopt.benchmarks.runtimes.registry import UNPROFILED, select_runtimes
+from tvmopt.benchmarks.workers.prepared_model import Subject, make_subject
+from tvmopt.benchmarks.workers.supervisor import WorkerError, WorkerHandle
+from tvmopt.pipeline.errors import RuntimeMissingError, UsageError
+from tvmopt.pipeline.importers import parse_source
+
+SCHEMA = "tvmopt-profile"
+SCHEMA_VERSION = 1
+RUNTIMES = ("tvmopt", "pytorch", "onnxruntime", "openvino")
+"""Those that are profiled when none are named."""
+
+NOT_ONNX = "not applicable: the model is an ONNX file"
+DEFAULTS = "no records for this model, machine and thread count: all kernels by their default schedules"
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileOptions:
+    """What is profiled.
+
+    Attributes:
+        model: MODEL as on the command line, or an artifact's path.
+        runtimes: names, in any order.
+        threads: threads of each; all cores when 0, or those an artifact was compiled for.
+        input_shapes: shapes of the model's inputs by name, where it leaves them open.
+        logs: folders of tuning records, the one to look in first in front; they need not exist.
+        seconds: about how long each runtime is profiled.
+    """
+
+    model: str
+    runtimes: tuple[str, ...] = RUNTIMES
+    threads: int = 0
+    input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    logs: tuple[Path, ...] = ()
+    seconds: float = 3.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.seconds < 3600:
+            raise UsageError(f"seconds must be above 0 and below 3600, got {self.seconds:g}")
+        if self.threads < 0:
+            raise UsageError(f"threads must be at least 1, got {self.threads}")
+
+
+def profile_model(options: ProfileOptions, listener: Listener | None = None) -> dict[str, Any]:
+    """Profiles a model in every runtime that is named and there.
+
+    Args:
+        options: what is profiled.
+        listener: told of the progress.
+
+    Returns:
+        The JSON document described above. A runtime that is missing, or failed, has an entry that says why.
+
+    Raises:
+        UsageError: a runtime is unknown, or there are more threads than cores.
+        RuntimeMissingError: none of the runtimes is there.
+        TvmoptError: whatever importing the model or reading the logs raises.
+    """
+    runtimes = select_runtimes(options.runtimes)
+    absent = _find_absent(runtimes, parse_source(options.model).kind)
+    if len(absent) == len(runtimes):
+        reasons = "; ".join(f"{name}: {entry.message}" for name, entry in absent.items())
+        raise RuntimeMissingError(f"none of the runtimes can be profiled: {reasons}")
+    cores = choose_cores(options.threads)
+    _check_records(options, runtimes)
+    told = listener or Listener()
+    present = [runtime for runtime in runtimes if runtime.name not in absent]
+    told.begin(2 * len(present) + 2)
+    document = open_document()
+    with tempfile.TemporaryDirectory(prefix="tvmopt-profile-") as folder:
+        subject = _lay_out(options, present, Path(folder), told)
+        name = subject.model.name
+        told.step("the machine's roofline")
+        measure = replace(MeasureOptions(), profile_s=options.seconds)
+        wanted = Profiling(subject, tuple(present), cores, options.logs, measure_roofline(len(cores)), measure)
+        notes: dict[str, str] = {}
+        for runtime in present:
+            told.step(f"{name}: {runtime.title}, getting ready")
+            failure, notes[runtime.name] = _prepare(wanted, runtime)
+            if failure is not None:
+                absent[runtime.name] = failure
+        table = _profile(wanted, absent, told)
+    entries = {runtime.name: absent.get(runtime.name) or table.entries[runtime.name] for runtime in runtimes}
+    return (
+        document
+        | {"model": _describe(subject), "notes": {runtime: note for runtime, note in notes.items() if note}}
+        | replace(table, entries=entries).to_json()
+    )
+
+
+def _profile(wanted: Profiling, absent: Mapping[str, NoProfile], listener: Listener) -> LayerTable:
+    """Profiles the runtimes that are wanted, but for those that are absent."""
+    ready = tuple(runtime for runtime in wanted.runtimes if runtime.name not in absent)
+    name = wanted.subject.model.name
+    return profile_layers(
+        replace(wanted, runtimes=ready),
+        lambda runtime: listener.step(f"{name}: {runtime.title}, layer by layer"),
+    )
+
+
+def _describe(subject: Subject) -> dict[str, str]:
+    """The ``model`` of the document."""
+    model = subject.model
+    # Documents travel, and the folders of an absolute path are nobody's business.
+    spec = Path(model.source.spec).name if Path(model.source.spec).is_absolute() else model.source.spec
+    return {"name": model.name, "spec": spec, "kind": model.source.kind, "sha256": model.sha256}
+
+
+def open_document() -> dict[str, Any]:
+    """The beginning of a document: what it is, when and where it was made."""
+    return {
+        "schema": SCHEMA,
+        "schema_version": SCHEMA_VERSION,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "environment": read_environment(),
+    }
+
+
+def choose_cores(threads: int) -> tuple[int, ...]:
+    """As many cores as `threads`, or all for 0.
+
+    Raises:
+        UsageError: when there are fewer.
+    """
+    cores = usable_cores()
+    if threads > len(cores):
+        raise UsageError(f"threads must be at most {len(cores)}, the cores this process may use; got {threads}")
+    return tuple(cores[: threads or len(cores)])
+
+
+def _find_absent(runtimes: Sequence[Runtime], kind: str) -> dict[str, NoProfile]:
+    """Those of the runtimes that cannot be profiled, by name."""
+    absent = {}
+    for runtime in runtimes:
+        reason = UNPROFILED.get(runtime.name) or (NOT_ONNX if kind not in runtime.kinds else runtime.missing())
+        if reason:
+            absent[runtime.name] = NoProfile("unavailable", reason)
+    return absent
+
+
+def _check_records(options: ProfileOptions, runtimes: Sequence[Runtime]) -> None:
+    """Reads the records once, so that a bad one ends the run before it begins."""
+    if any(runtime.name == "tvmopt" for runtime in runtimes):
+        from tvmopt.pipeline.records.store import RecordStore
+
+        for folder in options.logs:
+            RecordStore(folder).records()
+
+
+def _lay_out(options: ProfileOptions, runtimes: Sequence[Runtime], folder: Path, listener: Listener) -> Subject:
+    """Imports the model and writes what the workers take."""
+    from tvmopt.pipeline.importers import load_model
+
+    listener.step(f"importing {options.model}")
+    model = load_model(options.model, options.input_shapes or None)
+    batch = model.inputs[0].shape[0] if model.inputs and model.inputs[0].shape else 1
+    quantized = any(runtime.quantized for runtime in runtimes)
+    return make_subject(model, max(1, batch), folder, CompareOptions(options.model), quantized)
+
+
+def _prepare(wanted: Profiling, runtime: Runtime) -> tuple[NoProfile | None, str]:
+    """Does the runtime's step ahead of time in a process of its own; why it failed, or what is worth a note."""
+    if runtime.prepared == "never":
+        return None, ""
+    job = wanted.subject.job(runtime, len(wanted.cores), wanted.logs)
+    missing = ""
+    # Without records there is still a profile: that of the default schedules.
+    for name in (runtime.name, "tvmopt-untuned") if runtime.name == "tvmopt" else (runtime.name,):
+        try:
+            with WorkerHandle(name, wanted.cores, Path(job.folder)) as worker:
+                reply = worker.ask({"do": "prepare", "job": job.to_json()}, wanted.options.ready_timeout_s)
+        except WorkerError as error:
+            return NoProfile("failed", str(error)), ""
+        if not reply["missing"]:
+            return None, DEFAULTS if missing else ""
+        missing = reply["missing"]
+    return NoProfile("unavailable", missing), ""

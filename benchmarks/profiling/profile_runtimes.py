@@ -1,0 +1,73 @@
+"""One cell of a comparison layer by layer: every runtime that was measured is profiled in a process of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tvmopt.benchmarks.machine.roofline import Roofline
+from tvmopt.benchmarks.measurements.layer_profile import LayerProfile
+from tvmopt.benchmarks.measurements.layer_table import LayerTable, NoProfile
+from tvmopt.benchmarks.measurements.options import MeasureOptions
+from tvmopt.benchmarks.runtimes.base import Job, Runtime
+from tvmopt.benchmarks.runtimes.registry import PROFILERS, UNPROFILED
+from tvmopt.benchmarks.workers.prepared_model import Subject
+from tvmopt.benchmarks.workers.supervisor import WorkerError, WorkerHandle
+
+NO_PROFILER = "there is no profiler for it"
+
+
+@dataclass(frozen=True, slots=True)
+class Profiling:
+    """What is profiled.
+
+    Attributes:
+        subject: the model, at the cell's batch size.
+        runtimes: those that were measured, in order.
+        cores: what all are pinned to; their count is the number of threads.
+        logs: folders of tuning records, as the runtimes were prepared with.
+        roofline: what the machine can do with as many threads.
+        options: how long a profile may take.
+    """
+
+    subject: Subject
+    runtimes: tuple[Runtime, ...]
+    cores: tuple[int, ...]
+    logs: tuple[Path, ...]
+    roofline: Roofline
+    options: MeasureOptions
+
+
+def profile_layers(profiling: Profiling, step: Callable[[Runtime], None]) -> LayerTable:
+    """Profiles the runtimes one after the other; one that fails is an entry that says why.
+
+    Args:
+        profiling: what is profiled; everything has been prepared.
+        step: told before each runtime.
+    """
+    from tvmopt.pipeline.inspection.costs import layer_costs
+
+    subject, threads = profiling.subject, len(profiling.cores)
+    entries: dict[str, LayerProfile | NoProfile] = {}
+    for runtime in profiling.runtimes:
+        step(runtime)
+        if runtime.name in PROFILERS:
+            job = subject.job(runtime, threads, profiling.logs)
+            entries[runtime.name] = profile_job(runtime, job, profiling.cores, profiling.options)
+        else:
+            entries[runtime.name] = NoProfile("unavailable", UNPROFILED.get(runtime.name, NO_PROFILER))
+    costs = layer_costs(subject.model)
+    order = tuple(cost.layer for cost in costs)
+    return LayerTable(subject.batch, threads, order, {cost.layer: cost for cost in costs}, profiling.roofline, entries)
+
+
+def profile_job(runtime: Runtime, job: Job, cores: Sequence[int], options: MeasureOptions) -> LayerProfile | NoProfile:
+    """Profiles one runtime that has a profiler in a process of its own, or says why it failed."""
+    command = {"do": "profile", "job": job.to_json(), "seconds": options.profile_s}
+    try:
+        with WorkerHandle(runtime.name, cores, Path(job.folder)) as worker:
+            reply = worker.ask(command, options.ready_timeout_s + 2 * options.profile_s)
+    except WorkerError as error:
+        return NoProfile("failed", str(error))
+    return LayerProfile.from_json(reply["profile"])

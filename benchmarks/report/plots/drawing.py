@@ -1,0 +1,112 @@
+"""What the plots of a report have in common: colors, frames, and SVG that stands inline in the page.
+
+Text stays text, so that it can be searched, scales, and takes the page's typeface.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tvmopt.pipeline.errors import RuntimeMissingError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+COLORS = {
+    "pytorch": "#6b7280",
+    "pytorch-compile": "#a3a9b3",
+    "onnxruntime": "#2f6690",
+    "openvino": "#3a8f85",
+    "ncnn": "#5b6fb5",
+    "mnn": "#2a9cc4",
+    "litert": "#5f9e52",
+    "onnxruntime-int8": "#9dbcd4",
+    "openvino-int8": "#a5d0ca",
+    "tvmopt-untuned": "#e5a57a",
+    "tvmopt": "#c2502e",
+}
+"""A runtime's color in all plots: the framework grey, peers cool (INT8 pale), ours warm."""
+
+INK, SOFT, FAINT = "#1f2933", "#52606d", "#d5dae1"
+"""Of text and marks, of lesser text, of grids."""
+
+WIDTH_IN = 7.6
+_OTHER_COLOR = "#8c7aa9"
+
+
+@dataclass(frozen=True, slots=True)
+class Plot:
+    """A plot with its caption; the caption also serves those who cannot see it."""
+
+    title: str
+    caption: str
+    svg: str
+
+
+def draw_plot(title: str, caption: str, salt: str, draw: Callable[[], Figure | None]) -> Plot | None:
+    """What `draw` draws, in the report's style; nothing when it draws nothing.
+
+    Args:
+        title: the plot's.
+        caption: the plot's.
+        salt: tells the plot from all others of a page: identifiers within the drawings must differ.
+        draw: gives the figure.
+
+    Raises:
+        RuntimeMissingError: when matplotlib is not installed.
+    """
+    try:
+        import matplotlib as mpl
+    except ImportError:
+        raise RuntimeMissingError("plots need matplotlib: pip install 'tvmopt[compare]'") from None
+    settings: Any = {"svg.fonttype": "none", "text.parse_math": False, "font.size": 9.0}
+    with mpl.rc_context(settings | {"svg.hashsalt": f"{salt}{title}"}), warnings.catch_warnings():
+        # The typeface here only measures; the page has its own, and for what that lacks another.
+        warnings.filterwarnings("ignore", message="Glyph .* missing")
+        figure = draw()
+        return None if figure is None else Plot(title, caption, _svg(figure))
+
+
+def make_figure(lines: int, columns: int, height_in: float) -> tuple[Figure, list[Axes]]:
+    """An empty figure as wide as the page's text, and its axes line by line."""
+    # Not pyplot: that keeps figures alive and picks a window system.
+    from matplotlib.figure import Figure as Canvas
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    figure = Canvas(figsize=(WIDTH_IN, height_in), layout=ConstrainedLayoutEngine(h_pad=0.09))
+    axes = figure.subplots(lines, columns, squeeze=False).ravel().tolist()
+    return figure, axes
+
+
+def plain_frame(place: Axes) -> None:
+    """Leaves of the frame only the axes themselves."""
+    for side in ("top", "right", "left"):
+        place.spines[side].set_visible(side == "left")
+    for side in ("left", "bottom"):
+        place.spines[side].set_color("#9aa5b1")
+    place.tick_params(colors=INK, labelsize=8.5, width=0.6)
+
+
+def color_of(runtime: str) -> str:
+    """The runtime's color; all that are not ours share one."""
+    return COLORS.get(runtime, _OTHER_COLOR)
+
+
+def power(exponent: int) -> str:
+    """A power of ten: ``10⁻³``."""
+    return "10" + str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+
+
+def _svg(figure: Figure) -> str:
+    for place in figure.axes:
+        if not place.has_data():
+            place.set_visible(False)
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]

@@ -1,0 +1,1 @@
+"""The runtimes that are compared, one folder each; `registry` lists them."""

@@ -1,0 +1,133 @@
+"""LiteRT (once TensorFlow Lite) with XNNPACK in FP32, its model converted from PyTorch by litert-torch.
+
+Set up as its documentation has it: the XNNPACK delegate, which is the interpreter's default, on as many threads as the
+others get; images go in with channels last, the converter's advice, so that nothing is transposed on the way in.
+
+The converter cannot live beside this project (it needs another release of typing-extensions than TVM's), so it runs in
+an environment of its own, which `PYTHON` names.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tvmopt.benchmarks.runtimes.base import Job, Runtime
+
+PYTHON = "TVMOPT_LITERT_PYTHON"
+"""The environment variable that gives the Python which has litert-torch."""
+
+_INSTALL = "pip install 'tvmopt[litert]'"
+_CONVERTER = f"pip install litert-torch==0.10.0 in an environment of its own, and give its Python in {PYTHON}"
+_PROGRAM, _MODEL = "program.pt2", "model.tflite"
+
+
+class RunLitert:
+    """Converts the user's network and runs the result with LiteRT's interpreter."""
+
+    def __init__(self) -> None:
+        self.settings: dict[str, str] = {}
+        self._make: Any = None
+        self._interpreter: Any = None
+        self._outputs: list[int] = []
+
+    def open_library(self) -> None:
+        """Imports LiteRT."""
+        from ai_edge_litert.interpreter import Interpreter
+
+        self._make = Interpreter
+
+    def prepare(self, job: Job) -> None:
+        """Exports the network and converts it in the converter's own environment.
+
+        Raises:
+            RuntimeError: when it cannot be converted.
+        """
+        import torch
+
+        from tvmopt.benchmarks.runtimes.pytorch.runner import load_network
+
+        folder = Path(job.folder)
+        inputs = tuple(torch.from_numpy(array) for array in job.load_inputs().values())
+        with torch.no_grad():
+            torch.export.save(torch.export.export(load_network(job.source), inputs), folder / _PROGRAM)
+        script = Path(__file__).with_name("convert.py")
+        ranks = json.dumps([tensor.dim() for tensor in inputs])
+        command = [find_python() or sys.executable, str(script), _PROGRAM, _MODEL, ranks]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace", check=False)
+        if done.returncode:
+            raise RuntimeError(
+                f"litert-torch cannot convert it: {(done.stderr.strip() or 'no message').splitlines()[-1]}"
+            )
+        (folder / _PROGRAM).unlink()
+
+    def load(self, job: Job) -> None:
+        """Makes the interpreter and sets its inputs."""
+        path = str(Path(job.folder) / _MODEL)
+        self._interpreter = self._make(path, num_threads=job.threads)
+        self._interpreter.allocate_tensors()
+        (name, signature) = next(iter(self._interpreter.get_signature_list().items()))
+        runner = self._interpreter.get_signature_runner(name)
+        taken, given = runner.get_input_details(), runner.get_output_details()
+        for place, array in zip(sorted(signature["inputs"], key=_number), job.load_inputs().values(), strict=True):
+            last = np.moveaxis(array, 1, -1) if array.ndim == 4 else array
+            self._interpreter.set_tensor(taken[place]["index"], np.ascontiguousarray(last))
+        self._outputs = [given[place]["index"] for place in sorted(signature["outputs"], key=_number)]
+        self.settings |= {
+            "delegate": "XNNPACK (the default)",
+            "threads": str(job.threads),
+            "precision": "fp32, half precision not allowed",
+            "conversion": "litert-torch from PyTorch, images with channels last",
+        }
+
+    def run(self) -> None:
+        """One inference on the tensors that are set."""
+        self._interpreter.invoke()
+
+    def read_outputs(self) -> list[np.ndarray]:
+        """Copies of the output tensors."""
+        return [self._interpreter.get_tensor(index) for index in self._outputs]
+
+
+def find_python() -> str | None:
+    """The Python that has the converter: what `PYTHON` names, else this one, else none."""
+    given = os.environ.get(PYTHON)
+    if given:
+        return shutil.which(Path(given).expanduser())
+    return sys.executable if importlib.util.find_spec("litert_torch") else None
+
+
+def _lacks_converter() -> str | None:
+    if find_python():
+        return None
+    given = os.environ.get(PYTHON)
+    what = f"{PYTHON}={given} is no Python" if given else "litert-torch, its converter, not installed"
+    return f"{what}: {_CONVERTER}"
+
+
+def _number(name: str) -> int:
+    """The place of ``args_0`` or ``output_12`` among its kind."""
+    return int(name.rpartition("_")[2])
+
+
+RUNTIME = Runtime(
+    name="litert",
+    title="LiteRT",
+    variant="FP32, XNNPACK",
+    about="LiteRT's interpreter with the XNNPACK delegate in FP32; converted from PyTorch by litert-torch.",
+    distributions=("ai-edge-litert",),
+    modules=("ai_edge_litert", "torch"),
+    install=_INSTALL,
+    runner=RunLitert,
+    prepared="per batch",
+    kinds=("pt2", "python"),
+    lacks=_lacks_converter,
+)

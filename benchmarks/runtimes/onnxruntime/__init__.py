@@ -1,0 +1,1 @@
+"""ONNX Runtime, in FP32 and in INT8."""

@@ -1,0 +1,88 @@
+"""onnxruntime's CPU provider in FP32.
+
+Set up as its documentation has it for the lowest latency (performance/tune-performance: threading, I/O binding): all
+graph optimisations, sequential execution, one pool of `threads` that spins between calls, inputs and outputs bound.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tvmopt.benchmarks.runtimes.base import Job, Runtime
+
+
+class RunOnnxruntime:
+    """Runs an ONNX file with onnxruntime."""
+
+    def __init__(self) -> None:
+        self.settings: dict[str, str] = {}
+        self._ort: Any = None
+        self._session: Any = None
+        self._binding: Any = None
+
+    def open_library(self) -> None:
+        """Imports onnxruntime."""
+        import onnxruntime
+
+        self._ort = onnxruntime
+
+    def prepare(self, job: Job) -> None:
+        """Nothing: the session optimises when it is made."""
+
+    def load(self, job: Job) -> None:
+        """Makes the session and binds inputs and outputs."""
+        options = self.session_options(job)
+        self._session = self._ort.InferenceSession(self.model_file(job), options, providers=["CPUExecutionProvider"])
+        self._binding = self._session.io_binding()
+        for name, array in job.load_inputs().items():
+            self._binding.bind_ortvalue_input(name, self._ort.OrtValue.ortvalue_from_numpy(array))
+        for name in job.outputs:
+            self._binding.bind_output(name, "cpu")
+        self.settings |= {
+            "provider": "CPUExecutionProvider",
+            "graph optimisation": "all",
+            "execution": "sequential",
+            "intra-op threads": f"{job.threads}, spinning",
+            "inputs and outputs": "bound",
+        }
+
+    def session_options(self, job: Job) -> Any:
+        """How the session is set up."""
+        options = self._ort.SessionOptions()
+        options.intra_op_num_threads = job.threads
+        options.inter_op_num_threads = 1
+        options.execution_mode = self._ort.ExecutionMode.ORT_SEQUENTIAL
+        options.graph_optimization_level = self._ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+        options.add_session_config_entry("session.intra_op.allow_spinning", "1")
+        options.log_severity_level = 3
+        return options
+
+    def model_file(self, job: Job) -> str:
+        """The file the session is made of."""
+        return job.onnx
+
+    def run(self) -> None:
+        """One inference on the bound inputs."""
+        self._session.run_with_iobinding(self._binding)
+
+    def end_profiling(self) -> str:
+        """Ends what the session's options began; gives the file that onnxruntime wrote."""
+        return str(self._session.end_profiling())
+
+    def read_outputs(self) -> list[np.ndarray]:
+        """The bound outputs."""
+        return list(self._binding.copy_outputs_to_cpu())
+
+
+RUNTIME = Runtime(
+    name="onnxruntime",
+    title="ONNX Runtime",
+    variant="FP32",
+    about="ONNX Runtime's CPU provider with all graph optimisations, inputs and outputs bound, threads that spin.",
+    distributions=("onnxruntime",),
+    modules=("onnxruntime",),
+    install="pip install onnxruntime",
+    runner=RunOnnxruntime,
+)

@@ -1,0 +1,1 @@
+"""OpenVINO, in FP32 and in INT8."""

@@ -1,0 +1,67 @@
+"""PyTorch compiled: `torch.compile` with Inductor.
+
+Freezing is on, as Inductor's documentation has it for inference (weights become constants, are folded and packed).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from typing import Any
+
+from tvmopt.benchmarks.runtimes.base import Job, Runtime
+from tvmopt.benchmarks.runtimes.pytorch.runner import RunPytorch
+
+_COMPILERS = ("g++", "clang++", "c++")
+
+
+class RunPytorchCompile(RunPytorch):
+    """Compiles the user's module with Inductor and calls the result."""
+
+    prefers_channels_last = False
+
+    def load(self, job: Job) -> None:
+        """Wraps the module; Inductor compiles at the first run."""
+        # A cache of an earlier run would hide what compiling costs.
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = tempfile.mkdtemp(prefix="inductor-", dir=job.folder)
+        super().load(job)
+        self.settings |= {"mode": "no_grad, eval", "compiler": "inductor, freezing, static shapes"}
+
+    def compile(self, module: Any) -> Any:
+        """The module behind `torch.compile`."""
+        import torch._inductor.config as inductor
+
+        inductor.freezing = True
+        return self._torch.compile(module, backend="inductor", dynamic=False)
+
+    def run(self) -> None:
+        """One inference; freezing works on inference without gradients, not in inference mode."""
+        with self._torch.no_grad():
+            self._result = self._call(*self._inputs)
+
+
+def find_compiler() -> str | None:
+    """The C++ compiler that Inductor would use, or nothing."""
+    wanted = os.environ.get("CXX")
+    return shutil.which(wanted) if wanted else next(filter(None, map(shutil.which, _COMPILERS)), None)
+
+
+def _lacks_compiler() -> str | None:
+    if find_compiler():
+        return None
+    return "torch.compile needs a C++ compiler, and none is on the path: apt-get install g++ (or set CXX)"
+
+
+RUNTIME = Runtime(
+    name="pytorch-compile",
+    title="PyTorch compiled",
+    variant="FP32, torch.compile",
+    about="The network compiled by PyTorch's Inductor with freezing; compiling is part of the first run.",
+    distributions=("torch",),
+    modules=("torch",),
+    install="pip install 'tvmopt[torch]'",
+    runner=RunPytorchCompile,
+    kinds=("pt2", "python"),
+    lacks=_lacks_compiler,
+)

@@ -1,0 +1,153 @@
+"""PyTorch, eager: the functions that torch.profiler sees, each in the module that calls it.
+
+Hooks open a range of the profiler for every module. The profiler takes its time for every function and for those that
+the function calls in turn, inside of the outer one's time; what it takes for one is measured on a tiny one, with the
+profiler and without, and taken off for each of the inner ones.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from tvmopt.benchmarks.measurements.layer_profile import KernelTime, LayerProfile
+from tvmopt.benchmarks.runtimes.base import Job
+from tvmopt.benchmarks.runtimes.layer_cover import read_layers
+from tvmopt.benchmarks.runtimes.profile_turns import Pace, take_turns, typical_seconds
+from tvmopt.benchmarks.runtimes.pytorch.kernel_names import base_name
+from tvmopt.benchmarks.runtimes.pytorch.operators import Operation, map_operations
+from tvmopt.benchmarks.runtimes.pytorch.runner import RunPytorch
+
+_RANGE = "module:"
+_CALLS = 10
+"""Profiled runs in a turn at most: each event takes a hundred microseconds to read."""
+_PROBES = 300
+
+
+def profile_pytorch(job: Job, seconds: float) -> LayerProfile:
+    """Profiles the job's network."""
+    runner = RunPytorch()
+    runner.open_library()
+    runner.load(job)
+    seen = _Seen()
+    pace = Pace(seconds, max_calls=_CALLS, min_turns=3)
+    turns = take_turns(runner.run, runner.run, pace, burst=lambda: _watched(runner.module, seen))
+    runs = [seen.runs[number] for number in turns.counted]
+    operations = [operation for operation, _, _ in runs[0]]
+    same = [run for run in runs if [operation for operation, _, _ in run] == operations]
+    event_s = _event_s()
+    times = np.array([[max(0.0, took - inner * event_s) for _, took, inner in run] for run in same])
+    scoped = _with_modules(operations, runner.module)
+    layers = map_operations(scoped, read_layers(job.onnx))
+    kernels = [
+        KernelTime(operation.module or "forward", operation.function, "", covered, float(kernel_s))
+        for operation, covered, kernel_s in zip(scoped, layers, typical_seconds(times), strict=True)
+    ]
+    return LayerProfile.measured(kernels, turns.profiled_s, turns.whole_s)
+
+
+class _Seen:
+    """What the profiler saw of each run: operations with their seconds and the number of events inside each."""
+
+    def __init__(self) -> None:
+        self.runs: list[list[tuple[Operation, float, int]]] = []
+
+
+@contextmanager
+def _watched(module: Any, seen: _Seen) -> Iterator[None]:
+    """Profiles what runs meanwhile, and adds it to `seen`."""
+    from torch.profiler import ProfilerActivity, profile
+
+    handles = _open_ranges(module)
+    try:
+        with profile(activities=[ProfilerActivity.CPU]) as profiler:
+            yield
+    finally:
+        for handle in handles:
+            handle.remove()
+    for event in profiler.events():
+        if event.name == _RANGE and event.cpu_parent is None:
+            seen.runs.append(list(_operations(event, "")))
+
+
+def _open_ranges(module: Any) -> list[Any]:
+    """Lets every module's call show as a range of the profiler; gives the hooks that do it."""
+    from torch.profiler import record_function
+
+    handles: list[Any] = []
+    for path, child in module.named_modules():
+        ranges: list[Any] = []
+
+        def enter(_: Any, __: Any, path: str = path, ranges: list[Any] = ranges) -> None:
+            ranges.append(record_function(_RANGE + path))
+            ranges[-1].__enter__()
+
+        def leave(_: Any, __: Any, ___: Any, ranges: list[Any] = ranges) -> None:
+            ranges.pop().__exit__(None, None, None)
+
+        handles += [child.register_forward_pre_hook(enter), child.register_forward_hook(leave)]
+    return handles
+
+
+def _operations(event: Any, module: str) -> Iterator[tuple[Operation, float, int]]:
+    """The outermost functions inside of a module's range, in order."""
+    for child in sorted(event.cpu_children, key=lambda inner: inner.time_range.start):
+        if child.name.startswith(_RANGE):
+            yield from _operations(child, child.name.removeprefix(_RANGE))
+        else:
+            yield Operation(child.name, module), child.time_range.elapsed_us() / 1e6, _count_inside(child)
+
+
+def _count_inside(event: Any) -> int:
+    return sum(1 + _count_inside(child) for child in event.cpu_children)
+
+
+def _event_s() -> float:
+    """What the profiler takes for one event: that of a function of many small ones, over their number."""
+    import torch
+    from torch.profiler import ProfilerActivity, profile
+
+    with torch.inference_mode():
+        vector, weight = torch.ones(1, 4), torch.ones(4, 4)
+
+        def probe() -> float:
+            start = time.perf_counter_ns()
+            torch.nn.functional.linear(vector, weight)
+            return (time.perf_counter_ns() - start) / 1e9
+
+        plain = np.median([probe() for _ in range(_PROBES)])
+        with profile(activities=[ProfilerActivity.CPU]) as profiler:
+            watched = np.median([probe() for _ in range(_PROBES)])
+    return max(0.0, float(watched - plain) * _PROBES / len(profiler.events()))
+
+
+def _with_modules(operations: list[Operation], module: Any) -> list[Operation]:
+    """The same, with the modules that an exported program's graph notes: it calls no modules itself."""
+    graph = getattr(module, "graph", None)
+    if graph is None or any(operation.module for operation in operations):
+        return operations
+    nodes = [(_function(node), _scope(node.meta)) for node in graph.nodes if node.op == "call_function"]
+    result, place = [], 0
+    for operation in operations:
+        function, scope = base_name(operation.function), ""
+        rest = [name for name, _ in nodes[place:]]
+        if function in rest:
+            place += rest.index(function) + 1
+            scope = nodes[place - 1][1]
+        result.append(Operation(operation.function, scope))
+    return result
+
+
+def _function(node: Any) -> str:
+    """``aten.conv2d.default`` → ``conv``."""
+    return base_name(str(node.target).removeprefix("aten.").partition(".")[0])
+
+
+def _scope(meta: Mapping[str, Any]) -> str:
+    """The innermost module's path."""
+    paths = [path for path, _ in meta.get("nn_module_stack", {}).values()]
+    return str(paths[-1]).removeprefix("L['self']").lstrip(".") if paths else ""

@@ -1,0 +1,102 @@
+"""PyTorch, eager: the framework as it is, and the reference when the model comes from it.
+
+Set up as its performance tuning guide has it for CPU inference: evaluation mode, `torch.inference_mode`, channels-last
+memory format, as many threads as the others get.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tvmopt.benchmarks.runtimes.base import Job, Runtime
+from tvmopt.pipeline.types import ModelSource
+
+
+class RunPytorch:
+    """Loads the user's module again and calls it."""
+
+    def __init__(self) -> None:
+        self.settings: dict[str, str] = {}
+        self.module: Any = None
+        self._torch: Any = None
+        self._call: Any = None
+        self._inputs: list[Any] = []
+        self._result: Any = None
+
+    def open_library(self) -> None:
+        """Imports PyTorch."""
+        import torch
+
+        self._torch = torch
+
+    def prepare(self, job: Job) -> None:
+        """Nothing."""
+
+    def load(self, job: Job) -> None:
+        """Builds the module from the user's source and lays it out for CPU inference."""
+        torch = self._torch
+        torch.set_num_threads(job.threads)
+        torch.set_num_interop_threads(1)
+        torch.set_grad_enabled(False)
+        module = load_network(job.source)
+        # An exported program's layouts are fixed.
+        channels_last = self.prefers_channels_last and job.source["kind"] == "python"
+        if channels_last:
+            module = module.to(memory_format=torch.channels_last)
+        self._inputs = [self._tensor(array, channels_last) for array in job.load_inputs().values()]
+        self.module = module
+        self._call = self.compile(module)
+        self.settings |= {
+            "mode": "inference_mode, eval",
+            "memory format": "channels last" if channels_last else "as exported",
+            "intra-op threads": str(torch.get_num_threads()),
+        }
+
+    prefers_channels_last = True
+
+    def compile(self, module: Any) -> Any:
+        """What is called for an inference: here the module itself."""
+        return module
+
+    def run(self) -> None:
+        """One inference on the tensors that are set."""
+        with self._torch.inference_mode():
+            self._result = self._call(*self._inputs)
+
+    def read_outputs(self) -> list[np.ndarray]:
+        """The last result's tensors, nested structures flattened."""
+        leaves = self._torch.utils._pytree.tree_leaves(self._result)
+        return [leaf.detach().contiguous().numpy().copy() for leaf in leaves if isinstance(leaf, self._torch.Tensor)]
+
+    def _tensor(self, array: np.ndarray, channels_last: bool) -> Any:
+        tensor = self._torch.from_numpy(array)
+        if channels_last and tensor.dim() == 4:
+            return tensor.contiguous(memory_format=self._torch.channels_last)
+        return tensor
+
+
+def load_network(fields: Mapping[str, str]) -> Any:
+    """The network that the job's source names, in evaluation mode."""
+    from tvmopt.pipeline.importers.pytorch import importer as pytorch
+
+    if fields["kind"] == "pt2":
+        return pytorch.load_program(ModelSource(fields["spec"], "pt2", Path(fields["path"]))).module()
+    module, _ = pytorch.load_module(ModelSource(fields["spec"], "python", Path(fields["path"]), fields["factory"]))
+    return module
+
+
+RUNTIME = Runtime(
+    name="pytorch",
+    title="PyTorch",
+    variant="FP32, eager",
+    about="The network as PyTorch runs it without a compiler: inference mode, channels-last memory format.",
+    distributions=("torch",),
+    modules=("torch",),
+    install="pip install 'tvmopt[torch]'",
+    runner=RunPytorch,
+    kinds=("pt2", "python"),
+)

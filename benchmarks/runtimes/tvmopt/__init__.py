@@ -1,0 +1,1 @@
+"""tvmopt itself, with records and without."""

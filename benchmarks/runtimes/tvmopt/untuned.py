@@ -1,0 +1,96 @@
+"""tvmopt without tuning: every kernel by its template's default schedule."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tvmopt.benchmarks.runtimes.base import Job, Runtime
+
+if TYPE_CHECKING:
+    from tvmopt.pipeline.compiler.compile import CompileReport
+    from tvmopt.pipeline.records.lookup import Records
+
+ARTIFACT = "model.tar"
+"""The compiled model's name in a job's folder."""
+
+_NOTES = "notes.json"
+
+
+class RunTvmoptUntuned:
+    """Compiles with default schedules and runs the artifact."""
+
+    def __init__(self) -> None:
+        self.settings: dict[str, str] = {}
+        self.artifact: Any = None
+        self._outputs: tuple[str, ...] = ()
+
+    def open_library(self) -> None:
+        """Imports what loads artifacts, as a deployed program does."""
+        import tvmopt.pipeline.artifact.format  # noqa: F401
+
+    def prepare(self, job: Job) -> None:
+        """Compiles the model into the job's folder."""
+        self.compile(job, None)
+
+    def compile(self, job: Job, records: Records | None) -> CompileReport:
+        """Compiles the model with `records`, or none, and notes what each kernel was built with."""
+        from tvmopt.pipeline.compiler.compile import compile_model
+        from tvmopt.pipeline.importers import load_model
+        from tvmopt.schedules.target import parse_target
+
+        target = parse_target("llvm", job.threads)
+        folder = Path(job.folder)
+        report = compile_model(load_model(job.onnx), target, records, folder / ARTIFACT)
+        counts = Counter(choice.origin for choice in report.choices)
+        moved = f"{counts['transfer']} by transfer from related records, " if counts["transfer"] else ""
+        notes = {
+            "target": target.key,
+            "kernels": f"{len(report.choices)}, of them {counts['record']} from records, {moved}"
+            "the rest by their default schedule",
+            "layers without a template": ", ".join(report.imported_layers) or "none",
+        }
+        (folder / _NOTES).write_text(json.dumps(notes))
+        return report
+
+    def load(self, job: Job) -> None:
+        """Loads the artifact and sets its inputs."""
+        from tvmopt.pipeline.artifact.loaded import load_artifact
+
+        folder = Path(job.folder)
+        self.artifact = load_artifact(folder / ARTIFACT)
+        self.artifact.set_inputs(job.load_inputs())
+        self._outputs = job.outputs
+        self.settings |= {**_notes(folder), "threads": str(job.threads)}
+
+    def run(self) -> None:
+        """One inference on the inputs that are set."""
+        self.artifact.run_only()
+
+    def read_outputs(self) -> list[np.ndarray]:
+        """The last run's outputs."""
+        outputs = self.artifact.outputs()
+        return [np.array(outputs[name]) for name in self._outputs]
+
+
+def _notes(folder: Path) -> dict[str, str]:
+    """What compiling noted; nothing for an artifact that was put there."""
+    notes = folder / _NOTES
+    return dict(json.loads(notes.read_text())) if notes.exists() else {}
+
+
+RUNTIME = Runtime(
+    name="tvmopt-untuned",
+    title="tvmopt untuned",
+    variant="FP32, untuned",
+    about="This project's kernels by their default schedules, no tuning; run by the runtime linked into them.",
+    distributions=("tvmopt", "apache-tvm"),
+    modules=("tvm",),
+    install="pip install tvmopt",
+    runner=RunTvmoptUntuned,
+    prepared="per threads",
+)

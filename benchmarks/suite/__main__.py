@@ -1,0 +1,6 @@
+"""``python -m tvmopt.benchmarks.suite``: the networks' suite."""
+
+from tvmopt.benchmarks.suite.networks import main
+
+if __name__ == "__main__":
+    main()

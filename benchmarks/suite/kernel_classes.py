@@ -1,0 +1,162 @@
+"""Which limit a kernel is held to: by what it computes and by which algorithm; and how far it is from it.
+
+A share says how near a kernel comes to what the machine allows: direct FLOP / time / measured peak, so above 1 where
+an algorithm saves operations, or the least time of the roofline / time for kernels that are bound by memory.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from tvmopt.schedules.workload import Workload
+
+LARGE_FLOPS = 50_000_000
+"""Smaller direct convolutions and matrix products have no limit: their time is starting and ending."""
+
+SMALL_PIXELS = 64
+"""Maps of 7×7 and the like: few pixels for each weight, which comes from beyond the caches."""
+
+WINOGRAD_SIDES = (28, 56)
+SCALED_NETWORK, SCALING_LIMIT = "resnet50", 1.8
+"""Twice the threads must make this network so many times as fast."""
+
+
+@dataclass(frozen=True, slots=True)
+class KernelClass:
+    """Kernels that are held to one limit.
+
+    Attributes:
+        name: what tables call it.
+        limit: the share that each must reach; None where nothing is asked.
+        of_roofline: whether the share is of the roofline, not of the peak.
+        single_thread: whether only kernels on one thread count.
+    """
+
+    name: str
+    limit: float | None
+    of_roofline: bool = False
+    single_thread: bool = False
+
+
+LARGE = KernelClass("direct, ≥ 50 MFLOP", 0.88, single_thread=True)
+SMALL = KernelClass("direct, ≥ 50 MFLOP, map ≤ 64 pixels", 0.80, single_thread=True)
+WINOGRAD = KernelClass("3×3 stride 1, 56×56 and 28×28", 2.0)
+OTHER_WINOGRAD = KernelClass("Winograd on other maps", None)
+DEPTHWISE = KernelClass("depthwise 3×3", 0.65, of_roofline=True)
+VECTOR = KernelClass("matrix × vector, ≥ 50 MFLOP", None, of_roofline=True)
+SEPARABLE = KernelClass("depthwise and 1×1 in one", None)
+CLASSES = (LARGE, SMALL, WINOGRAD, DEPTHWISE, OTHER_WINOGRAD, VECTOR, SEPARABLE)
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """A distinct kernel of a network with its time inside the running model.
+
+    Attributes:
+        network, threads: where it ran.
+        layer: the first layer of the source model that it stands for.
+        shape: its operands, in words.
+        kind: name of its `KernelClass`.
+        algorithm: what computes it.
+        calls: how often one inference runs it.
+        seconds: of one call.
+        share: of the peak or of the roofline; see `KernelClass`.
+        limit: what the share must reach; None where nothing is asked.
+    """
+
+    network: str
+    threads: int
+    layer: str
+    shape: str
+    kind: str
+    algorithm: str
+    calls: int
+    seconds: float
+    share: float
+    limit: float | None
+
+    @property
+    def misses(self) -> bool:
+        """Whether it is below its limit."""
+        return self.limit is not None and self.share < self.limit
+
+    @property
+    def lost_s(self) -> float:
+        """What one inference would save if the kernel just reached its limit."""
+        return self.calls * self.seconds * (1.0 - self.share / self.limit) if self.limit and self.misses else 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object with these fields."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Scaling:
+    """What two threads gain over one.
+
+    Attributes:
+        network: which.
+        whole_s: a whole inference by the number of threads.
+    """
+
+    network: str
+    whole_s: Mapping[int, float]
+
+    @property
+    def speedup(self) -> float | None:
+        """One thread's time over two threads'; None when one of them was not measured."""
+        return self.whole_s[1] / self.whole_s[2] if {1, 2} <= set(self.whole_s) else None
+
+    @property
+    def limit(self) -> float | None:
+        """What the speed-up must reach; None where nothing is asked."""
+        return SCALING_LIMIT if self.network == SCALED_NETWORK else None
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object: the network, seconds by threads, and the speed-up."""
+        return {"network": self.network, "whole_s": dict(self.whole_s), "speedup": self.speedup}
+
+
+def classes_of(workload: Workload, algorithm: str, flops: int, threads: int) -> tuple[KernelClass, ...]:
+    """The classes that a kernel belongs to; none for those that nobody asks about.
+
+    Args:
+        workload: what it computes.
+        algorithm: what computes it, as `schedules.registry.algorithm_of` names it.
+        flops: floating-point operations by the operator's definition.
+        threads: with how many threads.
+    """
+    found = []
+    if workload.op == "separable_conv2d":
+        return (SEPARABLE,)
+    if workload.op == "depthwise_conv2d":
+        found = [DEPTHWISE] if workload.inputs[1].shape[2:] == (3, 3) else []
+    elif workload.op == "conv2d":
+        if _is_winograds(workload):
+            found = [WINOGRAD]
+        elif algorithm == "winograd":
+            found = [OTHER_WINOGRAD]
+        if algorithm != "winograd" and flops >= LARGE_FLOPS:
+            found.append(SMALL if math.prod(workload.output.shape[2:]) <= SMALL_PIXELS else LARGE)
+    elif workload.op == "dense" and flops >= LARGE_FLOPS:
+        # One row reads every weight for one multiply-add: no share of the peak can be asked of it.
+        found = [VECTOR if workload.output.shape[-2] == 1 else LARGE]
+    return tuple(kind for kind in found if threads == 1 or not kind.single_thread)
+
+
+def describe(workload: Workload) -> str:
+    """``1×64×56×56, 64×64×3×3 → 1×64×56×56``, and the stride where it is not 1."""
+    shapes = ["×".join(map(str, tensor.shape)) for tensor in (*workload.inputs[:2], workload.output)]
+    strides = dict(workload.attrs).get("strides", (1, 1))
+    stride = "" if strides == (1, 1) or not isinstance(strides, tuple) else f", stride {strides[0]}"
+    return f"{shapes[0]}, {shapes[1]} → {shapes[2]}{stride}"
+
+
+def _is_winograds(workload: Workload) -> bool:
+    """Whether a convolution is of the kind that Winograd's algorithm is asked to win."""
+    same = workload.attr("strides") == workload.attr("dilations") == (1, 1) and workload.attr("groups") == 1
+    rows, columns = workload.output.shape[2:]
+    return same and workload.inputs[1].shape[2:] == (3, 3) and rows == columns and rows in WINOGRAD_SIDES

@@ -1,0 +1,180 @@
+"""Measures our compiled networks kernel by kernel, with the machine's peak beside them.
+
+A machine is faster at one time than at another. So a network is profiled in several turns, the peak is measured before
+and after each, and a kernel's share is of the higher of the two; its median over the turns counts. Thread counts take
+turns as well.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tvmopt.benchmarks.machine.roofline import Roofline
+from tvmopt.benchmarks.measurements.layer_profile import LayerProfile
+from tvmopt.benchmarks.measurements.options import Listener
+from tvmopt.benchmarks.profiling.profile_artifact import profile_artifact
+from tvmopt.benchmarks.profiling.profile_model import ProfileOptions, choose_cores
+from tvmopt.benchmarks.suite.kernel_classes import Kernel, KernelClass, Scaling, classes_of, describe
+from tvmopt.pipeline.types import Step
+
+if TYPE_CHECKING:
+    from tvmopt.pipeline.records.lookup import Records
+    from tvmopt.pipeline.tasks.choose_configs import TaskChoice
+    from tvmopt.pipeline.tuning.measure.workers import WorkerMeasurer
+    from tvmopt.pipeline.types import ImportedModel
+
+TURNS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class KernelBench:
+    """What is measured.
+
+    Attributes:
+        threads: thread counts.
+        records: tuning records; None for default schedules.
+        seconds: about how long each turn profiles a network.
+        turns: how many there are of each thread count.
+    """
+
+    threads: tuple[int, ...]
+    records: Records | None
+    seconds: float = 1.5
+    turns: int = TURNS
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One profile, and what the machine could do round it.
+
+    Attributes:
+        profile: the kernels' times.
+        peak_flops: the higher of the peaks measured before and after it.
+        roofline: of this machine, as it is kept.
+    """
+
+    profile: LayerProfile
+    peak_flops: float
+    roofline: Roofline
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A network compiled for a thread count.
+
+    Attributes:
+        network: its name.
+        threads: the thread count.
+        artifact: the file.
+        steps: its kernel calls.
+        choices: what each task was built with, by the task's name.
+    """
+
+    network: str
+    threads: int
+    artifact: Path
+    steps: tuple[Step, ...]
+    choices: Mapping[str, TaskChoice]
+
+
+def measure_network(
+    model: ImportedModel, bench: KernelBench, listener: Listener
+) -> tuple[list[Kernel], Scaling, dict[int, list[float]]]:
+    """Compiles a network for each thread count and profiles them in turn.
+
+    Args:
+        model: the network.
+        bench: how it is measured.
+        listener: told of the progress.
+
+    Returns:
+        The kernels of some class, what threads gain, and the peaks by threads, in FLOP/s, one for each turn.
+
+    Raises:
+        TvmoptError: when compiling or running the network fails.
+    """
+    turns: dict[int, list[Turn]] = defaultdict(list)
+    with tempfile.TemporaryDirectory(prefix="tvmopt-kernels-") as folder:
+        built = [_compile(model, threads, bench.records, Path(folder)) for threads in bench.threads]
+        for turn in range(bench.turns):
+            for each in built:
+                listener.step(f"{model.name}, threads {each.threads}: turn {turn + 1} of {bench.turns}")
+                turns[each.threads].append(_take_turn(each, bench.seconds))
+    kernels = [kernel for each in built for kernel in kernels_of(each, turns[each.threads])]
+    whole_s = {each.threads: statistics.median(turn.profile.whole_s for turn in turns[each.threads]) for each in built}
+    peaks = {threads: [turn.peak_flops for turn in taken] for threads, taken in turns.items()}
+    return kernels, Scaling(model.name, whole_s), peaks
+
+
+def kernels_of(built: Built, turns: Sequence[Turn]) -> Iterator[Kernel]:
+    """The distinct kernels of some class, in the order they run, each once for each of its classes."""
+    calls: dict[str, list[int]] = defaultdict(list)
+    for index, step in enumerate(built.steps):
+        if step.task in built.choices:
+            calls[step.task].append(index)
+    for task, indices in calls.items():
+        choice, first = built.choices[task], built.steps[indices[0]]
+        for kind in classes_of(choice.task.workload, choice.algorithm, first.flops, built.threads):
+            yield Kernel(
+                network=built.network,
+                threads=built.threads,
+                layer=next(iter(first.layers), task),
+                shape=describe(choice.task.workload),
+                kind=kind.name,
+                algorithm=choice.algorithm,
+                calls=len(indices),
+                seconds=statistics.median(turn.profile.kernels[i].seconds for turn in turns for i in indices),
+                share=statistics.median(_share(kind, turn, first, indices) for turn in turns),
+                limit=kind.limit,
+            )
+
+
+def _share(kind: KernelClass, turn: Turn, step: Step, indices: Sequence[int]) -> float:
+    """The share of one turn: of the median call, for a model may run a kernel often."""
+    seconds = statistics.median(turn.profile.kernels[i].seconds for i in indices)
+    if kind.of_roofline:
+        roofline = replace(turn.roofline, peak_flops=turn.peak_flops)
+        return roofline.attainable_s(step.flops, step.nbytes) / seconds
+    return step.flops / turn.peak_flops / seconds
+
+
+def _compile(model: ImportedModel, threads: int, records: Records | None, folder: Path) -> Built:
+    from tvmopt.pipeline.artifact.format import read_parts
+    from tvmopt.pipeline.compiler.compile import compile_model
+    from tvmopt.schedules.target import parse_target
+
+    artifact = folder / f"{threads}.tar"
+    report = compile_model(model, parse_target("llvm", threads), records, artifact)
+    steps = tuple(Step.from_json(step) for step in read_parts(artifact).manifest["steps"])
+    return Built(model.name, threads, artifact, steps, {choice.task.name: choice for choice in report.choices})
+
+
+def _take_turn(built: Built, seconds: float) -> Turn:
+    with _peak_worker(built.threads) as worker:
+        before = worker.peak_flops_per_s()
+        options = ProfileOptions(str(built.artifact), threads=built.threads, seconds=seconds)
+        document = profile_artifact(options)
+        after = worker.peak_flops_per_s()
+    profile = LayerProfile.from_json(document["profiles"]["tvmopt"])
+    roofline = Roofline.from_json(document["roofline"])
+    return Turn(profile, max(before, after), roofline)
+
+
+@contextmanager
+def _peak_worker(threads: int) -> Iterator[WorkerMeasurer]:
+    """A worker that measures the peak on the cores that a profile with as many threads runs on."""
+    from tvmopt.pipeline.tuning.measure.workers import WorkerMeasurer, WorkerOptions
+    from tvmopt.schedules.target import parse_target
+
+    with closing(WorkerMeasurer(parse_target("llvm", threads), WorkerOptions(count=1))) as measurer:
+        # Before it has loaded TVM, and with it the threads that would keep their cores.
+        os.sched_setaffinity(measurer.workers[0].process.pid, choose_cores(threads))
+        yield measurer

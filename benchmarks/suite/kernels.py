@@ -1,0 +1,123 @@
+"""How near our kernels come to what the machine allows: ``python -m tvmopt.benchmarks.suite.kernels``.
+
+The example networks are compiled and profiled, without any peer, and each kernel is held to the limit of its class
+(`benchmarks.suite.kernel_classes`). Prints the classes, what two threads gain, and what misses its limit, most time
+first.
+
+With ``--results`` it keeps the table as Markdown, and everything as JSON. Schema ``tvmopt-kernels``, version 1:
+``created, environment, networks[]``, each with ``network``, ``peaks`` (FLOP/s by threads, one for each turn),
+``scaling``, ``kernels[]``.
+"""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from tvmopt.benchmarks.machine.environment import read_environment, usable_cores
+from tvmopt.benchmarks.measurements.files import write_document, write_text
+from tvmopt.benchmarks.measurements.options import Listener
+from tvmopt.benchmarks.suite.kernel_classes import Kernel, Scaling
+from tvmopt.benchmarks.suite.kernel_measurement import KernelBench, measure_network
+from tvmopt.benchmarks.suite.kernel_table import render
+from tvmopt.benchmarks.suite.networks import NETWORKS
+from tvmopt.pipeline.errors import TvmoptError
+from tvmopt.pipeline.support.shipped import shipped
+from tvmopt.schedules.target import host_isa
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tvmopt.pipeline.records.lookup import Records
+
+SCHEMA = "tvmopt-kernels"
+SCHEMA_VERSION = 1
+
+
+@click.command()
+@click.option("--network", "networks", type=click.Choice(NETWORKS), multiple=True, help="Repeatable.  [default: all]")
+@click.option("--threads", type=click.IntRange(min=1), multiple=True, default=(1, 2), help="Repeatable.")
+@click.option("--logs", type=click.Path(path_type=Path), default=shipped("tuning_logs"), help="Tuning records.")
+@click.option("--seconds", type=click.FloatRange(min=0.1), default=1.5, show_default=True, help="Of each turn.")
+@click.option("--turns", type=click.IntRange(min=1), default=3, show_default=True, help="Of each thread count.")
+@click.option("--results", type=click.Path(path_type=Path), help="Folder for the files.  [default: none are written]")
+def main(networks: tuple[str, ...], threads: tuple[int, ...], logs: Path, results: Path | None, **pace: Any) -> None:
+    """Measure our kernels inside the example networks, and print which miss their limit."""
+    counts = tuple(count for count in threads if count <= len(usable_cores()))
+    if not counts:
+        raise click.UsageError(f"--threads is at most {len(usable_cores())}, the cores this process may use")
+    try:
+        bench = KernelBench(counts, _records(logs), **pace)
+        found = Findings()
+        for network in networks or NETWORKS:
+            _measure(network, bench, found)
+        text = render(found.kernels, found.scalings)
+        click.echo(text)
+        if results is not None:
+            for path in _write(results, found, text):
+                click.echo(f"wrote {path}")
+    except TvmoptError as error:
+        raise click.ClickException(str(error)) from None
+
+
+@dataclass(slots=True)
+class Findings:
+    """What was measured so far.
+
+    Attributes:
+        kernels: of all networks.
+        scalings: one for each network.
+        networks: their entries in the file.
+    """
+
+    kernels: list[Kernel] = field(default_factory=list)
+    scalings: list[Scaling] = field(default_factory=list)
+    networks: list[dict[str, Any]] = field(default_factory=list)
+
+
+class _Steps(Listener):
+    """Says on standard error what is being done."""
+
+    def step(self, what: str) -> None:
+        """One line a step."""
+        click.echo(what, err=True)
+
+
+def _records(logs: Path) -> Records:
+    from tvmopt.pipeline.records.store import RecordStore
+
+    store = RecordStore(logs)
+    store.records()  # an unreadable log shows now
+    return store
+
+
+def _measure(network: str, bench: KernelBench, found: Findings) -> None:
+    from tvmopt.pipeline.importers import load_model
+
+    model = load_model(f"{shipped('models') / network}.py:build")
+    kernels, scaling, peaks = measure_network(model, bench, _Steps())
+    found.kernels += kernels
+    found.scalings.append(scaling)
+    entry = {"network": network, "peaks": peaks, "scaling": scaling.to_json()}
+    found.networks.append(entry | {"kernels": [kernel.to_json() for kernel in kernels]})
+
+
+def _write(folder: Path, found: Findings, text: str) -> Sequence[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    now = datetime.now(UTC)
+    stem = f"{platform.machine()}-{host_isa()}-{now.date().isoformat()}-kernels"
+    json_file, text_file = folder / f"{stem}.json", folder / f"{stem}.md"
+    environment = read_environment()
+    head = {"schema": SCHEMA, "schema_version": SCHEMA_VERSION, "created": now.isoformat(timespec="seconds")}
+    write_document(head | {"environment": environment, "networks": found.networks}, json_file)
+    write_text(f"{environment['cpu']}, {environment['os']}\n\n{text}", text_file)
+    return json_file, text_file
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,234 @@
+"""The numbers this project is held to: ``python -m tvmopt.benchmarks.suite`` (`nox -s bench`).
+
+Compares the suite's networks with their peers, all in turn: tvmopt's latency against that of the best peer of each
+network, its peak memory against onnxruntime's, the outputs against PyTorch's. Writes all measurements as JSON, and the
+table as Markdown. With ``--short`` it takes three networks and few rounds; ``--against`` says what became slower since
+results that were kept; with ``--layers`` it instead says which layers our time goes to.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from tvmopt.benchmarks.comparison.compare import Tune, run_comparison
+from tvmopt.benchmarks.machine.environment import usable_cores
+from tvmopt.benchmarks.measurements.files import from_document, read_comparisons, to_suite, write_document, write_text
+from tvmopt.benchmarks.measurements.options import CompareOptions, Listener, MeasureOptions
+from tvmopt.benchmarks.suite.layers import LayerBench, losses_of, profile_networks, write_profiles
+from tvmopt.benchmarks.suite.network_table import (
+    OURS,
+    PEERS,
+    passes,
+    render_settings,
+    render_table,
+    summarize_comparison,
+)
+from tvmopt.benchmarks.suite.regressions import compare_runs, regressions, render_changes
+from tvmopt.pipeline.errors import TvmoptError
+from tvmopt.pipeline.support.shipped import shipped
+from tvmopt.schedules.target import host_isa
+
+if TYPE_CHECKING:
+    from tvmopt.pipeline.types import ImportedModel
+
+NETWORKS = (
+    *("mobilenet_v2", "mobilenet_v3_large", "squeezenet1_1", "resnet50", "vgg16", "densenet121", "inception_v3"),
+    *("efficientnet_b0", "ssd_mobilenet", "lstm", "fc_dnn"),
+)
+SHORT_NETWORKS = ("mobilenet_v2", "squeezenet1_1", "resnet50")
+BATCHED = {"mobilenet_v2": (1, 4), "resnet50": (1, 4)}
+"""Networks that are measured at other batch sizes too; never in the short form."""
+
+ROUNDS, SHORT_ROUNDS = 20, 7
+
+_RESULTS = Path(__file__).resolve().parents[1] / "results"
+
+
+@click.command()
+@click.option("--network", "networks", type=click.Choice(NETWORKS), multiple=True, help="Repeatable.  [default: all]")
+@click.option("--short", is_flag=True, help=f"{', '.join(SHORT_NETWORKS)}; {SHORT_ROUNDS} rounds; batch 1.")
+@click.option("--threads", type=click.IntRange(min=1), multiple=True, default=(1, 2), help="Repeatable.")
+@click.option("--trials", type=click.IntRange(min=0), default=0, show_default=True, help="Tune each line first.")
+@click.option("--logs", type=click.Path(path_type=Path), default=shipped("tuning_logs"), help="Tuning records.")
+@click.option("--peer", type=click.Choice(PEERS), multiple=True, help="Repeatable.  [default: all]")
+@click.option("--rounds", type=click.IntRange(min=5), default=ROUNDS, show_default=True, help="Turns of each runtime.")
+@click.option(
+    "--results",
+    type=click.Path(path_type=Path),
+    help="Folder for the files.  [default: benchmarks/results; with --layers none are written]",
+)
+@click.option("--against", type=click.Path(path_type=Path), help="Say what became slower since this file of results.")
+@click.option("--check", is_flag=True, help="End with exit code 1 when a limit is missed or something became slower.")
+@click.option("--layers", is_flag=True, help="Only say which layers lose most to the best peer and the roofline.")
+@click.pass_context
+def main(
+    context: click.Context,
+    /,
+    networks: tuple[str, ...],
+    short: bool,
+    threads: tuple[int, ...],
+    layers: bool,
+    **settings: Any,
+) -> None:
+    """Measure the example networks against their peers, print the ratios, keep the files."""
+    counts = tuple(count for count in threads if count <= len(usable_cores()))
+    networks = networks or (SHORT_NETWORKS if short else NETWORKS)
+    given = {name for name in settings if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
+    if layers:
+        for name in ("trials", "rounds", "peer", "against", "check"):
+            if name in given:
+                raise click.UsageError(f"--{name} does not go with --layers, which takes profiles alone")
+        _profile(LayerBench(tuple(map(_model_of, networks)), counts, settings["logs"]), settings["results"])
+    else:
+        rounds = SHORT_ROUNDS if short and "rounds" not in given else settings["rounds"]
+        runtimes = (*(settings["peer"] or PEERS), *reversed(OURS))
+        plan = Plan(networks, counts, {} if short else BATCHED, settings["trials"], settings["logs"], rounds, runtimes)
+        results = settings["results"] or _RESULTS
+        reached = _compare(plan, results, settings["against"])
+        if settings["check"] and not reached:
+            raise SystemExit(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is measured.
+
+    Attributes:
+        networks: names of files in models/.
+        threads: thread counts.
+        batches: batch sizes of those networks that are measured at others than 1.
+        trials: of tuning, before each cell.
+        logs: folder of tuning records.
+        rounds: turns of each runtime.
+        runtimes: what is measured, peers first.
+    """
+
+    networks: tuple[str, ...]
+    threads: tuple[int, ...]
+    batches: Mapping[str, tuple[int, ...]]
+    trials: int
+    logs: Path
+    rounds: int
+    runtimes: tuple[str, ...]
+
+
+def _compare(plan: Plan, results: Path, against: Path | None) -> bool:
+    """Compares the networks, prints and keeps the tables; says whether all is reached and nothing became slower."""
+    try:
+        earlier = read_comparisons(against) if against else ()
+        documents, failed = _measure_all(plan)
+        if not documents:
+            raise click.ClickException("nothing was measured")
+        comparisons = [from_document(document) for document in documents]
+        changes = compare_runs(earlier, comparisons) if against else []
+    except TvmoptError as error:
+        raise click.ClickException(str(error)) from None
+    lines = [line for comparison in comparisons for line in summarize_comparison(comparison)]
+    parts = [render_table(lines), render_settings(comparisons)]
+    if against:
+        parts.append(render_changes(changes, against.name))
+    click.echo("\n".join(parts))
+    for path in _write(results, documents, parts):
+        click.echo(f"wrote {path}")
+    return passes(lines) and not failed and not regressions(changes)
+
+
+def _measure_all(plan: Plan) -> tuple[list[dict[str, Any]], list[str]]:
+    """The documents of the networks, and the names of those that could not be measured; Ctrl-C keeps what is whole."""
+    documents: list[dict[str, Any]] = []
+    failed: list[str] = []
+    for network in plan.networks:
+        try:
+            document = _measure(plan, network)
+        except TvmoptError as error:
+            # Hours of measurements shall not be lost for one network.
+            click.echo(f"{network}: {error}", err=True)
+            failed.append(network)
+            continue
+        except KeyboardInterrupt:
+            break
+        documents.append(document)
+        if not document["complete"]:
+            break
+    return documents, failed
+
+
+def _profile(bench: LayerBench, results: Path | None) -> None:
+    """Profiles the networks and prints where we lose; keeps it if there is a folder to keep it in."""
+    documents = []
+    try:
+        for document in profile_networks(bench, _Steps()):
+            documents.append(document)
+            click.echo(losses_of(document))
+        if results is not None:
+            results.mkdir(parents=True, exist_ok=True)
+            for path in write_profiles(documents, results / f"{_today()}-layers"):
+                click.echo(f"wrote {path}")
+    except TvmoptError as error:
+        raise click.ClickException(str(error)) from None
+
+
+def _measure(plan: Plan, network: str) -> dict[str, Any]:
+    """One network on all batch sizes and thread counts."""
+    options = CompareOptions(
+        _model_of(network),
+        plan.runtimes,
+        batches=plan.batches.get(network, (1,)),
+        threads=plan.threads,
+        logs=(plan.logs,),
+        tune_trials=plan.trials,
+        measure=MeasureOptions(rounds=plan.rounds),
+    )
+    return run_comparison(options, _Steps(), _tuner(plan.logs, plan.trials))
+
+
+def _model_of(network: str) -> str:
+    """MODEL; relative, since measurement files name it as it was given."""
+    return f"{os.path.relpath(shipped('models') / f'{network}.py')}:build"
+
+
+class _Steps(Listener):
+    """Says on standard error what is being done, rounds left out."""
+
+    def step(self, what: str) -> None:
+        """One line a step."""
+        if ": round " not in what:
+            click.echo(what, err=True)
+
+
+def _tuner(logs: Path, trials: int) -> Tune:
+    def tune(model: ImportedModel, threads: int) -> None:
+        from tvmopt.pipeline.tuning.search import TuneOptions
+        from tvmopt.pipeline.tuning.tune_model import tune_model
+        from tvmopt.schedules.target import parse_target
+
+        tune_model(model, parse_target("llvm", threads), logs, TuneOptions(trials=trials))
+
+    return tune
+
+
+def _write(folder: Path, documents: Sequence[dict[str, Any]], parts: Sequence[str]) -> tuple[Path, Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    json_file, table_file = folder / f"{_today()}.json", folder / f"{_today()}.md"
+    write_document(to_suite(documents), json_file)
+    environment = documents[0]["environment"]
+    write_text("\n".join([f"{environment['cpu']}, {environment['os']}\n", *parts]), table_file)
+    return json_file, table_file
+
+
+def _today() -> str:
+    """What files are named after: the machine and the day."""
+    return f"{platform.machine()}-{host_isa()}-{datetime.now(UTC).date().isoformat()}"
+
+
+if __name__ == "__main__":
+    main()

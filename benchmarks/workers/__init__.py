@@ -1,0 +1,1 @@
+"""A process for each runtime, and what is laid out for it."""

@@ -1,0 +1,198 @@
+"""A model at one batch size, laid out on disk for the workers: its ONNX file, inputs, calibration data, reference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tvmopt.benchmarks.measurements.options import CompareOptions
+from tvmopt.benchmarks.runtimes.base import Job, Runtime
+from tvmopt.benchmarks.runtimes.registry import find_runtime
+from tvmopt.benchmarks.workers.supervisor import WorkerError, WorkerHandle
+from tvmopt.pipeline.data.pictures import Pictures, crop_pictures, load_pictures, takes_pictures
+from tvmopt.pipeline.errors import RuntimeMissingError, UsageError
+from tvmopt.pipeline.support.npz import load_arrays, save_arrays
+
+if TYPE_CHECKING:
+    from tvmopt.pipeline.types import ImportedModel
+
+RANDOM_INPUTS = "random numbers"
+
+Feeds = Callable[[int, int], list[dict[str, np.ndarray]]]
+"""Gives a number of feeds (arrays by input) drawn with a seed."""
+
+_INPUT_SEED = 0
+_CALIBRATION_SEED = 1
+# Protocol buffers cannot hold more in one message.
+_PROTOBUF_LIMIT_BYTES = 2**31 - 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What came of a runtime's step ahead of time.
+
+    Attributes:
+        seconds: how long it took, if it succeeded.
+        missing: what was lacking, one line, or empty.
+        failure: why it failed, one line, or empty.
+    """
+
+    seconds: float | None = None
+    missing: str = ""
+    failure: str = ""
+
+
+@dataclass(slots=True)
+class Subject:
+    """What is measured at one batch size.
+
+    Attributes:
+        model: the imported model.
+        batch: its batch size.
+        folder: everything below is in it.
+        onnx, inputs: files as `Job` wants them.
+        input_data: in words, what the inputs are.
+        calibration: the file of calibration data, or empty.
+        calibration_data: in words, what INT8 models were calibrated on, or empty.
+        reference: name of the runtime whose outputs are the reference.
+        reference_note: why it is not the original framework, or empty.
+        reference_outputs: in the model's order.
+        prepared: what has been prepared, by folder.
+    """
+
+    model: ImportedModel
+    batch: int
+    folder: Path
+    onnx: str
+    inputs: str
+    input_data: str
+    calibration: str = ""
+    calibration_data: str = ""
+    reference: str = ""
+    reference_note: str = ""
+    reference_outputs: Sequence[np.ndarray] = ()
+    prepared: dict[str, Prepared] = field(default_factory=dict)
+
+    def job(self, runtime: Runtime, threads: int, logs: Sequence[Path] = ()) -> Job:
+        """What `runtime` is to run on `threads` threads; makes its folder."""
+        suffix = "" if runtime.prepared == "per batch" else f"-{threads}t"
+        folder = self.folder / f"{runtime.name}{suffix}"
+        folder.mkdir(exist_ok=True)
+        source = self.model.source
+        return Job(
+            onnx=self.onnx,
+            inputs=self.inputs,
+            outputs=tuple(spec.name for spec in self.model.outputs),
+            batch=self.batch,
+            threads=threads,
+            folder=str(folder),
+            source={
+                "spec": source.spec,
+                "kind": source.kind,
+                "path": str(source.path),
+                "factory": source.factory or "",
+            },
+            calibration=self.calibration,
+            logs=tuple(str(folder) for folder in logs),
+        )
+
+
+def make_subject(model: ImportedModel, batch: int, folder: Path, options: CompareOptions, calibrate: bool) -> Subject:
+    """Writes the model, its inputs and, if asked to, calibration data.
+
+    Args:
+        model: the model at the batch size to be measured.
+        batch: that size.
+        folder: an empty folder to write to.
+        options: what is compared.
+        calibrate: whether INT8 runtimes take part.
+
+    Raises:
+        UsageError: when pictures are given for a model that takes none.
+        InputFileError, RuntimeMissingError: when the pictures of ``options.data`` cannot be read.
+    """
+    onnx, inputs, calibration = folder / f"{model.name}.onnx", folder / "inputs.npz", folder / "calibration.npz"
+    _save_onnx(model, onnx)
+    batches = max(1, options.measure.calibration_samples // batch)
+    pictures = _pictures(model, options.data)
+    feeds, origin = _random_feeds(model) if pictures is None else _picture_feeds(model, pictures)
+    save_arrays(inputs, feeds(1, _INPUT_SEED)[0])
+    subject = Subject(model, batch, folder, str(onnx), str(inputs), origin)
+    if calibrate:
+        stacked = feeds(batches, _CALIBRATION_SEED)
+        save_arrays(calibration, {name: np.stack([feed[name] for feed in stacked]) for name in stacked[0]})
+        subject.calibration, subject.calibration_data = str(calibration), f"{batches * batch} samples: {origin}"
+    return subject
+
+
+def add_reference(subject: Subject, cores: Sequence[int], timeout_s: float) -> None:
+    """Runs the original framework, or else onnxruntime, once, and keeps the outputs.
+
+    Raises:
+        RuntimeMissingError: when not even onnxruntime can run the model.
+    """
+    note = ""
+    for name in ("pytorch", "onnxruntime"):
+        runtime = find_runtime(name)
+        if subject.model.source.kind not in runtime.kinds:
+            continue
+        trouble = runtime.missing()
+        if trouble is None:
+            job = subject.job(runtime, len(cores))
+            outputs = subject.folder / "reference.npz"
+            try:
+                with WorkerHandle(name, cores, subject.folder) as worker:
+                    worker.ask({"do": "load", "job": job.to_json(), "outputs": str(outputs)}, timeout_s)
+            except WorkerError as error:
+                trouble = str(error)
+        if trouble is None:
+            subject.reference, subject.reference_note = name, note
+            subject.reference_outputs = list(load_arrays(outputs).values())
+            return
+        note = f"{runtime.title} could not serve as the reference: {trouble}"
+    raise RuntimeMissingError(note)
+
+
+def _save_onnx(model: ImportedModel, path: Path) -> None:
+    import onnx
+
+    large = model.original.ByteSize() > _PROTOBUF_LIMIT_BYTES
+    external: dict[str, Any] = {"location": f"{path.name}.data"} if large else {}
+    onnx.save_model(model.original, str(path), save_as_external_data=large, **external)
+
+
+def _pictures(model: ImportedModel, data: Path | None) -> Pictures | None:
+    """The pictures to cut inputs from; none when the model takes none, or the sample photographs cannot be had."""
+    if not takes_pictures(model.inputs):
+        if data is not None:
+            shapes = ", ".join(f"{spec.name} {spec.shape} {spec.dtype}" for spec in model.inputs)
+            raise UsageError(f"--data is for models with one float32 input of 1 or 3 channels; this one has {shapes}")
+        return None
+    try:
+        return load_pictures(data)
+    except RuntimeMissingError:
+        if data is not None:
+            raise
+        return None
+
+
+def _random_feeds(model: ImportedModel) -> tuple[Feeds, str]:
+    from tvmopt.pipeline.importers import example_inputs
+
+    # Seeds far apart, so that calibration never sees the inputs that are measured.
+    return lambda count, seed: [example_inputs(model, seed=10_000 * seed + i) for i in range(count)], RANDOM_INPUTS
+
+
+def _picture_feeds(model: ImportedModel, pictures: Pictures) -> tuple[Feeds, str]:
+    (spec,) = model.inputs
+    batch, channels, height, width = spec.shape
+
+    def feeds(count: int, seed: int) -> list[dict[str, np.ndarray]]:
+        crops = crop_pictures(pictures, count * batch, (channels, height, width), seed)
+        return [{spec.name: part} for part in np.split(crops, count)]
+
+    return feeds, pictures.origin

@@ -1,0 +1,142 @@
+"""The worker process: one runtime, one model, commands and replies as lines of JSON over pipes.
+
+Run as ``python -m tvmopt.benchmarks.workers.worker RUNTIME CORES`` by `benchmarks.workers.supervisor`, never by hand.
+Commands, and what the reply holds besides ``"ok": true``:
+
+- ``prepare {job}``: ``prepare_s``, ``missing`` (a line, when there was nothing to prepare from);
+- ``load {job, outputs}``: ``import_s, load_s, first_run_s, settings``; saves the outputs as an ``.npz``;
+- ``warm {seconds, calls}``: ``call_s``, the median of the calls;
+- ``turn {calls, untimed, limit_s}``: ``samples`` in seconds;
+- ``profile {job, seconds}``: ``profile``, a `benchmarks.measurements.layer_profile.LayerProfile`; loads the model
+  itself.
+
+An exception becomes ``{"ok": false, "error": line}``.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import json
+import os
+import signal
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, TextIO
+
+from tvmopt.benchmarks.runtimes.base import Job, NothingToPrepareError, Runner
+from tvmopt.benchmarks.runtimes.registry import PROFILERS, find_runtime
+from tvmopt.pipeline.support.npz import save_arrays
+
+
+class Worker:
+    """Answers the commands for the runtime called `name`, with one runner."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._runner: Runner = find_runtime(name).runner()
+
+    def answer(self, command: dict[str, Any]) -> dict[str, Any]:
+        """What the command named by ``do`` gives."""
+        steps: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+            "prepare": self._prepare,
+            "load": self._load,
+            "warm": self._warm,
+            "turn": self._turn,
+            "profile": self._profile,
+        }
+        return {"ok": True, **steps[command["do"]](command)}
+
+    def _prepare(self, command: dict[str, Any]) -> dict[str, Any]:
+        start = time.perf_counter()
+        try:
+            self._runner.prepare(Job.from_json(command["job"]))
+        except NothingToPrepareError as nothing:
+            return {"missing": str(nothing), "prepare_s": None}
+        return {"missing": "", "prepare_s": time.perf_counter() - start}
+
+    def _load(self, command: dict[str, Any]) -> dict[str, Any]:
+        job = Job.from_json(command["job"])
+        times = {
+            "import_s": _seconds(self._runner.open_library),
+            "load_s": _seconds(lambda: self._runner.load(job)),
+            "first_run_s": _seconds(self._runner.run),
+        }
+        outputs = self._runner.read_outputs()
+        save_arrays(command["outputs"], {f"output_{index:04d}": array for index, array in enumerate(outputs)})
+        return {**times, "settings": self._runner.settings}
+
+    def _warm(self, command: dict[str, Any]) -> dict[str, Any]:
+        end = time.perf_counter() + command["seconds"]
+        samples: list[float] = []
+        while len(samples) < command["calls"] or time.perf_counter() < end:
+            samples.append(_seconds(self._runner.run))
+        # The later half: the earlier one may still hold what warming up is for.
+        return {"call_s": statistics.median(samples[len(samples) // 2 :])}
+
+    def _turn(self, command: dict[str, Any]) -> dict[str, Any]:
+        run = self._runner.run
+        for _ in range(command["untimed"]):
+            run()
+        gc.collect()
+        gc.disable()
+        samples: list[float] = []
+        end = time.perf_counter() + command["limit_s"]
+        while len(samples) < command["calls"] and (not samples or time.perf_counter() < end):
+            samples.append(_seconds(run))
+        gc.enable()
+        return {"samples": samples}
+
+    def _profile(self, command: dict[str, Any]) -> dict[str, Any]:
+        profile = PROFILERS[self._name](Job.from_json(command["job"]), command["seconds"])
+        return {"profile": profile.to_json()}
+
+
+def _seconds(call: Callable[[], None]) -> float:
+    start = time.perf_counter_ns()
+    call()
+    return (time.perf_counter_ns() - start) / 1e9
+
+
+def _take_stdout() -> TextIO:
+    """The pipe to the supervisor; whatever else is printed goes to standard error instead."""
+    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    return channel
+
+
+def _die_with_parent() -> None:
+    """Asks the kernel to end this process, even a stopped one, when its supervisor is gone."""
+    if sys.platform == "linux":
+        set_parent_death_signal = 1
+        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+
+
+def _describe(error: BaseException) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
+def main() -> None:
+    """Answers commands until ``end`` or until the supervisor closes the pipe."""
+    _die_with_parent()
+    channel = _take_stdout()
+    name, cores = sys.argv[1:3]
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {int(core) for core in cores.split(",")})
+    worker = Worker(name)
+    for line in sys.stdin:
+        command = json.loads(line)
+        try:
+            reply = worker.answer(command)
+        except Exception as error:  # noqa: BLE001  # whatever a runtime raises is its row's message
+            reply = {"ok": False, "error": _describe(error)}
+        channel.write(json.dumps(reply) + "\n")
+        channel.flush()
+
+
+if __name__ == "__main__":
+    main()

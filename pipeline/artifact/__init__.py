@@ -1,0 +1,1 @@
+"""The artifact that is shipped: its format, and what loads and runs it."""

@@ -1,0 +1,45 @@
+"""What runs a compiled model: the native runtime that is linked into it, or TVM's virtual machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy.typing as npt
+
+from tvmopt.pipeline.types import Step
+
+Array = npt.NDArray[Any]
+
+VisitStep = Callable[[Step, list[Array]], None]
+"""Takes a step that has run, and copies of its outputs as they lie in memory."""
+
+
+class Executor(Protocol):
+    """A model in memory, with its inputs."""
+
+    def set_inputs(self, arrays: Sequence[Array]) -> None:
+        """Copies the model's inputs to where it reads them."""
+
+    def run(self) -> None:
+        """One inference on the inputs that are set."""
+
+    def outputs(self) -> list[Array]:
+        """Copies of the last run's outputs."""
+
+    def kernels(self) -> list[str]:
+        """Names of the kernels that a run calls, in order."""
+
+    def time_kernels(self) -> list[tuple[int, int]]:
+        """A run of which each kernel call is timed: when it began and ended, in nanoseconds of one clock."""
+
+    def visit_kernels(self, steps: Sequence[Step], visit: VisitStep) -> None:
+        """A run that hands on what each kernel makes.
+
+        Args:
+            steps: the kernels, as `kernels` names them.
+            visit: called after each.
+
+        Raises:
+            InputFileError: when a kernel makes something else than its step says.
+        """

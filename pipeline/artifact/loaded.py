@@ -1,0 +1,120 @@
+"""A compiled model, ready to run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tvmopt.pipeline.artifact.executor import Executor
+from tvmopt.pipeline.artifact.format import LIBRARY, Array, ArtifactParts, mismatch, read_parts
+from tvmopt.pipeline.artifact.native_library import NativeLibrary
+from tvmopt.pipeline.artifact.virtual_machine import VirtualMachine
+from tvmopt.pipeline.errors import InputFileError, ModelInputError, RuntimeMissingError
+from tvmopt.pipeline.types import Step
+
+
+class LoadedArtifact:
+    """A compiled model, ready to run.
+
+    Attributes:
+        manifest: the artifact's manifest.
+        golden_inputs: golden inputs by name.
+        golden_outputs: expected outputs by name.
+        steps: its kernel calls, in order; none for a GPU.
+        executor: what runs it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        parts = read_parts(path)
+        self.manifest = parts.manifest
+        self.golden_inputs, self.golden_outputs = parts.inputs, parts.outputs
+        check_machine(path, self.manifest)
+        self.steps = tuple(Step.from_json(step) for step in self.manifest["steps"])
+        os.environ.setdefault("TVM_NUM_THREADS", str(self.manifest["target"]["threads"]))
+        try:
+            self.executor = self._load(parts)
+        except OSError as error:
+            raise InputFileError(f"{path}: {LIBRARY} is {error}") from error
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Outputs by name for `inputs` by name.
+
+        Raises:
+            ModelInputError: when names, shapes or dtypes are not the model's.
+        """
+        self.set_inputs(inputs)
+        self.run_only()
+        return self.outputs()
+
+    def set_inputs(self, inputs: Mapping[str, Array]) -> None:
+        """Copies `inputs` to the device.
+
+        Raises:
+            ModelInputError: when names, shapes or dtypes are not the model's.
+        """
+        check_inputs(inputs, self.manifest["inputs"])
+        self.executor.set_inputs([inputs[spec["name"]] for spec in self.manifest["inputs"]])
+
+    def run_only(self) -> None:
+        """Runs the model on the inputs that were set: what is timed."""
+        self.executor.run()
+
+    def outputs(self) -> dict[str, Array]:
+        """The outputs of the last run, by name."""
+        names = [spec["name"] for spec in self.manifest["outputs"]]
+        return dict(zip(names, self.executor.outputs(), strict=True))
+
+    def _load(self, parts: ArtifactParts) -> Executor:
+        manifest = self.manifest
+        if parts.weights is None:
+            kernels = [step.kernel for step in self.steps]
+            return VirtualMachine(parts.library, kernels, cuda=manifest["target"]["isa"] == "cuda")
+        threads = int(os.environ["TVM_NUM_THREADS"])
+        return NativeLibrary(parts.library, parts.weights, (manifest["inputs"], manifest["outputs"]), threads)
+
+
+def load_artifact(path: Path) -> LoadedArtifact:
+    """Loads an artifact; for this neither compiler nor framework is needed.
+
+    Threads are those it was compiled for unless ``TVM_NUM_THREADS`` says otherwise.
+
+    Raises:
+        InputFileError: when `path` is no artifact.
+        RuntimeMissingError: when it was compiled for another machine, or for a GPU and there is none.
+    """
+    return LoadedArtifact(path)
+
+
+def check_inputs(inputs: Mapping[str, Array], specs: Sequence[Mapping[str, Any]]) -> None:
+    """Checks names, shapes and dtypes of `inputs` against the model's.
+
+    Raises:
+        ModelInputError: names the first input that does not fit, what it is and what it should be.
+    """
+    reason = mismatch(inputs, specs)
+    if reason:
+        raise ModelInputError(f"inputs do not fit the model: {reason}")
+
+
+def check_machine(path: Path, manifest: Mapping[str, Any]) -> None:
+    """Refuses what this machine cannot execute: a wrong instruction would end the process without a word.
+
+    Raises:
+        RuntimeMissingError: the artifact at `path` with this manifest is for another machine.
+    """
+    from tvmopt.schedules.target import parse_target
+
+    target, host = manifest["target"], parse_target("llvm")
+    if target["isa"] == "cuda":
+        return
+    order = ("sse2", "avx2", "avx512") if host.arch == "x86_64" else (host.isa,)
+    same = target["arch"] == host.arch and target["isa"] in order
+    # Features are named alike only where both were detected.
+    lacking = sorted(set(target["features"]) - set(host.features)) if target["name"] == "llvm" else []
+    if not same or order.index(target["isa"]) > order.index(host.isa) or lacking:
+        raise RuntimeMissingError(
+            f"{path} is compiled for {' '.join([target['arch'], target['isa'], *target['features']])}, this machine is "
+            f"{' '.join([host.arch, host.isa, *host.features])}; run it there, or compile for this machine"
+        )

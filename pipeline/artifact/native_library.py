@@ -1,0 +1,225 @@
+"""A model compiled with the native runtime, loaded into this process: calls ``model.h`` through ctypes."""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import mmap
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tvmopt.pipeline.artifact.executor import VisitStep
+from tvmopt.pipeline.errors import BuildError, InputFileError
+from tvmopt.pipeline.types import Step
+from tvmopt.schedules.workload import item_bytes
+
+Array = npt.NDArray[Any]
+
+HUGE_PAGE = 2 << 20
+
+
+class _Spec(ctypes.Structure):
+    """``tvmopt_spec``."""
+
+    _fields_ = (
+        ("dtype", ctypes.c_char_p),
+        ("ndim", ctypes.c_int32),
+        ("shape", ctypes.POINTER(ctypes.c_int64)),
+        ("bytes", ctypes.c_int64),
+    )
+
+
+_Observer = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int32, ctypes.c_int32)
+_FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
+    "tvmopt_open": (ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_int32]),
+    "tvmopt_close": (None, [ctypes.c_void_p]),
+    "tvmopt_weights_bytes": (ctypes.c_int64, []),
+    "tvmopt_input_spec": (ctypes.POINTER(_Spec), [ctypes.c_int32]),
+    "tvmopt_output_spec": (ctypes.POINTER(_Spec), [ctypes.c_int32]),
+    "tvmopt_input": (ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_int32]),
+    "tvmopt_output": (ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_int32]),
+    "tvmopt_run": (ctypes.c_int32, [ctypes.c_void_p]),
+    "tvmopt_error": (ctypes.c_char_p, [ctypes.c_void_p]),
+    "tvmopt_calls": (ctypes.c_int32, []),
+    "tvmopt_run_observed": (ctypes.c_int32, [ctypes.c_void_p, _Observer, ctypes.c_void_p]),
+    "tvmopt_run_timed": (ctypes.c_int32, [ctypes.c_void_p, ctypes.c_void_p]),
+    "tvmopt_kernel": (ctypes.c_char_p, [ctypes.c_int32]),
+    "tvmopt_argument_bytes": (ctypes.c_int64, [ctypes.c_void_p, ctypes.c_int32, ctypes.c_int32]),
+    "tvmopt_argument": (ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_int32, ctypes.c_int32]),
+}
+"""Results and parameters of the functions of ``model.h``."""
+
+
+def reserve(nbytes: int) -> Array:
+    """Memory for `nbytes` bytes, on large pages where the system has them: weights are read from end to end.
+
+    Returns:
+        Zeros of dtype uint8, which begin at a large page's boundary; ``(nbytes,)``.
+    """
+    block = mmap.mmap(-1, nbytes + HUGE_PAGE)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        block.madvise(mmap.MADV_HUGEPAGE)
+    whole = np.frombuffer(block, np.uint8)
+    start = -whole.ctypes.data % HUGE_PAGE
+    return whole[start : start + nbytes]
+
+
+class NativeLibrary:
+    """An `Executor`: a library of ours, its weights, its threads.
+
+    Args:
+        library: bytes of the shared library.
+        weights: the weights, from `reserve`.
+        specs: the manifest's ``inputs`` and ``outputs``: names, shapes and dtypes, in order.
+        threads: how many threads kernels are divided among.
+
+    Raises:
+        OSError: when the library cannot be loaded, is none of ours, or is not what the manifest says; one line.
+    """
+
+    def __init__(
+        self,
+        library: bytes,
+        weights: Array,
+        specs: tuple[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]],
+        threads: int,
+    ) -> None:
+        self._functions = _load(library)
+        wanted = self._functions.tvmopt_weights_bytes()
+        if wanted != weights.nbytes:
+            raise OSError(f"a library for {wanted} bytes of weights, the artifact has {weights.nbytes}")
+        inputs, outputs = specs
+        _check_specs("input", self._functions.tvmopt_input_spec, inputs)
+        _check_specs("output", self._functions.tvmopt_output_spec, outputs)
+        self._weights = weights
+        self._model = self._functions.tvmopt_open(weights.ctypes.data, threads)
+        if not self._model:
+            raise OSError(f"a library that could not get its memory or {threads} threads")
+        input_, output = self._functions.tvmopt_input, self._functions.tvmopt_output
+        self._inputs = [_view(input_(self._model, index), spec) for index, spec in enumerate(inputs)]
+        self._outputs = [_view(output(self._model, index), spec) for index, spec in enumerate(outputs)]
+        self._run = self._functions.tvmopt_run
+
+    def __del__(self) -> None:
+        if getattr(self, "_model", None):
+            self._functions.tvmopt_close(self._model)
+
+    def set_inputs(self, arrays: Sequence[Array]) -> None:
+        """Copies the inputs to where the model reads them."""
+        for view, array in zip(self._inputs, arrays, strict=True):
+            np.copyto(view, array)
+
+    def run(self) -> None:
+        """One inference.
+
+        Raises:
+            BuildError: when a kernel fails, with what it says.
+        """
+        if self._run(self._model):
+            self._fail()
+
+    def outputs(self) -> list[Array]:
+        """Copies of the last run's outputs."""
+        return [view.copy() for view in self._outputs]
+
+    def kernels(self) -> list[str]:
+        """Names of the kernels, in order."""
+        return [self._functions.tvmopt_kernel(call).decode() for call in range(self._functions.tvmopt_calls())]
+
+    def time_kernels(self) -> list[tuple[int, int]]:
+        """A run with each call's beginning and end, in nanoseconds."""
+        times = np.zeros((self._functions.tvmopt_calls(), 2), np.int64)
+        if self._functions.tvmopt_run_timed(self._model, times.ctypes.data):
+            self._fail()
+        return [(int(begin), int(end)) for begin, end in times]
+
+    def visit_kernels(self, steps: Sequence[Step], visit: VisitStep) -> None:
+        """A run that hands on what each kernel makes.
+
+        Raises:
+            InputFileError: when a kernel makes something else than its step says.
+        """
+        raised: list[BaseException] = []
+
+        def observe(context: Any, call: int, after: int) -> int:
+            if not after:
+                return 0
+            try:
+                visit(steps[call], self._made(call, steps[call]))
+            except BaseException as error:  # noqa: BLE001  # it must not pass through C; it is raised again below
+                raised.append(error)
+                return -1
+            return 0
+
+        failed = self._functions.tvmopt_run_observed(self._model, _Observer(observe), None)
+        if raised:
+            raise raised[0]
+        if failed:
+            self._fail()
+
+    def _made(self, call: int, step: Step) -> list[Array]:
+        """Copies of a call's outputs, its last arguments."""
+        made = []
+        for place, (_, tensor) in enumerate(step.outputs, -len(step.outputs)):
+            nbytes = math.prod(tensor.physical_shape) * item_bytes(tensor.dtype)
+            if self._functions.tvmopt_argument_bytes(self._model, call, place) != nbytes:
+                raise InputFileError(
+                    f"kernel {step.kernel} makes something else than its manifest lists; compile it again"
+                )
+            address = self._functions.tvmopt_argument(self._model, call, place)
+            made.append(_view(address, {"shape": tensor.physical_shape, "dtype": tensor.dtype}).copy())
+        return made
+
+    def _fail(self) -> None:
+        said = self._functions.tvmopt_error(self._model).decode(errors="replace")
+        raise BuildError(f"a kernel failed: {' '.join(said.split())}")
+
+
+def _check_specs(what: str, find: Any, specs: Sequence[Mapping[str, Any]]) -> None:
+    """Compares the library's inputs or outputs with the manifest's.
+
+    Raises:
+        OSError: when they differ.
+    """
+    found: list[tuple[Any, ...]] = []
+    while pointer := find(len(found)):
+        spec = pointer.contents
+        found.append((spec.dtype.decode(), *spec.shape[: spec.ndim]))
+    wanted = [(spec["dtype"], *spec["shape"]) for spec in specs]
+    if len(found) != len(wanted):
+        raise OSError(f"a library with {len(found)} {what}s, the manifest has {len(wanted)}")
+    for name, mine, listed in zip((spec["name"] for spec in specs), found, wanted, strict=True):
+        if mine != listed:
+            raise OSError(f"a library whose {what} {name!r} is {_text(mine)}, the manifest's is {_text(listed)}")
+
+
+def _text(spec: tuple[Any, ...]) -> str:
+    dtype, *shape = spec
+    return f"{dtype} {','.join(map(str, shape)) or 'scalar'}"
+
+
+def _view(address: int, spec: Mapping[str, Any]) -> Array:
+    """The model's own memory at `address` as an array; it lives as long as the model."""
+    dtype = np.dtype(spec["dtype"])
+    memory = (ctypes.c_char * (math.prod(spec["shape"]) * dtype.itemsize)).from_address(address)
+    return np.ndarray(tuple(spec["shape"]), dtype, memory)
+
+
+def _load(library: bytes) -> ctypes.CDLL:
+    """The library's functions, ready to be called; its file is gone by then."""
+    with tempfile.TemporaryDirectory(prefix="tvmopt-") as folder:
+        path = Path(folder) / "model.so"
+        path.write_bytes(library)
+        try:
+            functions = ctypes.CDLL(str(path))
+            for name, (result, parameters) in _FUNCTIONS.items():
+                function = getattr(functions, name)
+                function.restype, function.argtypes = result, parameters
+        except (OSError, AttributeError) as error:
+            raise OSError(f"not a library of a model: {str(error).replace(str(path), path.name)}") from error
+    return functions

@@ -1,0 +1,137 @@
+"""A compiled model on TVM's virtual machine."""
+
+from __future__ import annotations
+
+import ctypes
+import tempfile
+import time
+from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tvmopt.pipeline.artifact.executor import VisitStep
+from tvmopt.pipeline.errors import InputFileError
+from tvmopt.pipeline.support.interrupts import interruptible
+from tvmopt.pipeline.support.tvm import CPU, CUDA, Array, import_runtime, open_cuda
+from tvmopt.pipeline.types import Step
+
+Observer = Callable[[str, bool, Sequence[Any]], None]
+"""Takes a kernel's name, whether it is about to run (else it has run), and its arguments; outputs come last."""
+_POOLED = 2
+"""TVM's number for the allocator that keeps freed memory for the next run."""
+_GO_ON = 0
+"""What an instrument gives for the function to be run."""
+
+
+class VirtualMachine:
+    """An `Executor`: a model on TVM's virtual machine; GPUs, and models that our own runtime cannot run, need it.
+
+    Args:
+        library: bytes of the shared library.
+        kernels: names of the kernels among all the functions that a run calls.
+        cuda: whether it runs on a GPU.
+
+    Raises:
+        RuntimeMissingError: when TVM is not installed, or there is no GPU for a model that needs one.
+        OSError: when the library cannot be loaded or is no model that TVM compiled; the message is one line.
+    """
+
+    def __init__(self, library: bytes, kernels: Collection[str], cuda: bool = False) -> None:
+        self._ffi = import_runtime()
+        self._known = frozenset(kernels)
+        devices = [CPU]
+        if cuda:
+            open_cuda()
+            devices = [CUDA, CPU]
+        with tempfile.TemporaryDirectory(prefix="tvmopt-") as folder:
+            path = Path(folder) / "model.so"
+            path.write_bytes(library)
+            try:
+                self._vm = self._ffi.load_module(str(path))["vm_load_executable"]()
+            except (AttributeError, RuntimeError) as error:
+                reason = str(error).strip().splitlines()[-1].replace(str(path), path.name)
+                raise OSError(f"not a library that TVM's runtime can load: {reason}") from error
+        self._vm["vm_initialization"](*(number for device in devices for number in (device, 0, _POOLED)))
+        self._device = self._ffi.device("cuda" if cuda else "cpu", 0)
+        self._main = self._vm["main"]
+        self._allocate = self._ffi.get_global_func("runtime.TVMTensorAllocWithScope")
+        self._copy_in = self._ffi.get_global_func("runtime.TVMTensorCopyFromBytes")
+        self._copy_out = self._ffi.get_global_func("runtime.TVMTensorCopyToBytes")
+        self._tensors: list[Any] = []
+        self._result: Any = None
+
+    def set_inputs(self, arrays: Sequence[Array]) -> None:
+        """Copies the inputs to the device."""
+        self._tensors = [self._upload(array) for array in arrays]
+
+    def run(self) -> None:
+        """One inference."""
+        self._result = self._main(*self._tensors)
+
+    def outputs(self) -> list[Array]:
+        """Copies of the last run's outputs."""
+        single = hasattr(self._result, "shape")
+        return [self._download(tensor) for tensor in ([self._result] if single else self._result)]
+
+    def kernels(self) -> list[str]:
+        """Names of the kernels, in order; finding out takes a run."""
+        names: list[str] = []
+        self._observe(lambda name, before, arguments: names.append(name) if before else None)
+        return names
+
+    def time_kernels(self) -> list[tuple[int, int]]:
+        """A run with each kernel's beginning and end; each seems a microsecond longer than it is."""
+        marks: list[int] = []
+        self._observe(lambda name, before, arguments: marks.append(time.perf_counter_ns()))
+        return list(zip(marks[::2], marks[1::2], strict=True))
+
+    def visit_kernels(self, steps: Sequence[Step], visit: VisitStep) -> None:
+        """A run that hands on what each kernel makes.
+
+        Raises:
+            InputFileError: when a kernel makes something else than its step says.
+        """
+        remaining = iter(steps)
+
+        def observe(name: str, before: bool, arguments: Sequence[Any]) -> None:
+            if not before:
+                step = next(remaining)
+                made = [self._download(tensor) for tensor in arguments[len(arguments) - len(step.outputs) :]]
+                if [array.shape for array in made] != [tensor.physical_shape for _, tensor in step.outputs]:
+                    raise InputFileError(
+                        f"kernel {step.kernel} makes something else than its manifest lists; compile it again"
+                    )
+                visit(step, made)
+
+        self._observe(observe)
+
+    def _upload(self, array: Array) -> Any:
+        """A tensor on the device with the values of `array`, of any dtype that numpy and TVM share."""
+        array = np.asarray(array, order="C")
+        dtype = self._ffi.dtype(str(array.dtype))
+        tensor = self._allocate(self._ffi.Shape(array.shape), dtype, self._device, None)
+        self._copy_in(tensor, ctypes.c_void_p(array.ctypes.data), array.nbytes)
+        return tensor
+
+    def _download(self, tensor: Any) -> Array:
+        """A copy of `tensor` in host memory."""
+        array = np.empty(tuple(tensor.shape), str(tensor.dtype))
+        self._copy_out(tensor, ctypes.c_void_p(array.ctypes.data), array.nbytes)
+        return array
+
+    def _observe(self, observer: Observer) -> None:
+        """A run with `observer` told of every kernel, before and after it; calls take longer so."""
+
+        def instrument(function: Any, name: str, before: bool, result: Any, *arguments: Any) -> int:
+            if name in self._known:
+                observer(name, before, arguments)
+            return _GO_ON
+
+        self._vm["set_instrument"](self._ffi.convert_func(instrument))
+        try:
+            with interruptible():
+                self.run()
+        finally:
+            self._vm["set_instrument"](None)

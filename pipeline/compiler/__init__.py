@@ -1,0 +1,1 @@
+"""Compiles an optimised graph into an artifact."""

@@ -1,0 +1,131 @@
+"""From an IRModule to TVM's executable: fusion of what no template took, memory planning, code generation."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from tvmopt.schedules.target import Target
+
+
+def tvm_target(target: Target) -> Any:
+    """`target` as TVM's object; a GPU's host code is for this machine."""
+    import tvm
+
+    if target.is_gpu:
+        return tvm.target.Target(dict(target.tvm), host={"kind": "llvm", "mtriple": "x86_64-linux-gnu"})
+    return tvm.target.Target(dict(target.tvm))
+
+
+def kernel_library(functions: Mapping[str, Any], target: Target) -> Any:
+    """TVM's executable of PrimFuncs, each under its name.
+
+    Machine code is generated when a function is first asked for.
+    """
+    import tvm
+
+    named = {name: function.with_attr("global_symbol", name) for name, function in functions.items()}
+    return tvm.compile(tvm.IRModule(named), target=tvm_target(target))
+
+
+def schedule(module: Any, target: Target) -> Any:
+    """`module` with every operator as a scheduled PrimFunc.
+
+    Relax operators are fused among themselves and scheduled by the last rule of the target; our own kernels are
+    opaque to that.
+    """
+    import tvm
+    from tvm import relax
+
+    from tvmopt.schedules.cuda.rules import schedule_gpu
+    from tvmopt.schedules.llvm.fallback import schedule_rest
+
+    passes = relax.transform
+    with tvm_target(target):
+        module = tvm.ir.transform.Sequential(
+            [
+                passes.InlinePrivateFunctions(),
+                passes.DecomposeOpsForInference(),
+                passes.CanonicalizeBindings(),
+                # Sorting and scans have implementations of their own, which legalising does not know.
+                relax.backend.DispatchSortScan(),
+                # A reshape stays an operator: the runtime makes a view of it, not a copy.
+                passes.LegalizeOps(skip_ops=["relax.reshape"]),
+                passes.AnnotateTIROpPattern(),
+                passes.FoldConstant(),
+                passes.FuseOps(),
+                passes.FuseTIR(),
+                passes.DeadCodeElimination(),
+            ]
+        )(module)
+    return schedule_gpu(module, target) if target.is_gpu else schedule_rest(module, target)
+
+
+def plan_calls(module: Any, target: Target) -> Any:
+    """`module` with every kernel called with the buffers that it writes to."""
+    import tvm
+    from tvm import relax
+
+    passes = relax.transform
+    with tvm_target(target):
+        return tvm.ir.transform.Sequential(
+            [passes.ToNonDataflow(), passes.RemovePurityChecking(), passes.CallTIRRewrite()]
+        )(module)
+
+
+def plan_memory(module: Any, target: Target) -> Any:
+    """`module` with buffers allocated ahead: intermediate tensors share storage that is reused."""
+    from tvm import relax
+
+    with tvm_target(target):
+        return relax.transform.StaticPlanBlockMemory()(plan_calls(module, target))
+
+
+def called_kernels(module: Any) -> list[str]:
+    """Names of the kernels that a planned module's ``main`` calls, in order."""
+    from tvm import relax
+    from tvm.ir import GlobalVar
+
+    values = (binding.value for block in module["main"].body.blocks for binding in block.bindings)
+    return [value.op.name_hint for value in values if isinstance(value, relax.Call) and isinstance(value.op, GlobalVar)]
+
+
+def storage_sizes(module: Any) -> tuple[int, ...]:
+    """Bytes of each storage that a planned module's ``main`` allocates for intermediate tensors."""
+    from tvm import relax
+
+    sizes: list[int] = []
+
+    def visit(expr: Any) -> None:
+        if isinstance(expr, relax.Call) and getattr(expr.op, "name", "") == "relax.memory.alloc_storage":
+            sizes.append(math.prod(int(size) for size in expr.args[0].values))
+
+    relax.analysis.post_order_visit(module["main"], visit)
+    return tuple(sizes)
+
+
+def generate(module: Any, target: Target) -> Any:
+    """The VM executable of a scheduled and planned module."""
+    import tvm
+    from tvm import relax
+
+    passes = relax.transform
+    pipeline = tvm.ir.transform.Sequential(
+        [
+            passes.LowerAllocTensor(),
+            passes.KillAfterLastUse(),
+            passes.LowerRuntimeBuiltin(),
+            passes.ComputePrimValue(),
+            passes.VMShapeLower(),
+            passes.AttachGlobalSymbol(),
+        ]
+    )
+    with tvm_target(target):
+        return relax.build(pipeline(module), tvm_target(target), relax_pipeline=None)
+
+
+def threads_environment(threads: int) -> None:
+    """Makes TVM's runtime use `threads` threads; works only before the runtime's first parallel loop."""
+    os.environ["TVM_NUM_THREADS"] = str(threads)

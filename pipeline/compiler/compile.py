@@ -1,0 +1,234 @@
+"""Compiling: a record, a transferred or the default schedule for each task, then the library and its manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tvmopt.pipeline.artifact.format import FORMAT_VERSION, ArtifactParts, save_artifact
+from tvmopt.pipeline.compiler.arena import plan_arena
+from tvmopt.pipeline.compiler.check_layers import check_layers
+from tvmopt.pipeline.compiler.concat_in_place import join_in_place
+from tvmopt.pipeline.compiler.kernel_layers import joining_kernels, steps_of, without_joins
+from tvmopt.pipeline.compiler.native.link import KernelObjects, link
+from tvmopt.pipeline.compiler.native.linker import linker_of
+from tvmopt.pipeline.compiler.native.tables import lay_out_weights, write_tables
+from tvmopt.pipeline.compiler.program import program_of
+from tvmopt.pipeline.errors import BuildError
+from tvmopt.pipeline.graph.optimize import OptimizedModel
+from tvmopt.pipeline.records.lookup import Records
+from tvmopt.pipeline.support.interrupts import interruptible
+from tvmopt.pipeline.support.tvm import import_compiler
+from tvmopt.pipeline.tasks.alternatives import optimize_measured
+from tvmopt.pipeline.tasks.choose_configs import TaskChoice, choose_configs
+from tvmopt.pipeline.tasks.extract import extract_tasks
+from tvmopt.pipeline.types import ImportedModel, Step, TensorSpec
+from tvmopt.schedules.space import Config
+from tvmopt.schedules.target import Target
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class CompileReport:
+    """What a compilation made.
+
+    Attributes:
+        path: the artifact.
+        choices: for each task what it was built with.
+        imported_layers: names of layers that TVM's importer lowered, because no template takes them.
+        storage_bytes: sizes of the planned storages of intermediate tensors.
+    """
+
+    path: Path
+    choices: tuple[TaskChoice, ...]
+    imported_layers: tuple[str, ...]
+    storage_bytes: tuple[int, ...]
+
+
+def compile_model(
+    model: ImportedModel, target: Target, records: Records | None, out: Path, transfer: bool = True
+) -> CompileReport:
+    """Compiles `model` for `target` into the artifact `out`.
+
+    Args:
+        model: imported and verified.
+        target: what it will run on; need not be this machine.
+        records: tuning records; None builds every task with its default.
+        out: the tar to write; the same inputs give the same bytes.
+        transfer: whether tasks without a record may get what records of related ones suggest.
+
+    Raises:
+        BuildError: when a layer cannot be built.
+        WrongResultError: when TVM makes something else of a layer that no template takes.
+        RuntimeMissingError: when the target's linker is not installed.
+    """
+    linker_of(target)  # a missing one shows now
+    import_compiler()
+    with interruptible():
+        optimized = optimize_measured(model, target, records)
+        if not target.is_gpu:
+            check_layers(optimized)
+        choices = () if target.is_gpu else choose_configs(extract_tasks(optimized), target, records, transfer)
+        library = write_artifact(model, optimized, choices, golden_pair(model), out)
+    layers = tuple(node.layers[0] for node in optimized.graph.nodes if node.op == "onnx")
+    return CompileReport(out, choices, layers, library.storage_bytes)
+
+
+def write_artifact(  # noqa: PLR0913 # what goes into an artifact, each of another kind
+    model: ImportedModel,
+    optimized: OptimizedModel,
+    choices: Sequence[TaskChoice],
+    golden: tuple[Mapping[str, Array], Mapping[str, Array]],
+    out: Path,
+    objects: KernelObjects | None = None,
+) -> Library:
+    """Builds `optimized` with the configs that were chosen, and writes the artifact `out`.
+
+    Args:
+        model: what was optimised.
+        optimized: its graph.
+        choices: a config for each task; none for a GPU.
+        golden: inputs and outputs of `golden_pair`.
+        out: the tar to write.
+        objects: kernels that were compiled for other builds, and takes those of this one.
+
+    Raises:
+        BuildError: when code generation or linking fails.
+        InputFileError: when `out` cannot be written.
+        RuntimeMissingError: when the target's linker is not installed.
+    """
+    configs = {choice.task.name: choice.config for choice in choices}
+    library = build_library(optimized, configs, linker_of(optimized.target), objects)
+    manifest = _manifest(model, optimized.target, choices, library)
+    save_artifact(ArtifactParts(library.content, manifest, *golden, library.weights), out)
+    return library
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """A compiled graph.
+
+    Attributes:
+        content: bytes of the shared library.
+        weights: the constants, dtype uint8; None where TVM keeps them in the library.
+        storage_bytes: sizes of the planned storages of intermediate tensors.
+        steps: the kernel calls; none for a GPU, where TVM takes the whole model.
+    """
+
+    content: bytes
+    weights: npt.NDArray[np.uint8] | None
+    storage_bytes: tuple[int, ...]
+    steps: tuple[Step, ...]
+
+
+def build_library(
+    optimized: OptimizedModel, configs: Mapping[str, Config], linker: str, objects: KernelObjects | None = None
+) -> Library:
+    """The shared library of `optimized`, and what it is made of; `objects` has kernels of other libraries.
+
+    Raises:
+        BuildError: when code generation or linking fails.
+    """
+    from tvmopt.pipeline.compiler import build
+    from tvmopt.pipeline.compiler.lower import lower
+
+    module = build.schedule(lower(optimized, configs), optimized.target)
+    if optimized.target.is_gpu:
+        return _for_virtual_machine(optimized, module, linker)
+    program = program_of(build.plan_calls(module, optimized.target))
+    objects = objects or KernelObjects(optimized.target)
+    kernels = None if program is None else objects.of(module, program)
+    if program is None or kernels is None:
+        return _for_virtual_machine(optimized, module, linker)
+    joined = join_in_place(program, joining_kernels(optimized))
+    arena, weights = plan_arena(joined.program), lay_out_weights(joined.program)
+    content = link(kernels, write_tables(joined.program, arena, weights), linker)
+    steps = without_joins(steps_of(optimized, [call.kernel for call in program.calls]), joined.dropped)
+    return Library(content, weights.content(), (arena.nbytes,), steps)
+
+
+def _for_virtual_machine(optimized: OptimizedModel, module: Any, linker: str) -> Library:
+    """The library of a module that TVM's virtual machine runs."""
+    from tvm.support import cc
+
+    from tvmopt.pipeline.compiler import build
+
+    target = optimized.target
+    module = build.plan_memory(module, target)
+    executable = build.generate(module, target)
+    with tempfile.TemporaryDirectory(prefix="tvmopt-") as folder:
+        library = Path(folder) / "model.so"
+        # No build id and no symbol table: both would carry names of temporary files into the artifact.
+        options = ["-Wl,--build-id=none", "-s"]
+        try:
+            executable.export_library(str(library), fcompile=cc.cross_compiler(linker, options=options))
+        except RuntimeError as error:
+            lines = str(error).strip().splitlines()
+            raise BuildError(f"linking with {linker} failed: {lines[-1] if lines else error}") from error
+        steps = () if target.is_gpu else steps_of(optimized, build.called_kernels(module))
+        return Library(library.read_bytes(), None, build.storage_sizes(module), steps)
+
+
+def golden_pair(model: ImportedModel) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Seeded random inputs, and what onnxruntime makes of them with the model as its framework exported it."""
+    import onnxruntime
+
+    from tvmopt.pipeline.importers import example_inputs
+
+    inputs = example_inputs(model)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(
+        model.original.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    names = [spec.name for spec in model.outputs]
+    return inputs, dict(zip(names, session.run(names, dict(inputs)), strict=True))
+
+
+def _manifest(model: ImportedModel, target: Target, choices: Sequence[TaskChoice], library: Library) -> dict[str, Any]:
+    from importlib.metadata import version
+
+    records = json.dumps([[c.task.name, c.origin, dict(c.config)] for c in choices], sort_keys=True)
+    return {
+        "format_version": FORMAT_VERSION,
+        "model": {"name": model.name, "source": model.source.path.name, "sha256": model.sha256},
+        "inputs": [_spec(spec) for spec in model.inputs],
+        "outputs": [_spec(spec) for spec in model.outputs],
+        "target": {
+            "name": target.name,
+            "key": target.key,
+            "tvm": dict(target.tvm),
+            "isa": target.isa,
+            "arch": target.arch,
+            "features": list(target.features),
+            "threads": target.threads,
+        },
+        "versions": {name: version(name) for name in ("tvmopt", "apache-tvm", "apache-tvm-ffi", "onnx")},
+        "records_sha256": hashlib.sha256(records.encode()).hexdigest(),
+        "tasks": [
+            {
+                "task": choice.task.name,
+                "layers": list(choice.task.layers),
+                "origin": choice.origin,
+                "algorithm": choice.algorithm,
+                "knobs": dict(choice.knobs),
+                "config": dict(choice.config),
+            }
+            for choice in choices
+        ],
+        "steps": [step.to_json() for step in library.steps],
+        "memory": {"storage_bytes": list(library.storage_bytes), "activations_bytes": sum(library.storage_bytes)},
+    }
+
+
+def _spec(spec: TensorSpec) -> dict[str, Any]:
+    return {"name": spec.name, "shape": list(spec.shape), "dtype": spec.dtype}

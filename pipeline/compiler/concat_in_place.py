@@ -1,0 +1,99 @@
+"""Concatenation without copies: what is joined is written, from the start, to where the joint tensor lies."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+
+from tvmopt.pipeline.compiler.program import WORK, Program, View
+from tvmopt.schedules.workload import ACC, Workload
+
+
+def joins_memory(workload: Workload) -> bool:
+    """Whether a concatenation's output is its inputs one behind the other, as they lie in memory.
+
+    That takes one image, whole channel blocks in all inputs but the last, and halos that are alike.
+    """
+    if workload.op != "concat" or workload.epilogue != ACC or workload.output.shape[0] != 1:
+        return False
+    output = workload.output
+    alike = all((tensor.block, tensor.halo) == (output.block, output.halo) for tensor in workload.inputs)
+    return alike and all(tensor.shape[1] % output.block == 0 for tensor in workload.inputs[:-1])
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """A program without the concatenations that memory does.
+
+    Attributes:
+        program: the rest of the calls.
+        dropped: positions of the dropped calls in the program before, each with that of the call that makes the last
+            of its inputs.
+    """
+
+    program: Program
+    dropped: dict[int, int]
+
+
+def join_in_place(program: Program, kernels: Collection[str]) -> Joined:
+    """Drops concatenations whose inputs can be made in place.
+
+    From the last one backwards, so that what was joined can be joined again. A concatenation goes where all its inputs
+    are whole tensors of their own, or where they already lie behind each other because a later one has joined them.
+
+    Args:
+        program: what to rewrite.
+        kernels: names of the kernels whose workload `joins_memory`.
+    """
+    sizes = program.sizes()
+    homes: dict[int, View] = {}
+    dropped: dict[int, int] = {}
+    makers = {call.arguments[-1].buffer: place for place, call in enumerate(program.calls)}
+    for place in reversed(range(len(program.calls))):
+        call = program.calls[place]
+        if call.kernel not in kernels:
+            continue
+        *inputs, output = call.arguments
+        if _is_free(program, inputs, sizes, homes):
+            offset = 0
+            for view in inputs:
+                homes[view.buffer] = replace(output, offset=output.offset + offset)
+                offset += view.nbytes
+        elif _follow_each_other(inputs, homes) and output.buffer not in homes:
+            homes[output.buffer] = _resolve(inputs[0], homes)
+        else:
+            continue
+        dropped[place] = makers[inputs[-1].buffer]
+    calls = tuple(
+        replace(call, arguments=tuple(_resolve(view, homes) for view in call.arguments))
+        for place, call in enumerate(program.calls)
+        if place not in dropped
+    )
+    outputs = tuple(_resolve(view, homes) for view in program.outputs)
+    return Joined(replace(program, calls=calls, outputs=outputs), dropped)
+
+
+def _is_free(program: Program, inputs: Sequence[View], sizes: Sequence[int], homes: dict[int, View]) -> bool:
+    """Whether each input is all of an intermediate buffer, and none has a home yet."""
+    buffers = [view.buffer for view in inputs]
+    whole = all(view.offset == 0 and view.nbytes == sizes[view.buffer] for view in inputs)
+    own = all(program.places[buffer] == WORK and buffer not in homes for buffer in buffers)
+    return whole and own and len(set(buffers)) == len(buffers)
+
+
+def _follow_each_other(inputs: Sequence[View], homes: dict[int, View]) -> bool:
+    """Whether a later concatenation has put all inputs behind each other, in this order."""
+    if any(view.buffer not in homes for view in inputs):
+        return False
+    found = [_resolve(view, homes) for view in inputs]
+    ends = [view.offset + view.nbytes for view in found]
+    in_order = all(end == view.offset for end, view in zip(ends, found[1:], strict=False))
+    return in_order and len({view.buffer for view in found}) == 1
+
+
+def _resolve(view: View, homes: dict[int, View]) -> View:
+    """Where `view` lies in the end."""
+    while view.buffer in homes:
+        home = homes[view.buffer]
+        view = replace(view, buffer=home.buffer, offset=home.offset + view.offset)
+    return view

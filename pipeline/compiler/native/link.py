@@ -1,0 +1,119 @@
+"""Compiling and linking: TVM's kernels, the tables of one program, and the runtime that executes them.
+
+Also the runtime's threads alone, for kernels that are measured by themselves.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tvmopt.pipeline.compiler.build import kernel_library
+from tvmopt.pipeline.compiler.program import Program
+from tvmopt.pipeline.errors import BuildError
+from tvmopt.schedules.target import Target
+
+SOURCES = ("model.cc", "threads.cc")
+OPTIONS = ("-std=c++17", "-O2", "-fPIC", "-shared", "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics")
+LINKING = ("-Wl,--build-id=none", "-Wl,--no-undefined", "-Wl,--as-needed", "-s", "-static-libgcc", "-lm", "-lpthread")
+"""No build id and no symbol table: both would carry names of temporary files into the artifact."""
+
+EXPORTS = "{ global: tvmopt_*; local: *; };\n"
+
+POOL_SOURCES = ("pool.cc", "threads.cc")
+POOL_EXPORTS = "{ global: tvmopt_*; TVMBackendParallelLaunch; local: *; };\n"
+
+_HOME = Path(__file__).resolve().parent
+_OFFERED = {
+    b"__TVMBackendParallelLaunch",
+    b"__TVMBackendAllocWorkspace",
+    b"__TVMBackendFreeWorkspace",
+    b"__TVMFFIErrorSetRaisedFromCStrParts",
+    b"__TVMFFIErrorSetRaisedFromCStr",
+}
+"""What kernels may ask of a runtime for ours to run them."""
+
+
+class KernelObjects:
+    """The machine code of kernels, each compiled once however many libraries have it."""
+
+    def __init__(self, target: Target) -> None:
+        """Has none yet; all are for `target`."""
+        self._target = target
+        self._objects: dict[tuple[str, int], bytes] = {}
+
+    def of(self, module: Any, program: Program) -> tuple[bytes, ...] | None:
+        """An object file for each kernel of a program; None when one needs more of TVM's runtime than ours has.
+
+        Args:
+            module: that the program was read from.
+            program: whose kernels are compiled.
+        """
+        objects = tuple(self._object(module, name) for name in dict.fromkeys(call.kernel for call in program.calls))
+        asked = {name for content in objects for name in re.findall(rb"__TVM(?:Backend|FFI)\w+", content)}
+        return objects if asked <= _OFFERED else None
+
+    def _object(self, module: Any, name: str) -> bytes:
+        import tvm_ffi
+
+        key = (name, tvm_ffi.structural_hash(module[name]))
+        if key not in self._objects:
+            compiled = kernel_library({name: module[name]}, self._target)
+            with tempfile.TemporaryDirectory(prefix="tvmopt-") as folder:
+                file = Path(folder) / "kernel.o"
+                compiled.mod.write_to_file(str(file))
+                self._objects[key] = file.read_bytes()
+        return self._objects[key]
+
+
+def link(kernels: Sequence[bytes], tables: str, linker: str) -> bytes:
+    """The shared library of a model.
+
+    Args:
+        kernels: their object files.
+        tables: source of ``tables.cc``.
+        linker: the C++ compiler for the target.
+
+    Raises:
+        BuildError: when the compiler fails.
+    """
+    objects = {f"kernel{number}.o": content for number, content in enumerate(kernels)}
+    files = {**objects, "tables.cc": tables.encode()}
+    return _library(files, ("tables.cc", *_own(SOURCES), *objects), EXPORTS, linker)
+
+
+def link_pool(linker: str) -> bytes:
+    """The shared library that has TVM's kernels run on the threads that ours run on; see ``pool.cc``.
+
+    Raises:
+        BuildError: when the compiler fails.
+    """
+    return _library({}, _own(POOL_SOURCES), POOL_EXPORTS, linker)
+
+
+def _own(sources: Sequence[str]) -> tuple[str, ...]:
+    return tuple(str(_HOME / source) for source in sources)
+
+
+def _library(files: Mapping[str, bytes], inputs: Sequence[str], exports: str, linker: str) -> bytes:
+    """What `linker` makes of `inputs`, in that order: paths, and names of `files`."""
+    import tvm
+    from tvm_ffi import libinfo
+
+    includes = [_HOME, Path(tvm.__file__).parent / "include", *libinfo.include_paths()]
+    with tempfile.TemporaryDirectory(prefix="tvmopt-") as name:
+        folder = Path(name)
+        for file, content in files.items():
+            (folder / file).write_bytes(content)
+        (folder / "exports").write_text(exports)
+        command = [linker, *OPTIONS, *(f"-I{path}" for path in includes), *inputs, "-o", "model.so"]
+        command += ["-Wl,--version-script=exports", *LINKING]
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            lines = [line for line in done.stderr.splitlines() if "error" in line] or [f"exit code {done.returncode}"]
+            raise BuildError(f"linking with {linker} failed: {lines[0]}")
+        return (folder / "model.so").read_bytes()

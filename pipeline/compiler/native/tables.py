@@ -1,0 +1,127 @@
+"""The tables of one program as C++, and its weights as one block of bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tvmopt.pipeline.compiler.arena import ALIGNMENT, Arena
+from tvmopt.pipeline.compiler.program import CONSTANT, Program, View
+from tvmopt.schedules.workload import item_bytes
+
+_CODES = {"int": 0, "uint": 1, "float": 2, "bool": 6}
+"""DLPack's numbers for kinds of elements."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weights:
+    """The constants of a program, one behind the other.
+
+    Attributes:
+        offsets: where each constant buffer begins, in bytes, by its number.
+        nbytes: of all.
+        arrays: by number.
+    """
+
+    offsets: dict[int, int]
+    nbytes: int
+    arrays: dict[int, npt.NDArray[Any]]
+
+    def content(self) -> npt.NDArray[np.uint8]:
+        """All bytes, ``(nbytes,)``; gaps are zeros."""
+        block = np.zeros(self.nbytes, np.uint8)
+        for number, array in self.arrays.items():
+            memory = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+            block[self.offsets[number] : self.offsets[number] + memory.nbytes] = memory
+        return block
+
+
+def lay_out_weights(program: Program) -> Weights:
+    """Places the constants that calls read or outputs are, in the order they are first used."""
+    offsets: dict[int, int] = {}
+    end = 0
+    for view in program.views():
+        if program.places[view.buffer] == CONSTANT and view.buffer not in offsets:
+            offsets[view.buffer] = end
+            end += -(-program.constants[view.buffer].nbytes // ALIGNMENT) * ALIGNMENT
+    return Weights(offsets, end, {number: program.constants[number] for number in offsets})
+
+
+def write_tables(program: Program, arena: Arena, weights: Weights) -> str:
+    """The source of ``tables.cc`` for `program`."""
+    shapes = _Shapes()
+    tensors = [_tensor(view, arena, weights, shapes) for call in program.calls for view in call.arguments]
+    inputs = [_tensor(view, arena, weights, shapes) for view in program.inputs]
+    outputs = [_tensor(view, arena, weights, shapes) for view in program.outputs]
+    calls, first = [], 0
+    for call in program.calls:
+        calls.append(f'{{"{call.kernel}", {_symbol(call.kernel)}, {first}, {len(call.arguments)}, {call.tasks}}}')
+        first += len(call.arguments)
+    kernels = sorted({_symbol(call.kernel) for call in program.calls})
+    counts = {
+        "kTensorCount": len(tensors),
+        "kCallCount": len(calls),
+        "kInputCount": len(inputs),
+        "kOutputCount": len(outputs),
+    }
+    lines = [
+        "// Generated; see tables.h.",
+        '#include "tables.h"',
+        'extern "C" {',
+        *(f"int {name}(void*, const TVMFFIAny*, int32_t, TVMFFIAny*);" for name in kernels),
+        '}  // extern "C"',
+        "namespace tvmopt {",
+        _array("Tensor", "kTensors", tensors),
+        _array("Tensor", "kInputs", inputs),
+        _array("Tensor", "kOutputs", outputs),
+        _array("Call", "kCalls", calls),
+        _array("int64_t", "kShapes", map(str, shapes.sizes)),
+        _array("tvmopt_spec", "kInputSpecs", [_spec(view, shapes) for view in program.inputs]),
+        _array("tvmopt_spec", "kOutputSpecs", [_spec(view, shapes) for view in program.outputs]),
+        *(f"const int32_t {name} = {count};" for name, count in counts.items()),
+        f"const int64_t kArenaBytes = {arena.nbytes}, kWeightsBytes = {weights.nbytes};",
+        "}  // namespace tvmopt",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+class _Shapes:
+    """All shapes in one row, equal ones once."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+        self._known: dict[tuple[int, ...], int] = {}
+
+    def place(self, shape: tuple[int, ...]) -> int:
+        if shape not in self._known:
+            self._known[shape] = len(self.sizes)
+            self.sizes += shape
+        return self._known[shape]
+
+
+def _tensor(view: View, arena: Arena, weights: Weights, shapes: _Shapes) -> str:
+    constant = view.buffer in weights.offsets
+    base = weights.offsets[view.buffer] if constant else arena.offsets[view.buffer]
+    assert base is not None
+    kind = view.dtype.rstrip("0123456789")
+    dtype = f"{{{_CODES[kind]}, {8 * item_bytes(view.dtype)}, 1}}"
+    place = shapes.place(view.shape)
+    return f"{{{str(constant).lower()}, {base + view.offset}, {len(view.shape)}, {place}, {dtype}}}"
+
+
+def _spec(view: View, shapes: _Shapes) -> str:
+    return f'{{"{view.dtype}", {len(view.shape)}, kShapes + {shapes.place(view.shape)}, {view.nbytes}}}'
+
+
+def _symbol(kernel: str) -> str:
+    return f"__tvm_ffi_{kernel}"
+
+
+def _array(kind: str, name: str, items: Iterable[str] | Sequence[str]) -> str:
+    # Never empty: C++ has no arrays without elements.
+    listed = list(items) or ["{}"]
+    return f"const {kind} {name}[] = {{{', '.join(listed)}}};"

@@ -1,0 +1,127 @@
+"""One layer that no template takes, as TVM's own ONNX importer has it; the importer is not trusted.
+
+It drops outputs, ignores attributes and takes operators for what they are not. So what it makes of a layer must have
+the shapes and dtypes that ONNX gives it (`import_layer`), and `pipeline.compiler.check_layers` compares the values.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tvmopt.pipeline.errors import BuildError
+from tvmopt.pipeline.graph.ir import Graph, Node
+from tvmopt.pipeline.support.messages import one_line
+from tvmopt.schedules.workload import Tensor
+
+if TYPE_CHECKING:
+    import onnx
+
+
+@dataclass(frozen=True, slots=True)
+class OnnxLayer:
+    """A layer as TVM's importer made it.
+
+    Attributes:
+        module: its ``main`` is a Relax function whose parameters are `dynamic_inputs` and whose result is one tensor or
+            a tuple of them; what else there is are PrimFuncs that it calls.
+        dtypes: of the results, which are not always those that ONNX says: whoever takes the results casts them.
+    """
+
+    module: Any
+    dtypes: tuple[str, ...]
+
+    @property
+    def function(self) -> Any:
+        """The Relax function, as a part of something larger."""
+        return self.module["main"].without_attr("global_symbol")
+
+    @property
+    def helpers(self) -> dict[str, Any]:
+        """The PrimFuncs that `function` calls, by the names that it calls them by."""
+        functions = {variable.name_hint: function for variable, function in self.module.functions_items()}
+        del functions["main"]
+        return functions
+
+
+def dynamic_inputs(graph: Graph, node: Node) -> list[str]:
+    """The inputs of a node that are no constants, each once, in order."""
+    return list(dict.fromkeys(name for name in node.inputs if name and name not in graph.constants))
+
+
+def node_model(graph: Graph, node: Node) -> onnx.ModelProto:
+    """An ONNX model of one node: its dynamic inputs are the model's, its constants initialisers.
+
+    Args:
+        graph: that `node` stands in.
+        node: an operator of ONNX.
+    """
+    import onnx
+    from onnx import helper, numpy_helper
+
+    assert node.proto is not None
+    proto = onnx.NodeProto()
+    proto.CopyFrom(node.proto)
+    # Passes may have renamed what a node takes and makes; an absent output keeps its place.
+    made = iter(node.outputs)
+    results = [next(made) if name else "" for name in proto.output]
+    del proto.input[:], proto.output[:]
+    proto.input.extend(node.inputs)
+    proto.output.extend(results)
+
+    def info(name: str) -> onnx.ValueInfoProto:
+        tensor = graph.tensor(name)
+        return helper.make_tensor_value_info(
+            name, helper.np_dtype_to_tensor_dtype(np.dtype(tensor.dtype)), tensor.shape
+        )
+
+    known = [name for name in dict.fromkeys(node.inputs) if name in graph.constants]
+    return helper.make_model(
+        helper.make_graph(
+            [proto],
+            "layer",
+            [info(name) for name in dynamic_inputs(graph, node)],
+            [info(name) for name in node.outputs],
+            [numpy_helper.from_array(graph.constants[name], name) for name in known],
+        ),
+        opset_imports=[helper.make_opsetid("", graph.opset)],
+        ir_version=10,
+    )
+
+
+def import_layer(graph: Graph, node: Node) -> OnnxLayer:
+    """What TVM's importer makes of one node at fixed shapes.
+
+    Raises:
+        BuildError: when the importer refuses the node, or makes something else of it; names the layer.
+    """
+    from tvm.relax.frontend.onnx import from_onnx
+
+    where = f"layer {node.layers[0]!r} ({node.kind})"
+    try:
+        module = from_onnx(node_model(graph, node), keep_params_in_input=False)
+    # TVM's importer raises whatever its asserts and C++ side raise; all of it means that the node is not supported.
+    except Exception as error:
+        raise BuildError(f"{where}: TVM's importer refuses it: {one_line(error)}") from error
+    wanted = [graph.tensor(name) for name in node.outputs]
+    made = _tensors(module["main"].ret_ty)
+    if [tensor.shape for tensor in made] != [tensor.shape for tensor in wanted]:
+        have, expected = (", ".join(f"{t.dtype}{list(t.shape)}" for t in tensors) for tensors in (made, wanted))
+        raise BuildError(f"{where}: TVM's importer makes {have or 'nothing static'} of it, where ONNX has {expected}")
+    return OnnxLayer(module, tuple(tensor.dtype for tensor in made))
+
+
+def _tensors(made: Any) -> list[Tensor]:
+    """The tensors of a Relax type; none when one of them has no static shape."""
+    from tvm import relax, tirx
+
+    tensors = []
+    for one in made.fields if isinstance(made, relax.TupleType) else [made]:
+        shape = getattr(one, "shape", None)
+        sizes: list[Any] = list(shape.values) if isinstance(shape, relax.ShapeExpr) else [None]
+        if any(not isinstance(size, tirx.IntImm) or int(size) < 1 for size in sizes):
+            return []
+        tensors.append(Tensor(tuple(int(size) for size in sizes), str(one.dtype)))
+    return tensors

@@ -1,0 +1,1 @@
+"""Real input: pictures to calibrate and to measure on."""

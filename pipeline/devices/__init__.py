@@ -1,0 +1,1 @@
+"""Machines that build and run kernels."""

@@ -1,0 +1,129 @@
+"""Element-wise operators join the kernel that makes their operand. Returns a new graph.
+
+1. Behind a convolution, matrix product or pooling whose result only the element-wise operator reads, its expression
+   becomes the kernel's epilogue: bias, residual addition and activation cost no pass over memory of their own.
+2. An element-wise operator that only one other reads becomes part of that one's expression.
+
+A kernel moves to where the element-wise operator stood, so that every operand of the epilogue is there by then.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tvmopt.pipeline.graph.ir import Graph, Node, without_dead_code
+from tvmopt.schedules.compute.pointwise import finite_at_zero, rename_arguments
+from tvmopt.schedules.workload import Expr, Tensor
+
+HOSTS = ("conv2d", "depthwise_conv2d", "dense", "pool2d")
+MAX_FUNCTIONS = 24
+"""An expression is not grown past this many functions: its kernel would spill registers."""
+
+
+def fuse_epilogue(graph: Graph) -> Graph:
+    """Fuses until nothing changes."""
+    nodes = list(graph.nodes)
+    position = 0
+    while position < len(nodes):
+        node = nodes[position]
+        if node.op != "pointwise":
+            position += 1
+            continue
+        current = replace(graph, nodes=tuple(nodes))
+        fused = _fuse_one(current, node)
+        if fused is None:
+            position += 1
+            continue
+        producer, merged = fused
+        nodes[position] = merged
+        nodes.remove(producer)
+        # The merged node may fuse again; it now stands one place earlier.
+        position = max(position - 1, 0)
+    return without_dead_code(replace(graph, nodes=tuple(nodes)))
+
+
+def _fuse_one(graph: Graph, node: Node) -> tuple[Node, Node] | None:
+    """The producer that `node` joins and what they become together, or None."""
+    uses, producers = graph.uses(), graph.producers()
+    # Of several operands the last made is joined: an earlier one would have to wait for it anyway.
+    order = {id(other): i for i, other in enumerate(graph.nodes)}
+    candidates = [producers[name] for name in node.inputs if name in producers]
+    for producer in sorted(candidates, key=lambda other: -order[id(other)]):
+        if len(producer.outputs) != 1 or uses[producer.output] != node.inputs.count(producer.output):
+            continue
+        merged = _merge(graph, producer, node)
+        if merged is not None:
+            return producer, merged
+    return None
+
+
+def _merge(graph: Graph, producer: Node, node: Node) -> Node | None:
+    made, result = graph.tensor(producer.output), graph.tensor(node.output)
+    if made.shape != result.shape or _size(node.epilogue) + _size(producer.epilogue) > MAX_FUNCTIONS:
+        return None
+    others = [name for name in node.inputs if name != producer.output]
+    if producer.op == "pointwise":
+        if _repeats(node, producer.output):
+            return None
+    elif producer.op not in HOSTS or not all(_operand_fits(graph, producer, name) for name in others):
+        return None
+    elif producer.op != "dense" and not finite_at_zero(node.epilogue):
+        # A host's maps are in blocks, and the last block's absent channels would become infinite.
+        return None
+    inputs = list(producer.inputs)
+
+    def renamed(index: int) -> Expr:
+        name = node.inputs[index]
+        if name == producer.output:
+            return producer.epilogue
+        # A host's own operands must stay where they are, so an operand that is read again gets a place of its own.
+        known = inputs if producer.op == "pointwise" else inputs[_own_operands(producer) :]
+        if name not in known:
+            inputs.append(name)
+            return ("arg", len(inputs) - 1)
+        return ("arg", len(inputs) - len(known) + known.index(name))
+
+    epilogue = rename_arguments(node.epilogue, renamed)
+    layers = (*producer.layers, *node.layers)
+    return replace(producer, inputs=tuple(inputs), outputs=node.outputs, layers=layers, epilogue=epilogue)
+
+
+def _repeats(node: Node, name: str) -> bool:
+    """Whether the expression reads `name` more than once, so that fusing would compute it twice."""
+    return _reads(node.epilogue, {i for i, other in enumerate(node.inputs) if other == name}) > 1
+
+
+def _reads(expr: Expr, places: set[int]) -> int:
+    if expr[0] == "arg":
+        return int(expr[1] in places)
+    if expr[0] in ("acc", "const"):
+        return 0
+    return sum(_reads(operand, places) for operand in expr[1:])
+
+
+def _own_operands(node: Node) -> int:
+    return 1 if node.op == "pool2d" else 2
+
+
+def _operand_fits(graph: Graph, producer: Node, name: str) -> bool:
+    """Whether a kernel of `producer` can read `name` beside each element of its result."""
+    tensor, result = graph.tensor(name), graph.tensor(producer.output)
+    if tensor.elements == 1 or tensor.shape == result.shape:
+        return True
+    if producer.op == "dense":
+        return name in graph.constants and tensor.elements == tensor.shape[-1] == result.shape[-1]
+    # A kernel reads feature maps; only constants can be given the rank of one.
+    return broadcasts(tensor, result) and (len(tensor.shape) == 4 or name in graph.constants)
+
+
+def broadcasts(tensor: Tensor, result: Tensor) -> bool:
+    """Whether `tensor` repeats along dimensions of the feature map `result`."""
+    shape = (1,) * (len(result.shape) - len(tensor.shape)) + tensor.shape
+    return len(shape) == 4 and all(a in (1, b) for a, b in zip(shape, result.shape, strict=True))
+
+
+def _size(expr: Expr) -> int:
+    """The number of functions in an expression."""
+    if expr[0] in ("acc", "arg", "const"):
+        return 0
+    return 1 + sum(_size(operand) for operand in expr[1:])

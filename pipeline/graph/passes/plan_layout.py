@@ -1,0 +1,239 @@
+"""Decides the layout of every feature map, once, for the whole graph. Returns a new graph.
+
+1. Convolutions, pooling and what is element-wise between them keep feature maps in blocks of the vector's width
+   (NCHW16c for AVX-512). The first convolution reads few channels as they come.
+2. A map that a convolution or average pooling pads is stored with a halo of zeros, written by the kernel that makes
+   the map: nobody pads, and no inner loop looks for the border.
+3. Maps that are concatenated have the halo of the whole, so that they can be made in its memory
+   (`pipeline.compiler.concat_in_place`).
+4. Where layouts meet, and only there, a ``relayout`` stands.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from tvmopt.pipeline.graph.ir import Editor, Graph, Node, without_dead_code
+from tvmopt.pipeline.graph.passes.fuse_epilogue import broadcasts
+from tvmopt.schedules.compute.pointwise import finite_at_zero
+from tvmopt.schedules.workload import Tensor
+
+Halo = tuple[int, int, int, int]
+NO_HALO: Halo = (0, 0, 0, 0)
+CONVOLUTIONS = ("conv2d", "depthwise_conv2d", "separable_conv2d")
+PLAIN_CHANNELS = 4
+"""A convolution reads up to so many channels in plain order, when they come so."""
+
+
+def plan_layout(graph: Graph, lanes: int) -> Graph:
+    """Gives every value its layout.
+
+    Args:
+        graph: recognised and fused.
+        lanes: float32 elements of a vector, the block of feature maps.
+    """
+    blocked = _blocked_nodes(graph, lanes)
+    halos = _halos(graph, blocked)
+    return _Planner(graph, lanes, blocked, halos).run()
+
+
+def needed_halo(node: Node, data: Tensor, output: Tensor, kernel: tuple[int, int]) -> Halo:
+    """The rows and columns that the windows of `node` reach beyond its input (top, left, bottom, right)."""
+    pads, strides = node.attrs["pads"], node.attrs["strides"]
+    dilations = node.attrs.get("dilations", (1, 1))
+    assert isinstance(pads, tuple)
+    assert isinstance(strides, tuple)
+    assert isinstance(dilations, tuple)
+    reach = [(output.shape[2 + i] - 1) * strides[i] + (kernel[i] - 1) * dilations[i] + 1 for i in range(2)]
+    bottom, right = (max(0, reach[i] - pads[i] - data.shape[2 + i]) for i in range(2))
+    return (pads[0], pads[1], bottom, right)
+
+
+def _kernel_of(graph: Graph, node: Node) -> tuple[int, int] | None:
+    """The window of a node that needs a halo, else None. A maximum clamps its window and needs none."""
+    if node.op in CONVOLUTIONS:
+        shape = graph.tensor(node.inputs[1]).shape
+        return (shape[2], shape[3])
+    if node.op == "pool2d" and node.attrs["kind"] == "average":
+        kernel = node.attrs["kernel"]
+        assert isinstance(kernel, tuple)
+        return (kernel[0], kernel[1])
+    return None
+
+
+def _blocked_nodes(graph: Graph, lanes: int) -> set[int]:
+    """Ids of the nodes whose output is kept in blocks."""
+    blocked: set[int] = set()
+    in_blocks: set[str] = set()
+    for node in graph.nodes:
+        if node.op in (*CONVOLUTIONS, "pool2d", "resize2d"):
+            take = True
+        elif node.op == "pointwise":
+            take = any(name in in_blocks for name in node.inputs) and _can_block(graph, node, lanes)
+        elif node.op == "concat":
+            whole = all(graph.tensor(name).shape[1] % lanes == 0 for name in node.inputs[:-1])
+            take = whole and any(name in in_blocks for name in node.inputs)
+        else:
+            take = False
+        if take:
+            blocked.add(id(node))
+            in_blocks.add(node.output)
+    return blocked
+
+
+def _can_block(graph: Graph, node: Node, lanes: int) -> bool:
+    output = graph.tensor(node.output)
+    if len(output.shape) != 4:
+        return False
+    # On the padding of the last block operands are zero; what is not finite there would spread.
+    if output.shape[1] % lanes and not finite_at_zero(node.epilogue):
+        return False
+    tensors = [graph.tensor(name) for name in node.inputs]
+    for name, tensor in zip(node.inputs, tensors, strict=True):
+        if tensor.elements > 1 and not broadcasts(tensor, output):
+            return False
+        if tensor.elements > 1 and len(tensor.shape) != 4 and name not in graph.constants:
+            return False
+    return True
+
+
+def _halos(graph: Graph, blocked: set[int]) -> dict[str, Halo]:
+    """For each value the largest halo that any of its readers needs; what is concatenated has the halo of the whole."""
+    halos: dict[str, Halo] = {}
+
+    def widen(name: str, need: Halo) -> None:
+        top, left, bottom, right = (max(pair) for pair in zip(halos.get(name, NO_HALO), need, strict=True))
+        halos[name] = (top, left, bottom, right)
+
+    for node in reversed(graph.nodes):
+        kernel = _kernel_of(graph, node)
+        if kernel is not None:
+            name = node.inputs[0]
+            widen(name, needed_halo(node, graph.tensor(name), graph.tensor(node.output), kernel))
+        elif node.op == "concat" and id(node) in blocked and node.output not in graph.outputs:
+            for name in node.inputs:
+                widen(name, halos.get(node.output, NO_HALO))
+    return halos
+
+
+class _Planner:
+    """Walks the graph in order and puts relayouts where a reader needs another layout than there is."""
+
+    def __init__(self, graph: Graph, lanes: int, blocked: set[int], halos: dict[str, Halo]) -> None:
+        self.graph, self.lanes, self.blocked, self.halos = graph, lanes, blocked, halos
+        self.editor = Editor(graph)
+        self.copies: dict[tuple[str, int, Halo], str] = {}
+
+    def run(self) -> Graph:
+        for node in self.graph.nodes:
+            if node.op == "concat" and id(node) not in self.blocked:
+                self._add(_as_onnx_concat(node), self._plain_inputs(node))
+            elif id(node) in self.blocked:
+                self._blocked(node)
+            elif node.op == "reshape" and self._same_memory(node.inputs[0]):
+                self._add(node, node.inputs)
+            else:
+                self._add(node, self._plain_inputs(node))
+        outputs = tuple(self._plain(name) for name in self.graph.outputs)
+        graph = replace(
+            self.graph,
+            nodes=tuple(self.editor.nodes),
+            values=self.editor.values,
+            constants=self.editor.constants,
+            outputs=outputs,
+        )
+        return without_dead_code(graph)
+
+    def _add(self, node: Node, inputs: tuple[str, ...]) -> None:
+        self.editor.nodes.append(replace(node, inputs=inputs))
+
+    def _blocked(self, node: Node) -> None:
+        inputs = [self._operand(node, i, name) for i, name in enumerate(node.inputs)]
+        tensor = self.editor.values[node.output]
+        halo = self.halos.get(node.output, NO_HALO)
+        if node.output in self.graph.outputs:
+            halo = NO_HALO
+        self.editor.values[node.output] = replace(tensor, block=self.lanes, halo=halo)
+        self._add(node, tuple(inputs))
+
+    def _operand(self, node: Node, index: int, name: str) -> str:
+        if name in self.graph.constants:
+            return self._constant(node, index, name)
+        tensor = self.editor.values[name]
+        kernel = _kernel_of(self.graph, node) if index == 0 else None
+        if kernel is None:
+            if tensor.elements == 1 or (len(tensor.shape) == 4 and tensor.shape[1] == 1 and index > 0):
+                return name
+            if len(tensor.shape) != 4:
+                return name
+            return self._layout(name, self.lanes, tensor.halo if tensor.block == self.lanes else NO_HALO)
+        need = needed_halo(node, tensor, self.graph.tensor(node.output), kernel)
+        block = self.lanes
+        few = tensor.block == 1 and tensor.shape[1] <= PLAIN_CHANNELS
+        if node.op == "conv2d" and few and node.attrs["groups"] == 1:
+            block = 1
+        enough = all(have >= want for have, want in zip(tensor.halo, need, strict=True))
+        if tensor.block == block and enough:
+            return name
+        return self._layout(name, block, self.halos.get(name, need))
+
+    def _constant(self, node: Node, index: int, name: str) -> str:
+        """Operands of an epilogue become rank 4, so that they block like the map; others stay as they are."""
+        array = self.graph.constants[name]
+        own = {"conv2d": 2, "depthwise_conv2d": 2, "separable_conv2d": 3, "resize2d": 5, "pool2d": 1}.get(node.op, 0)
+        if index < own or array.size == 1:
+            return name
+        shape = (1,) * (4 - array.ndim) + array.shape
+        made = self.editor.constant(f"{name}_map", np.ascontiguousarray(array.reshape(shape)))
+        return made
+
+    def _layout(self, name: str, block: int, halo: Halo) -> str:
+        tensor = self.editor.values[name]
+        if (tensor.block, tensor.halo) == (block, halo):
+            return name
+        key = (name, block, halo)
+        if key not in self.copies:
+            copy = self.editor.value(f"{name}_layout", replace(tensor, block=block, halo=halo))
+            producer = self.graph.producers().get(name)
+            layers = producer.layers if producer is not None else (name,)
+            self.editor.nodes.append(Node("relayout", (name,), (copy,), layers))
+            self.copies[key] = copy
+        return self.copies[key]
+
+    def _plain(self, name: str) -> str:
+        tensor = self.editor.values.get(name)
+        if tensor is None or tensor.plain:
+            return name
+        if self._same_memory(name):
+            return self._reshaped(name)
+        return self._layout(name, 1, NO_HALO)
+
+    def _reshaped(self, name: str) -> str:
+        key = (name, 0, NO_HALO)
+        if key not in self.copies:
+            tensor = replace(self.editor.values[name], block=1)
+            self.copies[key] = self.editor.value(f"{name}_plain", tensor)
+            producer = self.graph.producers()[name]
+            self.editor.nodes.append(Node("reshape", (name,), (self.copies[key],), producer.layers))
+        return self.copies[key]
+
+    def _same_memory(self, name: str) -> bool:
+        """Whether the value's memory is also its plain order: no halo, and one pixel or one channel a block."""
+        tensor = self.editor.values.get(name)
+        if tensor is None or tensor.plain:
+            return True
+        if any(tensor.halo):
+            return False
+        return tensor.shape[2] * tensor.shape[3] == 1 and tensor.shape[1] % tensor.block == 0
+
+    def _plain_inputs(self, node: Node) -> tuple[str, ...]:
+        return tuple(self._plain(name) if name else name for name in node.inputs)
+
+
+def _as_onnx_concat(node: Node) -> Node:
+    import onnx
+
+    proto = onnx.helper.make_node("Concat", list(node.inputs), list(node.outputs), name=node.layers[0], axis=1)
+    return replace(node, op="onnx", proto=proto)

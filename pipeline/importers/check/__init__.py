@@ -1,0 +1,1 @@
+"""Whether an import still computes what its source does."""

@@ -1,0 +1,57 @@
+"""Whether a model that was exported for one batch computes the same for another."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+
+from tvmopt.pipeline.errors import UnsupportedModelError
+from tvmopt.pipeline.importers.check.normalized import agrees
+from tvmopt.pipeline.importers.check.random_inputs import random_inputs
+from tvmopt.pipeline.importers.onnx_form.shapes import input_dims
+from tvmopt.pipeline.importers.onnx_form.values import tensor_spec
+from tvmopt.pipeline.support.onnxruntime import run_model
+
+
+def check_rebatched(fixed: onnx.ModelProto, rebatched: onnx.ModelProto) -> None:
+    """Checks that `rebatched` gives for a batch what `fixed` gives for its parts, one after the other.
+
+    Nothing is checked unless both first dimensions are sizes, and the new one a multiple of the old.
+
+    Args:
+        fixed: the model as it was exported.
+        rebatched: the same nodes with other sizes of the inputs' first dimension.
+
+    Raises:
+        UnsupportedModelError: it does not, or cannot be run: somewhere inside stands the old batch.
+    """
+    old, new = (input_dims(model.graph.input[0]) for model in (fixed, rebatched))
+    if not old or not new or old[0] == new[0] or isinstance(old[0], str) or isinstance(new[0], str) or new[0] % old[0]:
+        return
+    what = f"the model is fixed to a batch of {old[0]} and cannot be given one of {new[0]}"
+    cure = "export it for that batch or with a dynamic one"
+    try:
+        wrong = _first_wrong(fixed, rebatched, new[0] // old[0])
+    except UnsupportedModelError as error:
+        raise UnsupportedModelError(f"{what}: {cure} ({error})") from error
+    if wrong is not None:
+        raise UnsupportedModelError(f"{what}: {cure} (output {wrong!r} differs from that of each part alone)")
+
+
+def _first_wrong(fixed: onnx.ModelProto, rebatched: onnx.ModelProto, parts: int) -> str | None:
+    """The first output of `rebatched` that is not made of the outputs of `fixed` for each of `parts` equal parts."""
+    specs = [tensor_spec(value) for value in rebatched.graph.input]
+    inputs = random_inputs(specs, rebatched.graph)
+    whole = run_model(rebatched, inputs)
+    sizes = {value.name: input_dims(value) for value in fixed.graph.input}
+    split = {name: sizes[name] != array.shape for name, array in inputs.items()}
+    results = []
+    for part in range(parts):
+        share = {name: np.split(x, parts)[part] if split[name] else x for name, x in inputs.items()}
+        results.append(run_model(fixed, share))
+    for name, value in whole.items():
+        pieces = [result[name] for result in results]
+        same = value.shape == pieces[0].shape and all(agrees(piece, value) for piece in pieces)
+        if not same and (not pieces[0].ndim or not agrees(np.concatenate(pieces), value)):
+            return name
+    return None

@@ -1,0 +1,93 @@
+"""Whether two forms of a model compute the same, and if not, from which layer on they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import onnx
+
+from tvmopt.pipeline.errors import WrongResultError
+from tvmopt.pipeline.importers.onnx_form.layer_names import layer_of
+from tvmopt.pipeline.support.onnxruntime import run_model
+
+TOLERANCE = {"float16": 1e-2, "float32": 1e-4, "float64": 1e-4}
+"""The largest error, relative to the largest magnitude in the output; numbers of other dtypes must be equal."""
+
+Arrays = Mapping[str, np.ndarray]
+
+
+def relative_error(reference: np.ndarray, computed: np.ndarray) -> float:
+    """The largest difference over the largest magnitude of `reference`.
+
+    Infinities must agree, and be where they are in `reference`, and so must NaNs; else the error is infinite.
+    """
+    if reference.shape != computed.shape or reference.dtype != computed.dtype:
+        return float("inf")
+    if reference.dtype.kind != "f":
+        return 0.0 if np.array_equal(reference, computed) else float("inf")
+    finite = np.isfinite(reference)
+    if (
+        not np.array_equal(reference[~finite], computed[~finite], equal_nan=True)
+        or not np.isfinite(computed[finite]).all()
+    ):
+        return float("inf")
+    exact = reference[finite].astype(np.float64)
+    difference = np.abs(exact - computed[finite]).max(initial=0.0)
+    if difference == 0.0:
+        return 0.0
+    largest = np.abs(exact).max(initial=0.0)
+    return float(difference / largest) if largest else float("inf")
+
+
+def agrees(reference: np.ndarray, computed: np.ndarray) -> bool:
+    """Whether the error is within `TOLERANCE`."""
+    return relative_error(reference, computed) <= TOLERANCE.get(reference.dtype.name, 0.0)
+
+
+def check_normalized(original: onnx.ModelProto, normalized: onnx.ModelProto, inputs: Arrays) -> None:
+    """Checks that `normalized` computes what `original` does.
+
+    Raises:
+        WrongResultError: it does not; names the first layer that differs.
+        UnsupportedModelError: onnxruntime cannot run one of them.
+    """
+    reference = run_model(original, inputs)
+    computed = run_model(normalized, inputs)
+    wrong = first_wrong(reference, computed)
+    if wrong is None:
+        return
+    error = relative_error(reference[wrong], computed[wrong])
+    where = first_wrong_layer(original, normalized, inputs)
+    raise WrongResultError(
+        f"normalising the model changed output {wrong!r} by {error:.2g} of its largest value, from layer {where!r} on; "
+        f"at most {TOLERANCE.get(reference[wrong].dtype.name, 0.0):g} is allowed"
+    )
+
+
+def first_wrong(reference: Arrays, computed: Arrays) -> str | None:
+    """The first value of `reference` that `computed` lacks or has otherwise; None when there is none."""
+    for name, value in reference.items():
+        if name not in computed or not agrees(value, computed[name]):
+            return name
+    return None
+
+
+def first_wrong_layer(original: onnx.ModelProto, normalized: onnx.ModelProto, inputs: Arrays) -> str:
+    """The layer of the first value that both models compute, in the order of execution, and that differs."""
+    computed_there = {name for node in original.graph.node for name in node.output if name}
+    nodes = [(name, node) for node in normalized.graph.node for name in node.output if name in computed_there]
+    names = [name for name, _ in nodes]
+    reference = run_model(with_outputs(original, names), inputs, names)
+    computed = run_model(with_outputs(normalized, names), inputs, names)
+    wrong = first_wrong(reference, computed)
+    return next((layer_of(node) for name, node in nodes if name == wrong), "?")
+
+
+def with_outputs(model: onnx.ModelProto, names: list[str]) -> onnx.ModelProto:
+    """A copy of `model` that has the values `names` as outputs too."""
+    shown = onnx.ModelProto()
+    shown.CopyFrom(model)
+    present = {output.name for output in model.graph.output}
+    shown.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in present)
+    return shown

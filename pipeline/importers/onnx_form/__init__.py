@@ -1,0 +1,1 @@
+"""What every importer delivers: static ONNX, normalised, with the layers' names."""

@@ -1,0 +1,126 @@
+"""Small rewrites that change no value: constants become initialisers, nodes that pass a value on are taken out."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from tvmopt.pipeline.errors import UnsupportedModelError
+from tvmopt.pipeline.importers.onnx_form.operators import standard_opset
+
+PASSING_ON = ("Dropout", "Identity")
+"""Operators whose first output is their first input (when it is not training)."""
+
+
+def drop_initializer_inputs(model: onnx.ModelProto) -> None:
+    """Removes, in place, initialisers from the inputs: old exporters list them there as defaults."""
+    stored = {tensor.name for tensor in model.graph.initializer}
+    stored |= {tensor.values.name for tensor in model.graph.sparse_initializer}
+    kept = [value for value in model.graph.input if value.name not in stored]
+    if len(kept) < len(model.graph.input):
+        del model.graph.input[:]
+        model.graph.input.extend(kept)
+    model.ir_version = max(model.ir_version, 4)  # before 4, an initialiser had to be an input
+
+
+def clean_graph(model: onnx.ModelProto) -> None:
+    """Tidies `model` in place; it has no subgraphs and no functions any more.
+
+    Raises:
+        UnsupportedModelError: a constant of another kind than a tensor of numbers.
+    """
+    graph = model.graph
+    _constants_to_initializers(graph)
+    _trim_outputs(graph, model)
+    _remove_passing_on(graph)
+    used = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
+    stored = [tensor for tensor in graph.initializer if tensor.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(stored)
+    del model.metadata_props[:]
+
+
+def _constants_to_initializers(graph: onnx.GraphProto) -> None:
+    for node in [node for node in graph.node if node.op_type == "Constant"]:
+        tensor = graph.initializer.add()
+        tensor.CopyFrom(_constant_value(node))
+        tensor.name = node.output[0]
+        graph.node.remove(node)
+
+
+def _constant_value(node: onnx.NodeProto) -> onnx.TensorProto:
+    """The tensor that a `Constant` node holds, in whichever attribute."""
+    attribute = node.attribute[0]
+    if attribute.name == "value":
+        tensor: onnx.TensorProto = attribute.t
+        return tensor
+    value = onnx.helper.get_attribute_value(attribute)
+    if attribute.name in ("value_float", "value_floats"):
+        return numpy_helper.from_array(np.asarray(value, dtype=np.float32))
+    if attribute.name in ("value_int", "value_ints"):
+        return numpy_helper.from_array(np.asarray(value, dtype=np.int64))
+    raise UnsupportedModelError(f"constant {node.name!r} is a {attribute.name}: only tensors of numbers are taken")
+
+
+def _trim_outputs(graph: onnx.GraphProto, model: onnx.ModelProto) -> None:
+    """Drops optional outputs that nothing reads (`Dropout`'s mask, `LayerNormalization`'s mean), from the last on."""
+    used = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
+    opset = standard_opset(model)
+    for node in graph.node:
+        declared = onnx.defs.get_schema(node.op_type, max_inclusive_version=opset, domain="").outputs
+        while len(node.output) > 1 and node.output[-1] not in used:
+            last = declared[min(len(node.output), len(declared)) - 1]
+            if last.option != onnx.defs.OpSchema.FormalParameterOption.Optional:
+                break
+            del node.output[-1]
+
+
+def _remove_passing_on(graph: onnx.GraphProto) -> None:
+    """Takes out nodes that pass their input on; an `Identity` stays where an input or an output is one more output."""
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    outputs = {output.name for output in graph.output}
+    fixed = {value.name for value in graph.input} | constants.keys() | outputs
+    renamed: dict[str, str] = {}
+    kept: list[onnx.NodeProto] = []
+    for node in graph.node:
+        node.input[:] = [_now(name, renamed) for name in node.input]
+        if node.op_type not in PASSING_ON or len(node.output) > 1:
+            kept.append(node)
+            continue
+        _refuse_training(node, constants)
+        source, result = node.input[0], node.output[0]
+        if result not in outputs:
+            renamed[result] = source
+        elif source in fixed:
+            kept.append(onnx.helper.make_node("Identity", [source], [result], name=node.name))
+        else:
+            _rename(kept, source, result)
+            renamed[source] = result
+            fixed.add(result)
+    nodes = [onnx.NodeProto.FromString(node.SerializeToString()) for node in kept]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def _refuse_training(node: onnx.NodeProto, constants: dict[str, onnx.TensorProto]) -> None:
+    """Refuses a `Dropout` that is switched on."""
+    if node.op_type != "Dropout" or len(node.input) < 3 or not node.input[2]:
+        return
+    training = constants.get(node.input[2])
+    if training is None or numpy_helper.to_array(training).any():
+        raise UnsupportedModelError(f"layer {node.name!r} is a Dropout in training mode: export the model in eval mode")
+
+
+def _now(name: str, renamed: dict[str, str]) -> str:
+    """What the value `name` is called after all renaming."""
+    while name in renamed:
+        name = renamed[name]
+    return name
+
+
+def _rename(nodes: list[onnx.NodeProto], old: str, new: str) -> None:
+    """Calls the value `old` `new`, in place."""
+    for node in nodes:
+        node.input[:] = [new if name == old else name for name in node.input]
+        node.output[:] = [new if name == old else name for name in node.output]

@@ -1,0 +1,162 @@
+"""From an ONNX model with static inputs to the form that our passes start from: plain, typed and named throughout.
+
+In this order: functions are inlined; old operator versions converted; onnxruntime's basic optimisation folds
+constants, BatchNorm and shape arithmetic; what is then left of operators is checked; constants become initialisers,
+nodes that only pass a value on go; every value gets a static shape, every node a name and its layer.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import onnx
+import onnx.inliner
+import onnx.shape_inference
+import onnx.version_converter
+
+from tvmopt.pipeline.errors import UnsupportedModelError
+from tvmopt.pipeline.importers.onnx_form.cleanup import clean_graph
+from tvmopt.pipeline.importers.onnx_form.layer_names import record_layers
+from tvmopt.pipeline.importers.onnx_form.operators import (
+    STANDARD_DOMAINS,
+    check_known,
+    check_operators,
+    standard_opset,
+    supported_operators,
+)
+from tvmopt.pipeline.importers.onnx_form.values import check_values
+from tvmopt.pipeline.support.messages import one_line
+from tvmopt.pipeline.support.onnxruntime import open_session
+
+OLDEST_OPSET = 13
+"""Older models are converted to this operator set: from it on, shapes and axes are inputs throughout."""
+
+METADATA_IR = 10
+"""The first IR version in which a node has `metadata_props`."""
+
+
+def normalize(original: onnx.ModelProto) -> onnx.ModelProto:
+    """The same function as `original` in normal form.
+
+    Args:
+        original: a checked model with static inputs and named nodes; stays as it is.
+
+    Returns:
+        A model with standard operators only, each of them supported; no `Constant`, `Dropout` or `Identity` (unless it
+        makes an input or an output one more output); a static shape and dtype for every value; a unique name for every
+        node, and its layer in `original` (`layers.layer_of`).
+
+    Raises:
+        UnsupportedModelError: operators that are not supported (all of them listed), a value whose size depends on
+            data, a dtype that is not taken, or layers that do not fit each other at these shapes.
+    """
+    check_known(original)
+    prepared = prepare(original)
+    try:
+        optimized = optimize(prepared)
+    except UnsupportedModelError:
+        check_operators(prepared)  # says more than onnxruntime does, if that is the reason
+        raise
+    check_operators(optimized)
+    inferred = finish(optimized, original)
+    check_values(inferred.graph)
+    return inferred
+
+
+def prepare(original: onnx.ModelProto) -> onnx.ModelProto:
+    """`original` with functions inlined and at least at `OLDEST_OPSET`, where it can be converted.
+
+    Raises:
+        UnsupportedModelError: its own functions cannot be inlined.
+    """
+    return _upgrade(_inline(original))
+
+
+def optimize(model: onnx.ModelProto) -> onnx.ModelProto:
+    """`model` after onnxruntime's basic optimisation; as it is if that writes operators that ONNX does not know.
+
+    Raises:
+        UnsupportedModelError: onnxruntime refuses it.
+    """
+    optimized = _optimized_at(model, "ORT_ENABLE_BASIC")
+    return optimized if is_standard(optimized) else _optimized_at(model, "ORT_DISABLE_ALL")
+
+
+def finish(optimized: onnx.ModelProto, original: onnx.ModelProto) -> onnx.ModelProto:
+    """`optimized`, which is changed, tidied up, with the layers of `original` and the shapes that can be inferred.
+
+    Raises:
+        UnsupportedModelError: a constant that is not taken, or layers that do not fit each other.
+    """
+    clean_graph(optimized)
+    optimized.ir_version = max(optimized.ir_version, METADATA_IR)
+    record_layers(optimized.graph, original.graph)
+    return infer_shapes(optimized)
+
+
+def infer_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """`model` with shape and dtype of every value that can be inferred.
+
+    Raises:
+        UnsupportedModelError: layers do not fit each other.
+    """
+    try:
+        return onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
+    except (onnx.shape_inference.InferenceError, ValueError) as error:
+        raise UnsupportedModelError(f"the model's layers do not fit each other: {one_line(error)}") from error
+
+
+def _inline(model: onnx.ModelProto) -> onnx.ModelProto:
+    """`model` without functions: neither its own, nor operators that ONNX defines by others and nothing else takes."""
+    if model.functions:
+        try:
+            model = onnx.inliner.inline_local_functions(model, convert_version=True)
+        except (RuntimeError, ValueError) as error:
+            raise UnsupportedModelError(f"the model's own functions cannot be inlined: {one_line(error)}") from error
+    opset = standard_opset(model)
+    foreign = {node.op_type for node in model.graph.node if node.domain in STANDARD_DOMAINS} - supported_operators()
+    defined = [("", name) for name in sorted(foreign) if _has_definition(name, opset)]
+    if not defined:
+        return model
+    return onnx.inliner.inline_selected_functions(model, defined, inline_schema_functions=True)
+
+
+def _has_definition(operator: str, opset: int) -> bool:
+    """Whether ONNX defines `operator` by other operators."""
+    if not onnx.defs.has(operator, max_inclusive_version=opset, domain=""):
+        return False
+    schema = onnx.defs.get_schema(operator, max_inclusive_version=opset, domain="")
+    return any(getattr(schema, kind) for kind in ("has_function", "has_context_dependent_function"))
+
+
+def _upgrade(model: onnx.ModelProto) -> onnx.ModelProto:
+    """`model` at `OLDEST_OPSET` when it is older; as it is where the conversion is not possible."""
+    if standard_opset(model) >= OLDEST_OPSET:
+        return model
+    try:
+        return onnx.version_converter.convert_version(model, OLDEST_OPSET)
+    except (RuntimeError, ValueError):  # an operator without adapter: onnxruntime and TVM know the old versions too
+        return model
+
+
+def _optimized_at(model: onnx.ModelProto, level: str) -> onnx.ModelProto:
+    """What onnxruntime makes of `model` at the optimisation `level`."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "optimized.onnx"
+        open_session(model, level, save_to=path)
+        optimized = onnx.load(path, load_external_data=False)
+    used = {node.domain for node in optimized.graph.node}
+    opsets = [entry for entry in optimized.opset_import if entry.domain in used or entry.domain in STANDARD_DOMAINS]
+    del optimized.opset_import[:]
+    optimized.opset_import.extend(opsets)
+    return optimized
+
+
+def is_standard(model: onnx.ModelProto) -> bool:
+    """Whether ONNX defines every operator of `model` at the version that it names."""
+    opset = standard_opset(model)
+    return all(
+        node.domain in STANDARD_DOMAINS and onnx.defs.has(node.op_type, max_inclusive_version=opset, domain="")
+        for node in model.graph.node
+    )

@@ -1,0 +1,147 @@
+"""Static shapes: what the user asks of the inputs' shapes, put into an ONNX model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import onnx
+
+from tvmopt.pipeline.errors import UnsupportedModelError, UsageError, did_you_mean
+
+Dim = int | str
+"""A size, or the name of one that is open (`?` when it has none)."""
+
+_EXAMPLE_SIDE = 224
+"""The height and width that an error suggests for open ones."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShapeRequest:
+    """Shapes that the user asks for.
+
+    Attributes:
+        shapes: the shape of each input named.
+        batch: the first dimension of every input that has one in common with the first input.
+        defaults: shapes for inputs that stay open otherwise.
+    """
+
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    batch: int | None = None
+    defaults: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, shape in self.shapes.items():
+            if any(size < 1 for size in shape):
+                raise UsageError(f"the shape of input {name!r} needs positive sizes, got {_text(shape)}")
+        if self.batch is not None and self.batch < 1:
+            raise UsageError(f"the batch must be at least 1, got {self.batch}")
+
+    def check_names(self, names: list[str]) -> None:
+        """Checks that every shape is of one of the inputs `names`.
+
+        Raises:
+            UsageError: one of them is not; lists those that are.
+        """
+        for name in self.shapes:
+            if name not in names:
+                raise UsageError(did_you_mean("input", name, names))
+
+
+def input_dims(value: onnx.ValueInfoProto) -> tuple[Dim, ...] | None:
+    """The dimensions of an input; None when not even their number is known."""
+    if not value.type.tensor_type.HasField("shape"):
+        return None
+    return tuple(
+        dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else (dim.dim_param or "?")
+        for dim in value.type.tensor_type.shape.dim
+    )
+
+
+def make_static(model: onnx.ModelProto, request: ShapeRequest) -> onnx.ModelProto:
+    """A copy of `model` whose inputs have the shapes of `request`, and with no shape stated that follows from them.
+
+    A dimension's name stands for one size wherever it occurs: a shape given to one input settles the others' too.
+
+    Raises:
+        UsageError: an unknown input, a shape of another rank, one name with two sizes.
+        UnsupportedModelError: an input is still open; names all those that are, and the option that closes them.
+    """
+    request.check_names([value.name for value in model.graph.input])
+    dims = {value.name: input_dims(value) for value in model.graph.input}
+    sizes = _named_sizes(dims, request)
+    static = onnx.ModelProto()
+    static.CopyFrom(model)
+    still_open = {}
+    for value in static.graph.input:
+        shape = _settle(value.name, dims, sizes, request)
+        if shape is None:
+            still_open[value.name] = dims[value.name]
+            continue
+        del value.type.tensor_type.shape.dim[:]
+        for size in shape:
+            value.type.tensor_type.shape.dim.add().dim_value = size
+        if not shape:
+            value.type.tensor_type.shape.SetInParent()
+    if still_open:
+        raise _still_open(still_open)
+    forget_shapes(static)
+    return static
+
+
+def forget_shapes(model: onnx.ModelProto) -> None:
+    """Removes, in place, every stated shape that follows from the inputs' shapes."""
+    del model.graph.value_info[:]
+    for output in model.graph.output:
+        output.type.tensor_type.ClearField("shape")
+
+
+def _named_sizes(dims: Mapping[str, tuple[Dim, ...] | None], request: ShapeRequest) -> dict[str, int]:
+    """The size of each dimension's name that the request settles."""
+    sizes: dict[str, int] = {}
+    for name, shape in request.shapes.items():
+        known = dims[name]
+        if known is not None and len(known) != len(shape):
+            raise UsageError(f"input {name!r} has {len(known)} dimensions {_text(known)}, got {_text(shape)}")
+        for dim, size in zip(known or (), shape, strict=False):
+            if isinstance(dim, str) and dim != "?" and sizes.setdefault(dim, size) != size:
+                raise UsageError(f"dimension {dim!r} is given two sizes, {sizes[dim]} and {size} (input {name!r})")
+    return sizes
+
+
+def _settle(
+    name: str, dims: Mapping[str, tuple[Dim, ...] | None], sizes: Mapping[str, int], request: ShapeRequest
+) -> tuple[int, ...] | None:
+    """The static shape of input `name`; None when it stays open."""
+    known = dims[name]
+    asked: tuple[Dim, ...] | None = request.shapes.get(name, known)
+    if asked is None:
+        return request.defaults.get(name)
+    shape = [sizes.get(dim, dim) if isinstance(dim, str) else dim for dim in asked]
+    first = next(iter(dims.values()))
+    if request.batch is not None and known and first and known[0] == first[0]:
+        shape[0] = request.batch
+    default = request.defaults.get(name, asked)
+    shape = [usual if isinstance(dim, str) else dim for dim, usual in zip(shape, default, strict=True)]
+    settled = tuple(dim for dim in shape if isinstance(dim, int))
+    return settled if len(settled) == len(shape) else None
+
+
+def _still_open(inputs: Mapping[str, tuple[Dim, ...] | None]) -> UnsupportedModelError:
+    stated = ", ".join(
+        f"{name!r} ({_text(dims) if dims is not None else 'of any rank'})" for name, dims in inputs.items()
+    )
+    options = " ".join(f"--input-shape {name}:{_suggestion(dims)}" for name, dims in inputs.items())
+    return UnsupportedModelError(f"inputs of dynamic shape: {stated}; give their sizes, as in {options}")
+
+
+def _suggestion(dims: tuple[Dim, ...] | None) -> str:
+    if dims is None:
+        return f"1,3,{_EXAMPLE_SIDE},{_EXAMPLE_SIDE}"
+    image = len(dims) == 4
+    usual = [1, 3, _EXAMPLE_SIDE, _EXAMPLE_SIDE] if image else [1] * len(dims)
+    return ",".join(str(size if isinstance(dim, str) else dim) for dim, size in zip(dims, usual, strict=True))
+
+
+def _text(dims: tuple[Dim, ...]) -> str:
+    return ",".join(map(str, dims)) if dims else "scalar"

@@ -1,0 +1,85 @@
+"""What is asked of the values of a normalised model: tensors of sizes and dtypes that are known and can be taken."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import onnx
+
+from tvmopt.pipeline.errors import UnsupportedModelError
+from tvmopt.pipeline.importers.onnx_form.layer_names import layer_of
+from tvmopt.pipeline.types import TensorSpec
+
+DTYPES = (
+    *("float16", "float32", "float64"),
+    *("int8", "int16", "int32", "int64"),
+    *("uint8", "uint16", "uint32", "uint64"),
+    "bool",
+)
+"""Element types, as numpy spells them, that a value may have."""
+
+
+def tensor_spec(value: onnx.ValueInfoProto) -> TensorSpec:
+    """Name, shape and dtype of `value`.
+
+    Raises:
+        UnsupportedModelError: it is no tensor, its shape is not static, a size is 0, or its dtype is not taken.
+    """
+    kind = value.type.WhichOneof("value")
+    if kind != "tensor_type":
+        what = "of unknown type" if kind is None else f"a {kind.removesuffix('_type')}"
+        raise UnsupportedModelError(f"value {value.name!r} is {what}: only tensors are taken")
+    tensor = value.type.tensor_type
+    dims = [dim.dim_value if dim.HasField("dim_value") else -1 for dim in tensor.shape.dim]
+    if not tensor.HasField("shape") or any(size < 0 for size in dims):
+        raise UnsupportedModelError(
+            f"the size of value {value.name!r} depends on the data: only static shapes are taken"
+        )
+    if 0 in dims:
+        raise UnsupportedModelError(f"value {value.name!r} is empty, its shape is {dims}: sizes must be positive")
+    return TensorSpec(value.name, tuple(dims), dtype_name(tensor.elem_type, value.name))
+
+
+def dtype_name(elem_type: int, value: str) -> str:
+    """Numpy's name of an ONNX element type.
+
+    Raises:
+        UnsupportedModelError: values of this type, such as strings, are not taken; names `value`.
+    """
+    if elem_type not in onnx.TensorProto.DataType.values() or elem_type == onnx.TensorProto.UNDEFINED:
+        raise UnsupportedModelError(f"value {value!r} has the unknown element type {elem_type}")
+    name = str(onnx.helper.tensor_dtype_to_np_dtype(elem_type).name)
+    if name not in DTYPES:
+        spelled = onnx.TensorProto.DataType.Name(elem_type).lower()
+        raise UnsupportedModelError(f"value {value!r} has element type {spelled}; taken are {', '.join(DTYPES)}")
+    return name
+
+
+def check_values(graph: onnx.GraphProto) -> None:
+    """Checks every value that `graph` stores or computes.
+
+    Raises:
+        UnsupportedModelError: one of them cannot be taken; names it and its layer.
+    """
+    for layer, fault in value_faults(graph):
+        raise UnsupportedModelError(f"at layer {layer}: {fault}" if layer else fault)
+
+
+def value_faults(graph: onnx.GraphProto) -> Iterator[tuple[str, str]]:
+    """Every value that `graph` stores or computes and that cannot be taken.
+
+    Yields:
+        The layer that computes it, with its operator (``'conv1' (Conv)``; empty for a constant), and what is wrong.
+    """
+    for tensor in graph.initializer:
+        try:
+            dtype_name(tensor.data_type, tensor.name)
+        except UnsupportedModelError as error:
+            yield "", str(error)
+    known = {value.name: value for value in (*graph.value_info, *graph.output)}
+    for node in graph.node:
+        for name in filter(None, node.output):
+            try:
+                tensor_spec(known.get(name, onnx.ValueInfoProto(name=name)))
+            except UnsupportedModelError as error:
+                yield f"{layer_of(node)!r} ({node.op_type})", str(error)

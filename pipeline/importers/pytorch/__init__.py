@@ -1,0 +1,1 @@
+"""PyTorch: factories in Python files, and ``.pt2`` archives."""

@@ -1,0 +1,76 @@
+"""Whether an ONNX model computes what PyTorch does, and if not, from which layer on they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+
+from tvmopt.pipeline.errors import WrongResultError
+from tvmopt.pipeline.importers.check.normalized import TOLERANCE, agrees, relative_error, with_outputs
+from tvmopt.pipeline.importers.pytorch.quiet import quiet
+from tvmopt.pipeline.support.onnxruntime import run_model
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """A PyTorch model in ONNX, beside what PyTorch itself computes.
+
+    Attributes:
+        model: the ONNX model; its nodes are named after the modules they come from.
+        inputs: the example inputs, by the ONNX model's names.
+        outputs: what PyTorch gives for `inputs`.
+        program: the exported program that `model` was translated from; its nodes' names are values' names in `model`.
+    """
+
+    model: onnx.ModelProto
+    inputs: Mapping[str, np.ndarray]
+    outputs: Mapping[str, np.ndarray]
+    program: ExportedProgram
+
+
+def check_against_framework(export: Export) -> None:
+    """Checks that the ONNX model computes what PyTorch does.
+
+    Raises:
+        WrongResultError: it does not; names the first layer that differs.
+        UnsupportedModelError: onnxruntime cannot run the model.
+    """
+    computed = run_model(export.model, export.inputs)
+    for name, reference in export.outputs.items():
+        if not agrees(reference, computed[name]):
+            error, allowed = relative_error(reference, computed[name]), TOLERANCE.get(reference.dtype.name, 0.0)
+            raise WrongResultError(
+                f"output {name!r} of the ONNX form differs from PyTorch's by {error:.2g} of its largest value, from "
+                f"layer {_first_wrong_layer(export)!r} on; at most {allowed:g} is allowed"
+            )
+
+
+def _first_wrong_layer(export: Export) -> str:
+    """The layer of the first value that PyTorch's exported program and the ONNX model both compute, and differently."""
+    import torch
+
+    values: dict[str, np.ndarray] = {}
+
+    class Recorder(torch.fx.Interpreter):
+        def run_node(self, n: torch.fx.Node) -> Any:
+            value = super().run_node(n)
+            if isinstance(value, torch.Tensor):
+                values[n.name] = value.detach().clone().numpy()
+            return value
+
+    with quiet(), torch.no_grad():
+        Recorder(export.program.module()).run(*(torch.from_numpy(x.copy()) for x in export.inputs.values()))
+    nodes = [(name, node) for node in export.model.graph.node for name in node.output if name in values]
+    names = [name for name, _ in nodes]
+    computed = run_model(with_outputs(export.model, names), export.inputs, names)
+    for name, node in nodes:
+        if not agrees(values[name], computed[name]):
+            return str(node.name)
+    return str(export.model.graph.node[-1].name)

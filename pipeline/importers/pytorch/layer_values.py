@@ -1,0 +1,90 @@
+"""What PyTorch computes inside of a model, value by value, under the names that the ONNX form has for them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+
+from tvmopt.pipeline.errors import UnsupportedModelError
+from tvmopt.pipeline.importers.onnx_form.values import DTYPES
+from tvmopt.pipeline.importers.pytorch import importer as pytorch
+from tvmopt.pipeline.importers.pytorch.layer_names import output_names
+from tvmopt.pipeline.importers.pytorch.quiet import quiet
+from tvmopt.pipeline.support.messages import one_line
+from tvmopt.pipeline.types import ImportedModel
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+
+Arrays = Mapping[str, np.ndarray]
+
+
+def framework_values(model: ImportedModel, inputs: Arrays, names: Collection[str]) -> dict[str, np.ndarray]:
+    """Runs a model that came from PyTorch in PyTorch.
+
+    Args:
+        model: from a Python file or a ``.pt2`` file, which is loaded again.
+        inputs: an array for each of the model's inputs.
+        names: values of `model.original` that are wanted.
+
+    Returns:
+        Those of them that PyTorch's program has, and all outputs.
+
+    Raises:
+        RuntimeMissingError: PyTorch is not installed.
+        InputFileError, UnsupportedModelError: the model cannot be loaded or run a second time, or is another then.
+    """
+    pytorch.require_torch()
+    import torch
+
+    arrays = [inputs[spec.name] for spec in model.inputs]
+    if model.source.kind == "pt2":
+        export = pytorch.export_program(pytorch.load_program(model.source))
+        return _recorded(export.program, arrays, names)
+    module, _ = pytorch.load_module(model.source)
+    # Exported for these inputs, PyTorch's own outputs for them come with it: those of the module, not of the export.
+    export = pytorch.export_onnx(module, tuple(torch.from_numpy(array.copy()) for array in arrays), model.source)
+    if not _same(export.model.graph, model.original.graph):
+        raise UnsupportedModelError(
+            f"{model.source.factory}() returned another network the second time; let it give its weights a seed"
+        )
+    return {**_recorded(export.program, arrays, names), **export.outputs}
+
+
+def _recorded(program: ExportedProgram, arrays: list[np.ndarray], names: Collection[str]) -> dict[str, np.ndarray]:
+    """The values `names` and the outputs of a program that was translated to ONNX: its nodes go by the same names."""
+    import torch
+
+    values: dict[str, np.ndarray] = {}
+
+    def keep(name: str, value: Any) -> None:
+        if isinstance(value, torch.Tensor) and str(value.dtype).removeprefix("torch.") in DTYPES:
+            values[name] = value.detach().clone().numpy()
+
+    class Recorder(torch.fx.Interpreter):
+        def run_node(self, n: torch.fx.Node) -> Any:
+            value = super().run_node(n)
+            if n.name in names:
+                keep(n.name, value)
+            return value
+
+    try:
+        with quiet(), torch.no_grad():
+            result = Recorder(program.module()).run(*(torch.from_numpy(array.copy()) for array in arrays))
+            outputs = output_names(result, program)
+    except Exception as error:  # an exported program may raise anything
+        what = f"{type(error).__name__}: {one_line(error)}"
+        raise UnsupportedModelError(f"running the program on these inputs raised {what}") from error
+    for name, tensor in outputs.items():
+        keep(name, tensor)
+    return values
+
+
+def _same(first: onnx.GraphProto, second: onnx.GraphProto) -> bool:
+    """Whether two graphs have the same nodes and weights."""
+    pairs = [*zip_longest(first.node, second.node), *zip_longest(first.initializer, second.initializer)]
+    return all(a is not None and b is not None and a.SerializeToString() == b.SerializeToString() for a, b in pairs)

@@ -1,0 +1,87 @@
+"""How much memory a model needs: at least, at most, and as we plan it. Nothing is run and no code is generated."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tvmopt.pipeline.graph.optimize import OptimizedModel
+from tvmopt.pipeline.inspection.costs import LayerCost, ModelCosts
+from tvmopt.pipeline.inspection.costs.rules import VIEWS
+from tvmopt.pipeline.inspection.costs.values import nbytes
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """Bytes that a model takes, in the dtypes of the source model.
+
+    Attributes:
+        largest_layer: the layer whose operands and results together are largest; empty where no size is known.
+        largest_layer_bytes: their bytes, its weights included: no execution layer by layer needs less at once.
+        activations_bytes: the model's inputs and all layers' results, were all of them kept.
+        weights_bytes: all parameters.
+        arena_bytes: what a compiled model allocates for the results between its kernels, as planned, halos and blocks
+            included, the model's inputs and outputs not; None where the model cannot be compiled.
+    """
+
+    largest_layer: str
+    largest_layer_bytes: int
+    activations_bytes: int
+    weights_bytes: int
+    arena_bytes: int | None
+
+    @property
+    def largest_bytes(self) -> int:
+        """What an execution takes that frees nothing: all activations and the weights."""
+        return self.activations_bytes + self.weights_bytes
+
+
+def footprint(costs: ModelCosts, arena_bytes: int | None) -> Footprint:
+    """The memory of a model whose layers are known.
+
+    Args:
+        costs: its layers.
+        arena_bytes: as `planned_arena` gives it, if it can.
+    """
+    largest = max(costs.layers, key=_working_set, default=None)
+    results = {spec.name for layer in costs.layers for spec in layer.outputs}
+    kept = {spec for layer in costs.layers if layer.operator not in VIEWS for spec in layer.outputs}
+    kept |= {spec for spec in costs.inputs if spec.name not in results}
+    return Footprint(
+        largest_layer=largest.layer if largest else "",
+        largest_layer_bytes=_working_set(largest) if largest else 0,
+        activations_bytes=sum(map(nbytes, kept)),
+        weights_bytes=costs.parameter_bytes,
+        arena_bytes=arena_bytes,
+    )
+
+
+def planned_arena(optimized: OptimizedModel) -> int:
+    """Bytes of the memory that the compiled model shares out among its inputs and intermediate tensors.
+
+    Args:
+        optimized: the graph; its kernels are lowered with their defaults, which does not change what they store.
+
+    Raises:
+        BuildError: when a layer cannot be lowered; names it.
+    """
+    from tvmopt.pipeline.compiler import build
+    from tvmopt.pipeline.compiler.arena import plan_arena
+    from tvmopt.pipeline.compiler.lower import lower
+    from tvmopt.pipeline.compiler.program import program_of
+    from tvmopt.pipeline.support.interrupts import interruptible
+    from tvmopt.pipeline.support.tvm import import_compiler
+
+    import_compiler()
+    with interruptible():
+        module = build.schedule(lower(optimized, {}), optimized.target)
+        program = program_of(build.plan_calls(module, optimized.target))
+        if program is not None:
+            return plan_arena(program).nbytes
+        return sum(build.storage_sizes(build.plan_memory(module, optimized.target)))
+
+
+def _working_set(layer: LayerCost) -> int:
+    """Bytes of all operands and results of a layer; none of one that only looks at bytes that are there."""
+    if layer.operator in VIEWS:
+        return 0
+    return sum(nbytes(spec) for spec in {*layer.inputs, *layer.outputs})

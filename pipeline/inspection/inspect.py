@@ -1,0 +1,132 @@
+"""What there is to know of a model before it is run: costs, memory, coverage, tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from tvmopt.pipeline.errors import BuildError, UnsupportedModelError
+from tvmopt.pipeline.graph.optimize import OptimizedModel, optimize
+from tvmopt.pipeline.importers import survey_model
+from tvmopt.pipeline.importers.load import surveyed_model
+from tvmopt.pipeline.importers.source import model_name
+from tvmopt.pipeline.importers.survey import Survey
+from tvmopt.pipeline.inspection.costs import ModelCosts, model_costs
+from tvmopt.pipeline.inspection.coverage import Coverage, Gap, cover
+from tvmopt.pipeline.inspection.footprint import Footprint, footprint, planned_arena
+from tvmopt.pipeline.tasks.extract import extract_tasks
+from tvmopt.pipeline.types import ModelSource, Task
+from tvmopt.schedules.registry import template_for
+from tvmopt.schedules.target import Target
+
+SCHEMA = "tvmopt-inspection"
+VERSION = 1
+"""Of `Inspection.to_json`. 1: the first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """A model looked at, not run.
+
+    Attributes:
+        name: the model's short name.
+        target: what it would be compiled for.
+        costs: of each layer and of all together.
+        memory: at least, at most, as planned.
+        coverage: how each layer is compiled, and what is not covered.
+        tasks: distinct kernels with their weights; none where the model cannot be compiled, or for a GPU.
+    """
+
+    name: str
+    target: Target
+    costs: ModelCosts
+    memory: Footprint
+    coverage: Coverage
+    tasks: tuple[Task, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object: counts are in operations and bytes, tensors as name, shape and dtype."""
+        return {
+            "schema": SCHEMA,
+            "version": VERSION,
+            "model": self.name,
+            "target": self.target.key,
+            "total": self.costs.total.to_json(),
+            "layers": [
+                {**layer.to_json(), "kernel": self.coverage.kernels[layer.layer]} for layer in self.costs.layers
+            ],
+            "uncounted": dict(self.costs.uncounted),
+            "memory": {
+                "largest_layer": self.memory.largest_layer,
+                "largest_layer_bytes": self.memory.largest_layer_bytes,
+                "activations_bytes": self.memory.activations_bytes,
+                "weights_bytes": self.memory.weights_bytes,
+                "arena_bytes": self.memory.arena_bytes,
+            },
+            "gaps": [
+                {
+                    "stage": gap.stage,
+                    "what": gap.what,
+                    "layers": list(gap.layers),
+                    "blocks": gap.blocks,
+                    "remedy": gap.remedy,
+                }
+                for gap in self.coverage.gaps
+            ],
+            "tasks": [
+                {
+                    "task": task.name,
+                    "weight": task.weight,
+                    "flops": task_flops(task, self.target),
+                    "layers": task.layers,
+                }
+                for task in self.tasks
+            ],
+        }
+
+
+def task_flops(task: Task, target: Target) -> int:
+    """Floating-point operations of one run of a task's kernel."""
+    return template_for(task.workload, target).flops(task.workload)
+
+
+def inspect_model(spec: str, target: Target, input_shapes: Mapping[str, tuple[int, ...]] | None = None) -> Inspection:
+    """Looks at a model without running it: what is unsupported is shown, not refused.
+
+    Args:
+        spec: what the user named, as `pipeline.importers.load_model` takes it.
+        target: what it would be compiled for; need not be this machine.
+        input_shapes: shapes of inputs that the model leaves open.
+
+    Raises:
+        UsageError, InputFileError: there is no such model.
+        UnsupportedModelError: there is no ONNX model with static inputs to look at.
+    """
+    source, survey = survey_model(spec, input_shapes)
+    optimized, faults = _optimized(source, survey, target)
+    coverage = cover(survey, optimized, target)
+    coverage = replace(coverage, gaps=(*faults, *coverage.gaps))
+    arena = None
+    if optimized is not None and coverage.compiles:
+        try:
+            arena = planned_arena(optimized)
+        except BuildError as error:
+            gap = Gap("templates", str(error), (), True, "compile for another target, and report this as a bug")
+            coverage = replace(coverage, gaps=(gap, *coverage.gaps))
+    costs = model_costs(survey.original, survey.simplified)
+    tasks = () if optimized is None or target.is_gpu else extract_tasks(optimized)
+    return Inspection(model_name(source), target, costs, footprint(costs, arena), coverage, tasks)
+
+
+def _optimized(source: ModelSource, survey: Survey, target: Target) -> tuple[OptimizedModel | None, tuple[Gap, ...]]:
+    """The graph as it would be compiled, if the model has a normal form; and why not."""
+    if not survey.static:
+        return None, ()
+    try:
+        return optimize(surveyed_model(source, survey), target), ()
+    except UnsupportedModelError as error:
+        if survey.operators:
+            return None, ()  # one of them, most likely, and all are listed
+        gap = Gap("importer", str(error), (), True, "export the model without control flow: a trace has none")
+        return None, (gap,)

@@ -1,0 +1,70 @@
+"""What to do about parts of a model that are not covered, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from tvmopt.pipeline.importers.onnx_form.operators import STANDARD_DOMAINS, UnsupportedOperator, standard_operators
+
+REMEDY_FALLBACK = "none needed: it runs, by TVM's importer and the last rule; tuning does not touch it"
+
+TEMPLATE_FORMS: Mapping[str, str] = {
+    "Conv": "in two dimensions, float32, with constant weights",
+    "Gemm": "in float32",
+    "MatMul": "in float32",
+    "MaxPool": "in two dimensions, float32, without indices",
+    "AveragePool": "in two dimensions, float32",
+    "GlobalAveragePool": "in two dimensions, float32",
+    "GlobalMaxPool": "in two dimensions, float32",
+    "Resize": "in two dimensions, float32, to a constant size",
+    "Softmax": "in float32",
+    "Add": "in float32",
+    "Sub": "in float32",
+    "Mul": "in float32",
+    "Div": "in float32",
+    "Relu": "in float32",
+    "Concat": "in float32",
+    "LSTM": "in float32, with constant weights and the usual activations",
+    "GRU": "in float32, with constant weights and the usual activations",
+    "RNN": "in float32, with constant weights and the usual activations",
+}
+"""In which form templates take an operator that they do take."""
+
+_CHANGES: Mapping[str, str] = {
+    "BatchNormalization in training mode": "export the model in eval mode",
+    "Loop": "unroll it when exporting: a trace has no loops",
+    "Scan": "unroll it when exporting: a trace has no loops",
+    "LpNormalization": "write it with ReduceL1 or ReduceL2 and Div",
+    "QLinearConv": "export in QDQ form, with QuantizeLinear and DequantizeLinear around Conv",
+    "QLinearMatMul": "export in QDQ form, with QuantizeLinear and DequantizeLinear around MatMul",
+    "ConvInteger": "export in QDQ form, with DequantizeLinear before Conv",
+    "MatMulInteger": "export in QDQ form, with DequantizeLinear before MatMul",
+    "DynamicQuantizeLinear": "quantise with fixed scales instead: QuantizeLinear",
+    "ReverseSequence": "write it with Slice of negative steps, where all lengths are the same",
+    "NonMaxSuppression": "cut the model before it, and select boxes in your own code",
+    "RandomNormal": "make the numbers outside, and pass them as an input",
+    "RandomUniform": "make the numbers outside, and pass them as an input",
+}
+"""What stands in well for operators that are not taken."""
+
+
+def operator_remedy(item: UnsupportedOperator) -> str:
+    """What to do about an operator that importing refuses."""
+    if item.operator in _CHANGES:
+        return _CHANGES[item.operator]
+    if item.domain not in STANDARD_DOMAINS:
+        return "export without operators of this domain, or give the model a function that defines it"
+    if item.operator not in standard_operators():
+        return "correct the name, or declare the domain it comes from: ONNX defines no such operator"
+    return "write it with other ONNX operators when exporting, or cut the model before it"
+
+
+def value_remedy(fault: str) -> str:
+    """What to do about a value that importing refuses, from what is wrong with it."""
+    if "depends on the data" in fault:
+        return "export with fixed sizes; give open ones with --input-shape"
+    if "element type" in fault:
+        return "export the model in float32"
+    if "is empty" in fault:
+        return "give larger inputs with --input-shape: nothing is left of these"
+    return "export the model so that this value is a tensor"

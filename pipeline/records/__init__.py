@@ -1,0 +1,1 @@
+"""What trials measured, and which config that speaks for."""

@@ -1,0 +1,124 @@
+"""Why a workload's records apply, or do not."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tvmopt.pipeline.records.lookup import applicable
+from tvmopt.pipeline.records.predict import Prediction, Predictor
+from tvmopt.pipeline.records.record import Record, target_facts
+from tvmopt.pipeline.records.related import Subject, nearest
+from tvmopt.pipeline.records.store import RecordStore
+from tvmopt.schedules.host import host_cpu
+from tvmopt.schedules.registry import Template
+from tvmopt.schedules.target import Target
+from tvmopt.schedules.workload import Workload
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What the store has for a workload.
+
+    Attributes:
+        workload: the workload.
+        record: the record that applies, or None.
+        predicted: without a record, what related records suggest; None when the default is used.
+        reasons: a line for each group of records, why it applies or not; one line when there are none.
+    """
+
+    workload: Workload
+    record: Record | None
+    reasons: tuple[str, ...]
+    predicted: Prediction | None = None
+
+
+def explain(store: RecordStore, workload: Workload, target: Target, template: Template) -> Explanation:
+    """Goes through all records of a workload.
+
+    Args:
+        store: the records.
+        workload: the workload.
+        target: what it would be compiled for.
+        template: the workload's template on the target.
+
+    Raises:
+        InputFileError: when the store has a corrupt line.
+    """
+    groups = defaultdict[tuple[str, str, int], list[Record]](list)
+    for record in store.records():
+        if record.workload == workload:
+            groups[record.target_key, record.template, record.template_version].append(record)
+    best = applicable(store, workload, target, template)
+    outdated = store.best(workload.key, target.key, template.name, template.version) if best is None else None
+    reasons = []
+    for group in groups.values():
+        reason = _mismatch(group[0], target, template) or _failures(group)
+        if reason is None and best is not None:
+            reason = _applies(best, len(group))
+        elif reason is None and outdated is not None:
+            reason = f"config {_config(outdated.config)} is no longer in the space of {template.name}; tune again"
+        reasons.append(f"{group[0].target_key}, {_count(group)}: {reason}")
+    reasons = reasons or [_none(store, workload, target, template)]
+    predicted = None
+    if best is None:
+        predicted = Predictor(store, target).predict(workload, template, template.default(workload, target))
+    if predicted is not None:
+        reasons.append(_transfers(predicted))
+    return Explanation(workload, best, tuple(reasons), predicted)
+
+
+def _mismatch(record: Record, target: Target, template: Template) -> str | None:
+    """How the record's target or template differs from what is wanted."""
+    if record.target_key != target.key:
+        differences = _differences(record.target, target_facts(target))
+        return f"another target: {differences or f'{record.target_key}, here {target.key}'}"
+    if record.template != template.name:
+        return f"made with template {record.template}, now {template.name} takes this workload"
+    if record.template_version != template.version:
+        return f"made with {template.name} version {record.template_version}, this release has {template.version}"
+    return None
+
+
+def _differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
+    names = {"arch": "architecture", "isa": "instruction set", "threads": "threads"}
+    parts = [f"{word} {theirs[n]}, here {ours[n]}" for n, word in names.items() if n in theirs and theirs[n] != ours[n]]
+    return "; ".join(parts)
+
+
+def _failures(group: Sequence[Record]) -> str | None:
+    """What became of the trials, if none succeeded."""
+    if any(record.latency_s for record in group):
+        return None
+    counts = Counter(record.status for record in group)
+    return "no trial succeeded: " + ", ".join(f"{count} {status}" for status, count in counts.items())
+
+
+def _applies(best: Record, count: int) -> str:
+    where = "" if best.cpu == host_cpu() else f", measured on {best.cpu}"
+    return f"applies, {(best.median_s or 0.0) * 1e3:.4g} ms with {_config(best.config)}{where}"
+
+
+def _transfers(predicted: Prediction) -> str:
+    like = f"{predicted.relatives} like it, the nearest {predicted.nearest}"
+    return (
+        f"by transfer: {_config(predicted.config)}, expected {predicted.speedup:.2f}× the default's speed, from {like}"
+    )
+
+
+def _none(store: RecordStore, workload: Workload, target: Target, template: Template) -> str:
+    relatives = nearest(store, Subject(workload, target, template, host_cpu()))
+    if not relatives:
+        return "no record of this workload, nor of one like it"
+    like = relatives[0].records[0].workload_key
+    return f"no record of this workload; a search would learn from {len(relatives)} like it, the nearest {like}"
+
+
+def _count(group: Sequence[Record]) -> str:
+    return "1 record" if len(group) == 1 else f"{len(group)} records"
+
+
+def _config(config: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in config.items()) or "no knobs"

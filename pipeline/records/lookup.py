@@ -1,0 +1,50 @@
+"""Where records are looked up: one store, or several of which the first that has a match decides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from tvmopt.pipeline.records.ranking import fastest
+from tvmopt.pipeline.records.record import Record
+from tvmopt.schedules.registry import Template
+from tvmopt.schedules.target import Target
+from tvmopt.schedules.workload import Workload
+
+
+class Records(Protocol):
+    """Where compilation looks for records; a `pipeline.records.store.RecordStore` is one."""
+
+    def history(self, workload_key: str, target_key: str, template: str, template_version: int) -> Sequence[Record]:
+        """The records of exactly this workload, target and template version, failed ones too."""
+
+    def groups(self, template: str, template_version: int) -> Iterable[Sequence[Record]]:
+        """The records of each workload and target that were made with one template version, failed ones too."""
+
+
+@dataclass(frozen=True, slots=True)
+class FirstMatch:
+    """Several stores: the first that has a matching record decides."""
+
+    stores: tuple[Records, ...]
+
+    def history(self, workload_key: str, target_key: str, template: str, template_version: int) -> Sequence[Record]:
+        """The records of the first store that has a successful one; none when no store has."""
+        found = (store.history(workload_key, target_key, template, template_version) for store in self.stores)
+        return next((records for records in found if any(record.latency_s for record in records)), ())
+
+    def groups(self, template: str, template_version: int) -> Iterable[Sequence[Record]]:
+        """The groups of all stores."""
+        return (group for store in self.stores for group in store.groups(template, template_version))
+
+
+def applicable(records: Records, workload: Workload, target: Target, template: Template) -> Record | None:
+    """The record whose config `workload` is built with, or None.
+
+    It is the fastest, the template's default favoured (`pipeline.records.ranking.fastest`); none where that one's
+    config is no longer in the template's space.
+    """
+    history = records.history(workload.key, target.key, template.name, template.version)
+    record = fastest(history, default=template.default(workload, target)) if history else None
+    return record if record is not None and template.space(workload, target).contains(record.config) else None

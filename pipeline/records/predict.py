@@ -1,0 +1,302 @@
+"""Predicts a config for a task that nobody has measured, from the records of related tasks.
+
+How much faster a config is than a task's default is learned as a Gaussian process (Rasmussen and Williams, "Gaussian
+Processes for Machine Learning", 2006, chapter 2) on the logarithm of latency: configs that are alike in knobs and
+features, of workloads that are alike, gain alike. Each relative has an unknown level of its own, so that only its
+configs compare with each other, and it does not matter which of them were kept. What the process is not sure of it says
+so; a config is only taken where it is faster than the default by more than that. The ranking trees of
+`tvmopt.pipeline.tuning.cost_model` have no such notion: replayed on networks left out, what they put first was often
+slower than the default (see benchmarks/NOTES.md).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from tvmopt.pipeline.records.record import Record
+from tvmopt.pipeline.records.related import Subject, distance, evenly, threads_of
+from tvmopt.schedules.host import host_cpu
+from tvmopt.schedules.registry import Template
+from tvmopt.schedules.space import Config, config_key
+from tvmopt.schedules.target import Target
+from tvmopt.schedules.workload import Workload
+
+Vector = npt.NDArray[np.float64]
+
+_RELATIVES = 24
+_CONFIGS_EACH = 16
+_FASTEST_EACH = 3
+_OTHER_CPU = 1.0
+"""What another processor adds to the distance."""
+
+_GAIN = 0.2
+"""By how much configs differ, as a logarithm, before anything is known of them."""
+_NOISE = 0.05
+"""By how much the same config differs from one measurement to the next, or from what the process can express."""
+_LEVEL = 1.0
+_SLOWEST = 0.5
+"""Logarithm at which slow is slow enough: nobody needs to know how bad the worst configs are."""
+_WORKLOAD_SCALE, _CONFIG_SCALE = 8.0, 0.7
+_STILL = 1e-6
+"""A standard deviation that is no more than rounding."""
+_DOUBT = 2.0
+"""How many standard deviations the gain must be above nothing."""
+
+
+class Groups(Protocol):
+    """Where related records come from; a `pipeline.records.store.RecordStore` is one."""
+
+    def groups(self, template: str, template_version: int) -> Iterable[Sequence[Record]]:
+        """The records of each workload and target that were made with one template version, failed ones too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A config that is believed to be faster than the default.
+
+    Attributes:
+        config: its knobs' values.
+        speedup: the default's latency over its own, as expected.
+        relatives: how many related workloads it was learned from.
+        nearest: key of the workload most alike.
+    """
+
+    config: Config
+    speedup: float
+    relatives: int
+    nearest: str
+
+
+class Predictor:
+    """Predicts configs for the tasks of one target; what it reads of the records is kept from task to task.
+
+    Args:
+        records: records, of any targets.
+        target: what is compiled for.
+        cpu: name of the processor whose records are preferred; the default is this machine's.
+    """
+
+    def __init__(self, records: Groups, target: Target, cpu: str | None = None) -> None:
+        self._records, self._target, self._cpu = records, target, cpu or host_cpu()
+        self._known: dict[tuple[str, int], list[_Relative]] = {}
+
+    def predict(self, workload: Workload, template: Template, default: Config) -> Prediction | None:
+        """A config of the template's space that beats the default beyond doubt, or None.
+
+        Args:
+            workload: what is to be computed; records of itself on this target are not asked.
+            template: its template.
+            default: its default config.
+        """
+        subject = Subject(workload, self._target, template, self._cpu)
+        relatives = self._nearest(subject)
+        names = tuple(sorted({*default, *(name for relative in relatives for name in relative.configs[0])}))
+        candidates = _candidates(subject, default, relatives)
+        if not candidates:
+            return None
+        own = _Point(workload, self._target, template)
+        gains, doubts = _gains(own, [default, *candidates], relatives, names)
+        # Rounded, so that what hangs on the order of additions does not decide.
+        sure = np.round(gains - _DOUBT * doubts, 6)
+        best = int(np.argmax(sure))
+        if sure[best] <= 0:
+            return None
+        return Prediction(candidates[best], math.exp(gains[best]), len(relatives), relatives[0].workload.key)
+
+    def _nearest(self, subject: Subject) -> list[_Relative]:
+        """The relatives to learn from, most alike first."""
+        template = subject.template
+        key = (template.name, template.version)
+        if key not in self._known:
+            groups = self._records.groups(*key)
+            found = [_Relative.of(records, template, self._target) for group in groups for records in _by_cpu(group)]
+            self._known[key] = [relative for relative in found if relative is not None]
+        ranked = []
+        for place, relative in enumerate(self._known[key]):
+            apart = distance(relative.record, subject)
+            itself = (relative.workload, relative.record.target_key) == (subject.workload, subject.target.key)
+            if apart is not None and not itself:
+                ranked.append((apart + _OTHER_CPU * (relative.record.cpu != self._cpu), place, relative))
+        nearest = (relative for _, _, relative in sorted(ranked, key=lambda entry: entry[:2]))
+        return list(itertools.islice((relative for relative in nearest if len(relative.configs) > 1), _RELATIVES))
+
+
+@dataclass(frozen=True, slots=True)
+class _Point:
+    """Describes configs of one workload on one target as coordinates."""
+
+    workload: Workload
+    target: Target
+    template: Template
+
+    def place(self) -> Vector:
+        """Where the workload stands: twice one size is one step, another kernel, stride or thread count two."""
+        tensors = (*self.workload.inputs[:1], self.workload.output)
+        sizes = [math.log2(size) for tensor in tensors for size in tensor.shape]
+        window = self.workload.inputs[1].shape[2:] if self.workload.op.endswith("conv2d") else self._attr("kernel")
+        doubled = (max(window, default=0), max(self._attr("strides"), default=1), math.log2(self.target.threads))
+        rest = [*(2.0 * value for value in doubled), 0.5 * len(self.workload.inputs)]
+        return np.array([*sizes, *rest])
+
+    def _attr(self, name: str) -> tuple[int, ...]:
+        """An attribute that is a list of sizes; empty where the workload has none such."""
+        value = dict(self.workload.attrs).get(name, ())
+        return value if isinstance(value, tuple) else ()
+
+    def configs(self, configs: Sequence[Config], names: Sequence[str]) -> Vector:
+        """``(configs, coordinates)``: the knobs' logarithms, then the template's features."""
+        rows = [
+            [
+                *(math.log2(1 + config.get(name, 0)) for name in names),
+                *self.template.features(self.workload, self.target, config),
+            ]
+            for config in configs
+        ]
+        return np.array(rows, np.float64)
+
+
+@dataclass(frozen=True)
+class _Relative:
+    """What one processor measured of one workload on one target; configs in the order of their speed.
+
+    Attributes:
+        record: one of its records, for what all share.
+        measured: successful records, one for each config.
+        latencies: median latency of all samples of each config, in seconds.
+        point: describes its configs.
+    """
+
+    record: Record
+    measured: tuple[Record, ...]
+    latencies: tuple[float, ...]
+    point: _Point
+
+    @staticmethod
+    def of(records: Sequence[Record], template: Template, target: Target) -> _Relative | None:
+        """The relative that `records` make; None when none of them succeeded."""
+        samples: dict[tuple[tuple[str, int], ...], list[float]] = {}
+        last = {}
+        for record in records:
+            if record.latency_s:
+                samples.setdefault(config_key(record.config), []).extend(record.latency_s)
+                last[config_key(record.config)] = record
+        if not samples:
+            return None
+        medians = sorted((statistics.median(taken), key) for key, taken in samples.items())
+        facts = records[0]
+        point = _Point(facts.workload, dataclasses.replace(target, threads=threads_of(facts.target)), template)
+        return _Relative(facts, tuple(last[key] for _, key in medians), tuple(median for median, _ in medians), point)
+
+    @property
+    def workload(self) -> Workload:
+        return self.record.workload
+
+    @cached_property
+    def chosen(self) -> tuple[tuple[Config, float], ...]:
+        """At most `_CONFIGS_EACH` configs of the template's space with their latencies, from fast to slow."""
+        point = self.point
+        if not point.template.accepts(point.workload, point.target):
+            return ()
+        space = point.template.space(point.workload, point.target)
+        timed = zip(self.measured, self.latencies, strict=True)
+        known = [(record.config, latency) for record, latency in timed if space.contains(record.config)]
+        return tuple(evenly(known, _CONFIGS_EACH))
+
+    @property
+    def configs(self) -> tuple[Config, ...]:
+        return tuple(config for config, _ in self.chosen)
+
+    @cached_property
+    def place(self) -> Vector:
+        return self.point.place()
+
+    def coordinates(self, names: tuple[str, ...]) -> Vector:
+        """Of `configs`; kept."""
+        if names not in self._coordinates:
+            self._coordinates[names] = self.point.configs(self.configs, names)
+        return self._coordinates[names]
+
+    @cached_property
+    def _coordinates(self) -> dict[tuple[str, ...], Vector]:
+        return {}
+
+    @cached_property
+    def speeds(self) -> Vector:
+        """Logarithms of the speeds of `configs`, their mean taken away."""
+        latencies = np.array([latency for _, latency in self.chosen])
+        speeds = np.maximum(np.log(latencies.min() / latencies), -_SLOWEST)
+        return np.asarray(speeds - speeds.mean(), np.float64)
+
+
+def _by_cpu(group: Sequence[Record]) -> list[list[Record]]:
+    """The records of a group by the processor that ran them."""
+    parts: dict[str, list[Record]] = {}
+    for record in group:
+        parts.setdefault(record.cpu, []).append(record)
+    return list(parts.values())
+
+
+def _candidates(subject: Subject, default: Config, relatives: Sequence[_Relative]) -> list[Config]:
+    """What was fastest on a relative, whole, or in one knob, or in all but one."""
+    space = subject.template.space(subject.workload, subject.target)
+    found: dict[tuple[tuple[str, int], ...], Config] = {}
+    for relative in relatives:
+        for fast in relative.configs[:_FASTEST_EACH]:
+            whole = {name: fast.get(name, 0) for name in default}
+            mixed = [{**default, name: whole[name]} for name in default]
+            mixed += [{**whole, name: default[name]} for name in default]
+            for config in (whole, *mixed):
+                found.setdefault(config_key(config), config)
+    found.pop(config_key(default), None)
+    return [config for config in found.values() if space.contains(config)]
+
+
+def _gains(
+    own: _Point, configs: Sequence[Config], relatives: Sequence[_Relative], names: tuple[str, ...]
+) -> tuple[Vector, Vector]:
+    """How much faster than the first of `configs` each of the others is: logarithm and its standard deviation."""
+    here = own.configs(configs, names)
+    there = np.concatenate([relative.coordinates(names) for relative in relatives])
+    here, there = _scaled(here, there)
+    counts = [len(relative.configs) for relative in relatives]
+    group = np.repeat(np.arange(len(relatives)), counts)
+    places = np.array([relative.place for relative in relatives]) / _WORKLOAD_SCALE
+    alike = _kernel(places, places)[np.ix_(group, group)] * _kernel(there, there)
+    covariance = _GAIN**2 * alike + _LEVEL**2 * (group[:, None] == group) + _NOISE**2 * np.eye(len(group))
+    near = _kernel(own.place()[None] / _WORKLOAD_SCALE, places)[0, group]
+    to_data = _GAIN**2 * near * _kernel(here, there)
+    differences = to_data[1:] - to_data[0]
+    weights = differences @ np.linalg.inv(covariance)
+    gains = weights @ np.concatenate([relative.speeds for relative in relatives])
+    prior = 2 * _GAIN**2 * (1 - _kernel(here[:1], here[1:])[0])
+    variances = prior - (weights * differences).sum(axis=1)
+    return gains, np.sqrt(np.maximum(variances, 0.0))
+
+
+def _scaled(here: Vector, there: Vector) -> tuple[Vector, Vector]:
+    """Coordinates in units of how much they vary; what does not vary is left out, so that it cannot drown the rest.
+
+    Over both: a feature that all relatives share may be another here, as with another thread count.
+    """
+    both = np.concatenate([here, there])
+    spread = both.std(axis=0)
+    varies = spread > _STILL
+    scale = spread[varies] * _CONFIG_SCALE * math.sqrt(varies.sum())
+    both = (both[:, varies] - both[:, varies].mean(axis=0)) / scale
+    return both[: len(here)], both[len(here) :]
+
+
+def _kernel(left: Vector, right: Vector) -> Vector:
+    """The Gaussian of the distances between the rows of `left` and of `right`."""
+    squares = (left**2).sum(axis=1)[:, None] + (right**2).sum(axis=1) - 2 * left @ right.T
+    return np.asarray(np.exp(-0.5 * np.maximum(squares, 0.0)), np.float64)

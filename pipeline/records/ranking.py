@@ -1,0 +1,62 @@
+"""Which of several records of one task is the best."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Sequence
+
+from tvmopt.pipeline.records.record import (
+    Record,
+)
+from tvmopt.schedules.host import host_cpu
+from tvmopt.schedules.space import Config, config_key
+
+CLEARLY = 1.05
+"""A config replaces the default where the default takes so many times as long; what is nearer does not carry over from
+a kernel that runs alone to one inside a model."""
+
+
+def fastest(records: Sequence[Record], cpu: str | None = None, default: Config | None = None) -> Record | None:
+    """Of records of one workload, target and template version, one of the config with the least median latency.
+
+    A config that was measured several times counts with the median of all its samples, so that one lucky run does not
+    win; its last record is returned. Latencies of different processors are never compared: those of `cpu` decide if
+    there are any, otherwise those of the processor that has most records. Where some were timed inside a model, these
+    decide.
+
+    Args:
+        records: may have failed ones among them.
+        cpu: whose latencies to go by; None for this machine's processor.
+        default: a config that wins where the fastest is not `CLEARLY` faster; inside a model it has no such favour.
+
+    Returns:
+        None when no trial succeeded.
+    """
+    successes = [record for record in records if record.latency_s]
+    if not successes:
+        return None
+    processors = [record.cpu for record in successes]
+    wanted = cpu or host_cpu()
+    judge = wanted if wanted in processors else statistics.mode(processors)
+    samples = defaultdict[tuple[tuple[str, int], ...], list[float]](list)
+    last = {}
+    judged = [record for record in successes if record.cpu == judge]
+    inside = [record for record in judged if record.in_model]
+    for record in inside or judged:
+        samples[config_key(record.config)] += record.latency_s
+        last[config_key(record.config)] = record
+    medians = {key: statistics.median(latencies) for key, latencies in samples.items()}
+    best, favoured = min(medians, key=medians.__getitem__), () if inside else config_key(default or {})
+    return last[favoured if medians.get(favoured, math.inf) < CLEARLY * medians[best] else best]
+
+
+def ranked(records: Sequence[Record], count: int) -> list[Record]:
+    """A record of each of the `count` fastest configs, as `fastest` has it, the fastest first."""
+    chosen: list[Record] = []
+    rest = list(records)
+    while len(chosen) < count and (best := fastest(rest)) is not None:
+        chosen.append(best)
+        rest = [record for record in rest if config_key(record.config) != config_key(best.config)]
+    return chosen

@@ -1,0 +1,102 @@
+"""onnxruntime, used as a library: quiet, on the CPU, its errors in one line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from tvmopt.pipeline.errors import UnsupportedModelError
+from tvmopt.pipeline.support.messages import cut, joined
+
+_NOISE = re.compile(
+    r"\[ONNXRuntimeError\] : \d+ : \w+ : |Non-zero status code returned while running |\S+\.(h|cc):\d+ .*?\)\s"
+)
+"""What onnxruntime puts before what it has to say: codes, places in its source."""
+
+_STATUS = re.compile(r"(\w+) node\. Name:'(.*?)' Status Message:")
+"""How it says which node it was at."""
+
+_FATAL = 4
+"""onnxruntime's severity below which nothing is logged: what matters comes back as an exception."""
+
+
+def open_session(model: onnx.ModelProto, level: str = "ORT_DISABLE_ALL", save_to: Path | None = None) -> Any:
+    """An `onnxruntime.InferenceSession` on the CPU.
+
+    Args:
+        model: what to run.
+        level: the name of onnxruntime's optimisation level; by default the model runs as it is written.
+        save_to: file to which the optimised model is written.
+
+    Raises:
+        UnsupportedModelError: onnxruntime refuses the model.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
+    options.log_severity_level = _FATAL
+    # A few runs do not repay threads that spin while they wait, and other work has the cores meanwhile.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if save_to is not None:
+        options.optimized_model_filepath = str(save_to)
+    try:
+        return onnxruntime.InferenceSession(
+            model.SerializeToString(),
+            options,
+            providers=["CPUExecutionProvider"],
+            enable_fallback=0,  # falling back prints, and tries the same once more
+        )
+    except _failures() as error:
+        raise UnsupportedModelError(f"onnxruntime refuses the model: {_plain(error)}") from error
+
+
+def run_model(
+    model: onnx.ModelProto, inputs: Mapping[str, np.ndarray], outputs: Sequence[str] | None = None
+) -> dict[str, np.ndarray]:
+    """Runs `model` once, as it is written.
+
+    Args:
+        model: what to run.
+        inputs: an array for each of its inputs.
+        outputs: names of the outputs wanted; all of them by default.
+
+    Raises:
+        UnsupportedModelError: onnxruntime refuses the model or fails at one of its layers.
+    """
+    session = open_session(model)
+    names = list(outputs) if outputs is not None else [output.name for output in session.get_outputs()]
+    if not names:  # onnxruntime would take that for all of them
+        return {}
+    try:
+        values = session.run(names, dict(inputs))
+    except _failures() as error:
+        raise UnsupportedModelError(f"onnxruntime cannot run the model: {_plain(error)}") from error
+    return dict(zip(names, values, strict=True))
+
+
+def _failures() -> tuple[type[Exception], ...]:
+    """What onnxruntime raises for a model or inputs that it cannot take; its classes share no base of their own."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as native
+
+    return (
+        native.EPFail,
+        native.Fail,
+        native.InvalidArgument,
+        native.InvalidGraph,
+        native.InvalidProtobuf,
+        native.NotImplemented,
+        native.RuntimeException,
+        RuntimeError,
+        ValueError,
+    )
+
+
+def _plain(error: BaseException) -> str:
+    """What onnxruntime says, without codes and places in its own source."""
+    return cut(_STATUS.sub(r"at layer '\2' (\1):", _NOISE.sub("", joined(error))))

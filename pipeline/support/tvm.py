@@ -1,0 +1,96 @@
+"""TVM's runtime alone: loads a compiled library and runs it on the virtual machine.
+
+``tvm`` itself is not imported: with its compiler that takes seconds, and without it the process could not import the
+compiler later. The FFI package and one shared library are enough to run a model.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import sys
+from typing import Any
+
+import numpy.typing as npt
+
+from tvmopt.pipeline.errors import RuntimeMissingError
+from tvmopt.pipeline.support.interrupts import ctrl_c_later
+
+Array = npt.NDArray[Any]
+
+
+CPU, CUDA = 1, 2
+_EXISTS = 0
+"""TVM's number for the attribute of a device that tells whether it is there."""
+
+
+def import_runtime() -> Any:
+    """Loads TVM's runtime into this process; gives the module ``tvm_ffi``, through which it is called.
+
+    Raises:
+        RuntimeMissingError: when it is not installed.
+    """
+    ffi = _import_ffi()
+    _open_runtime()
+    return ffi
+
+
+def import_compiler() -> None:
+    """Imports ``tvm`` with its compiler, but without PyTorch; call it before anything else imports ``tvm``.
+
+    Ctrl-C waits meanwhile: in the middle of the import it would abort the process.
+    """
+    import_runtime()
+    with ctrl_c_later():
+        import tvm  # noqa: F401
+
+
+def _import_ffi() -> Any:
+    """The module ``tvm_ffi``.
+
+    It imports PyTorch where that is installed, for exchanging tensors: a second and 250 MB that a deployed model has no
+    use for. So PyTorch is hidden meanwhile; importing it afterwards works as ever.
+    """
+    if "tvm_ffi" in sys.modules or "torch" in sys.modules:
+        import tvm_ffi
+
+        return tvm_ffi
+    sys.modules["torch"] = None  # type: ignore[assignment]  # the documented way to make an import fail
+    try:
+        import tvm_ffi
+    except ImportError as error:
+        raise RuntimeMissingError(f"TVM's runtime is not installed ({error}): pip install apache-tvm") from error
+    finally:
+        del sys.modules["torch"]
+    return tvm_ffi
+
+
+@functools.cache
+def _open_runtime() -> None:
+    _load("tvm_runtime", "pip install apache-tvm")
+    # Sorting (TopK, NonZero) is here.
+    _load("tvm_runtime_extra", "pip install apache-tvm")
+
+
+@functools.cache
+def open_cuda() -> None:
+    """Loads the CUDA part of TVM's runtime and looks for a GPU."""
+    remedy = "run where an NVIDIA GPU and its driver are"
+    _load("tvm_runtime_cuda", remedy)
+    if not _import_ffi().get_global_func("runtime.GetDeviceAttr")(CUDA, 0, _EXISTS):
+        raise RuntimeMissingError(f"the driver finds no NVIDIA GPU; {remedy}")
+
+
+def _load(name: str, remedy: str) -> None:
+    from tvm_ffi.libinfo import load_lib_ctypes
+
+    try:
+        load_lib_ctypes("apache-tvm", name, "RTLD_GLOBAL")
+    except (OSError, RuntimeError) as error:
+        raise RuntimeMissingError(f"cannot load lib{name}.so ({str(error).splitlines()[0]}); {remedy}") from error
+
+
+@functools.cache
+def tvm_version() -> str:
+    """The installed TVM's version; TVM is not imported."""
+    return importlib.metadata.version("apache-tvm")

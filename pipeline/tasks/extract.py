@@ -1,0 +1,78 @@
+"""Kernels of an optimised model: the workload of each node, and the distinct ones as tasks."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from tvmopt.pipeline.graph.ir import ONNX, Graph, Node
+from tvmopt.pipeline.graph.optimize import OptimizedModel
+from tvmopt.pipeline.graph.recognize.shape import view_of_axes
+from tvmopt.pipeline.types import Task
+from tvmopt.schedules.workload import Tensor, Workload
+
+KERNELLESS = (ONNX, "reshape")
+OWN_OPERANDS = {"conv2d": 2, "depthwise_conv2d": 2, "separable_conv2d": 3, "pool2d": 1, "pointwise": 0}
+"""How many inputs of an operator are its own; what follows are operands of the epilogue."""
+
+
+def workload_of(graph: Graph, node: Node) -> Workload:
+    """What the kernel of `node` computes.
+
+    Matrix products, reductions and softmax see their tensors with three dimensions; others as they are.
+
+    Raises:
+        KeyError: when `node` has an input that the graph does not know.
+    """
+    inputs = tuple(graph.tensor(name) for name in node.inputs)
+    output = graph.tensor(node.output)
+    attrs = dict(node.attrs)
+    if node.op == "dense":
+        inputs, output = _dense_views(inputs, output, bool(attrs["packed"]))
+    elif node.op in ("reduce", "softmax"):
+        axes = attrs.pop("axes")
+        assert isinstance(axes, tuple)
+        outer, axis, inner = view_of_axes(inputs[0].shape, axes)
+        inputs = (Tensor((outer, axis, inner)),)
+        output = Tensor((outer, axis if node.op == "softmax" else 1, inner))
+    elif node.op in OWN_OPERANDS and not output.plain:
+        own = OWN_OPERANDS[node.op]
+        inputs = (*inputs[:own], *(_blocked_operand(tensor, output.block) for tensor in inputs[own:]))
+    return Workload(node.op, inputs, output, tuple(sorted(attrs.items())), node.epilogue, node.inner)
+
+
+def _blocked_operand(tensor: Tensor, block: int) -> Tensor:
+    """A plain constant that spans the channels of a blocked map is stored in the map's blocks."""
+    if len(tensor.shape) == 4 and tensor.plain and tensor.shape[1] > 1:
+        return replace(tensor, block=block)
+    return tensor
+
+
+def _dense_views(inputs: tuple[Tensor, ...], output: Tensor, packed: bool) -> tuple[tuple[Tensor, ...], Tensor]:
+    depth, columns = inputs[1].shape[-2:]
+    batch = 1 if packed else math.prod(inputs[0].shape[:-2])
+    rows = output.elements // columns // batch
+    right = inputs[1] if packed else Tensor((batch, depth, columns))
+    operands = []
+    for tensor in inputs[2:]:
+        full = tensor.elements == output.elements and tensor.shape == output.shape
+        shape = (batch, rows, columns) if full else (1, 1, tensor.elements)
+        operands.append(Tensor(shape, tensor.dtype))
+    return (Tensor((batch, rows, depth)), right, *operands), Tensor((batch, rows, columns))
+
+
+def extract_tasks(optimized: OptimizedModel) -> tuple[Task, ...]:
+    """The distinct kernels of a model in the order they first run, each with its weight and layers."""
+    found: dict[str, Task] = {}
+    streamed = sum(array.nbytes for array in optimized.graph.constants.values())
+    for node in optimized.graph.nodes:
+        if node.op in KERNELLESS:
+            continue
+        workload = workload_of(optimized.graph, node)
+        known = found.get(workload.key)
+        layers = (node.layers[0],)
+        if known is None:
+            found[workload.key] = Task(workload.key, workload, 1, layers, streamed)
+        else:
+            found[workload.key] = replace(known, weight=known.weight + 1, layers=known.layers + layers)
+    return tuple(found.values())

@@ -1,0 +1,202 @@
+"""Timing a kernel as a model runs it.
+
+Its weights come from where a whole run of the model leaves them, and where several threads share the work, its maps
+from the cores that have just written them.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tvmopt.pipeline.compiler.build import kernel_library
+from tvmopt.pipeline.tuning.measure.quiet_machine import QuietProbe
+from tvmopt.pipeline.types import Task
+from tvmopt.schedules.space import Config
+from tvmopt.schedules.target import Target
+
+REPEAT_S = 1e-3
+"""Short calls are timed together for so long."""
+ENOUGH_S = 14e-3
+"""How long a candidate is timed."""
+PATIENCE_S = 0.6
+"""How long at most, when there are not enough samples by then: the machine is not quiet, or the kernel takes long."""
+MIN_SAMPLES, MAX_SAMPLES = 9, 60
+HOPELESS_SAMPLES = 4
+WEIGHTS = {"conv2d": (1,), "depthwise_conv2d": (1,), "separable_conv2d": (1, 2), "dense": (1,), "recurrence": (1,)}
+"""Which inputs of an operator are its weights."""
+COLD_CACHES = 4
+"""Of a model that is not known, as much is taken to lie between two calls as so many second-level caches hold."""
+SHARED_BY = 4
+"""Last-level caches are shared with other programs and virtual machines: as if so many of our kind read as much.
+Of 32 MiB, weights that were read 14 MB ago were found gone."""
+MOST_COLD_BYTES = 128 << 20
+"""What is read between two calls is not made larger than this, which few last-level caches hold."""
+HOPELESS = 2.5
+"""A candidate so many times slower than the task's best is not timed any longer."""
+
+
+Sharing = Callable[[int], AbstractContextManager[None]]
+"""Kernels within have parallel loops of so many tasks; see `pipeline.compiler.native.pool.Pool.sharing`."""
+
+
+def threads_keep_their_parts(tasks: int) -> AbstractContextManager[None]:
+    """For threads that cannot take tasks from each other."""
+    return nullcontext()
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A kernel to be timed.
+
+    Attributes:
+        config: what it was built with.
+        library: has it as the function ``kernel``.
+        sharing: within that, threads take its tasks from each other.
+    """
+
+    config: Config
+    library: Any
+    sharing: Callable[[], AbstractContextManager[None]]
+
+
+class KernelTimer:
+    """Times candidates of one task.
+
+    Attributes:
+        task: what they compute.
+        target: where they run.
+        best_s: the fastest median so far.
+
+    Args:
+        probe: tells whether the machine is quiet.
+    """
+
+    def __init__(self, task: Task, target: Target, probe: QuietProbe) -> None:
+        self.task, self.target = task, target
+        self.best_s = math.inf
+        self._probe = probe
+        self._rewriters: dict[int, Any] = {}
+
+    def time(self, candidate: Candidate, arguments: Sequence[Any]) -> list[float]:
+        """Seconds a call takes, as samples.
+
+        Args:
+            candidate: what is timed.
+            arguments: TVM's tensors, the output last.
+        """
+        places = WEIGHTS.get(self.task.workload.op, ())
+        nbytes = sum(math.prod(arguments[place].shape) * 4 for place in places)
+        small = nbytes * 4 < self.target.l1_bytes
+        maps = self._maps() if self.target.threads > 1 else ()
+        if small and not maps:
+            samples = self._sample(self._several(candidate, arguments))
+        else:
+            calls = [arguments] if small else self._cold(arguments, nbytes)
+            samples = self._sample(self._one_by_one(candidate, calls, maps))
+        self.best_s = min(self.best_s, statistics.median(samples))
+        return samples
+
+    def _maps(self) -> tuple[int, ...]:
+        """Which inputs are feature maps that the kernels before this one have written."""
+        weights = WEIGHTS.get(self.task.workload.op, ())
+        inputs = enumerate(self.task.workload.inputs)
+        return tuple(i for i, tensor in inputs if i not in weights and tensor.block > 1 and tensor.dtype == "float32")
+
+    def _sample(self, measure: Callable[[], float]) -> list[float]:
+        """What `measure` gives while the machine is quiet; if it hardly ever is, all that it gives."""
+        samples: list[float] = []
+        others: list[float] = []
+        began, quiet = time.perf_counter(), self._probe.quiet()
+        while len(samples) < MAX_SAMPLES:
+            passed = time.perf_counter() - began
+            if (passed > ENOUGH_S and len(samples) >= MIN_SAMPLES) or passed > PATIENCE_S:
+                break
+            sample, before = measure(), quiet
+            quiet = self._probe.quiet()
+            (samples if before and quiet else others).append(sample)
+            if len(samples) == HOPELESS_SAMPLES and min(samples) > HOPELESS * self.best_s:
+                break
+        return samples if len(samples) >= HOPELESS_SAMPLES else samples + others
+
+    def _several(self, candidate: Candidate, arguments: Sequence[Any]) -> Callable[[], float]:
+        """Calls one behind the other: nothing that a kernel reads is gone by the next call."""
+        import tvm
+
+        kernel = candidate.library.mod
+        with candidate.sharing():
+            first = min(kernel.time_evaluator("kernel", tvm.cpu(), number=1, repeat=3)(*arguments).results)
+        timer = kernel.time_evaluator("kernel", tvm.cpu(), number=max(1, int(REPEAT_S / max(first, 1e-7))), repeat=1)
+
+        def several() -> float:
+            with candidate.sharing():
+                return float(timer(*arguments).results[0])
+
+        return several
+
+    def _cold(self, arguments: Sequence[Any], nbytes: int) -> list[Sequence[Any]]:
+        """Arguments with copies of the weights, to take turns: a layer's were last read one run of the model ago.
+
+        Small weights have fewer copies than would fill what a run reads. Each is then read once, after as much else.
+        """
+        import tvm
+
+        cold_bytes = SHARED_BY * self.task.streamed_bytes or COLD_CACHES * self.target.l2_bytes
+        cold_bytes = min(cold_bytes, MOST_COLD_BYTES)
+        copies = min(MAX_SAMPLES, math.ceil(cold_bytes / nbytes))
+        weights = {place: arguments[place].numpy() for place in WEIGHTS[self.task.workload.op]}
+        calls = [arguments]
+        for _ in range(copies - 1):
+            copied = {place: tvm.runtime.tensor(array) for place, array in weights.items()}
+            calls.append([copied.get(place, argument) for place, argument in enumerate(arguments)])
+        if copies * nbytes < cold_bytes:
+            _other_weights(cold_bytes).sum()
+        return calls
+
+    def _one_by_one(
+        self, candidate: Candidate, calls: Sequence[Sequence[Any]], maps: Sequence[int]
+    ) -> Callable[[], float]:
+        """One call after the other, each after its `maps` were written anew."""
+        run = candidate.library["kernel"]
+        rewrites = [self._rewriting(calls[0][place]) for place in maps]
+        turns = itertools.cycle(calls)
+        run(*calls[-1])
+
+        def one() -> float:
+            call = next(turns)
+            for rewrite in rewrites:
+                rewrite()
+            with candidate.sharing():
+                began = time.perf_counter()
+                run(*call)
+                return time.perf_counter() - began
+
+        return one
+
+    def _rewriting(self, tensor: Any) -> Callable[[], None]:
+        """Has the threads write `tensor` as it is, each its part of the channels, as most kernels divide a map."""
+        import tvm
+
+        from tvmopt.schedules.llvm.probes.rewrite_memory import rewrite_kernel
+
+        size = math.prod(tensor.shape)
+        if size not in self._rewriters:
+            self._rewriters[size] = kernel_library({"kernel": rewrite_kernel(size, self.target)}, self.target)
+        flat, zero = tensor._create_view((size,)), tvm.runtime.tensor(np.zeros(1, np.float32))
+        return partial(self._rewriters[size]["kernel"], flat, zero)
+
+
+@cache
+def _other_weights(nbytes: int) -> npt.NDArray[np.float32]:
+    """What a run reads between two calls."""
+    return np.ones(nbytes // 4, np.float32)

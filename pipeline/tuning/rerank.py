@@ -1,0 +1,185 @@
+"""Finals: the fastest configs of each task, timed once more where they will run, inside the model.
+
+A kernel that runs alone finds its data, its weights and the machine's memory otherwise than one between the kernels of
+a model: what wins alone by some percent may lose there. So the model is built once for each place in the ranking, each
+time with the configs of that place, and the builds run in turn; a kernel's times there decide
+(`pipeline.records.store`).
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tvmopt.pipeline.compiler.compile import golden_pair, write_artifact
+from tvmopt.pipeline.compiler.native.link import KernelObjects
+from tvmopt.pipeline.compiler.native.linker import linker_of
+from tvmopt.pipeline.devices.run_once import run_module
+from tvmopt.pipeline.records.ranking import ranked
+from tvmopt.pipeline.records.record import Record
+from tvmopt.pipeline.records.store import RecordStore
+from tvmopt.pipeline.support.interrupts import ctrl_c_later, interruptible
+from tvmopt.pipeline.support.tvm import tvm_version
+from tvmopt.pipeline.tasks.alternatives import optimize_all_ways
+from tvmopt.pipeline.tasks.choose_configs import TaskChoice
+from tvmopt.pipeline.tasks.extract import extract_tasks
+from tvmopt.pipeline.types import ImportedModel, Step, Task
+from tvmopt.schedules.host import host_cpu
+from tvmopt.schedules.registry import algorithm_of, template_for
+from tvmopt.schedules.space import Config, config_key
+from tvmopt.schedules.target import Target
+
+SECONDS = 12.0
+"""How long the builds of a model take turns, about."""
+
+_MODULE = "tvmopt.pipeline.tuning.rerank_worker"
+_LIMIT_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finalists:
+    """The records of a task's default and fastest configs that were timed alone, the fastest first, one of each."""
+
+    task: Task
+    records: tuple[Record, ...]
+
+    @staticmethod
+    def of(task: Task, target: Target, store: RecordStore, count: int) -> Finalists:
+        """The default, if it was measured on this processor, and the `count` fastest."""
+        template = template_for(task.workload, target)
+        space, default = template.space(task.workload, target), template.default(task.workload, target)
+        alone = [
+            record
+            for record in store.history(task.name, target.key, template.name, template.version)
+            if record.cpu == host_cpu() and record.latency_s and not record.in_model and space.contains(record.config)
+        ]
+        own = [record for record in alone if config_key(record.config) == config_key(default)]
+        others = [record for record in alone if config_key(record.config) != config_key(default)]
+        chosen = [*own[-1:], *ranked(others, count)]
+        return Finalists(task, tuple(sorted(chosen, key=lambda record: record.median_s or 0.0)))
+
+    def config(self, place: int, target: Target) -> Config:
+        """The config of a place in the ranking, which starts again at its end; the default when there is none."""
+        if not self.records:
+            return template_for(self.task.workload, target).default(self.task.workload, target)
+        return self.records[place % len(self.records)].config
+
+
+def time_finalists(
+    model: ImportedModel, target: Target, store: RecordStore, count: int, tell: Callable[[str], None] = lambda _: None
+) -> int:
+    """Times the default and the `count` fastest recorded configs of each task inside `model`, and files the times.
+
+    Where the graph can be cut into kernels in two ways, both are timed. Ctrl-C, or a failure, leaves the store as it
+    was.
+
+    Args:
+        model: imported.
+        target: this machine.
+        store: has the tasks' records, and takes the new ones.
+        count: finalists of each task besides the default.
+        tell: is told what is being done.
+
+    Returns:
+        How many records were added: none where no task has two configs to choose from.
+
+    Raises:
+        BuildError: when a build fails, does not run, or computes something else than the model.
+        InputFileError: when the store has a corrupt line, or cannot be written.
+    """
+    linker_of(target)  # a missing one shows now
+    ways = optimize_all_ways(model, target)
+    finals = [[Finalists.of(task, target, store, count) for task in extract_tasks(way)] for way in ways]
+    if not any(len(task.records) > 1 for way in finals for task in way):
+        return 0
+    golden = golden_pair(model)
+    with tempfile.TemporaryDirectory(prefix="tvmopt-finals-") as name:
+        builds: list[_Build] = []
+        objects = KernelObjects(target)
+        plans = [
+            (way, tasks, place)
+            for way, tasks in zip(ways, finals, strict=True)
+            for place in range(max((len(task.records) for task in tasks), default=0))
+        ]
+        for number, (way, tasks, place) in enumerate(plans):
+            tell(f"building the model with its finalists, {number + 1} of {len(plans)}")
+            path = Path(name) / f"{number}.tar"
+            choices = tuple(_choice(task, place, target) for task in tasks)
+            with interruptible():
+                steps = write_artifact(model, way, choices, golden, path, objects).steps
+            builds.append(_Build(path, steps, {choice.task.name: choice.config for choice in choices}))
+        tell(f"timing {len(builds)} builds of the model in turn")
+        arguments = [f"{SECONDS:g}", *(str(build.path) for build in builds)]
+        times = run_module(_MODULE, arguments, target.threads, _LIMIT_S, "timing the finalists inside the model")
+    return _file(store, finals, _samples(builds, times))
+
+
+@dataclass(frozen=True, slots=True)
+class _Build:
+    """An artifact with the configs of its tasks."""
+
+    path: Path
+    steps: Sequence[Step]
+    configs: Mapping[str, Config]
+
+
+_Samples = Mapping[tuple[str, tuple[tuple[str, int], ...]], Sequence[float]]
+"""Seconds by task and config."""
+
+
+def _choice(task: Finalists, place: int, target: Target) -> TaskChoice:
+    template, config = template_for(task.task.workload, target), task.config(place, target)
+    algorithm, knobs = algorithm_of(template, task.task.workload, target, config)
+    return TaskChoice(task.task, config, algorithm, knobs, "record", None)
+
+
+def _samples(builds: Sequence[_Build], times: Sequence[Sequence[Sequence[float]]]) -> _Samples:
+    """For each task and config its mean over the calls of a run, in seconds: of each build's runs, the faster half.
+
+    In the others something else may have run beside it. Alone, a probe tells (`pipeline.tuning.measure.quiet_machine`);
+    between the kernels of a model it would change what the caches hold.
+    """
+    samples: dict[tuple[str, tuple[tuple[str, int], ...]], list[float]] = defaultdict(list)
+    for build, rounds in zip(builds, times, strict=True):
+        places = defaultdict[str, list[int]](list)
+        for place, step in enumerate(build.steps):
+            if step.task:
+                places[step.task].append(place)
+        for task, calls in places.items():
+            key = (task, config_key(build.configs[task]))
+            samples[key] += _faster_half([sum(run[call] for call in calls) / len(calls) for run in rounds])
+    return samples
+
+
+def _faster_half(seconds: Sequence[float]) -> list[float]:
+    """Those that are not above the median, in their order."""
+    limit = statistics.median_low(seconds)
+    return [second for second in seconds if second <= limit]
+
+
+def _file(store: RecordStore, finals: Sequence[Sequence[Finalists]], samples: _Samples) -> int:
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    new = {
+        (record.workload_key, config_key(record.config)): replace(
+            record, latency_s=tuple(taken), in_model=True, time=now, tvm_version=tvm_version()
+        )
+        for record in _all(finals)
+        if (taken := samples.get((record.workload_key, config_key(record.config))))
+    }
+    with ctrl_c_later():
+        for record in new.values():
+            store.append(record)
+    return len(new)
+
+
+def _all(finals: Sequence[Sequence[Finalists]]) -> Iterator[Record]:
+    """The records of all tasks that have something to choose from."""
+    for way in finals:
+        for task in way:
+            if len(task.records) > 1:
+                yield from task.records

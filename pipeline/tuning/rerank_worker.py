@@ -1,0 +1,53 @@
+"""Runs several builds of a model in turn and times their kernels.
+
+Runs as ``python -m tvmopt.pipeline.tuning.rerank_worker SECONDS ARTIFACT…``, in a process of its own because a kernel
+may end it, and writes one line of JSON: for each artifact, each round and each kernel call the seconds that it took.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from tvmopt.pipeline.artifact.kernel_by_kernel import time_steps
+from tvmopt.pipeline.artifact.loaded import LoadedArtifact, load_artifact
+from tvmopt.pipeline.support.numeric_error import difference
+
+FEWEST_ROUNDS, MOST_ROUNDS = 9, 60
+TOLERANCE = 1e-3
+"""Relative error of a build's outputs above which it does not compute the model; rounding stays far below."""
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Takes the seconds and the artifacts, prints the times."""
+    seconds, paths = float(arguments[0]), arguments[1:]
+    builds = [_load(Path(path)) for path in paths]
+    times: list[list[tuple[float, ...]]] = [[] for _ in builds]
+    began = time.monotonic()
+    while len(times[0]) < FEWEST_ROUNDS or (len(times[0]) < MOST_ROUNDS and time.monotonic() - began < seconds):
+        for build, taken in zip(builds, times, strict=True):
+            build.run_only()  # so that the caches hold what this build leaves in them, not what another did
+            taken.append(tuple(step[0] for step in time_steps(build, 1).steps))
+    sys.stdout.write(json.dumps(times) + "\n")
+
+
+def _load(path: Path) -> LoadedArtifact:
+    """The artifact with its golden inputs set, run once.
+
+    Raises:
+        ValueError: when its outputs are not the golden ones.
+    """
+    build = load_artifact(path)
+    outputs = build.run(build.golden_inputs)
+    for name, expected in build.golden_outputs.items():
+        error = difference(expected, outputs[name]).relative
+        if error > TOLERANCE:
+            raise ValueError(f"output {name!r} is wrong: relative error {error:.2g}, tolerance {TOLERANCE:g}")
+    return build
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

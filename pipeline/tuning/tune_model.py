@@ -1,0 +1,98 @@
+"""Tuning a whole model: from the import to a summary."""
+
+from __future__ import annotations
+
+import fnmatch
+from pathlib import Path
+
+from tvmopt.pipeline.errors import RuntimeMissingError, UsageError
+from tvmopt.pipeline.records.store import RecordStore
+from tvmopt.pipeline.support.tvm import import_compiler
+from tvmopt.pipeline.tasks.alternatives import tasks_of_all_ways
+from tvmopt.pipeline.tuning.measure.workers import WorkerMeasurer, WorkerOptions
+from tvmopt.pipeline.tuning.progress import Listener, PeakMeasured
+from tvmopt.pipeline.tuning.rerank import time_finalists
+from tvmopt.pipeline.tuning.search import INTERRUPTED, TuneOptions, TuneSummary, tune
+from tvmopt.pipeline.types import ImportedModel, Task
+from tvmopt.schedules.registry import template_for
+from tvmopt.schedules.target import Target
+
+
+def check_measurable(target: Target) -> None:
+    """Checks that kernels for `target` can be measured here.
+
+    Raises:
+        RuntimeMissingError: when this machine cannot run the target's code.
+    """
+    if not target.is_host:
+        raise RuntimeMissingError(
+            f"tuning measures on the target, and this machine cannot run code for {target.key}; "
+            "tune there and bring the records, or compile with the default schedules"
+        )
+
+
+def tunable_tasks(model: ImportedModel, target: Target, pattern: str = "*") -> tuple[Task, ...]:
+    """The tasks of `model` that have something to choose.
+
+    Args:
+        model: imported.
+        target: what to tune for.
+        pattern: a shell pattern that the task's name or one of its layers must match.
+
+    Raises:
+        UsageError: when none matches.
+    """
+    import_compiler()
+    tasks = [
+        task
+        for task in tasks_of_all_ways(model, target)
+        if next(iter(template_for(task.workload, target).space(task.workload, target).knobs), None) is not None
+    ]
+    chosen = tuple(
+        task for task in tasks if any(fnmatch.fnmatchcase(name, pattern) for name in (task.name, *task.layers))
+    )
+    if not chosen:
+        known = ", ".join(task.name for task in tasks) or "none"
+        raise UsageError(f"no task matches {pattern!r} (tasks of {model.name}: {known})")
+    return chosen
+
+
+def tune_model(
+    model: ImportedModel, target: Target, logs: Path, options: TuneOptions, listener: Listener | None = None
+) -> TuneSummary:
+    """Tunes every task of `model`, the finalists inside it; records go to ``<logs>/<target key>/<model name>.jsonl``.
+
+    Raises:
+        BuildError, InputFileError, RuntimeMissingError: as `tune_tasks` and `time_finalists`.
+        UsageError: when the model has nothing to tune.
+    """
+    store = RecordStore(logs, model.name)
+    summary = tune_tasks(tunable_tasks(model, target), target, store, options, listener)
+    if summary.stopped != INTERRUPTED:
+        time_finalists(model, target, store, options.finalists)
+    return summary
+
+
+def tune_tasks(
+    tasks: tuple[Task, ...],
+    target: Target,
+    store: RecordStore,
+    options: TuneOptions,
+    listener: Listener | None = None,
+) -> TuneSummary:
+    """Tunes `tasks` in worker processes of this machine.
+
+    Raises:
+        BuildError: when no worker process comes up.
+        InputFileError: when the store has a corrupt line, or cannot be written.
+        RuntimeMissingError: when this machine cannot run the target's code.
+    """
+    check_measurable(target)
+    store.records()  # an unreadable log shows now, not after the workers have started
+    measurer = WorkerMeasurer(target, WorkerOptions(seed=options.seed))
+    try:
+        if listener is not None:
+            listener(PeakMeasured(measurer.peak_flops_per_s()))
+        return tune(tasks, target, store, measurer, options, listener)
+    finally:
+        measurer.close()

@@ -1,0 +1,1 @@
+"""A compiled model against its source, layer by layer."""

@@ -1,0 +1,119 @@
+"""What came of comparing a compiled model with its source, value by value."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tvmopt.pipeline.support.numeric_error import Difference
+from tvmopt.pipeline.verification.kernel_values import Uncompared
+
+ONNXRUNTIME, PYTORCH = "onnxruntime", "PyTorch"
+
+ALONE = 0.1
+"""The share of the tolerance that a layer may use up when its inputs carry no error. Rounding errors grow from layer to
+layer (ResNet-50: at most 3e-6 alone, 1.5e-4 after all of them), so a layer alone can be judged more sharply: that shows
+a single wrong element among millions."""
+
+VERSION = 1
+"""Of the JSON that `Verification.to_json` writes."""
+
+
+@dataclass(frozen=True, slots=True)
+class ValueCheck:
+    """One value of the compiled model against its references.
+
+    Attributes:
+        value: its name in the ONNX model.
+        kernel, operator: the kernel that made it and its operator family; empty for a model's output.
+        layers: names of the source model's layers that the kernel stands for; for an output, the layer that makes it.
+        unchecked: further layers between this value and the values compared before it: their kernels' results could
+            not be compared, so that an error may come from them as well.
+        tolerance: the largest relative error allowed; `ALONE` times that for `alone`.
+        errors: against each reference, by its name; the first one is onnxruntime.
+        alone: against what onnxruntime makes of the inputs that the compiled model gave to these layers; None when it
+            refuses them.
+    """
+
+    value: str
+    kernel: str
+    operator: str
+    layers: tuple[str, ...]
+    unchecked: tuple[str, ...]
+    tolerance: float
+    errors: Mapping[str, Difference]
+    alone: Difference | None
+
+    @property
+    def wrong_against(self) -> tuple[str, ...]:
+        """Names of the references from which it is further away than the tolerance."""
+        return tuple(name for name, error in self.errors.items() if not error.relative <= self.tolerance)
+
+    @property
+    def at_fault(self) -> bool:
+        """Whether these layers are wrong whatever their inputs were."""
+        return self.alone is not None and not self.alone.relative <= ALONE * self.tolerance
+
+    @property
+    def wrong(self) -> bool:
+        """Whether it leaves tolerance."""
+        return self.at_fault or bool(self.wrong_against)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        names = ("value", "kernel", "operator", "tolerance", "wrong", "at_fault")
+        return {name: getattr(self, name) for name in names} | {
+            "layers": list(self.layers),
+            "unchecked": list(self.unchecked),
+            "errors": {name: error.to_json() for name, error in self.errors.items()},
+            "alone": self.alone.to_json() if self.alone is not None else None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """All values that were compared.
+
+    Attributes:
+        checks: each kernel's result that was compared, in the order of execution.
+        outputs: the model's outputs.
+        uncompared: each kernel's result that was not, and why.
+        layers: how many layers the source model has.
+        covered: how many of them lie before a value that was compared.
+        notes: what is missing and why; one line each.
+    """
+
+    checks: tuple[ValueCheck, ...]
+    outputs: tuple[ValueCheck, ...]
+    uncompared: tuple[Uncompared, ...]
+    layers: int
+    covered: int
+    notes: tuple[str, ...]
+
+    @property
+    def first_wrong(self) -> ValueCheck | None:
+        """The first value that leaves tolerance; None when all are right."""
+        return next((check for check in (*self.checks, *self.outputs) if check.wrong), None)
+
+    @property
+    def later_at_fault(self) -> tuple[ValueCheck, ...]:
+        """Behind the first wrong value those that are wrong in themselves, not for what they were given."""
+        wrong = [check for check in self.checks if check.wrong]
+        return tuple(check for check in wrong[1:] if check.at_fault)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object; a person's or a program's to read, there is no way back."""
+        wrong = self.first_wrong
+        return {
+            "schema": "tvmopt-verification",
+            "version": VERSION,
+            "passed": wrong is None,
+            "first_wrong": wrong.value if wrong is not None else None,
+            "values": [check.to_json() for check in self.checks],
+            "outputs": [check.to_json() for check in self.outputs],
+            "not_compared": [entry.to_json() for entry in self.uncompared],
+            "layers": self.layers,
+            "layers_covered": self.covered,
+            "notes": list(self.notes),
+        }

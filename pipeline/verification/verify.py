@@ -1,0 +1,215 @@
+"""Whether a compiled model computes what its source does, layer by layer.
+
+Every kernel's result that is also a value of the ONNX model is compared with onnxruntime's, which runs the model as it
+is written, and with PyTorch's where the model came from there. An error travels on to the layers behind: the first
+layer that leaves tolerance is the finding. Whether a layer is at fault itself says a second reference: what
+onnxruntime makes of the very inputs that the compiled model gave to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy.typing as npt
+
+from tvmopt.pipeline.artifact.loaded import LoadedArtifact
+from tvmopt.pipeline.errors import InputFileError, TvmoptError, UnsupportedModelError
+from tvmopt.pipeline.importers.check.normalized import with_outputs
+from tvmopt.pipeline.support.numeric_error import Difference, difference
+from tvmopt.pipeline.support.onnxruntime import run_model
+from tvmopt.pipeline.types import ImportedModel
+from tvmopt.pipeline.verification.isolated_layers import run_given
+from tvmopt.pipeline.verification.kernel_values import Point, Uncompared, layers_between, observe_values
+from tvmopt.pipeline.verification.result import ONNXRUNTIME, PYTORCH, ValueCheck, Verification
+
+if TYPE_CHECKING:
+    import onnx
+
+Array = npt.NDArray[Any]
+Arrays = Mapping[str, Array]
+
+TOLERANCES = {"float16": 1e-1, "float32": 1e-3, "float64": 1e-3}
+"""The largest relative error of a value of each dtype, by default; integers and booleans must be equal."""
+
+
+def check_same_model(model: ImportedModel, artifact: LoadedArtifact, name: str) -> None:
+    """Checks that `artifact` was compiled from `model`.
+
+    Args:
+        model: what it should have been compiled from.
+        artifact: what was compiled.
+        name: what the artifact is called in the error.
+
+    Raises:
+        InputFileError: it was compiled from another model, or for inputs of other shapes.
+    """
+    made = artifact.manifest["model"]
+    if made["sha256"] == model.sha256:
+        return
+    ours = [[spec.name, list(spec.shape), spec.dtype] for spec in model.inputs]
+    theirs = [[spec["name"], spec["shape"], spec["dtype"]] for spec in artifact.manifest["inputs"]]
+    if ours != theirs:
+        apart = f"its inputs are {_listed(theirs)}, those of {model.source.spec} {_listed(ours)}"
+    else:
+        apart = f"the weights or layers of {model.source.spec} are others"
+    raise InputFileError(f"{name} was compiled from another model ({made['source']}): {apart}; compile it again")
+
+
+def _listed(specs: Sequence[Sequence[Any]]) -> str:
+    return ", ".join(f"{name}:{','.join(map(str, shape))} {dtype}" for name, shape, dtype in specs)
+
+
+def verify(
+    model: ImportedModel, artifact: LoadedArtifact, inputs: Arrays, tolerance: float | None = None
+) -> Verification:
+    """Runs a compiled model and its references once, and compares.
+
+    Args:
+        model: what `artifact` was compiled from.
+        artifact: what to verify.
+        inputs: an array for each of the model's inputs.
+        tolerance: the largest relative error of any value, by default that of `TOLERANCES` for its dtype; a share of
+            it, `pipeline.verification.result.ALONE`, for a layer given just the inputs that it got.
+
+    Raises:
+        ModelInputError: names, shapes or dtypes of `inputs` are not the model's.
+        InputFileError: the library runs other kernels than the manifest lists.
+        UnsupportedModelError: onnxruntime cannot run the model.
+    """
+    graph = model.original.graph
+    values = {name for node in graph.node for name in node.output if name}
+    artifact.set_inputs(inputs)
+    points, uncompared = observe_values(artifact, values | inputs.keys())
+    results = artifact.outputs()
+    wanted = list(dict.fromkeys([*(p.value for p in points if p.value in values), *results]))
+    whole = {**inputs, **run_model(with_outputs(model.original, wanted), inputs, wanted)}
+    points, misfits = _fitting(points, whole, inputs)
+    computed = {point.value: point.array for point in points if not point.copied}
+    framework, notes = _framework(model, inputs, wanted)
+    try:
+        given = run_given(model.original, inputs, computed, wanted)
+    except UnsupportedModelError as error:  # a wrong index, say, that a kernel of ours computed
+        given, notes = {}, (*notes, f"no layer was run alone on what the compiled model gave to it: {error}")
+    missing = (*uncompared, *misfits)
+    unseen = frozenset(layer for entry in missing for layer in entry.step.layers)
+    judge = _Judge(graph, _References(whole, given, framework), {**inputs, **computed}, unseen, tolerance)
+    checks = tuple(map(judge.check_point, points))
+    outputs = tuple(judge.check_output(name, array) for name, array in results.items())
+    covered = {layer for check in (*checks, *outputs) for layer in judge.layers_of(check.value)}
+    return Verification(checks, outputs, missing, len(graph.node), len(covered), notes)
+
+
+def _fitting(points: Sequence[Point], whole: Arrays, inputs: Arrays) -> tuple[list[Point], list[Uncompared]]:
+    """`points` in the shapes of the ONNX model's values; those that have another number or kind of elements apart.
+
+    A copy of a value that was not seen itself counts as that value.
+    """
+    fitting: list[Point] = []
+    misfits: list[Uncompared] = []
+    seen = set(inputs)
+    for point in points:
+        array, wanted = point.array, whole[point.value]
+        if (array.size, array.dtype) == (wanted.size, wanted.dtype):
+            copied = point.copied and point.value in seen
+            fitting.append(replace(point, array=array.reshape(wanted.shape), copied=copied))
+            seen.add(point.value)
+        else:
+            reason = f"{array.dtype} {array.shape} here, {wanted.dtype} {wanted.shape} in the ONNX model"
+            misfits.append(Uncompared(point.step, point.value, reason))
+    return fitting, misfits
+
+
+def _framework(model: ImportedModel, inputs: Arrays, names: Sequence[str]) -> tuple[Arrays, tuple[str, ...]]:
+    """What the original framework makes of `names`, or nothing and one line that says why."""
+    if model.source.kind == "onnx":
+        return {}, (f"no comparison with {PYTORCH}: {model.source.path.name} does not say which framework it is from",)
+    from tvmopt.pipeline.importers.pytorch.layer_values import framework_values
+
+    try:
+        return framework_values(model, inputs, frozenset(names)), ()
+    except TvmoptError as error:
+        return {}, (f"no comparison with {PYTORCH}: {error}",)
+
+
+@dataclass(frozen=True, slots=True)
+class _References:
+    """What values should be, by name.
+
+    Attributes:
+        whole: as onnxruntime computes them from the model's inputs.
+        given: as onnxruntime computes them from what the compiled model made of the values before; nothing when it
+            refuses that.
+        framework: as PyTorch computes them, those that it has.
+    """
+
+    whole: Arrays
+    given: Arrays
+    framework: Arrays
+
+
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """Compares values with the references.
+
+    Attributes:
+        graph: of the ONNX model.
+        references: what is right.
+        computed: the compiled model's values that are compared, and its inputs.
+        unseen: layers whose kernels' results are not compared.
+        tolerance: as `verify` takes it.
+    """
+
+    graph: onnx.GraphProto
+    references: _References
+    computed: Arrays
+    unseen: frozenset[str]
+    tolerance: float | None
+
+    def layers_of(self, value: str) -> tuple[str, ...]:
+        """The layers between `value` and those that are compared before it."""
+        return layers_between(self.graph, value, self.computed)
+
+    def check_point(self, point: Point) -> ValueCheck:
+        """A kernel's result; a copy must be what it copies."""
+        step, value = point.step, point.value
+        layers = () if point.copied else self.layers_of(value)
+        return ValueCheck(
+            value,
+            step.kernel,
+            step.operator,
+            step.layers,
+            tuple(layer for layer in layers if layer in self.unseen and layer not in step.layers),
+            self._allowed(point.array),
+            self._errors(value, point.array),
+            self._alone(value, point.array) if not point.copied else difference(self.computed[value], point.array),
+        )
+
+    def check_output(self, name: str, array: Array) -> ValueCheck:
+        """An output of the model, which may be a view of a kernel's result."""
+        layers = self.layers_of(name)
+        return ValueCheck(
+            name,
+            "",
+            "",
+            layers[-1:],
+            tuple(layer for layer in layers[:-1] if layer in self.unseen),
+            self._allowed(array),
+            self._errors(name, array),
+            self._alone(name, array),
+        )
+
+    def _allowed(self, array: Array) -> float:
+        return TOLERANCES.get(array.dtype.name, 0.0) if self.tolerance is None else self.tolerance
+
+    def _alone(self, value: str, array: Array) -> Difference | None:
+        given = self.references.given
+        return difference(given[value], array) if value in given else None
+
+    def _errors(self, value: str, array: Array) -> dict[str, Difference]:
+        found = {ONNXRUNTIME: difference(self.references.whole[value], array)}
+        theirs = self.references.framework.get(value)
+        if theirs is not None and theirs.shape == array.shape:
+            found[PYTORCH] = difference(theirs, array)
+        return found

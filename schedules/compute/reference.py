@@ -1,0 +1,192 @@
+"""What every workload should compute, written in numpy: the yardstick for kernels, independent of TVM."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tvmopt.schedules.compute.reference_recurrence import recurrence
+from tvmopt.schedules.workload import Expr, Workload
+
+Array = npt.NDArray[Any]
+
+
+def reference(workload: Workload, inputs: Sequence[Array]) -> Array:
+    """The logical output of `workload`.
+
+    Args:
+        workload: what to compute.
+        inputs: logical arrays (feature maps NCHW), one for each of the workload's inputs.
+
+    Raises:
+        ValueError: for an operator that no template has.
+    """
+    operators = {
+        "conv2d": _conv2d,
+        "depthwise_conv2d": _conv2d,
+        "separable_conv2d": _separable_conv2d,
+        "dense": _dense,
+        "recurrence": recurrence,
+        "pool2d": _pool2d,
+        "pointwise": _nothing,
+        "relayout": _first,
+        "concat": _concat,
+        "reduce": _reduce,
+        "softmax": _softmax,
+        "resize2d": _resize2d,
+    }
+    if workload.op not in operators:
+        raise ValueError(f"no reference for operator {workload.op!r}")
+    accumulated = operators[workload.op](workload, inputs)
+    result: Array = np.broadcast_to(evaluate(workload.epilogue, accumulated, inputs), workload.output.shape)
+    return result
+
+
+def evaluate(expr: Expr, accumulated: Array | None, arguments: Sequence[Array]) -> Array:
+    """The value of an element-wise expression on arrays, with numpy's broadcasting."""
+    if expr[0] == "acc":
+        assert accumulated is not None
+        return accumulated
+    if expr[0] == "arg":
+        return arguments[expr[1]]
+    if expr[0] == "const":
+        return np.float32(expr[1]) * np.ones((), np.float32)
+    operands = [evaluate(operand, accumulated, arguments) for operand in expr[1:]]
+    return np.asarray(_FUNCTIONS[expr[0]](*operands), np.float32)
+
+
+def _sigmoid(x: Array) -> Array:
+    return 1 / (1 + np.exp(-x.astype(np.float64)))
+
+
+def _hard_sigmoid(x: Array, alpha: Array | np.float32, beta: Array | np.float32) -> Array:
+    return np.asarray(np.clip(alpha * x + beta, 0, 1))
+
+
+_FUNCTIONS: dict[str, Any] = {
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "div": np.divide,
+    "max": np.maximum,
+    "min": np.minimum,
+    "neg": np.negative,
+    "abs": np.abs,
+    "sqrt": np.sqrt,
+    "reciprocal": np.reciprocal,
+    "floor": np.floor,
+    "ceil": np.ceil,
+    "exp": np.exp,
+    "log": np.log,
+    "relu": lambda x: np.maximum(x, 0),
+    "sigmoid": _sigmoid,
+    "tanh": np.tanh,
+    "erf": np.vectorize(math.erf, otypes=[np.float64]),
+    "silu": lambda x: x * _sigmoid(x),
+    "softplus": lambda x: np.logaddexp(x, 0),
+    "leaky_relu": lambda x, slope: np.where(x < 0, x * slope, x),
+    "elu": lambda x, alpha: np.where(x < 0, alpha * np.expm1(x), x),
+    "hard_sigmoid": _hard_sigmoid,
+    "hard_swish": lambda x: x * _hard_sigmoid(x, np.float32(1 / 6), np.float32(0.5)),
+    "clip": lambda x, low, high: np.minimum(np.maximum(x, low), high),
+}
+
+
+def _nothing(workload: Workload, inputs: Sequence[Array]) -> Any:
+    return None
+
+
+def _first(workload: Workload, inputs: Sequence[Array]) -> Array:
+    return inputs[0]
+
+
+def _concat(workload: Workload, inputs: Sequence[Array]) -> Array:
+    return np.concatenate(inputs, axis=1)
+
+
+def _dense(workload: Workload, inputs: Sequence[Array]) -> Array:
+    return np.asarray(np.matmul(inputs[0], inputs[1]))
+
+
+def _windows(workload: Workload, data: Array, kernel: tuple[int, int], fill: float) -> Array:
+    """All windows: ``(N, C, OH, OW, KH, KW)``, padded with `fill` as far as the output reaches."""
+    strides, pads = workload.attr("strides"), workload.attr("pads")
+    dilations = dict(workload.attrs).get("dilations", (1, 1))
+    assert isinstance(dilations, tuple)
+    _, _, height, width = workload.output.shape
+    reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
+    after = [
+        max(0, (size - 1) * stride + r - extent - before)
+        for size, stride, r, extent, before in zip(
+            (height, width), strides, reach, data.shape[2:], pads[:2], strict=True
+        )
+    ]
+    padded = np.pad(data, ((0, 0), (0, 0), (pads[0], after[0]), (pads[1], after[1])), constant_values=fill)
+    views = np.lib.stride_tricks.sliding_window_view(padded, reach, axis=(2, 3))
+    views = views[:, :, :: strides[0], :: strides[1], :: dilations[0], :: dilations[1]]
+    return views[:, :, :height, :width]
+
+
+def _conv2d(workload: Workload, inputs: Sequence[Array]) -> Array:
+    data, weight = inputs[:2]
+    kernel = weight.shape[2:]
+    groups = workload.attr("groups")
+    windows = _windows(workload, data, (kernel[0], kernel[1]), 0.0)
+    n, channels, height, width = windows.shape[:4]
+    per_group = channels // groups
+    if per_group == 1 and weight.shape[0] == channels:
+        return np.asarray(np.einsum("nchwij,cij->nchw", windows, weight[:, 0]))
+    outputs = []
+    for group in range(groups):
+        part = windows[:, group * per_group : (group + 1) * per_group]
+        columns = part.transpose(0, 2, 3, 1, 4, 5).reshape(n * height * width, -1)
+        share = weight.shape[0] // groups
+        kernels = weight[group * share : (group + 1) * share].reshape(share, -1)
+        outputs.append((columns @ kernels.T).reshape(n, height, width, share).transpose(0, 3, 1, 2))
+    return np.concatenate(outputs, axis=1)
+
+
+def _separable_conv2d(workload: Workload, inputs: Sequence[Array]) -> Array:
+    middle = evaluate(workload.inner, _conv2d(workload, inputs), inputs)
+    return np.asarray(np.einsum("nchw,oc->nohw", middle, inputs[2][:, :, 0, 0], optimize=True))
+
+
+def _pool2d(workload: Workload, inputs: Sequence[Array]) -> Array:
+    data, kernel, pads = inputs[0], workload.attr("kernel"), workload.attr("pads")
+    if workload.attr("kind") == "max":
+        return np.asarray(_windows(workload, data, kernel, -np.inf).max(axis=(4, 5)))
+    ones = np.ones_like(data)
+    if workload.attr("count_pads"):
+        # Counted are the declared pads, not what lies behind them when sizes are rounded up.
+        margins = ((0, 0), (0, 0), (pads[0], pads[2]), (pads[1], pads[3]))
+        sums = _windows(workload, data, kernel, 0.0).sum(axis=(4, 5))
+        attrs = tuple((name, (0, 0, 0, 0) if name == "pads" else value) for name, value in workload.attrs)
+        inner = Workload("pool2d", workload.inputs, workload.output, attrs)
+        counts = _windows(inner, np.pad(ones, margins, constant_values=1.0), kernel, 0.0).sum(axis=(4, 5))
+        return np.asarray(sums / counts)
+    counts = _windows(workload, ones, kernel, 0.0).sum(axis=(4, 5))
+    return np.asarray(_windows(workload, data, kernel, 0.0).sum(axis=(4, 5)) / counts)
+
+
+def _reduce(workload: Workload, inputs: Sequence[Array]) -> Array:
+    function: Any = {"sum": np.sum, "mean": np.mean, "max": np.max, "min": np.min}[workload.attr("kind")]
+    return np.asarray(function(inputs[0], axis=1, keepdims=True))
+
+
+def _softmax(workload: Workload, inputs: Sequence[Array]) -> Array:
+    shifted = np.exp(inputs[0] - inputs[0].max(axis=1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
+
+
+def _resize2d(workload: Workload, inputs: Sequence[Array]) -> Array:
+    data, row_index, row_weight, column_index, column_weight = inputs
+    taps = workload.attr("taps")
+    rows = row_index.reshape(-1, taps)
+    columns = column_index.reshape(-1, taps)
+    row_weights, column_weights = row_weight.reshape(-1, taps), column_weight.reshape(-1, taps)
+    lines = np.stack([data[:, :, rows[:, t]] * row_weights[:, t, None] for t in range(taps)]).sum(axis=0)
+    return np.asarray(np.stack([lines[..., columns[:, t]] * column_weights[:, t] for t in range(taps)]).sum(axis=0))

@@ -1,0 +1,1 @@
+"""Convolutions: direct, Winograd's, depthwise, and two in one."""

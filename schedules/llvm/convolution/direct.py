@@ -1,0 +1,247 @@
+"""Direct blocked convolution, dense or grouped, with any stride and dilation; 1×1 runs as a matrix product.
+
+This is the template: which tiles there are, and what they are estimated to take; `direct_conv2d_nest` writes the loops.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tvmopt.schedules.llvm.convolution.direct_nest import DirectConv2dNest, Shape, shape_of
+from tvmopt.schedules.llvm.parts.emit import SPREAD
+from tvmopt.schedules.llvm.parts.register_tile import (
+    FAR_BYTES_PER_CYCLE,
+    L2_BYTES_PER_CYCLE,
+    PREFETCHED_BYTES_PER_CYCLE,
+    covering,
+    tile_cycles,
+    tile_fits,
+    useful_sizes,
+)
+from tvmopt.schedules.llvm.parts.split import Cut
+from tvmopt.schedules.llvm.parts.task_order import WHOLE, band_length, useful_bands
+from tvmopt.schedules.space import Config, ConfigSpace, Knob
+from tvmopt.schedules.target import Target
+from tvmopt.schedules.workload import Workload
+
+DEPTH = 128
+DEPTHS = (64, DEPTH, 256)
+"""Input channels of a chunk of the reduction."""
+
+COLUMNS = (3, 4, 5, 6, 7, 8, 10, 12, 14)
+"""Columns of a tile that are tried besides those that divide the map."""
+
+PREFETCH = (0, SPREAD, 256, 512)
+"""How many elements ahead weights are prefetched, or the next panel's evenly; they come from beyond the cache once in
+every run."""
+
+SHORT_REDUCTION = 600
+"""With so few multiply-adds for an output element or fewer, writing the output shows."""
+
+PLAIN_VECTORS = 4
+"""Pixels of plain data lie on lines of their own: better few of them for many channels."""
+
+FEW_CHANNELS = 256
+"""With so many input channels or fewer, reading the data takes about as long as the arithmetic."""
+
+
+class DirectConv2d:
+    """The algorithm; workload: data, weight (constant, OIHW), then operands of the epilogue."""
+
+    name = "direct"
+    feature_count = 8
+
+    def accepts(self, workload: Workload, target: Target) -> bool:
+        """Float32 on a CPU, output blocked by the vector, groups that fill whole blocks."""
+        if workload.op != "conv2d" or target.is_gpu or workload.output.block != target.lanes:
+            return False
+        if any(tensor.dtype != "float32" for tensor in (*workload.inputs, workload.output)):
+            return False
+        shape = shape_of(workload)
+        aligned = shape.out_channels // shape.groups % target.lanes == 0 and shape.group_in % shape.block == 0
+        return shape.groups == 1 or aligned
+
+    def flops(self, workload: Workload) -> int:
+        """Floating-point operations of the convolution itself, a multiply-add as two."""
+        weight = workload.inputs[1].shape
+        return 2 * workload.output.elements * math.prod(weight[1:])
+
+    def space(self, workload: Workload, target: Target) -> ConfigSpace:
+        """Tile (rows, columns, vectors), unrolling of the reduction, order of the loops, what is prefetched."""
+        shape = shape_of(workload)
+        vectors = _group_blocks(shape, target)
+        columns = useful_sizes(shape.columns, target.registers - 2, COLUMNS)
+        rows = useful_sizes(shape.rows, 4, (2, 3, 4))
+        counts = [v for v in range(1, min(vectors, 6) + 1) if shape.groups == 1 or vectors % v == 0]
+        tiles = [r * c * v for r in rows for c in columns for v in counts if tile_fits(r * c, v, target)]
+        units = max(1, shape.columns if shape.flat else shape.rows)
+        # Fewer accumulators than that leave the arithmetic units idle; a small map has no more to offer.
+        least = min(target.registers // 4, max(tiles))
+
+        def allowed(config: Config) -> bool:
+            pixels = config["rows"] * config["columns"]
+            if config["band"] != WHOLE and config["depth"]:
+                return False
+            return tile_fits(pixels, config["vectors"], target) and pixels * config["vectors"] >= least
+
+        return ConfigSpace(
+            (
+                Knob("rows", rows),
+                Knob("columns", columns),
+                Knob("vectors", tuple(counts)),
+                Knob("band", useful_bands(units, target.threads)),
+                Knob("depth", self._depths(shape, target)),
+                Knob("unroll", tuple(u for u in (1, 2, 4, 8) if u <= max(shape.block, shape.kernel[1]))),
+                Knob("prefetch", PREFETCH),
+                Knob("data_ahead", (0, 1) if shape.pointwise and shape.block > 1 else (0,)),
+                Knob("result_ahead", (0, 1)),
+            ),
+            allowed,
+            leading=5,
+        )
+
+    def default(self, workload: Workload, target: Target) -> Config:
+        """The tile with the fewest estimated cycles."""
+        space = self.space(workload, target)
+        shape = shape_of(workload)
+        fixed = {
+            "band": WHOLE,
+            "depth": 0,
+            "unroll": self._unroll(workload),
+            "prefetch": self._prefetch(workload, target),
+            "data_ahead": int(shape.pointwise and shape.block > 1 and shape.group_in <= FEW_CHANNELS),
+            "result_ahead": int(shape.block > 1 and shape.reduction <= SHORT_REDUCTION),
+        }
+        configs = list(space.fixed(fixed))
+        if shape.block == 1:
+            widest = max(config["vectors"] for config in configs if config["vectors"] <= PLAIN_VECTORS)
+            configs = [config for config in configs if config["vectors"] == widest]
+        best = min(configs, key=lambda config: self.cycles(workload, target, config))
+        if DEPTH in self._depths(shape, target) and self._goes_deep(workload, target, best):
+            return {**best, "depth": DEPTH, "prefetch": SPREAD}
+        bands = next(knob.values for knob in space.knobs if knob.name == "band")
+        return {**best, "band": min(bands, key=lambda band: self._moving(workload, target, best, band))}
+
+    def _depths(self, shape: Shape, target: Target) -> tuple[int, ...]:
+        """Chunks of input channels that are worth trying: where the weights of two vectors are much of the cache."""
+        if _panel_bytes(shape, target, 2) < target.l2_bytes // 8 or shape.group_in % shape.block:
+            return (0,)
+        return (0, *(d for d in DEPTHS if d < shape.group_in and shape.group_in % d == 0 and d % shape.block == 0))
+
+    def _goes_deep(self, workload: Workload, target: Target, config: Config) -> bool:
+        """Whether one panel of weights is much of the cache, a chunk of the data fits it, and all threads get tasks."""
+        shape = shape_of(workload)
+        panel = _panel_bytes(shape, target, config["vectors"])
+        data = workload.inputs[0].nbytes // shape.in_channels * DEPTH
+        tasks = _panels(shape, target, config["vectors"])
+        return 8 * panel >= target.l2_bytes >= data and tasks >= 2 * target.threads
+
+    def _prefetch(self, workload: Workload, target: Target) -> int:
+        """Nothing where weights stay in cache; evenly where their panels are long and read for few pixels."""
+        if workload.inputs[1].nbytes <= target.l2_bytes // 4:
+            return 0
+        return SPREAD if shape_of(workload).kernel == (1, 1) else PREFETCH[-1]
+
+    def _moving(self, workload: Workload, target: Target, config: Config, band: int) -> float:
+        """Estimated cycles to read weights again for each band, and a band's data again for each tile of channels."""
+        shape = shape_of(workload)
+        units = self._units(shape, config)
+        band = band_length(band, units, target.threads)
+        bands, tiles = math.ceil(units / band), math.ceil(_group_blocks(shape, target) / config["vectors"])
+        data, weights = workload.inputs[0].nbytes // shape.groups, workload.inputs[1].nbytes // shape.groups
+        near = 2 * weights <= target.l2_bytes
+        again = (bands - 1) * weights / (L2_BYTES_PER_CYCLE if near else PREFETCHED_BYTES_PER_CYCLE)
+        stays = 2 * (data // bands + weights // tiles) <= target.l2_bytes
+        return again + (tiles - 1) * data / (L2_BYTES_PER_CYCLE if stays else FAR_BYTES_PER_CYCLE)
+
+    def _units(self, shape: Shape, config: Config) -> int:
+        """Into how many pieces the pixels are cut."""
+        extent, step = (shape.columns, config["columns"]) if shape.flat else (shape.rows, config["rows"])
+        return Cut.of(extent, step).pieces
+
+    def _unroll(self, workload: Workload) -> int:
+        shape = shape_of(workload)
+        return min(4, shape.block) if shape.block > 1 else 1
+
+    def cycles(self, workload: Workload, target: Target, config: Config) -> float:
+        """Estimated cycles of the whole layer on one core."""
+        return _layer_cycles(shape_of(workload), target, config["rows"], config["columns"], config["vectors"])
+
+    def features(self, workload: Workload, target: Target, config: Config) -> tuple[float, ...]:
+        """Estimated cycles, accumulators, loads per multiply-add, panel and row footprints, parallel tasks."""
+        shape = shape_of(workload)
+        pixels, vectors = config["rows"] * config["columns"], config["vectors"]
+        panel = _panel_bytes(shape, target, vectors)
+        # In chunks of input channels a task is a whole map.
+        tasks = _panels(shape, target, vectors) * (1 if config["depth"] else self._units(shape, config))
+        return (
+            math.log2(self.cycles(workload, target, config)),
+            float(pixels * vectors),
+            (pixels + vectors) / (pixels * vectors),
+            math.log2(panel),
+            math.log2(shape.reduction * pixels * 4),
+            float(tasks % target.threads),
+            math.log2(tasks),
+            shape.columns / (math.ceil(shape.columns / config["columns"]) * config["columns"]),
+        )
+
+    def packed(self, workload: Workload, target: Target, config: Config) -> dict[int, tuple[int, ...]]:
+        """Which inputs are stored differently from their tensor's layout, and with what shape."""
+        shape = shape_of(workload)
+        blocks = _group_blocks(shape, target) * shape.groups
+        return {1: (blocks * target.lanes * shape.reduction,)}
+
+    def pack(
+        self, workload: Workload, target: Target, config: Config, index: int, array: npt.NDArray[Any]
+    ) -> npt.NDArray[Any]:
+        """Weights OIHW → flat ``(group, tile, IC/b, KH, KW, b, vectors × lanes)``; absent channels are zeros."""
+        shape = shape_of(workload)
+        lanes, vectors, block = target.lanes, config["vectors"], shape.block
+        blocks = _group_blocks(shape, target)
+        out_channels = shape.out_channels // shape.groups
+        parts = []
+        for group in array.reshape(shape.groups, out_channels, shape.group_in, *shape.kernel):
+            padded = np.zeros((blocks * lanes, *group.shape[1:]), array.dtype)
+            padded[:out_channels] = group
+            for first in range(0, blocks, vectors):
+                tile = padded[first * lanes : (first + vectors) * lanes]
+                panels = (tile[:, channel : channel + block] for channel in range(0, shape.group_in, block))
+                parts += [panel.transpose(2, 3, 1, 0).ravel() for panel in panels]
+        return np.concatenate(parts)
+
+    def build(self, workload: Workload, target: Target, config: Config) -> Any:
+        """The scheduled PrimFunc: inputs (weights packed), then the output."""
+        return DirectConv2dNest(workload, target, config, self.packed(workload, target, config)[1]).function()
+
+
+def _group_blocks(shape: Shape, target: Target) -> int:
+    return math.ceil(shape.out_channels // shape.groups / target.lanes)
+
+
+def _panels(shape: Shape, target: Target, vectors: int) -> int:
+    """Tiles of output channels, of all groups and images."""
+    return shape.n * shape.groups * math.ceil(_group_blocks(shape, target) / vectors)
+
+
+def _panel_bytes(shape: Shape, target: Target, vectors: int) -> int:
+    """Bytes of the weights of one tile of output channels."""
+    return shape.reduction * vectors * target.lanes * 4
+
+
+@lru_cache(maxsize=4096)
+def _layer_cycles(shape: Shape, target: Target, rows: int, columns: int, vectors: int) -> float:
+    """The estimate for a tile; the other knobs do not show in it, and there are a hundred configs of each tile."""
+    total = 0.0
+    for height, height_count in Cut.of(shape.rows, rows).sizes():
+        for width, width_count in Cut.of(shape.columns, columns).sizes():
+            for depth, depth_count in covering(_group_blocks(shape, target), vectors):
+                panel = _panel_bytes(shape, target, depth)
+                step = tile_cycles(height * width, depth, panel < target.l1_bytes // 2, target)
+                tail = 8 + 2 * height * width * depth
+                total += height_count * width_count * depth_count * (step * shape.reduction + tail)
+    return total * shape.n * shape.groups

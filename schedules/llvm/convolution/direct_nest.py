@@ -1,0 +1,327 @@
+"""The loop nest of direct blocked convolution.
+
+Data is ``(N, IC/b, H, W, b)`` with a halo that covers the padding, weights are packed as
+``(group, channel tile, IC/b, KH, KW, b, vectors × lanes)`` in one flat array, and the output is blocked by the vector
+width. A tile of rows × columns × vectors stays in registers for the whole reduction. A 1×1 kernel without stride or
+halos sees rows and columns as one row, so that small maps have no tails.
+
+Where weights of a tile's channels exceed the cache, the reduction is cut into chunks of input channels: the whole map
+passes through the weights of one chunk before those of the next are read, and between them the sums are in the output.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from tvmopt.schedules.llvm.parts import emit
+from tvmopt.schedules.llvm.parts.emit import LINE, SPREAD, Index, Share, Stmt, divmod_index
+from tvmopt.schedules.llvm.parts.operands import Epilogue, Operand, Pixel, declared, flattens
+from tvmopt.schedules.llvm.parts.register_tile import Accumulators
+from tvmopt.schedules.llvm.parts.split import Cut
+from tvmopt.schedules.llvm.parts.task_order import band_length, in_bands
+from tvmopt.schedules.space import Config
+from tvmopt.schedules.target import Target
+from tvmopt.schedules.workload import Tensor, Workload
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The sizes of a convolution as the loop nest sees them (`flat`: rows and columns are one row)."""
+
+    n: int
+    in_channels: int
+    out_channels: int
+    groups: int
+    rows: int
+    columns: int
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
+    block: int
+    flat: bool
+
+    @property
+    def group_in(self) -> int:
+        """Input channels of one group."""
+        return self.in_channels // self.groups
+
+    @property
+    def group_vectors(self) -> tuple[int, int]:
+        """Output channels of one group, and of the whole padded to vectors when there is one group."""
+        return self.out_channels // self.groups, self.groups
+
+    @property
+    def pointwise(self) -> bool:
+        """Whether each output pixel comes from the one input pixel at its place."""
+        return self.kernel == (1, 1) and self.stride == (1, 1)
+
+    @property
+    def reduction(self) -> int:
+        """Multiply-adds for one output element."""
+        return self.group_in * self.kernel[0] * self.kernel[1]
+
+
+@lru_cache(maxsize=256)
+def shape_of(workload: Workload) -> Shape:
+    """The loop nest's sizes of a ``conv2d`` workload."""
+    data, weight, output = workload.inputs[0], workload.inputs[1], workload.output
+    n, channels, rows, columns = output.shape
+    kernel = (weight.shape[2], weight.shape[3])
+    stride, dilation = workload.attr("strides"), workload.attr("dilations")
+    flat = kernel == (1, 1) and stride == (1, 1) and not any(data.halo) and not any(output.halo)
+    flat = flat and all(flattens(tensor, output) for tensor in workload.inputs[2:])
+    if flat:
+        rows, columns = 1, rows * columns
+    groups = workload.attr("groups")
+    block = data.block
+    return Shape(n, data.shape[1], channels, groups, rows, columns, kernel, stride, dilation, block, flat)
+
+
+@dataclass(frozen=True, slots=True)
+class _Panel:
+    """The output channels of a tile: `vectors` vectors of channels of one group of one image.
+
+    `unit` is the number of this piece of the map in its band, and how many the band has.
+    """
+
+    image: Index
+    group: Index
+    tile: Index
+    vectors: int
+    unit: tuple[Index, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """Part of the reduction: `blocks` input channel blocks from `first` on, and the `rest` channels of a last one.
+
+    `whole` says that there is no other chunk; `last`, that the sums are complete after it.
+    """
+
+    first: Index
+    blocks: int
+    rest: int
+    whole: bool
+    last: bool
+
+
+Place = tuple[Index, Index, Index]
+"""Row and column of the kernel, channel of the block."""
+Steps = Callable[[Index, Place, int, int], Stmt]
+"""Some multiply-adds of a tile, one behind the other: input channel block, place of the first one, channels of the
+block, how many. Where a block is one channel they follow each other along the kernel's row."""
+
+
+class DirectConv2dNest:
+    """Writes the loop nest of one workload under one config."""
+
+    def __init__(self, workload: Workload, target: Target, config: Config, packed: tuple[int, ...]) -> None:
+        self.shape = shape_of(workload)
+        self.target = target
+        self.config = config
+        self.workload = workload
+        self.lanes = target.lanes
+        data, weight = workload.inputs[:2]
+        # The packed weights are one flat row; Tensor's own layout does not describe them.
+        self.inputs = [Operand(data, "data"), Operand(Tensor(packed, weight.dtype), "weight")]
+        self.inputs += [Operand(tensor, f"operand{i}") for i, tensor in enumerate(workload.inputs[2:])]
+        self.result = Operand(workload.output, "output")
+        if self.shape.flat:
+            self.inputs = [x.flattened() if len(x.tensor.shape) == 4 else x for x in self.inputs]
+            self.result = self.result.flattened()
+        self.epilogue = Epilogue(workload, self.inputs, self.result)
+        pads, halo = workload.attr("pads"), data.halo
+        self.offset = (halo[0] - pads[0], halo[1] - pads[1])
+        self.blocks = math.ceil(self.shape.out_channels // self.shape.groups / self.lanes)
+
+    def function(self) -> Any:
+        """The PrimFunc."""
+        body = declared([*self.inputs, self.result], self._tasks())
+        parameters = [operand.parameter for operand in (*self.inputs, self.result)]
+        return emit.kernel(parameters, body, self.target.threads)
+
+    def _tasks(self) -> Stmt:
+        shape, config = self.shape, self.config
+        cut = Cut.of(shape.columns, config["columns"]) if shape.flat else Cut.of(shape.rows, config["rows"])
+        tiles, whole_tiles = math.ceil(self.blocks / config["vectors"]), self.blocks // config["vectors"]
+        # With chunks a task is the whole map: all of it passes through the weights of one chunk.
+        units = 1 if config["depth"] else cut.pieces
+        whole = _Chunk(0, *divmod(shape.group_in, shape.block), whole=True, last=True)
+        band = band_length(config["band"], units, self.target.threads)
+
+        def task(index: Index) -> Stmt:
+            image, index = divmod_index(index, units * tiles * shape.groups)
+            unit, tile = in_bands(index, units, tiles * shape.groups, band)
+            group, tile = divmod_index(tile, tiles)
+
+            def with_tile(last_tile: bool) -> Stmt:
+                vectors = self.blocks - whole_tiles * config["vectors"] if last_tile else config["vectors"]
+                panel = _Panel(image, group, tile, vectors, (divmod_index(unit, band)[1], band))
+                if config["depth"]:
+                    return self._chunks(panel, cut)
+                return cut.piece(unit, lambda first, size: self._unit(panel, first, size, whole))
+
+            return emit.choose(tile, whole_tiles, self.blocks % config["vectors"] != 0, with_tile)
+
+        return emit.parallel(shape.n * units * tiles * shape.groups, task)
+
+    def _first_block(self, panel: _Panel) -> Index:
+        """The output's channel block that the panel begins with."""
+        return panel.group * self.blocks + panel.tile * self.config["vectors"]
+
+    def _chunks(self, panel: _Panel, cut: Cut) -> Stmt:
+        """The whole map, chunk after chunk of the reduction; zeros are the sums before the first."""
+        blocks = self.config["depth"] // self.shape.block
+        before = self.shape.group_in // self.config["depth"] - 1
+
+        def map_through(number: Index, last: bool) -> Stmt:
+            chunk = _Chunk(number * blocks, blocks, 0, whole=False, last=last)
+            return cut.each(lambda row, size: self._unit(panel, row, size, chunk), "unit")
+
+        def zeros(row: Index, column: Index) -> Stmt:
+            zero = emit.splat(emit.const(0.0), self.lanes)
+            at = [Pixel(panel.image, self._first_block(panel) + v, row, column) for v in range(panel.vectors)]
+            return emit.seq(self.result.write(zero, pixel, self.lanes) for pixel in at)
+
+        start = emit.nest((self.shape.rows, self.shape.columns), zeros)
+        sums = emit.loop(before, lambda number: map_through(number, False), "chunk")
+        return emit.seq([start, sums, map_through(before, True)])
+
+    def _unit(self, panel: _Panel, first: Index, size: int, chunk: _Chunk) -> Stmt:
+        """`size` rows of the output from `first` on; pixels of the one row when the convolution is flat."""
+        if self.shape.flat:
+            return self._tile(panel, (0, first), (1, size), chunk)
+        cut = Cut.of(self.shape.columns, self.config["columns"])
+        rows = cut.each(lambda column, columns: self._tile(panel, (first, column), (size, columns), chunk))
+        if not chunk.last:
+            return rows
+        blocks = [self._first_block(panel) + v for v in range(panel.vectors)]
+        border = [part for block in blocks for part in self.epilogue.zero_halo(panel.image, block, first, size)]
+        return emit.seq([*border, rows])
+
+    def _tile(self, panel: _Panel, at: tuple[Index, Index], size: tuple[int, int], chunk: _Chunk) -> Stmt:
+        shape = self.shape
+        pixels = [(at[0] + i, at[1] + j) for i in range(size[0]) for j in range(size[1])]
+        accumulators = Accumulators(len(pixels), panel.vectors, self.lanes)
+        steps = self._steps(panel, pixels, accumulators, self._share(panel, at, size), chunk)
+
+        def reduction(block: Index, channels: int) -> Stmt:
+            return emit.seq([*self._data_ahead(panel, block, pixels, size[1]), self._reduction(steps, block, channels)])
+
+        first = self._first_block(panel)
+        places = {(p, v): Pixel(panel.image, first + v, *pixels[p]) for p, v in accumulators}
+        if chunk.whole:
+            body = accumulators.fill(0.0)
+        else:
+            body = [accumulators.set(p, v, self.result.vector(places[p, v], self.lanes)) for p, v in accumulators]
+        if self.config["result_ahead"]:
+            body += self._result_ahead(places, size[1])
+        if chunk.blocks:
+            body.append(emit.loop(chunk.blocks, lambda block: reduction(chunk.first + block, shape.block), "icb"))
+        if chunk.rest:
+            body.append(reduction(chunk.first + chunk.blocks, chunk.rest))
+        results = [(accumulators.value(p, v), places[p, v]) for p, v in accumulators]
+        if chunk.last:
+            body += self.epilogue.store_all(results, self.lanes)
+        else:
+            body += [self.result.write(value, at, self.lanes) for value, at in results]
+        return accumulators.run(body)
+
+    def _share(self, panel: _Panel, at: tuple[Index, Index], size: tuple[int, int]) -> Share:
+        """What a tile does of the work on one panel of weights, or on a chunk of it: its part of the pixels."""
+        (row, column), (rows, columns) = at, size
+        if self.config["depth"]:
+            return Share(row * self.shape.columns + column * rows, rows * columns, self.shape.rows * self.shape.columns)
+        unit, units = panel.unit
+        if self.shape.flat:
+            return Share(unit, 1, units)
+        return Share(unit * self.shape.columns + column, columns, units * self.shape.columns)
+
+    def _result_ahead(self, places: dict[tuple[int, int], Pixel], columns: int) -> list[Stmt]:
+        """Prefetches where a tile's results go, and the maps that are added to them: time enough to come from afar.
+
+        Each channel block of a map is a stream of its own, which the hardware does not follow.
+        """
+        together = max(1, LINE // self.lanes)
+        lines = [place for (p, _), place in places.items() if p % columns % together == 0 or (p + 1) % columns == 0]
+        return [statement for place in lines for statement in self.epilogue.prefetch(place)]
+
+    def _data_ahead(self, panel: _Panel, block: Index, pixels: list[tuple[Index, Index]], columns: int) -> list[Stmt]:
+        """Prefetches the next tile's pixels of one channel block.
+
+        Each block's pixels are a stream of their own, and there are more of them than the hardware follows.
+        """
+        if not self.config["data_ahead"]:
+            return []
+        shape, data = self.shape, self.inputs[0].view
+        block = panel.group * (shape.group_in // shape.block) + block
+        (top, left), together = self.offset, max(1, LINE // shape.block)
+        return [
+            emit.prefetch(data, [panel.image, block, row + top, column + columns + left, 0])
+            for p, (row, column) in enumerate(pixels)
+            if p % columns % together == 0
+        ]
+
+    def _steps(
+        self, panel: _Panel, pixels: list[tuple[Index, Index]], tile: Accumulators, share: Share, chunk: _Chunk
+    ) -> Steps:
+        shape, data, weight = self.shape, self.inputs[0], self.inputs[1]
+        per_group = self.blocks * self.lanes * shape.reduction
+        base = panel.group * per_group + panel.tile * (self.config["vectors"] * self.lanes * shape.reduction)
+        width, prefetch = panel.vectors * self.lanes, self.config["prefetch"]
+        group_block = panel.group * (shape.group_in // shape.block)
+        taps = shape.kernel[0] * shape.kernel[1]
+        before = chunk.first * (taps * shape.block)
+        depth = (chunk.blocks * shape.block + chunk.rest) * taps
+
+        def one(number: Index, block: Index, at: Place) -> list[Stmt]:
+            place, (kh, kw, lane) = base + number * width, at
+
+            def pixel(p: int) -> emit.Expr:
+                row = pixels[p][0] * shape.stride[0] + kh * shape.dilation[0] + self.offset[0]
+                column = pixels[p][1] * shape.stride[1] + kw * shape.dilation[1] + self.offset[1]
+                value = emit.load(data.view, [panel.image, group_block + block, row, column, lane])
+                return emit.splat(value, self.lanes)
+
+            def weights(v: int) -> emit.Expr:
+                return emit.load(weight.view, [0, 0, 0, 0, place + v * self.lanes], self.lanes)
+
+            return [*emit.prefetch_row(weight.view, place, width, prefetch), *tile.multiply_add(pixel, weights)]
+
+        def steps(block: Index, at: Place, channels: int, count: int) -> Stmt:
+            kh, kw, lane = at
+            first = block * (taps * shape.block) + (kh * shape.kernel[1] + kw) * channels + lane
+            body = []
+            if prefetch == SPREAD:
+                following = base + (before + depth) * width
+                body = emit.prefetch_share(weight.view, following, share, (first - before, count, depth), width)
+            for k in range(count):
+                body += one(first + k, block, (kh, kw + k, 0) if channels == 1 else (kh, kw, lane + k))
+            return emit.seq(body)
+
+        return steps
+
+    def _reduction(self, steps: Steps, block: Index, channels: int) -> Stmt:
+        """The multiply-adds over the kernel and over the `channels` of one input block."""
+        kernel, unroll = self.shape.kernel, self.config["unroll"]
+        if channels == 1:
+            # Nothing to unroll over channels: plain data, few of them.
+            return emit.loop(
+                kernel[0],
+                lambda kh: emit.split_loop(
+                    kernel[1], unroll, lambda kw, count: steps(block, (kh, kw, 0), 1, count), "kw"
+                ),
+                "kh",
+            )
+        unroll = min(unroll, channels)
+
+        def along_channels(kh: Index, kw: Index) -> Stmt:
+            return emit.split_loop(
+                channels, unroll, lambda lane, count: steps(block, (kh, kw, lane), channels, count), "ic"
+            )
+
+        return emit.nest(kernel, along_channels, "k")

@@ -1,0 +1,109 @@
+"""Moving data: from one layout to another, and concatenation along the channels."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tvm import tirx
+
+from tvmopt.schedules.llvm.parts import emit
+from tvmopt.schedules.llvm.parts.emit import Index, Stmt, divmod_index
+from tvmopt.schedules.llvm.parts.fixed import NoKnobs
+from tvmopt.schedules.llvm.parts.operands import Epilogue, Operand, Pixel, declared, operands_of
+from tvmopt.schedules.space import Config
+from tvmopt.schedules.target import Target
+from tvmopt.schedules.workload import Workload
+
+
+class Relayout(NoKnobs):
+    """Copies a feature map from one block and halo to another; the new halo and absent channels are zeros."""
+
+    name = "relayout"
+    version = 1
+
+    def accepts(self, workload: Workload, target: Target) -> bool:
+        """Any dtype on a CPU."""
+        return workload.op == "relayout" and not target.is_gpu
+
+    def build(self, workload: Workload, target: Target, config: Config) -> Any:
+        """The scheduled PrimFunc."""
+        inputs, result = operands_of(workload)
+        source, epilogue = inputs[0], Epilogue(workload, inputs, result)
+        n, channels, height, width = workload.output.shape
+        block, from_block = workload.output.block, workload.inputs[0].block
+        top, left, _, _ = source.tensor.halo
+        blocks = math.ceil(channels / block)
+
+        def element(image: Index, first: Index, lane: Index, row: Index, column: Index) -> Any:
+            from_channel, from_lane = divmod_index(first * block + lane, from_block)
+            return emit.load(source.view, [image, from_channel, row + top, column + left, from_lane])
+
+        def task(index: Index) -> Stmt:
+            image, index = divmod_index(index, blocks * height)
+            first, row = divmod_index(index, height)
+            present = channels - (blocks - 1) * block
+
+            def line(count: int) -> Stmt:
+                def copy(column: Index, lane: Index) -> Stmt:
+                    value = element(image, first, lane, row, column)
+                    place = [image, first, row + result.tensor.halo[0], column + result.tensor.halo[1], lane]
+                    return tirx.BufferStore(result.view, value, place)
+
+                def zero(column: Index, lane: Index) -> Stmt:
+                    place = [image, first, row + result.tensor.halo[0], column + result.tensor.halo[1], count + lane]
+                    return tirx.BufferStore(result.view, emit.const(0.0, result.tensor.dtype), place)
+
+                parts = [emit.nest((width, count), copy)]
+                if count < block:
+                    parts.append(emit.nest((width, block - count), zero))
+                return emit.seq(parts)
+
+            tail = channels % block != 0
+            lines = emit.choose(first, channels // block, tail, lambda last: line(present if last else block))
+            return emit.seq([*epilogue.zero_halo(image, first, row, 1), lines])
+
+        body = declared([source, result], emit.parallel(n * blocks * height, task))
+        return emit.kernel([source.parameter, result.parameter], body, target.threads)
+
+
+class Concat(NoKnobs):
+    """Concatenates feature maps along the channels; all but the last fill whole blocks."""
+
+    name = "concat"
+    version = 1
+
+    def accepts(self, workload: Workload, target: Target) -> bool:
+        """Any dtype on a CPU; blocks alike and full."""
+        if workload.op != "concat" or target.is_gpu or len(workload.output.shape) != 4:
+            return False
+        block = workload.output.block
+        whole = all(tensor.shape[1] % block == 0 for tensor in workload.inputs[:-1])
+        return whole and all(tensor.block == block for tensor in workload.inputs)
+
+    def build(self, workload: Workload, target: Target, config: Config) -> Any:
+        """The scheduled PrimFunc."""
+        inputs, result = operands_of(workload)
+        epilogue = Epilogue(workload, inputs, result)
+        n, _, height, width = workload.output.shape
+        lanes = workload.output.block
+
+        def task(index: Index) -> Stmt:
+            image, row = divmod_index(index, height)
+            parts, first = [], 0
+            for operand in inputs:
+
+                def line(block: Index, operand: Operand = operand, first: int = first) -> Stmt:
+                    def pixel(column: Index) -> Stmt:
+                        value = operand.vector(Pixel(image, block, row, column), lanes)
+                        return result.write(value, Pixel(image, first + block, row, column), lanes)
+
+                    return emit.seq([*epilogue.zero_halo(image, first + block, row, 1), emit.loop(width, pixel)])
+
+                blocks = math.ceil(operand.tensor.shape[1] / lanes)
+                parts.append(emit.loop(blocks, line))
+                first += blocks
+            return emit.seq(parts)
+
+        body = declared([*inputs, result], emit.parallel(n * height, task))
+        return emit.kernel([x.parameter for x in (*inputs, result)], body, target.threads)

@@ -1,0 +1,187 @@
+"""Element-wise expressions: on feature maps of any layout, and on plain tensors with numpy's broadcasting."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tvmopt.schedules.compute.pointwise import VectorMath
+from tvmopt.schedules.llvm.parts import emit
+from tvmopt.schedules.llvm.parts.emit import Index, Stmt, divmod_index
+from tvmopt.schedules.llvm.parts.operands import Epilogue, Pixel, declared, operands_of
+from tvmopt.schedules.space import Config, ConfigSpace, Knob
+from tvmopt.schedules.target import Target
+from tvmopt.schedules.workload import Tensor, Workload
+
+MIN_TASK_ELEMENTS = 4096
+
+
+class Pointwise:
+    """The template; the epilogue is the whole computation."""
+
+    name = "pointwise"
+    version = 1
+
+    def accepts(self, workload: Workload, target: Target) -> bool:
+        """Float32 on a CPU; blocked operands have the output's block."""
+        if workload.op != "pointwise" or target.is_gpu:
+            return False
+        tensors = (*workload.inputs, workload.output)
+        if any(tensor.dtype != "float32" for tensor in tensors):
+            return False
+        if workload.output.plain:
+            return all(tensor.plain for tensor in workload.inputs)
+        return all(_maps_onto(tensor, workload.output) for tensor in workload.inputs)
+
+    def flops(self, workload: Workload) -> int:
+        """One operation for each output element."""
+        return workload.output.elements
+
+    def space(self, workload: Workload, target: Target) -> ConfigSpace:
+        """Vectors computed together."""
+        return ConfigSpace((Knob("unroll", (1, 2, 4)),))
+
+    def default(self, workload: Workload, target: Target) -> Config:
+        """Two vectors together."""
+        return {"unroll": 2}
+
+    def features(self, workload: Workload, target: Target, config: Config) -> tuple[float, ...]:
+        """Vectors computed together."""
+        return (float(config["unroll"]),)
+
+    def build(self, workload: Workload, target: Target, config: Config) -> Any:
+        """The scheduled PrimFunc."""
+        if workload.output.plain:
+            return _plain(workload, target, config)
+        return _map(workload, target, config)
+
+
+def _maps_onto(tensor: Tensor, output: Tensor) -> bool:
+    if tensor.elements == 1:
+        return True
+    if len(tensor.shape) != 4:
+        return False
+    return tensor.shape[1] == 1 or tensor.block == output.block
+
+
+def _map(workload: Workload, target: Target, config: Config) -> Any:
+    """Feature maps: rows of pixels, a vector is a channel block."""
+    inputs, result = operands_of(workload)
+    epilogue = Epilogue(workload, inputs, result)
+    n, channels, height, width = workload.output.shape
+    lanes = workload.output.block
+    blocks = math.ceil(channels / lanes)
+
+    def task(index: Index) -> Stmt:
+        image, index = divmod_index(index, blocks * height)
+        block, row = divmod_index(index, height)
+
+        def pixels(column: Index, count: int) -> Stmt:
+            return emit.seq(epilogue.store(None, Pixel(image, block, row, column + i), lanes) for i in range(count))
+
+        line = emit.split_loop(width, config["unroll"], pixels)
+        return emit.seq([*epilogue.zero_halo(image, block, row, 1), line])
+
+    body = declared([*inputs, result], emit.parallel(n * blocks * height, task))
+    return emit.kernel([x.parameter for x in (*inputs, result)], body, target.threads)
+
+
+def collapse(shapes: list[tuple[int, ...]]) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
+    """Merges neighbouring dimensions that every operand treats alike.
+
+    Args:
+        shapes: shapes of one rank, the output's last; each size is the output's or one.
+
+    Returns:
+        The output's merged sizes, and for each shape whether it spans each merged dimension (1) or repeats (0).
+    """
+    output = shapes[-1]
+    sizes: list[int] = []
+    spans: list[tuple[bool, ...]] = []
+    for axis, size in enumerate(output):
+        if size == 1:
+            continue
+        span = tuple(shape[axis] == size for shape in shapes)
+        if spans and spans[-1] == span:
+            sizes[-1] *= size
+        else:
+            sizes.append(size)
+            spans.append(span)
+    if not sizes:
+        sizes, spans = [1], [(True,) * len(shapes)]
+    return tuple(sizes), [tuple(int(span[i]) for span in spans) for i in range(len(shapes))]
+
+
+def _plain(workload: Workload, target: Target, config: Config) -> Any:
+    """Plain tensors: outer dimensions looped over, the innermost in vectors, with a scalar tail."""
+    inputs, result = operands_of(workload)
+    rank = len(workload.output.shape)
+    shapes = [(1,) * (rank - len(x.tensor.shape)) + x.tensor.shape for x in (*inputs, result)]
+    sizes, spans = collapse(shapes)
+    if len(sizes) == 1:
+        # One long row: cut it, so that the threads have something to share.
+        pieces = _pieces(sizes[0], target)
+        sizes, spans = (pieces, sizes[0] // pieces), [span * 2 for span in spans]
+    views = [_flat_view(x.tensor, f"flat{i}") for i, x in enumerate((*inputs, result))]
+    strides = [_strides(sizes, span) for span in spans]
+    inner, outer = sizes[-1], math.prod(sizes[:-1])
+
+    def at(i: int, position: list[Index], column: Index) -> Index:
+        place = sum((p * s for p, s in zip(position, strides[i][:-1], strict=True)), 0)
+        return place + column * strides[i][-1]
+
+    def vector(position: list[Index], column: Index, lanes: int) -> Stmt:
+        def operand(i: int) -> emit.Expr:
+            if strides[i][-1] == 0:
+                return emit.splat(emit.load(views[i], [at(i, position, 0)]), lanes)
+            return emit.load(views[i], [at(i, position, column)], lanes)
+
+        value = VectorMath(lanes).evaluate(workload.epilogue, None, operand)
+        return emit.store(views[-1], value, [at(len(inputs), position, column)], lanes)
+
+    def task(index: Index) -> Stmt:
+        position: list[Index] = []
+        for size in reversed(sizes[1:-1]):
+            index, last = divmod_index(index, size)
+            position.insert(0, last)
+        position.insert(0, index)
+        step = target.lanes * config["unroll"]
+
+        def several(column: Index, count: int) -> Stmt:
+            whole = count // target.lanes
+            parts = [vector(position, column + i * target.lanes, target.lanes) for i in range(whole)]
+            parts += [vector(position, column + i, 1) for i in range(whole * target.lanes, count)]
+            return emit.seq(parts)
+
+        return emit.split_loop(inner, step, several)
+
+    from tvm import tirx
+
+    declarations = [
+        tirx.DeclBuffer(view, data=tirx.buffer_data(x.parameter))
+        for view, x in zip(views, (*inputs, result), strict=True)
+    ]
+    body = tirx.SeqStmt([*declarations, emit.parallel(outer, task)])
+    threads = target.threads if workload.output.elements >= 2 * MIN_TASK_ELEMENTS else 1
+    return emit.kernel([x.parameter for x in (*inputs, result)], body, threads)
+
+
+def _pieces(size: int, target: Target) -> int:
+    """Into how many equal pieces a row is cut: the most that divide it and are not too small."""
+    most = max(1, min(8 * target.threads, size // MIN_TASK_ELEMENTS))
+    return max(count for count in range(1, most + 1) if size % count == 0)
+
+
+def _strides(sizes: tuple[int, ...], span: tuple[int, ...]) -> tuple[int, ...]:
+    strides, step = [0] * len(sizes), 1
+    for axis in reversed(range(len(sizes))):
+        if span[axis]:
+            strides[axis] = step
+            step *= sizes[axis]
+    return tuple(strides)
+
+
+def _flat_view(tensor: Tensor, name: str) -> emit.Buffer:
+    from tvm import tirx
+
+    return tirx.decl_buffer((max(tensor.elements, 1),), tensor.dtype, name=name)

@@ -1,0 +1,181 @@
+"""Pooling over windows and over whole maps; a vector is a block of channels of one pixel.
+
+A maximum clamps its window to the map, which needs no padding: a window that touches the map then sees border
+pixels twice, and the maximum does not mind. An average sums over the halo's zeros and divides by a count that is
+known from the position.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tvm import tirx
+
+from tvmopt.schedules.llvm.parts import emit
+from tvmopt.schedules.llvm.parts.emit import Index, Stmt, divmod_index
+from tvmopt.schedules.llvm.parts.operands import Epilogue, Pixel, declared, operands_of
+from tvmopt.schedules.llvm.parts.register_tile import Accumulators, useful_sizes
+from tvmopt.schedules.space import Config, ConfigSpace, Knob
+from tvmopt.schedules.target import Target
+from tvmopt.schedules.workload import Workload
+
+LOWEST = -math.inf
+PARTIAL_SUMS = 4
+
+
+class Pool2d:
+    """The template; attributes: kind (max, average), kernel, strides, pads, count_pads (0 or 1)."""
+
+    name = "pool2d"
+    version = 1
+
+    def accepts(self, workload: Workload, target: Target) -> bool:
+        """Float32 on a CPU, data and output blocked alike."""
+        if workload.op != "pool2d" or target.is_gpu or workload.inputs[0].dtype != "float32":
+            return False
+        return workload.inputs[0].block == workload.output.block
+
+    def flops(self, workload: Workload) -> int:
+        """One operation for each element of each window."""
+        return int(workload.output.elements * math.prod(workload.attr("kernel")))
+
+    def space(self, workload: Workload, target: Target) -> ConfigSpace:
+        """Columns computed together."""
+        return ConfigSpace((Knob("columns", useful_sizes(workload.output.shape[3], 8, (2, 4, 7))),))
+
+    def default(self, workload: Workload, target: Target) -> Config:
+        """As many columns as hide the latency of an addition."""
+        return {"columns": max(size for size in self.space(workload, target).knobs[0].values if size <= 8)}
+
+    def features(self, workload: Workload, target: Target, config: Config) -> tuple[float, ...]:
+        """Columns of the tile."""
+        return (float(config["columns"]),)
+
+    def build(self, workload: Workload, target: Target, config: Config) -> Any:
+        """The scheduled PrimFunc."""
+        kernel = _WholeMap if _is_global(workload) else _Windows
+        return kernel(workload, target, config).function()
+
+
+def _is_global(workload: Workload) -> bool:
+    rows, columns = workload.inputs[0].shape[2:]
+    return workload.attr("kernel") == (rows, columns) and not any(workload.attr("pads"))
+
+
+class _Windows:
+    """Writes the loop nest of one workload under one config."""
+
+    def __init__(self, workload: Workload, target: Target, config: Config) -> None:
+        self.workload, self.target, self.config = workload, target, config
+        self.inputs, self.result = operands_of(workload)
+        self.epilogue = Epilogue(workload, self.inputs, self.result)
+        self.lanes = workload.output.block
+        self.kernel, self.stride = workload.attr("kernel"), workload.attr("strides")
+        self.pads, self.maximum = workload.attr("pads"), workload.attr("kind") == "max"
+
+    def function(self) -> Any:
+        n, channels, height, _ = self.workload.output.shape
+        blocks = math.ceil(channels / self.lanes)
+
+        def task(index: Index) -> Stmt:
+            image, index = divmod_index(index, blocks * height)
+            block, row = divmod_index(index, height)
+            return self._row(image, block, row)
+
+        body = declared([*self.inputs, self.result], emit.parallel(n * blocks * height, task))
+        return emit.kernel([x.parameter for x in (*self.inputs, self.result)], body, self.target.threads)
+
+    def _row(self, image: Index, block: Index, row: Index) -> Stmt:
+        line = emit.split_loop(
+            self.workload.output.shape[3],
+            self.config["columns"],
+            lambda column, columns: self._tile(image, block, row, column, columns),
+        )
+        return emit.seq([*self.epilogue.zero_halo(image, block, row, 1), line])
+
+    def _tile(self, image: Index, block: Index, row: Index, column: Index, columns: int) -> Stmt:
+        accumulators = Accumulators(columns, 1, self.lanes)
+        data = self.inputs[0]
+        _, _, height, width = data.tensor.shape
+        top, left = data.tensor.halo[:2]
+
+        def taps(kh: Index) -> Stmt:
+            statements = []
+            for kw in range(self.kernel[1]):
+                for p in range(columns):
+                    y = row * self.stride[0] + kh - self.pads[0]
+                    x = (column + p) * self.stride[1] + kw - self.pads[1]
+                    if self.maximum:
+                        y, x = _clamp(y, height), _clamp(x, width)
+                    value = emit.load(data.view, [image, block, y + top, x + left, 0], self.lanes)
+                    held = accumulators.value(p, 0)
+                    merged = tirx.max(held, value) if self.maximum else held + value
+                    statements.append(accumulators.set(p, 0, merged))
+            return emit.seq(statements)
+
+        body = [*accumulators.fill(LOWEST if self.maximum else 0.0), emit.loop(self.kernel[0], taps, "kh")]
+        for p in range(columns):
+            value = accumulators.value(p, 0)
+            if not self.maximum:
+                value = value * emit.splat(self._share(row, column + p), self.lanes)
+            body.append(self.epilogue.store(value, Pixel(image, block, row, column + p), self.lanes))
+        return accumulators.run(body)
+
+    def _share(self, row: Index, column: Index) -> emit.Expr:
+        """One divided by the number of elements that count in the window."""
+        sizes = []
+        for axis, position in enumerate((row, column)):
+            extent = self.workload.inputs[0].shape[2 + axis]
+            before, after = self.pads[axis], self.pads[2 + axis]
+            start = position * self.stride[axis] - before
+            low, high = (-before, extent + after) if self.workload.attr("count_pads") else (0, extent)
+            sizes.append(_minimum(start + self.kernel[axis], high) - _maximum(start, low))
+        count = sizes[0] * sizes[1]
+        if isinstance(count, int):
+            return emit.const(1.0 / count)
+        return emit.const(1.0) / tirx.Cast("float32", count)
+
+
+class _WholeMap(_Windows):
+    """One value a map: partial results in several accumulators, then their sum or maximum."""
+
+    def _row(self, image: Index, block: Index, row: Index) -> Stmt:
+        data = self.inputs[0]
+        _, _, height, width = data.tensor.shape
+        partials = min(PARTIAL_SUMS, width)
+        accumulators = Accumulators(partials, 1, self.lanes)
+
+        def merge(x: emit.Expr, y: emit.Expr) -> emit.Expr:
+            return tirx.max(x, y) if self.maximum else x + y
+
+        def part(y: Index, x: Index, count: int) -> Stmt:
+            def merged(p: int) -> emit.Expr:
+                return merge(accumulators.value(p, 0), data.vector(Pixel(image, block, y, x + p), self.lanes))
+
+            return emit.seq(accumulators.set(p, 0, merged(p)) for p in range(count))
+
+        def line(y: Index) -> Stmt:
+            return emit.split_loop(width, partials, lambda x, count: part(y, x, count))
+
+        sweep = emit.loop(height, line, "y")
+        value = accumulators.value(0, 0)
+        for p in range(1, partials):
+            value = merge(value, accumulators.value(p, 0))
+        if not self.maximum:
+            value = value * emit.splat(emit.const(1.0 / (height * width)), self.lanes)
+        stored = self.epilogue.store(value, Pixel(image, block, 0, 0), self.lanes)
+        zeros = self.epilogue.zero_halo(image, block, 0, 1)
+        return accumulators.run([*accumulators.fill(LOWEST if self.maximum else 0.0), sweep, stored, *zeros])
+
+
+def _clamp(index: Index, extent: int) -> Index:
+    return _minimum(_maximum(index, 0), extent - 1)
+
+
+def _minimum(index: Index, bound: int) -> Index:
+    return min(index, bound) if isinstance(index, int) else tirx.min(index, tirx.const(bound, "int32"))
+
+
+def _maximum(index: Index, bound: int) -> Index:
+    return max(index, bound) if isinstance(index, int) else tirx.max(index, tirx.const(bound, "int32"))

@@ -1,0 +1,244 @@
+"""Building blocks for loop nests in TIR: loops, vectors, accumulators."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tvm import tirx
+from tvm.tirx import ForKind
+
+Expr = Any
+Stmt = Any
+Buffer = Any
+Index = Any
+
+LAUNCH_POINT = "pragma_parallel_launch_point"
+"""Of a statement that all threads run, whatever parallel loops are in it."""
+
+LINE = 16
+"""Float32 elements in a cache line."""
+
+
+def seq(statements: Iterable[Stmt]) -> Stmt:
+    """One statement that runs `statements` in order."""
+    flat = list(statements)
+    if not flat:
+        return tirx.Evaluate(tirx.const(0, "int32"))
+    return flat[0] if len(flat) == 1 else tirx.SeqStmt(flat)
+
+
+def loop(extent: int, body: Callable[[Index], Stmt], name: str = "i") -> Stmt:
+    """A serial loop; none at all when it runs once."""
+    if extent == 1:
+        return body(0)
+    variable = tirx.Var(name, "int32")
+    return tirx.For(variable, 0, extent, ForKind.SERIAL, body(variable))
+
+
+def nest(extents: Sequence[int], body: Callable[..., Stmt], name: str = "i") -> Stmt:
+    """Nested serial loops, the last innermost; `body` gets one index per extent."""
+    if not extents:
+        return body()
+    return loop(extents[0], lambda i: nest(extents[1:], lambda *rest: body(i, *rest), name), name)
+
+
+def parallel(extent: int, body: Callable[[Index], Stmt]) -> Stmt:
+    """A loop whose iterations are divided among the threads; plain when there is one iteration only."""
+    if extent == 1:
+        return body(0)
+    variable = tirx.Var("task", "int32")
+    return tirx.For(variable, 0, extent, ForKind.PARALLEL, body(variable))
+
+
+def split_loop(extent: int, step: int, body: Callable[[Index, int], Stmt], name: str = "t") -> Stmt:
+    """Runs `body(start, size)` over whole steps, and once more over what is left."""
+    whole, rest = divmod(extent, step)
+    parts = []
+    if whole:
+        parts.append(loop(whole, lambda i: body(i * step, step), name))
+    if rest:
+        parts.append(body(whole * step, rest))
+    return seq(parts)
+
+
+def choose(index: Index, whole: int, rest: bool, body: Callable[[bool], Stmt]) -> Stmt:
+    """`body(False)` where index < whole, `body(True)` behind that; only the branches that exist are written."""
+    if not rest:
+        return body(False)
+    if whole == 0:
+        return body(True)
+    return tirx.IfThenElse(index < whole, body(False), body(True))
+
+
+def when_below(index: Index, limit: int, body: Stmt) -> Stmt:
+    """`body` where index < limit; decided now where the index is known."""
+    if isinstance(index, int):
+        return body if index < limit else seq([])
+    return tirx.IfThenElse(index < limit, body, None)
+
+
+def const(value: float, dtype: str = "float32") -> Expr:
+    """A scalar constant."""
+    return tirx.const(value, dtype)
+
+
+def splat(value: Expr, lanes: int) -> Expr:
+    """`value` in every lane."""
+    return value if lanes == 1 else tirx.Broadcast(value, lanes)
+
+
+def load(buffer: Buffer, indices: Sequence[Index], lanes: int = 1) -> Expr:
+    """`lanes` neighbouring elements of the last dimension from `indices` on."""
+    return tirx.BufferLoad(buffer, _vector_indices(indices, lanes))
+
+
+def store(buffer: Buffer, value: Expr, indices: Sequence[Index], lanes: int = 1) -> Stmt:
+    """Stores `lanes` neighbouring elements of the last dimension."""
+    return tirx.BufferStore(buffer, value, _vector_indices(indices, lanes))
+
+
+def prefetch(buffer: Buffer, indices: Sequence[Index], for_writing: bool = False) -> Stmt:
+    """Asks for the cache line at `indices` into every level; may lie behind the buffer's end."""
+    address = tirx.address_of(tirx.BufferLoad(buffer, list(indices)))
+    write, keep, data = (tirx.const(value, "int32") for value in (int(for_writing), 3, 1))
+    return tirx.Evaluate(tirx.call_intrin("void", "tirx.prefetch", address, write, keep, data))
+
+
+SPREAD = 1
+"""As a distance: what is read next is prefetched evenly while one works on what was read before."""
+
+
+def prefetch_row(buffer: Buffer, place: Index, elements: int, distance: int) -> list[Stmt]:
+    """Prefetches float32 `elements` that are read `distance` elements from now; nothing when that is 0 or `SPREAD`.
+
+    Args:
+        buffer: seen as five dimensions, the elements along the last.
+        place: of the elements read now.
+        elements: how many are read at once.
+        distance: how far ahead. The hardware's own prefetcher stops at each page; this one does not.
+    """
+    if distance in (0, SPREAD):
+        return []
+    return [prefetch(buffer, [0, 0, 0, 0, place + distance + first]) for first in range(0, elements, LINE)]
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """Of the work that is done on one panel, what one tile does: ``size`` parts of `whole`, after `before`."""
+
+    before: Index
+    size: int
+    whole: int
+
+
+def prefetch_share(buffer: Buffer, panel: Index, share: Share, steps: tuple[Index, int, int], width: int) -> list[Stmt]:
+    """Prefetches as much of the next panel as a few steps are of the work on this one.
+
+    A panel's first tile would wait for memory, and the others find it in the cache: so all of them fetch the next one.
+
+    Args:
+        buffer: seen as five dimensions, the panels along the last.
+        panel: where the next one begins.
+        share: of the tile in the work.
+        steps: the first of the steps that are done now, how many, and how many a tile does in all.
+        width: float32 elements that a step reads of a panel.
+    """
+    first, count, depth = steps
+    if share.whole * depth * width >= 1 << 31:
+        return []  # indices are int32, and so many pixels do not wait for one panel
+    done = divmod_index((share.before * depth + first * share.size) * width, share.whole)[0]
+    lines = math.ceil(count * share.size * width / share.whole / LINE)
+    return [prefetch(buffer, [0, 0, 0, 0, panel + done + line * LINE]) for line in range(lines)]
+
+
+def least(index: Index, limit: int) -> Index:
+    """The smaller of the two."""
+    return min(index, limit) if isinstance(index, int) else tirx.min(index, limit)
+
+
+def divmod_index(index: Index, size: Index) -> tuple[Index, Index]:
+    """Quotient and remainder of an index, without arithmetic where one of them is known."""
+    if isinstance(index, int) and isinstance(size, int):
+        return divmod(index, size)
+    if isinstance(size, int) and size == 1:
+        return index, 0
+    return tirx.floordiv(index, size), tirx.floormod(index, size)
+
+
+def local(size: int, name: str, dtype: str = "float32") -> Buffer:
+    """A buffer for registers: every access to it must have a constant index after unrolling.
+
+    Below a kilobyte, and in TVM's global scope, it is on the stack, from where LLVM moves it to registers. Anything
+    else TVM takes from the heap.
+    """
+    return tirx.decl_buffer((size,), dtype, name=name)
+
+
+def allocate(buffers: Iterable[Buffer], body: Iterable[Stmt]) -> Stmt:
+    """`body` with `buffers` allocated for it."""
+    return tirx.SeqStmt([*(tirx.AllocBuffer(buffer) for buffer in buffers), *body])
+
+
+def kernel(buffers: Sequence[Buffer], body: Stmt, threads: int) -> Any:
+    """The PrimFunc of `body`; with one thread its parallel loops become serial ones.
+
+    Args:
+        buffers: parameters, inputs first, the output last; they do not overlap.
+        body: the loop nest.
+        threads: among how many threads the parallel loops are divided.
+    """
+    function = tirx.PrimFunc(list(buffers), body)
+    function = function.with_attr("tirx.noalias", True).with_attr("tirx.is_scheduled", True)
+    return function if threads > 1 else serialized(function)
+
+
+def serialized(function: Any) -> Any:
+    """`function` with serial loops in place of parallel ones."""
+    import tvm_ffi
+
+    def serial(statement: Any) -> Any:
+        if int(statement.kind) != int(ForKind.PARALLEL):
+            return statement
+        return tirx.For(statement.loop_var, statement.min, statement.extent, ForKind.SERIAL, statement.body)
+
+    return function.with_body(tvm_ffi.structural_map(function.body, (tirx.For, serial), order="post"))
+
+
+def parallel_tasks(function: Any) -> int:
+    """How many iterations the parallel loops of a PrimFunc have, which threads may take from each other.
+
+    0 where there are none, where they differ, where the number is not known, or where the function divides its work by
+    the number of threads itself (`schedules.llvm.recurrent.barrier`): then all parts have to run at once, one on each
+    thread.
+    """
+    import tvm_ffi
+
+    extents: set[int] = set()
+
+    def visit(statement: Any) -> None:
+        if isinstance(statement, tirx.AttrStmt) and statement.attr_key == LAUNCH_POINT:
+            extents.add(0)
+        if isinstance(statement, tirx.For) and int(statement.kind) == int(ForKind.PARALLEL):
+            extents.add(int(statement.extent) if isinstance(statement.extent, tirx.IntImm) else 0)
+
+    tvm_ffi.structural_walk(function.body, ((tirx.For, tirx.AttrStmt), visit))
+    return extents.pop() if len(extents) == 1 else 0
+
+
+def joined(vectors: Sequence[Expr], lanes: int) -> Expr:
+    """Vectors of `lanes` elements, one behind the other as one."""
+    return tirx.Shuffle(list(vectors), [tirx.const(i, "int32") for i in range(len(vectors) * lanes)])
+
+
+def part(vector: Expr, first: int, lanes: int) -> Expr:
+    """`lanes` elements of a vector from `first` on."""
+    return tirx.Shuffle([vector], [tirx.const(first + i, "int32") for i in range(lanes)])
+
+
+def _vector_indices(indices: Sequence[Index], lanes: int) -> list[Index]:
+    if lanes == 1:
+        return list(indices)
+    return [*indices[:-1], tirx.Ramp(indices[-1], 1, lanes)]

@@ -1,0 +1,181 @@
+"""How a kernel reads and writes its operands: views of their buffers, broadcasting, halos, epilogues."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from tvm import tirx
+
+from tvmopt.schedules.compute.pointwise import VectorMath, arguments_of, functions_of
+from tvmopt.schedules.llvm.parts import emit
+from tvmopt.schedules.llvm.parts.emit import Buffer, Index, Stmt
+from tvmopt.schedules.workload import Expr, Tensor, Workload
+
+LONG_CHAINS = frozenset({"exp", "sigmoid", "silu", "tanh", "erf", "softplus", "elu"})
+SIDE_BY_SIDE = 2
+"""So many results of such functions are computed as one vector."""
+
+
+class Pixel(NamedTuple):
+    """Where in a blocked feature map: image, channel block, and logical row and column (without halo)."""
+
+    image: Index
+    block: Index
+    row: Index
+    column: Index
+
+
+class Operand:
+    """A parameter of a kernel, seen as ``(N, channel blocks, rows, columns, block)``.
+
+    Tensors of other ranks are seen as ``(1, 1, 1, 1, elements)``: only whole-tensor or scalar access fits them.
+    """
+
+    def __init__(self, tensor: Tensor, name: str) -> None:
+        self.tensor = tensor
+        self.parameter: Buffer = tirx.decl_buffer(tensor.physical_shape, tensor.dtype, name=name)
+        self.view: Buffer = tirx.decl_buffer(self._view_shape(), tensor.dtype, name=f"{name}_view")
+
+    def _view_shape(self) -> tuple[int, ...]:
+        shape = self.tensor.physical_shape
+        if len(self.tensor.shape) != 4:
+            return (1, 1, 1, 1, max(self.tensor.elements, 1))
+        return shape if len(shape) == 5 else (*shape, 1)
+
+    def declare(self) -> Stmt:
+        """The statement that makes the view usable."""
+        return tirx.DeclBuffer(self.view, data=tirx.buffer_data(self.parameter))
+
+    def flattened(self) -> Operand:
+        """The same memory with rows and columns as one row; for tensors without a halo."""
+        other = Operand.__new__(Operand)
+        n, c, h, w = self.tensor.shape
+        other.tensor = Tensor((n, c, 1, h * w), self.tensor.dtype, self.tensor.block)
+        other.parameter = self.parameter
+        other.view = tirx.decl_buffer(other._view_shape(), self.tensor.dtype, name=self.view.name)
+        return other
+
+    def vector(self, at: Pixel, lanes: int) -> Any:
+        """The first `lanes` channels of the pixel's block, dimensions of size one repeated."""
+        if len(self.tensor.shape) != 4:
+            return emit.splat(emit.load(self.view, [0, 0, 0, 0, 0]), lanes)
+        size_n, size_c, size_h, size_w = self.tensor.shape
+        top, left, _, _ = self.tensor.halo
+        image = at.image if size_n > 1 else 0
+        row, column = (at.row if size_h > 1 else 0) + top, (at.column if size_w > 1 else 0) + left
+        if size_c == 1:
+            return emit.splat(emit.load(self.view, [image, 0, row, column, 0]), lanes)
+        return emit.load(self.view, [image, at.block, row, column, 0], lanes)
+
+    def prefetch(self, at: Pixel, for_writing: bool = False) -> Stmt:
+        """Asks for the line of the pixel's block."""
+        top, left, _, _ = self.tensor.halo
+        return emit.prefetch(self.view, [at.image, at.block, at.row + top, at.column + left, 0], for_writing)
+
+    def write(self, value: Any, at: Pixel, lanes: int) -> Stmt:
+        """Stores a vector of channels of one pixel."""
+        top, left, _, _ = self.tensor.halo
+        return emit.store(self.view, value, [at.image, at.block, at.row + top, at.column + left, 0], lanes)
+
+
+def evaluated(expr: Expr, value: Any, operands: Sequence[Operand], at: Pixel, lanes: int) -> Any:
+    """`expr` of a vector of channels of one pixel, and of the workload's operands there."""
+    return VectorMath(lanes).evaluate(expr, value, lambda i: operands[i].vector(at, lanes))
+
+
+class Epilogue:
+    """The tail of a kernel: applies the workload's expression to a result and stores it."""
+
+    def __init__(self, workload: Workload, operands: Sequence[Operand], output: Operand) -> None:
+        self.workload = workload
+        self.operands = operands
+        self.output = output
+
+    def store(self, value: Any, at: Pixel, lanes: int) -> Stmt:
+        """Stores the epilogue of `value` at one pixel's vector of channels."""
+        return self.output.write(evaluated(self.workload.epilogue, value, self.operands, at, lanes), at, lanes)
+
+    def store_all(self, results: Sequence[tuple[Any, Pixel]], lanes: int) -> list[Stmt]:
+        """Stores the epilogue of each result at its pixel.
+
+        Of functions that take long chains of operations several results are computed side by side, as one wide vector:
+        a processor looks only so far ahead, and would wait for one chain before it comes to the next.
+        """
+        if not functions_of(self.workload.epilogue) & LONG_CHAINS:
+            return [self.store(value, at, lanes) for value, at in results]
+        together = [results[first : first + SIDE_BY_SIDE] for first in range(0, len(results), SIDE_BY_SIDE)]
+        return [statement for group in together for statement in self._store_wide(group, lanes)]
+
+    def _store_wide(self, group: Sequence[tuple[Any, Pixel]], lanes: int) -> list[Stmt]:
+        values, places = [value for value, _ in group], [at for _, at in group]
+        wide = tirx.Var("wide", f"float32x{lanes * len(group)}")
+        result = VectorMath(lanes * len(group)).evaluate(
+            self.workload.epilogue,
+            emit.joined(values, lanes),
+            lambda i: emit.joined([self.operands[i].vector(at, lanes) for at in places], lanes),
+        )
+        parts = [self.output.write(emit.part(wide, k * lanes, lanes), at, lanes) for k, at in enumerate(places)]
+        return [tirx.Bind(wide, result), *parts]
+
+    def prefetch(self, at: Pixel) -> list[Stmt]:
+        """Asks for what `store` will read of maps as large as the output, and for where it will write."""
+        shape = self.output.tensor.shape
+        read = [self.operands[i] for i in sorted(arguments_of(self.workload.epilogue))]
+        maps = [operand.prefetch(at) for operand in read if operand.tensor.shape == shape]
+        return [*maps, self.output.prefetch(at, for_writing=True)]
+
+    def zero_halo(self, image: Index, block: Index, first_row: Index, rows: int) -> list[Stmt]:
+        """Writes the zeros round the rows `first_row … first_row + rows - 1` of one channel block.
+
+        The task that has the first row also writes what lies above it, the one with the last row what lies below.
+        """
+        tensor = self.output.tensor
+        top, left, bottom, right = tensor.halo
+        height, width = tensor.shape[2], tensor.shape[3]
+        whole = left + width + right
+        statements = []
+        for first, count in ((0, left), (left + width, right)):
+            if count:
+                statements.append(self._zeros(Pixel(image, block, first_row + top, first), rows, count))
+        if top:
+            above = self._zeros(Pixel(image, block, 0, 0), top, whole)
+            statements.append(_when(first_row, 0, above))
+        if bottom:
+            below = self._zeros(Pixel(image, block, top + height, 0), bottom, whole)
+            statements.append(_when(first_row + rows, height, below))
+        return statements
+
+    def _zeros(self, at: Pixel, rows: int, columns: int) -> Stmt:
+        """Zeros from the pixel on, whose row and column count the halo."""
+        lanes = self.output.tensor.block
+        zero = emit.splat(emit.const(0.0, self.output.tensor.dtype), lanes)
+
+        def body(i: Index, j: Index) -> Stmt:
+            return emit.store(self.output.view, zero, [at.image, at.block, at.row + i, at.column + j, 0], lanes)
+
+        return emit.nest((rows, columns), body)
+
+
+def _when(value: Index, wanted: int, statement: Stmt) -> Stmt:
+    if isinstance(value, int):
+        return statement if value == wanted else emit.seq([])
+    return tirx.IfThenElse(tirx.EQ(value, tirx.const(wanted, "int32")), statement, None)
+
+
+def flattens(tensor: Tensor, output: Tensor) -> bool:
+    """Whether a kernel that sees the rows of `output` as one can see those of an operand of its epilogue so, too."""
+    if len(tensor.shape) != 4:
+        return True
+    return not any(tensor.halo) and tensor.shape[2:] in (output.shape[2:], (1, 1))
+
+
+def operands_of(workload: Workload) -> tuple[list[Operand], Operand]:
+    """Operands of the inputs and of the output, as the workload gives their tensors."""
+    inputs = [Operand(tensor, f"input{i}") for i, tensor in enumerate(workload.inputs)]
+    return inputs, Operand(workload.output, "output")
+
+
+def declared(operands: Iterable[Operand], body: Stmt) -> Stmt:
+    """`body` behind the declarations of the operands' views."""
+    return tirx.SeqStmt([*(operand.declare() for operand in operands), body])

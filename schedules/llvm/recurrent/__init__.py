@@ -1,0 +1,1 @@
+"""Recurrences, all time steps in one kernel."""

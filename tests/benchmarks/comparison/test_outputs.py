@@ -1,0 +1,51 @@
+"""Differences between outputs, against values computed by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tvmopt.benchmarks.comparison.outputs import compare_outputs
+
+
+def test_equal() -> None:
+    array = np.arange(6, dtype=np.float32).reshape(2, 3)
+    error = compare_outputs([array], [array])
+    assert (error.max_abs, error.relative, error.cosine) == (0.0, 0.0, pytest.approx(1.0))
+
+
+def test_known_values() -> None:
+    error = compare_outputs([np.array([3.0, 0.0])], [np.array([3.0, 4.0])])
+    assert error.max_abs == 4.0
+    assert error.relative == pytest.approx(0.8)
+    assert error.cosine == pytest.approx(0.6)
+
+
+def test_the_worst_output_counts() -> None:
+    good, bad = np.array([1.0, 2.0]), np.array([2.0, 2.0])
+    error = compare_outputs([good, bad], [good, good])
+    assert error.max_abs == 1.0
+
+
+def test_integers_and_zeros() -> None:
+    zeros = np.zeros(3, dtype=np.int64)
+    assert compare_outputs([zeros], [zeros]).cosine == 1.0
+    assert compare_outputs([zeros + 2], [zeros]).cosine == 0.0
+
+
+def test_the_reference_may_have_infinities() -> None:
+    array = np.array([1.0, np.inf, np.nan])
+    assert compare_outputs([array], [array]).relative == 0.0
+
+
+@pytest.mark.parametrize(
+    ("outputs", "message"),
+    [
+        ([], "gave 0 outputs, the reference 1"),
+        ([np.zeros(3)], r"output 0 has shape \(3,\), the reference \(2,\)"),
+        ([np.array([1.0, np.nan])], "output 0 has infinite or undefined values"),
+    ],
+)
+def test_outputs_of_another_kind(outputs: list[np.ndarray], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        compare_outputs(outputs, [np.ones(2)])

@@ -1,0 +1,59 @@
+"""The fingerprint of this machine, and what decides whether two machines are alike."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import platform
+import socket
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from tvmopt.benchmarks.machine.environment import (
+    MACHINE_FIELDS,
+    SOFTWARE_FIELDS,
+    cpu_flags,
+    differing_fields,
+    has_int8_dot_product,
+    read_environment,
+    usable_cores,
+)
+
+
+def test_facts_of_this_machine() -> None:
+    environment = read_environment()
+    assert environment["cpu"] not in ("", "unknown")
+    assert environment["architecture"] == platform.machine()
+    assert environment["threads"] == psutil.cpu_count()
+    assert environment["python"] == platform.python_version()
+    assert environment["packages"]["numpy"] == np.__version__
+    assert set(MACHINE_FIELDS) | set(SOFTWARE_FIELDS) <= set(environment)
+    json.dumps(environment, allow_nan=False)
+
+
+def test_it_names_neither_host_nor_user() -> None:
+    words = json.dumps(read_environment()).replace('"', " ").split()
+    assert socket.gethostname() not in words
+    assert getpass.getuser() not in words
+    assert str(Path.cwd()) not in words
+
+
+def test_usable_cores_are_those_of_the_affinity() -> None:
+    cores = usable_cores()
+    assert sorted(cores) == sorted(os.sched_getaffinity(0))
+
+
+def test_int8_saturates_only_on_x86_without_vnni() -> None:
+    vnni = {"avx512_vnni", "avx_vnni", "amx_int8"} & cpu_flags()
+    assert has_int8_dot_product() == (bool(vnni) or platform.machine() != "x86_64")
+
+
+def test_differences() -> None:
+    environment = read_environment()
+    other = environment | {"cores": environment["cores"] + 1, "kernel": "another"}
+    assert differing_fields(environment, environment, MACHINE_FIELDS) == []
+    assert differing_fields(environment, other, MACHINE_FIELDS) == ["cores"]
+    assert differing_fields(environment, other, SOFTWARE_FIELDS) == ["kernel"]

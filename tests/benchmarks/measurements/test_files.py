@@ -1,0 +1,160 @@
+"""Measurement files: a round trip, and every way a file can be wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.benchmarks.layered import make_table
+from tvmopt.benchmarks.measurements.files import from_document, read_comparisons, to_document, to_suite, write_document
+from tvmopt.benchmarks.measurements.types import Comparison, Measurement
+from tvmopt.pipeline.errors import InputFileError
+
+
+def test_round_trip(comparison: Comparison, results: Path, tmp_path: Path) -> None:
+    document = to_document(comparison)
+    assert document == json.loads(results.read_text()) | {"schema_version": 2, "layers": []}
+    assert from_document(document) == comparison
+    write_document(document, tmp_path / "copy.json")
+    assert read_comparisons(tmp_path / "copy.json") == (comparison,)
+    assert [path.name for path in tmp_path.iterdir()] == ["copy.json"]
+
+
+def test_layers(comparison: Comparison) -> None:
+    layered = replace(comparison, layers=(make_table(),))
+    document = json.loads(json.dumps(to_document(layered)))
+    assert from_document(document) == layered
+    document["layers"][0]["costs"]["conv"]["flops"] = "many"
+    with pytest.raises(ValueError, match=r"layers\[0\]: costs\['conv'\]: flops must be a number, got 'many'"):
+        from_document(document)
+    del document["layers"]
+    with pytest.raises(ValueError, match="layers is missing"):
+        from_document(document)
+
+
+def test_a_file_of_version_1_has_no_layers(comparison: Comparison, results: Path) -> None:
+    document = json.loads(results.read_text())
+    assert document["schema_version"] == 1
+    assert comparison.layers == ()
+    assert from_document(document | {"layers": "whatever"}).layers == ()
+
+
+def test_a_suites_file(comparison: Comparison, tmp_path: Path) -> None:
+    document = to_document(comparison)
+    write_document(to_suite([document, document]), tmp_path / "suite.json")
+    assert read_comparisons(tmp_path / "suite.json") == (comparison, comparison)
+    del document["measurements"][1]["runtime"]
+    write_document(to_suite([document]), tmp_path / "suite.json")
+    with pytest.raises(InputFileError, match=r"comparisons\[0\]: measurements\[1\]: runtime is missing"):
+        read_comparisons(tmp_path / "suite.json")
+
+
+def test_fps_is_batch_over_median_latency(comparison: Comparison) -> None:
+    for row in comparison.measurements:
+        if row.latency_s:
+            assert row.fps == pytest.approx(row.batch / row.latency_s.median)
+            assert row.to_json()["fps"] == row.fps
+
+
+def test_every_promised_field_is_there(results: Path) -> None:
+    row = json.loads(results.read_text())["measurements"][0]
+    promised = {"runtime", "variant", "batch", "threads", "latency_s", "fps", "load_s", "first_run_s"}
+    assert promised | {"peak_memory_bytes", "output_error", "settings", "status", "message"} <= set(row)
+    assert {"median", "mean", "p50", "p90", "p99", "stdev", "samples", "interval"} <= set(row["latency_s"])
+    assert set(row["output_error"]) == {"max_abs", "relative", "cosine"}
+
+
+def set_field(*path: str | int, to: Any) -> Callable[[dict[str, Any]], None]:
+    def change(document: dict[str, Any]) -> None:
+        place: Any = document
+        for key in path[:-1]:
+            place = place[key]
+        place[path[-1]] = to
+
+    return change
+
+
+def drop(*path: str | int) -> Callable[[dict[str, Any]], None]:
+    def change(document: dict[str, Any]) -> None:
+        place: Any = document
+        for key in path[:-1]:
+            place = place[key]
+        del place[path[-1]]
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (set_field("schema", to="other"), "its schema must be 'tvmopt-comparison'"),
+        (set_field("schema_version", to=3), "schema_version is 3, but this tvmopt reads up to 2"),
+        (drop("environment"), "environment is missing"),
+        (set_field("environment", "cpu", to=3), "cpu must be a string, got 3"),
+        (set_field("measurements", to={}), r"measurements must be a list, got \{\}"),
+        (set_field("measurements", to=[]), "measurements is empty"),
+        (set_field("measurements", 0, to=3), r"measurements\[0\]: .* must be an object, got 3"),
+        (set_field("measurements", 0, "status", to="fine"), r"measurements\[0\]: status must be one of ok, wrong"),
+        (set_field("measurements", 1, "batch", to=0), r"measurements\[1\]: batch must be a whole number of at least 1"),
+        (set_field("measurements", 0, "batch", to=True), "batch must be a whole number of at least 1, got True"),
+        (set_field("measurements", 0, "latency_s", to=None), "does not go with latency_s None"),
+        (set_field("measurements", 0, "latency_s", "median", to=-1), "median must be above 0, got -1"),
+        (set_field("measurements", 0, "latency_s", "median", to=10**400), "median must be a number, got 1000"),
+        (set_field("measurements", 0, "latency_s", "samples", to=[1.0]), "turns add up to 24, but there are 1 samples"),
+        (set_field("measurements", 0, "latency_s", "interval", to=[2, 1]), "interval must be two numbers in rising"),
+        (set_field("verdicts", 0, "verdict", to="better"), r"verdicts\[0\]: verdict must be one of faster"),
+        (drop("verdicts", 0, "ratio"), r"verdicts\[0\]: ratio is missing"),
+    ],
+)
+def test_wrong_files(change: Callable[[dict[str, Any]], None], message: str, results: Path, tmp_path: Path) -> None:
+    document = json.loads(results.read_text())
+    change(document)
+    path = tmp_path / "wrong.json"
+    path.write_text(json.dumps(document))
+    with pytest.raises(InputFileError, match=message) as caught:
+        read_comparisons(path)
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", r"not JSON \(line 1"),
+        (b'{"schema": ', r"not JSON \(line 1"),
+        (b"\xff\xfe", "not a measurement file"),
+        (b"[]", "it is not a comparison"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b'{"schema": "tvmopt-comparison", "schema_version": NaN}', "schema_version must be a whole number"),
+    ],
+)
+def test_no_json(content: bytes, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "wrong.json"
+    path.write_bytes(content)
+    with pytest.raises(InputFileError, match=message):
+        read_comparisons(path)
+
+
+def test_missing_and_folder(tmp_path: Path) -> None:
+    with pytest.raises(InputFileError, match="No such file"):
+        read_comparisons(tmp_path / "none.json")
+    with pytest.raises(InputFileError, match="Is a directory"):
+        read_comparisons(tmp_path)
+
+
+def test_a_number_that_json_has_not_leaves_no_file(comparison: Comparison, tmp_path: Path) -> None:
+    document = to_document(comparison)
+    document["measurements"][0]["fps"] = float("nan")
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_document(document, tmp_path / "out.json")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_row_without_latency_must_say_so() -> None:
+    with pytest.raises(ValueError, match="does not go with"):
+        Measurement("onnxruntime", "FP32", 1, 1, "ok")

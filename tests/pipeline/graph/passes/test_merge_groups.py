@@ -1,0 +1,49 @@
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pytest
+
+from tvmopt.pipeline.graph.passes.merge_groups import merge_groups
+from tvmopt.pipeline.graph.recognize import recognize
+
+LANES = 8
+PASSES = (recognize, partial(merge_groups, lanes=LANES))
+
+
+@pytest.mark.parametrize(
+    ("channels", "out", "groups", "left"),
+    [
+        (16, 16, 4, 2),
+        (16, 32, 4, 2),
+        (32, 16, 4, 2),
+        (16, 16, 2, 2),
+        (32, 32, 4, 4),
+        (12, 12, 4, 1),
+        (24, 48, 12, 3),
+        (6, 12, 6, 1),
+        (24, 24, 3, 3),
+        (5, 5, 5, 5),
+    ],
+)
+def test_groups_fill_vectors(through: Any, weights: Any, channels: int, out: int, groups: int, left: int) -> None:
+    done = through(
+        ("Conv", "x w b", "y", {"group": groups, "pads": [1, 1, 1, 1]}),
+        passes=PASSES,
+        inputs={"x": (2, channels, 5, 4)},
+        outputs="y",
+        w=weights(out, channels // groups, 3, 3),
+        b=weights(out),
+    )
+    (node,) = done.graph.nodes
+    assert node.attrs["groups"] == left
+    assert done.graph.tensor(node.inputs[1]).shape == (out, channels // left, 3, 3)
+    if node.op == "conv2d" and left > 1:
+        assert channels // left % LANES == out // left % LANES == 0
+    done.check()
+
+
+def test_one_group_stays_as_it_is(through: Any, weights: Any) -> None:
+    done = through(("Conv", "x w", "y"), passes=PASSES, inputs={"x": (1, 3, 5, 5)}, outputs="y", w=weights(4, 3, 3, 3))
+    assert done.node("conv2d").inputs == ("x", "w")

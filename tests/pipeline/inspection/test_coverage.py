@@ -1,0 +1,132 @@
+"""What is covered of a model, and all gaps at once, each with a remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from tests import tiny
+from tvmopt.pipeline.inspection.coverage import FALLBACK, FOLDED, GPU_RULES, NONE, UNKNOWN, VIEW
+from tvmopt.pipeline.inspection.inspect import Inspection, inspect_model
+from tvmopt.schedules.target import parse_target
+
+Inspect = Callable[..., Inspection]
+
+
+@pytest.fixture
+def inspect(tmp_path: Path) -> Inspect:
+    """Inspects a model in ONNX's textual form."""
+
+    def run(graph: str, target: str = "x86-64-v3") -> Inspection:
+        return inspect_model(str(tiny.save_onnx(tmp_path / "net.onnx", graph)), parse_target(target, 2))
+
+    return run
+
+
+def test_templates_cover_two_convolutions(inspect: Inspect) -> None:
+    found = inspect(tiny.TWO_CONVOLUTIONS)
+    assert dict(found.coverage.kernels) == dict.fromkeys(("Conv_a", "Relu_b", "Conv_y"), "conv2d")
+    assert found.coverage.gaps == ()
+    assert found.coverage.compiles
+
+
+def test_views_folded_layers_and_the_fallback(inspect: Inspect) -> None:
+    found = inspect(
+        "g (float[1,8,14,14] x) => (float[1,1568] y)"
+        " { a = Identity (x) b = CumSum (a, at) c = Relu (b) y = Flatten (c) }".replace(
+            "(float[1,1568] y)", "(float[1,1568] y) <int64 at = {1}>"
+        )
+    )
+    kernels = found.coverage.kernels
+    assert kernels == {"Identity_a": FOLDED, "CumSum_b": FALLBACK, "Relu_c": "pointwise", "Flatten_y": VIEW}
+    (gap,) = found.coverage.gaps
+    assert (gap.stage, gap.layers, gap.blocks) == ("templates", ("CumSum_b",), False)
+    assert "no template takes the operator" in gap.what
+    assert found.coverage.compiles
+    assert found.memory.arena_bytes is not None
+
+
+def test_a_form_that_templates_do_not_take(inspect: Inspect) -> None:
+    found = inspect("g (double[1,8,14] x) => (double[1,8,14] y) { y = Relu (x) }")
+    (gap,) = found.coverage.gaps
+    assert gap.what == "Relu: templates take it only in float32"
+    assert not gap.blocks
+
+
+def test_unsupported_operators_leave_the_rest_to_see(inspect: Inspect) -> None:
+    found = inspect("g (float[1,4,4] x) => (float[1] y) { a = LpNormalization (x) b = Det (a) y = Relu (b) }")
+    assert dict(found.coverage.kernels) == {"LpNormalization_a": NONE, "Det_b": NONE, "Relu_y": "pointwise"}
+    assert [(gap.layers, gap.blocks) for gap in found.coverage.gaps] == [
+        (("LpNormalization_a",), True),
+        (("Det_b",), True),
+    ]
+    assert "ReduceL2" in found.coverage.gaps[0].remedy
+    assert all(gap.remedy for gap in found.coverage.gaps)
+    assert not found.coverage.compiles
+    assert found.memory.arena_bytes is None
+    assert [task.workload.op for task in found.tasks] == ["pointwise"]
+
+
+def test_without_a_normal_form_nothing_is_known_of_templates(inspect: Inspect) -> None:
+    found = inspect("g (float[1,4] x) => (float[1,4] y) { a = Frobnicate (x) y = Relu (a) }")
+    assert set(found.coverage.kernels.values()) == {UNKNOWN}
+    (gap,) = found.coverage.gaps
+    assert "ONNX defines no such operator" in gap.remedy
+    assert found.tasks == ()
+
+
+def test_values_that_depend_on_data(inspect: Inspect) -> None:
+    found = inspect("g (float[4] x) => (int64[1,n] y) { y = NonZero (x) }")
+    (gap,) = found.coverage.gaps
+    assert (gap.stage, gap.layers, gap.blocks) == ("importer", ("NonZero_y",), True)
+    assert "--input-shape" in gap.remedy
+
+
+def test_what_the_importer_of_tvm_refuses(
+    tmp_path: Path, onnx_model: Callable[..., onnx.ModelProto], capfd: pytest.CaptureFixture[str]
+) -> None:
+    model = onnx_model(
+        ("OneHot", "x depth values", "y"),
+        inputs={"x": ("int64", 2)},
+        outputs="y",
+        depth=np.array([3]),
+        values=np.float32([0, 1]),
+    )
+    onnx.save(model, tmp_path / "net.onnx")
+    found = inspect_model(str(tmp_path / "net.onnx"), parse_target("x86-64-v3", 2))
+    assert found.coverage.kernels == {"OneHot0": NONE}
+    (gap,) = found.coverage.gaps
+    assert (gap.stage, gap.layers, gap.blocks) == ("importer", ("OneHot0",), True)
+    assert "OneHot: TVM's importer refuses it" in gap.what
+    said = capfd.readouterr()
+    assert said.out + said.err == ""
+
+
+def test_a_gpu_takes_everything_its_own_way(inspect: Inspect) -> None:
+    found = inspect(tiny.TWO_CONVOLUTIONS, "cuda")
+    assert set(found.coverage.kernels.values()) == {GPU_RULES}
+    assert [(gap.stage, gap.blocks) for gap in found.coverage.gaps] == [("target", False)]
+    assert found.tasks == ()
+    assert found.memory.arena_bytes
+
+
+def test_a_linker_that_is_missing(inspect: Inspect, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = inspect(tiny.TWO_CONVOLUTIONS, "aarch64")
+    (gap,) = found.coverage.gaps
+    assert (gap.stage, gap.blocks) == ("target", True)
+    assert gap.remedy == "apt-get install g++-aarch64-linux-gnu"
+    assert found.tasks
+
+
+def test_json(inspect: Inspect) -> None:
+    found = inspect(tiny.TWO_CONVOLUTIONS)
+    data = found.to_json()
+    assert data["total"]["flops"] == sum(layer["flops"] for layer in data["layers"])
+    assert [layer["kernel"] for layer in data["layers"]] == ["conv2d"] * 3
+    assert data["memory"]["arena_bytes"] == found.memory.arena_bytes
+    assert sum(task["weight"] * task["flops"] for task in data["tasks"]) > 0

@@ -1,0 +1,114 @@
+"""Winograd's convolution: against PyTorch, over its whole space, and how exact it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tvmopt.schedules.compute.winograd import TILES, transforms
+from tvmopt.schedules.llvm.convolution.winograd import Winograd
+from tvmopt.schedules.race import ALGORITHM
+from tvmopt.schedules.registry import template_for
+from tvmopt.schedules.target import Target
+from tvmopt.schedules.workload import ACC, Tensor, Workload
+
+WINOGRAD = 1
+"""Its place in the race for convolution."""
+
+ERROR_LIMIT = 1e-3
+"""What a layer may be off, relative to its largest value."""
+
+SHAPES: dict[str, tuple[tuple[int, int, int, int], int, dict[str, Any]]] = {
+    "one tile": ((1, 32, 4, 4), 32, {"pads": (1, 1, 1, 1)}),
+    "one pixel": ((1, 16, 1, 1), 16, {"pads": (1, 1, 1, 1)}),
+    "no tile fits": ((2, 21, 13, 7), 37, {"pads": (1, 1, 1, 1)}),
+    "no pads": ((1, 19, 9, 11), 17, {}),
+    "uneven pads": ((1, 17, 6, 5), 5, {"pads": (2, 0, 1, 1)}),
+    "one channel": ((1, 1, 8, 8), 3, {"pads": (1, 1, 1, 1)}),
+    "halos in and out": ((1, 33, 7, 9), 40, {"pads": (1, 1, 1, 1), "margin": (1, 0, 2, 3), "halo": (1, 0, 2, 1)}),
+    "wide": ((1, 16, 3, 61), 16, {"pads": (1, 1, 1, 1)}),
+}
+
+
+def spread(workload: Workload, target: Target, count: int) -> list[Mapping[str, int]]:
+    """`count` configs of the algorithm, spread over its space."""
+    space = template_for(workload, target).space(workload, target)
+    configs = [config for config in space if config[ALGORITHM] == WINOGRAD]
+    return [configs[i * (len(configs) - 1) // max(1, count - 1)] for i in range(min(count, len(configs)))]
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_computes_what_convolution_does(
+    kernels: Any, target: Target, convolution: Callable[..., Workload], name: str
+) -> None:
+    data, channels, options = SHAPES[name]
+    workload = convolution(data, channels, (3, 3), **options)
+    kernels.unoptimized().check(workload, spread(workload, target, 6))
+
+
+def test_epilogue_adds_bias_and_residual(kernels: Any, target: Target, convolution: Callable[..., Workload]) -> None:
+    extra = (Tensor((1, 21, 1, 1), block=target.lanes), Tensor((2, 21, 7, 6), block=target.lanes, halo=(1, 0, 0, 2)))
+    epilogue = ("relu", ("add", ("add", ACC, ("arg", 2)), ("arg", 3)))
+    options: dict[str, Any] = {"pads": (1,) * 4, "extra": extra, "epilogue": epilogue}
+    workload = convolution((2, 19, 7, 6), 21, (3, 3), **options)
+    kernels.unoptimized().check(workload, spread(workload, target, 3))
+
+
+@pytest.mark.parametrize("tile", TILES)
+def test_transforms_are_exact(tile: int) -> None:
+    generator = np.random.default_rng(tile)
+    maps = transforms(tile)
+    patch, kernel = generator.standard_normal((maps.patch, maps.patch)), generator.standard_normal((3, 3))
+    products = (maps.kernel @ kernel @ maps.kernel.T) * (maps.data @ patch @ maps.data.T)
+    windows = np.lib.stride_tricks.sliding_window_view(patch, (3, 3))
+    expected = np.einsum("yxij,ij->yx", windows, kernel)
+    assert np.allclose(maps.output @ products @ maps.output.T, expected, rtol=0, atol=1e-12)
+
+
+def test_only_known_tiles() -> None:
+    with pytest.raises(ValueError, match="2, 4, 6, got 3"):
+        transforms(3)
+
+
+@pytest.mark.parametrize("tile", TILES)
+@pytest.mark.parametrize("channels", [16, 512])
+def test_is_exact_enough(
+    kernels: Any, inputs_of: Any, target: Target, convolution: Callable[..., Workload], tile: int, channels: int
+) -> None:
+    workload = convolution((1, channels, 12, 12), 32, (3, 3), pads=(1, 1, 1, 1))
+    space = template_for(workload, target).space(workload, target)
+    config = next(config for config in space if config[ALGORITHM] == WINOGRAD and config["tile"] == tile)
+    # Activations after a ReLU: their mean is not zero, and its rounding errors add up.
+    arrays = [np.abs(inputs_of(workload)[0]), inputs_of(workload)[1]]
+    (memory,) = kernels.run(workload, arrays, [config])
+    exact = exact_convolution(arrays[0], arrays[1])
+    assert np.abs(workload.output.restore(memory) - exact).max() <= ERROR_LIMIT / 10 * np.abs(exact).max()
+
+
+def exact_convolution(data: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """3×3, padded by one, in double precision."""
+    padded = np.pad(data.astype(np.float64), ((0, 0), (0, 0), (1, 1), (1, 1)))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(2, 3))
+    return np.einsum("ncyxij,ocij->noyx", windows, weight.astype(np.float64), optimize=True)
+
+
+@pytest.mark.parametrize(
+    "options", [{"strides": (2, 2)}, {"dilations": (2, 2)}, {"groups": 2}, {"block": 1}], ids=lambda o: next(iter(o))
+)
+def test_refuses_what_it_cannot_do(convolution: Callable[..., Workload], target: Target, options: Any) -> None:
+    channels = 2 * target.lanes
+    workload = convolution((1, channels, 8, 8), channels, (3, 3), pads=(1,) * 4, **options)
+    assert not Winograd().accepts(workload, target)
+    assert not Winograd().accepts(convolution((1, 16, 8, 8), 16, (5, 5), pads=(2,) * 4), target)
+    assert Winograd().accepts(convolution((1, 16, 8, 8), 16, (3, 3), pads=(1,) * 4), target)
+
+
+def test_default_is_winograd_where_it_saves_most(convolution: Callable[..., Workload], target: Target) -> None:
+    workload = convolution((1, 64, 56, 56), 64, (3, 3), pads=(1,) * 4)
+    template = template_for(workload, target)
+    config = template.default(workload, target)
+    assert config[ALGORITHM] == WINOGRAD
+    assert template.space(workload, target).contains(config)

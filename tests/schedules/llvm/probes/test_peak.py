@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+import numpy as np
+
+from tvmopt.schedules.llvm.probes.peak import STEPS, UNROLL, peak_kernel
+from tvmopt.schedules.target import Target
+
+
+def test_the_peak_kernel_does_what_it_counts(target: Target) -> None:
+    import tvm
+
+    function, size, flops = peak_kernel(target)
+    module = tvm.IRModule({"main": function.with_attr("global_symbol", "main")})
+    library = tvm.compile(module, target=tvm.target.Target(dict(target.tvm)))
+    memory = tvm.runtime.tensor(np.full(size, 0.5, np.float32))
+    library["main"](memory)
+    # x ← x/2 + 1/2 keeps the one that it starts from.
+    assert (memory.numpy() == np.where(memory.numpy() == 0.5, 0.5, 1.0)).all()
+    assert (memory.numpy() == 1.0).any()
+    assert flops % (STEPS * UNROLL * 2 * target.threads * target.lanes) == 0
+    timer = library.mod.time_evaluator("main", tvm.cpu(), number=1, repeat=3)
+    assert flops / min(timer(memory).results) > 1e9
