@@ -12,13 +12,12 @@ import numpy as np
 from tvmopt.benchmarks.comparison.outputs import compare_outputs
 from tvmopt.benchmarks.measurements.options import MeasureOptions
 from tvmopt.benchmarks.measurements.statistics import summarize
-from tvmopt.benchmarks.measurements.types import Measurement, OutputError
+from tvmopt.benchmarks.measurements.types import Measurement
 from tvmopt.benchmarks.runtimes.base import Job, Runtime
 from tvmopt.benchmarks.workers.supervisor import WorkerError, WorkerHandle
 from tvmopt.pipeline.support.npz import load_arrays
-
-FP32_TOLERANCE = 1e-3
-"""Relative error above which an FP32 runtime is not computing the model; rounding alone stays far below."""
+from tvmopt.pipeline.support.numeric_error import NumericError
+from tvmopt.pipeline.support.tolerances import COMPILED
 
 
 @dataclass(slots=True)
@@ -42,7 +41,7 @@ class Contender:
     failure: str = ""
     _worker: WorkerHandle | None = None
     _loaded: Mapping[str, Any] = field(default_factory=dict)
-    _error: OutputError | None = None
+    _error: NumericError | None = None
     _wrong: str = ""
     _calls: int = 1
     _call_s: float = 0.0
@@ -121,12 +120,13 @@ class Contender:
 
     def _compare(self, outputs: Sequence[np.ndarray], reference: Sequence[np.ndarray]) -> None:
         try:
-            self._error = compare_outputs(outputs, reference)
+            self._error = compare_outputs(reference, outputs)
         except ValueError as error:
             self._wrong = f"wrong outputs: {error}"
             return
-        if not self.runtime.quantized and self._error.relative > FP32_TOLERANCE:
-            self._wrong = f"wrong outputs: relative error {self._error.relative:.2g}, above {FP32_TOLERANCE:g} for FP32"
+        relative, allowed = self._error.relative, max(COMPILED.of(array.dtype) for array in reference)
+        if not self.runtime.quantized and not relative <= allowed:
+            self._wrong = f"wrong outputs: relative error {relative:.2g}, above {allowed:g} for FP32"
 
     def _ask(self, command: dict[str, Any], timeout_s: float) -> dict[str, Any] | None:
         """The worker's reply; when there is none, says why in `failure` and puts the contender out."""

@@ -16,6 +16,11 @@ Schema ``tvmopt-comparison``, its versions:
    profiled_s, whole_s``, or ``status, message`` where there is none). See `benchmarks.measurements.layer_table` and
    `benchmarks.measurements.layer_profile`. A file of version 1 is read as one without layers.
 
+3. also ``relative_error``, what ``relative`` of ``output_error`` is: ``largest``, the largest absolute difference over
+   the largest magnitude of the reference, or ``l2``, the L2 norm of the difference over that of the reference. In
+   files of versions 1 and 2 it is ``l2``. ``max_abs`` and ``relative`` are null where they are infinite; ``cosine`` was
+   the cosine itself, 1 for the same direction, from the first version on.
+
 Schema ``tvmopt-suite``, versions as above: ``comparisons[]``, each a comparison.
 """
 
@@ -26,21 +31,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tvmopt.benchmarks.measurements.json_fields import boolean, list_of, mapping_of, positive_int, text
+from tvmopt.benchmarks.measurements.json_fields import boolean, list_of, mapping_of, one_of, positive_int, text
 from tvmopt.benchmarks.measurements.layer_table import LayerTable
-from tvmopt.benchmarks.measurements.types import Comparison, Measurement, Verdict
+from tvmopt.benchmarks.measurements.types import RELATIVE_ERRORS, Comparison, Measurement, Verdict
 from tvmopt.pipeline.errors import InputFileError
 from tvmopt.pipeline.support.files import replaced
 
 SCHEMA = "tvmopt-comparison"
 SUITE_SCHEMA = "tvmopt-suite"
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 MAX_FILE_BYTES = 256 * 2**20
 """Above this, a file is none of ours: a thousand rows of ten thousand samples stay below it."""
 
 Item = TypeVar("Item")
 
-_FIRST_WITH_LAYERS = 2
+_FIRST_WITH_LAYERS, _FIRST_WITH_RELATIVE_ERROR = 2, 3
 _MODEL_TEXTS = ("name", "spec", "kind", "sha256", "input_data", "calibration", "reference", "reference_note")
 
 
@@ -57,6 +62,7 @@ def to_document(comparison: Comparison) -> dict[str, Any]:
         "measurements": [row.to_json() for row in comparison.measurements],
         "verdicts": [verdict.to_json() for verdict in comparison.verdicts],
         "layers": [table.to_json() for table in comparison.layers],
+        "relative_error": comparison.relative_error,
     }
 
 
@@ -76,6 +82,8 @@ def from_document(data: Any) -> Comparison:
     for name in ("cpu", "architecture", "os", "kernel", "python"):
         text(environment, name)
     mapping_of(environment, "packages")
+    known = version >= _FIRST_WITH_RELATIVE_ERROR
+    relative_error: Any = one_of(data, "relative_error", RELATIVE_ERRORS) if known else "l2"
     if not list_of(data, "measurements"):
         raise ValueError("measurements is empty")
     return Comparison(
@@ -87,6 +95,7 @@ def from_document(data: Any) -> Comparison:
         measurements=tuple(_each(data, "measurements", Measurement.from_json)),
         verdicts=tuple(_each(data, "verdicts", Verdict.from_json)),
         layers=tuple(_each(data, "layers", LayerTable.from_json)) if version >= _FIRST_WITH_LAYERS else (),
+        relative_error=relative_error,
     )
 
 

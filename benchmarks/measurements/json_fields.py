@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeVar
@@ -31,6 +32,11 @@ def non_negative(data: Any, name: str) -> float:
     if value < 0:
         raise ValueError(f"{name} must not be below 0, got {value:g}")
     return value
+
+
+def or_infinite(data: Any, name: str) -> float:
+    """A number not below zero; null stands for an infinite one, which JSON does not have."""
+    return math.inf if _get(data, name) is None else non_negative(data, name)
 
 
 def positive_int(data: Any, name: str) -> int:

@@ -1,10 +1,10 @@
-"""The nouns of a comparison: Latency, OutputError, Measurement, Verdict, Comparison; frozen, and as JSON."""
+"""The nouns of a comparison: Latency, Measurement, Verdict, Comparison; frozen, and as JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from tvmopt.benchmarks.measurements.json_fields import (
     list_of,
@@ -13,12 +13,14 @@ from tvmopt.benchmarks.measurements.json_fields import (
     number,
     one_of,
     optional,
+    or_infinite,
     pair,
     positive,
     positive_int,
     text,
 )
 from tvmopt.benchmarks.measurements.layer_table import LayerTable
+from tvmopt.pipeline.support.numeric_error import NumericError
 
 STATUSES = ("ok", "wrong", "unavailable", "not_applicable", "failed")
 """What can come of a row.
@@ -29,6 +31,14 @@ runtime cannot take this kind of model; ``failed``: it raised, crashed or hung, 
 """
 
 OUTCOMES = ("faster", "no difference", "slower")
+
+RelativeError = Literal["largest", "l2"]
+"""What `output_error.relative` of a comparison is.
+
+``largest``: as `NumericError` defines it, over the whole output; ``l2``: the L2 norm of the difference over that of the
+reference, in files of versions 1 and 2.
+"""
+RELATIVE_ERRORS: tuple[RelativeError, ...] = get_args(RelativeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,30 +83,6 @@ class Latency:
 
 
 @dataclass(frozen=True, slots=True)
-class OutputError:
-    """How far outputs are from the reference's; the worst of the model's outputs.
-
-    Attributes:
-        max_abs: largest absolute difference.
-        relative: L2 norm of the difference over L2 norm of the reference.
-        cosine: cosine of the angle between the two, 1 when they point the same way.
-    """
-
-    max_abs: float
-    relative: float
-    cosine: float
-
-    def to_json(self) -> dict[str, float]:
-        """A JSON object that `from_json` reads back."""
-        return {"max_abs": self.max_abs, "relative": self.relative, "cosine": self.cosine}
-
-    @staticmethod
-    def from_json(data: Any) -> OutputError:
-        """The inverse of `to_json`; raises ValueError that names the field."""
-        return OutputError(non_negative(data, "max_abs"), non_negative(data, "relative"), number(data, "cosine"))
-
-
-@dataclass(frozen=True, slots=True)
 class Measurement:
     """One runtime on the model at one batch size and thread count.
 
@@ -112,7 +98,8 @@ class Measurement:
         load_s: from the model's file to ready to run.
         first_run_s: the first call.
         peak_memory_bytes: highest resident memory of the worker process, Python and library included.
-        output_error: against the reference; that of the reference's own row shows how well it repeats itself.
+        output_error: against the reference, the worst of the model's outputs; that of the reference's own row shows
+            how well it repeats itself.
         settings: how the runtime was set up.
     """
 
@@ -128,7 +115,7 @@ class Measurement:
     load_s: float | None = None
     first_run_s: float | None = None
     peak_memory_bytes: int | None = None
-    output_error: OutputError | None = None
+    output_error: NumericError | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -168,10 +155,15 @@ class Measurement:
             message=text(data, "message"),
             latency_s=None if latency is None else Latency.from_json(latency),
             peak_memory_bytes=optional(data, "peak_memory_bytes", positive_int),
-            output_error=None if error is None else OutputError.from_json(error),
+            output_error=None if error is None else _read_error(error),
             settings={name: text(settings, name) for name in settings},
             **seconds,
         )
+
+
+def _read_error(data: Any) -> NumericError:
+    """The inverse of `NumericError.to_json`; raises ValueError that names the field."""
+    return NumericError(or_infinite(data, "max_abs"), or_infinite(data, "relative"), number(data, "cosine"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +221,7 @@ class Comparison:
         protocol: how it was measured: rounds, turn_s, warmup_s and so on.
         measurements, verdicts: the rows.
         layers: what was profiled layer by layer, a table for each cell; empty unless that was asked for.
+        relative_error: what ``relative`` of the measurements' `output_error` is.
     """
 
     created: str
@@ -239,6 +232,7 @@ class Comparison:
     measurements: tuple[Measurement, ...]
     verdicts: tuple[Verdict, ...]
     layers: tuple[LayerTable, ...] = ()
+    relative_error: RelativeError = "largest"
 
     def cells(self) -> list[tuple[int, int]]:
         """The (batch, threads) pairs measured, in order."""

@@ -131,8 +131,8 @@ def view_protocol(comparison: Comparison) -> str:
         f"first {protocol.get('untimed_calls')} calls of a turn were not timed. Latency is the median of all timed "
         "calls, with a 95 % interval from a bootstrap over rounds. Inputs and outputs stay in the runtime's own "
         "memory; nothing is copied in the timed call. FPS is the batch size over the median latency. A verdict of “no "
-        "difference” means that the interval of the ratio of medians covers 1. Error is the L2 norm of the difference "
-        "from the reference's outputs over the norm of these; memory is the highest resident size of the process, "
+        "difference” means that the interval of the ratio of medians covers 1. Error is "
+        f"{words.RELATIVE_ERROR[comparison.relative_error]}; memory is the highest resident size of the process, "
         "Python and library included."
     )
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from tvmopt.benchmarks.measurements.types import Verdict
+from tvmopt.benchmarks.measurements.types import RelativeError, Verdict
 
 
 def significant(value: float, digits: int = 3) -> str:
@@ -42,6 +42,12 @@ def size(size_bytes: int) -> str:
         if size_bytes >= scale:
             return f"{size_bytes / scale:g} {unit}"
     return f"{size_bytes} B"
+
+
+RELATIVE_ERROR: Mapping[RelativeError, str] = {
+    "largest": "the largest difference from the reference's outputs over the largest magnitude of these",
+    "l2": "the L2 norm of the difference from the reference's outputs over the norm of these",
+}
 
 
 def error(value: float | None) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from tvmopt.benchmarks.measurements.statistics import ratio_of_medians
 from tvmopt.benchmarks.measurements.types import Comparison, Latency, Measurement
+from tvmopt.pipeline.support.tolerances import GOLDEN
 
 PEERS = ("pytorch", "pytorch-compile", "onnxruntime", "openvino", "ncnn", "mnn", "litert")
 OURS = ("tvmopt", "tvmopt-untuned")
@@ -16,7 +17,7 @@ OURS = ("tvmopt", "tvmopt-untuned")
 MEAN_LIMIT, WORST_LIMIT = 1.2, 1.0
 """What the speed over the best peer must reach: as a geometric mean over all lines, and on each line."""
 
-MEMORY_LIMIT, ERROR_LIMIT = 1.0, 1e-4
+MEMORY_LIMIT, ERROR_LIMIT = 1.0, GOLDEN.float32
 """What must not be passed: peak memory over onnxruntime's, relative error of the outputs."""
 
 

@@ -14,6 +14,8 @@ from tvmopt.pipeline.errors import BuildError, TvmoptError, UnsupportedModelErro
 from tvmopt.pipeline.graph.ir import ONNX, Graph, Node
 from tvmopt.pipeline.graph.optimize import OptimizedModel
 from tvmopt.pipeline.support.messages import one_line
+from tvmopt.pipeline.support.numeric_error import numeric_error
+from tvmopt.pipeline.support.tolerances import KERNEL
 from tvmopt.schedules.target import parse_target
 
 Array = npt.NDArray[Any]
@@ -70,7 +72,6 @@ def _signature(graph: Graph, node: Node) -> tuple[Any, ...]:
 
 
 def _check(graph: Graph, node: Node) -> None:
-    from tvmopt.pipeline.importers.check.normalized import TOLERANCE, relative_error
     from tvmopt.pipeline.importers.check.random_inputs import random_inputs
     from tvmopt.pipeline.importers.onnx_form.values import tensor_spec
     from tvmopt.pipeline.support.onnxruntime import run_model
@@ -84,8 +85,8 @@ def _check(graph: Graph, node: Node) -> None:
         return
     made = _run(graph, node, list(inputs.values()))
     for name, result in zip(node.outputs, made, strict=True):
-        error = relative_error(expected[name], result)
-        if not error <= TOLERANCE.get(expected[name].dtype.name, 0.0):
+        error = numeric_error(expected[name], result).relative
+        if not error <= KERNEL.of(result.dtype):
             raise WrongResultError(
                 f"layer {node.layers[0]!r} ({node.kind}): TVM's importer makes something else of it: output {name!r} "
                 f"differs from onnxruntime's by {error:.2g} of its largest value"

@@ -1,4 +1,4 @@
-"""How far an array is from what it should be: largest, relative and cosine error."""
+"""How far an array is from what it should be: the one definition that every check and every report uses."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
-    """Errors of an array against a reference; all infinite when it is not finite where the reference is, or otherwise.
+class NumericError:
+    """The error of an array against a reference.
 
     Attributes:
-        max_abs: the largest difference of two elements.
-        relative: the L2 norm of the difference over the L2 norm of the reference; over 1 when the reference is zero.
-        cosine: 1 less the cosine of the angle between the two, as vectors: 0 is the same direction, 2 the opposite.
+        max_abs: the largest absolute difference of two elements.
+        relative: `max_abs` over the largest magnitude in the reference. One wrong element of a large array shows in it,
+            which a ratio of norms would hide. Infinite where the reference is all zeros and the array is not.
+        cosine: the cosine of the angle between the two as vectors: 1 for the same direction, also of two arrays of
+            zeros; -1 for the opposite; 0 where only one is all zeros.
     """
 
     max_abs: float
@@ -32,54 +34,103 @@ class Difference:
         return {name: error if math.isfinite(error) else None for name, error in errors.items()}
 
 
-INFINITE = Difference(math.inf, math.inf, math.inf)
+EXACT = NumericError(0.0, 0.0, 1.0)
+"""Of an array that equals the reference."""
+
+INCOMPARABLE = NumericError(math.inf, math.inf, 0.0)
+"""Of an array of another shape or dtype, or with NaN or infinity where the reference has something else."""
 
 
-def difference(reference: Array, computed: Array) -> Difference:
-    """The errors of `computed`.
+def numeric_error(reference: Array, computed: Array) -> NumericError:
+    """The error of `computed`.
 
-    Args:
-        reference: numbers or booleans. Where it is infinite or undefined, `computed` must be the same; there it counts
-            for nothing else.
-        computed: of the same shape.
-    """
-    wanted, got = reference.astype(np.float64).ravel(), computed.astype(np.float64).ravel()
-    finite = np.isfinite(wanted)
-    if not np.array_equal(got[~finite], wanted[~finite], equal_nan=True) or not np.isfinite(got[finite]).all():
-        return INFINITE
-    wanted, got = wanted[finite], got[finite]
-    # Divided by the largest magnitude first: squares of large numbers would overflow, of small ones vanish.
-    scale = float(max(np.abs(wanted).max(initial=0.0), np.abs(got).max(initial=0.0)))
-    if scale == 0.0:
-        return Difference(0.0, 0.0, 0.0)
-    max_abs = float(np.abs(got - wanted).max())
-    wanted, got = wanted / scale, got / scale
-    distance, size = float(np.linalg.norm(got - wanted)), float(np.linalg.norm(wanted))
-    relative = distance / size if size else distance * scale
-    return Difference(max_abs, relative, _cosine_error(wanted, got))
-
-
-def _cosine_error(first: Array, second: Array) -> float:
-    """Half the squared distance of the unit vectors, which is 1 - cos and keeps its digits where that is tiny."""
-    lengths = float(np.linalg.norm(first)), float(np.linalg.norm(second))
-    if not all(lengths):
-        return 0.0 if lengths[0] == lengths[1] else 1.0
-    apart = float(np.linalg.norm(first / lengths[0] - second / lengths[1]))
-    return apart * apart / 2
-
-
-def relative_error(result: Array, expected: Array) -> float:
-    """The largest difference, relative to the largest magnitude expected; infinite when it is not of finite numbers.
+    1. Another shape or dtype is `INCOMPARABLE`; `as_one_dtype` is for callers to whom dtypes do not matter.
+    2. NaN and infinity must stand at the same places in both, infinity with the same sign; else they are
+       `INCOMPARABLE`. Those elements count for nothing else.
+    3. Integers and booleans are subtracted exactly, floats as float64.
+    4. Arrays that are not of numbers are `EXACT` or `INCOMPARABLE`.
 
     Args:
-        result: numbers or booleans.
-        expected: of the same shape. Where it is infinite or undefined, `result` must be the same.
+        reference: integers, booleans or floats of at most 64 bits; or anything that can be tested for equality.
+        computed: what should equal it.
     """
-    result, expected = result.astype(np.float64), expected.astype(np.float64)
-    finite = np.isfinite(expected)
-    if not np.array_equal(result[~finite], expected[~finite], equal_nan=True) or not np.isfinite(result[finite]).all():
-        return float("inf")
-    if not finite.any():
+    if reference.shape != computed.shape or reference.dtype != computed.dtype:
+        return INCOMPARABLE
+    if reference.dtype.kind not in "biuf":
+        return EXACT if np.array_equal(reference, computed) else INCOMPARABLE
+    wanted, got = reference.ravel(), computed.ravel()
+    if reference.dtype.kind == "f":
+        finite = np.isfinite(wanted)
+        if not finite.all():
+            if not np.array_equal(wanted[~finite], got[~finite], equal_nan=True):
+                return INCOMPARABLE
+            wanted, got = wanted[finite], got[finite]
+        if not np.isfinite(got).all():
+            return INCOMPARABLE
+    if np.array_equal(wanted, got):
+        return EXACT
+    measure = _errors_of_floats if reference.dtype.kind == "f" else _errors_of_integers
+    max_abs, relative = measure(wanted, got)
+    return NumericError(max_abs, relative, _cosine(wanted.astype(np.float64), got.astype(np.float64)))
+
+
+def as_one_dtype(reference: Array, computed: Array) -> tuple[Array, Array]:
+    """Both in the dtype that holds the values of both, for comparisons in which only the numbers matter."""
+    dtype = np.result_type(reference, computed)
+    return reference.astype(dtype), computed.astype(dtype)
+
+
+def _errors_of_floats(wanted: Array, got: Array) -> tuple[float, float]:
+    wanted, got = wanted.astype(np.float64), got.astype(np.float64)
+    largest = _largest(wanted)
+    with np.errstate(over="ignore"):
+        max_abs = _largest(got - wanted)
+    if math.isinf(max_abs):  # two float64 of opposite signs; of their halves the ratio is the same
+        return max_abs, _ratio(_largest(got / 2 - wanted / 2), largest / 2)
+    return max_abs, _ratio(max_abs, largest)
+
+
+def _errors_of_integers(wanted: Array, got: Array) -> tuple[float, float]:
+    # Differences of 64-bit integers need one bit more; modulo 2**64, larger minus smaller is right without it.
+    larger, smaller = np.maximum(wanted, got).astype(np.uint64), np.minimum(wanted, got).astype(np.uint64)
+    max_abs = float((larger - smaller).max())
+    return max_abs, _ratio(max_abs, float(max(abs(int(wanted.min())), abs(int(wanted.max())))))
+
+
+def _ratio(error: float, largest: float) -> float:
+    return error / largest if largest else math.inf
+
+
+def _largest(numbers: Array) -> float:
+    return float(np.abs(numbers).max())
+
+
+def _cosine(wanted: Array, got: Array) -> float:
+    """The cosine of two float64 vectors that are not both zero."""
+    if not wanted.any() or not got.any():
         return 0.0
-    scale = max(float(np.abs(expected[finite]).max()), np.finfo(np.float64).tiny)
-    return float(np.abs(result[finite] - expected[finite]).max() / scale)
+    first, second = _unit(wanted), _unit(got)
+    product = _sum_of_products(first, second)
+    if abs(product) < 0.5:
+        return product
+    # Near 1 the sum of products has lost the digits that tell it from 1: half the squared distance of the unit vectors
+    # is 1 - cos, and as exact as it is small. Near -1 the same with one of them turned round.
+    sign = math.copysign(1.0, product)
+    second *= sign
+    first -= second
+    return sign * (1.0 - _sum_of_products(first, first) / 2)
+
+
+def _unit(vector: Array) -> Array:
+    """`vector` with length 1.
+
+    Divided by the largest magnitude first: squares of large numbers would overflow, of small ones vanish.
+    """
+    unit: Array = vector / _largest(vector)
+    unit /= math.sqrt(_sum_of_products(unit, unit))
+    return unit
+
+
+def _sum_of_products(first: Array, second: Array) -> float:
+    # Not `first @ second`: the threads of BLAS would go on spinning beside the kernel that a tuner times next.
+    return float(np.einsum("i,i->", first, second))

@@ -14,11 +14,10 @@ from pathlib import Path
 
 from tvmopt.pipeline.artifact.kernel_by_kernel import time_steps
 from tvmopt.pipeline.artifact.loaded import LoadedArtifact, load_artifact
-from tvmopt.pipeline.support.numeric_error import difference
+from tvmopt.pipeline.support.numeric_error import numeric_error
+from tvmopt.pipeline.support.tolerances import COMPILED
 
 FEWEST_ROUNDS, MOST_ROUNDS = 9, 60
-TOLERANCE = 1e-3
-"""Relative error of a build's outputs above which it does not compute the model; rounding stays far below."""
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -43,9 +42,9 @@ def _load(path: Path) -> LoadedArtifact:
     build = load_artifact(path)
     outputs = build.run(build.golden_inputs)
     for name, expected in build.golden_outputs.items():
-        error = difference(expected, outputs[name]).relative
-        if error > TOLERANCE:
-            raise ValueError(f"output {name!r} is wrong: relative error {error:.2g}, tolerance {TOLERANCE:g}")
+        error, allowed = numeric_error(expected, outputs[name]).relative, COMPILED.of(expected.dtype)
+        if not error <= allowed:
+            raise ValueError(f"output {name!r} is wrong: relative error {error:.2g}, tolerance {allowed:g}")
     return build
 
 

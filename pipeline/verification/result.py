@@ -1,4 +1,17 @@
-"""What came of comparing a compiled model with its source, value by value."""
+"""What came of comparing a compiled model with its source, value by value.
+
+Schema ``tvmopt-verification``, its versions:
+
+1. ``manifest`` (of the artifact), ``inputs``, ``tolerance``, ``passed``, ``first_wrong``, ``values[]`` (``value,
+   kernel, operator, tolerance, wrong, at_fault, layers[], unchecked[], errors`` by reference and ``alone``, both of
+   ``{max_abs, relative, cosine}``), ``outputs[]`` (the same), ``not_compared[]``, ``layers``, ``layers_covered``,
+   ``notes[]``. ``relative`` is the L2 norm of the difference over that of the reference, ``cosine`` 1 less the cosine:
+   0 for the same direction. An infinite error is null.
+
+2. ``relative`` is the largest absolute difference over the largest magnitude of the reference, and ``cosine`` the
+   cosine itself, 1 for the same direction, as in measurement files; see `pipeline.support.numeric_error`. Only
+   ``max_abs`` and ``relative`` can be infinite, so null.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +19,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tvmopt.pipeline.support.numeric_error import Difference
+from tvmopt.pipeline.support.numeric_error import NumericError
+from tvmopt.pipeline.support.tolerances import ALONE
 from tvmopt.pipeline.verification.kernel_values import Uncompared
 
 ONNXRUNTIME, PYTORCH = "onnxruntime", "PyTorch"
 
-ALONE = 0.1
-"""The share of the tolerance that a layer may use up when its inputs carry no error. Rounding errors grow from layer to
-layer (ResNet-50: at most 3e-6 alone, 1.5e-4 after all of them), so a layer alone can be judged more sharply: that shows
-a single wrong element among millions."""
-
-VERSION = 1
+VERSION = 2
 """Of the JSON that `Verification.to_json` writes."""
 
 
@@ -30,7 +39,7 @@ class ValueCheck:
         layers: names of the source model's layers that the kernel stands for; for an output, the layer that makes it.
         unchecked: further layers between this value and the values compared before it: their kernels' results could
             not be compared, so that an error may come from them as well.
-        tolerance: the largest relative error allowed; `ALONE` times that for `alone`.
+        tolerance: the largest relative error allowed; `tolerances.ALONE` times that for `alone`.
         errors: against each reference, by its name; the first one is onnxruntime.
         alone: against what onnxruntime makes of the inputs that the compiled model gave to these layers; None when it
             refuses them.
@@ -42,8 +51,8 @@ class ValueCheck:
     layers: tuple[str, ...]
     unchecked: tuple[str, ...]
     tolerance: float
-    errors: Mapping[str, Difference]
-    alone: Difference | None
+    errors: Mapping[str, NumericError]
+    alone: NumericError | None
 
     @property
     def wrong_against(self) -> tuple[str, ...]:

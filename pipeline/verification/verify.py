@@ -17,8 +17,9 @@ import numpy.typing as npt
 from tvmopt.pipeline.artifact.loaded import LoadedArtifact
 from tvmopt.pipeline.errors import InputFileError, TvmoptError, UnsupportedModelError
 from tvmopt.pipeline.importers.check.normalized import with_outputs
-from tvmopt.pipeline.support.numeric_error import Difference, difference
+from tvmopt.pipeline.support.numeric_error import NumericError, numeric_error
 from tvmopt.pipeline.support.onnxruntime import run_model
+from tvmopt.pipeline.support.tolerances import COMPILED
 from tvmopt.pipeline.types import ImportedModel
 from tvmopt.pipeline.verification.isolated_layers import run_given
 from tvmopt.pipeline.verification.kernel_values import Point, Uncompared, layers_between, observe_values
@@ -29,9 +30,6 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 Arrays = Mapping[str, Array]
-
-TOLERANCES = {"float16": 1e-1, "float32": 1e-3, "float64": 1e-3}
-"""The largest relative error of a value of each dtype, by default; integers and booleans must be equal."""
 
 
 def check_same_model(model: ImportedModel, artifact: LoadedArtifact, name: str) -> None:
@@ -70,8 +68,8 @@ def verify(
         model: what `artifact` was compiled from.
         artifact: what to verify.
         inputs: an array for each of the model's inputs.
-        tolerance: the largest relative error of any value, by default that of `TOLERANCES` for its dtype; a share of
-            it, `pipeline.verification.result.ALONE`, for a layer given just the inputs that it got.
+        tolerance: the largest relative error of any value, by default that of `tolerances.COMPILED` for its dtype; a
+            share of it, `tolerances.ALONE`, for a layer given just the inputs that it got.
 
     Raises:
         ModelInputError: names, shapes or dtypes of `inputs` are not the model's.
@@ -183,7 +181,7 @@ class _Judge:
             tuple(layer for layer in layers if layer in self.unseen and layer not in step.layers),
             self._allowed(point.array),
             self._errors(value, point.array),
-            self._alone(value, point.array) if not point.copied else difference(self.computed[value], point.array),
+            self._alone(value, point.array) if not point.copied else numeric_error(self.computed[value], point.array),
         )
 
     def check_output(self, name: str, array: Array) -> ValueCheck:
@@ -201,15 +199,15 @@ class _Judge:
         )
 
     def _allowed(self, array: Array) -> float:
-        return TOLERANCES.get(array.dtype.name, 0.0) if self.tolerance is None else self.tolerance
+        return COMPILED.of(array.dtype) if self.tolerance is None else self.tolerance
 
-    def _alone(self, value: str, array: Array) -> Difference | None:
+    def _alone(self, value: str, array: Array) -> NumericError | None:
         given = self.references.given
-        return difference(given[value], array) if value in given else None
+        return numeric_error(given[value], array) if value in given else None
 
-    def _errors(self, value: str, array: Array) -> dict[str, Difference]:
-        found = {ONNXRUNTIME: difference(self.references.whole[value], array)}
+    def _errors(self, value: str, array: Array) -> dict[str, NumericError]:
+        found = {ONNXRUNTIME: numeric_error(self.references.whole[value], array)}
         theirs = self.references.framework.get(value)
         if theirs is not None and theirs.shape == array.shape:
-            found[PYTORCH] = difference(theirs, array)
+            found[PYTORCH] = numeric_error(theirs, array)
         return found

@@ -30,6 +30,7 @@ def build():
     torch.manual_seed(0)
     return nn.Sequential(nn.Linear(12, 20), nn.ReLU(), nn.Linear(20, 4)), (torch.zeros(1, 12),)
 """
+ERRORS = ("max abs", "relative", "1 − cosine", "alone")
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +80,7 @@ def test_a_right_artifact(run_tvmopt: RunTvmopt, shelf: Path) -> None:
     done = run_tvmopt("verify", "two.onnx", "two.tar", "--inputs", "right.npz", cwd=shelf)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
+    assert re.split(r"\s{2,}", done.stdout.splitlines()[0].strip()) == ["layer", "kernel", *ERRORS]
     assert "compared 4 of 4 kernels' results, 1 outputs (5 with onnxruntime)" in done.stdout
     assert "3 of 3 layers of the model lie before one of them" in done.stdout
     assert "no comparison with PyTorch: two.onnx does not say which framework it is from" in done.stdout
@@ -93,6 +95,11 @@ def test_the_json_says_what_was_verified(run_tvmopt: RunTvmopt, shelf: Path, tmp
     assert (document["inputs"], document["tolerance"]) == ("random, seed 7", 0.5)
     assert document["manifest"]["model"] == read_parts(shelf / "two.tar").manifest["model"]
     assert {value["tolerance"] for value in document["values"]} == {0.5}
+    assert document["version"] == 2
+    for value in (*document["values"], *document["outputs"]):
+        for error in (*value["errors"].values(), value["alone"]):
+            assert error["relative"] < 1e-5
+            assert 1 - 1e-10 < error["cosine"] <= 1
 
 
 @pytest.mark.slow

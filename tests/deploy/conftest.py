@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from tvmopt.pipeline.support.numeric_error import relative_error
+from tvmopt.pipeline.support.numeric_error import numeric_error
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Unpacked:
         """Compares what the sample wrote with the golden outputs."""
         for name, expected in self.outputs.items():
             made = np.fromfile(self.folder / f"{name}.out", np.float32).reshape(expected.shape)
-            assert relative_error(made, expected) < 1e-5
+            assert numeric_error(expected, made).relative < 1e-5
 
 
 def unpack(artifact: bytes, folder: Path) -> Unpacked:

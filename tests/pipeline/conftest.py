@@ -16,8 +16,9 @@ from tvmopt.pipeline.compiler import build
 from tvmopt.pipeline.compiler.lower import lower
 from tvmopt.pipeline.graph.optimize import optimize
 from tvmopt.pipeline.importers import example_inputs, load_model
-from tvmopt.pipeline.importers.check.normalized import TOLERANCE, relative_error
+from tvmopt.pipeline.support.numeric_error import numeric_error
 from tvmopt.pipeline.support.onnxruntime import run_model
+from tvmopt.pipeline.support.tolerances import GOLDEN
 from tvmopt.pipeline.types import ImportedModel
 from tvmopt.schedules.space import Config
 from tvmopt.schedules.target import Target
@@ -68,7 +69,7 @@ def check_whole() -> Callable[..., None]:
     def check(model: ImportedModel, target: Target, configs: Mapping[str, Config] | None = None) -> None:
         expected = run_model(model.original, example_inputs(model))
         for name, array in run_whole(model, target, configs or {}).items():
-            error = relative_error(expected[name], array)
-            assert error <= TOLERANCE.get(array.dtype.name, 0.0), f"{name} is off by {error:.2g}"
+            error = numeric_error(expected[name], array).relative
+            assert error <= GOLDEN.of(array.dtype), f"{name} is off by {error:.2g}"
 
     return check

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tvmopt.pipeline.support.numeric_error import as_one_dtype, numeric_error
+from tvmopt.pipeline.support.tolerances import TEST
 from tvmopt.schedules.compute.reference import reference
 from tvmopt.schedules.registry import pack_inputs, template_for
 from tvmopt.schedules.space import Config
@@ -25,8 +27,6 @@ TARGETS = {
 }
 GUARD = 256
 """Elements of NaN before and behind every array that a kernel gets."""
-TOLERANCE = 2e-5
-"""Largest difference from the expected output, relative to its largest magnitude."""
 
 MakeWorkload = Callable[..., Workload]
 
@@ -115,8 +115,8 @@ def check_output(workload: Workload, memory: np.ndarray, expected: np.ndarray, w
     output = workload.output
     result = output.restore(memory)
     assert result.shape == expected.shape
-    error = relative_error(result, expected)
-    assert error <= TOLERANCE, f"relative error {error:.2g}: {what}"
+    error = numeric_error(*as_one_dtype(expected, result)).relative
+    assert error <= TEST, f"relative error {error:.2g}: {what}"
     if output.plain:
         return
     top, left, _, _ = output.halo
@@ -124,15 +124,6 @@ def check_output(workload: Workload, memory: np.ndarray, expected: np.ndarray, w
     inside[:, :, top : top + output.shape[2], left : left + output.shape[3]] = True
     assert not memory[~inside].any(), f"the halo is not zero: {what}"
     assert not np.isnan(memory).any(), f"not every absent channel was written: {what}"
-
-
-def relative_error(result: np.ndarray, expected: np.ndarray) -> float:
-    """The largest difference over the largest finite magnitude; what is not finite must be the same."""
-    finite = np.isfinite(expected)
-    if not np.array_equal(result[~finite], expected[~finite], equal_nan=True) or not np.isfinite(result[finite]).all():
-        return math.inf
-    difference = np.abs(result[finite].astype(np.float64) - expected[finite])
-    return float(difference.max(initial=0.0)) / max(float(np.abs(expected[finite]).max(initial=0.0)), 1e-30)
 
 
 def random_inputs(workload: Workload, seed: int = 0) -> list[np.ndarray]:

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from tvmopt.pipeline.artifact.loaded import LoadedArtifact
 
-TOLERANCE = 1e-4
-
 
 @click.command()
 @click.argument("artifact", type=click.Path(path_type=Path))
@@ -62,19 +60,22 @@ def check_golden(loaded: LoadedArtifact) -> str:
     """Runs the golden inputs.
 
     Raises:
-        WrongResultError: when an output differs from the golden one by more than `TOLERANCE` of its magnitude.
+        WrongResultError: when an output differs from the golden one by more than `tolerances.GOLDEN` of its magnitude.
     """
-    from tvmopt.pipeline.support.numeric_error import relative_error
+    from tvmopt.pipeline.support.numeric_error import numeric_error
+    from tvmopt.pipeline.support.tolerances import GOLDEN
 
     results = loaded.run(loaded.golden_inputs)
-    errors = {name: relative_error(results[name], expected) for name, expected in loaded.golden_outputs.items()}
-    for name, error in errors.items():
-        if not error <= TOLERANCE:
+    found, widest = 0.0, 0.0
+    for name, expected in loaded.golden_outputs.items():
+        error, allowed = numeric_error(expected, results[name]).relative, GOLDEN.of(expected.dtype)
+        if not error <= allowed:
             raise WrongResultError(
-                f"output {name!r} differs from its golden value by {error:.3g}, allowed {TOLERANCE:g}: "
+                f"output {name!r} differs from its golden value by {error:.3g}, allowed {allowed:g}: "
                 "compile again, and report it if it stays so"
             )
-    return f"golden outputs match: relative error {max(errors.values()):.2g}, allowed {TOLERANCE:g}"
+        found, widest = max(found, error), max(widest, allowed)
+    return f"golden outputs match: relative error {found:.2g}, allowed {widest:g}"
 
 
 def latency(loaded: LoadedArtifact, repeat: int) -> str:

@@ -22,6 +22,7 @@ from tvmopt.cli.options import (
     threads_option,
 )
 from tvmopt.pipeline.errors import RuntimeMissingError, UsageError, WrongResultError
+from tvmopt.pipeline.support.tolerances import COMPILED
 
 if TYPE_CHECKING:
     import numpy as np
@@ -54,7 +55,10 @@ class Tolerance(click.ParamType[float]):
 @click.option(
     "--tolerance",
     type=Tolerance(),
-    help="Relative error allowed.  [default: 1e-3; 1e-1 for float16; integers and booleans must be equal]",
+    help=(
+        f"Relative error allowed.  [default: {COMPILED.float32:g}; {COMPILED.float16:g} for float16; "
+        "integers and booleans must be equal]"
+    ),
 )
 @click.option("--inputs", type=click.Path(path_type=Path), metavar="FILE.npz", help="Arrays by the inputs' names.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N", help="Of random inputs.")
@@ -71,10 +75,11 @@ def command(
     """Check layer by layer that ARTIFACT computes what MODEL does; without ARTIFACT, compile MODEL and check that.
 
     Every kernel's result that the ONNX model has too is compared with onnxruntime, whose optimisation is off, and with
-    PyTorch where MODEL is from there. The relative error is the L2 norm of the difference over that of the reference,
-    the cosine error 1 less the cosine of the angle. An error travels on to later layers, so the first one that leaves
-    tolerance is the finding, and ends with exit code 6. "Alone" is the relative error of a layer for just the inputs
-    that it got: it tells the layers at fault from those behind them, and a tenth of the tolerance is allowed for it.
+    PyTorch where MODEL is from there. The relative error is the largest difference over the largest magnitude of the
+    reference, the cosine that of the angle between the two. An error travels on to later layers, so the first one that
+    leaves tolerance is the finding, and ends with exit code 6. "Alone" is the relative error of a layer for just the
+    inputs that it got: it tells the layers at fault from those behind them, and a tenth of the tolerance is allowed for
+    it.
     """
     _refuse_what_clashes(context, artifact)
     from tvmopt.cli.consoles import make_console

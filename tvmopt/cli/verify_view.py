@@ -8,12 +8,13 @@ from itertools import groupby
 from typing import TYPE_CHECKING
 
 from tvmopt.cli.consoles import shortened
-from tvmopt.pipeline.verification.result import ALONE, ONNXRUNTIME, PYTORCH
+from tvmopt.pipeline.support.tolerances import ALONE
+from tvmopt.pipeline.verification.result import ONNXRUNTIME, PYTORCH
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from tvmopt.pipeline.support.numeric_error import Difference
+    from tvmopt.pipeline.support.numeric_error import NumericError
     from tvmopt.pipeline.verification.result import ValueCheck, Verification
 
 LISTED = 8
@@ -28,12 +29,12 @@ def table(result: Verification) -> Table:
     rows = Table(box=None, header_style="bold")
     rows.add_column("layer", no_wrap=True)
     rows.add_column("kernel", no_wrap=True)
-    for name in ("max abs", "relative", "cosine", "alone", *((PYTORCH,) if framework else ())):
+    for name in ("max abs", "relative", "1 − cosine", "alone", *((PYTORCH,) if framework else ())):
         rows.add_column(name, justify="right", no_wrap=True)
     rows.add_column("", no_wrap=True)
     for check in (*result.checks, *result.outputs):
         error = check.errors[ONNXRUNTIME]
-        cells = [_number(error.max_abs), _number(error.relative), _number(error.cosine), _relative(check.alone)]
+        cells = [_number(error.max_abs), _number(error.relative), _number(1 - error.cosine), _relative(check.alone)]
         if framework:
             cells.append(_relative(check.errors.get(PYTORCH)))
         layer = shortened(check.layers) if check.kernel else f"output {check.value}"
@@ -49,7 +50,7 @@ def _mark(result: Verification, check: ValueCheck) -> str:
     return "out of tolerance, alone too" if check.at_fault else "out of tolerance"
 
 
-def _relative(error: Difference | None) -> str:
+def _relative(error: NumericError | None) -> str:
     return "–" if error is None else _number(error.relative)
 
 

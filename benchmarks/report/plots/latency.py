@@ -56,7 +56,10 @@ def draw_plots(comparison: Comparison) -> list[Plot]:
         ("Throughput", "Frames a second: batch size over median latency. Higher is better.", _draw_fps),
         (
             f"Difference from {baseline}'s outputs",
-            "Relative error (L2 norm) on a logarithmic axis. FP32 runtimes differ by rounding alone.",
+            (
+                f"Relative error on a logarithmic axis: {words.RELATIVE_ERROR[comparison.relative_error]}. FP32 "
+                "runtimes differ by rounding alone."
+            ),
             _draw_error,
         ),
         ("Peak memory", "Highest resident memory of the process in MiB, library included.", _draw_memory),
@@ -92,7 +95,7 @@ def _draw_speedup(comparison: Comparison) -> Figure | None:
 def _draw_error(comparison: Comparison) -> Figure | None:
     def bar(row: Measurement) -> _Bar | None:
         error = row.output_error
-        if error is None or error.relative <= 0 or row.runtime == baseline_of(comparison):
+        if error is None or not 0 < error.relative < math.inf or row.runtime == baseline_of(comparison):
             return None
         return _bar(row, error.relative, None, words.error(error.relative))
 

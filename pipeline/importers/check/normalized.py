@@ -9,40 +9,16 @@ import onnx
 
 from tvmopt.pipeline.errors import WrongResultError
 from tvmopt.pipeline.importers.onnx_form.layer_names import layer_of
+from tvmopt.pipeline.support.numeric_error import numeric_error
 from tvmopt.pipeline.support.onnxruntime import run_model
-
-TOLERANCE = {"float16": 1e-2, "float32": 1e-4, "float64": 1e-4}
-"""The largest error, relative to the largest magnitude in the output; numbers of other dtypes must be equal."""
+from tvmopt.pipeline.support.tolerances import REWRITTEN
 
 Arrays = Mapping[str, np.ndarray]
 
 
-def relative_error(reference: np.ndarray, computed: np.ndarray) -> float:
-    """The largest difference over the largest magnitude of `reference`.
-
-    Infinities must agree, and be where they are in `reference`, and so must NaNs; else the error is infinite.
-    """
-    if reference.shape != computed.shape or reference.dtype != computed.dtype:
-        return float("inf")
-    if reference.dtype.kind != "f":
-        return 0.0 if np.array_equal(reference, computed) else float("inf")
-    finite = np.isfinite(reference)
-    if (
-        not np.array_equal(reference[~finite], computed[~finite], equal_nan=True)
-        or not np.isfinite(computed[finite]).all()
-    ):
-        return float("inf")
-    exact = reference[finite].astype(np.float64)
-    difference = np.abs(exact - computed[finite]).max(initial=0.0)
-    if difference == 0.0:
-        return 0.0
-    largest = np.abs(exact).max(initial=0.0)
-    return float(difference / largest) if largest else float("inf")
-
-
 def agrees(reference: np.ndarray, computed: np.ndarray) -> bool:
-    """Whether the error is within `TOLERANCE`."""
-    return relative_error(reference, computed) <= TOLERANCE.get(reference.dtype.name, 0.0)
+    """Whether the error is within `tolerances.REWRITTEN`."""
+    return numeric_error(reference, computed).relative <= REWRITTEN.of(reference.dtype)
 
 
 def check_normalized(original: onnx.ModelProto, normalized: onnx.ModelProto, inputs: Arrays) -> None:
@@ -57,11 +33,11 @@ def check_normalized(original: onnx.ModelProto, normalized: onnx.ModelProto, inp
     wrong = first_wrong(reference, computed)
     if wrong is None:
         return
-    error = relative_error(reference[wrong], computed[wrong])
+    error = numeric_error(reference[wrong], computed[wrong]).relative
     where = first_wrong_layer(original, normalized, inputs)
     raise WrongResultError(
         f"normalising the model changed output {wrong!r} by {error:.2g} of its largest value, from layer {where!r} on; "
-        f"at most {TOLERANCE.get(reference[wrong].dtype.name, 0.0):g} is allowed"
+        f"at most {REWRITTEN.of(reference[wrong].dtype):g} is allowed"
     )
 
 

@@ -10,9 +10,11 @@ import numpy as np
 import onnx
 
 from tvmopt.pipeline.errors import WrongResultError
-from tvmopt.pipeline.importers.check.normalized import TOLERANCE, agrees, relative_error, with_outputs
+from tvmopt.pipeline.importers.check.normalized import agrees, with_outputs
 from tvmopt.pipeline.importers.pytorch.quiet import quiet
+from tvmopt.pipeline.support.numeric_error import numeric_error
 from tvmopt.pipeline.support.onnxruntime import run_model
+from tvmopt.pipeline.support.tolerances import REWRITTEN
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -45,7 +47,7 @@ def check_against_framework(export: Export) -> None:
     computed = run_model(export.model, export.inputs)
     for name, reference in export.outputs.items():
         if not agrees(reference, computed[name]):
-            error, allowed = relative_error(reference, computed[name]), TOLERANCE.get(reference.dtype.name, 0.0)
+            error, allowed = numeric_error(reference, computed[name]).relative, REWRITTEN.of(reference.dtype)
             raise WrongResultError(
                 f"output {name!r} of the ONNX form differs from PyTorch's by {error:.2g} of its largest value, from "
                 f"layer {_first_wrong_layer(export)!r} on; at most {allowed:g} is allowed"

@@ -23,6 +23,8 @@ import numpy.typing as npt
 
 from tvmopt.pipeline.compiler.build import kernel_library
 from tvmopt.pipeline.compiler.native.pool import use_pool
+from tvmopt.pipeline.support.numeric_error import as_one_dtype, numeric_error
+from tvmopt.pipeline.support.tolerances import KERNEL
 from tvmopt.pipeline.support.tvm import import_compiler
 from tvmopt.pipeline.tuning.measure.quiet_machine import QuietProbe
 from tvmopt.pipeline.tuning.measure.timing import Candidate, KernelTimer, Sharing, threads_keep_their_parts
@@ -32,9 +34,6 @@ from tvmopt.schedules.registry import Template, pack_inputs, template_for
 from tvmopt.schedules.space import Config
 from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Workload
-
-TOLERANCE = 1e-4
-"""Largest error of a kernel that counts as right, relative to the largest magnitude of its output."""
 
 PEAK_REPEATS = 7
 SPINS = 3000
@@ -145,10 +144,12 @@ class Worker:
         made = tvm.runtime.tensor(np.full(output.physical_shape, np.nan, output.dtype))
         with candidate.sharing():
             candidate.library["kernel"](*arguments, made)
-        error = _error(output.restore(made.numpy()), subject.expected)
+        # The reference may be more exact than the kernel: float64 for float32.
+        error = numeric_error(*as_one_dtype(subject.expected, output.restore(made.numpy()))).relative
+        allowed = KERNEL.of(np.dtype(output.dtype))
         halo_error = _halo_error(subject.workload, made.numpy())
-        if not error <= TOLERANCE or halo_error:
-            why = halo_error or f"relative error {error:.3g}, allowed {TOLERANCE:g}"
+        if not error <= allowed or halo_error:
+            why = halo_error or f"relative error {error:.3g}, allowed {allowed:g}"
             return {"status": "wrong", "error": why, "cost_s": time.perf_counter() - began}
         samples = subject.timer.time(candidate, [*arguments, made])
         return {"status": "ok", "latency_s": samples, "error": "", "cost_s": time.perf_counter() - began}
@@ -167,11 +168,6 @@ def random_inputs(workload: Workload, seed: int) -> list[npt.NDArray[Any]]:
         # With recurrent weights of order one a state would be chaotic: rounding would grow from step to step.
         arrays[1] /= np.float32(math.sqrt(workload.inputs[1].shape[-1]))
     return arrays
-
-
-def _error(result: npt.NDArray[Any], expected: npt.NDArray[Any]) -> float:
-    scale = max(float(np.abs(expected).max()), 1e-30)
-    return float(np.abs(result.astype(np.float64) - expected).max() / scale)
 
 
 def _halo_error(workload: Workload, memory: npt.NDArray[Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,11 +15,12 @@ from tests.benchmarks.layered import make_table
 from tvmopt.benchmarks.measurements.files import from_document, read_comparisons, to_document, to_suite, write_document
 from tvmopt.benchmarks.measurements.types import Comparison, Measurement
 from tvmopt.pipeline.errors import InputFileError
+from tvmopt.pipeline.support.numeric_error import NumericError
 
 
 def test_round_trip(comparison: Comparison, results: Path, tmp_path: Path) -> None:
     document = to_document(comparison)
-    assert document == json.loads(results.read_text()) | {"schema_version": 2, "layers": []}
+    assert document == json.loads(results.read_text()) | {"schema_version": 3, "layers": [], "relative_error": "l2"}
     assert from_document(document) == comparison
     write_document(document, tmp_path / "copy.json")
     assert read_comparisons(tmp_path / "copy.json") == (comparison,)
@@ -42,6 +44,34 @@ def test_a_file_of_version_1_has_no_layers(comparison: Comparison, results: Path
     assert document["schema_version"] == 1
     assert comparison.layers == ()
     assert from_document(document | {"layers": "whatever"}).layers == ()
+
+
+def test_relative_errors_of_versions_1_and_2_are_ratios_of_norms(comparison: Comparison, results: Path) -> None:
+    document = json.loads(results.read_text())
+    assert comparison.relative_error == "l2"
+    assert from_document(document | {"schema_version": 2, "layers": []}).relative_error == "l2"
+    # Written again, the file still says so; what is measured now says the other.
+    assert from_document(to_document(comparison)).relative_error == "l2"
+    now = to_document(replace(comparison, relative_error="largest"))
+    assert (now["schema_version"], now["relative_error"]) == (3, "largest")
+    assert from_document(now).relative_error == "largest"
+    with pytest.raises(ValueError, match="relative_error must be one of largest, l2, got 'l1'"):
+        from_document(now | {"relative_error": "l1"})
+    del now["relative_error"]
+    with pytest.raises(ValueError, match="relative_error is missing"):
+        from_document(now)
+
+
+def test_an_infinite_error_is_null(comparison: Comparison, tmp_path: Path) -> None:
+    row = replace(comparison.measurements[0], output_error=NumericError(2.0, math.inf, 0.0))
+    infinite = replace(comparison, measurements=(row,), verdicts=())
+    write_document(to_document(infinite), tmp_path / "infinite.json")
+    assert json.loads((tmp_path / "infinite.json").read_text())["measurements"][0]["output_error"] == {
+        "max_abs": 2.0,
+        "relative": None,
+        "cosine": 0.0,
+    }
+    assert read_comparisons(tmp_path / "infinite.json") == (infinite,)
 
 
 def test_a_suites_file(comparison: Comparison, tmp_path: Path) -> None:
@@ -93,7 +123,7 @@ def drop(*path: str | int) -> Callable[[dict[str, Any]], None]:
     ("change", "message"),
     [
         (set_field("schema", to="other"), "its schema must be 'tvmopt-comparison'"),
-        (set_field("schema_version", to=3), "schema_version is 3, but this tvmopt reads up to 2"),
+        (set_field("schema_version", to=4), "schema_version is 4, but this tvmopt reads up to 3"),
         (drop("environment"), "environment is missing"),
         (set_field("environment", "cpu", to=3), "cpu must be a string, got 3"),
         (set_field("measurements", to={}), r"measurements must be a list, got \{\}"),
@@ -108,6 +138,9 @@ def drop(*path: str | int) -> Callable[[dict[str, Any]], None]:
         (set_field("measurements", 0, "latency_s", "samples", to=[1.0]), "turns add up to 24, but there are 1 samples"),
         (set_field("measurements", 0, "latency_s", "interval", to=[2, 1]), "interval must be two numbers in rising"),
         (set_field("verdicts", 0, "verdict", to="better"), r"verdicts\[0\]: verdict must be one of faster"),
+        (drop("measurements", 0, "output_error", "relative"), r"measurements\[0\]: relative is missing"),
+        (set_field("measurements", 0, "output_error", "max_abs", to=-1), "max_abs must not be below 0, got -1"),
+        (set_field("measurements", 0, "output_error", "cosine", to=None), "cosine must be a number, got None"),
         (drop("verdicts", 0, "ratio"), r"verdicts\[0\]: ratio is missing"),
     ],
 )

@@ -13,14 +13,14 @@ import pytest
 from tvmopt.pipeline.compiler.tvm_layer import node_model
 from tvmopt.pipeline.graph.ir import ONNX, Graph, Node
 from tvmopt.pipeline.graph.read_onnx import read_onnx
-from tvmopt.pipeline.importers.check.normalized import relative_error
+from tvmopt.pipeline.support.numeric_error import numeric_error
 from tvmopt.pipeline.support.onnxruntime import run_model
+from tvmopt.pipeline.support.tolerances import TEST
 from tvmopt.pipeline.tasks.extract import workload_of
 from tvmopt.schedules.compute.reference import reference
 from tvmopt.schedules.workload import Tensor
 
 Pass = Callable[[Graph], Graph]
-TOLERANCE = 2e-5
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,13 +49,13 @@ class Passed:
         node = self.node(op)
         return self.graph.tensor(node.output if index is None else node.inputs[index])
 
-    def check(self, tolerance: float = TOLERANCE) -> None:
+    def check(self, tolerance: float = TEST) -> None:
         """The graph computes what onnxruntime makes of the model."""
         inputs = random_inputs(self.graph)
         expected = run_model(self.model, inputs)
         results = evaluate(self.graph, inputs)
         for output, result in zip(self.model.graph.output, results, strict=True):
-            error = relative_error(expected[output.name], result)
+            error = numeric_error(expected[output.name], result).relative
             assert error <= tolerance, f"{output.name} is off by {error:.2g} in {self.ops()}"
 
 

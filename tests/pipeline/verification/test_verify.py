@@ -16,7 +16,7 @@ from tvmopt.pipeline.artifact.loaded import LoadedArtifact, load_artifact
 from tvmopt.pipeline.compiler.compile import compile_model
 from tvmopt.pipeline.errors import InputFileError, ModelInputError, UnsupportedModelError
 from tvmopt.pipeline.importers import example_inputs, load_model
-from tvmopt.pipeline.support.numeric_error import INFINITE, Difference
+from tvmopt.pipeline.support.numeric_error import INCOMPARABLE, NumericError
 from tvmopt.pipeline.types import ImportedModel
 from tvmopt.pipeline.verification import verify as verifying
 from tvmopt.pipeline.verification.result import ONNXRUNTIME, PYTORCH, ValueCheck, Verification
@@ -140,19 +140,19 @@ def test_the_error_of_a_model_may_be_no_layers_fault(model: ImportedModel, good:
 
 
 def test_wrong_is_what_either_error_says() -> None:
-    small, large = Difference(1.0, 5e-4, 0.0), Difference(1.0, 2e-3, 0.0)
+    small, large = NumericError(1.0, 5e-4, 1.0), NumericError(1.0, 2e-3, 1.0)
 
-    def check(error: Difference, alone: Difference | None) -> ValueCheck:
+    def check(error: NumericError, alone: NumericError | None) -> ValueCheck:
         return ValueCheck("v", "k", "conv2d", ("layer",), (), 1e-3, {ONNXRUNTIME: error}, alone)
 
-    assert not check(small, Difference(1.0, 9e-5, 0.0)).wrong
+    assert not check(small, NumericError(1.0, 9e-5, 1.0)).wrong
     assert check(small, small).at_fault
     assert check(small, small).wrong
     assert check(large, None).wrong_against == (ONNXRUNTIME,)
     assert not check(large, None).at_fault
-    assert check(INFINITE, None).wrong
-    assert check(small, INFINITE).wrong
-    undefined = Difference(float("nan"), float("nan"), float("nan"))
+    assert check(INCOMPARABLE, None).wrong
+    assert check(small, INCOMPARABLE).wrong
+    undefined = NumericError(float("nan"), float("nan"), float("nan"))
     assert check(undefined, None).wrong
     assert check(small, undefined).at_fault
 
@@ -238,10 +238,11 @@ def test_an_artifact_of_another_model(model: ImportedModel, good: Path, tmp_path
 def test_json(model: ImportedModel, good: Path) -> None:
     result = verify(model, load_artifact(good), example_inputs(model))
     document = json.loads(json.dumps(result.to_json(), allow_nan=False))
-    assert (document["schema"], document["version"]) == ("tvmopt-verification", 1)
+    assert (document["schema"], document["version"]) == ("tvmopt-verification", 2)
     assert document["passed"]
     assert document["first_wrong"] is None
     assert (document["layers_covered"], document["layers"]) == (14, 14)
     assert len(document["values"]) == len(result.checks)
     first = document["values"][0]
     assert set(first["errors"]["onnxruntime"]) == set(first["alone"]) == {"max_abs", "relative", "cosine"}
+    assert first["alone"]["cosine"] == pytest.approx(1.0)

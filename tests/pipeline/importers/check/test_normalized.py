@@ -7,32 +7,11 @@ import onnx
 import pytest
 
 from tvmopt.pipeline.errors import WrongResultError
-from tvmopt.pipeline.importers.check.normalized import agrees, check_normalized, first_wrong, relative_error
+from tvmopt.pipeline.importers.check.normalized import agrees, check_normalized, first_wrong
 from tvmopt.pipeline.importers.onnx_form.layer_names import name_nodes
 from tvmopt.pipeline.importers.onnx_form.normalize import normalize
 
 Parse = Callable[..., onnx.ModelProto]
-INF, NAN = np.inf, np.nan
-
-
-@pytest.mark.parametrize(
-    ("reference", "computed", "error"),
-    [
-        ([1.0, 2.0], [1.0, 2.0], 0.0),
-        ([1.0, -2.0], [1.5, -2.0], 0.25),
-        ([0.0, 0.0], [0.0, 0.0], 0.0),
-        ([0.0, 0.0], [0.0, 1e-9], INF),
-        ([NAN, 1.0], [NAN, 1.0], 0.0),
-        ([NAN, 1.0], [1.0, 1.0], INF),
-        ([1.0, 1.0], [NAN, 1.0], INF),
-        ([INF, 1.0], [INF, 1.0], 0.0),
-        ([INF, 1.0], [-INF, 1.0], INF),
-        ([1.0], [1.0, 1.0], INF),
-        ([], [], 0.0),
-    ],
-)
-def test_relative_error(reference: list[float], computed: list[float], error: float) -> None:
-    assert relative_error(np.float32(reference), np.float32(computed)) == error
 
 
 def test_integers_must_be_equal() -> None:

@@ -1,0 +1,57 @@
+"""How large an error may be: every tolerance of the project, and why it has its value.
+
+Each limits `numeric_error.NumericError.relative`, the largest difference over the largest magnitude of the reference.
+For scale: one rounding of a float32 is an error of 6e-8, one of a float16 of 5e-4.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """The largest relative error allowed in a kind of check.
+
+    Attributes:
+        float16: of float16 results.
+        float32: of float32 and float64 results alike.
+    """
+
+    float16: float
+    float32: float
+
+    def of(self, dtype: np.dtype[Any]) -> float:
+        """What is allowed for results of `dtype`: nothing for integers, booleans and strings, which must be equal."""
+        return {"float16": self.float16, "float32": self.float32, "float64": self.float32}.get(dtype.name, 0.0)
+
+
+REWRITTEN = Tolerance(float16=1e-2, float32=1e-4)
+"""A model in its ONNX form against the form it came from (PyTorch, before normalising, another batch). Operators and
+weights are the same; only the order of additions and constants folded ahead differ."""
+
+KERNEL = Tolerance(float16=1e-2, float32=1e-4)
+"""One kernel on random inputs: a candidate of the tuner against numpy, a layer that TVM lowers against onnxruntime. The
+least exact kernels that are right, Winograd's with the largest tiles, stay below a tenth of it; a tap or a channel left
+out exceeds it a hundred times and more."""
+
+COMPILED = Tolerance(float16=1e-1, float32=1e-3)
+"""A whole model, or its values after any number of layers, against another implementation: `tvmopt verify`, builds that
+the tuner times again, FP32 runtimes in `tvmopt compare`. Rounding grows from layer to layer; ten times what one kernel
+may have leaves room for deep models, and a wrong kernel still exceeds it."""
+
+ALONE = 0.1
+"""The share of `COMPILED`, or of the tolerance that the user gives instead, that a layer may use up when its inputs
+carry no error: what `KERNEL` allows for one kernel."""
+
+GOLDEN = Tolerance(float16=1e-2, float32=1e-4)
+"""Outputs of an artifact against its golden ones, in `tvmopt run --check`, and outputs of the example networks in the
+benchmark suite. It is sharper than `COMPILED` because what is compared is known: compiled models whose outputs the
+example networks show to stay below a fifth of it."""
+
+TEST = 2e-5
+"""Kernels and graph passes in the project's own tests: small shapes make short sums and little rounding."""
