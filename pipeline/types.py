@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
-
-from tvmopt.schedules.workload import Tensor, Workload
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import onnx
+
+    from tvmopt.schedules.workload import Tensor, Workload
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +27,14 @@ class ModelSource:
     """Where a model comes from.
 
     Attributes:
-        spec: what the user wrote: ``file.onnx``, ``file.pt2`` or ``path/file.py:factory``.
-        kind: which importer takes it.
+        spec: what the user wrote, such as ``file.onnx``, ``file.pt2`` or ``path/file.py:factory``.
+        kind: which importer takes it, by its name in the registry.
         path: the file.
         factory: the callable's name, for Python files.
     """
 
     spec: str
-    kind: Literal["onnx", "pt2", "python"]
+    kind: str
     path: Path
     factory: str | None = None
 
@@ -120,6 +120,8 @@ class Step:
         Raises:
             KeyError, TypeError, ValueError: when `data` is not what `to_json` writes.
         """
+        from tvmopt.schedules.workload import Tensor  # here, since it brings numpy, which `tvmopt --help` does without
+
         return Step(
             kernel=str(data["kernel"]),
             operator=str(data["operator"]),

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from tvmopt.pipeline.errors import TvmoptError
+from tvmopt.pipeline.importers.registry import find_importer
 from tvmopt.pipeline.importers.source import model_name, parse_source
 from tvmopt.pipeline.types import ImportedModel, ModelSource
 
@@ -26,13 +26,13 @@ def load_model(
     """Imports a model and checks the import.
 
     Args:
-        spec: ``file.onnx``, ``file.pt2`` or ``path/file.py:factory``.
+        spec: ``file.onnx``, ``file.pt2``, ``path/file.py:factory`` or another form that the registry lists.
         input_shapes: a shape for each input that is to have another than the file says, or that is dynamic there.
         batch: the first dimension of every input that shares it with the first input.
 
     Returns:
         The model with static shapes, in its own form and normalised; both were run and computed the same, and the
-        same as PyTorch where it came from there.
+        same as the original framework where the source says which and it can be run.
 
     Raises:
         UsageError: `spec`, `input_shapes` or `batch` make no sense, or name something that the model does not have.
@@ -67,7 +67,7 @@ def survey_model(spec: str, input_shapes: Mapping[str, tuple[int, ...]] | None =
         from tvmopt.pipeline.importers.onnx_form.shapes import ShapeRequest
         from tvmopt.pipeline.importers.survey import survey
 
-        return source, survey(_read(source, ShapeRequest(dict(input_shapes or {})), check=False))
+        return source, survey(_read(source, ShapeRequest(dict(input_shapes or {})), strict=False))
 
 
 def surveyed_model(source: ModelSource, found: Survey) -> ImportedModel:
@@ -98,34 +98,24 @@ def _named(source: ModelSource) -> Iterator[None]:
         raise type(error)(f"{source.spec}: {message}") from error
 
 
-def _read(source: ModelSource, request: ShapeRequest, check: bool = True) -> onnx.ModelProto:
+def _read(source: ModelSource, request: ShapeRequest, strict: bool = True) -> onnx.ModelProto:
     """The model in ONNX with static inputs.
 
-    With `check`, its operators are known to ONNX, and it computes what PyTorch does if it came from there. Without,
-    nothing is run.
+    When `strict`, its operators are known to ONNX, and it computes what its framework does if its importer can tell.
+    Otherwise, nothing is run.
     """
-    if source.kind == "onnx":
-        from tvmopt.pipeline.importers.onnx.importer import import_onnx
-
-        return import_onnx(source.path, request, any_operator=not check)
-    from tvmopt.pipeline.importers.pytorch import importer as pytorch
-    from tvmopt.pipeline.importers.pytorch.check import check_against_framework
-
-    if source.kind == "python":
-        module, inputs = pytorch.load_module(source)
-        export = pytorch.export_onnx(module, inputs, source, request, run=check)
-        if check:
-            check_against_framework(export)
-        return export.model
     from tvmopt.pipeline.importers.check.batch import check_rebatched
     from tvmopt.pipeline.importers.onnx_form.shapes import make_static
 
-    export = pytorch.export_program(pytorch.load_program(source), run=check)
-    if check:
-        check_against_framework(export)
-    static = make_static(export.model, replace(request, defaults={k: x.shape for k, x in export.inputs.items()}))
-    if request.batch is not None:
-        check_rebatched(export.model, static)
+    importer = find_importer(source.kind)
+    form = importer.load(source, request, strict)
+    if strict and importer.check is not None:
+        importer.check(form)
+    if form.request is None:
+        return form.model
+    static = make_static(form.model, form.request)
+    if form.request.batch is not None:
+        check_rebatched(form.model, static)
     return static
 
 

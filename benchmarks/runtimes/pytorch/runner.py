@@ -81,7 +81,7 @@ class RunPytorch:
 
 def load_network(fields: Mapping[str, str]) -> Any:
     """The network that the job's source names, in evaluation mode."""
-    from tvmopt.pipeline.importers.pytorch import importer as pytorch
+    from tvmopt.pipeline.importers.pytorch import export as pytorch
 
     if fields["kind"] == "pt2":
         return pytorch.load_program(ModelSource(fields["spec"], "pt2", Path(fields["path"]))).module()

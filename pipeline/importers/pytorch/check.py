@@ -2,59 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-import onnx
 
 from tvmopt.pipeline.errors import WrongResultError
+from tvmopt.pipeline.importers.base import OnnxForm
 from tvmopt.pipeline.importers.check.normalized import agrees, with_outputs
 from tvmopt.pipeline.importers.pytorch.quiet import quiet
 from tvmopt.pipeline.support.numeric_error import numeric_error
 from tvmopt.pipeline.support.onnxruntime import run_model
 from tvmopt.pipeline.support.tolerances import REWRITTEN
 
-if TYPE_CHECKING:
-    from torch.export import ExportedProgram
 
-
-@dataclass(frozen=True, slots=True)
-class Export:
-    """A PyTorch model in ONNX, beside what PyTorch itself computes.
-
-    Attributes:
-        model: the ONNX model; its nodes are named after the modules they come from.
-        inputs: the example inputs, by the ONNX model's names.
-        outputs: what PyTorch gives for `inputs`.
-        program: the exported program that `model` was translated from; its nodes' names are values' names in `model`.
-    """
-
-    model: onnx.ModelProto
-    inputs: Mapping[str, np.ndarray]
-    outputs: Mapping[str, np.ndarray]
-    program: ExportedProgram
-
-
-def check_against_framework(export: Export) -> None:
+def check_against_framework(form: OnnxForm) -> None:
     """Checks that the ONNX model computes what PyTorch does.
 
     Raises:
         WrongResultError: it does not; names the first layer that differs.
         UnsupportedModelError: onnxruntime cannot run the model.
     """
-    computed = run_model(export.model, export.inputs)
-    for name, reference in export.outputs.items():
+    computed = run_model(form.model, form.inputs)
+    for name, reference in form.outputs.items():
         if not agrees(reference, computed[name]):
             error, allowed = numeric_error(reference, computed[name]).relative, REWRITTEN.of(reference.dtype)
             raise WrongResultError(
                 f"output {name!r} of the ONNX form differs from PyTorch's by {error:.2g} of its largest value, from "
-                f"layer {_first_wrong_layer(export)!r} on; at most {allowed:g} is allowed"
+                f"layer {_first_wrong_layer(form)!r} on; at most {allowed:g} is allowed"
             )
 
 
-def _first_wrong_layer(export: Export) -> str:
+def _first_wrong_layer(form: OnnxForm) -> str:
     """The layer of the first value that PyTorch's exported program and the ONNX model both compute, and differently."""
     import torch
 
@@ -68,11 +46,11 @@ def _first_wrong_layer(export: Export) -> str:
             return value
 
     with quiet(), torch.no_grad():
-        Recorder(export.program.module()).run(*(torch.from_numpy(x.copy()) for x in export.inputs.values()))
-    nodes = [(name, node) for node in export.model.graph.node for name in node.output if name in values]
+        Recorder(form.program.module()).run(*(torch.from_numpy(x.copy()) for x in form.inputs.values()))
+    nodes = [(name, node) for node in form.model.graph.node for name in node.output if name in values]
     names = [name for name, _ in nodes]
-    computed = run_model(with_outputs(export.model, names), export.inputs, names)
+    computed = run_model(with_outputs(form.model, names), form.inputs, names)
     for name, node in nodes:
         if not agrees(values[name], computed[name]):
             return str(node.name)
-    return str(export.model.graph.node[-1].name)
+    return str(form.model.graph.node[-1].name)

@@ -1,254 +1,82 @@
-"""PyTorch models: a factory's module, or an exported program, through ONNX."""
+"""The importers of PyTorch models: exported programs, and factories in Python files."""
 
 from __future__ import annotations
 
-import importlib.util
-import inspect
-import os
-from pickle import UnpicklingError
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from tvmopt.pipeline.errors import InputFileError, RuntimeMissingError, UnsupportedModelError
-from tvmopt.pipeline.importers.onnx_form.shapes import ShapeRequest
-from tvmopt.pipeline.importers.onnx_form.tensors import MAX_BYTES
-from tvmopt.pipeline.importers.pytorch.check import Export
-from tvmopt.pipeline.importers.pytorch.layer_names import as_array, friendly_names, output_names
-from tvmopt.pipeline.importers.pytorch.pt2_archive import check_archive
-from tvmopt.pipeline.importers.pytorch.python_file import call_factory, describe
-from tvmopt.pipeline.importers.pytorch.quiet import export_failures, missing_operators, quiet
-from tvmopt.pipeline.support.messages import one_line
-from tvmopt.pipeline.types import ModelSource
+from tvmopt.pipeline.importers.base import Importer, OnnxForm
+from tvmopt.pipeline.importers.pytorch.factory_name import find_factory
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
-    from torch.export import ExportedProgram
+    import numpy as np
 
-_EXPECTED = "(nn.Module, example inputs as a tuple of tensors)"
+    from tvmopt.pipeline.importers.onnx_form.shapes import ShapeRequest
+    from tvmopt.pipeline.types import ImportedModel, ModelSource
 
-
-def require_torch() -> None:
-    """Checks that PyTorch and what its ONNX exporter needs are installed.
-
-    Raises:
-        RuntimeMissingError: one of them is not; says how to get it.
-    """
-    missing = [name for name in ("torch", "onnxscript") if importlib.util.find_spec(name) is None]
-    if missing:
-        raise RuntimeMissingError(f"PyTorch models need {' and '.join(missing)}: pip install 'tvmopt[torch]'")
+_PICKLES = (".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth")
+"""Suffixes of pickled files, which run code when they are read."""
 
 
-def load_module(source: ModelSource) -> tuple[nn.Module, tuple[Tensor, ...]]:
-    """Runs the factory that `source` names.
+def _load_program(source: ModelSource, request: ShapeRequest, strict: bool) -> OnnxForm:
+    """Sizes that the program leaves open are those of its example inputs unless the user asks for others."""
+    from tvmopt.pipeline.importers.pytorch.export import export_program, load_program
 
-    Returns:
-        The module, in eval mode and on the CPU, and its example inputs.
-
-    Raises:
-        InputFileError: the file cannot be run.
-        UnsupportedModelError: the factory raises, or returns something else.
-    """
-    require_torch()
-    import torch
-
-    result = call_factory(source)
-    if not isinstance(result, tuple) or len(result) != 2:
-        what = f"a tuple of {len(result)}" if isinstance(result, tuple) else _kind(result)
-        raise UnsupportedModelError(f"{source.factory}() returned {what}: {_EXPECTED} was expected")
-    module, inputs = result
-    if isinstance(inputs, torch.Tensor):
-        inputs = (inputs,)
-    if not isinstance(module, torch.nn.Module):
-        raise UnsupportedModelError(
-            f"{source.factory}() returned {_kind(module)} as the model: {_EXPECTED} was expected"
-        )
-    if not isinstance(inputs, tuple | list) or not inputs or not all(isinstance(x, torch.Tensor) for x in inputs):
-        kinds = ", ".join(map(_kind, inputs)) if isinstance(inputs, tuple | list) else _kind(inputs)
-        raise UnsupportedModelError(
-            f"{source.factory}() returned ({kinds}) as example inputs: {_EXPECTED} was expected"
-        )
-    return module.cpu().eval(), tuple(x.detach().cpu() for x in inputs)
+    form = export_program(load_program(source), run=strict)
+    return replace(form, request=replace(request, defaults={name: x.shape for name, x in form.inputs.items()}))
 
 
-def _kind(value: Any) -> str:
-    return type(value).__name__
+def _load_module(source: ModelSource, request: ShapeRequest, strict: bool) -> OnnxForm:
+    from tvmopt.pipeline.importers.pytorch.export import export_onnx, load_module
+
+    module, inputs = load_module(source)
+    return export_onnx(module, inputs, source, request, run=strict)
 
 
-def export_onnx(
-    module: nn.Module,
-    inputs: tuple[Tensor, ...],
-    source: ModelSource,
-    request: ShapeRequest | None = None,
-    run: bool = True,
-) -> Export:
-    """Translates `module` to ONNX.
+def _check(form: OnnxForm) -> None:
+    from tvmopt.pipeline.importers.pytorch.check import check_against_framework
 
-    Args:
-        module: in eval mode.
-        inputs: its example inputs; repeated, element by element, to the shapes of `request`.
-        source: where it came from, for errors.
-        request: shapes by the names of `forward`'s parameters, batch; as the example inputs are by default.
-        run: whether the module is run, once, for its outputs; else it is traced only, and there are none.
-
-    Raises:
-        UnsupportedModelError: the module fails on its inputs, cannot be traced, is too large, or uses a PyTorch
-            operator that has no ONNX form.
-    """
-    import torch
-
-    inputs = _resized(module, inputs, request or ShapeRequest())
-    _check_size(sum(tensor.nbytes for tensor in (*module.parameters(), *module.buffers())))
-    expected = None
-    try:
-        with torch.no_grad():
-            if run:
-                expected = module(*(x.clone() for x in inputs))
-    except Exception as error:  # the user's code may raise anything
-        raise UnsupportedModelError(f"running the model on its inputs raised {describe(error, source.path)}") from error
-    try:
-        with quiet(), torch.no_grad():
-            program = torch.export.export(module, tuple(x.clone() for x in inputs), strict=False)
-    except Exception as error:  # as above; torch traces the user's code
-        raise UnsupportedModelError(f"torch.export cannot trace the model: {describe(error, source.path)}") from error
-    return _translate(program, inputs, expected)
+    check_against_framework(form)
 
 
-def load_program(source: ModelSource) -> ExportedProgram:
-    """Reads a `.pt2` file, running nothing in it.
+def _layer_values(
+    model: ImportedModel, inputs: Mapping[str, np.ndarray], names: Collection[str]
+) -> Mapping[str, np.ndarray]:
+    from tvmopt.pipeline.importers.pytorch.layer_values import framework_values
 
-    Raises:
-        InputFileError: not such a file, damaged, or with content that is not taken.
-        UnsupportedModelError: it calls functions outside torch's own operators.
-    """
-    check_archive(source.path)
-    require_torch()
-    import torch
-
-    before = os.environ.get("TORCH_FORCE_WEIGHTS_ONLY_LOAD")
-    os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"  # torch.export.load asks for full unpickling in places
-    try:
-        with quiet():
-            program = torch.export.load(source.path)
-    except UnpicklingError as error:
-        raise InputFileError("the file pickles more than tensors, which can run any code: it is not read") from error
-    except Exception as error:  # a damaged file makes torch raise anything
-        raise InputFileError(
-            f"torch.export.load cannot read the file: {type(error).__name__}: {one_line(error)}"
-        ) from error
-    finally:
-        if before is None:
-            del os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"]
-        else:
-            os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = before
-    program._guards_code = []  # source code from the file, which running the program would execute
-    return program
+    return framework_values(model, inputs, names)
 
 
-def export_program(program: ExportedProgram, run: bool = True) -> Export:
-    """Translates an exported program to ONNX; its dynamic sizes stay dynamic.
+PT2_IMPORTER = Importer(
+    kind="pt2",
+    title="an exported PyTorch program",
+    about="a PyTorch program, as torch.export.save writes it",
+    form="file.pt2",
+    suffixes=(".pt2",),
+    load=_load_program,
+    framework="PyTorch",
+    check=_check,
+    layer_values=_layer_values,
+    original_runtime="pytorch",
+    refused={
+        suffix: f"is a pickle ({suffix}), which can run any code when it is read: "
+        "save the model with torch.export.save as .pt2, or write path/file.py:factory that builds it"
+        for suffix in _PICKLES
+    },
+)
 
-    Args:
-        program: what was exported.
-        run: whether it is run, once, on its example inputs, for its outputs; else there are none.
-
-    Raises:
-        UnsupportedModelError: it has no example inputs, fails on them, is too large, or uses an operator that has no
-            ONNX form.
-    """
-    import torch
-    from torch.utils import _pytree as pytree
-
-    if program.example_inputs is None:
-        raise UnsupportedModelError("the program has no example inputs: export it again with torch.export.export")
-    args, kwargs = program.example_inputs
-    inputs = pytree.tree_leaves((args, kwargs))
-    if not all(isinstance(x, torch.Tensor) for x in inputs):
-        raise UnsupportedModelError(f"the program takes ({', '.join(map(_kind, inputs))}): only tensors are taken")
-    _check_size(sum(tensor.nbytes for tensor in program.state_dict.values()))
-    expected = None
-    try:
-        with quiet(), torch.no_grad():
-            if run:
-                expected = program.module()(*pytree.tree_map(torch.clone, args), **pytree.tree_map(torch.clone, kwargs))
-    except Exception as error:  # a damaged program makes torch raise anything
-        what = f"{type(error).__name__}: {one_line(error)}"
-        raise UnsupportedModelError(f"running the program on its example inputs raised {what}") from error
-    return _translate(program, tuple(inputs), expected)
-
-
-def _translate(program: ExportedProgram, inputs: tuple[Tensor, ...], expected: Any) -> Export:
-    """The program in ONNX; `expected` is what it returned, None when it was not run."""
-    import torch
-
-    results = output_names(_stand_ins(program) if expected is None else expected, program)
-    try:
-        with quiet(), torch.no_grad():
-            translated = torch.onnx.export(
-                program, dynamo=True, external_data=False, verbose=False, output_names=list(results)
-            )
-    except export_failures() as error:
-        missing = missing_operators(program)
-        if missing:
-            raise UnsupportedModelError(f"PyTorch operators without ONNX form: {', '.join(missing)}") from error
-        raise UnsupportedModelError(f"the model has no ONNX form: {_root_cause(error)}") from error
-    assert translated is not None
-    assert translated.exported_program is not None
-    model = friendly_names(translated.model_proto, program)
-    names = [value.name for value in model.graph.input]
-    if len(names) != len(inputs):
-        raise UnsupportedModelError(
-            f"the model takes {len(inputs)} tensors, but its ONNX form the {len(names)} {names}"
-        )
-    arrays = {name: as_array(name, tensor) for name, tensor in zip(names, inputs, strict=True)}
-    outputs = {name: as_array(name, tensor) for name, tensor in results.items()} if expected is not None else {}
-    return Export(model, arrays, outputs, translated.exported_program)
-
-
-def _stand_ins(program: ExportedProgram) -> Any:
-    """Tensors without numbers in place of what the program returns, as tracing has left them."""
-    from torch.export.graph_signature import OutputKind
-    from torch.utils import _pytree as pytree
-
-    (made,) = program.graph.output_node().args
-    returned = [
-        value.meta["val"] if hasattr(value, "meta") else value
-        for value, spec in zip(made, program.graph_signature.output_specs, strict=True)
-        if spec.kind == OutputKind.USER_OUTPUT
-    ]
-    return pytree.tree_unflatten(returned, program.call_spec.out_spec)
-
-
-def _root_cause(error: BaseException) -> str:
-    """The innermost exception of the chain, which says what the outer ones only frame."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return f"{type(error).__name__}: {one_line(error)}"
-
-
-def _check_size(nbytes: int) -> None:
-    if nbytes > MAX_BYTES:
-        raise UnsupportedModelError(
-            f"the weights take {nbytes} bytes, more than the {MAX_BYTES} that an ONNX model can hold"
-        )
-
-
-def _resized(module: nn.Module, inputs: tuple[Tensor, ...], request: ShapeRequest) -> tuple[Tensor, ...]:
-    """The example inputs at the shapes that `request` has for them."""
-    import torch
-
-    try:
-        names = list(inspect.signature(module.forward).bind(*inputs).arguments)
-    except TypeError as error:
-        raise UnsupportedModelError(f"the example inputs do not fit {_kind(module)}.forward: {error}") from error
-    request.check_names(names)
-    sized = []
-    first = inputs[0].shape[:1]
-    for name, tensor in zip(names, inputs, strict=False):
-        shape = list(request.shapes.get(name, tuple(tensor.shape)))
-        if request.batch is not None and shape and tensor.shape[:1] == first:
-            shape[0] = request.batch
-        same = shape == list(tensor.shape)
-        array = as_array(name, tensor)
-        sized.append(tensor if same else torch.from_numpy(np.resize(array, shape)))
-    return tuple(sized)
+PYTHON_IMPORTER = Importer(
+    kind="python",
+    title="a PyTorch module",
+    about="a callable without arguments that returns an nn.Module and its example inputs",
+    form="path/file.py:factory",
+    suffixes=(".py",),
+    load=_load_module,
+    find_factory=find_factory,
+    framework="PyTorch",
+    check=_check,
+    layer_values=_layer_values,
+    original_runtime="pytorch",
+    refused={".safetensors": "holds weights but no model: write path/file.py:factory that loads them"},
+)

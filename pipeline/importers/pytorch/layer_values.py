@@ -11,7 +11,7 @@ import onnx
 
 from tvmopt.pipeline.errors import UnsupportedModelError
 from tvmopt.pipeline.importers.onnx_form.values import DTYPES
-from tvmopt.pipeline.importers.pytorch import importer as pytorch
+from tvmopt.pipeline.importers.pytorch import export as pytorch
 from tvmopt.pipeline.importers.pytorch.layer_names import output_names
 from tvmopt.pipeline.importers.pytorch.quiet import quiet
 from tvmopt.pipeline.support.messages import one_line

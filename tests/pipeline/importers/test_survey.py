@@ -12,7 +12,7 @@ import pytest
 from tvmopt.pipeline.errors import InputFileError, UnsupportedModelError
 from tvmopt.pipeline.importers import load_model, survey_model
 from tvmopt.pipeline.importers.load import surveyed_model
-from tvmopt.pipeline.importers.onnx.importer import read_onnx
+from tvmopt.pipeline.importers.onnx.read_file import read_onnx
 from tvmopt.pipeline.importers.onnx_form.operators import FOREIGN_DOMAIN, with_foreign_domain
 
 SaveOnnx = Callable[..., str]

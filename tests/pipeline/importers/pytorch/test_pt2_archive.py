@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from tvmopt.pipeline.errors import InputFileError, TvmoptError, UnsupportedModelError
-from tvmopt.pipeline.importers.pytorch.importer import export_program, load_program
+from tvmopt.pipeline.importers.pytorch.export import export_program, load_program
 from tvmopt.pipeline.importers.pytorch.pt2_archive import check_archive
 from tvmopt.pipeline.types import ModelSource
 

@@ -13,9 +13,10 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from tvmopt.pipeline.errors import TvmoptError, UnsupportedModelError, UsageError, WrongResultError
+from tvmopt.pipeline.importers.base import OnnxForm
 from tvmopt.pipeline.importers.onnx_form.shapes import ShapeRequest
 from tvmopt.pipeline.importers.pytorch.check import check_against_framework
-from tvmopt.pipeline.importers.pytorch.importer import Export, export_onnx, export_program, load_module, load_program
+from tvmopt.pipeline.importers.pytorch.export import export_onnx, export_program, load_module, load_program
 from tvmopt.pipeline.importers.pytorch.quiet import quiet
 from tvmopt.pipeline.importers.source import parse_source
 from tvmopt.pipeline.types import ModelSource
@@ -45,7 +46,7 @@ class Branches(nn.Module):
         return {"sum": total, "both": (total, right)}
 
 
-def export(module: nn.Module, *inputs: Tensor, request: ShapeRequest | None = None) -> Export:
+def export(module: nn.Module, *inputs: Tensor, request: ShapeRequest | None = None) -> OnnxForm:
     result = export_onnx(module.eval(), inputs, SOURCE, request)
     check_against_framework(result)
     return result

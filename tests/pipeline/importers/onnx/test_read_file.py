@@ -8,8 +8,7 @@ import onnx
 import pytest
 
 from tvmopt.pipeline.errors import InputFileError, UnsupportedModelError
-from tvmopt.pipeline.importers.onnx.importer import import_onnx, read_onnx
-from tvmopt.pipeline.importers.onnx_form.shapes import ShapeRequest
+from tvmopt.pipeline.importers.onnx.read_file import import_onnx, read_onnx
 from tvmopt.pipeline.importers.onnx_form.tensors import MAX_BYTES
 
 SaveOnnx = Callable[..., str]
@@ -22,7 +21,7 @@ def path(save_onnx: SaveOnnx) -> Path:
 
 
 def test_a_model_is_read_and_its_nodes_are_named(path: Path) -> None:
-    model = import_onnx(path, ShapeRequest())
+    model = import_onnx(path)
     assert [node.name for node in model.graph.node] == ["MatMul_y"]
 
 
@@ -112,4 +111,4 @@ def test_too_new(path: Path, opset: int, ir_version: int) -> None:
 )
 def test_graphs_that_are_refused(save_onnx: SaveOnnx, graph: str, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
-        import_onnx(Path(save_onnx(graph)), ShapeRequest())
+        import_onnx(Path(save_onnx(graph)))
