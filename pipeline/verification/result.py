@@ -23,7 +23,7 @@ from tvmopt.pipeline.support.numeric_error import NumericError
 from tvmopt.pipeline.support.tolerances import ALONE
 from tvmopt.pipeline.verification.kernel_values import Uncompared
 
-ONNXRUNTIME, PYTORCH = "onnxruntime", "PyTorch"
+ONNXRUNTIME = "onnxruntime"
 
 VERSION = 2
 """Of the JSON that `Verification.to_json` writes."""
@@ -104,6 +104,12 @@ class Verification:
     def first_wrong(self) -> ValueCheck | None:
         """The first value that leaves tolerance; None when all are right."""
         return next((check for check in (*self.checks, *self.outputs) if check.wrong), None)
+
+    @property
+    def framework(self) -> str:
+        """Name of the original framework among the references; empty when it could not be asked."""
+        names = (name for check in (*self.checks, *self.outputs) for name in check.errors)
+        return next((name for name in names if name != ONNXRUNTIME), "")
 
     @property
     def later_at_fault(self) -> tuple[ValueCheck, ...]:

@@ -1,8 +1,8 @@
 """Whether a compiled model computes what its source does, layer by layer.
 
 Every kernel's result that is also a value of the ONNX model is compared with onnxruntime's, which runs the model as it
-is written, and with PyTorch's where the model came from there. An error travels on to the layers behind: the first
-layer that leaves tolerance is the finding. Whether a layer is at fault itself says a second reference: what
+is written, and with the original framework's where its importer can ask it. An error travels on to the layers behind:
+the first layer that leaves tolerance is the finding. Whether a layer is at fault itself says a second reference: what
 onnxruntime makes of the very inputs that the compiled model gave to it.
 """
 
@@ -17,13 +17,14 @@ import numpy.typing as npt
 from tvmopt.pipeline.artifact.loaded import LoadedArtifact
 from tvmopt.pipeline.errors import InputFileError, TvmoptError, UnsupportedModelError
 from tvmopt.pipeline.importers.check.normalized import with_outputs
+from tvmopt.pipeline.importers.registry import find_importer
 from tvmopt.pipeline.support.numeric_error import NumericError, numeric_error
 from tvmopt.pipeline.support.onnxruntime import run_model
 from tvmopt.pipeline.support.tolerances import COMPILED
 from tvmopt.pipeline.types import ImportedModel
 from tvmopt.pipeline.verification.isolated_layers import run_given
 from tvmopt.pipeline.verification.kernel_values import Point, Uncompared, layers_between, observe_values
-from tvmopt.pipeline.verification.result import ONNXRUNTIME, PYTORCH, ValueCheck, Verification
+from tvmopt.pipeline.verification.result import ONNXRUNTIME, ValueCheck, Verification
 
 if TYPE_CHECKING:
     import onnx
@@ -92,7 +93,8 @@ def verify(
         given, notes = {}, (*notes, f"no layer was run alone on what the compiled model gave to it: {error}")
     missing = (*uncompared, *misfits)
     unseen = frozenset(layer for entry in missing for layer in entry.step.layers)
-    judge = _Judge(graph, _References(whole, given, framework), {**inputs, **computed}, unseen, tolerance)
+    references = _References(whole, given, framework, find_importer(model.source.kind).framework)
+    judge = _Judge(graph, references, {**inputs, **computed}, unseen, tolerance)
     checks = tuple(map(judge.check_point, points))
     outputs = tuple(judge.check_output(name, array) for name, array in results.items())
     covered = {layer for check in (*checks, *outputs) for layer in judge.layers_of(check.value)}
@@ -121,14 +123,16 @@ def _fitting(points: Sequence[Point], whole: Arrays, inputs: Arrays) -> tuple[li
 
 def _framework(model: ImportedModel, inputs: Arrays, names: Sequence[str]) -> tuple[Arrays, tuple[str, ...]]:
     """What the original framework makes of `names`, or nothing and one line that says why."""
-    if model.source.kind == "onnx":
-        return {}, (f"no comparison with {PYTORCH}: {model.source.path.name} does not say which framework it is from",)
-    from tvmopt.pipeline.importers.pytorch.layer_values import framework_values
-
+    importer = find_importer(model.source.kind)
+    if not importer.framework:
+        name = model.source.path.name
+        return {}, (f"no comparison with the original framework: {name} does not say which one",)
+    if importer.layer_values is None:
+        return {}, (f"no comparison with {importer.framework}: its importer cannot ask it for values of layers",)
     try:
-        return framework_values(model, inputs, frozenset(names)), ()
+        return importer.layer_values(model, inputs, frozenset(names)), ()
     except TvmoptError as error:
-        return {}, (f"no comparison with {PYTORCH}: {error}",)
+        return {}, (f"no comparison with {importer.framework}: {error}",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,12 +143,14 @@ class _References:
         whole: as onnxruntime computes them from the model's inputs.
         given: as onnxruntime computes them from what the compiled model made of the values before; nothing when it
             refuses that.
-        framework: as PyTorch computes them, those that it has.
+        framework: as the original framework computes them, those that it has.
+        framework_name: what that framework is called.
     """
 
     whole: Arrays
     given: Arrays
     framework: Arrays
+    framework_name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,5 +215,5 @@ class _Judge:
         found = {ONNXRUNTIME: numeric_error(self.references.whole[value], array)}
         theirs = self.references.framework.get(value)
         if theirs is not None and theirs.shape == array.shape:
-            found[PYTORCH] = numeric_error(theirs, array)
+            found[self.references.framework_name] = numeric_error(theirs, array)
         return found

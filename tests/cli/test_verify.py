@@ -83,7 +83,7 @@ def test_a_right_artifact(run_tvmopt: RunTvmopt, shelf: Path) -> None:
     assert re.split(r"\s{2,}", done.stdout.splitlines()[0].strip()) == ["layer", "kernel", *ERRORS]
     assert "compared 4 of 4 kernels' results, 1 outputs (5 with onnxruntime)" in done.stdout
     assert "3 of 3 layers of the model lie before one of them" in done.stdout
-    assert "no comparison with PyTorch: two.onnx does not say which framework it is from" in done.stdout
+    assert "no comparison with the original framework: two.onnx does not say which one" in done.stdout
     assert re.search(r"all within tolerance: largest relative error \S+e-0\d, allowed 0.001; alone \S+,", done.stdout)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tvmopt.cli.consoles import shortened
 from tvmopt.pipeline.support.tolerances import ALONE
-from tvmopt.pipeline.verification.result import ONNXRUNTIME, PYTORCH
+from tvmopt.pipeline.verification.result import ONNXRUNTIME
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -25,18 +25,17 @@ def table(result: Verification) -> Table:
     """One row a kernel in the order of execution, then the model's outputs."""
     from rich.table import Table
 
-    framework = any(PYTORCH in check.errors for check in (*result.checks, *result.outputs))
     rows = Table(box=None, header_style="bold")
     rows.add_column("layer", no_wrap=True)
     rows.add_column("kernel", no_wrap=True)
-    for name in ("max abs", "relative", "1 − cosine", "alone", *((PYTORCH,) if framework else ())):
+    for name in ("max abs", "relative", "1 − cosine", "alone", *filter(None, [result.framework])):
         rows.add_column(name, justify="right", no_wrap=True)
     rows.add_column("", no_wrap=True)
     for check in (*result.checks, *result.outputs):
         error = check.errors[ONNXRUNTIME]
         cells = [_number(error.max_abs), _number(error.relative), _number(1 - error.cosine), _relative(check.alone)]
-        if framework:
-            cells.append(_relative(check.errors.get(PYTORCH)))
+        if result.framework:
+            cells.append(_relative(check.errors.get(result.framework)))
         layer = shortened(check.layers) if check.kernel else f"output {check.value}"
         rows.add_row(layer, check.operator, *cells, _mark(result, check), style="red" if check.wrong else None)
     return rows
