@@ -19,7 +19,6 @@ from tvmopt.benchmarks.runtimes.base import Runtime
 from tvmopt.benchmarks.workers.prepared_model import Prepared, Subject
 from tvmopt.benchmarks.workers.supervisor import WorkerError, WorkerHandle
 
-NOT_ONNX = "not applicable: the model is an ONNX file"
 UNSEEDED = "two calls of the model's factory gave different networks: seed its weights"
 UNSTEADY = "gave other outputs when it was run again"
 
@@ -115,8 +114,9 @@ def _ready(cell: Cell, runtime: Runtime, stack: ExitStack) -> Contender | Measur
     """A contender that has loaded the model, or the row of a runtime that takes no part."""
     subject, threads = cell.subject, len(cell.cores)
     absent = Measurement(runtime.name, runtime.variant, subject.batch, threads, "failed")
-    if subject.model.source.kind not in runtime.kinds:
-        return replace(absent, status="not_applicable", message=NOT_ONNX)
+    refusal = runtime.refusal(subject.model.source.kind)
+    if refusal:
+        return replace(absent, status="not_applicable", message=refusal)
     missing = runtime.missing()
     if missing:
         return replace(absent, status="unavailable", message=missing)
@@ -164,7 +164,7 @@ def _take_rounds(cell: Cell, contenders: Sequence[Contender], listener: Listener
 def _explain(row: Measurement, subject: Subject) -> Measurement:
     """Puts the blame where it belongs when the reference contradicts itself."""
     if row.status == "wrong" and row.runtime == subject.reference:
-        return replace(row, message=UNSEEDED if subject.model.source.kind == "python" else UNSTEADY)
+        return replace(row, message=UNSEEDED if subject.model.source.factory is not None else UNSTEADY)
     return row
 
 

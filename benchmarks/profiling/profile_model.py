@@ -33,7 +33,6 @@ SCHEMA_VERSION = 1
 RUNTIMES = ("tvmopt", "pytorch", "onnxruntime", "openvino")
 """Those that are profiled when none are named."""
 
-NOT_ONNX = "not applicable: the model is an ONNX file"
 DEFAULTS = "no records for this model, machine and thread count: all kernels by their default schedules"
 
 
@@ -155,7 +154,7 @@ def _find_absent(runtimes: Sequence[Runtime], kind: str) -> dict[str, NoProfile]
     """Those of the runtimes that cannot be profiled, by name."""
     absent = {}
     for runtime in runtimes:
-        reason = UNPROFILED.get(runtime.name) or (NOT_ONNX if kind not in runtime.kinds else runtime.missing())
+        reason = UNPROFILED.get(runtime.name) or runtime.refusal(kind) or runtime.missing()
         if reason:
             absent[runtime.name] = NoProfile("unavailable", reason)
     return absent

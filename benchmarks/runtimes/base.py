@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from tvmopt.benchmarks.machine.environment import package_versions
+from tvmopt.pipeline.importers.registry import find_importer
 from tvmopt.pipeline.support.npz import load_arrays
 
 
@@ -96,7 +97,8 @@ class Runtime:
         install: how to get it.
         runner: makes the runner.
         prepared: whether there is a step ahead of time: not at all, once for a batch size, or for each thread count.
-        kinds: kinds of model sources that it takes; the rest is not applicable.
+        kinds: the kinds of models that it takes because it loads the user's source itself; None for a runtime that
+            runs the ONNX form, and so takes every kind.
         lacks: says in one line what else is missing (a compiler, say), or nothing.
         quantized: whether it computes in INT8 and so needs calibration.
     """
@@ -110,13 +112,19 @@ class Runtime:
     install: str
     runner: Callable[[], Runner]
     prepared: str = "never"
-    kinds: tuple[str, ...] = ("onnx", "pt2", "python")
+    kinds: tuple[str, ...] | None = None
     lacks: Callable[[], str | None] = lambda: None
     quantized: bool = False
 
     def versions(self) -> dict[str, str]:
         """Versions of those of its distributions that are installed."""
         return package_versions(self.distributions)
+
+    def refusal(self, kind: str) -> str | None:
+        """One line on why it does not apply to models of `kind`, or ``None`` when it takes them."""
+        if self.kinds is None or kind in self.kinds:
+            return None
+        return f"not applicable: the model is {find_importer(kind).title}"
 
     def missing(self) -> str | None:
         """One line on what is missing and how to get it, or ``None`` when the runtime is there. Imports nothing."""

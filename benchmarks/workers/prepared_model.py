@@ -15,6 +15,7 @@ from tvmopt.benchmarks.runtimes.registry import find_runtime
 from tvmopt.benchmarks.workers.supervisor import WorkerError, WorkerHandle
 from tvmopt.pipeline.data.pictures import Pictures, crop_pictures, load_pictures, takes_pictures
 from tvmopt.pipeline.errors import RuntimeMissingError, UsageError
+from tvmopt.pipeline.importers.registry import find_importer
 from tvmopt.pipeline.support.npz import load_arrays, save_arrays
 
 if TYPE_CHECKING:
@@ -136,10 +137,9 @@ def add_reference(subject: Subject, cores: Sequence[int], timeout_s: float) -> N
         RuntimeMissingError: when not even onnxruntime can run the model.
     """
     note = ""
-    for name in ("pytorch", "onnxruntime"):
+    original = find_importer(subject.model.source.kind).original_runtime
+    for name in filter(None, (original, "onnxruntime")):
         runtime = find_runtime(name)
-        if subject.model.source.kind not in runtime.kinds:
-            continue
         trouble = runtime.missing()
         if trouble is None:
             job = subject.job(runtime, len(cores))

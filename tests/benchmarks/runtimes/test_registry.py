@@ -12,6 +12,7 @@ from tvmopt.benchmarks.runtimes.base import Runtime
 from tvmopt.benchmarks.runtimes.onnxruntime.runner import RunOnnxruntime
 from tvmopt.benchmarks.runtimes.pytorch.compiled import find_compiler
 from tvmopt.pipeline.errors import UsageError
+from tvmopt.pipeline.importers.registry import IMPORTERS
 
 
 def test_names_are_those_of_the_command_line() -> None:
@@ -45,6 +46,22 @@ def test_every_runtime_says_what_it_is(runtime: Runtime) -> None:
     assert runtime.about.endswith(".")
     assert runtime.install.startswith("pip install")
     assert runtime.prepared in ("never", "per batch", "per threads")
+
+
+def test_every_importers_original_runtime_is_there_and_takes_its_models() -> None:
+    for importer in IMPORTERS:
+        if importer.original_runtime:
+            assert registry.find_runtime(importer.original_runtime).refusal(importer.kind) is None
+
+
+def test_kinds_of_models_are_those_of_the_importers() -> None:
+    known = {importer.kind for importer in IMPORTERS}
+    for runtime in registry.RUNTIMES:
+        assert set(runtime.kinds or ()) <= known
+        for importer in IMPORTERS:
+            taken = runtime.kinds is None or importer.kind in runtime.kinds
+            refusal = f"not applicable: the model is {importer.title}"
+            assert runtime.refusal(importer.kind) == (None if taken else refusal)
 
 
 def test_litert_says_where_its_converter_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
