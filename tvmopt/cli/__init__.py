@@ -70,6 +70,14 @@ class LazyGroup(click.Group):
             raise UsageError(did_you_mean("command", args[0], self._summaries))
         return super().resolve_command(ctx, args)
 
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write what MODEL may be, as the registry of importers lists it, before the options and commands."""
+        from tvmopt.pipeline.importers.registry import IMPORTERS
+
+        with formatter.section("MODEL is one of"):
+            formatter.write_dl([(importer.form, importer.about) for importer in IMPORTERS])
+        super().format_options(ctx, formatter)
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the commands' table from the summaries, importing nothing."""
         with formatter.section("Commands"):
@@ -83,7 +91,6 @@ class LazyGroup(click.Group):
 
 _GROUP_HELP = """Tune, compile and compare trained networks with Apache TVM.
 
-MODEL is file.onnx, file.pt2, or path/file.py:factory, a callable that returns an nn.Module and its example inputs.
 Begin with `tvmopt demo`; `tvmopt COMMAND --help` tells more of each command.
 """
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from tvmopt.pipeline.errors import UsageError, did_you_mean
+from tvmopt.pipeline.importers.registry import listed_forms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -113,7 +114,7 @@ class OutputFile(click.ParamType[Path]):
 
 def model_argument(command: Command) -> Command:
     """``MODEL`` → `model`, as `pipeline.importers.load_model` takes it."""
-    return click.argument("model", metavar="MODEL")(command)
+    return click.argument("model", metavar="MODEL", help=f"The model: {listed_forms()}.")(command)
 
 
 def target_option(command: Command) -> Command:

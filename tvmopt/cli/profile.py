@@ -11,6 +11,7 @@ import click
 from tvmopt.cli.options import Names, OutputFile, input_shape_option, logs_option
 from tvmopt.cli.progress_line import ProgressLine
 from tvmopt.pipeline.errors import UsageError
+from tvmopt.pipeline.importers.registry import listed_forms
 
 if TYPE_CHECKING:
     from tvmopt.benchmarks.profiling.profile_model import ProfileOptions
@@ -19,7 +20,7 @@ _ARTIFACT = ".tar"
 
 
 @click.command()
-@click.argument("model", metavar="MODEL|ARTIFACT")
+@click.argument("model", metavar="MODEL|ARTIFACT", help=f"The model: {listed_forms()}; or an artifact (.tar).")
 @click.option(
     "--runtimes",
     type=Names(),

@@ -51,7 +51,7 @@ class Tolerance(click.ParamType[float]):
 
 @click.command()
 @model_argument
-@click.argument("artifact", type=click.Path(path_type=Path), required=False)
+@click.argument("artifact", type=click.Path(path_type=Path), required=False, help="What was compiled from it.")
 @click.option(
     "--tolerance",
     type=Tolerance(),
@@ -75,11 +75,11 @@ def command(
     """Check layer by layer that ARTIFACT computes what MODEL does; without ARTIFACT, compile MODEL and check that.
 
     Every kernel's result that the ONNX model has too is compared with onnxruntime, whose optimisation is off, and with
-    PyTorch where MODEL is from there. The relative error is the largest difference over the largest magnitude of the
-    reference, the cosine that of the angle between the two. An error travels on to later layers, so the first one that
-    leaves tolerance is the finding, and ends with exit code 6. "Alone" is the relative error of a layer for just the
-    inputs that it got: it tells the layers at fault from those behind them, and a tenth of the tolerance is allowed for
-    it.
+    the framework that MODEL is from, where MODEL tells. The relative error is the largest difference over the largest
+    magnitude of the reference, the cosine that of the angle between the two. An error travels on to later layers, so
+    the first one that leaves tolerance is the finding, and ends with exit code 6. "Alone" is the relative error of a
+    layer for just the inputs that it got: it tells the layers at fault from those behind them, and a tenth of the
+    tolerance is allowed for it.
     """
     _refuse_what_clashes(context, artifact)
     from tvmopt.cli.consoles import make_console

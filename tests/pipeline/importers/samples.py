@@ -1,0 +1,60 @@
+"""A tiny model of every format: the contract that all importers keep is checked on these."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests import tiny
+from tvmopt.pipeline.importers.base import Importer
+
+FACTORY = """
+import torch
+from torch import nn
+
+def build():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU()).eval(), (torch.randn(1, 3, 7, 5),)
+"""
+
+
+def save_onnx(folder: Path) -> str:
+    """Two convolutions."""
+    return str(tiny.save_two_convolutions(folder))
+
+
+def save_factory(folder: Path) -> str:
+    """A convolution with BatchNorm and ReLU."""
+    pytest.importorskip("torch")
+    path = folder / "net.py"
+    path.write_text(FACTORY)
+    return f"{path}:build"
+
+
+def save_program(folder: Path) -> str:
+    """The same, exported for a batch of 1."""
+    torch = pytest.importorskip("torch")
+    made: dict[str, Callable[[], tuple[object, tuple[object, ...]]]] = {}
+    exec(FACTORY, made)
+    torch.export.save(torch.export.export(*made["build"]()), folder / "net.pt2")
+    return str(folder / "net.pt2")
+
+
+SAMPLES: Mapping[str, Callable[[Path], str]] = {
+    "onnx": save_onnx,
+    "pt2": save_program,
+    "python": save_factory,
+}
+"""By the importer's kind: writes a model into a folder and gives MODEL. Inputs begin with a batch of 1."""
+
+
+def save_sample(importer: Importer, folder: Path) -> str:
+    """Writes the sample of `importer` into `folder` and gives MODEL; fails the test when there is none."""
+    if importer.kind not in SAMPLES:
+        pytest.fail(
+            f"importer {importer.kind!r} brings no sample: "
+            f"give SAMPLES in {Path(__file__).name} a function that writes a tiny model of its format"
+        )
+    return SAMPLES[importer.kind](folder)
