@@ -17,7 +17,7 @@ from tvmopt.benchmarks.measurements.options import CompareOptions, Listener
 from tvmopt.benchmarks.measurements.types import Comparison, Measurement, Verdict
 from tvmopt.benchmarks.measurements.verdicts import judge_rows
 from tvmopt.benchmarks.runtimes.base import Runtime
-from tvmopt.benchmarks.runtimes.registry import select_runtimes
+from tvmopt.benchmarks.runtimes.registry import recorded_packages, select_runtimes
 from tvmopt.benchmarks.workers.prepared_model import Subject, add_reference, make_subject
 from tvmopt.pipeline.data.pictures import load_pictures
 from tvmopt.pipeline.errors import UsageError
@@ -53,7 +53,7 @@ def run_comparison(
     cores = _choose_cores(options)
     _check_files(options, runtimes)
     created = datetime.now(UTC).isoformat(timespec="seconds")
-    environment = read_environment()
+    environment = read_environment(recorded_packages())
     run = _Run(options, runtimes, cores, listener or Listener(), tune if options.tune_trials else None)
     with tempfile.TemporaryDirectory(prefix="tvmopt-compare-") as folder:
         try:
@@ -90,7 +90,7 @@ class _Run:
         self.runtimes = runtimes
         self.cores = cores
         self.listener = listener
-        self.tune = tune if any(runtime.name == "tvmopt" for runtime in runtimes) else None
+        self.tune = tune if any(runtime.uses_records for runtime in runtimes) else None
         self.rows: list[Measurement] = []
         self.verdicts: list[Verdict] = []
         self.layers: list[LayerTable] = []
@@ -187,7 +187,7 @@ def _check_files(options: CompareOptions, runtimes: tuple[Runtime, ...]) -> None
     """Reads records and pictures once, so that a bad one ends the run before it begins."""
     if options.data is not None:
         load_pictures(options.data)
-    if any(runtime.name == "tvmopt" for runtime in runtimes):
+    if any(runtime.uses_records for runtime in runtimes):
         from tvmopt.pipeline.records.store import RecordStore
 
         for folder in options.logs:

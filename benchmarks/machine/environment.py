@@ -19,11 +19,11 @@ ISA_FLAGS = (
 )
 """CPU flags that decide which kernels a runtime picks."""
 
-PACKAGES = (
-    *("tvmopt", "apache-tvm", "apache-tvm-ffi", "torch", "onnx", "onnxruntime", "openvino", "nncf"),
+OWN_PACKAGES = (
+    *("tvmopt", "apache-tvm", "apache-tvm-ffi", "onnx", "onnxruntime"),
     *("numpy", "scipy", "scikit-learn", "xgboost-cpu"),
 )
-"""Distributions whose versions are recorded."""
+"""Distributions that our own numbers depend on, whichever runtimes are measured; their versions are recorded."""
 
 MACHINE_FIELDS = ("cpu", "architecture", "isa", "cores", "threads", "caches_bytes", "memory_gib")
 """Fields in which two files' environments must agree for their latencies to be comparable."""
@@ -34,13 +34,16 @@ SOFTWARE_FIELDS = ("os", "kernel", "governor", "python", "packages")
 _CPU_FOLDER = Path("/sys/devices/system/cpu")
 
 
-def read_environment() -> dict[str, Any]:
+def read_environment(packages: Iterable[str] = ()) -> dict[str, Any]:
     """This machine's facts, as a JSON object with the fields below.
 
     ``cpu`` (model name), ``architecture``, ``isa`` (those of `ISA_FLAGS` it has), ``cores`` (physical) and
     ``threads`` (logical) of the machine, ``usable_cores`` (numbers that this process may run on), ``caches_bytes``
     (by level), ``memory_gib``, ``hypervisor``, ``os``, ``kernel``, ``governor`` (``null`` where it cannot be read),
     ``load_average`` (1, 5, 15 minutes, at the time of the call), ``python``, ``packages`` (name to version).
+
+    Args:
+        packages: distributions whose versions to record besides those of `OWN_PACKAGES`, if they are installed.
 
     Raises:
         RuntimeMissingError: when psutil is not installed.
@@ -66,7 +69,7 @@ def read_environment() -> dict[str, Any]:
         "governor": _read(_CPU_FOLDER / "cpu0/cpufreq/scaling_governor"),
         "load_average": [round(value, 2) for value in os.getloadavg()],
         "python": platform.python_version(),
-        "packages": package_versions(PACKAGES),
+        "packages": package_versions(dict.fromkeys((*OWN_PACKAGES, *packages))),
     }
 
 

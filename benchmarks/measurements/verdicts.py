@@ -8,7 +8,7 @@ from tvmopt.benchmarks.measurements.statistics import judge, ratio_of_medians
 from tvmopt.benchmarks.measurements.types import Measurement, Verdict
 
 OURS = ("tvmopt", "tvmopt-untuned")
-"""The runtimes that are judged against every other."""
+"""Our runtimes, which are judged against every other: tuned, and what stands in where there are no records."""
 
 
 def judge_rows(rows: Sequence[Measurement], reference: str) -> list[Verdict]:

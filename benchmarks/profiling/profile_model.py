@@ -22,7 +22,7 @@ from tvmopt.benchmarks.measurements.layer_table import LayerTable, NoProfile
 from tvmopt.benchmarks.measurements.options import CompareOptions, Listener, MeasureOptions
 from tvmopt.benchmarks.profiling.profile_runtimes import Profiling, profile_layers
 from tvmopt.benchmarks.runtimes.base import Runtime
-from tvmopt.benchmarks.runtimes.registry import UNPROFILED, select_runtimes
+from tvmopt.benchmarks.runtimes.registry import recorded_packages, select_runtimes
 from tvmopt.benchmarks.workers.prepared_model import Subject, make_subject
 from tvmopt.benchmarks.workers.supervisor import WorkerError, WorkerHandle
 from tvmopt.pipeline.errors import RuntimeMissingError, UsageError
@@ -134,7 +134,7 @@ def open_document() -> dict[str, Any]:
         "schema": SCHEMA,
         "schema_version": SCHEMA_VERSION,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "environment": read_environment(),
+        "environment": read_environment(recorded_packages()),
     }
 
 
@@ -154,7 +154,7 @@ def _find_absent(runtimes: Sequence[Runtime], kind: str) -> dict[str, NoProfile]
     """Those of the runtimes that cannot be profiled, by name."""
     absent = {}
     for runtime in runtimes:
-        reason = UNPROFILED.get(runtime.name) or runtime.refusal(kind) or runtime.missing()
+        reason = runtime.unprofiled or runtime.refusal(kind) or runtime.missing()
         if reason:
             absent[runtime.name] = NoProfile("unavailable", reason)
     return absent
@@ -162,7 +162,7 @@ def _find_absent(runtimes: Sequence[Runtime], kind: str) -> dict[str, NoProfile]
 
 def _check_records(options: ProfileOptions, runtimes: Sequence[Runtime]) -> None:
     """Reads the records once, so that a bad one ends the run before it begins."""
-    if any(runtime.name == "tvmopt" for runtime in runtimes):
+    if any(runtime.uses_records for runtime in runtimes):
         from tvmopt.pipeline.records.store import RecordStore
 
         for folder in options.logs:

@@ -11,11 +11,8 @@ from tvmopt.benchmarks.measurements.layer_profile import LayerProfile
 from tvmopt.benchmarks.measurements.layer_table import LayerTable, NoProfile
 from tvmopt.benchmarks.measurements.options import MeasureOptions
 from tvmopt.benchmarks.runtimes.base import Job, Runtime
-from tvmopt.benchmarks.runtimes.registry import PROFILERS, UNPROFILED
 from tvmopt.benchmarks.workers.prepared_model import Subject
 from tvmopt.benchmarks.workers.supervisor import WorkerError, WorkerHandle
-
-NO_PROFILER = "there is no profiler for it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +49,11 @@ def profile_layers(profiling: Profiling, step: Callable[[Runtime], None]) -> Lay
     entries: dict[str, LayerProfile | NoProfile] = {}
     for runtime in profiling.runtimes:
         step(runtime)
-        if runtime.name in PROFILERS:
+        if runtime.unprofiled:
+            entries[runtime.name] = NoProfile("unavailable", runtime.unprofiled)
+        else:
             job = subject.job(runtime, threads, profiling.logs)
             entries[runtime.name] = profile_job(runtime, job, profiling.cores, profiling.options)
-        else:
-            entries[runtime.name] = NoProfile("unavailable", UNPROFILED.get(runtime.name, NO_PROFILER))
     costs = layer_costs(subject.model)
     order = tuple(cost.layer for cost in costs)
     return LayerTable(subject.batch, threads, order, {cost.layer: cost for cost in costs}, profiling.roofline, entries)

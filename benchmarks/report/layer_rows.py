@@ -14,7 +14,7 @@ from tvmopt.benchmarks.runtimes.registry import RUNTIMES
 from tvmopt.pipeline.inspection.costs import LayerCost
 from tvmopt.pipeline.types import TensorSpec
 
-_QUANTIZED = frozenset(runtime.name for runtime in RUNTIMES if runtime.quantized)
+_NO_PEERS = frozenset(runtime.name for runtime in RUNTIMES if not runtime.peer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +93,8 @@ def ours_of(table: LayerTable) -> str:
 
 
 def peers_of(table: LayerTable) -> tuple[str, ...]:
-    """The profiled runtimes that ours may be held against: not ours, and of the same precision."""
-    return tuple(name for name in table.profiles if name not in OURS and name not in _QUANTIZED)
+    """The profiled runtimes that ours is held against; one that this version does not know counts as well."""
+    return tuple(name for name in table.profiles if name not in _NO_PEERS)
 
 
 def make_rows(table: LayerTable) -> tuple[LayerRow, ...]:

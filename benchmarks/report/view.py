@@ -6,15 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tvmopt.benchmarks.measurements.types import Comparison, Measurement, Verdict
+from tvmopt.benchmarks.measurements.verdicts import OURS
 from tvmopt.benchmarks.report import words
 from tvmopt.benchmarks.runtimes.registry import RUNTIMES
 
-OURS = ("tvmopt", "tvmopt-untuned")
-"""Our runtimes, the one to speak of first in front."""
-
 _ABOUT = {runtime.name: runtime.about for runtime in RUNTIMES}
 _TITLES = {runtime.name: runtime.title for runtime in RUNTIMES}
-_DISTRIBUTIONS = {runtime.name: runtime.distributions for runtime in RUNTIMES}
+_PACKAGES = {runtime.name: runtime.packages for runtime in RUNTIMES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +111,7 @@ def view_runtimes(comparison: Comparison) -> list[RuntimeView]:
             title_of(name),
             row.variant,
             _ABOUT.get(name, ""),
-            ", ".join(f"{d} {packages[d]}" for d in _DISTRIBUTIONS.get(name, ()) if d in packages),
+            ", ".join(f"{p} {packages[p]}" for p in _PACKAGES.get(name, ()) if p in packages),
             tuple(row.settings.items()),
         )
         for name, row in rows.items()

@@ -6,6 +6,7 @@ A runner's class is called ``Run<Source>``, its ahead-of-time step ``prepare``. 
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
@@ -14,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from tvmopt.benchmarks.machine.environment import package_versions
+from tvmopt.benchmarks.measurements.layer_profile import LayerProfile
 from tvmopt.pipeline.importers.registry import find_importer
 from tvmopt.pipeline.support.npz import load_arrays
 
@@ -83,42 +85,83 @@ class NothingToPrepareError(Exception):
     """Raised by `Runner.prepare` with one line, when what it needs is missing; the row is then ``unavailable``."""
 
 
-@dataclass(frozen=True, slots=True)
+Profiler = Callable[[Job, float], LayerProfile]
+"""Loads the job's model and profiles it for about that many seconds."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
-    """A runtime as the command line and the reports know it.
+    """Everything the project knows about a runtime; nothing about it stands anywhere else.
 
     Attributes:
-        name: on the command line.
+        name: on the command line: lower-case words with hyphens between.
         title: in tables and plots.
         variant: precision and kind.
         about: what it is and how it is run, one or two sentences for the report.
-        distributions: Python distributions that it needs; the first is the runtime itself.
+        packages: distributions it needs, the runtime itself first. Measurement files record their versions.
         modules: modules that must be found for it to be there.
-        install: how to get it.
+        extra: the extra of setup.cfg that installs its packages; ``None`` when tvmopt itself requires them all.
+        by_hand: how to get it where no extra can install it (it needs an environment of its own, say); else empty.
         runner: makes the runner.
+        profiler: where its `Profiler` stands, as ``module:function``; empty when it has none. A string, because
+            profilers import their runners, and because nobody needs them before a worker profiles.
+        unprofiled: why it has no profiler, one line; empty when it has one.
+        peer: whether tvmopt is held against it: another project's runtime that computes in the same precision.
         prepared: whether there is a step ahead of time: not at all, once for a batch size, or for each thread count.
         kinds: the kinds of models that it takes because it loads the user's source itself; None for a runtime that
             runs the ONNX form, and so takes every kind.
         lacks: says in one line what else is missing (a compiler, say), or nothing.
         quantized: whether it computes in INT8 and so needs calibration.
+        uses_records: whether it is compiled with tuning records, so that bad records are its concern.
+
+    Raises:
+        ValueError: when there is neither a profiler nor a reason why not, or both.
     """
 
     name: str
     title: str
     variant: str
     about: str
-    distributions: tuple[str, ...]
+    packages: tuple[str, ...]
     modules: tuple[str, ...]
-    install: str
+    extra: str | None = None
+    by_hand: str = ""
     runner: Callable[[], Runner]
+    profiler: str = ""
+    unprofiled: str = ""
+    peer: bool
     prepared: str = "never"
     kinds: tuple[str, ...] | None = None
     lacks: Callable[[], str | None] = lambda: None
     quantized: bool = False
+    uses_records: bool = False
+
+    def __post_init__(self) -> None:
+        if bool(self.profiler) == bool(self.unprofiled):
+            raise ValueError(f"{self.name}: give either a profiler or the reason why there is none")
+
+    @property
+    def install(self) -> str:
+        """How to get it, one line."""
+        if self.by_hand:
+            return self.by_hand
+        return f"pip install 'tvmopt[{self.extra}]'" if self.extra else "pip install tvmopt"
 
     def versions(self) -> dict[str, str]:
-        """Versions of those of its distributions that are installed."""
-        return package_versions(self.distributions)
+        """Versions of those of its packages that are installed."""
+        return package_versions(self.packages)
+
+    def load_profiler(self) -> Profiler:
+        """Imports its profiler.
+
+        Raises:
+            ValueError: when it has none; says why.
+        """
+        if not self.profiler:
+            raise ValueError(f"{self.name} cannot be profiled: {self.unprofiled}")
+        module, _, function = self.profiler.partition(":")
+        profiler: Profiler = getattr(importlib.import_module(module), function)
+        return profiler
 
     def refusal(self, kind: str) -> str | None:
         """One line on why it does not apply to models of `kind`, or ``None`` when it takes them."""

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
-from tvmopt.benchmarks.measurements.layer_profile import LayerProfile
-from tvmopt.benchmarks.runtimes.base import Job, Runtime
+from tvmopt.benchmarks.runtimes.base import Runtime
 from tvmopt.benchmarks.runtimes.litert import runner as litert
 from tvmopt.benchmarks.runtimes.mnn import runner as mnn
 from tvmopt.benchmarks.runtimes.ncnn import runner as ncnn
 from tvmopt.benchmarks.runtimes.onnxruntime import int8 as onnxruntime_int8
 from tvmopt.benchmarks.runtimes.onnxruntime import runner as onnxruntime
-from tvmopt.benchmarks.runtimes.onnxruntime.profiler import profile_onnxruntime, profile_onnxruntime_int8
 from tvmopt.benchmarks.runtimes.openvino import int8 as openvino_int8
 from tvmopt.benchmarks.runtimes.openvino import runner as openvino
-from tvmopt.benchmarks.runtimes.openvino.profiler import profile_openvino, profile_openvino_int8
 from tvmopt.benchmarks.runtimes.pytorch import compiled as pytorch_compile
 from tvmopt.benchmarks.runtimes.pytorch import runner as pytorch
-from tvmopt.benchmarks.runtimes.pytorch.profiler import profile_pytorch
 from tvmopt.benchmarks.runtimes.tvmopt import runner as tvmopt
 from tvmopt.benchmarks.runtimes.tvmopt import untuned as tvmopt_untuned
-from tvmopt.benchmarks.runtimes.tvmopt.profiler import profile_tvmopt
 from tvmopt.pipeline.errors import UsageError, did_you_mean
+from tvmopt.pipeline.importers.registry import find_importer
 
 RUNTIMES: tuple[Runtime, ...] = (
     pytorch.RUNTIME,
@@ -37,26 +33,7 @@ RUNTIMES: tuple[Runtime, ...] = (
     tvmopt.RUNTIME,
 )
 
-Profiler = Callable[[Job, float], LayerProfile]
-"""Loads the job's model and profiles it for about so many seconds."""
-
-PROFILERS: Mapping[str, Profiler] = {
-    "pytorch": profile_pytorch,
-    "onnxruntime": profile_onnxruntime,
-    "openvino": profile_openvino,
-    "onnxruntime-int8": profile_onnxruntime_int8,
-    "openvino-int8": profile_openvino_int8,
-    "tvmopt-untuned": profile_tvmopt,
-    "tvmopt": profile_tvmopt,
-}
-
-UNPROFILED: Mapping[str, str] = {
-    "pytorch-compile": "Inductor's frozen kernels do not say which layers they stand for; profile pytorch instead",
-    "ncnn": "the wheel's Python interface gives no times of layers",
-    "mnn": "its Module interface gives no times of operators",
-    "litert": "the interpreter's Python interface gives no times of operators",
-}
-"""Runtimes that cannot be profiled, and why."""
+_RUNS_EVERY_KIND = "onnxruntime"
 
 
 def find_runtime(name: str) -> Runtime:
@@ -79,3 +56,26 @@ def select_runtimes(names: Sequence[str]) -> tuple[Runtime, ...]:
     """
     chosen = {find_runtime(name).name for name in names}
     return tuple(runtime for runtime in RUNTIMES if not chosen or runtime.name in chosen)
+
+
+def peers() -> tuple[str, ...]:
+    """Names of the runtimes that tvmopt is held against, in the registry's order."""
+    return tuple(runtime.name for runtime in RUNTIMES if runtime.peer)
+
+
+def recorded_packages() -> tuple[str, ...]:
+    """Every package that some runtime needs, once each: measurement files record their versions."""
+    return tuple(dict.fromkeys(package for runtime in RUNTIMES for package in runtime.packages))
+
+
+def reference_runtimes(kind: str) -> tuple[Runtime, ...]:
+    """The runtimes that may compute a model's reference outputs, the one to ask first in front.
+
+    Args:
+        kind: of the model's importer.
+
+    Returns:
+        The model's original framework, if it is a runtime, then onnxruntime, which runs the ONNX form of every kind.
+    """
+    original = find_importer(kind).original_runtime
+    return tuple(find_runtime(name) for name in (original, _RUNS_EVERY_KIND) if name)

@@ -22,6 +22,7 @@ import click
 from tvmopt.benchmarks.machine.environment import read_environment, usable_cores
 from tvmopt.benchmarks.measurements.files import write_document, write_text
 from tvmopt.benchmarks.measurements.options import Listener
+from tvmopt.benchmarks.runtimes.registry import recorded_packages
 from tvmopt.benchmarks.suite.kernel_classes import Kernel, Scaling
 from tvmopt.benchmarks.suite.kernel_measurement import KernelBench, measure_network
 from tvmopt.benchmarks.suite.kernel_table import render
@@ -112,7 +113,7 @@ def _write(folder: Path, found: Findings, text: str) -> Sequence[Path]:
     now = datetime.now(UTC)
     stem = f"{platform.machine()}-{host_isa()}-{now.date().isoformat()}-kernels"
     json_file, text_file = folder / f"{stem}.json", folder / f"{stem}.md"
-    environment = read_environment()
+    environment = read_environment(recorded_packages())
     head = {"schema": SCHEMA, "schema_version": SCHEMA_VERSION, "created": now.isoformat(timespec="seconds")}
     write_document(head | {"environment": environment, "networks": found.networks}, json_file)
     write_text(f"{environment['cpu']}, {environment['os']}\n\n{text}", text_file)

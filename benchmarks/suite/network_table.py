@@ -8,11 +8,9 @@ from dataclasses import dataclass
 
 from tvmopt.benchmarks.measurements.statistics import ratio_of_medians
 from tvmopt.benchmarks.measurements.types import Comparison, Latency, Measurement
+from tvmopt.benchmarks.measurements.verdicts import OURS
+from tvmopt.benchmarks.runtimes.registry import peers
 from tvmopt.pipeline.support.tolerances import GOLDEN
-
-PEERS = ("pytorch", "pytorch-compile", "onnxruntime", "openvino", "ncnn", "mnn", "litert")
-OURS = ("tvmopt", "tvmopt-untuned")
-"""Tuned, and what stands for it where there are no records."""
 
 MEAN_LIMIT, WORST_LIMIT = 1.2, 1.0
 """What the speed over the best peer must reach: as a geometric mean over all lines, and on each line."""
@@ -29,7 +27,7 @@ class Line:
         network, batch, threads: which.
         runtime: which of `OURS` was measured, or empty.
         ours_s, untuned_s: median latencies of it, and without tuning.
-        peer: the fastest of `PEERS`, or empty.
+        peer: the fastest of the `peers`, or empty.
         peer_s: its median latency.
         speed: the peer's latency over ours: above 1, tvmopt is faster.
         interval: where `speed` lies with 95 % confidence.
@@ -106,10 +104,10 @@ def _line(comparison: Comparison, batch: int, threads: int) -> Line:
     network = str(comparison.model["name"])
     note = "; ".join(f"{row.runtime}: {row.message}" for row in rows if row.status != "ok")
     ours = next((measured[name] for name in OURS if name in measured), None)
-    peers = [measured[name] for name in PEERS if name in measured]
+    rivals = [measured[name] for name in peers() if name in measured]
     if ours is None:
         return Line(network, batch, threads, note=note)
-    best = min(peers, key=lambda row: _latency(row).median, default=None)
+    best = min(rivals, key=lambda row: _latency(row).median, default=None)
     speed, interval = ratio_of_medians(_latency(best), _latency(ours)) if best else (None, None)
     untuned = measured.get(OURS[1])
     errors = [measured[name].output_error for name in OURS if name in measured]

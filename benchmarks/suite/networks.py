@@ -23,15 +23,10 @@ from tvmopt.benchmarks.comparison.compare import Tune, run_comparison
 from tvmopt.benchmarks.machine.environment import usable_cores
 from tvmopt.benchmarks.measurements.files import from_document, read_comparisons, to_suite, write_document, write_text
 from tvmopt.benchmarks.measurements.options import CompareOptions, Listener, MeasureOptions
+from tvmopt.benchmarks.measurements.verdicts import OURS
+from tvmopt.benchmarks.runtimes.registry import peers
 from tvmopt.benchmarks.suite.layers import LayerBench, losses_of, profile_networks, write_profiles
-from tvmopt.benchmarks.suite.network_table import (
-    OURS,
-    PEERS,
-    passes,
-    render_settings,
-    render_table,
-    summarize_comparison,
-)
+from tvmopt.benchmarks.suite.network_table import passes, render_settings, render_table, summarize_comparison
 from tvmopt.benchmarks.suite.regressions import compare_runs, regressions, render_changes
 from tvmopt.pipeline.errors import TvmoptError
 from tvmopt.pipeline.support.shipped import shipped
@@ -59,7 +54,7 @@ _RESULTS = Path(__file__).resolve().parents[1] / "results"
 @click.option("--threads", type=click.IntRange(min=1), multiple=True, default=(1, 2), help="Repeatable.")
 @click.option("--trials", type=click.IntRange(min=0), default=0, show_default=True, help="Tune each line first.")
 @click.option("--logs", type=click.Path(path_type=Path), default=shipped("tuning_logs"), help="Tuning records.")
-@click.option("--peer", type=click.Choice(PEERS), multiple=True, help="Repeatable.  [default: all]")
+@click.option("--peer", type=click.Choice(peers()), multiple=True, help="Repeatable.  [default: all]")
 @click.option("--rounds", type=click.IntRange(min=5), default=ROUNDS, show_default=True, help="Turns of each runtime.")
 @click.option(
     "--results",
@@ -90,7 +85,7 @@ def main(
         _profile(LayerBench(tuple(map(_model_of, networks)), counts, settings["logs"]), settings["results"])
     else:
         rounds = SHORT_ROUNDS if short and "rounds" not in given else settings["rounds"]
-        runtimes = (*(settings["peer"] or PEERS), *reversed(OURS))
+        runtimes = (*(settings["peer"] or peers()), *reversed(OURS))
         plan = Plan(networks, counts, {} if short else BATCHED, settings["trials"], settings["logs"], rounds, runtimes)
         results = settings["results"] or _RESULTS
         reached = _compare(plan, results, settings["against"])

@@ -13,7 +13,7 @@ from typing import Literal
 
 from tvmopt.benchmarks.measurements.statistics import ratio_of_medians
 from tvmopt.benchmarks.measurements.types import Comparison
-from tvmopt.benchmarks.suite.network_table import OURS
+from tvmopt.benchmarks.measurements.verdicts import OURS
 from tvmopt.pipeline.errors import UsageError
 
 YARDSTICK = "onnxruntime"

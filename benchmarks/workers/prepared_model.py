@@ -11,11 +11,10 @@ import numpy as np
 
 from tvmopt.benchmarks.measurements.options import CompareOptions
 from tvmopt.benchmarks.runtimes.base import Job, Runtime
-from tvmopt.benchmarks.runtimes.registry import find_runtime
+from tvmopt.benchmarks.runtimes.registry import reference_runtimes
 from tvmopt.benchmarks.workers.supervisor import WorkerError, WorkerHandle
 from tvmopt.pipeline.data.pictures import Pictures, crop_pictures, load_pictures, takes_pictures
 from tvmopt.pipeline.errors import RuntimeMissingError, UsageError
-from tvmopt.pipeline.importers.registry import find_importer
 from tvmopt.pipeline.support.npz import load_arrays, save_arrays
 
 if TYPE_CHECKING:
@@ -137,20 +136,18 @@ def add_reference(subject: Subject, cores: Sequence[int], timeout_s: float) -> N
         RuntimeMissingError: when not even onnxruntime can run the model.
     """
     note = ""
-    original = find_importer(subject.model.source.kind).original_runtime
-    for name in filter(None, (original, "onnxruntime")):
-        runtime = find_runtime(name)
+    for runtime in reference_runtimes(subject.model.source.kind):
         trouble = runtime.missing()
         if trouble is None:
             job = subject.job(runtime, len(cores))
             outputs = subject.folder / "reference.npz"
             try:
-                with WorkerHandle(name, cores, subject.folder) as worker:
+                with WorkerHandle(runtime.name, cores, subject.folder) as worker:
                     worker.ask({"do": "load", "job": job.to_json(), "outputs": str(outputs)}, timeout_s)
             except WorkerError as error:
                 trouble = str(error)
         if trouble is None:
-            subject.reference, subject.reference_note = name, note
+            subject.reference, subject.reference_note = runtime.name, note
             subject.reference_outputs = list(load_arrays(outputs).values())
             return
         note = f"{runtime.title} could not serve as the reference: {trouble}"

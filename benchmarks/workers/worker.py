@@ -27,7 +27,7 @@ from collections.abc import Callable
 from typing import Any, TextIO
 
 from tvmopt.benchmarks.runtimes.base import Job, NothingToPrepareError, Runner
-from tvmopt.benchmarks.runtimes.registry import PROFILERS, find_runtime
+from tvmopt.benchmarks.runtimes.registry import find_runtime
 from tvmopt.pipeline.support.npz import save_arrays
 
 
@@ -35,8 +35,8 @@ class Worker:
     """Answers the commands for the runtime called `name`, with one runner."""
 
     def __init__(self, name: str) -> None:
-        self._name = name
-        self._runner: Runner = find_runtime(name).runner()
+        self._runtime = find_runtime(name)
+        self._runner: Runner = self._runtime.runner()
 
     def answer(self, command: dict[str, Any]) -> dict[str, Any]:
         """What the command named by ``do`` gives."""
@@ -90,7 +90,7 @@ class Worker:
         return {"samples": samples}
 
     def _profile(self, command: dict[str, Any]) -> dict[str, Any]:
-        profile = PROFILERS[self._name](Job.from_json(command["job"]), command["seconds"])
+        profile = self._runtime.load_profiler()(Job.from_json(command["job"]), command["seconds"])
         return {"profile": profile.to_json()}
 
 

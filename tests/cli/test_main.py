@@ -65,6 +65,10 @@ def test_help_of_every_command(repository: Path) -> None:
     assert loaded <= {"numpy", "rich"}
 
 
+def test_runtimes_are_listed_without_loading_any(repository: Path) -> None:
+    assert loaded_by("from tvmopt.cli import main; assert main(['runtimes']) == 0", repository) <= {"numpy"}
+
+
 def test_version(run_tvmopt: RunTvmopt) -> None:
     assert run_tvmopt("--version").stdout.split()[-1] == __version__
 

@@ -88,5 +88,5 @@ def test_runtimes(run_tvmopt: RunTvmopt) -> None:
     for runtime in RUNTIMES:
         (line,) = (line for line in done.stdout.splitlines() if line.startswith(f"{runtime.name} "))
         versions = runtime.versions()
-        expected = runtime.missing() or f"{runtime.distributions[0]} {versions[runtime.distributions[0]]}"
+        expected = runtime.missing() or f"{runtime.packages[0]} {versions[runtime.packages[0]]}"
         assert expected in line

@@ -10,24 +10,12 @@ from pathlib import Path
 import pytest
 
 import tvmopt
+from tvmopt.benchmarks.runtimes.registry import RUNTIMES
 
-OPTIONAL = (
-    "MNN",
-    "ai_edge_litert",
-    "jinja2",
-    "matplotlib",
-    "mxnet",
-    "ncnn",
-    "nncf",
-    "onnxruntime",
-    "onnxscript",
-    "openvino",
-    "PIL",
-    "psutil",
-    "sklearn",
-    "tensorflow",
-    "torch",
-)
+OPTIONAL = {
+    *("jinja2", "matplotlib", "mxnet", "onnxscript", "PIL", "psutil", "sklearn", "tensorflow"),
+    *(module for runtime in RUNTIMES for module in runtime.modules if module not in ("onnx", "tvm")),
+}
 
 # A name that stands as None in sys.modules cannot be imported, as though it were not installed.
 IMPORT_ALL = """

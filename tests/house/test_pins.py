@@ -12,7 +12,15 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from tests.conftest import ROOT
+
 FOLDERS = ("benchmarks", "pipeline", "schedules", "tvmopt")
+
+
+def extras() -> set[str]:
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    return set(config["options.extras_require"])
 
 
 def requirements(repository: Path, section: str, option: str) -> list[Requirement]:
@@ -32,7 +40,7 @@ def test_core(repository: Path) -> None:
     assert wrong(requirements(repository, "options", "install_requires")) == {}
 
 
-@pytest.mark.parametrize("extra", ["torch", "openvino", "ncnn", "mnn", "litert", "compare", "data"])
+@pytest.mark.parametrize("extra", sorted(extras()))
 def test_extra(extra: str, repository: Path) -> None:
     needed = requirements(repository, "options.extras_require", extra)
     try:
@@ -43,10 +51,8 @@ def test_extra(extra: str, repository: Path) -> None:
 
 def test_every_import_is_declared(repository: Path) -> None:
     """A package that is there only because another brings it is gone when the other no longer does."""
-    extras = configparser.ConfigParser()
-    extras.read(repository / "setup.cfg")
     declared = {canonicalize_name(r.name) for r in requirements(repository, "options", "install_requires")}
-    for extra in extras["options.extras_require"]:
+    for extra in extras():
         declared |= {canonicalize_name(r.name) for r in requirements(repository, "options.extras_require", extra)}
     homes = metadata.packages_distributions()
     undeclared = {}

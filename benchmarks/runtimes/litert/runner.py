@@ -25,7 +25,6 @@ from tvmopt.benchmarks.runtimes.base import Job, Runtime
 PYTHON = "TVMOPT_LITERT_PYTHON"
 """The environment variable that gives the Python which has litert-torch."""
 
-_INSTALL = "pip install 'tvmopt[litert]'"
 _CONVERTER = f"pip install litert-torch==0.10.0 in an environment of its own, and give its Python in {PYTHON}"
 _PROGRAM, _MODEL = "program.pt2", "model.tflite"
 
@@ -123,10 +122,12 @@ RUNTIME = Runtime(
     title="LiteRT",
     variant="FP32, XNNPACK",
     about="LiteRT's interpreter with the XNNPACK delegate in FP32; converted from PyTorch by litert-torch.",
-    distributions=("ai-edge-litert",),
+    packages=("ai-edge-litert",),
     modules=("ai_edge_litert", "torch"),
-    install=_INSTALL,
+    extra="litert",
     runner=RunLitert,
+    unprofiled="the interpreter's Python interface gives no times of operators",
+    peer=True,
     prepared="per batch",
     kinds=("pt2", "python"),
     lacks=_lacks_converter,

@@ -99,9 +99,11 @@ RUNTIME = Runtime(
     title="MNN",
     variant="FP32",
     about="MNN's CPU backend in high precision (FP32), memory and power modes high; converted by its own converter.",
-    distributions=("MNN",),
+    packages=("MNN",),
     modules=("MNN",),
-    install="pip install 'tvmopt[mnn]'",
+    extra="mnn",
     runner=RunMnn,
+    unprofiled="its Module interface gives no times of operators",
+    peer=True,
     prepared="per batch",
 )

@@ -142,9 +142,11 @@ RUNTIME = Runtime(
     title="ncnn",
     variant="FP32",
     about="ncnn set up as its own benchmark is, 16-bit storage and arithmetic off; converted from ONNX by pnnx.",
-    distributions=("ncnn", "pnnx"),
+    packages=("ncnn", "pnnx"),
     modules=("ncnn", "pnnx"),
-    install="pip install 'tvmopt[ncnn]'",
+    extra="ncnn",
     runner=RunNcnn,
+    unprofiled="the wheel's Python interface gives no times of layers",
+    peer=True,
     prepared="per batch",
 )

@@ -96,10 +96,11 @@ RUNTIME = Runtime(
     title="ONNX Runtime INT8",
     variant="INT8",
     about="The model quantised to INT8 by ONNX Runtime's static quantisation (QDQ), run like ONNX Runtime.",
-    distributions=("onnxruntime", "onnx"),
+    packages=("onnxruntime", "onnx"),
     modules=("onnxruntime", "onnx"),
-    install="pip install onnxruntime onnx",
     runner=RunOnnxruntimeInt8,
+    profiler=f"{__package__}.profiler:profile_onnxruntime_int8",
+    peer=False,
     prepared="per batch",
     quantized=True,
 )

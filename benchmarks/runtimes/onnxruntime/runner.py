@@ -81,8 +81,9 @@ RUNTIME = Runtime(
     title="ONNX Runtime",
     variant="FP32",
     about="ONNX Runtime's CPU provider with all graph optimisations, inputs and outputs bound, threads that spin.",
-    distributions=("onnxruntime",),
+    packages=("onnxruntime",),
     modules=("onnxruntime",),
-    install="pip install onnxruntime",
     runner=RunOnnxruntime,
+    profiler=f"{__package__}.profiler:profile_onnxruntime",
+    peer=True,
 )

@@ -79,8 +79,10 @@ RUNTIME = Runtime(
     title="OpenVINO",
     variant="FP32",
     about="OpenVINO's CPU device with the latency hint, one stream, precision held at f32, inputs in shared memory.",
-    distributions=("openvino",),
+    packages=("openvino",),
     modules=("openvino",),
-    install="pip install 'tvmopt[openvino]'",
+    extra="openvino",
     runner=RunOpenvino,
+    profiler=f"{__package__}.profiler:profile_openvino",
+    peer=True,
 )

@@ -94,9 +94,11 @@ RUNTIME = Runtime(
     title="PyTorch",
     variant="FP32, eager",
     about="The network as PyTorch runs it without a compiler: inference mode, channels-last memory format.",
-    distributions=("torch",),
+    packages=("torch",),
     modules=("torch",),
-    install="pip install 'tvmopt[torch]'",
+    extra="torch",
     runner=RunPytorch,
+    profiler=f"{__package__}.profiler:profile_pytorch",
+    peer=True,
     kinds=("pt2", "python"),
 )

@@ -36,9 +36,11 @@ RUNTIME = Runtime(
     title="tvmopt tuned",
     variant="FP32, tuned",
     about="This project's kernels by the best tuning records for this machine; run by the runtime linked into them.",
-    distributions=("tvmopt", "apache-tvm"),
+    packages=("tvmopt", "apache-tvm"),
     modules=("tvm",),
-    install="pip install tvmopt",
     runner=RunTvmopt,
+    profiler=f"{__package__}.profiler:profile_tvmopt",
+    peer=False,
     prepared="per threads",
+    uses_records=True,
 )

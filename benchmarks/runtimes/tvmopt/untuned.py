@@ -88,9 +88,10 @@ RUNTIME = Runtime(
     title="tvmopt untuned",
     variant="FP32, untuned",
     about="This project's kernels by their default schedules, no tuning; run by the runtime linked into them.",
-    distributions=("tvmopt", "apache-tvm"),
+    packages=("tvmopt", "apache-tvm"),
     modules=("tvm",),
-    install="pip install tvmopt",
     runner=RunTvmoptUntuned,
+    profiler=f"{__package__}.profiler:profile_tvmopt",
+    peer=False,
     prepared="per threads",
 )

@@ -1,26 +1,108 @@
-"""The list of runtimes."""
+"""The list of runtimes, and the contract that each of them keeps, a new one too, with nothing written here."""
 
 from __future__ import annotations
 
+import configparser
 import importlib.util
+import json
+import re
 import sys
+from collections.abc import Iterable
+from importlib import metadata
+from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
+from tests import tiny
+from tests.benchmarks.layered import ROOFLINE
+from tests.conftest import ROOT, RunTvmopt
+from tvmopt.benchmarks.comparison.cell import Cell, measure_cell
+from tvmopt.benchmarks.comparison.participant import FP32_TOLERANCE
+from tvmopt.benchmarks.machine.environment import usable_cores
+from tvmopt.benchmarks.measurements.layer_profile import LayerProfile
+from tvmopt.benchmarks.measurements.layer_table import NoProfile
+from tvmopt.benchmarks.measurements.options import CompareOptions, Listener, MeasureOptions
 from tvmopt.benchmarks.runtimes import registry
 from tvmopt.benchmarks.runtimes.base import Runtime
 from tvmopt.benchmarks.runtimes.onnxruntime.runner import RunOnnxruntime
 from tvmopt.benchmarks.runtimes.pytorch.compiled import find_compiler
+from tvmopt.benchmarks.workers.prepared_model import Subject, add_reference, make_subject
 from tvmopt.pipeline.errors import UsageError
+from tvmopt.pipeline.graph.optimize import optimize
 from tvmopt.pipeline.importers.registry import IMPORTERS
+from tvmopt.pipeline.records.store import RecordStore
+from tvmopt.pipeline.tasks.extract import extract_tasks
+from tvmopt.pipeline.types import ImportedModel
+from tvmopt.schedules.registry import template_for
+from tvmopt.schedules.target import parse_target
+
+PUBLISHED = [
+    *("pytorch", "pytorch-compile", "onnxruntime", "openvino", "ncnn", "mnn", "litert"),
+    *("onnxruntime-int8", "openvino-int8", "tvmopt-untuned", "tvmopt"),
+]
+QUICK = MeasureOptions(rounds=5, turn_s=0.005, warmup_s=0.01, profile_s=0.1, calibration_samples=8)
+INT8_TOLERANCE = 0.1
+HIDE = (
+    "import importlib.util as util\nfind = util.find_spec\n"
+    "util.find_spec = lambda name, *rest: None if name in {names!r} else find(name, *rest)\n"
+)
+"""A ``sitecustomize.py`` with which modules seem not to be installed."""
+
+each_runtime = pytest.mark.parametrize("runtime", registry.RUNTIMES, ids=lambda runtime: runtime.name)
 
 
-def test_names_are_those_of_the_command_line() -> None:
+def make_runtime(profiler: str = "", unprofiled: str = "it tells nothing") -> Runtime:
+    return Runtime(
+        name="other",
+        title="Other",
+        variant="FP32",
+        about="Another.",
+        packages=("other",),
+        modules=("no_such_module",),
+        by_hand="pip install other",
+        runner=RunOnnxruntime,
+        profiler=profiler,
+        unprofiled=unprofiled,
+        peer=False,
+    )
+
+
+def declared(extra: str | None) -> set[str]:
+    """Distributions that come with tvmopt and its `extra`, as setup.cfg has it; names normalized."""
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    lists = [config["options"]["install_requires"]]
+    if extra is not None:
+        lists.append(config["options.extras_require"][extra])
+    found = {"tvmopt"}
+    for line in (line.strip() for text in lists for line in text.splitlines()):
+        if line and not line.startswith("#"):
+            requirement = Requirement(line)
+            found.add(canonicalize_name(requirement.name))
+            for other in requirement.extras if requirement.name == "tvmopt" else ():
+                found |= declared(other)
+    return found
+
+
+def test_published_names_keep_their_order() -> None:
+    """They stand in users' scripts and in measurement files; others may come between."""
     names = [runtime.name for runtime in registry.RUNTIMES]
-    assert names == [
-        *("pytorch", "pytorch-compile", "onnxruntime", "openvino", "ncnn", "mnn", "litert"),
-        *("onnxruntime-int8", "openvino-int8", "tvmopt-untuned", "tvmopt"),
-    ]
+    assert [name for name in names if name in PUBLISHED] == PUBLISHED
+
+
+def test_names_are_unique_slugs() -> None:
+    names = [runtime.name for runtime in registry.RUNTIMES]
+    assert len(set(names)) == len(names)
+    assert len({runtime.title for runtime in registry.RUNTIMES}) == len(names)
+    assert all(re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", name) for name in names)
+
+
+def test_peers_are_the_other_projects_in_full_precision() -> None:
+    ours_and_int8 = {runtime.name for runtime in registry.RUNTIMES if runtime.quantized or "tvmopt" in runtime.packages}
+    assert set(registry.peers()).isdisjoint(ours_and_int8)
+    assert [name for name in registry.peers() if name in PUBLISHED] == PUBLISHED[:7]
 
 
 def test_selection_keeps_the_lists_order() -> None:
@@ -34,17 +116,28 @@ def test_unknown_name() -> None:
 
 
 def test_missing_module_says_how_to_install() -> None:
-    runtime = Runtime(
-        "other", "Other", "FP32", "", ("other",), ("no_such_module",), "pip install other", RunOnnxruntime
-    )
+    runtime = make_runtime()
     assert runtime.missing() == "no_such_module not installed: pip install other"
     assert runtime.versions() == {}
 
 
-@pytest.mark.parametrize("runtime", registry.RUNTIMES, ids=lambda runtime: runtime.name)
-def test_every_runtime_says_what_it_is(runtime: Runtime) -> None:
+@pytest.mark.parametrize("facts", [{"profiler": "a:b"}, {"unprofiled": ""}])
+def test_a_runtime_has_either_a_profiler_or_a_reason(facts: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="other: give either a profiler or the reason"):
+        make_runtime(**facts)
+
+
+def test_without_a_profiler_none_is_loaded() -> None:
+    with pytest.raises(ValueError, match="other cannot be profiled: it tells nothing"):
+        make_runtime().load_profiler()
+
+
+@each_runtime
+def test_it_says_what_it_is(runtime: Runtime) -> None:
     assert runtime.about.endswith(".")
-    assert runtime.install.startswith("pip install")
+    assert runtime.variant
+    assert runtime.packages
+    assert runtime.modules
     assert runtime.prepared in ("never", "per batch", "per threads")
 
 
@@ -62,6 +155,125 @@ def test_kinds_of_models_are_those_of_the_importers() -> None:
             taken = runtime.kinds is None or importer.kind in runtime.kinds
             refusal = f"not applicable: the model is {importer.title}"
             assert runtime.refusal(importer.kind) == (None if taken else refusal)
+
+
+@each_runtime
+def test_its_hint_installs_all_that_it_needs(runtime: Runtime) -> None:
+    """Its packages and modules come with its extra and with tvmopt, unless it must be installed by hand."""
+    if runtime.by_hand:
+        assert runtime.install == runtime.by_hand
+        return
+    assert runtime.install == (f"pip install 'tvmopt[{runtime.extra}]'" if runtime.extra else "pip install tvmopt")
+    brought = declared(runtime.extra)
+    assert {canonicalize_name(package) for package in runtime.packages} <= brought
+    homes = metadata.packages_distributions()
+    for module in runtime.modules:
+        assert module not in homes or brought & {canonicalize_name(home) for home in homes[module]}, module
+
+
+@each_runtime
+def test_its_profiler_is_there_or_the_reason_is_one_line(runtime: Runtime) -> None:
+    if runtime.profiler:
+        assert callable(runtime.load_profiler())
+    else:
+        assert "\n" not in runtime.unprofiled
+
+
+def test_references_take_their_kind_and_begin_with_the_original() -> None:
+    for kind, names in {"onnx": ["onnxruntime"], "python": ["pytorch", "onnxruntime"]}.items():
+        references = registry.reference_runtimes(kind)
+        assert [runtime.name for runtime in references] == names
+        assert [runtime.refusal(kind) for runtime in references] == [None] * len(names)
+    assert registry.reference_runtimes("pt2") == registry.reference_runtimes("python")
+
+
+@pytest.fixture(scope="module")
+def subject(network: ImportedModel, tmp_path_factory: pytest.TempPathFactory) -> Subject:
+    """A small network in PyTorch with its reference outputs."""
+    laid_out = make_subject(
+        network, 1, tmp_path_factory.mktemp("subject"), CompareOptions("net.py:build", measure=QUICK), calibrate=True
+    )
+    add_reference(laid_out, usable_cores()[:1], QUICK.ready_timeout_s)
+    return laid_out
+
+
+@pytest.fixture(scope="module")
+def logs(network: ImportedModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Records of the network's convolutions, as though it had been tuned for one thread."""
+    folder = tmp_path_factory.mktemp("logs")
+    target, store = parse_target("llvm", 1), RecordStore(folder, "net")
+    for task in extract_tasks(optimize(network, target)):
+        if task.workload.op == "conv2d":
+            default = template_for(task.workload, target).default(task.workload, target)
+            store.append(tiny.record(task, target, default))
+    return folder
+
+
+def make_cell(subject: Subject, runtime: Runtime, logs: Iterable[Path] = ()) -> Cell:
+    return Cell(subject, (runtime,), tuple(usable_cores()[:1]), tuple(logs), QUICK, ROOFLINE)
+
+
+@pytest.mark.slow
+@each_runtime
+def test_installed_it_measures_and_profiles(runtime: Runtime, subject: Subject, logs: Path) -> None:
+    missing = runtime.missing()
+    if missing:
+        pytest.skip(missing)
+    result = measure_cell(make_cell(subject, runtime, [logs]), Listener())
+    (row,) = result.rows
+    assert (row.runtime, row.status, row.message) == (runtime.name, "ok", "")
+    assert row.output_error is not None
+    assert row.output_error.relative < (INT8_TOLERANCE if runtime.quantized else FP32_TOLERANCE)
+    assert row.latency_s is not None
+    assert len(row.latency_s.turns) == QUICK.rounds
+    assert len(row.latency_s.samples) == sum(row.latency_s.turns)
+    assert min(row.latency_s.samples) > 0
+    assert (row.prepare_s is None) == (runtime.prepared == "never")
+    assert row.settings
+    assert result.layers is not None
+    entry = result.layers.entries[runtime.name]
+    if runtime.unprofiled:
+        assert entry == NoProfile("unavailable", runtime.unprofiled)
+    else:
+        assert isinstance(entry, LayerProfile), entry
+        assert {layer for kernel in entry.kernels for layer in kernel.layers} == set(result.layers.order)
+
+
+@pytest.mark.slow
+@each_runtime
+def test_not_installed_it_is_a_row_with_the_hint(
+    runtime: Runtime, subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in runtime.modules else find(name))
+    (row,) = measure_cell(make_cell(subject, runtime), Listener()).rows
+    assert (row.runtime, row.status) == (runtime.name, "unavailable")
+    assert row.message == f"{', '.join(runtime.modules)} not installed: {runtime.install}"
+
+
+@pytest.mark.slow
+def test_commands_end_well_where_no_extra_is_installed(run_tvmopt: RunTvmopt, tmp_path: Path) -> None:
+    absent = [runtime for runtime in registry.RUNTIMES if runtime.extra or runtime.by_hand]
+    hidden = {module for runtime in absent for module in runtime.modules}
+    (tmp_path / "sitecustomize.py").write_text(HIDE.format(names=hidden))
+    environment = {"PYTHONPATH": str(tmp_path)}
+    listed = run_tvmopt("runtimes", environment=environment)
+    assert listed.returncode == 0, listed.stderr
+    model = tiny.save_two_convolutions(tmp_path)
+    names = ",".join(["onnxruntime", *(runtime.name for runtime in absent)])
+    options = ("--runtimes", names, "--rounds", "5", "--threads", "1", "--json", "out.json")
+    compared = run_tvmopt("compare", model.name, *options, environment=environment)
+    assert compared.returncode == 0, compared.stderr
+    rows = {row["runtime"]: row for row in json.loads((tmp_path / "out.json").read_text())["measurements"]}
+    assert rows.pop("onnxruntime")["status"] == "ok"
+    assert list(rows) == [runtime.name for runtime in absent]
+    for runtime in absent:
+        (line,) = (line for line in listed.stdout.splitlines() if line.startswith(f"{runtime.name} "))
+        missing = f"{', '.join(runtime.modules)} not installed: {runtime.install}"
+        assert missing in line
+        unlike = runtime.refusal("onnx")
+        row = rows[runtime.name]
+        assert (row["status"], row["message"]) == ("not_applicable" if unlike else "unavailable", unlike or missing)
 
 
 def test_litert_says_where_its_converter_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
