@@ -16,8 +16,8 @@ from tvmopt.benchmarks.measurements.statistics import MIN_ROUNDS
 from tvmopt.benchmarks.measurements.types import Measurement
 from tvmopt.benchmarks.profiling.profile_runtimes import Profiling, profile_layers
 from tvmopt.benchmarks.runtimes.base import Runtime
-from tvmopt.benchmarks.workers.prepared_model import Prepared, Subject
-from tvmopt.benchmarks.workers.supervisor import WorkerError, WorkerHandle
+from tvmopt.benchmarks.workers.prepare import prepare_runtime
+from tvmopt.benchmarks.workers.prepared_model import Subject
 
 UNSEEDED = "two calls of the model's factory gave different networks: seed its weights"
 UNSTEADY = "gave other outputs when it was run again"
@@ -120,7 +120,7 @@ def _ready(cell: Cell, runtime: Runtime, stack: ExitStack) -> Contender | Measur
     missing = runtime.missing()
     if missing:
         return replace(absent, status="unavailable", message=missing)
-    prepared = _prepare(cell, runtime)
+    prepared = prepare_runtime(subject, runtime, cell.cores, cell.logs, cell.options.ready_timeout_s)
     if prepared.missing:
         return replace(absent, status="unavailable", message=prepared.missing)
     if prepared.failure:
@@ -130,23 +130,6 @@ def _ready(cell: Cell, runtime: Runtime, stack: ExitStack) -> Contender | Measur
     stack.callback(contender.close)
     contender.start(cell.cores, subject.reference_outputs)
     return contender
-
-
-def _prepare(cell: Cell, runtime: Runtime) -> Prepared:
-    """Does the runtime's step ahead of time in a process of its own, unless another cell has."""
-    if runtime.prepared == "never":
-        return Prepared()
-    job = cell.subject.job(runtime, len(cell.cores), cell.logs)
-    done = cell.subject.prepared.get(job.folder)
-    if done is None:
-        try:
-            with WorkerHandle(runtime.name, cell.cores, Path(job.folder)) as worker:
-                reply = worker.ask({"do": "prepare", "job": job.to_json()}, cell.options.ready_timeout_s)
-            done = Prepared(reply["prepare_s"], reply["missing"])
-        except WorkerError as error:
-            done = Prepared(failure=str(error))
-        cell.subject.prepared[job.folder] = done
-    return done
 
 
 def _take_rounds(cell: Cell, contenders: Sequence[Contender], listener: Listener) -> int:

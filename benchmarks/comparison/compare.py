@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tvmopt.benchmarks.comparison.cell import Cell, count_steps, measure_cell
-from tvmopt.benchmarks.machine.environment import read_environment, usable_cores
+from tvmopt.benchmarks.machine.environment import choose_cores, read_environment
 from tvmopt.benchmarks.machine.roofline import Roofline, measure_roofline
 from tvmopt.benchmarks.measurements.files import to_document
 from tvmopt.benchmarks.measurements.layer_table import LayerTable
@@ -18,9 +18,9 @@ from tvmopt.benchmarks.measurements.types import Comparison, Measurement, Verdic
 from tvmopt.benchmarks.measurements.verdicts import judge_rows
 from tvmopt.benchmarks.runtimes.base import Runtime
 from tvmopt.benchmarks.runtimes.registry import recorded_packages, select_runtimes
-from tvmopt.benchmarks.workers.prepared_model import Subject, add_reference, make_subject
+from tvmopt.benchmarks.workers.prepare import check_records
+from tvmopt.benchmarks.workers.prepared_model import Subject, add_reference, describe_model, make_subject
 from tvmopt.pipeline.data.pictures import load_pictures
-from tvmopt.pipeline.errors import UsageError
 
 if TYPE_CHECKING:
     from tvmopt.pipeline.types import ImportedModel
@@ -50,8 +50,11 @@ def run_comparison(
         KeyboardInterrupt: when Ctrl-C comes before anything is complete.
     """
     runtimes = select_runtimes(options.runtimes)
-    cores = _choose_cores(options)
-    _check_files(options, runtimes)
+    cores = choose_cores(max(options.threads))
+    # Unreadable pictures or records end the run before it begins.
+    if options.data is not None:
+        load_pictures(options.data)
+    check_records(runtimes, options.logs)
     created = datetime.now(UTC).isoformat(timespec="seconds")
     environment = read_environment(recorded_packages())
     run = _Run(options, runtimes, cores, listener or Listener(), tune if options.tune_trials else None)
@@ -155,10 +158,7 @@ def _describe(subject: Subject) -> dict[str, Any]:
     model = subject.model
     specs = {"inputs": model.inputs, "outputs": model.outputs}
     return {
-        "name": model.name,
-        "spec": _shareable(model.source.spec),
-        "kind": model.source.kind,
-        "sha256": model.sha256,
+        **describe_model(model),
         **{
             name: [{"name": spec.name, "shape": list(spec.shape), "dtype": spec.dtype} for spec in group]
             for name, group in specs.items()
@@ -168,27 +168,3 @@ def _describe(subject: Subject) -> dict[str, Any]:
         "reference": subject.reference,
         "reference_note": subject.reference_note,
     }
-
-
-def _shareable(spec: str) -> str:
-    """MODEL without the folders that an absolute path names: reports travel, and those are nobody's business."""
-    return Path(spec).name if Path(spec).is_absolute() else spec
-
-
-def _choose_cores(options: CompareOptions) -> tuple[int, ...]:
-    """As many cores as the highest thread count needs."""
-    cores, wanted = usable_cores(), max(options.threads)
-    if wanted > len(cores):
-        raise UsageError(f"threads must be at most {len(cores)}, the cores this process may use; got {wanted}")
-    return tuple(cores[:wanted])
-
-
-def _check_files(options: CompareOptions, runtimes: tuple[Runtime, ...]) -> None:
-    """Reads records and pictures once, so that a bad one ends the run before it begins."""
-    if options.data is not None:
-        load_pictures(options.data)
-    if any(runtime.uses_records for runtime in runtimes):
-        from tvmopt.pipeline.records.store import RecordStore
-
-        for folder in options.logs:
-            RecordStore(folder).records()

@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from tvmopt.pipeline.errors import RuntimeMissingError
+from tvmopt.pipeline.errors import RuntimeMissingError, UsageError
 
 ISA_FLAGS = (
     *("sse4_2", "avx", "avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512bw", "avx512dq", "avx512vl"),
@@ -110,6 +110,18 @@ def usable_cores() -> list[int]:
         siblings = _read(_CPU_FOLDER / f"cpu{core}/topology/thread_siblings_list") or str(core)
         first.setdefault(siblings, core)
     return [*first.values(), *(core for core in allowed if core not in first.values())]
+
+
+def choose_cores(threads: int) -> tuple[int, ...]:
+    """As many of the `usable_cores` as `threads`, or all of them for 0.
+
+    Raises:
+        UsageError: when there are fewer.
+    """
+    cores = usable_cores()
+    if threads > len(cores):
+        raise UsageError(f"threads must be at most {len(cores)}, the cores this process may use; got {threads}")
+    return tuple(cores[: threads or len(cores)])
 
 
 def differing_fields(first: Mapping[str, Any], second: Mapping[str, Any], fields: Iterable[str]) -> list[str]:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tvmopt.benchmarks.machine.environment import choose_cores
 from tvmopt.benchmarks.machine.roofline import measure_roofline
 from tvmopt.benchmarks.measurements.layer_profile import LayerProfile
-from tvmopt.benchmarks.measurements.layer_table import LayerTable
+from tvmopt.benchmarks.measurements.layer_table import LayerTable, NoProfile
 from tvmopt.benchmarks.measurements.options import Listener, MeasureOptions
-from tvmopt.benchmarks.profiling.profile_model import ProfileOptions, choose_cores, open_document
+from tvmopt.benchmarks.profiling.profile_model import ProfileOptions, open_document
+from tvmopt.benchmarks.profiling.profile_runtimes import profile_job
 from tvmopt.benchmarks.runtimes.base import Job
 from tvmopt.benchmarks.runtimes.tvmopt.profiler import layers_of
 from tvmopt.benchmarks.runtimes.tvmopt.untuned import ARTIFACT
-from tvmopt.benchmarks.workers.supervisor import WorkerError, WorkerHandle
 from tvmopt.pipeline.errors import BuildError, UsageError
 from tvmopt.pipeline.inspection.costs import LayerCost
 from tvmopt.pipeline.support.npz import save_arrays
@@ -75,13 +77,10 @@ def _profile(path: Path, parts: ArtifactParts, cores: Sequence[int], seconds: fl
         save_arrays(folder / "inputs.npz", parts.inputs)
         outputs = tuple(str(spec["name"]) for spec in parts.manifest["outputs"])
         job = Job("", str(folder / "inputs.npz"), outputs, 1, len(cores), name)
-        try:
-            with WorkerHandle("tvmopt", cores, folder) as worker:
-                command = {"do": "profile", "job": job.to_json(), "seconds": seconds}
-                reply = worker.ask(command, MeasureOptions().ready_timeout_s + 2 * seconds)
-        except WorkerError as error:
-            raise BuildError(f"{path}: {error}") from None
-    return LayerProfile.from_json(reply["profile"])
+        profile = profile_job("tvmopt", job, cores, replace(MeasureOptions(), profile_s=seconds))
+    if isinstance(profile, NoProfile):
+        raise BuildError(f"{path}: {profile.message}")
+    return profile
 
 
 def _costs(manifest: Mapping[str, Any]) -> dict[str, LayerCost]:

@@ -16,15 +16,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tvmopt.benchmarks.machine.environment import read_environment, usable_cores
+from tvmopt.benchmarks.machine.environment import choose_cores, read_environment
 from tvmopt.benchmarks.machine.roofline import measure_roofline
 from tvmopt.benchmarks.measurements.layer_table import LayerTable, NoProfile
 from tvmopt.benchmarks.measurements.options import CompareOptions, Listener, MeasureOptions
 from tvmopt.benchmarks.profiling.profile_runtimes import Profiling, profile_layers
 from tvmopt.benchmarks.runtimes.base import Runtime
 from tvmopt.benchmarks.runtimes.registry import recorded_packages, select_runtimes
-from tvmopt.benchmarks.workers.prepared_model import Subject, make_subject
-from tvmopt.benchmarks.workers.supervisor import WorkerError, WorkerHandle
+from tvmopt.benchmarks.workers.prepare import check_records, prepare_job, prepare_runtime
+from tvmopt.benchmarks.workers.prepared_model import Subject, describe_model, make_subject
 from tvmopt.pipeline.errors import RuntimeMissingError, UsageError
 from tvmopt.pipeline.importers import parse_source
 
@@ -84,7 +84,7 @@ def profile_model(options: ProfileOptions, listener: Listener | None = None) -> 
         reasons = "; ".join(f"{name}: {entry.message}" for name, entry in absent.items())
         raise RuntimeMissingError(f"none of the runtimes can be profiled: {reasons}")
     cores = choose_cores(options.threads)
-    _check_records(options, runtimes)
+    check_records(runtimes, options.logs)
     told = listener or Listener()
     present = [runtime for runtime in runtimes if runtime.name not in absent]
     told.begin(2 * len(present) + 2)
@@ -105,7 +105,7 @@ def profile_model(options: ProfileOptions, listener: Listener | None = None) -> 
     entries = {runtime.name: absent.get(runtime.name) or table.entries[runtime.name] for runtime in runtimes}
     return (
         document
-        | {"model": _describe(subject), "notes": {runtime: note for runtime, note in notes.items() if note}}
+        | {"model": describe_model(subject.model), "notes": {runtime: note for runtime, note in notes.items() if note}}
         | replace(table, entries=entries).to_json()
     )
 
@@ -120,14 +120,6 @@ def _profile(wanted: Profiling, absent: Mapping[str, NoProfile], listener: Liste
     )
 
 
-def _describe(subject: Subject) -> dict[str, str]:
-    """The ``model`` of the document."""
-    model = subject.model
-    # Documents travel, and the folders of an absolute path are nobody's business.
-    spec = Path(model.source.spec).name if Path(model.source.spec).is_absolute() else model.source.spec
-    return {"name": model.name, "spec": spec, "kind": model.source.kind, "sha256": model.sha256}
-
-
 def open_document() -> dict[str, Any]:
     """The beginning of a document: what it is, when and where it was made."""
     return {
@@ -138,18 +130,6 @@ def open_document() -> dict[str, Any]:
     }
 
 
-def choose_cores(threads: int) -> tuple[int, ...]:
-    """As many cores as `threads`, or all for 0.
-
-    Raises:
-        UsageError: when there are fewer.
-    """
-    cores = usable_cores()
-    if threads > len(cores):
-        raise UsageError(f"threads must be at most {len(cores)}, the cores this process may use; got {threads}")
-    return tuple(cores[: threads or len(cores)])
-
-
 def _find_absent(runtimes: Sequence[Runtime], kind: str) -> dict[str, NoProfile]:
     """Those of the runtimes that cannot be profiled, by name."""
     absent = {}
@@ -158,15 +138,6 @@ def _find_absent(runtimes: Sequence[Runtime], kind: str) -> dict[str, NoProfile]
         if reason:
             absent[runtime.name] = NoProfile("unavailable", reason)
     return absent
-
-
-def _check_records(options: ProfileOptions, runtimes: Sequence[Runtime]) -> None:
-    """Reads the records once, so that a bad one ends the run before it begins."""
-    if any(runtime.uses_records for runtime in runtimes):
-        from tvmopt.pipeline.records.store import RecordStore
-
-        for folder in options.logs:
-            RecordStore(folder).records()
 
 
 def _lay_out(options: ProfileOptions, runtimes: Sequence[Runtime], folder: Path, listener: Listener) -> Subject:
@@ -182,18 +153,14 @@ def _lay_out(options: ProfileOptions, runtimes: Sequence[Runtime], folder: Path,
 
 def _prepare(wanted: Profiling, runtime: Runtime) -> tuple[NoProfile | None, str]:
     """Does the runtime's step ahead of time in a process of its own; why it failed, or what is worth a note."""
-    if runtime.prepared == "never":
-        return None, ""
-    job = wanted.subject.job(runtime, len(wanted.cores), wanted.logs)
-    missing = ""
-    # Without records there is still a profile: that of the default schedules.
-    for name in (runtime.name, "tvmopt-untuned") if runtime.name == "tvmopt" else (runtime.name,):
-        try:
-            with WorkerHandle(name, wanted.cores, Path(job.folder)) as worker:
-                reply = worker.ask({"do": "prepare", "job": job.to_json()}, wanted.options.ready_timeout_s)
-        except WorkerError as error:
-            return NoProfile("failed", str(error)), ""
-        if not reply["missing"]:
-            return None, DEFAULTS if missing else ""
-        missing = reply["missing"]
-    return NoProfile("unavailable", missing), ""
+    subject, cores, timeout_s = wanted.subject, wanted.cores, wanted.options.ready_timeout_s
+    done, note = prepare_runtime(subject, runtime, cores, wanted.logs, timeout_s), ""
+    if done.missing and runtime.name == "tvmopt":
+        # Without records there is still a profile: that of the default schedules.
+        job = subject.job(runtime, len(cores), wanted.logs)
+        done, note = prepare_job("tvmopt-untuned", job, cores, timeout_s), DEFAULTS
+    if done.failure:
+        return NoProfile("failed", done.failure), ""
+    if done.missing:
+        return NoProfile("unavailable", done.missing), ""
+    return None, note

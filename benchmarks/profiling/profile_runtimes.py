@@ -53,17 +53,17 @@ def profile_layers(profiling: Profiling, step: Callable[[Runtime], None]) -> Lay
             entries[runtime.name] = NoProfile("unavailable", runtime.unprofiled)
         else:
             job = subject.job(runtime, threads, profiling.logs)
-            entries[runtime.name] = profile_job(runtime, job, profiling.cores, profiling.options)
+            entries[runtime.name] = profile_job(runtime.name, job, profiling.cores, profiling.options)
     costs = layer_costs(subject.model)
     order = tuple(cost.layer for cost in costs)
     return LayerTable(subject.batch, threads, order, {cost.layer: cost for cost in costs}, profiling.roofline, entries)
 
 
-def profile_job(runtime: Runtime, job: Job, cores: Sequence[int], options: MeasureOptions) -> LayerProfile | NoProfile:
-    """Profiles one runtime that has a profiler in a process of its own, or says why it failed."""
+def profile_job(runtime: str, job: Job, cores: Sequence[int], options: MeasureOptions) -> LayerProfile | NoProfile:
+    """Profiles the runtime called `runtime`, which has a profiler, in a process of its own, or says why it failed."""
     command = {"do": "profile", "job": job.to_json(), "seconds": options.profile_s}
     try:
-        with WorkerHandle(runtime.name, cores, Path(job.folder)) as worker:
+        with WorkerHandle(runtime, cores, Path(job.folder)) as worker:
             reply = worker.ask(command, options.ready_timeout_s + 2 * options.profile_s)
     except WorkerError as error:
         return NoProfile("failed", str(error))

@@ -17,11 +17,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tvmopt.benchmarks.machine.environment import choose_cores
 from tvmopt.benchmarks.machine.roofline import Roofline
 from tvmopt.benchmarks.measurements.layer_profile import LayerProfile
 from tvmopt.benchmarks.measurements.options import Listener
 from tvmopt.benchmarks.profiling.profile_artifact import profile_artifact
-from tvmopt.benchmarks.profiling.profile_model import ProfileOptions, choose_cores
+from tvmopt.benchmarks.profiling.profile_model import ProfileOptions
 from tvmopt.benchmarks.suite.kernel_classes import Kernel, KernelClass, Scaling, classes_of, describe
 from tvmopt.pipeline.types import Step
 

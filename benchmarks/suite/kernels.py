@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tvmopt.benchmarks.machine.environment import read_environment, usable_cores
+from tvmopt.benchmarks.machine.environment import read_environment
 from tvmopt.benchmarks.measurements.files import write_document, write_text
-from tvmopt.benchmarks.measurements.options import Listener
 from tvmopt.benchmarks.runtimes.registry import recorded_packages
 from tvmopt.benchmarks.suite.kernel_classes import Kernel, Scaling
 from tvmopt.benchmarks.suite.kernel_measurement import KernelBench, measure_network
 from tvmopt.benchmarks.suite.kernel_table import render
 from tvmopt.benchmarks.suite.networks import NETWORKS
+from tvmopt.benchmarks.suite.steps import EchoSteps, fitting_threads
 from tvmopt.pipeline.errors import TvmoptError
 from tvmopt.pipeline.support.shipped import shipped
 from tvmopt.schedules.target import host_isa
@@ -49,9 +49,7 @@ SCHEMA_VERSION = 1
 @click.option("--results", type=click.Path(path_type=Path), help="Folder for the files.  [default: none are written]")
 def main(networks: tuple[str, ...], threads: tuple[int, ...], logs: Path, results: Path | None, **pace: Any) -> None:
     """Measure our kernels inside the example networks, and print which miss their limit."""
-    counts = tuple(count for count in threads if count <= len(usable_cores()))
-    if not counts:
-        raise click.UsageError(f"--threads is at most {len(usable_cores())}, the cores this process may use")
+    counts = fitting_threads(threads)
     try:
         bench = KernelBench(counts, _records(logs), **pace)
         found = Findings()
@@ -81,14 +79,6 @@ class Findings:
     networks: list[dict[str, Any]] = field(default_factory=list)
 
 
-class _Steps(Listener):
-    """Says on standard error what is being done."""
-
-    def step(self, what: str) -> None:
-        """One line a step."""
-        click.echo(what, err=True)
-
-
 def _records(logs: Path) -> Records:
     from tvmopt.pipeline.records.store import RecordStore
 
@@ -101,7 +91,7 @@ def _measure(network: str, bench: KernelBench, found: Findings) -> None:
     from tvmopt.pipeline.importers import load_model
 
     model = load_model(f"{shipped('models') / network}.py:build")
-    kernels, scaling, peaks = measure_network(model, bench, _Steps())
+    kernels, scaling, peaks = measure_network(model, bench, EchoSteps())
     found.kernels += kernels
     found.scalings.append(scaling)
     entry = {"network": network, "peaks": peaks, "scaling": scaling.to_json()}

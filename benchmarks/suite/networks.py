@@ -20,14 +20,14 @@ import click
 from click.core import ParameterSource
 
 from tvmopt.benchmarks.comparison.compare import Tune, run_comparison
-from tvmopt.benchmarks.machine.environment import usable_cores
 from tvmopt.benchmarks.measurements.files import from_document, read_comparisons, to_suite, write_document, write_text
-from tvmopt.benchmarks.measurements.options import CompareOptions, Listener, MeasureOptions
+from tvmopt.benchmarks.measurements.options import CompareOptions, MeasureOptions
 from tvmopt.benchmarks.measurements.verdicts import OURS
 from tvmopt.benchmarks.runtimes.registry import peers
 from tvmopt.benchmarks.suite.layers import LayerBench, losses_of, profile_networks, write_profiles
 from tvmopt.benchmarks.suite.network_table import passes, render_settings, render_table, summarize_comparison
 from tvmopt.benchmarks.suite.regressions import compare_runs, regressions, render_changes
+from tvmopt.benchmarks.suite.steps import EchoSteps, fitting_threads
 from tvmopt.pipeline.errors import TvmoptError
 from tvmopt.pipeline.support.shipped import shipped
 from tvmopt.schedules.target import host_isa
@@ -75,7 +75,7 @@ def main(
     **settings: Any,
 ) -> None:
     """Measure the example networks against their peers, print the ratios, keep the files."""
-    counts = tuple(count for count in threads if count <= len(usable_cores()))
+    counts = fitting_threads(threads)
     networks = networks or (SHORT_NETWORKS if short else NETWORKS)
     given = {name for name in settings if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
     if layers:
@@ -161,7 +161,7 @@ def _profile(bench: LayerBench, results: Path | None) -> None:
     """Profiles the networks and prints where we lose; keeps it if there is a folder to keep it in."""
     documents = []
     try:
-        for document in profile_networks(bench, _Steps()):
+        for document in profile_networks(bench, EchoSteps()):
             documents.append(document)
             click.echo(losses_of(document))
         if results is not None:
@@ -183,21 +183,12 @@ def _measure(plan: Plan, network: str) -> dict[str, Any]:
         tune_trials=plan.trials,
         measure=MeasureOptions(rounds=plan.rounds),
     )
-    return run_comparison(options, _Steps(), _tuner(plan.logs, plan.trials))
+    return run_comparison(options, EchoSteps(), _tuner(plan.logs, plan.trials))
 
 
 def _model_of(network: str) -> str:
     """MODEL; relative, since measurement files name it as it was given."""
     return f"{os.path.relpath(shipped('models') / f'{network}.py')}:build"
-
-
-class _Steps(Listener):
-    """Says on standard error what is being done, rounds left out."""
-
-    def step(self, what: str) -> None:
-        """One line a step."""
-        if ": round " not in what:
-            click.echo(what, err=True)
 
 
 def _tuner(logs: Path, trials: int) -> Tune:

@@ -154,6 +154,14 @@ def add_reference(subject: Subject, cores: Sequence[int], timeout_s: float) -> N
     raise RuntimeMissingError(note)
 
 
+def describe_model(model: ImportedModel) -> dict[str, str]:
+    """Which model it is, for the ``model`` of a document: ``name, spec, kind, sha256``."""
+    source = model.source
+    # Documents travel, and the folders of an absolute path are nobody's business.
+    spec = Path(source.spec).name if Path(source.spec).is_absolute() else source.spec
+    return {"name": model.name, "spec": spec, "kind": source.kind, "sha256": model.sha256}
+
+
 def _save_onnx(model: ImportedModel, path: Path) -> None:
     import onnx
 

@@ -7,20 +7,25 @@ import json
 import os
 import platform
 import socket
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
 import psutil
+import pytest
 
 from tvmopt.benchmarks.machine.environment import (
     MACHINE_FIELDS,
+    OWN_PACKAGES,
     SOFTWARE_FIELDS,
+    choose_cores,
     cpu_flags,
     differing_fields,
     has_int8_dot_product,
     read_environment,
     usable_cores,
 )
+from tvmopt.pipeline.errors import UsageError
 
 
 def test_facts_of_this_machine() -> None:
@@ -44,6 +49,21 @@ def test_it_names_neither_host_nor_user() -> None:
 def test_usable_cores_are_those_of_the_affinity() -> None:
     cores = usable_cores()
     assert sorted(cores) == sorted(os.sched_getaffinity(0))
+
+
+def test_cores_are_chosen_from_the_usable_ones() -> None:
+    cores = usable_cores()
+    assert choose_cores(0) == choose_cores(len(cores)) == tuple(cores)
+    assert choose_cores(1) == tuple(cores[:1])
+    with pytest.raises(UsageError, match=f"threads must be at most {len(cores)}, .*; got {len(cores) + 1}"):
+        choose_cores(len(cores) + 1)
+
+
+def test_versions_are_those_of_our_own_packages_and_of_the_ones_asked_for() -> None:
+    assert set(read_environment()["packages"]) <= set(OWN_PACKAGES)
+    packages = read_environment(["rich", "numpy", "no-such-distribution"])["packages"]
+    assert packages["rich"] == metadata.version("rich")
+    assert set(packages) - {"rich"} <= set(OWN_PACKAGES)
 
 
 def test_int8_saturates_only_on_x86_without_vnni() -> None:
