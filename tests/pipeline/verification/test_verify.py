@@ -16,7 +16,7 @@ from tvmopt.pipeline.artifact.loaded import LoadedArtifact, load_artifact
 from tvmopt.pipeline.compiler.compile import compile_model
 from tvmopt.pipeline.errors import InputFileError, ModelInputError, UnsupportedModelError
 from tvmopt.pipeline.importers import example_inputs, load_model
-from tvmopt.pipeline.support.numeric_error import INCOMPARABLE, NumericError
+from tvmopt.pipeline.support.numeric_error import EXACT, INCOMPARABLE, NumericError
 from tvmopt.pipeline.types import ImportedModel
 from tvmopt.pipeline.verification import verify as verifying
 from tvmopt.pipeline.verification.result import ONNXRUNTIME, ValueCheck, Verification
@@ -80,8 +80,11 @@ def test_a_right_model(model: ImportedModel, good: Path) -> None:
     assert result.first_wrong is None
     assert result.uncompared == ()
     assert result.covered == result.layers == len(model.original.graph.node) == 14
-    errors = [check.errors[ONNXRUNTIME].relative for check in (*result.checks, *result.outputs)]
-    assert 0 < max(errors) < 1e-4
+    errors = {check.value: check.errors[ONNXRUNTIME] for check in (*result.checks, *result.outputs)}
+    # Where the convolution's rounding carries a number over a half, Round is off by a whole step.
+    assert errors.pop("round").max_abs <= 1.0
+    assert check_of(result, "net.round/Round").alone == EXACT
+    assert 0 < max(error.relative for error in errors.values()) < 1e-5
     assert 0 < max(check.alone.relative for check in result.checks if check.alone is not None) < 1e-5
     assert [check.value for check in result.outputs] == ["y"]
     assert result.notes == ("no comparison with the original framework: residual.onnx does not say which one",)
@@ -133,7 +136,7 @@ def test_a_broken_kernel_is_pinned_to_its_layer(
 
 
 def test_the_error_of_a_model_may_be_no_layers_fault(model: ImportedModel, good: Path) -> None:
-    result = verify(model, load_artifact(good), example_inputs(model), tolerance=2e-5)
+    result = verify(model, load_artifact(good), example_inputs(model), tolerance=1e-4)
     wrong = result.first_wrong
     assert wrong is check_of(result, "net.round/Round")
     assert not wrong.at_fault
