@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class TvmoptError(Exception):
@@ -56,6 +57,24 @@ class RuntimeMissingError(TvmoptError):
     """A framework, runtime, tool or device is not there; says how to get it."""
 
     exit_code = 8
+
+
+class CancelledError(TvmoptError):
+    """A job was stopped, with Ctrl-C or by its listener; what was done by then is kept.
+
+    Args:
+        message: one line.
+        partial: see below.
+
+    Attributes:
+        partial: what the job had by then, of the type that it returns; None when that is nothing.
+    """
+
+    exit_code = 130
+
+    def __init__(self, message: str = "stopped; what was done is kept", partial: Any = None) -> None:
+        super().__init__(message)
+        self.partial = partial
 
 
 EXIT_CODES: dict[int, str] = {

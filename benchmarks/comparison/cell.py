@@ -11,13 +11,15 @@ from tvmopt.benchmarks.comparison.participant import Contender
 from tvmopt.benchmarks.machine.other_load import OtherLoad
 from tvmopt.benchmarks.machine.roofline import Roofline
 from tvmopt.benchmarks.measurements.layer_table import LayerTable
-from tvmopt.benchmarks.measurements.options import Listener, MeasureOptions
+from tvmopt.benchmarks.measurements.options import MeasureOptions
 from tvmopt.benchmarks.measurements.statistics import MIN_ROUNDS
 from tvmopt.benchmarks.measurements.types import Measurement
 from tvmopt.benchmarks.profiling.profile_runtimes import Profiling, profile_layers
 from tvmopt.benchmarks.runtimes.base import Runtime
 from tvmopt.benchmarks.workers.prepare import prepare_runtime
 from tvmopt.benchmarks.workers.prepared_model import Subject
+from tvmopt.pipeline.errors import CancelledError
+from tvmopt.pipeline.support.progress import Event, Steps
 
 UNSEEDED = "two calls of the model's factory gave different networks: seed its weights"
 UNSTEADY = "gave other outputs when it was run again"
@@ -50,12 +52,24 @@ def count_steps(runtimes: int, options: MeasureOptions, layers: bool) -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class RowMeasured(Event):
+    """A row of a comparison is complete."""
+
+    row: Measurement
+
+    def __str__(self) -> str:
+        row = self.row
+        told = f"{row.latency_s.median * 1e3:.3g} ms" if row.latency_s else row.message
+        return f"{row.runtime}, batch {row.batch}, threads {row.threads}: {told}"
+
+
+@dataclass(frozen=True, slots=True)
 class CellResult:
     """What came of a cell.
 
     Attributes:
-        rows: in the order of the runtimes. When Ctrl-C ended the rounds early, what they gave so far, or nothing if
-            that is too little for an interval.
+        rows: in the order of the runtimes. When the run was stopped during the rounds, what they gave so far, or
+            nothing if that is too little for an interval.
         whole: whether all rounds were made, and the layers profiled if that was asked for.
         busy_cores: cores that other programs kept busy during the rounds, on average.
         layers: what was profiled; missing when it was not asked for or not finished.
@@ -67,24 +81,25 @@ class CellResult:
     layers: LayerTable | None = None
 
 
-def measure_cell(cell: Cell, listener: Listener) -> CellResult:
+def measure_cell(cell: Cell, steps: Steps) -> CellResult:
     """Measures one cell.
 
     Raises:
         KeyboardInterrupt: when Ctrl-C comes before the first round.
+        CancelledError: when the listener asks for a stop before it.
     """
     with ExitStack() as stack:
         rows: dict[str, Measurement] = {}
         contenders: list[Contender] = []
         for runtime in cell.runtimes:
-            listener.step(f"{_where(cell)}: {runtime.title}, getting ready")
+            steps.begin(f"{_where(cell)}: {runtime.title}, getting ready")
             entry = _ready(cell, runtime, stack)
             if isinstance(entry, Contender):
                 contenders.append(entry)
             else:
                 rows[runtime.name] = entry
         others = OtherLoad(pid for contender in contenders if (pid := contender.pid) is not None)
-        rounds = _take_rounds(cell, contenders, listener)
+        rounds = _take_rounds(cell, contenders, steps)
         busy_cores = round(others.busy_cores(), 2)
         if rounds < MIN_ROUNDS:
             return CellResult((), False, busy_cores)
@@ -92,22 +107,22 @@ def measure_cell(cell: Cell, listener: Listener) -> CellResult:
             rows[contender.runtime.name] = _explain(contender.finish(rounds), cell.subject)
     ordered = tuple(rows[runtime.name] for runtime in cell.runtimes)
     for row in ordered:
-        listener.measured(row)
+        steps.listener.tell(RowMeasured(row))
     whole = rounds == cell.options.rounds
     if cell.roofline is None or not whole:
         return CellResult(ordered, whole, busy_cores)
     try:
-        return CellResult(ordered, True, busy_cores, _profile(cell, cell.roofline, ordered, listener))
-    except KeyboardInterrupt:
+        return CellResult(ordered, True, busy_cores, _profile(cell, cell.roofline, ordered, steps))
+    except (KeyboardInterrupt, CancelledError):
         return CellResult(ordered, False, busy_cores)
 
 
-def _profile(cell: Cell, roofline: Roofline, rows: Sequence[Measurement], listener: Listener) -> LayerTable:
+def _profile(cell: Cell, roofline: Roofline, rows: Sequence[Measurement], steps: Steps) -> LayerTable:
     """Profiles the runtimes that were measured, layer by layer."""
     measured = {row.runtime for row in rows if row.latency_s is not None}
     runtimes = tuple(runtime for runtime in cell.runtimes if runtime.name in measured)
     profiling = Profiling(cell.subject, runtimes, cell.cores, cell.logs, roofline, cell.options)
-    return profile_layers(profiling, lambda runtime: listener.step(f"{_where(cell)}: {runtime.title}, layer by layer"))
+    return profile_layers(profiling, lambda runtime: steps.begin(f"{_where(cell)}: {runtime.title}, layer by layer"))
 
 
 def _ready(cell: Cell, runtime: Runtime, stack: ExitStack) -> Contender | Measurement:
@@ -132,14 +147,15 @@ def _ready(cell: Cell, runtime: Runtime, stack: ExitStack) -> Contender | Measur
     return contender
 
 
-def _take_rounds(cell: Cell, contenders: Sequence[Contender], listener: Listener) -> int:
+def _take_rounds(cell: Cell, contenders: Sequence[Contender], steps: Steps) -> int:
     """Gives every contender its turn, round after round; returns how many rounds were completed."""
     for number in range(cell.options.rounds):
         try:
-            listener.step(f"{_where(cell)}: round {number + 1} of {cell.options.rounds}")
+            steps.begin(f"{_where(cell)}: round {number + 1} of {cell.options.rounds}")
             for contender in contenders:
                 contender.take_turn()
-        except KeyboardInterrupt:
+                steps.listener.check()
+        except (KeyboardInterrupt, CancelledError):
             return number
     return cell.options.rounds
 

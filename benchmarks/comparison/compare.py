@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from tvmopt.benchmarks.machine.environment import choose_cores, read_environment
 from tvmopt.benchmarks.machine.roofline import Roofline, measure_roofline
 from tvmopt.benchmarks.measurements.files import to_document
 from tvmopt.benchmarks.measurements.layer_table import LayerTable
-from tvmopt.benchmarks.measurements.options import CompareOptions, Listener
+from tvmopt.benchmarks.measurements.options import CompareOptions
 from tvmopt.benchmarks.measurements.types import Comparison, Measurement, Verdict
 from tvmopt.benchmarks.measurements.verdicts import judge_rows
 from tvmopt.benchmarks.runtimes.base import Runtime
@@ -21,25 +20,22 @@ from tvmopt.benchmarks.runtimes.registry import recorded_packages, select_runtim
 from tvmopt.benchmarks.workers.prepare import check_records
 from tvmopt.benchmarks.workers.prepared_model import Subject, add_reference, describe_model, make_subject
 from tvmopt.pipeline.data.pictures import load_pictures
+from tvmopt.pipeline.errors import CancelledError
+from tvmopt.pipeline.support.progress import Inside, Listener, Steps
 
 if TYPE_CHECKING:
     from tvmopt.pipeline.types import ImportedModel
 
-Tune = Callable[["ImportedModel", int], None]
-"""Tunes a model for a number of threads and leaves the records in the comparison's logs."""
 
-
-def run_comparison(
-    options: CompareOptions, listener: Listener | None = None, tune: Tune | None = None
-) -> dict[str, Any]:
+def run_comparison(options: CompareOptions, listener: Listener | None = None) -> dict[str, Any]:
     """Measures a model on every runtime.
 
-    Ctrl-C ends the run early: the document then has what was complete, and ``complete`` is false.
+    Ctrl-C and a listener that asks for a stop end the run early: the document then has what was complete, and
+    ``complete`` is false.
 
     Args:
         options: what is compared.
         listener: told of the progress.
-        tune: called before each cell when ``options.tune_trials`` is not 0.
 
     Returns:
         The JSON document that `benchmarks.measurements.files` describes.
@@ -47,7 +43,7 @@ def run_comparison(
     Raises:
         UsageError: a runtime is unknown, or there are more threads than cores.
         TvmoptError: whatever importing the model or reading the logs and pictures raises.
-        KeyboardInterrupt: when Ctrl-C comes before anything is complete.
+        CancelledError: when the run is stopped before anything is complete.
     """
     runtimes = select_runtimes(options.runtimes)
     cores = choose_cores(max(options.threads))
@@ -57,14 +53,14 @@ def run_comparison(
     check_records(runtimes, options.logs)
     created = datetime.now(UTC).isoformat(timespec="seconds")
     environment = read_environment(recorded_packages())
-    run = _Run(options, runtimes, cores, listener or Listener(), tune if options.tune_trials else None)
+    run = _Run(options, runtimes, cores, listener or Listener())
     with tempfile.TemporaryDirectory(prefix="tvmopt-compare-") as folder:
         try:
             complete = run.measure(Path(folder))
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, CancelledError):
             complete = False
     if not complete and not run.rows:
-        raise KeyboardInterrupt
+        raise CancelledError
     comparison = Comparison(
         created=created,
         complete=complete,
@@ -82,18 +78,13 @@ class _Run:
     """A comparison under way: what it has so far survives its interruption."""
 
     def __init__(
-        self,
-        options: CompareOptions,
-        runtimes: tuple[Runtime, ...],
-        cores: tuple[int, ...],
-        listener: Listener,
-        tune: Tune | None,
+        self, options: CompareOptions, runtimes: tuple[Runtime, ...], cores: tuple[int, ...], listener: Listener
     ) -> None:
         self.options = options
         self.runtimes = runtimes
         self.cores = cores
-        self.listener = listener
-        self.tune = tune if any(runtime.uses_records for runtime in runtimes) else None
+        self.tunes = options.tune_trials > 0 and any(runtime.uses_records for runtime in runtimes)
+        self.steps = Steps(listener, self._count_steps())
         self.rows: list[Measurement] = []
         self.verdicts: list[Verdict] = []
         self.layers: list[LayerTable] = []
@@ -101,37 +92,48 @@ class _Run:
         self.model: dict[str, Any] = {}
 
     def measure(self, folder: Path) -> bool:
-        """Measures all cells, batch size by batch size; false when Ctrl-C ended one early."""
-        self._announce()
+        """Measures all cells, batch size by batch size; false when one was stopped early."""
         rooflines = self._measure_rooflines()
         for batch in self.options.batches:
             subject = self._lay_out(batch, folder)
             for threads in self.options.threads:
-                if self.tune:
-                    self.listener.step(f"{subject.model.name}, batch {batch}, {threads} threads: tuning")
-                    self.tune(subject.model, threads)
-                result = measure_cell(self._cell(subject, threads, rooflines.get(threads)), self.listener)
+                if self.tunes:
+                    self.steps.begin(f"{subject.model.name}, batch {batch}, {threads} threads: tuning")
+                    self._tune(subject.model, threads)
+                result = measure_cell(self._cell(subject, threads, rooflines.get(threads)), self.steps)
                 self.rows += result.rows
                 self.layers += [result.layers] if result.layers else []
                 self.verdicts += judge_rows(result.rows, subject.reference)
                 self.other_load.append({"batch": batch, "threads": threads, "busy_cores": result.busy_cores})
                 if not result.whole:
                     return False
+        self.steps.end()
         return True
 
-    def _announce(self) -> None:
+    def _count_steps(self) -> int:
         options = self.options
         batches, threads = len(options.batches), len(options.threads)
-        of_a_cell = count_steps(len(self.runtimes), options.measure, options.layers) + (1 if self.tune else 0)
-        self.listener.begin(2 * batches + batches * threads * of_a_cell + (threads if options.layers else 0))
+        of_a_cell = count_steps(len(self.runtimes), options.measure, options.layers) + (1 if self.tunes else 0)
+        return 2 * batches + batches * threads * of_a_cell + (threads if options.layers else 0)
 
     def _measure_rooflines(self) -> dict[int, Roofline]:
         """What the machine can do, for each thread count; nothing unless layers are asked for."""
         rooflines = {}
         for threads in self.options.threads if self.options.layers else ():
-            self.listener.step(f"the machine's roofline, {threads} thread{'s' if threads > 1 else ''}")
+            self.steps.begin(f"the machine's roofline, {threads} thread{'s' if threads > 1 else ''}")
             rooflines[threads] = measure_roofline(threads)
         return rooflines
+
+    def _tune(self, model: ImportedModel, threads: int) -> None:
+        """Tunes the model for a number of threads; the records go to the first folder of logs."""
+        from tvmopt.pipeline.tuning.search import INTERRUPTED, TuneOptions
+        from tvmopt.pipeline.tuning.tune_model import tune_model
+        from tvmopt.schedules.target import parse_target
+
+        options, target = TuneOptions(trials=self.options.tune_trials), parse_target("llvm", threads)
+        summary = tune_model(model, target, self.options.logs[0], options, Inside(self.steps.listener))
+        if summary.stopped == INTERRUPTED:
+            raise CancelledError
 
     def _cell(self, subject: Subject, threads: int, roofline: Roofline | None) -> Cell:
         options = self.options
@@ -142,12 +144,12 @@ class _Run:
         from tvmopt.pipeline.importers import load_model
 
         options = self.options
-        self.listener.step(f"importing {options.model}, batch {batch}")
+        self.steps.begin(f"importing {options.model}, batch {batch}")
         model = load_model(options.model, options.input_shapes or None, batch)
         place = folder / f"batch-{batch}"
         place.mkdir()
         subject = make_subject(model, batch, place, options, any(runtime.quantized for runtime in self.runtimes))
-        self.listener.step(f"{model.name}, batch {batch}: reference outputs")
+        self.steps.begin(f"{model.name}, batch {batch}: reference outputs")
         add_reference(subject, self.cores, options.measure.ready_timeout_s)
         self.model = self.model or _describe(subject)
         return subject

@@ -1,4 +1,4 @@
-"""What a comparison is asked to do, and who is told of its progress."""
+"""What a comparison is asked to do."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from tvmopt.benchmarks.measurements.statistics import CONFIDENCE, MIN_ROUNDS, RESAMPLES
-from tvmopt.benchmarks.measurements.types import Measurement
 from tvmopt.pipeline.errors import UsageError
 
 
@@ -85,19 +84,3 @@ class CompareOptions:
         for name, values in (("batch", self.batches), ("threads", self.threads)):
             if not values or min(values) < 1:
                 raise UsageError(f"{name} needs whole numbers of at least 1, got {list(values)}")
-
-
-class Listener:
-    """Told of a comparison's progress; does nothing until its methods are overridden.
-
-    No method may keep a core busy after it returns: measurements are under way.
-    """
-
-    def begin(self, steps: int) -> None:
-        """The run will take `steps` steps."""
-
-    def step(self, what: str) -> None:
-        """A step begins: `what` is being done."""
-
-    def measured(self, row: Measurement) -> None:
-        """A row is complete."""

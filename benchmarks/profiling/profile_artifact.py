@@ -11,7 +11,7 @@ from tvmopt.benchmarks.machine.environment import choose_cores
 from tvmopt.benchmarks.machine.roofline import measure_roofline
 from tvmopt.benchmarks.measurements.layer_profile import LayerProfile
 from tvmopt.benchmarks.measurements.layer_table import LayerTable, NoProfile
-from tvmopt.benchmarks.measurements.options import Listener, MeasureOptions
+from tvmopt.benchmarks.measurements.options import MeasureOptions
 from tvmopt.benchmarks.profiling.profile_model import ProfileOptions, open_document
 from tvmopt.benchmarks.profiling.profile_runtimes import profile_job
 from tvmopt.benchmarks.runtimes.base import Job
@@ -20,6 +20,7 @@ from tvmopt.benchmarks.runtimes.tvmopt.untuned import ARTIFACT
 from tvmopt.pipeline.errors import BuildError, UsageError
 from tvmopt.pipeline.inspection.costs import LayerCost
 from tvmopt.pipeline.support.npz import save_arrays
+from tvmopt.pipeline.support.progress import Listener, Steps
 from tvmopt.pipeline.types import Step, TensorSpec
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def profile_artifact(options: ProfileOptions, listener: Listener | None = None) 
     Args:
         options: `model` is the artifact's path, threads are those it was compiled for unless given; `runtimes`,
             `input_shapes` and `logs` do not matter.
-        listener: told of the progress.
+        listener: told of the progress; may ask for a stop.
 
     Returns:
         A document as `benchmarks.profiling.profile_model` describes; each kernel's costs stand at its first layer.
@@ -43,6 +44,7 @@ def profile_artifact(options: ProfileOptions, listener: Listener | None = None) 
         UsageError: it was compiled for a GPU, or there are more threads than cores.
         InputFileError, RuntimeMissingError: it cannot be read, or not be run here.
         BuildError: running it failed.
+        CancelledError: the listener asked for a stop.
     """
     from tvmopt.pipeline.artifact.format import read_parts
     from tvmopt.pipeline.artifact.loaded import check_machine
@@ -54,13 +56,12 @@ def profile_artifact(options: ProfileOptions, listener: Listener | None = None) 
         raise UsageError(f"{path} is compiled for a GPU, and profiles are of the CPU; compile with --target llvm")
     check_machine(path, parts.manifest)
     cores = choose_cores(options.threads or int(target["threads"]))
-    told = listener or Listener()
-    told.begin(2)
     document = open_document()
-    told.step("the machine's roofline")
-    roofline = measure_roofline(len(cores))
-    told.step(f"{path.name}: layer by layer")
-    profile = _profile(path, parts, cores, options.seconds)
+    with Steps(listener, 2) as steps:
+        steps.begin("the machine's roofline")
+        roofline = measure_roofline(len(cores))
+        steps.begin(f"{path.name}: layer by layer")
+        profile = _profile(path, parts, cores, options.seconds)
     costs = _costs(parts.manifest)
     shape = parts.manifest["inputs"][0]["shape"] if parts.manifest["inputs"] else []
     batch = max(1, shape[0]) if shape else 1

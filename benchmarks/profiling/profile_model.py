@@ -19,7 +19,7 @@ from typing import Any
 from tvmopt.benchmarks.machine.environment import choose_cores, read_environment
 from tvmopt.benchmarks.machine.roofline import measure_roofline
 from tvmopt.benchmarks.measurements.layer_table import LayerTable, NoProfile
-from tvmopt.benchmarks.measurements.options import CompareOptions, Listener, MeasureOptions
+from tvmopt.benchmarks.measurements.options import CompareOptions, MeasureOptions
 from tvmopt.benchmarks.profiling.profile_runtimes import Profiling, profile_layers
 from tvmopt.benchmarks.runtimes.base import Runtime
 from tvmopt.benchmarks.runtimes.registry import recorded_packages, select_runtimes
@@ -27,6 +27,7 @@ from tvmopt.benchmarks.workers.prepare import check_records, prepare_job, prepar
 from tvmopt.benchmarks.workers.prepared_model import Subject, describe_model, make_subject
 from tvmopt.pipeline.errors import RuntimeMissingError, UsageError
 from tvmopt.pipeline.importers import parse_source
+from tvmopt.pipeline.support.progress import Listener, Steps
 
 SCHEMA = "tvmopt-profile"
 SCHEMA_VERSION = 1
@@ -68,7 +69,7 @@ def profile_model(options: ProfileOptions, listener: Listener | None = None) -> 
 
     Args:
         options: what is profiled.
-        listener: told of the progress.
+        listener: told of the progress; may ask for a stop.
 
     Returns:
         The JSON document described above. A runtime that is missing, or failed, has an entry that says why.
@@ -76,6 +77,7 @@ def profile_model(options: ProfileOptions, listener: Listener | None = None) -> 
     Raises:
         UsageError: a runtime is unknown, or there are more threads than cores.
         RuntimeMissingError: none of the runtimes is there.
+        CancelledError: the listener asked for a stop.
         TvmoptError: whatever importing the model or reading the logs raises.
     """
     runtimes = select_runtimes(options.runtimes)
@@ -85,23 +87,24 @@ def profile_model(options: ProfileOptions, listener: Listener | None = None) -> 
         raise RuntimeMissingError(f"none of the runtimes can be profiled: {reasons}")
     cores = choose_cores(options.threads)
     check_records(runtimes, options.logs)
-    told = listener or Listener()
     present = [runtime for runtime in runtimes if runtime.name not in absent]
-    told.begin(2 * len(present) + 2)
     document = open_document()
-    with tempfile.TemporaryDirectory(prefix="tvmopt-profile-") as folder:
-        subject = _lay_out(options, present, Path(folder), told)
+    with (
+        tempfile.TemporaryDirectory(prefix="tvmopt-profile-") as folder,
+        Steps(listener, 2 * len(present) + 2) as steps,
+    ):
+        subject = _lay_out(options, present, Path(folder), steps)
         name = subject.model.name
-        told.step("the machine's roofline")
+        steps.begin("the machine's roofline")
         measure = replace(MeasureOptions(), profile_s=options.seconds)
         wanted = Profiling(subject, tuple(present), cores, options.logs, measure_roofline(len(cores)), measure)
         notes: dict[str, str] = {}
         for runtime in present:
-            told.step(f"{name}: {runtime.title}, getting ready")
+            steps.begin(f"{name}: {runtime.title}, getting ready")
             failure, notes[runtime.name] = _prepare(wanted, runtime)
             if failure is not None:
                 absent[runtime.name] = failure
-        table = _profile(wanted, absent, told)
+        table = _profile(wanted, absent, steps)
     entries = {runtime.name: absent.get(runtime.name) or table.entries[runtime.name] for runtime in runtimes}
     return (
         document
@@ -110,13 +113,13 @@ def profile_model(options: ProfileOptions, listener: Listener | None = None) -> 
     )
 
 
-def _profile(wanted: Profiling, absent: Mapping[str, NoProfile], listener: Listener) -> LayerTable:
+def _profile(wanted: Profiling, absent: Mapping[str, NoProfile], steps: Steps) -> LayerTable:
     """Profiles the runtimes that are wanted, but for those that are absent."""
     ready = tuple(runtime for runtime in wanted.runtimes if runtime.name not in absent)
     name = wanted.subject.model.name
     return profile_layers(
         replace(wanted, runtimes=ready),
-        lambda runtime: listener.step(f"{name}: {runtime.title}, layer by layer"),
+        lambda runtime: steps.begin(f"{name}: {runtime.title}, layer by layer"),
     )
 
 
@@ -140,11 +143,11 @@ def _find_absent(runtimes: Sequence[Runtime], kind: str) -> dict[str, NoProfile]
     return absent
 
 
-def _lay_out(options: ProfileOptions, runtimes: Sequence[Runtime], folder: Path, listener: Listener) -> Subject:
+def _lay_out(options: ProfileOptions, runtimes: Sequence[Runtime], folder: Path, steps: Steps) -> Subject:
     """Imports the model and writes what the workers take."""
     from tvmopt.pipeline.importers import load_model
 
-    listener.step(f"importing {options.model}")
+    steps.begin(f"importing {options.model}")
     model = load_model(options.model, options.input_shapes or None)
     batch = model.inputs[0].shape[0] if model.inputs and model.inputs[0].shape else 1
     quantized = any(runtime.quantized for runtime in runtimes)

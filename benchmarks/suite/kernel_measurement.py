@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING
 from tvmopt.benchmarks.machine.environment import choose_cores
 from tvmopt.benchmarks.machine.roofline import Roofline
 from tvmopt.benchmarks.measurements.layer_profile import LayerProfile
-from tvmopt.benchmarks.measurements.options import Listener
 from tvmopt.benchmarks.profiling.profile_artifact import profile_artifact
 from tvmopt.benchmarks.profiling.profile_model import ProfileOptions
 from tvmopt.benchmarks.suite.kernel_classes import Kernel, KernelClass, Scaling, classes_of, describe
+from tvmopt.pipeline.support.progress import Listener, Steps
 from tvmopt.pipeline.types import Step
 
 if TYPE_CHECKING:
@@ -103,11 +103,12 @@ def measure_network(
         TvmoptError: when compiling or running the network fails.
     """
     turns: dict[int, list[Turn]] = defaultdict(list)
+    steps = Steps(listener, bench.turns * len(bench.threads))
     with tempfile.TemporaryDirectory(prefix="tvmopt-kernels-") as folder:
         built = [_compile(model, threads, bench.records, Path(folder)) for threads in bench.threads]
         for turn in range(bench.turns):
             for each in built:
-                listener.step(f"{model.name}, threads {each.threads}: turn {turn + 1} of {bench.turns}")
+                steps.begin(f"{model.name}, threads {each.threads}: turn {turn + 1} of {bench.turns}")
                 turns[each.threads].append(_take_turn(each, bench.seconds))
     kernels = [kernel for each in built for kernel in kernels_of(each, turns[each.threads])]
     whole_s = {each.threads: statistics.median(turn.profile.whole_s for turn in turns[each.threads]) for each in built}

@@ -13,11 +13,11 @@ from typing import Any
 
 from tvmopt.benchmarks.measurements.files import write_document, write_text
 from tvmopt.benchmarks.measurements.layer_table import LayerTable
-from tvmopt.benchmarks.measurements.options import Listener
 from tvmopt.benchmarks.profiling.profile_model import ProfileOptions, profile_model
 from tvmopt.benchmarks.report import words
 from tvmopt.benchmarks.report.layer_losses import find_losses, losses_in_columns, losses_in_markdown
 from tvmopt.benchmarks.report.view import title_of
+from tvmopt.pipeline.support.progress import Listener
 
 SCHEMA = "tvmopt-profiles"
 SCHEMA_VERSION = 1

@@ -14,12 +14,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from click.core import ParameterSource
 
-from tvmopt.benchmarks.comparison.compare import Tune, run_comparison
+from tvmopt.benchmarks.comparison.compare import run_comparison
 from tvmopt.benchmarks.measurements.files import from_document, read_comparisons, to_suite, write_document, write_text
 from tvmopt.benchmarks.measurements.options import CompareOptions, MeasureOptions
 from tvmopt.benchmarks.measurements.verdicts import OURS
@@ -28,12 +28,9 @@ from tvmopt.benchmarks.suite.layers import LayerBench, losses_of, profile_networ
 from tvmopt.benchmarks.suite.network_table import passes, render_settings, render_table, summarize_comparison
 from tvmopt.benchmarks.suite.regressions import compare_runs, regressions, render_changes
 from tvmopt.benchmarks.suite.steps import EchoSteps, fitting_threads
-from tvmopt.pipeline.errors import TvmoptError
+from tvmopt.pipeline.errors import CancelledError, TvmoptError
 from tvmopt.pipeline.support.shipped import shipped
 from tvmopt.schedules.target import host_isa
-
-if TYPE_CHECKING:
-    from tvmopt.pipeline.types import ImportedModel
 
 NETWORKS = (
     *("mobilenet_v2", "mobilenet_v3_large", "squeezenet1_1", "resnet50", "vgg16", "densenet121", "inception_v3"),
@@ -144,13 +141,13 @@ def _measure_all(plan: Plan) -> tuple[list[dict[str, Any]], list[str]]:
     for network in plan.networks:
         try:
             document = _measure(plan, network)
+        except (KeyboardInterrupt, CancelledError):
+            break
         except TvmoptError as error:
             # Hours of measurements shall not be lost for one network.
             click.echo(f"{network}: {error}", err=True)
             failed.append(network)
             continue
-        except KeyboardInterrupt:
-            break
         documents.append(document)
         if not document["complete"]:
             break
@@ -183,23 +180,12 @@ def _measure(plan: Plan, network: str) -> dict[str, Any]:
         tune_trials=plan.trials,
         measure=MeasureOptions(rounds=plan.rounds),
     )
-    return run_comparison(options, EchoSteps(), _tuner(plan.logs, plan.trials))
+    return run_comparison(options, EchoSteps())
 
 
 def _model_of(network: str) -> str:
     """MODEL; relative, since measurement files name it as it was given."""
     return f"{os.path.relpath(shipped('models') / f'{network}.py')}:build"
-
-
-def _tuner(logs: Path, trials: int) -> Tune:
-    def tune(model: ImportedModel, threads: int) -> None:
-        from tvmopt.pipeline.tuning.search import TuneOptions
-        from tvmopt.pipeline.tuning.tune_model import tune_model
-        from tvmopt.schedules.target import parse_target
-
-        tune_model(model, parse_target("llvm", threads), logs, TuneOptions(trials=trials))
-
-    return tune
 
 
 def _write(folder: Path, documents: Sequence[dict[str, Any]], parts: Sequence[str]) -> tuple[Path, Path]:

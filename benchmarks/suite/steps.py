@@ -7,16 +7,16 @@ from collections.abc import Iterable
 import click
 
 from tvmopt.benchmarks.machine.environment import usable_cores
-from tvmopt.benchmarks.measurements.options import Listener
+from tvmopt.pipeline.support.progress import Event, Listener, StepBegan
 
 
 class EchoSteps(Listener):
     """Says on standard error what is being done, rounds left out."""
 
-    def step(self, what: str) -> None:
+    def tell(self, event: Event) -> None:
         """One line a step."""
-        if ": round " not in what:
-            click.echo(what, err=True)
+        if isinstance(event, StepBegan) and ": round " not in event.text:
+            click.echo(event.text, err=True)
 
 
 def fitting_threads(counts: Iterable[int]) -> tuple[int, ...]:

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tvmopt.pipeline.tuning.tuners import TUNERS
+
 if TYPE_CHECKING:
     from tvmopt.pipeline.tuning.replay import TunerScore
     from tvmopt.schedules.target import Target
 
 TABLES = Path(__file__).parent / "tables"
-TUNERS = ("xgb", "ga", "random", "grid")
 FRACTIONS = (0.02, 0.05, 0.1, 0.15, 0.25)
 
 
@@ -37,7 +38,7 @@ def score_tables(folder: Path, seeds: Sequence[int]) -> list[tuple[str, int, dic
     scores = []
     for path in sorted(folder.glob("*.jsonl")):
         table = read_table(path, table_target(path))
-        scores.append((path.stem, len(table.candidates), compare_tuners(table, TUNERS, seeds, FRACTIONS)))
+        scores.append((path.stem, len(table.candidates), compare_tuners(table, tuple(TUNERS), seeds, FRACTIONS)))
     return scores
 
 

@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from tvmopt.pipeline.errors import CancelledError
+
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
@@ -25,6 +27,15 @@ def interruptible() -> Iterator[None]:
         if pressed:
             raise KeyboardInterrupt from None
         raise
+
+
+@contextlib.contextmanager
+def ctrl_c_cancels() -> Iterator[None]:
+    """A job's whole flow: Ctrl-C in it comes out as the CancelledError that a listener's stop would cause."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise CancelledError from None
 
 
 @contextlib.contextmanager

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from tvmopt.pipeline.support.progress import Event
 from tvmopt.pipeline.tuning.measurer import Trial
 from tvmopt.pipeline.types import Task
 from tvmopt.schedules.space import Config, config_key
@@ -48,44 +48,55 @@ class TaskState:
 
 
 @dataclass(frozen=True, slots=True)
-class PeakMeasured:
+class PeakMeasured(Event):
     """The machine's peak of multiply-adds in registers was measured, at the target's threads."""
 
     flops_per_s: float
 
+    def __str__(self) -> str:
+        return f"measured peak of multiply-adds: {self.flops_per_s / 1e9:.0f} GFLOP/s"
+
 
 @dataclass(frozen=True, slots=True)
-class RunStarted:
+class RunStarted(Event):
     """The search begins; `states` are of all tasks, with what earlier runs had measured."""
 
     states: tuple[TaskState, ...]
 
+    def __str__(self) -> str:
+        return f"tuning {len(self.states)} tasks"
+
 
 @dataclass(frozen=True, slots=True)
-class TaskStarted:
+class TaskStarted(Event):
     """The first trials of a task are about to be measured."""
 
     state: TaskState
 
+    def __str__(self) -> str:
+        return f"{self.state.task.name}: first trials of {self.state.configs} configs"
+
 
 @dataclass(frozen=True, slots=True)
-class TrialDone:
+class TrialDone(Event):
     """A trial was measured and its record is on disk; `state` includes it."""
 
     state: TaskState
     trial: Trial
 
+    def __str__(self) -> str:
+        took = f"{statistics.median(self.trial.latency_s) * 1e6:.1f} µs" if self.trial.latency_s else self.trial.error
+        return f"{self.state.task.name}, trial {self.state.trials}: {self.trial.status}, {took}"
+
 
 @dataclass(frozen=True, slots=True)
-class TaskEnded:
+class TaskEnded(Event):
     """No more trials are spent on a task; `state.ended` says why."""
 
     state: TaskState
 
-
-Event = PeakMeasured | RunStarted | TaskStarted | TrialDone | TaskEnded
-Listener = Callable[[Event], None]
-"""Called with each event, in the search's thread: a slow one slows the search."""
+    def __str__(self) -> str:
+        return f"{self.state.task.name}: ended, {self.state.ended}"
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import statistics
 import tempfile
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,6 +24,7 @@ from tvmopt.pipeline.records.ranking import ranked
 from tvmopt.pipeline.records.record import Record
 from tvmopt.pipeline.records.store import RecordStore
 from tvmopt.pipeline.support.interrupts import ctrl_c_later, interruptible
+from tvmopt.pipeline.support.progress import Listener, Steps
 from tvmopt.pipeline.support.tvm import tvm_version
 from tvmopt.pipeline.tasks.alternatives import optimize_all_ways
 from tvmopt.pipeline.tasks.choose_configs import TaskChoice
@@ -71,25 +72,26 @@ class Finalists:
 
 
 def time_finalists(
-    model: ImportedModel, target: Target, store: RecordStore, count: int, tell: Callable[[str], None] = lambda _: None
+    model: ImportedModel, target: Target, store: RecordStore, count: int, listener: Listener | None = None
 ) -> int:
     """Times the default and the `count` fastest recorded configs of each task inside `model`, and files the times.
 
-    Where the graph can be cut into kernels in two ways, both are timed. Ctrl-C, or a failure, leaves the store as it
-    was.
+    Where the graph can be cut into kernels in two ways, both are timed. Ctrl-C, a stop that the listener asks for
+    and a failure leave the store as it was.
 
     Args:
         model: imported.
         target: this machine.
         store: has the tasks' records, and takes the new ones.
         count: finalists of each task besides the default.
-        tell: is told what is being done.
+        listener: is told what is being done; may ask for a stop.
 
     Returns:
         How many records were added: none where no task has two configs to choose from.
 
     Raises:
         BuildError: when a build fails, does not run, or computes something else than the model.
+        CancelledError: when the listener asked for a stop.
         InputFileError: when the store has a corrupt line, or cannot be written.
     """
     linker_of(target)  # a missing one shows now
@@ -106,16 +108,18 @@ def time_finalists(
             for way, tasks in zip(ways, finals, strict=True)
             for place in range(max((len(task.records) for task in tasks), default=0))
         ]
+        steps = Steps(listener, len(plans) + 1)
         for number, (way, tasks, place) in enumerate(plans):
-            tell(f"building the model with its finalists, {number + 1} of {len(plans)}")
+            steps.begin(f"building the model with its finalists, {number + 1} of {len(plans)}")
             path = Path(name) / f"{number}.tar"
             choices = tuple(_choice(task, place, target) for task in tasks)
             with interruptible():
-                steps = write_artifact(model, way, choices, golden, path, objects).steps
-            builds.append(_Build(path, steps, {choice.task.name: choice.config for choice in choices}))
-        tell(f"timing {len(builds)} builds of the model in turn")
+                calls = write_artifact(model, way, choices, golden, path, objects).steps
+            builds.append(_Build(path, calls, {choice.task.name: choice.config for choice in choices}))
+        steps.begin(f"timing {len(builds)} builds of the model in turn")
         arguments = [f"{SECONDS:g}", *(str(build.path) for build in builds)]
         times = run_module(_MODULE, arguments, target.threads, _LIMIT_S, "timing the finalists inside the model")
+        steps.end()
     return _file(store, finals, _samples(builds, times))
 
 

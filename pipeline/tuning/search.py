@@ -8,15 +8,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from tvmopt.pipeline.errors import UsageError
+from tvmopt.pipeline.errors import CancelledError, UsageError
 from tvmopt.pipeline.records.record import Record, target_facts
 from tvmopt.pipeline.records.related import Subject
 from tvmopt.pipeline.records.store import RecordStore
 from tvmopt.pipeline.support.interrupts import ctrl_c_later
+from tvmopt.pipeline.support.progress import Listener
 from tvmopt.pipeline.support.tvm import tvm_version
 from tvmopt.pipeline.tuning.candidates import Candidates
 from tvmopt.pipeline.tuning.measurer import Measurer, TemplateOf, Trial
-from tvmopt.pipeline.tuning.progress import Listener, Progress, RunStarted, TaskEnded, TaskStarted, TaskState, TrialDone
+from tvmopt.pipeline.tuning.progress import Progress, RunStarted, TaskEnded, TaskStarted, TaskState, TrialDone
 from tvmopt.pipeline.tuning.related_samples import RelatedSamples
 from tvmopt.pipeline.tuning.scheduler import Scheduler
 from tvmopt.pipeline.tuning.tuners import check_tuner, make_tuner
@@ -28,7 +29,7 @@ from tvmopt.schedules.space import Config
 from tvmopt.schedules.target import Target
 
 INTERRUPTED = "interrupted"
-"""`TuneSummary.stopped` after Ctrl-C."""
+"""`TuneSummary.stopped` after Ctrl-C, or when the listener asked for a stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,8 @@ def tune(  # noqa: PLR0913 # a run's nouns, each of another kind; how to search 
 
     Configs that the store has for a task, its template's version, the target and this machine's processor are learned
     and not measured again; other records only guide. Each trial is appended to the store as soon as it is known.
-    Ctrl-C ends the run like any other reason, with a summary; what was measured is kept.
+    Ctrl-C and a listener that asks for a stop end the run like any other reason, with a summary; what was measured is
+    kept.
 
     Args:
         tasks: what to tune, with the weights that decide where trials go.
@@ -135,16 +137,16 @@ def tune(  # noqa: PLR0913 # a run's nouns, each of another kind; how to search 
         store: takes the records.
         measurer: builds, checks and times configs; not closed here.
         options: how to search.
-        listener: is told of events.
+        listener: is told of events; may ask for a stop, which takes effect after the trial under way.
 
     Raises:
         InputFileError: when the store has a corrupt line, or cannot be written.
     """
-    run = _Run(tasks, _Bench(target, store, measurer), options or TuneOptions(), listener or (lambda event: None))
+    run = _Run(tasks, _Bench(target, store, measurer), options or TuneOptions(), listener or Listener())
     try:
         run.search()
         run.confirm()
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, CancelledError):
         run.stopped = INTERRUPTED
     return run.summary()
 
@@ -182,7 +184,7 @@ class _Run:
     """One call of `tune`."""
 
     def __init__(self, tasks: Sequence[Task], bench: _Bench, options: TuneOptions, listener: Listener) -> None:
-        self.bench, self.options, self.tell = bench, options, listener
+        self.bench, self.options, self.listener = bench, options, listener
         self.began = time.monotonic()
         self.stopped = "trials"
         self.runs = {task.name: _TaskRun(task, bench, options) for task in tasks}
@@ -191,9 +193,10 @@ class _Run:
 
     def search(self) -> None:
         """Spends the trials."""
-        self.tell(RunStarted(tuple(run.progress.state() for run in self.runs.values())))
+        self.listener.tell(RunStarted(tuple(run.progress.state() for run in self.runs.values())))
         left = self.options.trials
         while left > 0:
+            self.listener.check()
             progress = self.scheduler.next()
             if progress is None or self._left_s() <= self._reserve_s():
                 self.stopped = "all tasks ended" if progress is None else "time limit"
@@ -221,7 +224,7 @@ class _Run:
         """Measures, files and learns; how many trials it were."""
         progress, done = run.progress, 0
         if configs and not progress.trials:
-            self.tell(TaskStarted(progress.state()))
+            self.listener.tell(TaskStarted(progress.state()))
         for trial in self.bench.measurer.measure(progress.task, configs) if configs else ():
             # What is filed is also counted, whenever Ctrl-C comes.
             with ctrl_c_later():
@@ -229,7 +232,8 @@ class _Run:
                 run.tuner.learn([trial])
                 progress.learn(trial)
             done += 1
-            self.tell(TrialDone(progress.state(), trial))
+            self.listener.tell(TrialDone(progress.state(), trial))
+            self.listener.check()
             if self._left_s() <= 0:
                 break
         return done
@@ -257,7 +261,7 @@ class _Run:
         elif patience is not None and progress.since_best >= patience:
             progress.ended = "early stopping"
         if progress.ended:
-            self.tell(TaskEnded(progress.state()))
+            self.listener.tell(TaskEnded(progress.state()))
 
     def _left_s(self) -> float:
         limit = self.options.time_limit_s

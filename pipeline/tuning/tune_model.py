@@ -7,10 +7,11 @@ from pathlib import Path
 
 from tvmopt.pipeline.errors import RuntimeMissingError, UsageError
 from tvmopt.pipeline.records.store import RecordStore
+from tvmopt.pipeline.support.progress import Listener
 from tvmopt.pipeline.support.tvm import import_compiler
 from tvmopt.pipeline.tasks.alternatives import tasks_of_all_ways
 from tvmopt.pipeline.tuning.measure.workers import WorkerMeasurer, WorkerOptions
-from tvmopt.pipeline.tuning.progress import Listener, PeakMeasured
+from tvmopt.pipeline.tuning.progress import PeakMeasured
 from tvmopt.pipeline.tuning.rerank import time_finalists
 from tvmopt.pipeline.tuning.search import INTERRUPTED, TuneOptions, TuneSummary, tune
 from tvmopt.pipeline.types import ImportedModel, Task
@@ -69,7 +70,7 @@ def tune_model(
     store = RecordStore(logs, model.name)
     summary = tune_tasks(tunable_tasks(model, target), target, store, options, listener)
     if summary.stopped != INTERRUPTED:
-        time_finalists(model, target, store, options.finalists)
+        time_finalists(model, target, store, options.finalists, listener)
     return summary
 
 
@@ -92,7 +93,7 @@ def tune_tasks(
     measurer = WorkerMeasurer(target, WorkerOptions(seed=options.seed))
     try:
         if listener is not None:
-            listener(PeakMeasured(measurer.peak_flops_per_s()))
+            listener.tell(PeakMeasured(measurer.peak_flops_per_s()))
         return tune(tasks, target, store, measurer, options, listener)
     finally:
         measurer.close()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from tvmopt.pipeline.errors import UsageError, did_you_mean
-from tvmopt.pipeline.tuning.candidates import Candidates
-from tvmopt.pipeline.tuning.tuners.base import Tuner
-from tvmopt.pipeline.tuning.tuners.genetic import GeneticTuner
-from tvmopt.pipeline.tuning.tuners.grid import GridTuner
-from tvmopt.pipeline.tuning.tuners.random import RandomTuner
-from tvmopt.pipeline.tuning.tuners.xgboost import Related, XGBoostTuner
+
+if TYPE_CHECKING:
+    from tvmopt.pipeline.tuning.candidates import Candidates
+    from tvmopt.pipeline.tuning.tuners.base import Tuner
+    from tvmopt.pipeline.tuning.tuners.xgboost import Related
 
 TUNERS: dict[str, str] = {
     "xgb": "gradient-boosted trees rank the configs, learning also from related tasks",
@@ -18,7 +18,7 @@ TUNERS: dict[str, str] = {
     "random": "random order, no repetition",
     "grid": "every config in order",
 }
-"""Names of the tuners and what each does."""
+"""Names of the tuners and what each does; the command line's help lists them, so reading them loads no tuner."""
 
 
 def check_tuner(name: str) -> None:
@@ -43,6 +43,11 @@ def make_tuner(name: str, candidates: Candidates, seed: int, related: Related = 
     Raises:
         UsageError: when there is no such tuner.
     """
+    from tvmopt.pipeline.tuning.tuners.genetic import GeneticTuner
+    from tvmopt.pipeline.tuning.tuners.grid import GridTuner
+    from tvmopt.pipeline.tuning.tuners.random import RandomTuner
+    from tvmopt.pipeline.tuning.tuners.xgboost import XGBoostTuner
+
     check_tuner(name)
     if name == "xgb":
         return XGBoostTuner(candidates, seed, related)

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import psutil
 import pytest
 
+from tvmopt.benchmarks.comparison.cell import RowMeasured
 from tvmopt.benchmarks.comparison.compare import run_comparison
-from tvmopt.benchmarks.measurements.files import from_document
-from tvmopt.benchmarks.measurements.options import CompareOptions, Listener, MeasureOptions
+from tvmopt.benchmarks.measurements.files import from_document, read_comparisons, to_document, write_document
+from tvmopt.benchmarks.measurements.options import CompareOptions, MeasureOptions
 from tvmopt.benchmarks.measurements.types import Comparison, Measurement
-from tvmopt.pipeline.errors import InputFileError, UsageError
+from tvmopt.pipeline.errors import CancelledError, InputFileError, UsageError
+from tvmopt.pipeline.support.progress import Event, Listener, StepBegan
 
 pytestmark = pytest.mark.slow  # a process or two for each test
 
@@ -31,19 +35,21 @@ class Recorder(Listener):
     def __init__(self, stop_at: str = "never") -> None:
         self.stop_at = stop_at
         self.steps: list[str] = []
-        self.expected = 0
+        self.expected = set[int | None]()
         self.rows: list[Measurement] = []
 
-    def begin(self, steps: int) -> None:
-        self.expected = steps
+    def tell(self, event: Event) -> None:
+        if isinstance(event, RowMeasured):
+            self.rows.append(event.row)
+        if isinstance(event, StepBegan):
+            self.steps.append(event.text)
+            self.expected.add(event.of)
+            assert event.number == len(self.steps)
+            if self.stop_at in event.text:
+                self.stop()
 
-    def step(self, what: str) -> None:
-        self.steps.append(what)
-        if self.stop_at in what:
-            raise KeyboardInterrupt
-
-    def measured(self, row: Measurement) -> None:
-        self.rows.append(row)
+    def stop(self) -> None:
+        raise KeyboardInterrupt
 
 
 def compare(model: str | Path, *runtimes: str, listener: Listener | None = None, **options: Any) -> Comparison:
@@ -77,7 +83,7 @@ def test_onnx_file(onnx_file: Path) -> None:
     assert comparison.model["reference"] == "onnxruntime"
     assert [(v.runtime, v.against) for v in comparison.verdicts] == [("openvino", "onnxruntime")]
     assert comparison.complete
-    assert len(listener.steps) == listener.expected
+    assert {len(listener.steps)} == listener.expected
     assert listener.rows == list(comparison.measurements)
 
 
@@ -200,8 +206,43 @@ def test_ctrl_c_keeps_earlier_cells(onnx_file: Path) -> None:
 
 @pytest.mark.parametrize("moment", ["importing", "getting ready", "round 3 of"])
 def test_ctrl_c_before_anything_is_complete(moment: str, onnx_file: Path) -> None:
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(CancelledError):
         compare(onnx_file, "onnxruntime", listener=Recorder(moment))
+
+
+class CancelledElsewhere(Recorder):
+    """Has another thread cancel the comparison, and notes the processes that run then."""
+
+    workers: tuple[psutil.Process, ...] = ()
+
+    def stop(self) -> None:
+        self.workers = tuple(psutil.Process().children(recursive=True))
+        other = threading.Thread(target=self.cancel)
+        other.start()
+        other.join()
+
+
+def test_a_listener_cancels_between_rounds(onnx_file: Path, tmp_path: Path) -> None:
+    options = MeasureOptions(rounds=50, turn_s=0.002, warmup_s=0.01)
+    listener = CancelledElsewhere("round 8 of")
+    comparison = compare(onnx_file, "onnxruntime", "openvino", listener=listener, measure=options)
+    assert not comparison.complete
+    for row in comparison.measurements:
+        assert row.latency_s is not None
+        assert len(row.latency_s.turns) == 7
+    assert len(listener.workers) == 2
+    assert not any(worker.is_running() for worker in listener.workers)
+    write_document(to_document(comparison), tmp_path / "out.json")
+    assert read_comparisons(tmp_path / "out.json") == (comparison,)
+
+
+@pytest.mark.parametrize("moment", ["importing", "getting ready", "round 3 of"])
+def test_a_listener_cancels_before_anything_is_complete(moment: str, onnx_file: Path) -> None:
+    listener = CancelledElsewhere(moment)
+    with pytest.raises(CancelledError):
+        compare(onnx_file, "onnxruntime", listener=listener)
+    assert not any(worker.is_running() for worker in listener.workers)
+    assert not any(worker.is_running() for worker in psutil.Process().children(recursive=True))
 
 
 IN_WORKER = """

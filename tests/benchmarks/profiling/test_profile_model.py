@@ -10,10 +10,10 @@ import pytest
 from tests import tiny
 from tvmopt.benchmarks.machine.roofline import Roofline
 from tvmopt.benchmarks.measurements.layer_table import LayerTable
-from tvmopt.benchmarks.measurements.options import Listener
 from tvmopt.benchmarks.profiling.profile_artifact import profile_artifact
 from tvmopt.benchmarks.profiling.profile_model import DEFAULTS, SCHEMA, ProfileOptions, profile_model
 from tvmopt.pipeline.errors import RuntimeMissingError, UsageError
+from tvmopt.pipeline.support.progress import Event, Listener, StepBegan
 
 pytestmark = pytest.mark.slow  # a process or two for each test
 
@@ -26,11 +26,11 @@ class Steps(Listener):
     def __init__(self) -> None:
         self.foreseen, self.told = 0, list[str]()
 
-    def begin(self, steps: int) -> None:
-        self.foreseen = steps
-
-    def step(self, what: str) -> None:
-        self.told.append(what)
+    def tell(self, event: Event) -> None:
+        if isinstance(event, StepBegan):
+            assert event.of is not None
+            self.foreseen = event.of
+            self.told.append(event.text)
 
 
 @pytest.fixture(autouse=True)

@@ -12,11 +12,12 @@ from tvmopt.benchmarks.comparison.compare import run_comparison
 from tvmopt.benchmarks.machine.roofline import Roofline
 from tvmopt.benchmarks.measurements.files import from_document
 from tvmopt.benchmarks.measurements.layer_table import NoProfile
-from tvmopt.benchmarks.measurements.options import CompareOptions, Listener, MeasureOptions
+from tvmopt.benchmarks.measurements.options import CompareOptions, MeasureOptions
 from tvmopt.benchmarks.measurements.types import Comparison
 from tvmopt.benchmarks.profiling.profile_runtimes import Profiling, profile_layers
 from tvmopt.benchmarks.runtimes.registry import find_runtime
 from tvmopt.benchmarks.workers.prepared_model import make_subject
+from tvmopt.pipeline.support.progress import Event, Listener, StepBegan
 
 QUICK = MeasureOptions(rounds=5, turn_s=0.005, warmup_s=0.01, profile_s=0.1)
 
@@ -39,13 +40,13 @@ class Recorder(Listener):
         self.steps: list[str] = []
         self.expected = 0
 
-    def begin(self, steps: int) -> None:
-        self.expected = steps
-
-    def step(self, what: str) -> None:
-        self.steps.append(what)
-        if self.stop_at in what:
-            raise KeyboardInterrupt
+    def tell(self, event: Event) -> None:
+        if isinstance(event, StepBegan):
+            self.steps.append(event.text)
+            assert event.of is not None
+            self.expected = event.of
+            if self.stop_at in event.text:
+                raise KeyboardInterrupt
 
 
 def compare(model: Path, *runtimes: str, listener: Listener | None = None, layers: bool = True) -> Comparison:

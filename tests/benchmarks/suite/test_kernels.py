@@ -13,7 +13,6 @@ from tests import tiny
 from tests.benchmarks.layered import ROOFLINE
 from tvmopt.benchmarks.machine.roofline import Roofline
 from tvmopt.benchmarks.measurements.layer_profile import KernelTime, LayerProfile
-from tvmopt.benchmarks.measurements.options import Listener
 from tvmopt.benchmarks.suite import kernels as command
 from tvmopt.benchmarks.suite.kernel_classes import (
     DEPTHWISE,
@@ -31,6 +30,7 @@ from tvmopt.benchmarks.suite.kernel_classes import (
 )
 from tvmopt.benchmarks.suite.kernel_measurement import Built, KernelBench, Turn, kernels_of, measure_network
 from tvmopt.benchmarks.suite.kernel_table import render
+from tvmopt.pipeline.support.progress import Listener
 from tvmopt.pipeline.types import Step
 from tvmopt.schedules.workload import Tensor, Workload
 

@@ -13,9 +13,9 @@ from tests import tiny
 from tests.benchmarks.layered import ROOFLINE, make_table
 from tvmopt.benchmarks.machine.environment import read_environment
 from tvmopt.benchmarks.machine.roofline import Roofline
-from tvmopt.benchmarks.measurements.options import Listener
 from tvmopt.benchmarks.suite import networks as suite
 from tvmopt.benchmarks.suite.layers import LayerBench, losses_of, profile_networks, write_profiles
+from tvmopt.pipeline.support.progress import Listener
 
 
 def document() -> dict[str, Any]:

@@ -7,11 +7,12 @@ import pytest
 
 from tvmopt.benchmarks.machine.environment import usable_cores
 from tvmopt.benchmarks.suite.steps import EchoSteps, fitting_threads
+from tvmopt.pipeline.support.progress import StepBegan
 
 
 def test_steps_go_to_standard_error_without_the_rounds(capsys: pytest.CaptureFixture[str]) -> None:
     for step in ("importing net", "net, batch 1, 2 threads: round 3 of 20", "net, threads 2: turn 1 of 3"):
-        EchoSteps().step(step)
+        EchoSteps().tell(StepBegan(step, 1, None))
     assert tuple(capsys.readouterr()) == ("", "importing net\nnet, threads 2: turn 1 of 3\n")
 
 

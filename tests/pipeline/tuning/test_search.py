@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -16,7 +17,8 @@ from tests.pipeline.tuning import synthetic
 from tests.pipeline.tuning.synthetic import TARGET, SyntheticMeasurer
 from tvmopt.pipeline.errors import InputFileError, UsageError
 from tvmopt.pipeline.records.store import RecordStore
-from tvmopt.pipeline.tuning.progress import Event, RunStarted, TaskEnded, TaskStarted, TrialDone
+from tvmopt.pipeline.support.progress import Event, Listener
+from tvmopt.pipeline.tuning.progress import RunStarted, TaskEnded, TaskStarted, TrialDone
 from tvmopt.pipeline.tuning.search import INTERRUPTED, TuneOptions, TuneSummary, tune
 from tvmopt.pipeline.tuning.tuners import TUNERS
 from tvmopt.schedules.host import host_cpu
@@ -196,10 +198,51 @@ def test_control_c_keeps_everything(store: RecordStore) -> None:
     assert summary.trials == len(RecordStore(store.directory).records()) == 21
 
 
+class CancelledElsewhere(Listener):
+    """Has another thread cancel the search after `count` trials, and goes on once that is done."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.left = count
+
+    def tell(self, event: Event) -> None:
+        self.left -= isinstance(event, TrialDone)
+        if not self.left and not self.cancelled:
+            other = threading.Thread(target=self.cancel)
+            other.start()
+            other.join()
+
+
+def test_a_listener_cancels_from_another_thread(store: RecordStore) -> None:
+    measurer = SyntheticMeasurer()
+    summary = tune(TASKS, TARGET, store, measurer, options(), CancelledElsewhere(13))
+    assert summary.stopped == INTERRUPTED
+    assert summary.trials == 13
+    kept = known(store)
+    assert kept == [(name, config_key(config)) for name, config in measurer.measured[:13]]
+    again = SyntheticMeasurer()
+    summary = tune(TASKS, TARGET, RecordStore(store.directory, "model"), again, options())
+    assert (summary.stopped, summary.trials) == ("trials", 60)
+    assert known(RecordStore(store.directory))[:13] == kept
+    assert not {(name, config_key(config)) for name, config in again.measured} & set(kept)
+
+
+def test_a_listener_that_was_cancelled_before_lets_nothing_begin(store: RecordStore) -> None:
+    listener, measurer = Listener(), SyntheticMeasurer()
+    listener.cancel()
+    assert tune(TASKS, TARGET, store, measurer, options(), listener).stopped == INTERRUPTED
+    assert measurer.measured == []
+
+
 def test_events_tell_the_whole_story(store: RecordStore) -> None:
     events: list[Event] = []
     summary = tune(
-        TASKS, TARGET, store, SyntheticMeasurer(), options(template_of=synthetic.tiny_template_of), events.append
+        TASKS,
+        TARGET,
+        store,
+        SyntheticMeasurer(),
+        options(template_of=synthetic.tiny_template_of),
+        Listener(events.append),
     )
     assert isinstance(events[0], RunStarted)
     assert [state.task for state in events[0].states] == list(TASKS)

@@ -1,0 +1,169 @@
+"""Progress of a job: the events that it tells, the listener that hears them and may ask for a stop.
+
+Rooms above add events of their own: trials of a search (`pipeline.tuning.progress`), rows of a comparison
+(`benchmarks.comparison.cell`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from tvmopt.pipeline.errors import CancelledError
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happened in a job; ``str(event)`` says it in one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepBegan(Event):
+    """A step of a job begins.
+
+    Attributes:
+        text: what is being done.
+        number: which step it is, from 1.
+        of: how many steps there are; None where that is not known.
+    """
+
+    text: str
+    number: int
+    of: int | None = None
+
+    def __str__(self) -> str:
+        return f"[{self.number}/{self.of}] {self.text}" if self.of else self.text
+
+
+@dataclass(frozen=True, slots=True)
+class StepEnded(Event):
+    """A step of a job is done; no such event follows a step that failed or was cancelled.
+
+    Attributes:
+        text, number, of: as of its `StepBegan`.
+        seconds: how long it took.
+    """
+
+    text: str
+    number: int
+    of: int | None
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"{self.text}: done in {self.seconds:.1f} s"
+
+
+class Listener:
+    """Hears of a job's progress, and may ask the job to stop.
+
+    The job calls `tell` in its own thread: a slow one slows the job, and one that keeps a core busy spoils what is
+    being measured. `cancel` may be called from any thread. The job then stops at its next safe point: workers end,
+    records of finished trials stay, no file is left half-written, and the job raises `CancelledError`. A listener stays
+    cancelled, so each job takes a new one.
+
+    Args:
+        hear: called with each event, such as `print`; subclasses override `tell` instead.
+    """
+
+    _cancelled = False
+    _hear: Callable[[Event], None] | None = None
+
+    def __init__(self, hear: Callable[[Event], None] | None = None) -> None:
+        self._hear = hear
+
+    def tell(self, event: Event) -> None:
+        """Takes an event."""
+        if self._hear is not None:
+            self._hear(event)
+
+    def cancel(self) -> None:
+        """Asks the job to stop at its next safe point."""
+        self._cancelled = True
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the job was asked to stop."""
+        return self._cancelled
+
+    def check(self) -> None:
+        """Marks a safe point of a job.
+
+        Raises:
+            CancelledError: when the job was asked to stop.
+        """
+        if self._cancelled:
+            raise CancelledError
+
+
+class Inside(Listener):
+    """The listener of a job that is one step of another: it hears all but the steps, and stops with the other.
+
+    Args:
+        outer: the other job's listener.
+    """
+
+    def __init__(self, outer: Listener) -> None:
+        super().__init__()
+        self._outer = outer
+
+    def tell(self, event: Event) -> None:
+        """Passes on what is no step."""
+        if not isinstance(event, (StepBegan, StepEnded)):
+            self._outer.tell(event)
+
+    def check(self) -> None:
+        """Marks a safe point of both jobs.
+
+        Raises:
+            CancelledError: when either was asked to stop.
+        """
+        super().check()
+        self._outer.check()
+
+
+class Steps:
+    """Counts the steps of a job and tells a listener of each; the beginning of a step is a safe point.
+
+    A context manager: the last step ends with the block.
+
+    Args:
+        listener: is told; nobody when None.
+        of: how many steps there are; None where that is not known.
+    """
+
+    def __init__(self, listener: Listener | None = None, of: int | None = None) -> None:
+        self.listener = listener or Listener()
+        self._of = of
+        self._number = 0
+        self._text: str | None = None
+        self._began_s = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.end()
+
+    def begin(self, text: str) -> None:
+        """Ends the step before and begins the next.
+
+        Raises:
+            CancelledError: when the listener asked for a stop.
+        """
+        self.end()
+        self.listener.check()
+        self._number += 1
+        self._text, self._began_s = text, time.monotonic()
+        self.listener.tell(StepBegan(text, self._number, self._of))
+
+    def end(self) -> None:
+        """Ends the step, if one is under way."""
+        if self._text is not None:
+            text, self._text = self._text, None
+            self.listener.tell(StepEnded(text, self._number, self._of, time.monotonic() - self._began_s))
