@@ -33,7 +33,10 @@ class RunTvmopt(Protocol):
 
 @pytest.fixture
 def run_tvmopt(tmp_path: Path) -> RunTvmopt:
-    """Run the command line as a user does: a new process, its output captured, ended when it takes too long."""
+    """Run the command line as a user does: a new process, its output captured, ended when it takes too long.
+
+    Each row of a table stands on one line, unless ``COLUMNS`` says otherwise.
+    """
 
     def run(
         *arguments: str | os.PathLike[str],
@@ -44,7 +47,7 @@ def run_tvmopt(tmp_path: Path) -> RunTvmopt:
         return subprocess.run(
             [sys.executable, "-m", "tvmopt", *map(os.fspath, arguments)],
             cwd=cwd or tmp_path,
-            env={**os.environ, "COLUMNS": "120", **(environment or {})},
+            env={**os.environ, "COLUMNS": "1000", **(environment or {})},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,

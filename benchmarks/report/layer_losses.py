@@ -56,7 +56,7 @@ def losses_in_markdown(losses: Losses) -> list[str]:
     for heading, rows in losses.sections():
         parts.append(f"{escape(heading)}:" if rows else f"{escape(heading)}: nowhere.")
         if rows:
-            parts.append(markdown_table(_heads(rows), [_line(row) for row in rows]))
+            parts.append(markdown_table(heads_of(rows), [cells_of(row) for row in rows]))
     return parts
 
 
@@ -66,12 +66,13 @@ def losses_in_columns(losses: Losses) -> str:
         return "No profile of tvmopt.\n"
     parts = []
     for heading, rows in losses.sections():
-        table = plain_table(_heads(rows), [_line(row) for row in rows], _WORDS) if rows else "nowhere"
+        table = plain_table(heads_of(rows), [cells_of(row) for row in rows], _WORDS) if rows else "nowhere"
         parts.append(f"{heading}:\n{table}\n")
     return "\n".join(parts)
 
 
-def _heads(rows: Sequence[LayerRow]) -> tuple[str, ...]:
+def heads_of(rows: Sequence[LayerRow]) -> tuple[str, ...]:
+    """The heads of a table of `rows`, at least one: the layer, numbers, and last the algorithm and its config."""
     ours = title_of(rows[0].ours)
     return (
         "layer",
@@ -85,7 +86,8 @@ def _heads(rows: Sequence[LayerRow]) -> tuple[str, ...]:
     )
 
 
-def _line(row: LayerRow) -> tuple[str, ...]:
+def cells_of(row: LayerRow) -> tuple[str, ...]:
+    """A row's texts under `heads_of`."""
     more = len(row.layers) - 1
     name = words.short(row.layers[0], _NAME_LENGTH) + (f" +{more}" if more else "")
     difference, share = row.difference_s, row.roofline_share

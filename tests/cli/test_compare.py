@@ -149,7 +149,7 @@ def test_ctrl_c_keeps_what_was_measured(model: Path, tmp_path: Path, repository:
     finally:
         process.kill()
     assert process.returncode == 130, errors
-    assert "stopped with Ctrl-C; what was complete is kept" in errors
+    assert "stopped with Ctrl-C; what was done is kept" in errors
     document = json.loads((tmp_path / "out.json").read_text())
     assert document["complete"] is False
     assert {row["status"] for row in document["measurements"]} == {"ok"}

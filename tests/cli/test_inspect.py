@@ -15,7 +15,7 @@ from rich.console import Console
 
 from tests import tiny
 from tests.conftest import RunTvmopt
-from tvmopt.cli.inspect_view import WIDE, parts
+from tvmopt.cli.inspect_view import parts
 from tvmopt.pipeline.inspection.inspect import inspect_model
 from tvmopt.schedules.target import parse_target
 
@@ -93,24 +93,27 @@ def test_names_of_layers_are_whole_and_no_markup(run_tvmopt: RunTvmopt, tmp_path
     proto = onnx.load(tiny.save_onnx(tmp_path / "open.onnx", graph))
     proto.graph.node[0].name, proto.graph.node[1].name = LONG, "[/x]:bug:"
     onnx.save(proto, tmp_path / "open.onnx")
-    done = run_tvmopt("inspect", "open.onnx", "--input-shape", "x:3,8,10,12", environment={"COLUMNS": "80"})
+    done = run_tvmopt("inspect", "open.onnx", "--input-shape", "x:3,8,10,12")
     assert done.returncode == 0, done.stderr
     assert re.search(rf"^{re.escape(LONG)} +Conv ", done.stdout, re.MULTILINE)
     assert re.search(r"^\[/x\]:bug: +Relu ", done.stdout, re.MULTILINE)
     assert "outputs  y 3×16×10×12 float32" in done.stdout
 
 
-@pytest.mark.parametrize("width", [80, 129, 130])
+@pytest.mark.parametrize("width", [80, 100, 120, 160])
 def test_nothing_is_cut_on_a_narrow_terminal(model: Path, width: int) -> None:
     found = inspect_model(str(model), parse_target("x86-64-v3", 2))
     written = io.StringIO()
     console = Console(file=written, width=width, markup=False)
-    for part in parts(found, width):
+    for part in parts(found):
         console.print(part)
     lines = written.getvalue().splitlines()
     assert all(len(line) <= width for line in lines)
     assert "…" not in written.getvalue()
-    assert ("written KiB" in written.getvalue()) == (width >= WIDE)
+    left_out = {80: "shapes, read KiB, written KiB", 100: "read KiB, written KiB"}.get(width)
+    assert ("1×8×14×14, 16×8×3×3 → 1×16×14×14" in written.getvalue()) == (width > 80)
+    assert ("left out here" in written.getvalue()) == (left_out is not None)
+    assert f"left out here: {left_out};" in written.getvalue() or left_out is None
     assert {"Conv_a", "Relu_b", "Conv_y", "total"} <= {line.split(" ")[0] for line in lines}
 
 

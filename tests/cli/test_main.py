@@ -87,7 +87,10 @@ def test_success(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == "count is 3\n"
 
 
-@pytest.mark.parametrize("kind", [errors.TvmoptError, *errors.TvmoptError.__subclasses__()])
+ERRORS = [kind for kind in errors.TvmoptError.__subclasses__() if kind is not errors.CancelledError]
+
+
+@pytest.mark.parametrize("kind", [errors.TvmoptError, *ERRORS])
 def test_what_a_user_can_put_right_is_one_line(
     kind: type[errors.TvmoptError], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -107,7 +110,7 @@ def test_wrong_options_are_one_line(arguments: list[str], capsys: pytest.Capture
     assert err.count("\n") == 1
 
 
-@pytest.mark.parametrize("stop", [KeyboardInterrupt(), click.Abort()])
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), click.Abort(), errors.CancelledError()])
 def test_interrupt_says_that_what_was_done_is_kept(stop: BaseException, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["act"], end_with(stop)) == 130
     assert capsys.readouterr().err.strip() == "tvmopt: stopped with Ctrl-C; what was done is kept"

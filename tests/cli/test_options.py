@@ -8,8 +8,8 @@ from typing import Any
 import click
 import pytest
 
-from tvmopt.cli import options
-from tvmopt.cli.options import Duration, Integers, Names, OutputFile, Shape
+from tvmopt.cli.options import Duration, Integers, Names, OutputFile, Shape, input_shape_option
+from tvmopt.jobs.settings import resolve_target
 from tvmopt.pipeline.errors import UsageError
 
 
@@ -92,7 +92,7 @@ def shapes_of(*arguments: str) -> Any:
     """What a command receives as `input_shape`."""
 
     @click.command()
-    @options.input_shape_option
+    @input_shape_option
     def command(input_shape: Any) -> Any:
         return input_shape
 
@@ -110,7 +110,7 @@ def test_input_given_twice() -> None:
 
 
 def test_target_is_resolved() -> None:
-    assert options.resolve_target("aarch64", 2).key == "aarch64-neon-2t"
+    assert resolve_target("aarch64", 2).key == "aarch64-neon-2t"
 
 
 @pytest.mark.parametrize(
@@ -124,4 +124,4 @@ def test_target_is_resolved() -> None:
 )
 def test_unknown_target(text: str, complaint: str) -> None:
     with pytest.raises(UsageError, match=complaint):
-        options.resolve_target(text)
+        resolve_target(text)

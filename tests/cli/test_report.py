@@ -85,8 +85,9 @@ def test_a_bad_file_among_good_ones_writes_nothing(run_tvmopt: RunTvmopt, result
 def test_runtimes(run_tvmopt: RunTvmopt) -> None:
     done = run_tvmopt("runtimes")
     assert done.returncode == 0, done.stderr
+    told = " ".join(done.stdout.split())
     for runtime in RUNTIMES:
-        (line,) = (line for line in done.stdout.splitlines() if line.startswith(f"{runtime.name} "))
+        assert [line.split(" ")[0] for line in done.stdout.splitlines()].count(runtime.name) == 1
         versions = runtime.versions()
         expected = runtime.missing() or f"{runtime.packages[0]} {versions[runtime.packages[0]]}"
-        assert expected in line
+        assert f"{runtime.name} {expected}" in told

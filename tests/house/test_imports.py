@@ -22,7 +22,7 @@ IMPORT_ALL = """
 import importlib, pkgutil, sys
 sys.modules.update(dict.fromkeys({optional!r}))
 failed = []
-for package in ("schedules", "pipeline", "benchmarks", "cli"):
+for package in ("schedules", "pipeline", "benchmarks", "jobs", "cli"):
     path = importlib.import_module("tvmopt." + package).__path__
     for module in pkgutil.walk_packages(path, f"tvmopt.{{package}}."):
         if not module.name.endswith(".__main__"):

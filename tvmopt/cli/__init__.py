@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from tvmopt import __version__
-from tvmopt.pipeline.errors import EXIT_CODES, TvmoptError, UsageError, did_you_mean
+from tvmopt.pipeline.errors import EXIT_CODES, CancelledError, TvmoptError, UsageError, did_you_mean
 
 COMMANDS: dict[str, str] = {
     "inspect": "Show what each layer of a model costs and how it would be compiled.",
@@ -29,8 +29,6 @@ COMMANDS: dict[str, str] = {
     "demo": "Tune, compile and compare MobileNetV2, in ten minutes.",
 }
 """Every command with its line in ``tvmopt --help``: ``tvmopt/cli/<name>.py`` holds it, as ``command``."""
-
-_STOPPED = 130
 
 
 class LazyGroup(click.Group):
@@ -121,6 +119,9 @@ def main(arguments: Sequence[str] | None = None, group: click.Group = tvmopt) ->
         sys.stdout.flush()
     except click.exceptions.Exit as end:
         return end.exit_code
+    except (KeyboardInterrupt, click.Abort, CancelledError):
+        click.echo(f"\n{name}: {EXIT_CODES[CancelledError.exit_code]}", err=True)
+        return CancelledError.exit_code
     except TvmoptError as error:
         return _fail(name, str(error), error.exit_code)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -130,9 +131,6 @@ def main(arguments: Sequence[str] | None = None, group: click.Group = tvmopt) ->
         message = error.format_message().removesuffix(".")
         context = error.ctx if isinstance(error, click.UsageError) else None
         return _fail(name, f"{message} (see {context.command_path} --help)" if context else message, error.exit_code)
-    except (KeyboardInterrupt, click.Abort):
-        click.echo(f"\n{name}: {EXIT_CODES[_STOPPED]}", err=True)
-        return _STOPPED
     except BrokenPipeError:
         if not _stdout_is_closed():
             raise  # some other pipe broke, to a worker say: a bug

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,13 +10,10 @@ import click
 
 from tvmopt.cli.options import Integers, Names, OutputFile, input_shape_option, logs_option, model_argument
 from tvmopt.cli.progress_line import ProgressLine
+from tvmopt.pipeline.errors import CancelledError
 
 if TYPE_CHECKING:
-    from tvmopt.benchmarks.comparison.compare import Tune
-    from tvmopt.benchmarks.measurements.options import CompareOptions
-    from tvmopt.pipeline.types import ImportedModel
-
-_STOPPED = 130
+    from tvmopt.benchmarks.measurements.types import Comparison
 
 
 @click.command()
@@ -24,7 +22,7 @@ _STOPPED = 130
     "--runtimes", type=Names(), default=(), help="Runtimes to compare.  [default: all `tvmopt runtimes` lists]"
 )
 @click.option("--batch", type=Integers(), default=(1,), help="Batch sizes.  [default: 1]")
-@click.option("--threads", type=Integers(), default=None, help="Thread counts.  [default: all cores]")
+@click.option("--threads", type=Integers(), default=(), help="Thread counts.  [default: all cores]")
 @click.option("--rounds", type=click.IntRange(min=5), default=20, show_default=True, help="Turns of each runtime.")
 @click.option("--tune-trials", type=click.IntRange(min=0), default=0, metavar="N", help="Tune each cell first.")
 @click.option("--layers", is_flag=True, help="Also profile every runtime layer by layer.")
@@ -39,10 +37,7 @@ _STOPPED = 130
 @click.option("--json", "json_file", type=OutputFile(".json"), help="Write the measurement file.")
 @click.option("--html", "html_file", type=OutputFile(".html", ".htm"), help="Write the report as a page.")
 @click.option("--md", "md_file", type=OutputFile(".md"), help="Write the report as Markdown.")
-@click.pass_context
 def command(
-    context: click.Context,
-    /,
     model: str,
     json_file: Path | None,
     html_file: Path | None,
@@ -54,75 +49,50 @@ def command(
     Each runtime runs in a process of its own. One that is missing gets a row that says how to install it. Ctrl-C keeps
     what is complete.
     """
-    from rich.console import Console
+    from tvmopt.jobs.comparing import CompareJob, compare
+    from tvmopt.jobs.reporting import require_page_packages
 
-    from tvmopt.benchmarks.comparison.compare import run_comparison
-    from tvmopt.benchmarks.measurements.files import from_document, write_document
-    from tvmopt.cli.report import print_tables, require_page_packages, write_reports
-
-    options = make_options(model, **settings)
+    batches, input_shapes = settings.pop("batch"), settings.pop("input_shape")
+    job = CompareJob(model, batches=batches, input_shapes=input_shapes, **settings)
+    outputs = Outputs(json_file, html_file, md_file)
     if html_file is not None:
         require_page_packages()
-    # Progress goes to standard error, so that standard output holds the result alone.
-    progress = ProgressLine(Console(stderr=True))
-    with progress:
-        document = run_comparison(options, progress, _tuner(options, progress))
-    comparison = from_document(document)
-    if json_file is not None:
-        write_document(document, json_file)
-    print_tables([comparison], Console())
-    write_reports([comparison], html_file, md_file)
-    for path in filter(None, (json_file, html_file, md_file)):
+    try:
+        with _progress_line() as line:
+            comparison = compare(job, line)
+    except CancelledError as stop:
+        if stop.partial is not None:
+            _show(stop.partial, outputs)
+        raise
+    _show(comparison, outputs)
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """The files to write, those that are asked for."""
+
+    json_file: Path | None
+    html_file: Path | None
+    md_file: Path | None
+
+
+def _progress_line() -> ProgressLine:
+    """Progress goes to standard error, so that standard output holds the result alone."""
+    from rich.console import Console
+
+    return ProgressLine(Console(stderr=True))
+
+
+def _show(comparison: Comparison, outputs: Outputs) -> None:
+    """Writes the files and prints the tables."""
+    from tvmopt.benchmarks.measurements.files import to_document, write_document
+    from tvmopt.cli.comparison_view import print_comparisons
+    from tvmopt.cli.consoles import make_console
+    from tvmopt.jobs.reporting import write_reports
+
+    if outputs.json_file is not None:
+        write_document(to_document(comparison), outputs.json_file)
+    print_comparisons([comparison], make_console())
+    write_reports([comparison], outputs.html_file, outputs.md_file)
+    for path in filter(None, (outputs.json_file, outputs.html_file, outputs.md_file)):
         click.echo(f"wrote {path}")
-    if not comparison.complete:
-        click.echo("tvmopt: stopped with Ctrl-C; what was complete is kept", err=True)
-        context.exit(_STOPPED)
-
-
-def make_options(
-    model: str, *, logs: Path, threads: tuple[int, ...] | None, batch: tuple[int, ...], rounds: int, **rest: Any
-) -> CompareOptions:
-    """The command's options as `benchmarks.comparison.compare.run_comparison` takes them.
-
-    Args:
-        model: MODEL.
-        logs: the user's tuning records; those that come with tvmopt stand behind them.
-        threads: thread counts, by default all cores this process may use.
-        batch: batch sizes.
-        rounds: turns of each runtime.
-        **rest: ``runtimes``, ``tune_trials``, ``layers``, ``data`` and ``input_shape``.
-    """
-    from tvmopt.benchmarks.machine.environment import usable_cores
-    from tvmopt.benchmarks.measurements.options import CompareOptions, MeasureOptions
-    from tvmopt.pipeline.support.shipped import shipped
-
-    return CompareOptions(
-        model,
-        runtimes=rest["runtimes"],
-        batches=batch,
-        threads=threads or (len(usable_cores()),),
-        input_shapes=rest["input_shape"],
-        logs=tuple(dict.fromkeys(folder.resolve() for folder in (logs, shipped("tuning_logs")))),
-        data=rest["data"],
-        tune_trials=rest["tune_trials"],
-        layers=rest["layers"],
-        measure=MeasureOptions(rounds=rounds),
-    )
-
-
-def _tuner(options: CompareOptions, progress: ProgressLine) -> Tune | None:
-    """What tunes a model before it is measured; nothing without ``--tune-trials``."""
-    if not options.tune_trials:
-        return None
-
-    def tune(model: ImportedModel, threads: int) -> None:
-        from tvmopt.pipeline.tuning.search import INTERRUPTED, TuneOptions
-        from tvmopt.pipeline.tuning.tune_model import tune_model
-        from tvmopt.schedules.target import parse_target
-
-        logs, target = options.logs[0], parse_target("llvm", threads)
-        summary = tune_model(model, target, logs, TuneOptions(trials=options.tune_trials), progress.tuning)
-        if summary.stopped == INTERRUPTED:
-            raise KeyboardInterrupt
-
-    return tune

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,14 +14,15 @@ from tvmopt.cli.options import (
     input_shape_option,
     logs_option,
     model_argument,
-    resolve_target,
     target_option,
     threads_option,
 )
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import RenderableType
 
+    from tvmopt.cli.tables import Table
+    from tvmopt.jobs.compiling import CompileResult
     from tvmopt.pipeline.compiler.compile import CompileReport
 
 
@@ -55,48 +56,51 @@ def command(
     they leave no doubt that it is faster; or else its default schedule. The table says which. The artifact needs TVM's
     runtime only, and has golden inputs and outputs for `tvmopt run --check`.
     """
-    wanted = resolve_target(target, threads)
     from tvmopt.cli.consoles import make_console
-    from tvmopt.cli.stores import open_records
-    from tvmopt.pipeline.compiler.compile import compile_model
-    from tvmopt.pipeline.compiler.native.linker import linker_of
-    from tvmopt.pipeline.importers import load_model
+    from tvmopt.cli.progress_line import StatusLine
+    from tvmopt.jobs.compiling import CompileJob, compile
 
-    # What is wrong with these shows now, not after a minute of work.
-    linker_of(wanted)
-    records = open_records(logs)
+    job = CompileJob(model, output, target, threads, logs, input_shape, batch, transfer)
     console = make_console()
-    with console.status("importing") as status:
-        imported = load_model(model, input_shape, batch)
-        status.update("compiling")
-        report = compile_model(imported, wanted, records, output, transfer)
-    if wanted.is_gpu:
-        console.print(f"{len(report.imported_layers)} layers scheduled by TVM's GPU rules")
-    else:
-        console.print(table(report))
-        counts = Counter(choice.origin for choice in report.choices)
-        moved = f"{counts['transfer']} by transfer from related records, " if counts["transfer"] else ""
-        told = f"{counts['record']} of {len(report.choices)} kernels from records, {moved}the rest with their defaults"
-        console.print(told)
-        if report.imported_layers:
-            console.print(f"without a template, scheduled by the last rule: {', '.join(report.imported_layers)}")
-    console.print(f"{output} ({output.stat().st_size / 2**20:.1f} MiB) for {wanted.key}")
+    with StatusLine(console) as status:
+        result = compile(job, status)
+    for part in parts(result):
+        console.print(part)
+    size = output.stat().st_size
+    console.print(f"{output} ({size / 2**20:.1f} MiB) for {result.target.key}")
+
+
+def parts(result: CompileResult) -> Iterator[RenderableType]:
+    """What the artifact is made of: a table of its kernels, and where their configs came from."""
+    report = result.report
+    if result.target.is_gpu:
+        yield f"{len(report.imported_layers)} layers scheduled by TVM's GPU rules"
+        return
+    yield table(report)
+    counts = Counter(choice.origin for choice in report.choices)
+    moved = f"{counts['transfer']} by transfer from related records, " if counts["transfer"] else ""
+    yield f"{counts['record']} of {len(report.choices)} kernels from records, {moved}the rest with their defaults"
+    if report.imported_layers:
+        yield f"without a template, scheduled by the last rule: {', '.join(report.imported_layers)}"
 
 
 def table(report: CompileReport) -> Table:
     """One row a kernel: layer, times it runs, record, transfer or default, the algorithm and its config."""
-    from rich.table import Table
+    from tvmopt.cli.consoles import first_of
+    from tvmopt.cli.tables import Column, Table
 
-    from tvmopt.cli.consoles import shortened
-
-    rows = Table(box=None, header_style="bold")
-    for name in ("kernel", "layer", "runs", "from", "latency", "algorithm", "config"):
-        rows.add_column(name, justify="right" if name in ("runs", "latency") else "left", no_wrap=True)
+    rows = Table(
+        Column("kernel"),
+        Column("layer", least=16),
+        Column("runs", number=True),
+        Column("from"),
+        Column("latency", number=True),
+        Column("algorithm", rank=1),
+        Column("config", below=True),
+    )
     for choice in report.choices:
         latency = "" if choice.latency_s is None else f"{choice.latency_s * 1e6:.0f} µs"
         config = " ".join(f"{knob} {value}" for knob, value in choice.knobs.items())
         task = choice.task
-        rows.add_row(
-            task.name, shortened(task.layers), str(task.weight), choice.origin, latency, choice.algorithm, config
-        )
+        rows.add(task.name, first_of(task.layers), str(task.weight), choice.origin, latency, choice.algorithm, config)
     return rows

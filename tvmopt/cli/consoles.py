@@ -1,7 +1,8 @@
-"""How wide tables are drawn, and names shortened to fit them."""
+"""Where commands print: how wide that is, and how several layers are named in a cell."""
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -9,19 +10,23 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-PIPE_WIDTH = 160
-LAYER_WIDTH = 28
+PIPE_WIDTH = 1000
+"""Columns on a pipe or in a file, which have no width to keep to: each row of a table stays on one line."""
 
 
-def make_console(pipe_width: int = PIPE_WIDTH) -> Console:
-    """A console on standard output; on a pipe, where there is no terminal's width to keep to, `pipe_width` wide."""
+def make_console() -> Console:
+    """A console on standard output, as wide as the terminal, or as ``COLUMNS`` says."""
     from rich.console import Console
 
-    # Names of layers come from anywhere: what looks like markup in them is none.
-    return Console(width=None if sys.stdout.isatty() else pipe_width, markup=False, emoji=False, highlight=False)
+    # A terminal may change its width meanwhile. Names of layers come from anywhere: what looks like markup is none.
+    return Console(width=None if sys.stdout.isatty() else output_width(), markup=False, emoji=False, highlight=False)
 
 
-def shortened(layers: Sequence[str]) -> str:
-    """The first layer's name, cut to `LAYER_WIDTH`, and how many more there are."""
-    name = layers[0] if len(layers[0]) <= LAYER_WIDTH else f"{layers[0][: LAYER_WIDTH - 1]}…"
-    return name if len(layers) == 1 else f"{name} +{len(layers) - 1}"
+def output_width() -> int:
+    """Columns of standard output: what ``COLUMNS`` says, or the terminal; `PIPE_WIDTH` where there is neither."""
+    return shutil.get_terminal_size((PIPE_WIDTH, 0)).columns
+
+
+def first_of(layers: Sequence[str]) -> str:
+    """The first layer's name, and how many more there are."""
+    return layers[0] if len(layers) == 1 else f"{layers[0]} +{len(layers) - 1}"

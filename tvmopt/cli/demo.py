@@ -32,7 +32,7 @@ def command(context: click.Context, output: Path, trials: int, time_limit: float
     Takes at most ten minutes on two cores; ends with a table and the report's path.
     """
     from tvmopt.cli import compare, compile, run, tune
-    from tvmopt.cli.report import require_page_packages
+    from tvmopt.jobs.reporting import require_page_packages
     from tvmopt.pipeline.support.shipped import shipped
 
     require_page_packages()

@@ -13,7 +13,6 @@ from tvmopt.cli.options import (
     OutputFile,
     input_shape_option,
     model_argument,
-    resolve_target,
     target_option,
     threads_option,
 )
@@ -36,17 +35,17 @@ def command(
     Operations count a multiply-add as two; bytes are those of each operand and result once. What is not supported does
     not end the command: it is listed, all of it, with what to do about it.
     """
-    wanted = resolve_target(target, threads)
     from tvmopt.cli.consoles import make_console
-    from tvmopt.cli.inspect_view import LINE_WIDTH, parts
-    from tvmopt.pipeline.inspection.inspect import inspect_model
+    from tvmopt.cli.inspect_view import parts
+    from tvmopt.cli.progress_line import StatusLine
+    from tvmopt.jobs.inspecting import InspectJob, inspect
 
-    console = make_console(LINE_WIDTH)
-    with console.status("looking"):
-        found = inspect_model(model, wanted, input_shape)
+    console = make_console()
+    with StatusLine(console) as status:
+        found = inspect(InspectJob(model, target, threads, input_shape), status)
     if json_file is not None:
         write(found, json_file)
-    for part in parts(found, console.width):
+    for part in parts(found):
         console.print(part)
 
 

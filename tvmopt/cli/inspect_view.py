@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import RenderableType
-from rich.padding import Padding
-from rich.table import Table
 
+from tvmopt.cli.tables import Column, Table
 from tvmopt.pipeline.inspection.coverage import FALLBACK, FOLDED, GPU_RULES, NONE, UNKNOWN, VIEW
 from tvmopt.pipeline.inspection.inspect import task_flops
 
@@ -19,72 +18,70 @@ if TYPE_CHECKING:
     from tvmopt.pipeline.inspection.inspect import Inspection
     from tvmopt.pipeline.types import TensorSpec
 
-LINE_WIDTH = 1000
-"""Columns on a pipe: no row is so long that it would have to be broken or cut."""
-
-WIDE = 130
-"""Columns from which on a table of layers shows shapes too, and what is read and what is written."""
+INDENT = 2
 
 _FEW = 3
 """How many layers a row of gaps or tasks names."""
 
 
-def parts(found: Inspection, width: int) -> Iterator[RenderableType]:
-    """All there is to print, in order, on a console of `width` columns."""
+def parts(found: Inspection) -> Iterator[RenderableType]:
+    """All there is to print, in order."""
     yield f"{found.name} for {found.target.key}"
     yield f"  inputs   {_tensors(found.costs.inputs)}"
     yield f"  outputs  {_tensors(found.costs.outputs)}\n"
-    yield layer_table(found, width >= WIDE)
-    if width < WIDE:
-        yield f"(with {WIDE} columns, or on a pipe, there are shapes as well)"
+    yield layer_table(found)
     if found.costs.uncounted:
         yield f"\nNot counted: {'; '.join(_uncounted(found))}"
     yield "\nMemory"
-    yield _indented(memory_table(found.memory))
+    yield memory_table(found.memory)
     yield "\nCoverage"
     yield from (f"  {line}" for line in coverage_lines(found))
     if found.coverage.gaps:
-        yield _indented(gap_table(found.coverage))
+        yield gap_table(found.coverage)
     if found.tasks:
         yield "\nTasks"
-        yield _indented(task_table(found))
+        yield task_table(found)
 
 
-def layer_table(found: Inspection, wide: bool = True) -> Table:
+def layer_table(found: Inspection) -> Table:
     """One row a layer and one for all; integer operations have a column where there are any."""
     total = found.costs.total
-    columns: list[tuple[str, Callable[[LayerCost], str]]] = [
-        ("layer", lambda layer: layer.layer),
-        ("operator", lambda layer: layer.operator),
-        ("shapes", shapes),
-        (">GFLOP", lambda layer: giga(layer.flops)),
-        (">GIOP", lambda layer: giga(layer.integer_ops)),
-        (">parameters", lambda layer: f"{layer.parameters:,}"),
-        (">KiB moved", lambda layer: kib(layer.nbytes)),
-        (">read KiB", lambda layer: kib(layer.read_bytes)),
-        (">written KiB", lambda layer: kib(layer.written_bytes)),
-        (">op/byte" if total.integer_ops else ">FLOP/byte", lambda layer: f"{layer.intensity:.1f}"),
-        ("kernel", lambda layer: found.coverage.kernels.get(layer.layer, "") if layer is not total else ""),
+    columns: list[tuple[Column, Callable[[LayerCost], str]]] = [
+        (Column("layer", least=16), lambda layer: layer.layer),
+        (Column("operator", least=10), lambda layer: layer.operator),
+        (Column("shapes", least=40, rank=2), shapes),
+        (Column("GFLOP", number=True), lambda layer: giga(layer.flops)),
+        (Column("GIOP", number=True), lambda layer: giga(layer.integer_ops)),
+        (Column("parameters", number=True, rank=1), lambda layer: f"{layer.parameters:,}"),
+        (Column("KiB moved", number=True), lambda layer: kib(layer.nbytes)),
+        (Column("read KiB", number=True, rank=3), lambda layer: kib(layer.read_bytes)),
+        (Column("written KiB", number=True, rank=3), lambda layer: kib(layer.written_bytes)),
+        (
+            Column("op/byte" if total.integer_ops else "FLOP/byte", number=True),
+            lambda layer: f"{layer.intensity:.1f}",
+        ),
+        (
+            Column("kernel", least=10),
+            lambda layer: found.coverage.kernels.get(layer.layer, "") if layer is not total else "",
+        ),
     ]
-    left_out = {">KiB moved"} if wide else {"shapes", ">read KiB", ">written KiB"}
-    left_out |= set() if total.integer_ops else {">GIOP"}
-    shown = [(name, cell) for name, cell in columns if name not in left_out]
-    table = _table(*(name for name, _ in shown))
+    shown = [(column, cell) for column, cell in columns if column.name != "GIOP" or total.integer_ops]
+    table = Table(*(column for column, _ in shown))
     for layer in found.costs.layers:
-        table.add_row(*(cell(layer) for _, cell in shown))
-    table.add_row(*(cell(total) for _, cell in shown), style="bold")
+        table.add(*(cell(layer) for _, cell in shown))
+    table.add(*(cell(total) for _, cell in shown), style="bold")
     return table
 
 
 def memory_table(memory: Footprint) -> Table:
     """What a model takes, from least to most."""
     arena = "–" if memory.arena_bytes is None else kib(memory.arena_bytes)
-    table = _table("memory", ">KiB", "what it is")
-    table.add_row("weights", kib(memory.weights_bytes), "all parameters")
-    table.add_row("minimum", kib(memory.largest_layer_bytes), f"the largest layer, weights too: {memory.largest_layer}")
-    table.add_row("planned arena", arena, "what a compiled model's kernels share out among their results")
-    table.add_row("all activations", kib(memory.activations_bytes), "the inputs and all layers' results, all kept")
-    table.add_row("maximum", kib(memory.largest_bytes), "all activations and the weights")
+    table = Table(Column("memory"), Column("KiB", number=True), Column("what it is", least=24), indent=INDENT)
+    table.add("weights", kib(memory.weights_bytes), "all parameters")
+    table.add("minimum", kib(memory.largest_layer_bytes), f"the largest layer, weights too: {memory.largest_layer}")
+    table.add("planned arena", arena, "what a compiled model's kernels share out among their results")
+    table.add("all activations", kib(memory.activations_bytes), "the inputs and all layers' results, all kept")
+    table.add("maximum", kib(memory.largest_bytes), "all activations and the weights")
     return table
 
 
@@ -117,18 +114,31 @@ _WORDS = {
 
 def gap_table(coverage: Coverage) -> Table:
     """All gaps: what is not covered, where, what to do about it."""
-    table = _table("lacks it", "what", "compiles", "layers", "what to do")
+    table = Table(
+        Column("lacks it"),
+        Column("what", least=14),
+        Column("compiles"),
+        Column("layers", least=12),
+        Column("what to do", least=16),
+        indent=INDENT,
+    )
     for gap in coverage.gaps:
-        table.add_row(gap.stage, gap.what, "no" if gap.blocks else "yes", few(gap.layers), gap.remedy)
+        table.add(gap.stage, gap.what, "no" if gap.blocks else "yes", few(gap.layers), gap.remedy)
     return table
 
 
 def task_table(found: Inspection) -> Table:
     """The distinct kernels: how often each runs and what one run costs."""
-    table = _table("task", ">weight", ">GFLOP", "layers")
+    table = Table(
+        Column("task"),
+        Column("weight", number=True),
+        Column("GFLOP", number=True),
+        Column("layers", least=16),
+        indent=INDENT,
+    )
     for task in found.tasks:
         flops = task_flops(task, found.target)
-        table.add_row(task.name, str(task.weight), giga(flops), few(task.layers))
+        table.add(task.name, str(task.weight), giga(flops), few(task.layers))
     return table
 
 
@@ -171,19 +181,3 @@ def _tensors(specs: Sequence[TensorSpec]) -> str:
 
 def _shape(spec: TensorSpec) -> str:
     return "×".join(map(str, spec.shape)) or "scalar"
-
-
-def _indented(table: Table) -> Padding:
-    return Padding.indent(table, 2)
-
-
-def _table(*columns: str) -> Table:
-    """An empty table; columns whose name begins with ``>`` hold numbers. What does not fit is broken, never cut."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        name = column.lstrip(">")
-        if name == column:
-            table.add_column(name, overflow="fold")
-        else:
-            table.add_column(name, justify="right", no_wrap=True)
-    return table

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatch
@@ -12,20 +11,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tvmopt.cli.options import input_shape_option, logs_option, resolve_target, target_option, threads_option
+from tvmopt.cli.options import input_shape_option, logs_option, target_option, threads_option
+from tvmopt.jobs.settings import resolve_target
 from tvmopt.pipeline.errors import InputFileError
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
+    from tvmopt.cli.tables import Table
     from tvmopt.pipeline.records.record import Record
     from tvmopt.pipeline.types import Task
     from tvmopt.schedules.target import Target
     from tvmopt.schedules.workload import Workload
 
 _PATTERNS = {"target": "x86_64-*", "op": "conv2d", "model": "mobilenet*"}
-_LONG = ("Shape", "Config", "Processor", "Layers", "Record")
-_WIDE = 240
 
 
 @click.group()
@@ -49,10 +46,22 @@ def filters(function: click.decorators.FC) -> click.decorators.FC:
 @filters
 def show(logs: Path, target: str, op: str, model: str) -> None:
     """List tuned workloads, with trials and best latency."""
-    table = _table("Target", "Log", "Workload", "Shape", "Template", ">Trials", ">Failed", ">Best ms", "Last")
+    from tvmopt.cli.tables import Column, Table
+
+    table = Table(
+        Column("Target", least=12),
+        Column("Log", least=12),
+        Column("Workload"),
+        Column("Shape", least=20, rank=3),
+        Column("Template", least=8, rank=2),
+        Column("Trials", number=True),
+        Column("Failed", number=True),
+        Column("Best ms", number=True),
+        Column("Last", rank=1),
+    )
     for log, records in _by_workload(_chosen(logs, target, op, model), with_log=True):
         first, best = records[0], _fastest(records)
-        table.add_row(
+        table.add(
             first.target_key,
             log,
             first.workload_key,
@@ -74,14 +83,24 @@ def best(logs: Path, target: str, op: str, model: str) -> None:
 
     There is one for each target, template version and processor.
     """
-    table = _table("Target", "Workload", "Shape", "Template", ">Best ms", "Config", "Processor")
+    from tvmopt.cli.tables import Column, Table
+
+    table = Table(
+        Column("Target", least=12),
+        Column("Workload"),
+        Column("Shape", least=20, rank=1),
+        Column("Template", least=8),
+        Column("Best ms", number=True),
+        Column("Config", below=True),
+        Column("Processor", below=True),
+    )
     for _, records in _by_workload(_chosen(logs, target, op, model), with_log=False):
         record = _fastest(records)
         if record is not None:
             config = " ".join(f"{name}={value}" for name, value in record.config.items())
             template = f"{record.template} {record.template_version}"
             names = (record.target_key, record.workload_key, shapes(record.workload), template)
-            table.add_row(*names, milliseconds(record), config, record.cpu)
+            table.add(*names, milliseconds(record), config, record.cpu)
     _print(table, "no successful records")
 
 
@@ -138,6 +157,7 @@ def explain(
 
     MODEL is a model, a log (.jsonl) for the workloads in it, or a file with one workload (.json).
     """
+    from tvmopt.cli.tables import Column, Table
     from tvmopt.pipeline.records.explain import explain as explain_workload
     from tvmopt.pipeline.records.store import RecordStore
     from tvmopt.schedules.registry import template_for
@@ -145,7 +165,9 @@ def explain(
     machine = resolve_target(target, threads)
     store = RecordStore(logs)
     store.records()  # an unreadable log shows before a model is imported
-    table = _table("Task", "Shape", "Layers", "Record")
+    table = Table(
+        Column("Task"), Column("Shape", least=20, rank=1), Column("Layers", least=16), Column("Record", least=30)
+    )
     applied = moved = 0
     tasks = _tasks(model, machine, input_shape)
     for task in tasks:
@@ -153,7 +175,7 @@ def explain(
         applied += told.record is not None
         moved += told.predicted is not None
         layers = task.layers[0] + (f" and {len(task.layers) - 1} more" if len(task.layers) > 1 else "")
-        table.add_row(task.name, shapes(task.workload), layers, "\n".join(told.reasons))
+        table.add(task.name, shapes(task.workload), layers, "\n".join(told.reasons))
     _print(table, "no tasks")
     transfer = f"{moved} by transfer from related records, " if moved else ""
     records = f"{applied} of {len(tasks)} tasks have a record that applies on {machine.key}"
@@ -227,22 +249,10 @@ def _workloads(path: Path) -> list[Workload]:
     return [workload]
 
 
-def _table(*columns: str) -> Table:
-    """An empty table; columns whose name begins with ``>`` hold numbers."""
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        name = column.lstrip(">")
-        table.add_column(name, justify="left" if name == column else "right", no_wrap=name not in _LONG)
-    return table
-
-
 def _print(table: Table, empty: str) -> None:
-    from rich.console import Console
+    from tvmopt.cli.consoles import make_console
 
-    if table.row_count:
-        # A pipe or a file has no width of its own; there each row stays on one line.
-        Console(width=None if sys.stdout.isatty() else _WIDE).print(table)
+    if table.rows:
+        make_console().print(table)
     else:
         click.echo(empty)

@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from tvmopt.pipeline.errors import UsageError, did_you_mean
 from tvmopt.pipeline.importers.registry import listed_forms
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tvmopt.schedules.target import Target
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 NamedShape = tuple[str, tuple[int, ...]]
@@ -159,21 +157,6 @@ def input_shape_option(command: Command) -> Command:
         callback=_distinct_names,
         help="The shape of an input whose sizes the model leaves open; once for each such input.",
     )(command)
-
-
-def resolve_target(text: str, threads: int | None = None) -> Target:
-    """The target that `text` names, for `threads` threads.
-
-    Raises:
-        UsageError: with the nearest names, when there is no such target.
-    """
-    from tvmopt.schedules.target import TARGETS, parse_target
-
-    try:
-        return parse_target(text, threads)
-    except ValueError as error:
-        explained = text in TARGETS or text.lstrip().startswith(("{", "cuda"))
-        raise UsageError(str(error) if explained else did_you_mean("target", text, TARGETS)) from None
 
 
 def _distinct_names(

@@ -7,17 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 from rich.console import RenderableType
-from rich.table import Table
 
 from tvmopt.benchmarks.machine.roofline import Roofline
 from tvmopt.benchmarks.measurements.layer_profile import LayerProfile
 from tvmopt.benchmarks.measurements.layer_table import LayerTable
 from tvmopt.benchmarks.report.layer_rows import LayerRow, make_rows, ours_of
 from tvmopt.benchmarks.runtimes.registry import find_runtime
-from tvmopt.cli.consoles import shortened
-
-LINE_WIDTH = 240
-"""Columns on a pipe."""
+from tvmopt.cli.consoles import first_of
+from tvmopt.cli.tables import Column, Table
 
 NOTABLE = 0.1
 """A share of a run that is worth a sentence."""
@@ -63,7 +60,15 @@ def own_table(table: LayerTable, ours: str, top: int | None) -> Table:
     profile = table.profiles[ours]
     rows = make_rows(replace(table, entries={ours: profile}))
     shown = _longest(rows, top, lambda row: row.seconds[ours])
-    grid = _table("layers", "algorithm", ">µs", ">share", ">GFLOP/s", ">of roofline", "config")
+    grid = Table(
+        Column("layers", least=16),
+        Column("algorithm", least=10),
+        Column("µs", number=True),
+        Column("share", number=True),
+        Column("GFLOP/s", number=True),
+        Column("of roofline", number=True),
+        Column("config", below=True),
+    )
     for row in shown:
         seconds = row.seconds[ours]
         speed = f"{row.flops / seconds / 1e9:.1f}" if row.flops and seconds else ""
@@ -71,7 +76,7 @@ def own_table(table: LayerTable, ours: str, top: int | None) -> Table:
         kinds = "+".join(dict.fromkeys(kernel.kind for kernel in row.kernels))
         details = "; ".join(dict.fromkeys(kernel.detail for kernel in row.kernels))
         share = f"{seconds / profile.whole_s:.1%}"
-        grid.add_row(", ".join(row.layers), kinds, _us(seconds), share, speed, roofline, details)
+        grid.add(", ".join(row.layers), kinds, _us(seconds), share, speed, roofline, details)
     return grid
 
 
@@ -81,25 +86,32 @@ def runtimes_table(table: LayerTable, ours: str, top: int | None) -> Table:
     first = ours or names[0]
     rows = make_rows(table)
     shown = _longest(rows, top, lambda row: max(row.seconds.values()))
-    grid = _table("layers", "operator", *(f">{title(name)}" for name in names), "best", f">{title(first)} − best")
+    grid = Table(
+        Column("layers", least=16),
+        Column("operator", least=10, rank=len(names) + 1),
+        # Ours always stays; of the others, those that stand last go first.
+        *(Column(title(name), number=True, rank=0 if name == first else place) for place, name in enumerate(names, 1)),
+        Column("best", least=10),
+        Column(f"{title(first)} − best", number=True),
+    )
     for row in shown:
         best = min(names, key=lambda name: row.seconds[name])
         difference = row.seconds[first] - row.seconds[best]
         times = (_us(row.seconds[name]) for name in names)
-        grid.add_row(shortened(row.layers), row.operator, *times, title(best), _us(difference))
-    grid.add_section()
+        grid.add(first_of(row.layers), row.operator, *times, title(best), _us(difference))
     sums = {name: sum(row.seconds[name] for row in rows) for name in names}
     best = min(names, key=lambda name: sums[name])
-    grid.add_row("all layers", "", *map(_us, sums.values()), title(best), _us(sums[first] - sums[best]), style="bold")
+    grid.add("all layers", "", *map(_us, sums.values()), title(best), _us(sums[first] - sums[best]), style="bold")
     return grid
 
 
 def account_table(table: LayerTable) -> Table:
     """Whether kernels add up to whole runs, how much of their time has layers, and what is outside of them."""
-    grid = _table("runtime", ">whole run µs", ">kernels µs", ">kernels / whole", ">mapped to layers", ">outside µs")
+    heads = ("whole run µs", "kernels µs", "kernels / whole", "mapped to layers", "outside µs")
+    grid = Table(Column("runtime", least=16), *(Column(head, number=True) for head in heads))
     for name, profile in table.profiles.items():
         times = (_us(profile.whole_s), _us(profile.kernels_s), f"{profile.sum_over_whole:.1%}")
-        grid.add_row(title(name), *times, f"{profile.mapped:.1%}", _us(profile.outside_s))
+        grid.add(title(name), *times, f"{profile.mapped:.1%}", _us(profile.outside_s))
     return grid
 
 
@@ -137,14 +149,6 @@ def _longest(rows: Sequence[LayerRow], top: int | None, seconds: Any) -> Sequenc
         return rows
     chosen = {row.layers for row in sorted(rows, key=seconds, reverse=True)[:top]}
     return [row for row in rows if row.layers in chosen]
-
-
-def _table(*heads: str) -> Table:
-    """A table without lines; a head that begins with ``>`` is of a column of numbers."""
-    grid = Table(box=None, header_style="bold")
-    for head in heads:
-        grid.add_column(head.removeprefix(">"), justify="right" if head.startswith(">") else "left", no_wrap=True)
-    return grid
 
 
 def _us(seconds: float) -> str:

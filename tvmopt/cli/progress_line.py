@@ -1,11 +1,11 @@
-"""The progress of a comparison as one line on a terminal."""
+"""The progress of a job as one line on a terminal."""
 
 from __future__ import annotations
 
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
-from tvmopt.benchmarks.measurements.options import Listener
+from tvmopt.pipeline.support.progress import Event, Listener, StepBegan
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,6 +23,7 @@ class ProgressLine(Listener):
     def __init__(self, console: Console) -> None:
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
+        super().__init__()
         columns = (BarColumn(bar_width=24), TaskProgressColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
         self._bar = Progress(
             *columns, console=console, auto_refresh=False, transient=True, disable=not console.is_terminal
@@ -40,23 +41,48 @@ class ProgressLine(Listener):
     ) -> None:
         self._bar.stop()
 
-    def begin(self, steps: int) -> None:
-        """Sets how many steps there are."""
-        self._bar.update(self._task, total=steps, completed=-1)
-
-    def step(self, what: str) -> None:
-        """Moves on and says what is being done."""
-        from rich.markup import escape
-
-        self._what, self._trials = escape(what), 0
-        self._bar.update(self._task, advance=1, description=self._what)
-        self._bar.refresh()
-
-    def tuning(self, event: Any) -> None:
-        """Counts the trials of a tuning run; takes the events of `pipeline.tuning.progress`."""
+    def tell(self, event: Event) -> None:
+        """Moves on with each step, and counts the trials of a tuning run."""
         from tvmopt.pipeline.tuning.progress import TrialDone
 
-        if isinstance(event, TrialDone):
+        if isinstance(event, StepBegan):
+            from rich.markup import escape
+
+            self._what, self._trials = escape(event.text), 0
+            self._bar.update(self._task, total=event.of, completed=event.number - 1)
+            self._draw(self._what)
+        elif isinstance(event, TrialDone):
             self._trials += 1
-            self._bar.update(self._task, description=f"{self._what}, {self._trials} trials")
-            self._bar.refresh()
+            self._draw(f"{self._what}, {self._trials} trials")
+
+    def _draw(self, what: str) -> None:
+        self._bar.update(self._task, description=what)
+        self._bar.refresh()
+
+
+class StatusLine(Listener):
+    """A spinner beside the step under way, for jobs that measure nothing; a context manager.
+
+    Args:
+        console: where it is drawn.
+    """
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._status = console.status("starting")
+
+    def __enter__(self) -> Self:
+        self._status.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._status.stop()
+
+    def tell(self, event: Event) -> None:
+        """Says which step has begun."""
+        from rich.text import Text
+
+        if isinstance(event, StepBegan):
+            self._status.update(Text(event.text))

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from tvmopt.cli.options import OutputFile
-from tvmopt.pipeline.errors import InputFileError, UsageError, WrongResultError
+from tvmopt.pipeline.errors import InputFileError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from tvmopt.pipeline.artifact.loaded import LoadedArtifact
+    from tvmopt.jobs.running import RunResult
 
 
 @click.command()
@@ -33,62 +33,26 @@ def command(
         raise UsageError("nothing to run on: give --inputs FILE.npz, or --check for the golden inputs")
     if outputs is not None and inputs is None:
         raise UsageError(f"--outputs writes what comes of --inputs: give --inputs FILE.npz too, not only {outputs}")
-    from tvmopt.pipeline.artifact.loaded import load_artifact
-    from tvmopt.pipeline.compiler.build import threads_environment
+    from tvmopt.jobs.running import RunJob, run
 
-    if threads is not None:
-        threads_environment(threads)
-    loaded = load_artifact(artifact)
-    if check:
-        click.echo(check_golden(loaded))
-    if inputs is None:
-        if repeat > 1:
-            loaded.set_inputs(loaded.golden_inputs)
-            click.echo(latency(loaded, repeat))
-        return
-    loaded.set_inputs(read_arrays(inputs))
-    click.echo(latency(loaded, repeat))
-    results = loaded.outputs()
-    for name, array in results.items():
-        click.echo(f"{name}: {array.dtype} {tuple(array.shape)}")
-    if outputs is not None:
-        write_arrays(outputs, results)
+    given = None if inputs is None else read_arrays(inputs)
+    result = run(RunJob(artifact, given, check, repeat, threads))
+    for line in lines(result):
+        click.echo(line)
+    if outputs is not None and result.outputs is not None:
+        write_arrays(outputs, result.outputs)
         click.echo(f"wrote {outputs}")
 
 
-def check_golden(loaded: LoadedArtifact) -> str:
-    """Runs the golden inputs.
-
-    Raises:
-        WrongResultError: when an output differs from the golden one by more than `tolerances.GOLDEN` of its magnitude.
-    """
-    from tvmopt.pipeline.support.numeric_error import numeric_error
-    from tvmopt.pipeline.support.tolerances import GOLDEN
-
-    results = loaded.run(loaded.golden_inputs)
-    found, widest = 0.0, 0.0
-    for name, expected in loaded.golden_outputs.items():
-        error, allowed = numeric_error(expected, results[name]).relative, GOLDEN.of(expected.dtype)
-        if not error <= allowed:
-            raise WrongResultError(
-                f"output {name!r} differs from its golden value by {error:.3g}, allowed {allowed:g}: "
-                "compile again, and report it if it stays so"
-            )
-        found, widest = max(found, error), max(widest, allowed)
-    return f"golden outputs match: relative error {found:.2g}, allowed {widest:g}"
-
-
-def latency(loaded: LoadedArtifact, repeat: int) -> str:
-    """Runs `repeat` times on the inputs that were set; one line with the median."""
-    import statistics
-
-    loaded.run_only()
-    samples = []
-    for _ in range(repeat):
-        began = time.perf_counter()
-        loaded.run_only()
-        samples.append(time.perf_counter() - began)
-    return f"latency: median {statistics.median(samples) * 1e3:.3f} ms of {repeat} run{'s' if repeat > 1 else ''}"
+def lines(result: RunResult) -> Iterator[str]:
+    """What came of the run: how near the golden outputs are, the median latency, the outputs' shapes."""
+    if result.golden_error is not None:
+        yield f"golden outputs match: relative error {result.golden_error:.2g}, allowed {result.golden_allowed:g}"
+    if result.latency_s:
+        runs = len(result.latency_s)
+        yield f"latency: median {median(result.latency_s) * 1e3:.3f} ms of {runs} run{'s' if runs > 1 else ''}"
+    for name, array in (result.outputs or {}).items():
+        yield f"{name}: {array.dtype} {tuple(array.shape)}"
 
 
 def read_arrays(path: Path) -> dict[str, np.ndarray]:

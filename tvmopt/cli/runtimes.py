@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import click
 
+from tvmopt.cli.consoles import output_width
+
+MOST_COLUMNS = 100
+"""Longer lines of prose are hard to read."""
+
 
 @click.command()
 def command() -> None:
@@ -11,9 +16,12 @@ def command() -> None:
     from tvmopt.benchmarks.runtimes.registry import RUNTIMES
 
     width = max(len(runtime.name) for runtime in RUNTIMES)
+    blanks = " " * (width + 2)
+    room = min(MOST_COLUMNS, output_width())
     for runtime in RUNTIMES:
         missing = runtime.missing()
         versions = ", ".join(f"{name} {version}" for name, version in runtime.versions().items())
-        state = click.style(missing, fg="yellow") if missing else click.style(versions, fg="green")
-        click.echo(f"{click.style(f'{runtime.name:<{width}}', bold=True)}  {state}")
-        click.echo(click.wrap_text(runtime.about, 100, " " * (width + 2), " " * (width + 2)))
+        state = click.wrap_text(missing or versions, room, blanks, blanks).removeprefix(blanks)
+        name = click.style(f"{runtime.name:<{width}}", bold=True)
+        click.echo(f"{name}  {click.style(state, fg='yellow' if missing else 'green')}")
+        click.echo(click.wrap_text(runtime.about, room, blanks, blanks))

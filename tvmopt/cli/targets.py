@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from tvmopt.cli.options import resolve_target, threads_option
+from tvmopt.cli.consoles import output_width
+from tvmopt.cli.options import threads_option
+from tvmopt.cli.tables import LEAST, broken
+from tvmopt.jobs.settings import resolve_target
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,6 +50,10 @@ def describe(target: Target) -> dict[str, str]:
 
 
 def table(rows: Mapping[str, str]) -> str:
-    """Two aligned columns, indented by two."""
+    """Two aligned columns, indented by two; what does not fit goes on in the second."""
     width = max(len(name) for name in rows)
-    return "\n".join(f"  {name:<{width}}  {meaning}" for name, meaning in rows.items())
+    lines = []
+    for name, meaning in rows.items():
+        first, *others = broken(meaning, max(LEAST, output_width() - width - 4))
+        lines += [f"  {name:<{width}}  {first}", *(" " * (width + 4) + line for line in others)]
+    return "\n".join(lines)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
@@ -14,29 +12,11 @@ from tvmopt.cli.options import (
     input_shape_option,
     logs_option,
     model_argument,
-    resolve_target,
     target_option,
     threads_option,
 )
-from tvmopt.pipeline.errors import UsageError, did_you_mean
-
-if TYPE_CHECKING:
-    from tvmopt.pipeline.tuning.search import TuneOptions
-    from tvmopt.pipeline.types import ImportedModel
-    from tvmopt.schedules.target import Target
-
-TUNERS = ("xgb", "ga", "random", "grid")
-
-
-def tuner_name(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
-    """Checks a tuner's name.
-
-    Raises:
-        UsageError: with the nearest names, when there is no such tuner.
-    """
-    if value not in TUNERS:
-        raise UsageError(did_you_mean("tuner", value, TUNERS))
-    return value
+from tvmopt.pipeline.errors import CancelledError
+from tvmopt.pipeline.tuning.tuners import TUNERS
 
 
 @click.command()
@@ -44,7 +24,7 @@ def tuner_name(_context: click.Context, _parameter: click.Parameter, value: str)
 @target_option
 @click.option("--trials", type=click.IntRange(min=0), default=1000, show_default=True, metavar="N", help="Trials.")
 @click.option("--time-limit", type=Duration(), help="Stop after so long, such as 5m.")
-@click.option("--tuner", default="xgb", show_default=True, callback=tuner_name, help="xgb, ga, random or grid.")
+@click.option("--tuner", default="xgb", show_default=True, metavar="NAME", help=f"One of {', '.join(TUNERS)}.")
 @click.option(
     "--early-stopping",
     type=click.IntRange(min=1),
@@ -77,44 +57,21 @@ def command(
     configs of each task are timed once more, inside the model; with --trials 0 that is all. Ctrl-C ends the search and
     keeps what was measured; the same command again goes on from there.
     """
-    wanted = resolve_target(target, threads)
-    if logs.exists() and not logs.is_dir():
-        raise UsageError(f"--logs takes a folder, {str(logs)!r} is a file")
     from tvmopt.cli.consoles import make_console
-    from tvmopt.pipeline.importers import load_model
+    from tvmopt.cli.tuning_view import TuningView, parts
+    from tvmopt.jobs.tuning import TuneJob, tune
     from tvmopt.pipeline.tuning.search import TuneOptions
-    from tvmopt.pipeline.tuning.tune_model import check_measurable
 
-    check_measurable(wanted)  # found out now, not after the import
-    with make_console().status("importing"):
-        imported = load_model(model, input_shape, batch)
-    options = TuneOptions(trials=trials, time_limit_s=time_limit, tuner=tuner, early_stopping=early_stopping, seed=seed)
-    search(imported, wanted, tasks, logs, options)
-
-
-def search(model: ImportedModel, target: Target, pattern: str, logs: Path, options: TuneOptions) -> None:
-    """Tunes with a live table, then says what it cost and what it won.
-
-    Raises:
-        KeyboardInterrupt: when the search ended with Ctrl-C, after the summary was printed.
-    """
-    from tvmopt.cli.consoles import make_console
-    from tvmopt.cli.tuning_view import TuningView, summary_lines
-    from tvmopt.pipeline.records.store import RecordStore
-    from tvmopt.pipeline.tuning.rerank import time_finalists
-    from tvmopt.pipeline.tuning.search import INTERRUPTED
-    from tvmopt.pipeline.tuning.tune_model import tunable_tasks, tune_tasks
-
+    search = TuneOptions(trials=trials, time_limit_s=time_limit, tuner=tuner, early_stopping=early_stopping, seed=seed)
+    job = TuneJob(model, target, threads, logs, input_shape, batch, tasks, search)
     console = make_console()
-    tasks, store = tunable_tasks(model, target, pattern), RecordStore(logs, model.name)
-    with TuningView(console, options.trials) as view:
-        summary = tune_tasks(tasks, target, store, options, view)
-    console.print(view.table())
-    for line in summary_lines(summary, str(logs / target.key / f"{model.name}.jsonl")):
-        console.print(line, highlight=False)
-    if summary.stopped == INTERRUPTED:
-        raise KeyboardInterrupt
-    began = time.monotonic()
-    with console.status("the finalists inside the model") as status:
-        count = time_finalists(model, target, store, options.finalists, status.update)
-    console.print(f"{count} finalists timed inside the model in {time.monotonic() - began:.0f} s", highlight=False)
+    view = TuningView(console, trials)
+    try:
+        with view:
+            result = tune(job, view)
+    except CancelledError as stop:
+        for part in parts(stop.partial, view.peak_flops_per_s):
+            console.print(part)
+        raise
+    for part in parts(result, view.peak_flops_per_s):
+        console.print(part)

@@ -8,33 +8,40 @@ from typing import TYPE_CHECKING, Self
 from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.text import Text
 
-from tvmopt.cli.consoles import shortened
+from tvmopt.cli.consoles import first_of
+from tvmopt.cli.tables import Column, Table
+from tvmopt.pipeline.support.progress import Event, Listener, StepBegan
+from tvmopt.pipeline.tuning.progress import PeakMeasured, RunStarted, TaskEnded, TaskStarted, TrialDone
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from types import TracebackType
 
     from rich.console import RenderableType
 
-    from tvmopt.pipeline.tuning.progress import Event, TaskState
+    from tvmopt.jobs.tuning import TuneResult
+    from tvmopt.pipeline.tuning.progress import TaskState
     from tvmopt.pipeline.tuning.search import TuneSummary
 
 REFRESH_S = 0.5
 MAX_ROWS = 24
 
 
-class TuningView:
-    """A listener of a tuning run that draws.
+class TuningView(Listener):
+    """A listener of a tuning job that draws; a context manager.
 
     Args:
         console: where to draw.
-        trials: how many the run may spend.
+        trials: how many the job may spend.
     """
 
     def __init__(self, console: Console, trials: int) -> None:
+        super().__init__()
         self.console = console
         self.states: dict[str, TaskState] = {}
+        self.step = Text("starting")
         self.peak_flops_per_s = 0.0
         self.progress = Progress(
             TextColumn("[bold]tuning"), BarColumn(), MofNCompleteColumn(), TextColumn("trials"), TimeElapsedColumn()
@@ -44,7 +51,8 @@ class TuningView:
         self.drawn_s = 0.0
 
     def __enter__(self) -> Self:
-        self.live.start()
+        if self.console.is_terminal:
+            self.live.start()
         return self
 
     def __exit__(
@@ -52,51 +60,78 @@ class TuningView:
     ) -> None:
         self.live.stop()
 
-    def __call__(self, event: Event) -> None:
-        """Takes a task's new state and draws, not too often."""
-        from tvmopt.pipeline.tuning.progress import PeakMeasured, RunStarted, TrialDone
-
-        if isinstance(event, PeakMeasured):
-            self.peak_flops_per_s = event.flops_per_s
-            self.console.print(f"measured peak of multiply-adds: {event.flops_per_s / 1e9:.0f} GFLOP/s")
-            return
-        states = event.states if isinstance(event, RunStarted) else (event.state,)
-        self.states.update({state.task.name: state for state in states})
-        if isinstance(event, TrialDone):
-            self.progress.advance(self.bar)
+    def tell(self, event: Event) -> None:
+        """Takes a step or a task's new state, and draws: each step, but not every trial."""
         now = time.monotonic()
-        if now - self.drawn_s > REFRESH_S:
-            self.drawn_s = now
+        match event:
+            case PeakMeasured():
+                self.peak_flops_per_s = event.flops_per_s
+                self.console.print(str(event))
+                return
+            case StepBegan():
+                self.step = Text(event.text)
+            case RunStarted():
+                self.states = {state.task.name: state for state in event.states}
+            case TrialDone() | TaskStarted() | TaskEnded():
+                self.states[event.state.task.name] = event.state
+                if isinstance(event, TrialDone):
+                    self.progress.advance(self.bar)
+                if now - self.drawn_s <= REFRESH_S:
+                    return
+        self.drawn_s = now
+        if self.live.is_started:
             self.live.update(self._render(), refresh=True)
 
-    def table(self, rows: int | None = None) -> Table:
-        """The tasks, those that take most of the model's time first.
-
-        Args:
-            rows: how many at most; None for all.
-        """
-        shown = sorted(self.states.values(), key=_time_s, reverse=True)
-        total_s = sum(_time_s(state) for state in shown) or 1.0
-        table = Table(box=None, header_style="bold")
-        columns = ("task", "layer", "share", "best GFLOP/s", "of peak", "gain", "trials", "rejected")
-        for name in columns:
-            table.add_column(name, justify="left" if name in ("task", "layer") else "right", no_wrap=True)
-        for state in shown[:rows]:
-            gflops = state.best_gflops
-            table.add_row(
-                state.task.name,
-                shortened(state.task.layers),
-                f"{_time_s(state) / total_s:.0%}" if state.best_s else "",
-                f"{gflops:.0f}" if gflops else "",
-                f"{gflops * 1e9 / self.peak_flops_per_s:.0%}" if gflops and self.peak_flops_per_s else "",
-                f"{state.default_s / state.best_s:.2f}×" if state.default_s and state.best_s else "",
-                str(state.trials),
-                str(state.rejected) if state.rejected else "",
-            )
-        return table
-
     def _render(self) -> RenderableType:
-        return Group(self.table(MAX_ROWS), self.progress)
+        if not self.states:
+            return self.step
+        states = tuple(self.states.values())
+        return Group(task_table(states, self.peak_flops_per_s, MAX_ROWS), self.step, self.progress)
+
+
+def parts(result: TuneResult | None, peak_flops_per_s: float) -> Iterator[RenderableType]:
+    """All there is to print at the end, in order; nothing when the job was stopped before the search."""
+    if result is None:
+        return
+    yield task_table(result.summary.states, peak_flops_per_s)
+    yield from summary_lines(result.summary, str(result.log))
+    if result.finalists is not None:
+        yield f"{result.finalists} finalists timed inside the model in {result.finals_s:.0f} s"
+
+
+def task_table(states: Sequence[TaskState], peak_flops_per_s: float, rows: int | None = None) -> Table:
+    """The tasks, those that take most of the model's time first.
+
+    Args:
+        states: where the tasks stand.
+        peak_flops_per_s: the machine's; 0 where it is not known.
+        rows: how many at most; None for all.
+    """
+    shown = sorted(states, key=_time_s, reverse=True)
+    total_s = sum(_time_s(state) for state in shown) or 1.0
+    table = Table(
+        Column("task"),
+        Column("layer", least=16),
+        Column("share", number=True),
+        Column("best GFLOP/s", number=True),
+        Column("of peak", number=True, rank=1),
+        Column("gain", number=True),
+        Column("trials", number=True),
+        Column("rejected", number=True, rank=2),
+    )
+    for state in shown[:rows]:
+        gflops = state.best_gflops
+        table.add(
+            state.task.name,
+            first_of(state.task.layers),
+            f"{_time_s(state) / total_s:.0%}" if state.best_s else "",
+            f"{gflops:.0f}" if gflops else "",
+            f"{gflops * 1e9 / peak_flops_per_s:.0%}" if gflops and peak_flops_per_s else "",
+            f"{state.default_s / state.best_s:.2f}×" if state.default_s and state.best_s else "",
+            str(state.trials),
+            str(state.rejected) if state.rejected else "",
+        )
+    return table
 
 
 def summary_lines(summary: TuneSummary, logs: str) -> list[str]:

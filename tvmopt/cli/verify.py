@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 from click.core import ParameterSource
@@ -17,20 +16,11 @@ from tvmopt.cli.options import (
     input_shape_option,
     logs_option,
     model_argument,
-    resolve_target,
     target_option,
     threads_option,
 )
-from tvmopt.pipeline.errors import RuntimeMissingError, UsageError, WrongResultError
+from tvmopt.pipeline.errors import UsageError, WrongResultError
 from tvmopt.pipeline.support.tolerances import COMPILED
-
-if TYPE_CHECKING:
-    import numpy as np
-    from rich.status import Status
-
-    from tvmopt.pipeline.artifact.loaded import LoadedArtifact
-    from tvmopt.pipeline.types import ImportedModel
-    from tvmopt.schedules.target import Target
 
 
 class Tolerance(click.ParamType[float]):
@@ -83,29 +73,25 @@ def command(
     """
     _refuse_what_clashes(context, artifact)
     from tvmopt.cli.consoles import make_console
+    from tvmopt.cli.progress_line import StatusLine
     from tvmopt.cli.run import read_arrays
-    from tvmopt.cli.verify_view import finding, summary, table
-    from tvmopt.pipeline.verification.verify import verify
+    from tvmopt.cli.verify_view import finding, parts
+    from tvmopt.jobs.verifying import VerifyJob, verify
 
-    inputs, seed, tolerance = settings["inputs"], settings["seed"], settings["tolerance"]
+    inputs, input_shape = settings.pop("inputs"), settings.pop("input_shape")
     given = None if inputs is None else read_arrays(inputs)
+    job = VerifyJob(model, artifact, given, input_shapes=input_shape, **settings)
     console = make_console()
-    with console.status("loading") as status:
-        if artifact is not None:
-            imported, loaded = load(model, artifact, settings, status)
-        else:
-            imported, loaded = build(model, given, settings, status)
-        status.update("verifying")
-        result = verify(imported, loaded, example_arrays(imported, seed) if given is None else given, tolerance)
-    console.print(table(result))
-    for line in summary(result):
-        console.print(line)
+    with StatusLine(console) as status:
+        result = verify(job, status)
+    for part in parts(result.verification):
+        console.print(part)
     if json_file is not None:
-        origin = {"inputs": str(inputs or f"random, seed {seed}"), "tolerance": tolerance}
-        write_json(json_file, {"manifest": loaded.manifest, **origin, **result.to_json()})
+        origin = {"inputs": str(inputs or f"random, seed {job.seed}"), "tolerance": job.tolerance}
+        write_json(json_file, {"manifest": result.manifest, **origin, **result.verification.to_json()})
         console.print(f"wrote {json_file}")
-    if result.first_wrong is not None:
-        raise WrongResultError(finding(result))
+    if result.verification.first_wrong is not None:
+        raise WrongResultError(finding(result.verification))
 
 
 def _refuse_what_clashes(context: click.Context, artifact: Path | None) -> None:
@@ -119,97 +105,6 @@ def _refuse_what_clashes(context: click.Context, artifact: Path | None) -> None:
         raise UsageError(f"{name} says how to compile, but {artifact} is compiled already: give one of them")
     if given("seed") and given("inputs"):
         raise UsageError("--seed is for random inputs, --inputs for those of a file: give one of them")
-
-
-def load(
-    model: str, artifact: Path, settings: Mapping[str, Any], status: Status
-) -> tuple[ImportedModel, LoadedArtifact]:
-    """The model, and the artifact that was compiled from it.
-
-    Args:
-        model: MODEL.
-        artifact: ARTIFACT.
-        settings: ``threads``, ``input_shape`` and ``batch``.
-        status: is told what is being done.
-
-    Raises:
-        InputFileError: one of them cannot be read, or the artifact is of another model.
-        RuntimeMissingError: the artifact does not run on this machine.
-    """
-    from tvmopt.pipeline.artifact.loaded import load_artifact
-    from tvmopt.pipeline.compiler.build import threads_environment
-    from tvmopt.pipeline.importers import load_model
-    from tvmopt.pipeline.verification.verify import check_same_model
-
-    if settings["threads"] is not None:
-        threads_environment(settings["threads"])
-    loaded = load_artifact(artifact)
-    status.update("importing")
-    imported = load_model(model, settings["input_shape"], settings["batch"])
-    check_same_model(imported, loaded, str(artifact))
-    return imported, loaded
-
-
-def build(
-    model: str, given: Mapping[str, np.ndarray] | None, settings: Mapping[str, Any], status: Status
-) -> tuple[ImportedModel, LoadedArtifact]:
-    """The model, and what it is compiled into for this machine.
-
-    Args:
-        model: MODEL.
-        given: arrays of --inputs, to be checked before any work is done.
-        settings: ``target``, ``threads``, ``logs``, ``input_shape`` and ``batch``.
-        status: is told what is being done.
-
-    Raises:
-        RuntimeMissingError: the target does not run on this machine, or there is no linker.
-        InputFileError: the model or the records cannot be read.
-        ModelInputError: names, shapes or dtypes of `given` are not the model's.
-        BuildError: a layer cannot be built.
-    """
-    from dataclasses import asdict
-
-    from tvmopt.cli.stores import open_records
-    from tvmopt.pipeline.artifact.loaded import check_inputs, load_artifact
-    from tvmopt.pipeline.compiler.build import threads_environment
-    from tvmopt.pipeline.compiler.compile import compile_model
-    from tvmopt.pipeline.compiler.native.linker import linker_of
-    from tvmopt.pipeline.importers import load_model
-
-    wanted = resolve_target(settings["target"], settings["threads"])
-    _require_architecture(wanted)
-    linker_of(wanted)
-    records = open_records(settings["logs"])
-    status.update("importing")
-    imported = load_model(model, settings["input_shape"], settings["batch"])
-    if given is not None:
-        check_inputs(given, [asdict(spec) for spec in imported.inputs])
-    status.update("compiling")
-    threads_environment(wanted.threads)
-    with tempfile.TemporaryDirectory(prefix="tvmopt-") as folder:
-        path = Path(folder) / f"{imported.name}.tar"
-        compile_model(imported, wanted, records, path)
-        try:
-            return imported, load_artifact(path)
-        except RuntimeMissingError as error:
-            raise RuntimeMissingError(str(error).replace(str(path), imported.name)) from None
-
-
-def _require_architecture(target: Target) -> None:
-    import platform
-
-    if target.arch != platform.machine():
-        raise RuntimeMissingError(
-            f"verifying runs the model; target {target.name!r} is {target.arch}, this machine {platform.machine()}: "
-            "verify it there, or without --target"
-        )
-
-
-def example_arrays(model: ImportedModel, seed: int) -> dict[str, np.ndarray]:
-    """Random inputs of `model`."""
-    from tvmopt.pipeline.importers import example_inputs
-
-    return example_inputs(model, seed)
 
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:

@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from tvmopt.cli.consoles import shortened
+from tvmopt.cli.consoles import first_of
+from tvmopt.cli.tables import Column, Table
 from tvmopt.pipeline.support.tolerances import ALONE
 from tvmopt.pipeline.verification.result import ONNXRUNTIME
 
 if TYPE_CHECKING:
-    from rich.table import Table
+    from rich.console import RenderableType
 
     from tvmopt.pipeline.support.numeric_error import NumericError
     from tvmopt.pipeline.verification.result import ValueCheck, Verification
@@ -21,23 +22,30 @@ LISTED = 8
 """How many layers a line names before it only counts the rest."""
 
 
+def parts(result: Verification) -> Iterator[RenderableType]:
+    """All there is to print but the finding, in order."""
+    yield table(result)
+    yield from summary(result)
+
+
 def table(result: Verification) -> Table:
     """One row a kernel in the order of execution, then the model's outputs."""
-    from rich.table import Table
-
-    rows = Table(box=None, header_style="bold")
-    rows.add_column("layer", no_wrap=True)
-    rows.add_column("kernel", no_wrap=True)
-    for name in ("max abs", "relative", "1 − cosine", "alone", *filter(None, [result.framework])):
-        rows.add_column(name, justify="right", no_wrap=True)
-    rows.add_column("", no_wrap=True)
+    names = ("relative", "alone", *filter(None, [result.framework]))
+    rows = Table(
+        Column("layer", least=16),
+        Column("kernel", least=10),
+        Column("max abs", number=True, rank=2),
+        Column("1 − cosine", number=True, rank=1),
+        *(Column(name, number=True) for name in names),
+        Column("", least=14),
+    )
     for check in (*result.checks, *result.outputs):
         error = check.errors[ONNXRUNTIME]
-        cells = [_number(error.max_abs), _number(error.relative), _number(1 - error.cosine), _relative(check.alone)]
+        cells = [_number(error.max_abs), _number(1 - error.cosine), _number(error.relative), _relative(check.alone)]
         if result.framework:
             cells.append(_relative(check.errors.get(result.framework)))
-        layer = shortened(check.layers) if check.kernel else f"output {check.value}"
-        rows.add_row(layer, check.operator, *cells, _mark(result, check), style="red" if check.wrong else None)
+        layer = first_of(check.layers) if check.kernel else f"output {check.value}"
+        rows.add(layer, check.operator, *cells, _mark(result, check), style="red" if check.wrong else "")
     return rows
 
 

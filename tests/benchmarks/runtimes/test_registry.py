@@ -23,7 +23,7 @@ from tvmopt.benchmarks.comparison.participant import FP32_TOLERANCE
 from tvmopt.benchmarks.machine.environment import usable_cores
 from tvmopt.benchmarks.measurements.layer_profile import LayerProfile
 from tvmopt.benchmarks.measurements.layer_table import NoProfile
-from tvmopt.benchmarks.measurements.options import CompareOptions, Listener, MeasureOptions
+from tvmopt.benchmarks.measurements.options import CompareOptions, MeasureOptions
 from tvmopt.benchmarks.runtimes import registry
 from tvmopt.benchmarks.runtimes.base import Runtime
 from tvmopt.benchmarks.runtimes.onnxruntime.runner import RunOnnxruntime
@@ -33,6 +33,7 @@ from tvmopt.pipeline.errors import UsageError
 from tvmopt.pipeline.graph.optimize import optimize
 from tvmopt.pipeline.importers.registry import IMPORTERS
 from tvmopt.pipeline.records.store import RecordStore
+from tvmopt.pipeline.support.progress import Steps
 from tvmopt.pipeline.tasks.extract import extract_tasks
 from tvmopt.pipeline.types import ImportedModel
 from tvmopt.schedules.registry import template_for
@@ -219,7 +220,7 @@ def test_installed_it_measures_and_profiles(runtime: Runtime, subject: Subject, 
     missing = runtime.missing()
     if missing:
         pytest.skip(missing)
-    result = measure_cell(make_cell(subject, runtime, [logs]), Listener())
+    result = measure_cell(make_cell(subject, runtime, [logs]), Steps())
     (row,) = result.rows
     assert (row.runtime, row.status, row.message) == (runtime.name, "ok", "")
     assert row.output_error is not None
@@ -246,7 +247,7 @@ def test_not_installed_it_is_a_row_with_the_hint(
 ) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in runtime.modules else find(name))
-    (row,) = measure_cell(make_cell(subject, runtime), Listener()).rows
+    (row,) = measure_cell(make_cell(subject, runtime), Steps()).rows
     assert (row.runtime, row.status) == (runtime.name, "unavailable")
     assert row.message == f"{', '.join(runtime.modules)} not installed: {runtime.install}"
 

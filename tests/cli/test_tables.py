@@ -1,0 +1,212 @@
+"""Tables at every width: nothing is cut, no line is too wide, and what matters most is always there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import onnx
+import pytest
+from rich.cells import cell_len
+
+from tests import tiny
+from tests.conftest import RunTvmopt
+from tvmopt.cli.tables import Column, Table, broken
+from tvmopt.schedules.target import parse_target
+
+WIDTHS = (80, 100, 120, 160)
+LONG = "features.denseblock4.denselayer16.expand3x3/Conv_of_the_second_branch"
+
+every_width = pytest.mark.parametrize("width", WIDTHS)
+
+
+def texts(table: Table, width: int) -> list[str]:
+    return [line for line, _ in table.lines(width)]
+
+
+def make_table() -> Table:
+    table = Table(
+        Column("kernel"),
+        Column("layer", least=10),
+        Column("best GFLOP/s", number=True),
+        Column("of peak", number=True, rank=1),
+        Column("config", below=True),
+    )
+    table.add("conv2d-0123", "features/conv one", "12.5", "50%", "rows 1 columns 14 vectors 2")
+    table.add("pool2d-4567", "pool", "3", "", "")
+    return table
+
+
+def test_all_on_one_line_where_there_is_room() -> None:
+    assert texts(make_table(), 90) == [
+        "kernel       layer              best GFLOP/s  of peak  config",
+        "conv2d-0123  features/conv one          12.5      50%  rows 1 columns 14 vectors 2",
+        "pool2d-4567  pool                          3",
+    ]
+
+
+def test_details_move_below_their_row_first() -> None:
+    assert texts(make_table(), 60) == [
+        "kernel       layer              best GFLOP/s  of peak",
+        "conv2d-0123  features/conv one          12.5      50%",
+        "    config: rows 1 columns 14 vectors 2",
+        "pool2d-4567  pool                          3",
+    ]
+
+
+def test_then_texts_and_heads_break_and_then_a_column_is_left_out() -> None:
+    assert texts(make_table(), 50) == [
+        "                                   best",
+        "kernel       layer              GFLOP/s  of peak",
+        "conv2d-0123  features/conv one     12.5      50%",
+        "    config: rows 1 columns 14 vectors 2",
+        "pool2d-4567  pool                     3",
+    ]
+    assert texts(make_table(), 40) == [
+        "                           best    of",
+        "kernel       layer      GFLOP/s  peak",
+        "conv2d-0123  features/     12.5   50%",
+        "             conv one",
+        "    config: rows 1 columns 14 vectors 2",
+        "pool2d-4567  pool             3",
+    ]
+    assert texts(make_table(), 34) == [
+        "                           best",
+        "kernel       layer      GFLOP/s",
+        "conv2d-0123  features/     12.5",
+        "             conv one",
+        "    config: rows 1 columns 14",
+        "    vectors 2",
+        "pool2d-4567  pool             3",
+        "(left out here: of peak; a wider",
+        "terminal shows all, and so does a",
+        "pipe)",
+    ]
+
+
+@pytest.mark.parametrize("width", range(12, 100))
+def test_no_line_is_wider_than_the_terminal_and_nothing_is_lost(width: int) -> None:
+    lines = texts(make_table(), width)
+    assert max(map(cell_len, lines)) <= max(width, 3 * 4 + 2 * 2)
+    told = "".join("".join(lines).split())
+    assert "config:rows1columns14vectors2" in told or width > 80
+    if width >= 32:
+        assert {"conv2d-0123", "pool2d-4567", "12.5"} <= set(" ".join(lines).split())
+
+
+def test_wide_characters_count_double() -> None:
+    table = Table(Column("layer", least=6), Column("µs", number=True))
+    table.add("畳み込み層", "1")
+    assert texts(table, 14) == ["layer       µs", "畳み込み層   1"]
+    assert texts(table, 11) == ["layer   µs", "畳み込   1", "み層"]
+
+
+def test_long_names_break_after_punctuation() -> None:
+    assert broken("features.3.expand1x1/Conv", 21) == ["features.3.expand1x1/", "Conv"]
+    assert broken("abcdefghij", 4) == ["abcd", "efgh", "ij"]
+
+
+def test_what_would_steer_the_terminal_is_blanked() -> None:
+    table = Table(Column("layer"))
+    table.add("a\x1b[31mb\rc")
+    assert texts(table, 80) == ["layer", "a [31mb c"]
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """Two convolutions, the first of which has a long name."""
+    path = tiny.save_two_convolutions(tmp_path)
+    proto = onnx.load(path)
+    proto.graph.node[0].name = LONG
+    onnx.save(proto, path)
+    return path
+
+
+def check_fits(output: str, width: int, *words: str) -> None:
+    """Nothing is cut or too wide, and each of `words` stands whole somewhere."""
+    assert "…" not in output
+    assert [line for line in output.splitlines() if cell_len(line.rstrip()) > width] == []
+    for word in words:
+        assert re.search(rf"(?<!\S){re.escape(word)}(?!\S)", output), (word, output)
+
+
+def name_is_whole(output: str) -> bool:
+    """Whether the long name is there, on however many lines."""
+    pieces = re.findall(r"features\.|denseblock4\.|denselayer16\.|expand3x3/|Conv_of_|the_|second_|branch", output)
+    return "".join(dict.fromkeys(pieces)) == LONG
+
+
+@pytest.mark.slow
+@every_width
+def test_compile_inspect_explain(run_tvmopt: RunTvmopt, model: Path, width: int) -> None:
+    target = parse_target("llvm", 2)
+    tiny.store_records(model.parent / "logs", target)
+    kernels = tuple(task.name for task in tiny.tasks(target))
+    columns = {"COLUMNS": str(width)}
+    options = ("--threads", "2")
+    for command, heads in (
+        (("compile", model, *options, "--logs", "logs", "-o", "out.tar"), ("runs", "from", "latency", "record")),
+        (("inspect", model, *options), ("GFLOP", "FLOP/byte", "weight", "planned arena")),
+        (("logs", "explain", model, *options, "--logs", "logs"), ("Task", "Layers", "Record")),
+    ):
+        done = run_tvmopt(*command, environment=columns)
+        assert done.returncode == 0, done.stderr
+        check_fits(done.stdout, width, *heads, *kernels)
+        assert name_is_whole(done.stdout)
+
+
+@pytest.mark.slow
+@every_width
+def test_tune_and_verify(run_tvmopt: RunTvmopt, model: Path, width: int) -> None:
+    kernels = tuple(task.name for task in tiny.tasks(parse_target("llvm", 2)))
+    columns = {"COLUMNS": str(width)}
+    done = run_tvmopt("tune", model, "--threads", "2", "--trials", "2", "--logs", "logs", environment=columns)
+    assert done.returncode == 0, done.stderr
+    check_fits(done.stdout, width, "share", "GFLOP/s", "gain", "trials", *kernels)
+    assert name_is_whole(done.stdout)
+    done = run_tvmopt("verify", model, "--threads", "2", "--logs", "logs", environment=columns)
+    assert done.returncode == 0, done.stderr
+    check_fits(done.stdout, width, "kernel", "relative", "alone")
+    assert name_is_whole(done.stdout)
+
+
+@every_width
+def test_logs_runtimes_targets(run_tvmopt: RunTvmopt, tmp_path: Path, width: int) -> None:
+    target = parse_target("llvm", 2)
+    tiny.store_records(tmp_path / "logs", target)
+    kernels = tuple(task.name for task in tiny.tasks(target))
+    for command, words in (
+        (("logs", "show", "--logs", "logs"), ("Workload", "Trials", "Failed", "0.001", *kernels)),
+        (("logs", "best", "--logs", "logs"), ("Workload", "0.001", *kernels)),
+        (("runtimes",), ("onnxruntime", "openvino-int8")),
+        (("targets",), ("aarch64", "L1 data cache")),
+    ):
+        done = run_tvmopt(*command, environment={"COLUMNS": str(width)})
+        assert done.returncode == 0, done.stderr
+        check_fits(done.stdout, width, *words)
+
+
+@pytest.mark.slow
+@every_width
+def test_profile(run_tvmopt: RunTvmopt, model: Path, measured: Mapping[str, str], width: int) -> None:
+    options = ("--runtimes", "tvmopt,onnxruntime,openvino", "--threads", "1", "--seconds", "0.1")
+    done = run_tvmopt("profile", model, *options, environment={**measured, "COLUMNS": str(width)})
+    assert done.returncode == 0, done.stderr
+    check_fits(done.stdout, width, "µs", "share", "GFLOP/s", "algorithm", "best", "all layers", "untuned")
+    assert name_is_whole(done.stdout)
+
+
+@pytest.mark.slow
+def test_compare_and_report(run_tvmopt: RunTvmopt, model: Path, measured: Mapping[str, str], tmp_path: Path) -> None:
+    options = ("--runtimes", "onnxruntime,tvmopt-untuned", "--threads", "1", "--rounds", "5", "--layers")
+    narrow = {**measured, "COLUMNS": str(WIDTHS[0])}
+    compared = run_tvmopt("compare", model, *options, "--json", "out.json", environment=narrow)
+    assert compared.returncode == 0, compared.stderr
+    for width in WIDTHS:
+        done = run_tvmopt("report", "out.json", environment={"COLUMNS": str(width)})
+        assert done.returncode == 0, done.stderr
+        assert width != WIDTHS[0] or compared.stdout == f"{done.stdout}wrote out.json\n"
+        check_fits(done.stdout, width, "runtime", "FPS", "untuned", "roofline")
+        assert name_is_whole(done.stdout)
+    assert LONG in run_tvmopt("report", "out.json", environment={"COLUMNS": ""}).stdout

@@ -1,0 +1,80 @@
+"""Comparing a model on every runtime, in one fair run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tvmopt.benchmarks.comparison.compare import run_comparison
+from tvmopt.benchmarks.machine.environment import usable_cores
+from tvmopt.benchmarks.measurements.files import from_document
+from tvmopt.benchmarks.measurements.options import CompareOptions, MeasureOptions
+from tvmopt.benchmarks.measurements.types import Comparison
+from tvmopt.jobs.settings import LOGS, log_folders
+from tvmopt.pipeline.errors import CancelledError
+from tvmopt.pipeline.support.interrupts import ctrl_c_cancels
+from tvmopt.pipeline.support.progress import Listener
+
+
+@dataclass(frozen=True, slots=True)
+class CompareJob:
+    """What is compared.
+
+    Attributes:
+        model: ``file.onnx``, ``file.pt2`` or ``path/file.py:factory``.
+        runtimes: names of runtimes; all when empty.
+        batches: batch sizes.
+        threads: thread counts; all cores that this process may use when empty.
+        rounds: turns of each runtime, at least `benchmarks.measurements.statistics.MIN_ROUNDS`.
+        tune_trials: trials of tuning before each cell; none when 0.
+        layers: whether every runtime is also profiled layer by layer.
+        data: folder of pictures to measure and calibrate on; the sample photographs when None.
+        logs: the user's tuning records, which need not exist; those that come with tvmopt stand behind them.
+        input_shapes: shapes of the model's inputs by name, where it leaves them open.
+    """
+
+    model: str
+    runtimes: tuple[str, ...] = ()
+    batches: tuple[int, ...] = (1,)
+    threads: tuple[int, ...] = ()
+    rounds: int = MeasureOptions().rounds
+    tune_trials: int = 0
+    layers: bool = False
+    data: Path | None = None
+    logs: Path = LOGS
+    input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+
+def compare(job: CompareJob, listener: Listener | None = None) -> Comparison:
+    """Measures a model on every runtime: same cores, same inputs, in turn.
+
+    Args:
+        job: what is compared.
+        listener: is told of each step, round and row; may ask for a stop, which takes effect after the turn under way.
+
+    Returns:
+        The rows and verdicts; `benchmarks.measurements.files.to_document` gives the JSON document.
+
+    Raises:
+        CancelledError: the job was stopped; `partial` has the rounds and cells that were complete, if any were.
+        UsageError: a runtime is unknown, there are more threads than cores, or too few rounds.
+        TvmoptError: whatever importing the model or reading the records and pictures raises.
+    """
+    options = CompareOptions(
+        job.model,
+        runtimes=job.runtimes,
+        batches=job.batches,
+        threads=job.threads or (len(usable_cores()),),
+        input_shapes=job.input_shapes,
+        logs=log_folders(job.logs),
+        data=job.data,
+        tune_trials=job.tune_trials,
+        layers=job.layers,
+        measure=MeasureOptions(rounds=job.rounds),
+    )
+    with ctrl_c_cancels():
+        comparison = from_document(run_comparison(options, listener))
+    if not comparison.complete:
+        raise CancelledError(partial=comparison)
+    return comparison

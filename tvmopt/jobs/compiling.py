@@ -1,0 +1,80 @@
+"""Compiling a model into an artifact, each kernel with its best record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tvmopt.jobs.settings import LOGS, open_records, resolve_target
+from tvmopt.pipeline.compiler.compile import CompileReport, compile_model
+from tvmopt.pipeline.compiler.native.linker import linker_of
+from tvmopt.pipeline.importers import load_model
+from tvmopt.pipeline.support.interrupts import ctrl_c_cancels
+from tvmopt.pipeline.support.progress import Listener, Steps
+from tvmopt.schedules.target import Target
+
+
+@dataclass(frozen=True, slots=True)
+class CompileJob:
+    """What is compiled.
+
+    Attributes:
+        model: ``file.onnx``, ``file.pt2`` or ``path/file.py:factory``.
+        output: the artifact to write, a .tar.
+        target: a target's name, or TVM's target as JSON; need not be this machine.
+        threads: threads a kernel is divided among; the target's cores when None.
+        logs: the user's tuning records, which need not exist; those that come with tvmopt stand behind them.
+        input_shapes: shapes of the model's inputs by name, where it leaves them open.
+        batch: first dimension of every input; as the model has it when None.
+        transfer: whether records of related kernels may choose for those that have none.
+    """
+
+    model: str
+    output: Path
+    target: str = "llvm"
+    threads: int | None = None
+    logs: Path = LOGS
+    input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    batch: int | None = None
+    transfer: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class CompileResult:
+    """What compiling a model gave.
+
+    Attributes:
+        target: what the artifact runs on.
+        report: the artifact, and what each kernel was built with.
+    """
+
+    target: Target
+    report: CompileReport
+
+
+def compile(job: CompileJob, listener: Listener | None = None) -> CompileResult:  # noqa: A001  # what the job is called
+    """Builds a model into an artifact that needs TVM's runtime only.
+
+    Args:
+        job: what is compiled.
+        listener: is told of each step; may ask for a stop, which takes effect before the next step. The artifact is
+            written whole or not at all.
+
+    Raises:
+        CancelledError: the job was stopped; there is no artifact.
+        UsageError: there is no such target.
+        RuntimeMissingError: the target's linker is not installed.
+        InputFileError: the model or a record cannot be read, or the artifact not be written.
+        UnsupportedModelError: the model cannot be imported.
+        WrongResultError: a step of the import, or TVM, changed what a layer computes.
+        BuildError: a layer cannot be built.
+    """
+    target = resolve_target(job.target, job.threads)
+    linker_of(target)  # this and unreadable records fail now rather than after a minute of work
+    records = open_records(job.logs)
+    with ctrl_c_cancels(), Steps(listener, 2) as steps:
+        steps.begin("importing")
+        model = load_model(job.model, job.input_shapes, job.batch)
+        steps.begin("compiling")
+        return CompileResult(target, compile_model(model, target, records, job.output, job.transfer))

@@ -1,0 +1,120 @@
+"""Running an artifact: on given inputs, or on its golden ones to check it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tvmopt.pipeline.artifact.loaded import LoadedArtifact, load_artifact
+from tvmopt.pipeline.compiler.build import threads_environment
+from tvmopt.pipeline.errors import UsageError, WrongResultError
+from tvmopt.pipeline.support.interrupts import ctrl_c_cancels
+from tvmopt.pipeline.support.numeric_error import numeric_error
+from tvmopt.pipeline.support.progress import Listener
+from tvmopt.pipeline.support.tolerances import GOLDEN
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True, slots=True)
+class RunJob:
+    """What is run.
+
+    Attributes:
+        artifact: what `compile` wrote.
+        inputs: an array for each input by its name; None for the golden inputs.
+        check: whether the golden outputs are compared with.
+        repeat: how often the run is timed, after one that is not; with golden inputs, not at all when 1.
+        threads: threads of the kernels; as compiled when None.
+    """
+
+    artifact: Path
+    inputs: Mapping[str, np.ndarray] | None = None
+    check: bool = False
+    repeat: int = 1
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.inputs is None and not self.check:
+            raise UsageError("nothing to run on: give inputs, or check for the golden ones")
+        if self.repeat < 1:
+            raise UsageError(f"repeat must be at least 1, got {self.repeat}")
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What running an artifact gave.
+
+    Attributes:
+        golden_error: the largest relative error of a golden output; None unless it was checked.
+        golden_allowed: what was allowed for it.
+        latency_s: seconds of each timed run.
+        outputs: an array for each output by its name; None without inputs.
+    """
+
+    golden_error: float | None
+    golden_allowed: float
+    latency_s: tuple[float, ...]
+    outputs: Mapping[str, np.ndarray] | None
+
+
+def run(job: RunJob, listener: Listener | None = None) -> RunResult:
+    """Checks an artifact, times it, and gives its outputs. Sets the number of threads of this process's kernels.
+
+    Args:
+        job: what is run.
+        listener: may ask for a stop, which takes effect after the run under way.
+
+    Raises:
+        CancelledError: the job was stopped.
+        InputFileError: the artifact cannot be read.
+        RuntimeMissingError: it does not run on this machine.
+        ModelInputError: names, shapes or dtypes of the inputs are not the model's.
+        WrongResultError: an output differs from the golden one by more than `tolerances.GOLDEN` of its magnitude.
+    """
+    told = listener or Listener()
+    if job.threads is not None:
+        threads_environment(job.threads)
+    with ctrl_c_cancels():
+        loaded = load_artifact(job.artifact)
+        error, allowed = check_golden(loaded) if job.check else (None, 0.0)
+        if job.inputs is None and job.repeat == 1:
+            return RunResult(error, allowed, (), None)
+        loaded.set_inputs(loaded.golden_inputs if job.inputs is None else job.inputs)
+        latency_s = _time_runs(loaded, job.repeat, told)
+        return RunResult(error, allowed, latency_s, None if job.inputs is None else loaded.outputs())
+
+
+def check_golden(loaded: LoadedArtifact) -> tuple[float, float]:
+    """Runs the golden inputs; the largest relative error of an output, and the largest that was allowed.
+
+    Raises:
+        WrongResultError: when an output differs from the golden one by more than `tolerances.GOLDEN` of its magnitude.
+    """
+    results = loaded.run(loaded.golden_inputs)
+    found, widest = 0.0, 0.0
+    for name, expected in loaded.golden_outputs.items():
+        error, allowed = numeric_error(expected, results[name]).relative, GOLDEN.of(expected.dtype)
+        if not error <= allowed:
+            raise WrongResultError(
+                f"output {name!r} differs from its golden value by {error:.3g}, allowed {allowed:g}: "
+                "compile again, and report it if it stays so"
+            )
+        found, widest = max(found, error), max(widest, allowed)
+    return found, widest
+
+
+def _time_runs(loaded: LoadedArtifact, repeat: int, listener: Listener) -> tuple[float, ...]:
+    """Seconds of each of `repeat` runs on the inputs that were set."""
+    loaded.run_only()
+    samples = []
+    for _ in range(repeat):
+        listener.check()
+        began = time.perf_counter()
+        loaded.run_only()
+        samples.append(time.perf_counter() - began)
+    return tuple(samples)

@@ -1,0 +1,54 @@
+"""What several jobs make of their options: the target, the tuning records, the number of threads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tvmopt.pipeline.errors import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from tvmopt.pipeline.records.lookup import Records
+    from tvmopt.schedules.target import Target
+
+LOGS = Path("tuning_logs")
+"""The folder of tuning records, unless another is given."""
+
+
+def resolve_target(text: str, threads: int | None = None) -> Target:
+    """The target that `text` names, for `threads` threads.
+
+    Raises:
+        UsageError: with the nearest names, when there is no such target.
+    """
+    from tvmopt.schedules.target import TARGETS, parse_target
+
+    try:
+        return parse_target(text, threads)
+    except ValueError as error:
+        explained = text in TARGETS or text.lstrip().startswith(("{", "cuda"))
+        raise UsageError(str(error) if explained else did_you_mean("target", text, TARGETS)) from None
+
+
+def log_folders(logs: Path) -> tuple[Path, ...]:
+    """The user's folder of records, which need not exist, and behind it the one that comes with tvmopt."""
+    from tvmopt.pipeline.support.shipped import shipped
+
+    return tuple(dict.fromkeys(folder.resolve() for folder in (logs, shipped("tuning_logs"))))
+
+
+def open_records(logs: Path) -> Records:
+    """The records under `logs`, and behind them the shipped ones.
+
+    Args:
+        logs: the user's folder; need not exist.
+
+    Raises:
+        InputFileError: when a line of the user's records is corrupt.
+    """
+    from tvmopt.pipeline.records.lookup import FirstMatch
+    from tvmopt.pipeline.records.store import RecordStore
+
+    stores = tuple(RecordStore(folder) for folder in log_folders(logs))
+    stores[0].records()
+    return FirstMatch(stores)
