@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from seeding import initialise_convolutions, lift_normalised, settle_statistics
+
 
 class ConvNormRelu(nn.Module):
     """Convolution without bias, batch normalisation, ReLU."""
@@ -196,39 +198,7 @@ def build() -> tuple[nn.Module, tuple[Tensor]]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = InceptionV3()
-        for layer in model.modules():
-            if isinstance(layer, nn.Conv2d):
-                nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
-            if isinstance(layer, nn.BatchNorm2d):
-                # Most of what is normalised stays above zero. Halved at each of so many layers without a shortcut, it
-                # would multiply a rounding error forty times.
-                nn.init.ones_(layer.bias)
-        settle_statistics(model)
+        initialise_convolutions(model, "fan_out")
+        lift_normalised(model)
+        settle_statistics(model, 299)
         return model, (torch.randn(1, 3, 299, 299),)
-
-
-def settle_statistics(model: nn.Module) -> None:
-    """Sets each batch normalisation's statistics from random images, so that activations keep the order of one.
-
-    The images go from broad patches, as photographs have them, to fine noise. Runs in float64 and then rounds, means
-    (many are zero but for rounding) to multiples of 1/4096 and variances to eight bits: the last digits of long sums
-    differ from run to run, and the network shall not.
-    """
-    model.double().eval()
-    for layer in model.modules():
-        if isinstance(layer, nn.BatchNorm2d):
-            layer.train()
-            layer.momentum = None  # take this one batch as it is
-    patches = nn.functional.interpolate(torch.randn(8, 3, 8, 8).double(), size=299, mode="bilinear")
-    noise = torch.randn(8, 3, 299, 299).double()
-    share = torch.linspace(0, 1, 8, dtype=torch.float64).reshape(8, 1, 1, 1)
-    with torch.no_grad():
-        model((1 - share) * patches + share * noise)
-    for layer in model.modules():
-        if isinstance(layer, nn.BatchNorm2d):
-            layer.momentum = 0.1
-            assert layer.running_mean is not None
-            assert layer.running_var is not None
-            layer.running_mean.mul_(4096).round_().div_(4096).add_(0.0)
-            layer.running_var.copy_(layer.running_var.bfloat16())
-    model.float().eval()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from seeding import initialise_convolutions, settle_statistics
+
 # expansion of the channels, channels out, blocks, stride of the first block
 STAGES = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
 
@@ -70,35 +72,6 @@ def build() -> tuple[nn.Module, tuple[Tensor]]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = MobileNetV2()
-        for layer in model.modules():
-            if isinstance(layer, nn.Conv2d):
-                nn.init.kaiming_normal_(layer.weight, mode="fan_out")
-        settle_statistics(model)
+        initialise_convolutions(model, "fan_out")
+        settle_statistics(model, 128)
         return model, (torch.randn(1, 3, 224, 224),)
-
-
-def settle_statistics(model: nn.Module) -> None:
-    """Sets each batch normalisation's statistics from random images, so that activations keep the order of one.
-
-    The images go from broad patches, as photographs have them, to fine noise. Runs in float64 and then rounds, means
-    (many are zero but for rounding) to multiples of 1/4096 and variances to eight bits: the last digits of long sums
-    differ from run to run, and the network shall not.
-    """
-    model.double().eval()
-    for layer in model.modules():
-        if isinstance(layer, nn.BatchNorm2d):
-            layer.train()
-            layer.momentum = None  # take this one batch as it is
-    patches = nn.functional.interpolate(torch.randn(8, 3, 8, 8).double(), scale_factor=16, mode="bilinear")
-    noise = torch.randn(8, 3, 128, 128).double()
-    share = torch.linspace(0, 1, 8, dtype=torch.float64).reshape(8, 1, 1, 1)
-    with torch.no_grad():
-        model((1 - share) * patches + share * noise)
-    for layer in model.modules():
-        if isinstance(layer, nn.BatchNorm2d):
-            layer.momentum = 0.1
-            assert layer.running_mean is not None
-            assert layer.running_var is not None
-            layer.running_mean.mul_(4096).round_().div_(4096).add_(0.0)
-            layer.running_var.copy_(layer.running_var.bfloat16())
-    model.float().eval()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from seeding import initialise_convolutions
+
 
 class Fire(nn.Module):
     """Squeeze 1x1, then expand 1x1 and 3x3 side by side."""
@@ -60,10 +62,6 @@ def build() -> tuple[nn.Module, tuple[Tensor]]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = SqueezeNet()
-        for layer in model.modules():
-            if isinstance(layer, nn.Conv2d):
-                # There is no normalisation: He's initialisation alone keeps activations at the order of one.
-                nn.init.kaiming_normal_(layer.weight, mode="fan_in", nonlinearity="relu")
-                assert layer.bias is not None
-                nn.init.normal_(layer.bias, std=0.1)
+        # There is no normalisation: He's initialisation alone keeps activations at the order of one.
+        initialise_convolutions(model, "fan_in")
         return model.eval(), (torch.randn(1, 3, 224, 224),)

@@ -65,7 +65,9 @@ def module(name: str) -> Any:
     assert spec is not None
     assert spec.loader is not None
     loaded = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(loaded)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(MODELS)  # the networks share seeding.py
+        spec.loader.exec_module(loaded)
     return loaded
 
 
