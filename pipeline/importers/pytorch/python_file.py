@@ -86,12 +86,20 @@ def _check_signature(name: str, factory: Callable[..., Any]) -> None:
 
 @contextmanager
 def _beside(path: Path) -> Iterator[None]:
-    """Lets the file import others of its folder, after everything that is installed."""
+    """Lets the file import others of its folder, after everything that is installed.
+
+    The working directory comes last of all. ``python -m tvmopt`` and an interactive Python put it first, where a
+    ``layers.py`` in it would be imported by models of other folders in place of their own.
+    """
     folder = str(path.resolve().parent)
-    sys.path.append(folder)
+    behind = sys.path[:1] if sys.path and Path(sys.path[0]).resolve() == Path.cwd() else []
+    del sys.path[: len(behind)]
+    sys.path += [folder, *behind]
     bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # reading a model writes nothing beside it
     try:
         yield
     finally:
         sys.dont_write_bytecode = bytecode
-        sys.path.remove(folder)
+        for entry in (folder, *behind):  # the last of each: one that was there before stays where it was
+            del sys.path[len(sys.path) - 1 - sys.path[::-1].index(entry)]
+        sys.path[:0] = behind

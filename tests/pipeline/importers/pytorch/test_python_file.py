@@ -35,6 +35,27 @@ def test_files_beside_it_can_be_imported_but_hide_nothing(tmp_path: Path) -> Non
     assert sys.path == before
 
 
+@pytest.mark.parametrize("first", ["", "."], ids=["interactive", "python -m"])
+def test_files_beside_it_come_before_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    beside, working = tmp_path / "beside", tmp_path / "working"
+    for folder, width in ((beside, 7), (working, 8)):
+        folder.mkdir()
+        (folder / "own_parts.py").write_text(f"WIDTH = {width}")
+    (working / "more_parts.py").write_text("DEPTH = 9")
+    monkeypatch.chdir(working)
+    monkeypatch.syspath_prepend(first and str(working))
+    before = list(sys.path)
+    code = "from own_parts import WIDTH\nfrom more_parts import DEPTH\ndef build(): return WIDTH, DEPTH"
+    try:
+        assert call(beside, code) == (7, 9)
+    finally:
+        for name in ("own_parts", "more_parts"):
+            sys.modules.pop(name, None)
+    assert sys.path == before
+
+
 def test_nothing_is_written_beside_the_file(tmp_path: Path) -> None:
     call(tmp_path, "def build(): return 1")
     assert [path.name for path in tmp_path.iterdir()] == ["net.py"]
