@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tvmopt.schedules.operators import CONV2D, DENSE, DEPTHWISE_CONV2D, SEPARABLE_CONV2D, operator_of
 from tvmopt.schedules.workload import Workload
 
 LARGE_FLOPS = 50_000_000
@@ -47,7 +48,7 @@ WINOGRAD = KernelClass("3×3 stride 1, 56×56 and 28×28", 2.0)
 OTHER_WINOGRAD = KernelClass("Winograd on other maps", None)
 DEPTHWISE = KernelClass("depthwise 3×3", 0.65, of_roofline=True)
 VECTOR = KernelClass("matrix × vector, ≥ 50 MFLOP", None, of_roofline=True)
-SEPARABLE = KernelClass("depthwise and 1×1 in one", None)
+SEPARABLE = KernelClass(SEPARABLE_CONV2D.words, None)
 CLASSES = (LARGE, SMALL, WINOGRAD, DEPTHWISE, OTHER_WINOGRAD, VECTOR, SEPARABLE)
 
 
@@ -129,19 +130,19 @@ def classes_of(workload: Workload, algorithm: str, flops: int, threads: int) -> 
         flops: floating-point operations by the operator's definition.
         threads: with how many threads.
     """
-    found = []
-    if workload.op == "separable_conv2d":
+    found, operator = [], operator_of(workload.op)
+    if operator is SEPARABLE_CONV2D:
         return (SEPARABLE,)
-    if workload.op == "depthwise_conv2d":
+    if operator is DEPTHWISE_CONV2D:
         found = [DEPTHWISE] if workload.inputs[1].shape[2:] == (3, 3) else []
-    elif workload.op == "conv2d":
+    elif operator is CONV2D:
         if _is_winograds(workload):
             found = [WINOGRAD]
         elif algorithm == "winograd":
             found = [OTHER_WINOGRAD]
         if algorithm != "winograd" and flops >= LARGE_FLOPS:
             found.append(SMALL if math.prod(workload.output.shape[2:]) <= SMALL_PIXELS else LARGE)
-    elif workload.op == "dense" and flops >= LARGE_FLOPS:
+    elif operator is DENSE and flops >= LARGE_FLOPS:
         # One row reads every weight for one multiply-add: no share of the peak can be asked of it.
         found = [VECTOR if workload.output.shape[-2] == 1 else LARGE]
     return tuple(kind for kind in found if threads == 1 or not kind.single_thread)

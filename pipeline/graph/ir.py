@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from tvmopt.schedules.operators import LEFT_TO_TVM, Operator, operator_of
 from tvmopt.schedules.workload import ACC, Attr, Expr, Tensor
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 
-ONNX = "onnx"
+ONNX = LEFT_TO_TVM.name
 """Operator of nodes that no template takes and TVM's own importer lowers; `Node.proto` says what they are."""
 
 
@@ -26,7 +27,7 @@ class Node:
     """One operator.
 
     Attributes:
-        op: the operator family of `schedules` (``conv2d``, ``pointwise``, …), ``reshape``, or `ONNX`.
+        op: name of an operator of `schedules.operators`.
         inputs: names of values or constants; an absent optional input is ``""``.
         outputs: names of values.
         layers: names of the source model's layers that it stands for.
@@ -44,6 +45,14 @@ class Node:
     epilogue: Expr = ACC
     proto: onnx.NodeProto | None = None
     inner: Expr = ACC
+
+    def __post_init__(self) -> None:
+        operator_of(self.op)
+
+    @property
+    def operator(self) -> Operator:
+        """The facts of its operator."""
+        return operator_of(self.op)
 
     @property
     def output(self) -> str:

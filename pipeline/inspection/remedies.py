@@ -5,28 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tvmopt.pipeline.importers.onnx_form.operators import STANDARD_DOMAINS, UnsupportedOperator, standard_operators
+from tvmopt.schedules.operators import OPERATORS
 
 REMEDY_FALLBACK = "none needed: it runs, by TVM's importer and the last rule; tuning does not touch it"
 
 TEMPLATE_FORMS: Mapping[str, str] = {
-    "Conv": "in two dimensions, float32, with constant weights",
-    "Gemm": "in float32",
-    "MatMul": "in float32",
-    "MaxPool": "in two dimensions, float32, without indices",
-    "AveragePool": "in two dimensions, float32",
-    "GlobalAveragePool": "in two dimensions, float32",
-    "GlobalMaxPool": "in two dimensions, float32",
-    "Resize": "in two dimensions, float32, to a constant size",
-    "Softmax": "in float32",
-    "Add": "in float32",
-    "Sub": "in float32",
-    "Mul": "in float32",
-    "Div": "in float32",
-    "Relu": "in float32",
-    "Concat": "in float32",
-    "LSTM": "in float32, with constant weights and the usual activations",
-    "GRU": "in float32, with constant weights and the usual activations",
-    "RNN": "in float32, with constant weights and the usual activations",
+    kind: form for operator in OPERATORS.values() for kind, form in operator.forms.items()
 }
 """In which form templates take an operator that they do take."""
 

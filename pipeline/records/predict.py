@@ -26,6 +26,7 @@ import numpy.typing as npt
 from tvmopt.pipeline.records.record import Record
 from tvmopt.pipeline.records.related import Subject, distance, evenly, threads_of
 from tvmopt.schedules.host import host_cpu
+from tvmopt.schedules.operators import operator_of
 from tvmopt.schedules.registry import Template
 from tvmopt.schedules.space import Config, config_key
 from tvmopt.schedules.target import Target
@@ -143,7 +144,9 @@ class _Point:
         """Where the workload stands: twice one size is one step, another kernel, stride or thread count two."""
         tensors = (*self.workload.inputs[:1], self.workload.output)
         sizes = [math.log2(size) for tensor in tensors for size in tensor.shape]
-        window = self.workload.inputs[1].shape[2:] if self.workload.op.endswith("conv2d") else self._attr("kernel")
+        window = (
+            self.workload.inputs[1].shape[2:] if operator_of(self.workload.op).convolution else self._attr("kernel")
+        )
         doubled = (max(window, default=0), max(self._attr("strides"), default=1), math.log2(self.target.threads))
         rest = [*(2.0 * value for value in doubled), 0.5 * len(self.workload.inputs)]
         return np.array([*sizes, *rest])

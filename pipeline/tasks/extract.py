@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from tvmopt.pipeline.graph.ir import ONNX, Graph, Node
+from tvmopt.pipeline.graph.ir import Graph, Node
 from tvmopt.pipeline.graph.optimize import OptimizedModel
 from tvmopt.pipeline.graph.recognize.shape import view_of_axes
 from tvmopt.pipeline.types import Task
+from tvmopt.schedules.operators import OPERATORS
 from tvmopt.schedules.workload import Tensor, Workload
 
-KERNELLESS = (ONNX, "reshape")
-OWN_OPERANDS = {"conv2d": 2, "depthwise_conv2d": 2, "separable_conv2d": 3, "pool2d": 1, "pointwise": 0}
-"""How many inputs of an operator are its own; what follows are operands of the epilogue."""
+KERNELLESS = tuple(operator.name for operator in OPERATORS.values() if not operator.kernel)
+"""Operators of nodes that run no kernel of ours."""
 
 
 def workload_of(graph: Graph, node: Node) -> Workload:
@@ -35,8 +35,8 @@ def workload_of(graph: Graph, node: Node) -> Workload:
         outer, axis, inner = view_of_axes(inputs[0].shape, axes)
         inputs = (Tensor((outer, axis, inner)),)
         output = Tensor((outer, axis if node.op == "softmax" else 1, inner))
-    elif node.op in OWN_OPERANDS and not output.plain:
-        own = OWN_OPERANDS[node.op]
+    elif not output.plain:
+        own = node.operator.own(len(inputs))
         inputs = (*inputs[:own], *(_blocked_operand(tensor, output.block) for tensor in inputs[own:]))
     return Workload(node.op, inputs, output, tuple(sorted(attrs.items())), node.epilogue, node.inner)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,25 +23,11 @@ def reference(workload: Workload, inputs: Sequence[Array]) -> Array:
         inputs: logical arrays (feature maps NCHW), one for each of the workload's inputs.
 
     Raises:
-        ValueError: for an operator that no template has.
+        ValueError: for an operator that runs no kernel of ours.
     """
-    operators = {
-        "conv2d": _conv2d,
-        "depthwise_conv2d": _conv2d,
-        "separable_conv2d": _separable_conv2d,
-        "dense": _dense,
-        "recurrence": recurrence,
-        "pool2d": _pool2d,
-        "pointwise": _nothing,
-        "relayout": _first,
-        "concat": _concat,
-        "reduce": _reduce,
-        "softmax": _softmax,
-        "resize2d": _resize2d,
-    }
-    if workload.op not in operators:
+    if workload.op not in REFERENCES:
         raise ValueError(f"no reference for operator {workload.op!r}")
-    accumulated = operators[workload.op](workload, inputs)
+    accumulated = REFERENCES[workload.op](workload, inputs)
     result: Array = np.broadcast_to(evaluate(workload.epilogue, accumulated, inputs), workload.output.shape)
     return result
 
@@ -190,3 +176,20 @@ def _resize2d(workload: Workload, inputs: Sequence[Array]) -> Array:
     row_weights, column_weights = row_weight.reshape(-1, taps), column_weight.reshape(-1, taps)
     lines = np.stack([data[:, :, rows[:, t]] * row_weights[:, t, None] for t in range(taps)]).sum(axis=0)
     return np.asarray(np.stack([lines[..., columns[:, t]] * column_weights[:, t] for t in range(taps)]).sum(axis=0))
+
+
+REFERENCES: Mapping[str, Callable[[Workload, Sequence[Array]], Any]] = {
+    "conv2d": _conv2d,
+    "depthwise_conv2d": _conv2d,
+    "separable_conv2d": _separable_conv2d,
+    "dense": _dense,
+    "recurrence": recurrence,
+    "pool2d": _pool2d,
+    "pointwise": _nothing,
+    "relayout": _first,
+    "concat": _concat,
+    "reduce": _reduce,
+    "softmax": _softmax,
+    "resize2d": _resize2d,
+}
+"""What each operator of `schedules.operators` makes of its own operands, before its epilogue."""

@@ -13,9 +13,9 @@ from dataclasses import replace
 
 from tvmopt.pipeline.graph.ir import Graph, Node, without_dead_code
 from tvmopt.schedules.compute.pointwise import finite_at_zero, rename_arguments
+from tvmopt.schedules.operators import Layout
 from tvmopt.schedules.workload import Expr, Tensor
 
-HOSTS = ("conv2d", "depthwise_conv2d", "dense", "pool2d")
 MAX_FUNCTIONS = 24
 """An expression is not grown past this many functions: its kernel would spill registers."""
 
@@ -65,10 +65,10 @@ def _merge(graph: Graph, producer: Node, node: Node) -> Node | None:
     if producer.op == "pointwise":
         if _repeats(node, producer.output):
             return None
-    elif producer.op not in HOSTS or not all(_operand_fits(graph, producer, name) for name in others):
+    elif not producer.operator.takes_epilogue or not all(_operand_fits(graph, producer, name) for name in others):
         return None
-    elif producer.op != "dense" and not finite_at_zero(node.epilogue):
-        # A host's maps are in blocks, and the last block's absent channels would become infinite.
+    elif producer.operator.layout is Layout.BLOCKED and not finite_at_zero(node.epilogue):
+        # The last block's absent channels would become infinite.
         return None
     inputs = list(producer.inputs)
 
@@ -77,7 +77,7 @@ def _merge(graph: Graph, producer: Node, node: Node) -> Node | None:
         if name == producer.output:
             return producer.epilogue
         # A host's own operands must stay where they are, so an operand that is read again gets a place of its own.
-        known = inputs if producer.op == "pointwise" else inputs[_own_operands(producer) :]
+        known = inputs if producer.op == "pointwise" else inputs[producer.operator.own(len(producer.inputs)) :]
         if name not in known:
             inputs.append(name)
             return ("arg", len(inputs) - 1)
@@ -101,16 +101,12 @@ def _reads(expr: Expr, places: set[int]) -> int:
     return sum(_reads(operand, places) for operand in expr[1:])
 
 
-def _own_operands(node: Node) -> int:
-    return 1 if node.op == "pool2d" else 2
-
-
 def _operand_fits(graph: Graph, producer: Node, name: str) -> bool:
     """Whether a kernel of `producer` can read `name` beside each element of its result."""
     tensor, result = graph.tensor(name), graph.tensor(producer.output)
     if tensor.elements == 1 or tensor.shape == result.shape:
         return True
-    if producer.op == "dense":
+    if producer.operator.layout is Layout.PLAIN:
         return name in graph.constants and tensor.elements == tensor.shape[-1] == result.shape[-1]
     # A kernel reads feature maps; only constants can be given the rank of one.
     return broadcasts(tensor, result) and (len(tensor.shape) == 4 or name in graph.constants)

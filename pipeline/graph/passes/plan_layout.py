@@ -15,14 +15,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from tvmopt.pipeline.graph.ir import Editor, Graph, Node, without_dead_code
+from tvmopt.pipeline.graph.ir import ONNX, Editor, Graph, Node, without_dead_code
 from tvmopt.pipeline.graph.passes.fuse_epilogue import broadcasts
 from tvmopt.schedules.compute.pointwise import finite_at_zero
+from tvmopt.schedules.operators import CONCAT, POINTWISE, Layout
 from tvmopt.schedules.workload import Tensor
 
 Halo = tuple[int, int, int, int]
 NO_HALO: Halo = (0, 0, 0, 0)
-CONVOLUTIONS = ("conv2d", "depthwise_conv2d", "separable_conv2d")
 PLAIN_CHANNELS = 4
 """A convolution reads up to so many channels in plain order, when they come so."""
 
@@ -53,7 +53,7 @@ def needed_halo(node: Node, data: Tensor, output: Tensor, kernel: tuple[int, int
 
 def _kernel_of(graph: Graph, node: Node) -> tuple[int, int] | None:
     """The window of a node that needs a halo, else None. A maximum clamps its window and needs none."""
-    if node.op in CONVOLUTIONS:
+    if node.operator.convolution:
         shape = graph.tensor(node.inputs[1]).shape
         return (shape[2], shape[3])
     if node.op == "pool2d" and node.attrs["kind"] == "average":
@@ -68,15 +68,9 @@ def _blocked_nodes(graph: Graph, lanes: int) -> set[int]:
     blocked: set[int] = set()
     in_blocks: set[str] = set()
     for node in graph.nodes:
-        if node.op in (*CONVOLUTIONS, "pool2d", "resize2d"):
-            take = True
-        elif node.op == "pointwise":
+        take = node.operator.layout is Layout.BLOCKED
+        if node.operator.layout is Layout.FOLLOWS:
             take = any(name in in_blocks for name in node.inputs) and _can_block(graph, node, lanes)
-        elif node.op == "concat":
-            whole = all(graph.tensor(name).shape[1] % lanes == 0 for name in node.inputs[:-1])
-            take = whole and any(name in in_blocks for name in node.inputs)
-        else:
-            take = False
         if take:
             blocked.add(id(node))
             in_blocks.add(node.output)
@@ -84,6 +78,10 @@ def _blocked_nodes(graph: Graph, lanes: int) -> set[int]:
 
 
 def _can_block(graph: Graph, node: Node, lanes: int) -> bool:
+    """Whether the kernel of a node could read and write maps in blocks."""
+    if node.operator is CONCAT:
+        return all(graph.tensor(name).shape[1] % lanes == 0 for name in node.inputs[:-1])
+    assert node.operator is POINTWISE
     output = graph.tensor(node.output)
     if len(output.shape) != 4:
         return False
@@ -172,7 +170,7 @@ class _Planner:
         need = needed_halo(node, tensor, self.graph.tensor(node.output), kernel)
         block = self.lanes
         few = tensor.block == 1 and tensor.shape[1] <= PLAIN_CHANNELS
-        if node.op == "conv2d" and few and node.attrs["groups"] == 1:
+        if node.operator.plain_data and few and node.attrs["groups"] == 1:
             block = 1
         enough = all(have >= want for have, want in zip(tensor.halo, need, strict=True))
         if tensor.block == block and enough:
@@ -182,8 +180,7 @@ class _Planner:
     def _constant(self, node: Node, index: int, name: str) -> str:
         """Operands of an epilogue become rank 4, so that they block like the map; others stay as they are."""
         array = self.graph.constants[name]
-        own = {"conv2d": 2, "depthwise_conv2d": 2, "separable_conv2d": 3, "resize2d": 5, "pool2d": 1}.get(node.op, 0)
-        if index < own or array.size == 1:
+        if index < node.operator.own(len(node.inputs)) or array.size == 1:
             return name
         shape = (1,) * (4 - array.ndim) + array.shape
         made = self.editor.constant(f"{name}_map", np.ascontiguousarray(array.reshape(shape)))
@@ -236,4 +233,4 @@ def _as_onnx_concat(node: Node) -> Node:
     import onnx
 
     proto = onnx.helper.make_node("Concat", list(node.inputs), list(node.outputs), name=node.layers[0], axis=1)
-    return replace(node, op="onnx", proto=proto)
+    return replace(node, op=ONNX, proto=proto)

@@ -22,6 +22,7 @@ import numpy.typing as npt
 from tvmopt.pipeline.compiler.build import kernel_library
 from tvmopt.pipeline.tuning.measure.quiet_machine import QuietProbe
 from tvmopt.pipeline.types import Task
+from tvmopt.schedules.operators import operator_of
 from tvmopt.schedules.space import Config
 from tvmopt.schedules.target import Target
 
@@ -33,8 +34,6 @@ PATIENCE_S = 0.6
 """How long at most, when there are not enough samples by then: the machine is not quiet, or the kernel takes long."""
 MIN_SAMPLES, MAX_SAMPLES = 9, 60
 HOPELESS_SAMPLES = 4
-WEIGHTS = {"conv2d": (1,), "depthwise_conv2d": (1,), "separable_conv2d": (1, 2), "dense": (1,), "recurrence": (1,)}
-"""Which inputs of an operator are its weights."""
 COLD_CACHES = 4
 """Of a model that is not known, as much is taken to lie between two calls as so many second-level caches hold."""
 SHARED_BY = 4
@@ -87,6 +86,7 @@ class KernelTimer:
         self.best_s = math.inf
         self._probe = probe
         self._rewriters: dict[int, Any] = {}
+        self._weights = operator_of(task.workload.op).weights
 
     def time(self, candidate: Candidate, arguments: Sequence[Any]) -> list[float]:
         """Seconds a call takes, as samples.
@@ -95,8 +95,7 @@ class KernelTimer:
             candidate: what is timed.
             arguments: TVM's tensors, the output last.
         """
-        places = WEIGHTS.get(self.task.workload.op, ())
-        nbytes = sum(math.prod(arguments[place].shape) * 4 for place in places)
+        nbytes = sum(math.prod(arguments[place].shape) * 4 for place in self._weights)
         small = nbytes * 4 < self.target.l1_bytes
         maps = self._maps() if self.target.threads > 1 else ()
         if small and not maps:
@@ -109,9 +108,10 @@ class KernelTimer:
 
     def _maps(self) -> tuple[int, ...]:
         """Which inputs are feature maps that the kernels before this one have written."""
-        weights = WEIGHTS.get(self.task.workload.op, ())
         inputs = enumerate(self.task.workload.inputs)
-        return tuple(i for i, tensor in inputs if i not in weights and tensor.block > 1 and tensor.dtype == "float32")
+        return tuple(
+            i for i, tensor in inputs if i not in self._weights and tensor.block > 1 and tensor.dtype == "float32"
+        )
 
     def _sample(self, measure: Callable[[], float]) -> list[float]:
         """What `measure` gives while the machine is quiet; if it hardly ever is, all that it gives."""
@@ -154,7 +154,7 @@ class KernelTimer:
         cold_bytes = SHARED_BY * self.task.streamed_bytes or COLD_CACHES * self.target.l2_bytes
         cold_bytes = min(cold_bytes, MOST_COLD_BYTES)
         copies = min(MAX_SAMPLES, math.ceil(cold_bytes / nbytes))
-        weights = {place: arguments[place].numpy() for place in WEIGHTS[self.task.workload.op]}
+        weights = {place: arguments[place].numpy() for place in self._weights}
         calls = [arguments]
         for _ in range(copies - 1):
             copied = {place: tvm.runtime.tensor(array) for place, array in weights.items()}

@@ -75,6 +75,23 @@ def test_products_reductions_and_softmax_have_three_dimensions(optimized: Any, w
     assert (reduce.inputs, reduce.output) == ((Tensor((2, 12, 7)),), Tensor((2, 1, 7)))
 
 
+def test_tables_of_resizing_are_operands_of_its_own(optimized: Any, weights: Any) -> None:
+    """They stay as they are, while a constant of an epilogue would get the rank and the blocks of the map."""
+    given = optimized(
+        ("Conv", "x a", "c"),
+        ("Resize", "c roi scales", "y", {"mode": "linear"}),
+        inputs={"x": (1, 8, 6, 6)},
+        outputs="y",
+        a=weights(8, 8, 3, 3),
+        roi=np.zeros(0, np.float32),
+        scales=np.array([1, 1, 2, 2], np.float32),
+    )
+    (task,) = [task for task in extract_tasks(given) if task.workload.op == "resize2d"]
+    assert task.workload.inputs[0].block == TARGET.lanes
+    indices, factors = Tensor((16,), "int32"), Tensor((16,))
+    assert task.workload.inputs[1:] == (indices, factors, indices, factors)
+
+
 def test_constants_of_epilogues_lie_in_blocks_like_the_map(optimized: Any, weights: Any) -> None:
     given = optimized(
         ("Conv", "x a b", "c"),

@@ -1,0 +1,194 @@
+"""The operators of our graph: the plain facts of each, in one table that passes, tasks, timing and reports ask.
+
+A new operator is an entry here, a rule of `pipeline.graph.recognize` that makes it, a template that computes it, and a
+line of `schedules.compute.reference` that says what it should compute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+class Layout(Enum):
+    """How the result of an operator lies in memory."""
+
+    BLOCKED = "blocked"
+    """In blocks of channels with a halo, and so are the feature maps that it reads."""
+    FOLLOWS = "follows"
+    """In blocks where an operand that it reads is, and the shapes allow it; else in row-major order."""
+    PLAIN = "plain"
+    """In row-major order, as is all that it reads."""
+    ANY = "any"
+    """As the node says: it is there to change the layout."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """What the graph, the tuner and the reports know of an operator without asking its template.
+
+    Attributes:
+        name: of nodes and workloads; records have it.
+        words: what people call it.
+        operands: how many of the inputs, the first ones, are the operator's own; behind them stand the operands of
+            its expressions. None where all inputs are its own, however many there are.
+        weights: which inputs are weights, which come from memory in every run.
+        layout: of the result.
+        plain_data: whether a blocked result can also be made from a first operand in row-major order.
+        takes_epilogue: whether an element-wise operator behind it can become part of its kernel.
+        convolution: whether the second input is a convolution's kernel, ``(channels, …, rows, columns)``, and the
+            attributes are a convolution's.
+        kernel: whether it runs a kernel of ours, and so has workloads, a template and a reference.
+        forms: the ONNX operators that become it, each with the form in which it is taken, as in "only …".
+    """
+
+    name: str
+    words: str
+    operands: int | None
+    weights: tuple[int, ...] = ()
+    layout: Layout = Layout.PLAIN
+    plain_data: bool = False
+    takes_epilogue: bool = False
+    convolution: bool = False
+    kernel: bool = True
+    forms: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+    def own(self, inputs: int) -> int:
+        """How many of a node's `inputs`, counted from the first, are the operator's own."""
+        return inputs if self.operands is None else self.operands
+
+
+_FLOAT = "in float32"
+_MAPS = "in two dimensions, float32"
+_CELL = "in float32, with constant weights and the usual activations"
+_REDUCTION = "in float32, over neighbouring axes that are constant"
+
+CONV2D = Operator(
+    "conv2d",
+    "convolution",
+    operands=2,
+    weights=(1,),
+    layout=Layout.BLOCKED,
+    plain_data=True,
+    takes_epilogue=True,
+    convolution=True,
+    forms={"Conv": f"{_MAPS}, with constant weights"},
+)
+DEPTHWISE_CONV2D = Operator(
+    "depthwise_conv2d",
+    "depthwise convolution",
+    operands=2,
+    weights=(1,),
+    layout=Layout.BLOCKED,
+    takes_epilogue=True,
+    convolution=True,
+)
+SEPARABLE_CONV2D = Operator(
+    "separable_conv2d",
+    "depthwise and 1×1 in one",
+    operands=3,
+    weights=(1, 2),
+    layout=Layout.BLOCKED,
+    takes_epilogue=True,
+    convolution=True,
+)
+DENSE = Operator(
+    "dense",
+    "matrix product",
+    operands=2,
+    weights=(1,),
+    takes_epilogue=True,
+    forms={"Gemm": _FLOAT, "MatMul": _FLOAT},
+)
+RECURRENCE = Operator(
+    "recurrence",
+    "recurrence",
+    operands=None,
+    weights=(1,),
+    forms=dict.fromkeys(("LSTM", "GRU", "RNN"), _CELL),
+)
+POOL2D = Operator(
+    "pool2d",
+    "pooling",
+    operands=1,
+    layout=Layout.BLOCKED,
+    takes_epilogue=True,
+    forms={
+        "MaxPool": f"{_MAPS}, without indices",
+        "AveragePool": _MAPS,
+        "GlobalAveragePool": _MAPS,
+        "GlobalMaxPool": _MAPS,
+    },
+)
+POINTWISE = Operator(
+    "pointwise",
+    "element-wise",
+    operands=0,
+    layout=Layout.FOLLOWS,
+    takes_epilogue=True,
+    forms={
+        **dict.fromkeys(("Relu", "Sigmoid", "Tanh", "Erf", "Exp", "Log", "Sqrt", "Neg", "Abs"), _FLOAT),
+        **dict.fromkeys(("Reciprocal", "Floor", "Ceil", "Softplus", "HardSwish", "Gelu"), _FLOAT),
+        **dict.fromkeys(("LeakyRelu", "Elu", "HardSigmoid", "PRelu"), _FLOAT),
+        **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Max", "Min"), _FLOAT),
+        "Clip": "in float32, with constant bounds",
+        "Pow": "in float32, by 2, 0.5 or -1",
+    },
+)
+CONCAT = Operator(
+    "concat",
+    "concatenation",
+    operands=None,
+    layout=Layout.FOLLOWS,
+    forms={"Concat": "of computed images, along the channels"},
+)
+RELAYOUT = Operator("relayout", "change of layout", operands=1, layout=Layout.ANY)
+REDUCE = Operator(
+    "reduce",
+    "reduction",
+    operands=1,
+    forms=dict.fromkeys(("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin"), _REDUCTION),
+)
+SOFTMAX = Operator("softmax", "softmax", operands=1, forms={"Softmax": _FLOAT})
+RESIZE2D = Operator(
+    "resize2d",
+    "resizing",
+    # The map, then indices and weights of the rows and of the columns.
+    operands=5,
+    layout=Layout.BLOCKED,
+    forms=dict.fromkeys(("Resize", "Upsample"), f"{_MAPS}, to a constant size"),
+)
+RESHAPE = Operator(
+    "reshape",
+    "view",
+    operands=1,
+    kernel=False,
+    forms={
+        **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout"), "of a computed value"),
+        "Transpose": "where no element moves in memory",
+        "Gather": "of one constant place of a computed value",
+    },
+)
+LEFT_TO_TVM = Operator("onnx", "left to TVM's importer", operands=None, kernel=False)
+"""Any operator that no template takes, and that TVM's own importer lowers."""
+
+OPERATORS: Mapping[str, Operator] = {
+    operator.name: operator
+    for operator in (
+        *(CONV2D, DEPTHWISE_CONV2D, SEPARABLE_CONV2D, DENSE, RECURRENCE, POOL2D, POINTWISE),
+        *(CONCAT, RELAYOUT, REDUCE, SOFTMAX, RESIZE2D, RESHAPE, LEFT_TO_TVM),
+    )
+}
+"""All operators by name."""
+
+
+def operator_of(name: str) -> Operator:
+    """The facts of the operator `name`.
+
+    Raises:
+        ValueError: when the table has no such operator.
+    """
+    if name not in OPERATORS:
+        raise ValueError(f"unknown operator {name!r}; there are {', '.join(OPERATORS)}")
+    return OPERATORS[name]

@@ -1,0 +1,49 @@
+"""One workload for every template."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tests.recurrences import recurrence
+from tvmopt.schedules.target import parse_target
+from tvmopt.schedules.workload import ACC, Tensor, Workload
+
+LANES = parse_target("x86-64-v3").lanes
+
+Wide = Callable[..., Workload]
+
+
+def separable(depthwise: Workload, channels: int) -> Workload:
+    """The workload of a depthwise convolution and a 1×1 convolution to so many channels."""
+    n, inputs, rows, columns = depthwise.output.shape
+    weight = Tensor((channels, inputs, 1, 1))
+    output = Tensor((n, channels, rows, columns), block=depthwise.output.block)
+    return Workload("separable_conv2d", (*depthwise.inputs, weight), output, depthwise.attrs, ACC, depthwise.epilogue)
+
+
+def workloads(wide: Wide, make: Callable[..., Workload]) -> dict[str, Workload]:
+    """One workload for every template, large enough to divide."""
+    maps = Tensor((2, 3 * LANES, 12, 13), block=LANES)
+    relu = ("relu", ACC)
+    pads: dict[str, Any] = {"kernel": (3, 3), "pads": (1, 1, 1, 1), "epilogue": relu}
+    window = {"kernel": (3, 3), "strides": (1, 1), "pads": (1, 1, 1, 1), "count_pads": 0}
+    table = (Tensor((24,), "int32"), Tensor((24,)))
+    rows = Tensor((64, 129, 1))
+    depthwise = wide(LANES, maps.shape, 3 * LANES, groups=3 * LANES, **pads)
+    return {
+        "conv2d": wide(LANES, maps.shape, 5 * LANES, **pads),
+        "depthwise_conv2d": depthwise,
+        "separable_conv2d": separable(depthwise, 5 * LANES),
+        "dense": make("dense", (Tensor((1, 40, 70)), Tensor((70, 130))), Tensor((1, 40, 130)), packed=1),
+        "pool2d": make("pool2d", (maps,), maps, kind="max", **window),
+        "pointwise": make("pointwise", (maps, maps), maps, ("add", ("arg", 0), ("arg", 1))),
+        "pointwise plain": make("pointwise", (Tensor((50, 400)),), Tensor((50, 400)), ("relu", ("arg", 0))),
+        "concat": make("concat", (maps, maps), Tensor((2, 6 * LANES, 12, 13), block=LANES)),
+        "relayout": make("relayout", (Tensor(maps.shape),), maps),
+        "reduce": make("reduce", (rows,), Tensor((64, 1, 1)), kind="max"),
+        "reduce columns": make("reduce", (Tensor((2, 9, 64)),), Tensor((2, 1, 64)), kind="sum"),
+        "softmax": make("softmax", (rows,), rows),
+        "resize2d": make("resize2d", (maps, *table, *table), Tensor((2, 3 * LANES, 12, 12), block=LANES), taps=2),
+        "recurrence": recurrence(steps=4, hidden=128),
+    }
