@@ -5,21 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from tvmopt.schedules.expression import ACC, Expr, expression_from_json
+
 Attr = int | float | str | tuple[int, ...]
-Expr = tuple[Any, ...]
-"""An element-wise expression: ``("acc",)``, ``("arg", i)``, ``("const", x)`` or ``(function, operand, ...)``.
-
-``("acc",)`` is what the operator itself computes, ``("arg", i)`` the element of the workload's i-th input that
-broadcasts to the output's element. The functions are those of `schedules.compute.pointwise`.
-"""
-
-ACC: Expr = ("acc",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +131,20 @@ class Workload:
     attrs: tuple[tuple[str, Attr], ...] = ()
     epilogue: Expr = ACC
     inner: Expr = ACC
+    # Templates keep what they know of a workload by it, and ask again for each of thousands of configs.
+    _hash: int = field(default=0, init=False, repr=False, compare=False)
+
+    def __hash__(self) -> int:
+        if not self._hash:
+            object.__setattr__(self, "_hash", hash(self._content()))
+        return self._hash
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Another process hashes text otherwise.
+        return Workload, self._content()
+
+    def _content(self) -> tuple[Any, ...]:
+        return (self.op, self.inputs, self.output, self.attrs, self.epilogue, self.inner)
 
     def __post_init__(self) -> None:
         if list(self.attrs) != sorted(self.attrs, key=lambda item: item[0]):
@@ -160,9 +168,9 @@ class Workload:
             "inputs": [tensor.to_json() for tensor in self.inputs],
             "output": self.output.to_json(),
             "attrs": {name: list(v) if isinstance(v, tuple) else v for name, v in self.attrs},
-            "epilogue": _to_lists(self.epilogue),
+            "epilogue": self.epilogue.to_json(),
         }
-        return out if self.inner == ACC else {**out, "inner": _to_lists(self.inner)}
+        return out if self.inner == ACC else {**out, "inner": self.inner.to_json()}
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> Workload:
@@ -177,8 +185,8 @@ class Workload:
             inputs=tuple(Tensor.from_json(tensor) for tensor in data["inputs"]),
             output=Tensor.from_json(data["output"]),
             attrs=tuple(sorted(attrs.items())),
-            epilogue=_to_tuples(data["epilogue"]),
-            inner=_to_tuples(data.get("inner", ACC)),
+            epilogue=expression_from_json(data["epilogue"]),
+            inner=expression_from_json(data["inner"]) if "inner" in data else ACC,
         )
 
     @property
@@ -193,11 +201,3 @@ def item_bytes(dtype: str) -> int:
     if dtype == "bool":
         return 1
     return int("".join(ch for ch in dtype if ch.isdigit())) // 8
-
-
-def _to_lists(expr: Any) -> Any:
-    return [_to_lists(x) for x in expr] if isinstance(expr, tuple) else expr
-
-
-def _to_tuples(expr: Any) -> Any:
-    return tuple(_to_tuples(x) for x in expr) if isinstance(expr, list) else expr

@@ -16,9 +16,10 @@ from tvmopt.pipeline.compiler.compile import compile_model
 from tvmopt.pipeline.graph.optimize import optimize
 from tvmopt.pipeline.tasks.extract import extract_tasks
 from tvmopt.pipeline.types import ImportedModel
+from tvmopt.schedules.expression import ACC
 from tvmopt.schedules.registry import template_for
 from tvmopt.schedules.target import Target
-from tvmopt.schedules.workload import ACC, Workload
+from tvmopt.schedules.workload import Workload
 
 Fault = Literal["no epilogue", "a tap skipped"]
 

@@ -6,7 +6,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from tvmopt.pipeline.compiler.program import WORK, Program, View
-from tvmopt.schedules.workload import ACC, Workload
+from tvmopt.schedules.expression import ACC
+from tvmopt.schedules.workload import Workload
 
 
 def joins_memory(workload: Workload) -> bool:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from tvmopt.schedules.expression import ACC, Expr
 from tvmopt.schedules.operators import LEFT_TO_TVM, Operator, operator_of
-from tvmopt.schedules.workload import ACC, Attr, Expr, Tensor
+from tvmopt.schedules.workload import Attr, Tensor
 
 if TYPE_CHECKING:
     import onnx
@@ -32,7 +33,7 @@ class Node:
         outputs: names of values.
         layers: names of the source model's layers that it stands for.
         attrs: attributes of the operator family, by name.
-        epilogue: what is stored, as an expression of the result and the inputs (`schedules.workload`).
+        epilogue: what is stored, as an expression of the result and the inputs (`schedules.expression`).
         proto: the ONNX node, for operators of ONNX.
         inner: of an operator that is two in one, what the first gives to the second (`schedules.workload`).
     """

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tvmopt.schedules.workload import Expr
+from tvmopt.schedules.expression import Acc, Arg, Call, Const, Expr, Named
 
 ARITY: dict[str, int] = {
     "add": 2,
@@ -45,47 +45,17 @@ INFINITE_AT_ZERO = frozenset({"div", "log", "reciprocal"})
 """Functions whose value is not finite where all operands are zero."""
 
 
-def functions_of(expr: Expr) -> set[str]:
-    """The names of all functions in `expr`."""
-    if expr[0] in ("acc", "arg", "const"):
-        return set()
-    return {expr[0]}.union(*(functions_of(operand) for operand in expr[1:]))
+LONG_CHAINS = frozenset({"exp", "sigmoid", "silu", "tanh", "erf", "softplus", "elu"})
+"""Functions that take long chains of operations."""
 
 
 def finite_at_zero(expr: Expr) -> bool:
     """Whether `expr` is finite where all operands are zero, as they are in what fills the last channel block."""
-    if expr[0] in ("acc", "arg", "const"):
+    if not isinstance(expr, Call):
         return True
-    if expr[0] == "div" and expr[2][0] == "const" and expr[2][1] != 0:
-        return finite_at_zero(expr[1])
-    return expr[0] not in INFINITE_AT_ZERO and all(finite_at_zero(operand) for operand in expr[1:])
-
-
-def arguments_of(expr: Expr) -> set[int]:
-    """The indices of all ``("arg", i)`` in `expr`."""
-    if expr[0] == "arg":
-        return {expr[1]}
-    if expr[0] in ("acc", "const"):
-        return set()
-    return set().union(*(arguments_of(operand) for operand in expr[1:]))
-
-
-def rename_arguments(expr: Expr, renamed: Callable[[int], Expr]) -> Expr:
-    """`expr` with every ``("arg", i)`` replaced by ``renamed(i)``."""
-    if expr[0] == "arg":
-        return renamed(expr[1])
-    if expr[0] in ("acc", "const"):
-        return expr
-    return (expr[0], *(rename_arguments(operand, renamed) for operand in expr[1:]))
-
-
-def replace_accumulator(expr: Expr, value: Expr) -> Expr:
-    """`expr` with ``("acc",)`` replaced by `value`."""
-    if expr[0] == "acc":
-        return value
-    if expr[0] in ("arg", "const"):
-        return expr
-    return (expr[0], *(replace_accumulator(operand, value) for operand in expr[1:]))
+    if expr.function == "div" and isinstance(expr.operands[1], Const) and expr.operands[1].value != 0:
+        return finite_at_zero(expr.operands[0])
+    return expr.function not in INFINITE_AT_ZERO and all(map(finite_at_zero, expr.operands))
 
 
 # Coefficients of polynomials, the highest power first.
@@ -120,27 +90,29 @@ class VectorMath:
     def __init__(self, lanes: int) -> None:
         self.lanes = lanes
 
-    def evaluate(self, expr: Expr, accumulator: Any, argument: Callable[[int], Any]) -> Any:
+    def evaluate(self, expr: Expr, accumulator: Any, argument: Callable[[Any], Any]) -> Any:
         """The TIR value of `expr`.
 
         Args:
             expr: what to compute.
-            accumulator: the value of ``("acc",)``.
-            argument: gives the value of ``("arg", i)``.
+            accumulator: the value of the operator's own result.
+            argument: gives the value of an argument by its index, or of a named value by its name.
 
         Raises:
             ValueError: when `expr` names an unknown function.
         """
-        if expr[0] == "acc":
-            return accumulator
-        if expr[0] == "arg":
-            return argument(expr[1])
-        if expr[0] == "const":
-            return self.const(expr[1])
-        if expr[0] not in ARITY:
-            raise ValueError(f"unknown element-wise function {expr[0]!r}")
-        operands = [self.evaluate(operand, accumulator, argument) for operand in expr[1:]]
-        return getattr(self, f"_{expr[0]}")(*operands)
+        match expr:
+            case Acc():
+                return accumulator
+            case Arg(place) | Named(place):
+                return argument(place)
+            case Const(value):
+                return self.const(value)
+            case Call(function, operands):
+                if function not in ARITY:
+                    raise ValueError(f"unknown element-wise function {function!r}")
+                values = [self.evaluate(operand, accumulator, argument) for operand in operands]
+                return getattr(self, f"_{function}")(*values)
 
     def const(self, value: float) -> Any:
         """`value` in every lane."""

@@ -1,6 +1,6 @@
 """Recurrent cells: how the gates of one time step become the next state. LSTM, GRU and the plain cell, after ONNX.
 
-A cell is written down as expressions (`schedules.workload.Expr`) over named vectors of hidden units: ``("arg", "c")``.
+A cell is written down as expressions (`schedules.expression`) over named vectors of hidden units: ``Named("c")``.
 Of a gate ``g``, ``x_g`` is its input projection with the biases, and ``a_g`` its product of the recurrent weights with
 the stage's source. ``h`` and ``c`` are the states of the step before, ``p_g`` a gate's peephole weights, ``b_g`` its
 recurrent bias. Any other name is one that an earlier step of the cell has computed.
@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tvmopt.schedules.workload import Expr, Workload
+from tvmopt.schedules.expression import Const, Expr, Named, call
+from tvmopt.schedules.workload import Workload
 
 GATES: dict[str, tuple[str, ...]] = {"lstm": ("i", "o", "f", "g"), "gru": ("z", "r", "n"), "rnn": ("h",)}
 """The gates of each kind of cell in the order in which ONNX stacks their weights."""
@@ -99,21 +100,21 @@ def _lstm(workload: Workload, names: list[str]) -> Cell:
     peepholes = "peepholes" in operands_of(workload)
 
     def total(name: str) -> Expr:
-        seen = ("add", _gate(name), ("mul", ("arg", f"p_{name}"), ("arg", "c")))
+        seen = call("add", _gate(name), call("mul", Named(f"p_{name}"), Named("c")))
         return seen if peepholes else _gate(name)
 
     forget: tuple[tuple[str, Expr], ...] = _activated(workload, "f", gate, total("f"))
     if workload.attr("input_forget"):
-        forget = (("f", ("sub", ("const", 1.0), ("arg", "i"))),)
-    kept, added = ("mul", ("arg", "f"), ("arg", "c")), ("mul", ("arg", "i"), ("arg", "g"))
+        forget = (("f", call("sub", Const(1.0), Named("i"))),)
+    kept, added = call("mul", Named("f"), Named("c")), call("mul", Named("i"), Named("g"))
     steps = (
         *_activated(workload, "i", gate, total("i")),
         *forget,
         *_activated(workload, "g", new, _gate("g")),
-        ("c", ("add", kept, added)),
+        ("c", call("add", kept, added)),
         # Here c is the new cell already: the output gate looks through its peephole at that one.
         *_activated(workload, "o", gate, total("o")),
-        ("h", ("mul", ("arg", "o"), (output, ("arg", "c")))),
+        ("h", call("mul", Named("o"), call(output, Named("c")))),
     )
     return Cell((Stage(GATES["lstm"], "h", steps, ("c", "h")),), ("c",))
 
@@ -122,16 +123,16 @@ def _gru(workload: Workload, names: list[str]) -> Cell:
     gate, new = names
     reset, update = (_activated(workload, name, gate, _gate(name)) for name in ("r", "z"))
     # (1 - z) n + z h
-    mixed = ("add", ("arg", "n"), ("mul", ("arg", "z"), ("sub", ("arg", "h"), ("arg", "n"))))
+    mixed = call("add", Named("n"), call("mul", Named("z"), call("sub", Named("h"), Named("n"))))
     if workload.attr("linear_before_reset"):
-        product: Expr = ("arg", "a_n")
+        product: Expr = Named("a_n")
         if "bias" in operands_of(workload):
-            product = ("add", product, ("arg", "b_n"))
-        total = ("add", ("arg", "x_n"), ("mul", ("arg", "r"), product))
+            product = call("add", product, Named("b_n"))
+        total = call("add", Named("x_n"), call("mul", Named("r"), product))
         steps = (*reset, *update, *_activated(workload, "n", new, total), ("h", mixed))
         return Cell((Stage(GATES["gru"], "h", steps, ("h",)),), ())
     # The reset gate acts on what the weights of the new state multiply: they wait for it.
-    first = (*reset, *update, ("s", ("mul", ("arg", "r"), ("arg", "h"))))
+    first = (*reset, *update, ("s", call("mul", Named("r"), Named("h"))))
     second = (*_activated(workload, "n", new, _gate("n")), ("h", mixed))
     stages = (Stage(("z", "r"), "h", first, ("z", "s")), Stage(("n",), "s", second, ("h",)))
     return Cell(stages, ("z", "s"))
@@ -139,12 +140,12 @@ def _gru(workload: Workload, names: list[str]) -> Cell:
 
 def _gate(name: str) -> Expr:
     """What comes into a gate: from the input and from the state."""
-    return ("add", ("arg", f"a_{name}"), ("arg", f"x_{name}"))
+    return call("add", Named(f"a_{name}"), Named(f"x_{name}"))
 
 
 def _activated(workload: Workload, name: str, function: str, value: Expr) -> tuple[tuple[str, Expr], ...]:
     """`value`, clipped if so asked, and its activation: two steps, because functions repeat their operand."""
     limit = workload.attr("clip")
     if limit:
-        value = ("clip", value, ("const", -limit), ("const", limit))
-    return (name, value), (name, (function, ("arg", name)))
+        value = call("clip", value, Const(-limit), Const(limit))
+    return (name, value), (name, call(function, Named(name)))

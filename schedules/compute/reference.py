@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tvmopt.schedules.compute.reference_recurrence import recurrence
-from tvmopt.schedules.workload import Expr, Workload
+from tvmopt.schedules.expression import Acc, Arg, Call, Const, Expr, Named
+from tvmopt.schedules.workload import Workload
 
 Array = npt.NDArray[Any]
 
@@ -33,16 +34,29 @@ def reference(workload: Workload, inputs: Sequence[Array]) -> Array:
 
 
 def evaluate(expr: Expr, accumulated: Array | None, arguments: Sequence[Array]) -> Array:
-    """The value of an element-wise expression on arrays, with numpy's broadcasting."""
-    if expr[0] == "acc":
-        assert accumulated is not None
-        return accumulated
-    if expr[0] == "arg":
-        return arguments[expr[1]]
-    if expr[0] == "const":
-        return np.float32(expr[1]) * np.ones((), np.float32)
-    operands = [evaluate(operand, accumulated, arguments) for operand in expr[1:]]
-    return np.asarray(_FUNCTIONS[expr[0]](*operands), np.float32)
+    """The value of an element-wise expression on arrays, with numpy's broadcasting.
+
+    Args:
+        expr: of a workload.
+        accumulated: what the operator itself computes; None where it computes nothing.
+        arguments: the workload's inputs.
+
+    Raises:
+        ValueError: when `expr` has a named value, which only the inside of a kernel gives a meaning.
+    """
+    match expr:
+        case Acc():
+            assert accumulated is not None
+            return accumulated
+        case Arg(index):
+            return arguments[index]
+        case Const(value):
+            return np.float32(value) * np.ones((), np.float32)
+        case Call(function, operands):
+            values = [evaluate(operand, accumulated, arguments) for operand in operands]
+            return np.asarray(_FUNCTIONS[function](*values), np.float32)
+        case Named(name):
+            raise ValueError(f"a workload has no value named {name!r}")
 
 
 def _sigmoid(x: Array) -> Array:

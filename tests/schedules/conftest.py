@@ -14,10 +14,11 @@ import pytest
 from tvmopt.pipeline.support.numeric_error import as_one_dtype, numeric_error
 from tvmopt.pipeline.support.tolerances import TEST
 from tvmopt.schedules.compute.reference import reference
+from tvmopt.schedules.expression import ACC, Expr
 from tvmopt.schedules.registry import pack_inputs, template_for
 from tvmopt.schedules.space import Config
 from tvmopt.schedules.target import Target, parse_target
-from tvmopt.schedules.workload import ACC, Attr, Expr, Tensor, Workload
+from tvmopt.schedules.workload import Attr, Tensor, Workload
 
 THREADS = 2
 TARGETS = {

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.recurrences import recurrence
+from tvmopt.schedules.expression import ACC, Arg, call
 from tvmopt.schedules.target import parse_target
-from tvmopt.schedules.workload import ACC, Tensor, Workload
+from tvmopt.schedules.workload import Tensor, Workload
 
 LANES = parse_target("x86-64-v3").lanes
 
@@ -25,7 +26,7 @@ def separable(depthwise: Workload, channels: int) -> Workload:
 def workloads(wide: Wide, make: Callable[..., Workload]) -> dict[str, Workload]:
     """One workload for every template, large enough to divide."""
     maps = Tensor((2, 3 * LANES, 12, 13), block=LANES)
-    relu = ("relu", ACC)
+    relu = call("relu", ACC)
     pads: dict[str, Any] = {"kernel": (3, 3), "pads": (1, 1, 1, 1), "epilogue": relu}
     window = {"kernel": (3, 3), "strides": (1, 1), "pads": (1, 1, 1, 1), "count_pads": 0}
     table = (Tensor((24,), "int32"), Tensor((24,)))
@@ -37,8 +38,8 @@ def workloads(wide: Wide, make: Callable[..., Workload]) -> dict[str, Workload]:
         "separable_conv2d": separable(depthwise, 5 * LANES),
         "dense": make("dense", (Tensor((1, 40, 70)), Tensor((70, 130))), Tensor((1, 40, 130)), packed=1),
         "pool2d": make("pool2d", (maps,), maps, kind="max", **window),
-        "pointwise": make("pointwise", (maps, maps), maps, ("add", ("arg", 0), ("arg", 1))),
-        "pointwise plain": make("pointwise", (Tensor((50, 400)),), Tensor((50, 400)), ("relu", ("arg", 0))),
+        "pointwise": make("pointwise", (maps, maps), maps, call("add", Arg(0), Arg(1))),
+        "pointwise plain": make("pointwise", (Tensor((50, 400)),), Tensor((50, 400)), call("relu", Arg(0))),
         "concat": make("concat", (maps, maps), Tensor((2, 6 * LANES, 12, 13), block=LANES)),
         "relayout": make("relayout", (Tensor(maps.shape),), maps),
         "reduce": make("reduce", (rows,), Tensor((64, 1, 1)), kind="max"),

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tvmopt.schedules.expression import Arg, call
 from tvmopt.schedules.registry import llvm_templates, pack_inputs, packed_shapes, template_for
 from tvmopt.schedules.target import parse_target
 from tvmopt.schedules.workload import Tensor, Workload
@@ -23,7 +24,7 @@ def test_what_no_template_takes_is_said() -> None:
 
 
 def test_gpus_have_no_templates(make: Any) -> None:
-    workload = make("pointwise", (Tensor((4,)),), Tensor((4,)), ("relu", ("arg", 0)))
+    workload = make("pointwise", (Tensor((4,)),), Tensor((4,)), call("relu", Arg(0)))
     with pytest.raises(LookupError):
         template_for(workload, parse_target("cuda"))
 
@@ -44,7 +45,7 @@ def test_inputs_are_packed_or_stored(wide: Any) -> None:
 
 def test_templates_without_packing_store_everything(make: Any) -> None:
     target = parse_target("x86-64-v3", 1)
-    workload = make("pointwise", (Tensor((4,)),), Tensor((4,)), ("relu", ("arg", 0)))
+    workload = make("pointwise", (Tensor((4,)),), Tensor((4,)), call("relu", Arg(0)))
     template = template_for(workload, target)
     assert packed_shapes(template, workload, target, {"unroll": 1}) == {}
     assert list(pack_inputs(template, workload, target, {"unroll": 1}, {0: np.ones(4, np.float32)})) == [0]

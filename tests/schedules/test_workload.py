@@ -1,11 +1,16 @@
 from __future__ import annotations
 
 import json
+import os
+import pickle
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
-from tvmopt.schedules.workload import ACC, Tensor, Workload, item_bytes
+from tvmopt.schedules.expression import ACC, Arg, call
+from tvmopt.schedules.workload import Tensor, Workload, item_bytes
 
 BLOCKED = Tensor((2, 21, 3, 5), block=16, halo=(1, 2, 0, 3))
 
@@ -60,7 +65,7 @@ def test_impossible_tensors_are_refused(arguments: dict[str, object], message: s
 
 def workload(**attrs: object) -> Workload:
     names = tuple(sorted(attrs.items()))
-    return Workload("conv2d", (BLOCKED, Tensor((4, 21, 3, 3))), BLOCKED, names, ("relu", ACC))  # type: ignore[arg-type]
+    return Workload("conv2d", (BLOCKED, Tensor((4, 21, 3, 3))), BLOCKED, names, call("relu", ACC))  # type: ignore[arg-type]
 
 
 def test_json_goes_both_ways() -> None:
@@ -77,8 +82,8 @@ def test_keys_tell_workloads_apart() -> None:
         workload(groups=1).key,
         workload(groups=2).key,
         Workload("conv2d", (BLOCKED,), BLOCKED).key,
-        Workload("conv2d", (BLOCKED,), BLOCKED, epilogue=("relu", ACC)).key,
-        Workload("conv2d", (BLOCKED,), BLOCKED, inner=("relu", ACC)).key,
+        Workload("conv2d", (BLOCKED,), BLOCKED, epilogue=call("relu", ACC)).key,
+        Workload("conv2d", (BLOCKED,), BLOCKED, inner=call("relu", ACC)).key,
         Workload("pool2d", (BLOCKED,), BLOCKED).key,
         Workload("conv2d", (Tensor(BLOCKED.shape),), BLOCKED).key,
     }
@@ -88,14 +93,24 @@ def test_keys_tell_workloads_apart() -> None:
 
 def test_keys_stay_what_they_are() -> None:
     """Records are filed under them: a change here orphans every log."""
-    relu = Workload("pointwise", (Tensor((2, 3)),), Tensor((2, 3)), (), ("relu", ("arg", 0)))
+    relu = Workload("pointwise", (Tensor((2, 3)),), Tensor((2, 3)), (), call("relu", Arg(0)))
     assert relu.key == "pointwise-86c5926a0a4d"
+
+
+def test_hashes_are_made_anew_elsewhere() -> None:
+    """Text hashes otherwise in each process, and a workload remembers its hash."""
+    given = workload(groups=1)
+    code = f"import pickle; one = pickle.loads(bytes.fromhex('{pickle.dumps((given, hash(given))).hex()}'))"
+    code += "; print(hash(one[0]) != one[1], one[0] in {type(one[0]).from_json(one[0].to_json())})"
+    environment = {**os.environ, "PYTHONHASHSEED": "7"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "True"]
 
 
 def test_what_lies_between_two_operators_is_written_where_there_are_two() -> None:
     plain = Workload("conv2d", (BLOCKED,), BLOCKED)
     assert "inner" not in plain.to_json()
-    two = Workload("separable_conv2d", (BLOCKED,), BLOCKED, inner=("add", ACC, ("arg", 3)))
+    two = Workload("separable_conv2d", (BLOCKED,), BLOCKED, inner=call("add", ACC, Arg(3)))
     assert Workload.from_json(json.loads(json.dumps(two.to_json()))) == two
 
 

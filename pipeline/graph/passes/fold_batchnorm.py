@@ -8,6 +8,7 @@ import numpy as np
 
 from tvmopt.pipeline.graph.attributes import attributes
 from tvmopt.pipeline.graph.ir import Editor, Graph, Node, as_float32, rewrite
+from tvmopt.schedules.expression import Arg, call
 from tvmopt.schedules.workload import Tensor
 
 
@@ -68,5 +69,5 @@ def _as_scale(editor: Editor, node: Node, factor: np.ndarray, shift: np.ndarray)
         editor.constant(f"{node.output}_scale", factor.reshape(shape)),
         editor.constant(f"{node.output}_shift", shift.reshape(shape)),
     )
-    expr = ("add", ("mul", ("arg", 0), ("arg", 1)), ("arg", 2))
+    expr = call("add", call("mul", Arg(0), Arg(1)), Arg(2))
     editor.add(Node("pointwise", (node.inputs[0], *names), node.outputs, node.layers, {}, expr))

@@ -12,9 +12,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tvmopt.pipeline.graph.ir import Graph, Node, without_dead_code
-from tvmopt.schedules.compute.pointwise import finite_at_zero, rename_arguments
+from tvmopt.schedules.compute.pointwise import finite_at_zero
+from tvmopt.schedules.expression import Arg, Expr, reads_of, rename_arguments, size_of
 from tvmopt.schedules.operators import Layout
-from tvmopt.schedules.workload import Expr, Tensor
+from tvmopt.schedules.workload import Tensor
 
 MAX_FUNCTIONS = 24
 """An expression is not grown past this many functions: its kernel would spill registers."""
@@ -59,7 +60,7 @@ def _fuse_one(graph: Graph, node: Node) -> tuple[Node, Node] | None:
 
 def _merge(graph: Graph, producer: Node, node: Node) -> Node | None:
     made, result = graph.tensor(producer.output), graph.tensor(node.output)
-    if made.shape != result.shape or _size(node.epilogue) + _size(producer.epilogue) > MAX_FUNCTIONS:
+    if made.shape != result.shape or size_of(node.epilogue) + size_of(producer.epilogue) > MAX_FUNCTIONS:
         return None
     others = [name for name in node.inputs if name != producer.output]
     if producer.op == "pointwise":
@@ -80,8 +81,8 @@ def _merge(graph: Graph, producer: Node, node: Node) -> Node | None:
         known = inputs if producer.op == "pointwise" else inputs[producer.operator.own(len(producer.inputs)) :]
         if name not in known:
             inputs.append(name)
-            return ("arg", len(inputs) - 1)
-        return ("arg", len(inputs) - len(known) + known.index(name))
+            return Arg(len(inputs) - 1)
+        return Arg(len(inputs) - len(known) + known.index(name))
 
     epilogue = rename_arguments(node.epilogue, renamed)
     layers = (*producer.layers, *node.layers)
@@ -90,15 +91,7 @@ def _merge(graph: Graph, producer: Node, node: Node) -> Node | None:
 
 def _repeats(node: Node, name: str) -> bool:
     """Whether the expression reads `name` more than once, so that fusing would compute it twice."""
-    return _reads(node.epilogue, {i for i, other in enumerate(node.inputs) if other == name}) > 1
-
-
-def _reads(expr: Expr, places: set[int]) -> int:
-    if expr[0] == "arg":
-        return int(expr[1] in places)
-    if expr[0] in ("acc", "const"):
-        return 0
-    return sum(_reads(operand, places) for operand in expr[1:])
+    return reads_of(node.epilogue, {i for i, other in enumerate(node.inputs) if other == name}) > 1
 
 
 def _operand_fits(graph: Graph, producer: Node, name: str) -> bool:
@@ -116,10 +109,3 @@ def broadcasts(tensor: Tensor, result: Tensor) -> bool:
     """Whether `tensor` repeats along dimensions of the feature map `result`."""
     shape = (1,) * (len(result.shape) - len(tensor.shape)) + tensor.shape
     return len(shape) == 4 and all(a in (1, b) for a, b in zip(shape, result.shape, strict=True))
-
-
-def _size(expr: Expr) -> int:
-    """The number of functions in an expression."""
-    if expr[0] in ("acc", "arg", "const"):
-        return 0
-    return 1 + sum(_size(operand) for operand in expr[1:])

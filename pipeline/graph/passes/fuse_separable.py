@@ -21,9 +21,9 @@ from dataclasses import replace
 import numpy as np
 
 from tvmopt.pipeline.graph.ir import Editor, Graph, Node
-from tvmopt.schedules.compute.pointwise import rename_arguments
+from tvmopt.schedules.expression import ACC, Arg, Expr, rename_arguments
 from tvmopt.schedules.target import Target
-from tvmopt.schedules.workload import ACC, Attr, Expr, Tensor
+from tvmopt.schedules.workload import Attr, Tensor
 
 MAP_SHARE = 0.5
 WEIGHT_SHARE = 0.5
@@ -116,8 +116,8 @@ def _fused(editor: Editor, before: Node, pointwise: Node) -> Node:
         pointwise.outputs,
         (*before.layers, *pointwise.layers),
         first.attrs,
-        rename_arguments(pointwise.epilogue, lambda index: ("arg", index + 1 + len(inner))),
-        inner=rename_arguments(first.epilogue, lambda index: ("arg", index + 1)),
+        rename_arguments(pointwise.epilogue, lambda index: Arg(index + 1 + len(inner))),
+        inner=rename_arguments(first.epilogue, lambda index: Arg(index + 1)),
     )
 
 
@@ -130,7 +130,7 @@ def _as_depthwise(editor: Editor, node: Node) -> Node:
     others = tuple(other for other in node.inputs if other != name)
 
     def renamed(index: int) -> Expr:
-        return ACC if node.inputs[index] == name else ("arg", 2 + others.index(node.inputs[index]))
+        return ACC if node.inputs[index] == name else Arg(2 + others.index(node.inputs[index]))
 
     attrs: dict[str, Attr] = {"strides": (1, 1), "dilations": (1, 1), "pads": (0, 0, 0, 0), "groups": channels}
     epilogue = rename_arguments(node.epilogue, renamed)

@@ -6,7 +6,8 @@ import numpy as np
 
 from tvmopt.pipeline.graph.attributes import attributes, window_pads
 from tvmopt.pipeline.graph.ir import Editor, Node
-from tvmopt.schedules.workload import ACC, Attr, Expr
+from tvmopt.schedules.expression import ACC, Arg, Expr, call
+from tvmopt.schedules.workload import Attr
 
 
 def convolution(editor: Editor, node: Node) -> bool:
@@ -25,7 +26,8 @@ def convolution(editor: Editor, node: Node) -> bool:
     if min(pads) < 0:
         return False
     groups = int(values.get("group", 1))
-    inputs, epilogue = [data, weight], ACC
+    inputs: list[str] = [data, weight]
+    epilogue: Expr = ACC
     if len(node.inputs) > 2 and node.inputs[2]:
         if node.inputs[2] not in editor.constants:
             return False
@@ -40,7 +42,7 @@ def convolution(editor: Editor, node: Node) -> bool:
 
 
 def _plus(index: int) -> Expr:
-    return ("add", ACC, ("arg", index))
+    return call("add", ACC, Arg(index))
 
 
 RULES = {"Conv": convolution}

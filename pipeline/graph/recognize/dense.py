@@ -8,7 +8,7 @@ import numpy as np
 
 from tvmopt.pipeline.graph.attributes import attributes
 from tvmopt.pipeline.graph.ir import Editor, Node, as_float32
-from tvmopt.schedules.workload import ACC, Expr
+from tvmopt.schedules.expression import ACC, Arg, Expr, call
 
 
 def gemm(editor: Editor, node: Node) -> bool:
@@ -20,7 +20,8 @@ def gemm(editor: Editor, node: Node) -> bool:
     weight = editor.constants[right]
     weight = weight.T if values.get("transB", 0) else weight
     weight = weight * np.float32(values.get("alpha", 1.0))
-    inputs, epilogue = [left, editor.constant(f"{right}_by_row", np.ascontiguousarray(weight, np.float32))], ACC
+    inputs = [left, editor.constant(f"{right}_by_row", np.ascontiguousarray(weight, np.float32))]
+    epilogue: Expr = ACC
     if len(node.inputs) > 2 and node.inputs[2]:
         if node.inputs[2] not in editor.constants:
             return False
@@ -28,7 +29,7 @@ def gemm(editor: Editor, node: Node) -> bool:
         if bias.size > 1 and bias.shape[-1] != bias.size:
             return False
         inputs.append(editor.constant(f"{node.inputs[2]}_by_column", bias.reshape(-1)))
-        epilogue = ("add", ACC, ("arg", 2))
+        epilogue = call("add", ACC, Arg(2))
     _add(editor, node, tuple(inputs), epilogue, packed=1)
     return True
 

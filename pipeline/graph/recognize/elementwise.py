@@ -7,9 +7,10 @@ import numpy as np
 from tvmopt.pipeline.graph.attributes import attributes
 from tvmopt.pipeline.graph.ir import Editor, Node
 from tvmopt.pipeline.graph.recognize.types import Rule
-from tvmopt.schedules.workload import Expr
+from tvmopt.schedules.compute.pointwise import ARITY
+from tvmopt.schedules.expression import Arg, Const, Expr, call
 
-ARG: Expr = ("arg", 0)
+ARG: Expr = Arg(0)
 
 SIMPLE = {
     "Relu": "relu",
@@ -47,10 +48,10 @@ def operands(editor: Editor, node: Node) -> tuple[tuple[str, ...], list[Expr]]:
     for name in node.inputs:
         scalar = editor.graph.scalar(name)
         if scalar is not None and np.isfinite(scalar):
-            exprs.append(("const", scalar))
+            exprs.append(Const(scalar))
         else:
             names.append(name)
-            exprs.append(("arg", len(names) - 1))
+            exprs.append(Arg(len(names) - 1))
     return tuple(names), exprs
 
 
@@ -62,24 +63,22 @@ def simple(editor: Editor, node: Node) -> bool:
     if not names:
         return False
     function = SIMPLE[node.kind]
-    expr = (function, *exprs) if len(exprs) < 3 else exprs[0]
-    if len(exprs) == 1 and function in ("max", "min"):
-        expr = exprs[0]
-    for other in exprs[1:] if len(exprs) > 2 else ():
-        expr = (function, expr, other)
+    expr: Expr = call(function, *exprs) if len(exprs) == ARITY[function] else exprs[0]
+    for other in exprs[1:] if len(exprs) > ARITY[function] else ():
+        expr = call(function, expr, other)
     editor.add(Node("pointwise", names, node.outputs, node.layers, {}, expr))
     return True
 
 
-def _unary(expr_of: str, **defaults: float) -> Rule:
+def _unary(function: str, **defaults: float) -> Rule:
     """A rule for a function whose further operands are attributes."""
 
     def rule(editor: Editor, node: Node) -> bool:
         if not _is_float(editor, node):
             return False
         values = attributes(node)
-        constants = [("const", float(values.get(name, default))) for name, default in defaults.items()]
-        editor.add(Node("pointwise", node.inputs, node.outputs, node.layers, {}, (expr_of, ARG, *constants)))
+        constants = [Const(float(values.get(name, default))) for name, default in defaults.items()]
+        editor.add(Node("pointwise", node.inputs, node.outputs, node.layers, {}, call(function, ARG, *constants)))
         return True
 
     return rule
@@ -97,9 +96,9 @@ def clip(editor: Editor, node: Node) -> bool:
         if bound is None:
             return False
         bounds.append(bound)
-    expr: Expr = ("clip", ARG, ("const", bounds[0]), ("const", bounds[1]))
+    expr: Expr = call("clip", ARG, Const(bounds[0]), Const(bounds[1]))
     if bounds[0] == 0.0 and bounds[1] > 3e38:
-        expr = ("relu", ARG)
+        expr = call("relu", ARG)
     editor.add(Node("pointwise", node.inputs[:1], node.outputs, node.layers, {}, expr))
     return True
 
@@ -108,7 +107,7 @@ def prelu(editor: Editor, node: Node) -> bool:
     """PRelu with a slope that broadcasts."""
     if not _is_float(editor, node):
         return False
-    editor.add(Node("pointwise", node.inputs, node.outputs, node.layers, {}, ("leaky_relu", ARG, ("arg", 1))))
+    editor.add(Node("pointwise", node.inputs, node.outputs, node.layers, {}, call("leaky_relu", ARG, Arg(1))))
     return True
 
 
@@ -117,7 +116,7 @@ def power(editor: Editor, node: Node) -> bool:
     if not _is_float(editor, node):
         return False
     exponent = editor.graph.scalar(node.inputs[1])
-    table: dict[float, Expr] = {2.0: ("mul", ARG, ARG), 0.5: ("sqrt", ARG), -1.0: ("reciprocal", ARG)}
+    table: dict[float, Expr] = {2.0: call("mul", ARG, ARG), 0.5: call("sqrt", ARG), -1.0: call("reciprocal", ARG)}
     if exponent is None or exponent not in table:
         return False
     editor.add(Node("pointwise", node.inputs[:1], node.outputs, node.layers, {}, table[exponent]))
@@ -129,11 +128,11 @@ def gelu(editor: Editor, node: Node) -> bool:
     if not _is_float(editor, node):
         return False
     if attributes(node).get("approximate", "none") == "tanh":
-        cubic = ("add", ARG, ("mul", ("const", 0.044715), ("mul", ARG, ("mul", ARG, ARG))))
-        inner: Expr = ("tanh", ("mul", ("const", 0.7978845608028654), cubic))
+        cubic = call("add", ARG, call("mul", Const(0.044715), call("mul", ARG, call("mul", ARG, ARG))))
+        inner: Expr = call("tanh", call("mul", Const(0.7978845608028654), cubic))
     else:
-        inner = ("erf", ("mul", ARG, ("const", 0.7071067811865476)))
-    expr = ("mul", ("mul", ("const", 0.5), ARG), ("add", ("const", 1.0), inner))
+        inner = call("erf", call("mul", ARG, Const(0.7071067811865476)))
+    expr = call("mul", call("mul", Const(0.5), ARG), call("add", Const(1.0), inner))
     editor.add(Node("pointwise", node.inputs, node.outputs, node.layers, {}, expr))
     return True
 

@@ -17,7 +17,8 @@ from tvmopt.pipeline.graph.recognize.insert_onnx import add_onnx, add_slice
 from tvmopt.pipeline.graph.recognize.types import Rule
 from tvmopt.pipeline.importers.onnx_form.recurrent import activations_of
 from tvmopt.schedules.compute.recurrent import ACTIVATIONS, GATES
-from tvmopt.schedules.workload import ACC, Attr, Tensor
+from tvmopt.schedules.expression import ACC, Arg, Expr, call
+from tvmopt.schedules.workload import Attr, Tensor
 
 
 def recurrence(editor: Editor, node: Node) -> bool:
@@ -110,10 +111,11 @@ class _Recurrence:
         weights = self.editor.constants[self.inputs["W"]]
         columns = self.directions * self.gates * self.hidden
         matrix = np.ascontiguousarray(weights.reshape(columns, -1).T)
-        inputs, epilogue = [self.inputs["X"], self._constant("projection_weights", matrix)], ACC
+        inputs = [self.inputs["X"], self._constant("projection_weights", matrix)]
+        epilogue: Expr = ACC
         if bias.size:
             inputs.append(self._constant("projection_bias", bias))
-            epilogue = ("add", ACC, ("arg", 2))
+            epilogue = call("add", ACC, Arg(2))
         result = self._value("projections", (self.steps, self.batch, columns))
         self.editor.add(Node("dense", tuple(inputs), (result,), self.node.layers, {"packed": 1}, epilogue))
         return result

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from tvm import tirx
 
 from tvmopt.schedules.compute.pointwise import VectorMath
+from tvmopt.schedules.expression import ACC, call
 from tvmopt.schedules.llvm.memory_bound.pool2d import LOWEST
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import Index, Stmt, divmod_index
@@ -78,14 +79,14 @@ class Softmax(NoKnobs):
 
         def exponential(held: emit.Buffer, value: emit.Expr, width: int) -> emit.Expr:
             shifted = value - emit.splat(emit.load(held, [0]), width)
-            return VectorMath(width).evaluate(("exp", ("acc",)), shifted, lambda _: None)
+            return VectorMath(width).evaluate(call("exp", ACC), shifted, lambda _: None)
 
         def lanes(rows: _Rows, at: _Vector) -> Stmt:
             top, total = emit.local(at.width, "top"), emit.local(at.width, "total")
             math_ = VectorMath(at.width)
 
             def shifted(value: emit.Expr, _: int) -> emit.Expr:
-                return math_.evaluate(("exp", ("acc",)), value - emit.load(top, [0], at.width), lambda i: None)
+                return math_.evaluate(call("exp", ACC), value - emit.load(top, [0], at.width), lambda i: None)
 
             def scaled(k: Index) -> Stmt:
                 value = shifted(rows.read(at, k), at.width) / emit.load(total, [0], at.width)

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 from tvm import tirx
 
-from tvmopt.schedules.compute.pointwise import VectorMath, arguments_of, functions_of
+from tvmopt.schedules.compute.pointwise import LONG_CHAINS, VectorMath
+from tvmopt.schedules.expression import Expr, arguments_of, functions_of
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import Buffer, Index, Stmt
-from tvmopt.schedules.workload import Expr, Tensor, Workload
+from tvmopt.schedules.workload import Tensor, Workload
 
-LONG_CHAINS = frozenset({"exp", "sigmoid", "silu", "tanh", "erf", "softplus", "elu"})
 SIDE_BY_SIDE = 2
 """So many results of such functions are computed as one vector."""
 

@@ -15,6 +15,7 @@ from tvmopt.pipeline.records.ranking import fastest
 from tvmopt.pipeline.records.record import FormatVersionError, Record, target_facts
 from tvmopt.pipeline.records.store import RecordStore, log_files, read_records
 from tvmopt.pipeline.support.tvm import tvm_version
+from tvmopt.schedules.expression import ACC, call
 from tvmopt.schedules.host import host_cpu
 from tvmopt.schedules.target import parse_target
 
@@ -104,7 +105,7 @@ def test_logs_of_all_names_count(store: RecordStore) -> None:
     "other",
     [
         synthetic.record(synthetic.convolution(65), CONFIGS[0]),
-        dataclasses.replace(record(), workload=dataclasses.replace(WORKLOAD, epilogue=("relu", ("acc",)))),
+        dataclasses.replace(record(), workload=dataclasses.replace(WORKLOAD, epilogue=call("relu", ACC))),
         record(target_key="x86_64-avx2-4t"),
         record(template="another"),
         record(template_version=2),

@@ -6,16 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tvmopt.schedules.compute.pointwise import (
-    ARITY,
-    VectorMath,
-    arguments_of,
-    finite_at_zero,
-    functions_of,
-    rename_arguments,
-    replace_accumulator,
-)
-from tvmopt.schedules.workload import ACC, Expr, Tensor
+from tvmopt.schedules.compute.pointwise import ARITY, VectorMath, finite_at_zero
+from tvmopt.schedules.expression import ACC, Arg, Const, Expr, call
+from tvmopt.schedules.workload import Tensor
 
 HUGE = np.float32(3.4e38)
 EVERYWHERE = np.concatenate(
@@ -108,7 +101,7 @@ def test_every_function_is_tried() -> None:
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_functions_of_one_operand(kernels: Any, make: Any, name: str) -> None:
     function, values = FUNCTIONS[name]
-    workload = make("pointwise", (Tensor(values.shape),), Tensor(values.shape), (name, ("arg", 0)))
+    workload = make("pointwise", (Tensor(values.shape),), Tensor(values.shape), call(name, Arg(0)))
     (result,) = kernels.run(workload, [values], kernels.configs(workload, 0))
     with np.errstate(all="ignore"):
         exact = function(values.astype(np.float64))
@@ -118,7 +111,7 @@ def test_functions_of_one_operand(kernels: Any, make: Any, name: str) -> None:
 @pytest.mark.parametrize("name", WITH_CONSTANTS)
 def test_functions_with_constants(kernels: Any, make: Any, name: str) -> None:
     constants, function = WITH_CONSTANTS[name]
-    expr = (name, ("arg", 0), *(("const", value) for value in constants))
+    expr = call(name, Arg(0), *(Const(value) for value in constants))
     workload = make("pointwise", (Tensor(EVERYWHERE.shape),), Tensor(EVERYWHERE.shape), expr)
     (result,) = kernels.run(workload, [EVERYWHERE], kernels.configs(workload, 0))
     check_elements(result, function(EVERYWHERE.astype(np.float64)), ABSOLUTE.get(name, 0.0))
@@ -128,7 +121,7 @@ def test_functions_with_constants(kernels: Any, make: Any, name: str) -> None:
 def test_nan_stays_nan(kernels: Any, make: Any, name: str) -> None:
     constants = WITH_CONSTANTS[name][0] if name in WITH_CONSTANTS else ()
     values = np.full(19, np.nan, np.float32)
-    expr = (name, ("arg", 0), *(("const", value) for value in constants))
+    expr = call(name, Arg(0), *(Const(value) for value in constants))
     workload = make("pointwise", (Tensor(values.shape),), Tensor(values.shape), expr)
     (result,) = kernels.run(workload, [values], kernels.configs(workload, 0))
     assert np.isnan(result).all()
@@ -137,8 +130,8 @@ def test_nan_stays_nan(kernels: Any, make: Any, name: str) -> None:
 def test_gelu_as_the_graph_writes_it(kernels: Any, make: Any) -> None:
     import torch
 
-    half = ("mul", ("const", 0.5), ("arg", 0))
-    expr = ("mul", half, ("add", ("const", 1.0), ("erf", ("mul", ("arg", 0), ("const", 0.7071067811865476)))))
+    half = call("mul", Const(0.5), Arg(0))
+    expr = call("mul", half, call("add", Const(1.0), call("erf", call("mul", Arg(0), Const(0.7071067811865476)))))
     workload = make("pointwise", (Tensor(MODERATE.shape),), Tensor(MODERATE.shape), expr)
     (result,) = kernels.run(workload, [MODERATE], kernels.configs(workload, 0))
     exact = torch.nn.functional.gelu(torch.from_numpy(MODERATE.astype(np.float64))).numpy()
@@ -147,7 +140,7 @@ def test_gelu_as_the_graph_writes_it(kernels: Any, make: Any) -> None:
 
 @pytest.mark.parametrize("name", sorted(ARITY))
 def test_finite_at_zero_means_what_it_says(host: Any, make: Any, name: str) -> None:
-    expr = (name, *(("arg", i) for i in range(ARITY[name])))
+    expr = call(name, *(Arg(i) for i in range(ARITY[name])))
     zeros = [np.zeros(5, np.float32)] * ARITY[name]
     workload = make("pointwise", [Tensor((5,))] * ARITY[name], Tensor((5,)), expr)
     (result,) = host.run(workload, zeros, host.configs(workload, 0))
@@ -158,10 +151,10 @@ def test_finite_at_zero_means_what_it_says(host: Any, make: Any, name: str) -> N
     ("expr", "finite"),
     [
         (ACC, True),
-        (("div", ACC, ("const", 6.0)), True),
-        (("div", ACC, ("const", 0.0)), False),
-        (("div", ("log", ACC), ("const", 6.0)), False),
-        (("relu", ("reciprocal", ("arg", 0))), False),
+        (call("div", ACC, Const(6.0)), True),
+        (call("div", ACC, Const(0.0)), False),
+        (call("div", call("log", ACC), Const(6.0)), False),
+        (call("relu", call("reciprocal", Arg(0))), False),
     ],
 )
 def test_dividing_by_a_constant_is_safe(expr: Expr, finite: bool) -> None:
@@ -170,15 +163,4 @@ def test_dividing_by_a_constant_is_safe(expr: Expr, finite: bool) -> None:
 
 def test_unknown_functions_are_refused() -> None:
     with pytest.raises(ValueError, match="unknown element-wise function 'cosh'"):
-        VectorMath(1).evaluate(("cosh", ("arg", 0)), None, lambda i: i)
-
-
-def test_expressions_are_taken_apart() -> None:
-    expr: Expr = ("add", ("mul", ("arg", 0), ("const", 2.0)), ("relu", ("sub", ACC, ("arg", 3))))
-    assert functions_of(expr) == {"add", "mul", "relu", "sub"}
-    assert arguments_of(expr) == {0, 3}
-    swapped = rename_arguments(expr, lambda i: ("neg", ("arg", 3 - i)))
-    assert arguments_of(swapped) == {0, 3}
-    assert functions_of(swapped) == {"add", "mul", "relu", "sub", "neg"}
-    assert replace_accumulator(("relu", ACC), ("arg", 1)) == ("relu", ("arg", 1))
-    assert arguments_of(ACC) == functions_of(ACC) == set()
+        VectorMath(1).evaluate(call("cosh", Arg(0)), None, lambda i: i)

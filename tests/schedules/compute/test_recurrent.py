@@ -5,19 +5,12 @@ import pytest
 from tests.recurrences import recurrence
 from tvmopt.schedules.compute.pointwise import ARITY
 from tvmopt.schedules.compute.recurrent import GATES, cell_of, operands_of, shape_of
-from tvmopt.schedules.workload import Expr
+from tvmopt.schedules.expression import Call, Expr, Named, functions_of
 
 
 def names_in(expr: Expr) -> set[str]:
-    if expr[0] == "arg":
-        return {expr[1]}
-    return set() if expr[0] == "const" else set().union(*(names_in(operand) for operand in expr[1:]))
-
-
-def functions_in(expr: Expr) -> set[str]:
-    if expr[0] in ("arg", "const"):
-        return set()
-    return {expr[0]}.union(*(functions_in(operand) for operand in expr[1:]))
+    own = {expr.name} if isinstance(expr, Named) else set()
+    return own.union(*map(names_in, expr.operands if isinstance(expr, Call) else ()))
 
 
 @pytest.mark.parametrize("kind", GATES)
@@ -30,7 +23,7 @@ def test_every_step_reads_what_there_is(kind: str, before: int, clip: float) -> 
         known = {f"a_{gate}" for gate in stage.gates} | {f"x_{gate}" for gate in stage.gates} | stored
         for name, expr in stage.steps:
             assert names_in(expr) <= known
-            assert functions_in(expr) <= set(ARITY)
+            assert functions_of(expr) <= set(ARITY)
             known.add(name)
         assert set(stage.stores) <= {name for name, _ in stage.steps}
     assert cell.stages[-1].stores[-1] == "h"

@@ -11,7 +11,8 @@ import pytest
 from tvmopt.pipeline.graph.recognize.resize_tables import tables
 from tvmopt.schedules.compute.pointwise import ARITY
 from tvmopt.schedules.compute.reference import evaluate, reference
-from tvmopt.schedules.workload import ACC, Attr, Expr, Tensor, Workload
+from tvmopt.schedules.expression import ACC, Arg, Const, Expr, call
+from tvmopt.schedules.workload import Attr, Tensor, Workload
 
 Weights = Callable[..., np.ndarray]
 
@@ -40,7 +41,7 @@ def test_convolution(weights: Weights, groups: int, kernel: Any, pads: Any, stri
     ).numpy()
     arrays = [data, weight, bias.reshape(1, -1, 1, 1)]
     attrs: dict[str, Attr] = {"strides": strides, "dilations": dilations, "pads": pads * 2, "groups": groups}
-    given = workload("conv2d", arrays, exact.shape, ("add", ACC, ("arg", 2)), **attrs)
+    given = workload("conv2d", arrays, exact.shape, call("add", ACC, Arg(2)), **attrs)
     np.testing.assert_allclose(reference(given, arrays), exact, rtol=1e-4, atol=1e-5)
 
 
@@ -65,8 +66,8 @@ def test_depthwise_convolution_with_a_product_behind(weights: Weights, strides: 
     exact = torch.nn.functional.conv2d(torch.relu(middle), kernels[1], torch.from_numpy(np.resize(outer, 7)))
     arrays = [data, depthwise, kernels[1].numpy(), inner.reshape(1, -1, 1, 1), np.resize(outer, (1, 7, 1, 1))]
     attrs: dict[str, Attr] = {"strides": strides, "dilations": (1, 1), "pads": (1, 1, 1, 1), "groups": 5}
-    given = workload("separable_conv2d", arrays, tuple(exact.shape), ("add", ACC, ("arg", 4)), **attrs)
-    given = replace(given, inner=("relu", ("add", ACC, ("arg", 3))))
+    given = workload("separable_conv2d", arrays, tuple(exact.shape), call("add", ACC, Arg(4)), **attrs)
+    given = replace(given, inner=call("relu", call("add", ACC, Arg(3))))
     np.testing.assert_allclose(reference(given, arrays), exact.numpy(), rtol=1e-4, atol=1e-5)
 
 
@@ -100,7 +101,7 @@ def test_matrix_products(weights: Weights, left: Any, right: Any) -> None:
 
     arrays = [weights(*left), weights(*right), weights(1, 1, 5)]
     exact = torch.relu(torch.from_numpy(arrays[0]) @ torch.from_numpy(arrays[1]) + torch.from_numpy(arrays[2])).numpy()
-    given = workload("dense", arrays, exact.shape, ("relu", ("add", ACC, ("arg", 2))), packed=1)
+    given = workload("dense", arrays, exact.shape, call("relu", call("add", ACC, Arg(2))), packed=1)
     np.testing.assert_allclose(reference(given, arrays), exact, rtol=1e-4, atol=1e-5)
 
 
@@ -179,7 +180,7 @@ def test_elementwise_functions(weights: Weights, name: str) -> None:
     if name in ("log", "sqrt"):
         arrays[0] = np.abs(arrays[0])
     exact = functions()[name](*(torch.from_numpy(array) for array in arrays)).numpy()
-    expr = (name, *(("arg", i) for i in range(ARITY[name])))
+    expr = call(name, *(Arg(i) for i in range(ARITY[name])))
     made = reference(workload("pointwise", arrays, (40,), expr), arrays)
     assert made.dtype == np.float32
     np.testing.assert_allclose(made, exact, rtol=1e-5, atol=1e-6)
@@ -187,17 +188,17 @@ def test_elementwise_functions(weights: Weights, name: str) -> None:
 
 def test_expressions_broadcast(weights: Weights) -> None:
     arrays = [weights(2, 3, 1), weights(4)]
-    expr: Expr = ("add", ("mul", ("arg", 0), ("const", 2.0)), ("arg", 1))
+    expr: Expr = call("add", call("mul", Arg(0), Const(2.0)), Arg(1))
     made = reference(workload("pointwise", arrays, (2, 3, 4), expr), arrays)
     for i, j, k in itertools.product(range(2), range(3), range(4)):
         assert made[i, j, k] == pytest.approx(2 * arrays[0][i, j, 0] + arrays[1][k], rel=1e-6)
-    constant = reference(workload("pointwise", [], (2, 3), ("const", 1.5)), [])
+    constant = reference(workload("pointwise", [], (2, 3), Const(1.5)), [])
     assert np.array_equal(constant, np.full((2, 3), 1.5, np.float32))
 
 
 def test_an_accumulator_is_what_the_operator_computed() -> None:
     accumulated = np.arange(3, dtype=np.float32)
-    assert np.array_equal(evaluate(("sub", ACC, ("arg", 0)), accumulated, [np.ones(3, np.float32)]), [-1, 0, 1])
+    assert np.array_equal(evaluate(call("sub", ACC, Arg(0)), accumulated, [np.ones(3, np.float32)]), [-1, 0, 1])
 
 
 def test_unknown_operators_are_refused() -> None:

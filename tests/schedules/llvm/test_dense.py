@@ -5,12 +5,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tvmopt.schedules.expression import ACC, Arg, call
 from tvmopt.schedules.llvm.dense import Dense
 from tvmopt.schedules.target import Target, parse_target
-from tvmopt.schedules.workload import ACC, Tensor, Workload
+from tvmopt.schedules.workload import Tensor, Workload
 
 SIZES = [(1, 1, 1), (1, 37, 10), (1, 129, 67), (5, 64, 33), (17, 20, 48), (3, 1, 130), (23, 7, 1), (2, 11, 1001)]
-BIAS_RELU = ("relu", ("add", ACC, ("arg", 2)))
+BIAS_RELU = call("relu", call("add", ACC, Arg(2)))
 
 
 def dense(make: Any, left: tuple[int, ...], columns: int, *extra: Tensor, packed: int = 1, **options: Any) -> Workload:
@@ -45,12 +46,12 @@ def test_every_corner_of_the_space(kernels: Any, make: Any, packed: int) -> None
 
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 1, 21), (1, 5, 21), (1,)])
 def test_epilogue_broadcasts(kernels: Any, make: Any, shape: tuple[int, ...]) -> None:
-    kernels.check(dense(make, (1, 5, 8), 21, Tensor(shape), epilogue=("mul", ("sigmoid", ACC), ("arg", 2))))
+    kernels.check(dense(make, (1, 5, 8), 21, Tensor(shape), epilogue=call("mul", call("sigmoid", ACC), Arg(2))))
 
 
 def test_epilogue_with_one_row_takes_the_whole_row(kernels: Any, make: Any) -> None:
     residual, bias = Tensor((1, 1, 21)), Tensor((1, 1, 21))
-    kernels.check(dense(make, (1, 1, 8), 21, bias, residual, epilogue=("add", ("mul", ACC, ("arg", 2)), ("arg", 3))))
+    kernels.check(dense(make, (1, 1, 8), 21, bias, residual, epilogue=call("add", call("mul", ACC, Arg(2)), Arg(3))))
 
 
 @pytest.mark.parametrize("text", ["x86-64-v4", "x86-64-v3", "aarch64", "armv7"])

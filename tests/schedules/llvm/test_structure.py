@@ -9,6 +9,7 @@ import pytest
 
 from tests.recurrences import recurrence
 from tests.schedules.samples import workloads
+from tvmopt.schedules.expression import ACC, Arg, call
 from tvmopt.schedules.llvm.convolution.direct import PREFETCH
 from tvmopt.schedules.llvm.parts.emit import SPREAD
 from tvmopt.schedules.registry import llvm_templates, template_for
@@ -142,10 +143,10 @@ def test_prefetching_asks_for_each_line_once(wide: Wide) -> None:
 def test_what_a_tile_adds_and_writes_is_prefetched(wide: Wide) -> None:
     shape = (1, LANES, 8, 8)
     residual = Tensor(shape, block=LANES)
-    epilogue = ("add", ("acc",), ("arg", 2))
+    epilogue = call("add", ACC, Arg(2))
     plain, added = (
         wide(LANES, shape, LANES, (1, 1), extra=extra, epilogue=expr)
-        for extra, expr in (([], ("acc",)), ([residual], epilogue))
+        for extra, expr in (([], ACC), ([residual], epilogue))
     )
     counts = []
     for workload in (plain, added):

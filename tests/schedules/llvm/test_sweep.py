@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from tests.recurrences import recurrence, tame_inputs
+from tvmopt.schedules.expression import ACC, Arg, Expr, call
 from tvmopt.schedules.target import parse_target
-from tvmopt.schedules.workload import ACC, Expr, Tensor, Workload
+from tvmopt.schedules.workload import Tensor, Workload
 
 pytestmark = pytest.mark.slow  # a process or two for each test
 
@@ -68,9 +69,9 @@ class Draw:
         return Tensor((1,)) if kind == "scalar" else Tensor((1, 1, height, width))
 
     def epilogue(self, first: int, count: int) -> Expr:
-        expr: Expr = ACC if first else ("arg", 0)
+        expr: Expr = ACC if first else Arg(0)
         for i in range(first or 1, first + count if first else count):
-            expr = (self.pick("add", "mul", "max", "sub"), expr, ("arg", i))
+            expr = call(self.pick("add", "mul", "max", "sub"), expr, Arg(i))
         function = self.pick(None, "relu", "sigmoid", "silu", "hard_swish", "tanh")
         return expr if function is None else (function, expr)
 

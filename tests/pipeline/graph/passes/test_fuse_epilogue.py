@@ -8,8 +8,7 @@ import pytest
 
 from tvmopt.pipeline.graph.passes.fuse_epilogue import MAX_FUNCTIONS, fuse_epilogue
 from tvmopt.pipeline.graph.recognize import recognize
-from tvmopt.schedules.compute.pointwise import functions_of
-from tvmopt.schedules.workload import ACC
+from tvmopt.schedules.expression import ACC, Arg, call, functions_of
 
 PASSES = (recognize, fuse_epilogue)
 IMAGE = {"x": (1, 4, 5, 5)}
@@ -32,7 +31,7 @@ def fused(through: Any, weights: Any) -> Any:
 def test_bias_and_activation(fused: Any) -> None:
     done = fused(("Relu", "c", "y"))
     (node,) = done.graph.nodes
-    assert node.epilogue == ("relu", ("add", ACC, ("arg", 2)))
+    assert node.epilogue == call("relu", call("add", ACC, Arg(2)))
     assert node.layers == ("Conv0", "Relu1")
     assert node.outputs == ("y",)
     done.check()
@@ -43,7 +42,7 @@ def test_residual_addition(fused: Any) -> None:
     (node,) = done.graph.nodes
     assert node.inputs[0] == "x"
     assert node.inputs[3] == "x"
-    assert node.epilogue == ("relu", ("add", ("add", ACC, ("arg", 2)), ("arg", 3)))
+    assert node.epilogue == call("relu", call("add", call("add", ACC, Arg(2)), Arg(3)))
     done.check()
 
 

@@ -12,9 +12,9 @@ from tvmopt.pipeline.graph.passes.fuse_separable import MAP_SHARE, WEIGHT_SHARE,
 from tvmopt.pipeline.graph.passes.plan_layout import plan_layout
 from tvmopt.pipeline.graph.recognize import recognize
 from tvmopt.pipeline.tasks.extract import workload_of
+from tvmopt.schedules.expression import ACC, Arg, call
 from tvmopt.schedules.registry import template_for
 from tvmopt.schedules.target import parse_target
-from tvmopt.schedules.workload import ACC
 
 # A map of 24 × 12 × 12 elements leaves this cache, 24 × 20 weights do not.
 TARGET = replace(parse_target("x86-64-v3", 2), l2_bytes=16 * 1024)
@@ -50,8 +50,8 @@ def test_both_become_one(fused: Any) -> None:
     assert done.ops() == ["relayout", "separable_conv2d", "relayout"]
     node = done.node("separable_conv2d")
     assert node.layers == ("Conv0", "Relu1", "Conv2")
-    assert node.inner == ("relu", ("add", ACC, ("arg", 3)))
-    assert node.epilogue == ("add", ACC, ("arg", 4))
+    assert node.inner == call("relu", call("add", ACC, Arg(3)))
+    assert node.epilogue == call("add", ACC, Arg(4))
 
 
 def test_the_data_has_the_halo_that_the_depthwise_windows_need(fused: Any) -> None:
@@ -71,7 +71,7 @@ def test_residual_addition_behind(fused: Any) -> None:
     both = {**IMAGE, "z": (1, 8, 12, 12)}
     done = fused(*PAIR[:2], ("Conv", "r q", "s"), ("Add", "s z", "y"), q=(8, 24, 1, 1), inputs=both)
     node = done.node("separable_conv2d")
-    assert node.epilogue == ("add", ACC, ("arg", 4))
+    assert node.epilogue == call("add", ACC, Arg(4))
     assert len(node.inputs) == 5
 
 
@@ -94,14 +94,14 @@ def test_what_is_element_wise_joins_too(fused: Any) -> None:
     assert done.ops() == ["relayout", "separable_conv2d", "relayout"]
     node = done.node("separable_conv2d")
     assert node.layers == ("Mul0", "Add1", "Relu2", "Conv3")
-    assert node.inner == ("relu", ("add", ("mul", ACC, ("arg", 3)), ("arg", 4)))
-    assert node.epilogue == ("add", ACC, ("arg", 5))
+    assert node.inner == call("relu", call("add", call("mul", ACC, Arg(3)), Arg(4)))
+    assert node.epilogue == call("add", ACC, Arg(5))
 
 
 def test_a_map_may_be_scaled_by_values(fused: Any) -> None:
     done = fused(("Mul", "x z", "m"), ("Conv", "m p", "y"), inputs={**IMAGE, "z": (1, 24, 1, 1)})
     assert "separable_conv2d" in done.ops()
-    assert done.node("separable_conv2d").inner == ("mul", ACC, ("arg", 3))
+    assert done.node("separable_conv2d").inner == call("mul", ACC, Arg(3))
 
 
 def test_a_sum_of_two_maps_stays(fused: Any) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from tvmopt.pipeline.graph.recognize import recognize
 from tvmopt.pipeline.graph.recognize.elementwise import SIMPLE
+from tvmopt.schedules.expression import Arg, Const, call
 
 PASSES = (recognize,)
 SHAPE = (2, 3, 4)
@@ -44,8 +45,8 @@ def test_scalars_become_part_of_the_expression(through: Any) -> None:
         half=np.full((1, 1, 1), 0.5, np.float32),
     )
     first, second = done.graph.nodes
-    assert (first.inputs, first.epilogue) == (("x",), ("mul", ("const", 2.0), ("arg", 0)))
-    assert (second.inputs, second.epilogue) == (("m",), ("sub", ("arg", 0), ("const", 0.5)))
+    assert (first.inputs, first.epilogue) == (("x",), call("mul", Const(2.0), Arg(0)))
+    assert (second.inputs, second.epilogue) == (("m",), call("sub", Arg(0), Const(0.5)))
     done.check()
 
 
@@ -94,8 +95,8 @@ def test_attributes_become_constants(through: Any, operator: str, attributes: An
 @pytest.mark.parametrize(
     ("taken", "expr"),
     [
-        ("x low high", ("clip", ("arg", 0), ("const", -0.5), ("const", 0.75))),
-        ("x zero", ("relu", ("arg", 0))),
+        ("x low high", call("clip", Arg(0), Const(-0.5), Const(0.75))),
+        ("x zero", call("relu", Arg(0))),
         ("x low", None),
         ("x . high", None),
         ("x", None),
@@ -113,7 +114,7 @@ def test_clip(through: Any, taken: str, expr: Any) -> None:
 def test_clip_with_attributes(through: Any) -> None:
     attributes = {"min": 0.0, "max": 6.0}
     done = through(("Clip", "x", "y", attributes), passes=PASSES, inputs={"x": SHAPE}, outputs="y", opset=6)
-    assert done.node("pointwise").epilogue == ("clip", ("arg", 0), ("const", 0.0), ("const", 6.0))
+    assert done.node("pointwise").epilogue == call("clip", Arg(0), Const(0.0), Const(6.0))
     done.check()
 
 

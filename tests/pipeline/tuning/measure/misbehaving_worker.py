@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from tvmopt.pipeline.tuning.measure import worker
+from tvmopt.schedules.expression import call
 from tvmopt.schedules.llvm.convolution.conv2d import Convolution
 from tvmopt.schedules.space import Config
 from tvmopt.schedules.target import Target
@@ -28,7 +29,7 @@ class MisbehavingConv2d(Convolution):
         if behaviour == HANGS:
             time.sleep(600)
         if behaviour == COMPUTES_WRONGLY:
-            workload = replace(workload, epilogue=("neg", workload.epilogue))
+            workload = replace(workload, epilogue=call("neg", workload.epilogue))
         if behaviour == TAKES_OTHER_SHAPES:
             data = replace(workload.inputs[0], shape=(2, *workload.inputs[0].shape[1:]))
             output = replace(workload.output, shape=(2, *workload.output.shape[1:]))

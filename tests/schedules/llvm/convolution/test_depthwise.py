@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tvmopt.schedules.expression import ACC, Arg, Const, call
 from tvmopt.schedules.llvm.convolution.depthwise import DepthwiseConv2d
 from tvmopt.schedules.target import Target
-from tvmopt.schedules.workload import ACC, Tensor, Workload
+from tvmopt.schedules.workload import Tensor, Workload
 
 SHAPES: dict[str, tuple[tuple[int, int, int, int], dict[str, Any]]] = {
     "3x3": ((1, 19, 11, 7), {"kernel": (3, 3), "pads": (1,) * 4}),
@@ -57,8 +58,8 @@ def test_epilogue_has_bias_residual_and_bounds(
     kernels: Any, target: Target, convolution: Callable[..., Workload]
 ) -> None:
     extra = (Tensor((1, 19, 1, 1), block=target.lanes), Tensor((2, 19, 7, 5), block=target.lanes, halo=(0, 1, 2, 0)))
-    summed = ("add", ("add", ACC, ("arg", 2)), ("arg", 3))
-    epilogue = ("clip", summed, ("const", 0.0), ("const", 6.0))
+    summed = call("add", call("add", ACC, Arg(2)), Arg(3))
+    epilogue = call("clip", summed, Const(0.0), Const(6.0))
     options = {"kernel": (3, 3), "pads": (1,) * 4, "groups": 19, "extra": extra, "epilogue": epilogue}
     kernels.check(convolution((2, 19, 7, 5), 19, **options))
 

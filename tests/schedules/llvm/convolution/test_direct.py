@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tvmopt.schedules.expression import ACC, Arg, Expr, call
 from tvmopt.schedules.llvm.convolution.direct import DirectConv2d
 from tvmopt.schedules.registry import template_for
 from tvmopt.schedules.target import Target, parse_target
-from tvmopt.schedules.workload import ACC, Expr, Tensor, Workload
+from tvmopt.schedules.workload import Tensor, Workload
 
-BIAS_RELU: Expr = ("relu", ("add", ACC, ("arg", 2)))
-FULL = ("relu", ("add", ("add", ACC, ("arg", 2)), ("arg", 3)))
+BIAS_RELU: Expr = call("relu", call("add", ACC, Arg(2)))
+FULL = call("relu", call("add", call("add", ACC, Arg(2)), Arg(3)))
 
 # Sizes are prime or odd on purpose: every tile has a tail, and so have the channels.
 SHAPES: dict[str, tuple[tuple[int, int, int, int], int, dict[str, Any]]] = {
@@ -96,7 +97,7 @@ def test_epilogue_adds_bias_and_residual(
 def test_epilogue_broadcasts_plain_operands(
     kernels: Any, convolution: Callable[..., Workload], operand: Tensor
 ) -> None:
-    workload = convolution((2, 9, 5, 7), 21, extra=(operand,), epilogue=("mul", ACC, ("arg", 2)))
+    workload = convolution((2, 9, 5, 7), 21, extra=(operand,), epilogue=call("mul", ACC, Arg(2)))
     kernels.check(workload)
 
 
@@ -105,12 +106,12 @@ def test_epilogue_broadcasts_blocked_operands(
     kernels: Any, target: Target, convolution: Callable[..., Workload], shape: tuple[int, ...]
 ) -> None:
     operand = Tensor(shape, block=target.lanes)
-    workload = convolution((2, 9, 5, 7), 21, extra=(operand,), epilogue=("mul", ACC, ("arg", 2)))
+    workload = convolution((2, 9, 5, 7), 21, extra=(operand,), epilogue=call("mul", ACC, Arg(2)))
     kernels.check(workload)
 
 
 def test_the_data_may_also_be_the_residual(kernels: Any, convolution: Callable[..., Workload]) -> None:
-    workload = convolution((1, 16, 7, 7), 16, (3, 3), pads=(1, 1, 1, 1), epilogue=("add", ACC, ("arg", 2)))
+    workload = convolution((1, 16, 7, 7), 16, (3, 3), pads=(1, 1, 1, 1), epilogue=call("add", ACC, Arg(2)))
     workload = Workload(
         workload.op, (*workload.inputs, workload.inputs[0]), workload.output, workload.attrs, workload.epilogue
     )

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tvmopt.schedules.expression import ACC, Arg, Const, call
 from tvmopt.schedules.llvm.convolution.separable import PREFETCH, SeparableConv2d
 from tvmopt.schedules.target import Target, parse_target
-from tvmopt.schedules.workload import ACC, Tensor, Workload
+from tvmopt.schedules.workload import Tensor, Workload
 
 Shape = tuple[tuple[int, int, int, int], int, dict[str, Any]]
 SHAPES: dict[str, Shape] = {
@@ -29,7 +30,7 @@ def test_computes_what_torch_does(kernels: Any, inputs_of: Any, separable: Calla
     import torch
 
     data, channels, options = SHAPES[name]
-    workload = separable(data, channels, inner=("relu", ACC), **options)
+    workload = separable(data, channels, inner=call("relu", ACC), **options)
     arrays = inputs_of(workload)
     top, left, bottom, right = workload.attr("pads")
     image, depthwise, pointwise = (torch.from_numpy(array) for array in arrays)
@@ -61,15 +62,15 @@ def test_both_epilogues_have_operands(
         Tensor((1, 23, 1, 1), block=lanes),
         Tensor((2, 23, 7, 5), block=lanes, halo=halo),
     )
-    inner = ("clip", ("add", ACC, ("arg", 3)), ("const", 0.0), ("const", 6.0))
-    epilogue = ("hard_swish", ("add", ("add", ACC, ("arg", 4)), ("arg", 5)))
+    inner = call("clip", call("add", ACC, Arg(3)), Const(0.0), Const(6.0))
+    epilogue = call("hard_swish", call("add", call("add", ACC, Arg(4)), Arg(5)))
     kernels.check(separable((2, 19, 7, 5), 23, pads=(1,) * 4, extra=extra, inner=inner, epilogue=epilogue), 3)
 
 
 def test_a_map_may_join_before_the_product(kernels: Any, target: Target, separable: Callable[..., Workload]) -> None:
     """It has the depthwise convolution's channels, and is read by row and column where the output is one row."""
     extra = (Tensor((1, 19, 7, 5), block=target.lanes),)
-    kernels.check(separable((1, 19, 7, 5), 23, pads=(1,) * 4, extra=extra, inner=("add", ACC, ("arg", 3))), 3)
+    kernels.check(separable((1, 19, 7, 5), 23, pads=(1,) * 4, extra=extra, inner=call("add", ACC, Arg(3))), 3)
 
 
 def test_plain_data_is_refused(separable: Callable[..., Workload], target: Target) -> None:

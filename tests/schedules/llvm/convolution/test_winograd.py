@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from tvmopt.schedules.compute.winograd import TILES, transforms
+from tvmopt.schedules.expression import ACC, Arg, call
 from tvmopt.schedules.llvm.convolution.winograd import Winograd
 from tvmopt.schedules.race import ALGORITHM
 from tvmopt.schedules.registry import template_for
 from tvmopt.schedules.target import Target
-from tvmopt.schedules.workload import ACC, Tensor, Workload
+from tvmopt.schedules.workload import Tensor, Workload
 
 WINOGRAD = 1
 """Its place in the race for convolution."""
@@ -51,7 +52,7 @@ def test_computes_what_convolution_does(
 
 def test_epilogue_adds_bias_and_residual(kernels: Any, target: Target, convolution: Callable[..., Workload]) -> None:
     extra = (Tensor((1, 21, 1, 1), block=target.lanes), Tensor((2, 21, 7, 6), block=target.lanes, halo=(1, 0, 0, 2)))
-    epilogue = ("relu", ("add", ("add", ACC, ("arg", 2)), ("arg", 3)))
+    epilogue = call("relu", call("add", call("add", ACC, Arg(2)), Arg(3)))
     options: dict[str, Any] = {"pads": (1,) * 4, "extra": extra, "epilogue": epilogue}
     workload = convolution((2, 19, 7, 6), 21, (3, 3), **options)
     kernels.unoptimized().check(workload, spread(workload, target, 3))

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from tvmopt.schedules.expression import Arg, Const, Expr, call
 from tvmopt.schedules.llvm.memory_bound.pointwise import Pointwise, collapse
 from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Tensor, Workload
@@ -12,9 +13,9 @@ from tvmopt.schedules.workload import Tensor, Workload
 
 def summed(count: int) -> tuple[Any, ...]:
     """The sum of `count` arguments, each times one more than its index."""
-    expr: tuple[Any, ...] = ("arg", 0)
+    expr: Expr = Arg(0)
     for i in range(1, count):
-        expr = ("add", expr, ("mul", ("arg", i), ("const", float(i + 1))))
+        expr = call("add", expr, call("mul", Arg(i), Const(float(i + 1))))
     return expr
 
 

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tvmopt.schedules.expression import ACC, Arg, call
 from tvmopt.schedules.target import Target
-from tvmopt.schedules.workload import ACC, Tensor, Workload
+from tvmopt.schedules.workload import Tensor, Workload
 
 WINDOWS: dict[str, tuple[tuple[int, ...], tuple[int, int], tuple[int, int], tuple[int, int, int, int]]] = {
     "2x2": ((1, 19, 8, 6), (2, 2), (2, 2), (0, 0, 0, 0)),
@@ -66,7 +67,7 @@ def test_every_number_of_columns(kernels: Any, make: Any, target: Target, name: 
 @pytest.mark.parametrize("kind", ["max", "average"])
 def test_halos_and_epilogue(kernels: Any, make: Any, target: Target, kind: str) -> None:
     bias = Tensor((1, 20, 1, 1), block=target.lanes)
-    options = {"around": (2, 2, 3, 3), "halo": (1, 1, 2, 0), "extra": (bias,), "epilogue": ("add", ACC, ("arg", 1))}
+    options = {"around": (2, 2, 3, 3), "halo": (1, 1, 2, 0), "extra": (bias,), "epilogue": call("add", ACC, Arg(1))}
     kernels.check(pool(make, target.lanes, "3x3 padded, strided", kind, **options))
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from tvmopt.schedules.expression import ACC, call
 from tvmopt.schedules.llvm.convolution.direct import DirectConv2d
 from tvmopt.schedules.llvm.parts.register_tile import covering, tile_cycles, tile_fits, useful_sizes
 from tvmopt.schedules.target import Target, parse_target
-from tvmopt.schedules.workload import ACC, Tensor, Workload
+from tvmopt.schedules.workload import Tensor, Workload
 
 HEAP = "TVMBackendAllocWorkspace"
 
@@ -17,7 +18,7 @@ def convolution(target: Target) -> Workload:
     data = Tensor((1, 2 * lanes, 14, 14), block=lanes, halo=(1, 1, 1, 1))
     attrs = (("dilations", (1, 1)), ("groups", 1), ("pads", (1, 1, 1, 1)), ("strides", (1, 1)))
     output = Tensor((1, 4 * lanes, 14, 14), block=lanes)
-    return Workload("conv2d", (data, Tensor((4 * lanes, 2 * lanes, 3, 3))), output, attrs, ("relu", ACC))
+    return Workload("conv2d", (data, Tensor((4 * lanes, 2 * lanes, 3, 3))), output, attrs, call("relu", ACC))
 
 
 @pytest.mark.parametrize("name", ["x86-64-v3", "x86-64-v4", "aarch64"])

@@ -1,0 +1,154 @@
+"""Element-wise expressions: what a kernel stores, of its result and of further operands.
+
+An expression is a tree of frozen nodes. `Expression.to_json` writes nested lists, in which records have them and which
+workloads are named after: ``["acc"]``, ``["arg", i]``, ``["const", x]`` or ``[function, operand, …]``. The functions
+are those of `schedules.compute.pointwise`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Acc:
+    """What the operator itself computes."""
+
+    def to_json(self) -> list[Any]:
+        """``["acc"]``."""
+        return [_ACC]
+
+
+@dataclass(frozen=True, slots=True)
+class Arg:
+    """The element of the workload's input number `index` that broadcasts to the output's element."""
+
+    index: int
+
+    def to_json(self) -> list[Any]:
+        """``["arg", index]``."""
+        return [_ARG, self.index]
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A value that has a name where the expression is evaluated; only inside of kernels, never in a workload."""
+
+    name: str
+
+    def to_json(self) -> list[Any]:
+        """Not possible.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError(f"the value {self.name!r} has a name of a kernel's own and no form in JSON")
+
+
+@dataclass(frozen=True, slots=True)
+class Const:
+    """A number."""
+
+    value: float
+
+    def to_json(self) -> list[Any]:
+        """``["const", value]``."""
+        return [_CONST, self.value]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A function of operands; `call` is shorter.
+
+    Attributes:
+        function: its name.
+        operands: in order.
+    """
+
+    function: str
+    operands: tuple[Expr, ...]
+    # Trees are hashed with the workloads that they are part of, again and again while tuning.
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_hash", hash((self.function, self.operands)))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Another process hashes text otherwise.
+        return Call, (self.function, self.operands)
+
+    def to_json(self) -> list[Any]:
+        """``[function, operand, …]``."""
+        return [self.function, *(operand.to_json() for operand in self.operands)]
+
+
+Expr = Acc | Arg | Named | Const | Call
+
+ACC = Acc()
+
+_ACC, _ARG, _CONST = "acc", "arg", "const"
+
+
+def call(function: str, *operands: Expr) -> Call:
+    """`function` of `operands`."""
+    return Call(function, operands)
+
+
+def expression_from_json(data: Any) -> Expr:
+    """The inverse of `to_json`.
+
+    Raises:
+        ValueError: when `data` is not what `to_json` writes.
+    """
+    match data:
+        case ["acc"]:
+            return ACC
+        case ["arg", int(index)]:
+            return Arg(index)
+        case ["const", int(value) | float(value)]:
+            return Const(value)
+        case [str(function), *operands] if function not in (_ACC, _ARG, _CONST):
+            return Call(function, tuple(map(expression_from_json, operands)))
+    raise ValueError(f"not an expression: {data!r}")
+
+
+def operands_of(expr: Expr) -> tuple[Expr, ...]:
+    """The operands of a call; none of anything else."""
+    return expr.operands if isinstance(expr, Call) else ()
+
+
+def functions_of(expr: Expr) -> set[str]:
+    """The names of all functions in `expr`."""
+    own = {expr.function} if isinstance(expr, Call) else set()
+    return own.union(*map(functions_of, operands_of(expr)))
+
+
+def arguments_of(expr: Expr) -> set[int]:
+    """The indices of all arguments in `expr`."""
+    own = {expr.index} if isinstance(expr, Arg) else set()
+    return own.union(*map(arguments_of, operands_of(expr)))
+
+
+def size_of(expr: Expr) -> int:
+    """The number of functions in `expr`, each as often as it stands there."""
+    return isinstance(expr, Call) + sum(map(size_of, operands_of(expr)))
+
+
+def reads_of(expr: Expr, places: set[int]) -> int:
+    """How often `expr` reads the arguments of `places`."""
+    own = isinstance(expr, Arg) and expr.index in places
+    return own + sum(reads_of(operand, places) for operand in operands_of(expr))
+
+
+def rename_arguments(expr: Expr, renamed: Callable[[int], Expr]) -> Expr:
+    """`expr` with every argument replaced by `renamed` of its index."""
+    if isinstance(expr, Arg):
+        return renamed(expr.index)
+    if isinstance(expr, Call):
+        return Call(expr.function, tuple(rename_arguments(operand, renamed) for operand in expr.operands))
+    return expr
