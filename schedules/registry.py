@@ -1,8 +1,8 @@
-"""Which template takes which workload: ordered tuples, the first that accepts wins."""
+"""Which template takes which workload: an ordered tuple for each kind of target, the first that accepts wins."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import numpy.typing as npt
@@ -85,13 +85,40 @@ def llvm_templates() -> tuple[Template, ...]:
     )
 
 
+def cuda_templates() -> tuple[Template, ...]:
+    """Templates for NVIDIA's GPUs: there are none, and TVM's rules schedule all operators."""
+    return ()
+
+
+TEMPLATES: Mapping[str, Callable[[], tuple[Template, ...]]] = {"llvm": llvm_templates, "cuda": cuda_templates}
+"""The templates for each kind of target (`schedules.target.Target.kind`)."""
+
+
+def has_templates(target: Target) -> bool:
+    """Whether kernels of ours are generated, and so tuned, for the target; else TVM's rules schedule whole models."""
+    return bool(TEMPLATES[target.kind]())
+
+
+def schedule_rest(module: Any, target: Target) -> Any:
+    """`module` with every PrimFunc scheduled that no template has made, by the last rule for the kind of target.
+
+    Args:
+        module: an IRModule of fused operators.
+        target: what it is for.
+    """
+    from tvmopt.schedules.cuda.rules import schedule_gpu
+    from tvmopt.schedules.llvm import fallback
+
+    return {"llvm": fallback.schedule_rest, "cuda": schedule_gpu}[target.kind](module, target)
+
+
 def template_for(workload: Workload, target: Target) -> Template:
     """The template that generates `workload` for `target`.
 
     Raises:
         LookupError: when none accepts it; the graph must not have made such a workload.
     """
-    for template in llvm_templates():
+    for template in TEMPLATES[target.kind]():
         if template.accepts(workload, target):
             return template
     raise LookupError(f"no template for {workload.op} {workload.to_json()} on {target.key}")

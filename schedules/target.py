@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any
 
+from tvmopt.schedules.dtypes import dtype_of
 from tvmopt.schedules.host import KIB, cache_bytes, cores, cpu_flags
 
 TARGETS: dict[str, str] = {
@@ -93,10 +94,26 @@ class Target:
         """Number of vector registers."""
         return ISAS[self.isa].registers
 
+    def lanes(self, dtype: str) -> int:
+        """How many elements of `dtype` a vector register has; at least one.
+
+        Raises:
+            ValueError: when there is no such element type.
+        """
+        return max(1, self.vector_bits // (8 * dtype_of(dtype).nbytes))
+
+    def channel_block(self, dtype: str) -> int:
+        """How many channels of a feature map of `dtype` are kept together: a vector of what they are summed up in.
+
+        Raises:
+            ValueError: when there is no such element type.
+        """
+        return self.lanes(dtype_of(dtype).accumulator)
+
     @property
-    def lanes(self) -> int:
-        """Float32 elements in a vector register: the channel block of feature maps."""
-        return self.vector_bits // 32
+    def kind(self) -> str:
+        """TVM's name of the kind of machine, ``llvm`` or ``cuda``: what templates are listed by."""
+        return str(self.tvm["kind"])
 
     @property
     def is_gpu(self) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tvmopt.schedules.dtypes import dtype_of
 from tvmopt.schedules.expression import ACC, Expr, expression_from_json
 
 Attr = int | float | str | tuple[int, ...]
@@ -64,7 +65,7 @@ class Tensor:
     @property
     def nbytes(self) -> int:
         """How many bytes the logical elements take."""
-        return self.elements * item_bytes(self.dtype)
+        return self.elements * dtype_of(self.dtype).nbytes
 
     def store(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """The logical `array` as this tensor lies in memory: blocked, absent channels and halo as zeros."""
@@ -150,6 +151,11 @@ class Workload:
         if list(self.attrs) != sorted(self.attrs, key=lambda item: item[0]):
             raise ValueError(f"attributes must be sorted by name, got {[name for name, _ in self.attrs]}")
 
+    @property
+    def dtypes(self) -> frozenset[str]:
+        """The element types of all operands and of the result."""
+        return frozenset(tensor.dtype for tensor in (*self.inputs, self.output))
+
     def attr(self, name: str) -> Any:
         """The attribute `name`.
 
@@ -194,10 +200,3 @@ class Workload:
         """A short stable name of this workload: operator, then 12 hex digits of its content's SHA-256."""
         text = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
         return f"{self.op}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
-
-
-def item_bytes(dtype: str) -> int:
-    """Bytes of one element of `dtype` (numpy's spelling)."""
-    if dtype == "bool":
-        return 1
-    return int("".join(ch for ch in dtype if ch.isdigit())) // 8

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from tvmopt.pipeline.artifact.executor import VisitStep
 from tvmopt.pipeline.errors import BuildError, InputFileError
 from tvmopt.pipeline.types import Step
-from tvmopt.schedules.workload import item_bytes
+from tvmopt.schedules.dtypes import dtype_of
 
 Array = npt.NDArray[Any]
 
@@ -166,7 +166,7 @@ class NativeLibrary:
         """Copies of a call's outputs, its last arguments."""
         made = []
         for place, (_, tensor) in enumerate(step.outputs, -len(step.outputs)):
-            nbytes = math.prod(tensor.physical_shape) * item_bytes(tensor.dtype)
+            nbytes = math.prod(tensor.physical_shape) * dtype_of(tensor.dtype).nbytes
             if self._functions.tvmopt_argument_bytes(self._model, call, place) != nbytes:
                 raise InputFileError(
                     f"kernel {step.kernel} makes something else than its manifest lists; compile it again"

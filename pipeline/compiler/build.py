@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from tvmopt.schedules.registry import schedule_rest
 from tvmopt.schedules.target import Target
 
 
@@ -39,9 +40,6 @@ def schedule(module: Any, target: Target) -> Any:
     import tvm
     from tvm import relax
 
-    from tvmopt.schedules.cuda.rules import schedule_gpu
-    from tvmopt.schedules.llvm.fallback import schedule_rest
-
     passes = relax.transform
     with tvm_target(target):
         module = tvm.ir.transform.Sequential(
@@ -60,7 +58,7 @@ def schedule(module: Any, target: Target) -> Any:
                 passes.DeadCodeElimination(),
             ]
         )(module)
-    return schedule_gpu(module, target) if target.is_gpu else schedule_rest(module, target)
+    return schedule_rest(module, target)
 
 
 def plan_calls(module: Any, target: Target) -> Any:

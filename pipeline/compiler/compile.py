@@ -31,6 +31,7 @@ from tvmopt.pipeline.tasks.alternatives import optimize_measured
 from tvmopt.pipeline.tasks.choose_configs import TaskChoice, choose_configs
 from tvmopt.pipeline.tasks.extract import extract_tasks
 from tvmopt.pipeline.types import ImportedModel, Step, TensorSpec
+from tvmopt.schedules.registry import has_templates
 from tvmopt.schedules.space import Config
 from tvmopt.schedules.target import Target
 
@@ -75,9 +76,10 @@ def compile_model(
     import_compiler()
     with interruptible():
         optimized = optimize_measured(model, target, records)
-        if not target.is_gpu:
+        choices: tuple[TaskChoice, ...] = ()
+        if has_templates(target):
             check_layers(optimized)
-        choices = () if target.is_gpu else choose_configs(extract_tasks(optimized), target, records, transfer)
+            choices = choose_configs(extract_tasks(optimized), target, records, transfer)
         library = write_artifact(model, optimized, choices, golden_pair(model), out)
     layers = tuple(node.layers[0] for node in optimized.graph.nodes if node.op == "onnx")
     return CompileReport(out, choices, layers, library.storage_bytes)
@@ -174,7 +176,7 @@ def _for_virtual_machine(optimized: OptimizedModel, module: Any, linker: str) ->
         except RuntimeError as error:
             lines = str(error).strip().splitlines()
             raise BuildError(f"linking with {linker} failed: {lines[-1] if lines else error}") from error
-        steps = () if target.is_gpu else steps_of(optimized, build.called_kernels(module))
+        steps = steps_of(optimized, build.called_kernels(module)) if has_templates(target) else ()
         return Library(library.read_bytes(), None, build.storage_sizes(module), steps)
 
 

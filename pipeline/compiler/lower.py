@@ -13,7 +13,7 @@ from tvmopt.pipeline.errors import BuildError
 from tvmopt.pipeline.graph.ir import ONNX, Graph, Node
 from tvmopt.pipeline.graph.optimize import OptimizedModel
 from tvmopt.pipeline.tasks.extract import workload_of
-from tvmopt.schedules.registry import Template, pack_inputs, packed_shapes, template_for
+from tvmopt.schedules.registry import Template, has_templates, pack_inputs, packed_shapes, template_for
 from tvmopt.schedules.space import Config
 from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Workload
@@ -32,7 +32,7 @@ def lower(optimized: OptimizedModel, configs: Mapping[str, Config]) -> Any:
     Raises:
         BuildError: when a kernel cannot be generated; names the layer.
     """
-    if optimized.target.is_gpu:
+    if not has_templates(optimized.target):
         return _import_whole(optimized)
     return _Lowering(optimized.graph, optimized.target, configs).module()
 

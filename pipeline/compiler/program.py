@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from tvmopt.schedules.workload import item_bytes
+from tvmopt.schedules.dtypes import dtype_of
 
 Array = npt.NDArray[Any]
 
@@ -44,7 +44,7 @@ class View:
     @property
     def nbytes(self) -> int:
         """How many bytes it takes."""
-        return math.prod(self.shape) * item_bytes(self.dtype)
+        return math.prod(self.shape) * dtype_of(self.dtype).nbytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from tvmopt.pipeline.graph.read_onnx import read_onnx
 from tvmopt.pipeline.graph.recognize import recognize
 from tvmopt.pipeline.importers.onnx_form.operators import GRAPH_OPERATORS
 from tvmopt.pipeline.types import ImportedModel
+from tvmopt.schedules.registry import has_templates
 from tvmopt.schedules.target import Target
 
 
@@ -37,8 +38,11 @@ class OptimizedModel:
 
 
 def passes(target: Target, joins: Joins = join_none) -> tuple[Callable[[Graph], Graph], ...]:
-    """What is done to a graph, in order. A GPU takes the operators as TVM imports them, with folded weights."""
-    if target.is_gpu:
+    """What is done to a graph, in order.
+
+    A target without templates takes the operators as TVM imports them, with folded weights.
+    """
+    if not has_templates(target):
         return (_refuse_own_operators, fold_batchnorm)
     return (
         fold_batchnorm,
@@ -47,8 +51,8 @@ def passes(target: Target, joins: Joins = join_none) -> tuple[Callable[[Graph], 
         fold_pad,
         fuse_epilogue,
         lambda graph: fuse_separable(graph, target, joins),
-        lambda graph: merge_groups(graph, target.lanes),
-        lambda graph: plan_layout(graph, target.lanes),
+        lambda graph: merge_groups(graph, target),
+        lambda graph: plan_layout(graph, target),
     )
 
 

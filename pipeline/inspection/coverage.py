@@ -14,7 +14,7 @@ from tvmopt.pipeline.importers.survey import Survey
 from tvmopt.pipeline.inspection.remedies import REMEDY_FALLBACK, TEMPLATE_FORMS, operator_remedy, value_remedy
 from tvmopt.pipeline.support.silence import silent
 from tvmopt.pipeline.tasks.extract import KERNELLESS, workload_of
-from tvmopt.schedules.registry import template_for
+from tvmopt.schedules.registry import has_templates, template_for
 from tvmopt.schedules.target import Target
 
 FALLBACK, VIEW, FOLDED, GPU_RULES = "fallback", "view", "folded", "GPU rules"
@@ -80,11 +80,11 @@ def cover(survey: Survey, optimized: OptimizedModel | None, target: Target) -> C
     kernels = dict.fromkeys(names, UNKNOWN)
     if optimized is not None:
         unknown = {item.operator for item in survey.operators}
-        if not target.is_gpu:
+        if has_templates(target):
             gaps += _layer_gaps(optimized, unknown)
         refused = {layer for gap in gaps if gap.blocks for layer in gap.layers}
         refused |= {layer for node in optimized.graph.nodes if node.kind in unknown for layer in node.layers}
-        if not target.is_gpu:
+        if has_templates(target):
             gaps += _template_gaps(optimized, refused)
         kernels = _kernels(optimized, names, refused)
     return Coverage(kernels, tuple(sorted(gaps, key=lambda gap: not gap.blocks)))
@@ -112,7 +112,7 @@ def _target_gaps(target: Target) -> Iterator[Gap]:
     except RuntimeMissingError as error:
         what, _, remedy = str(error).partition(": ")
         yield Gap("target", what, (), True, remedy)
-    if target.is_gpu:
+    if not has_templates(target):
         what = "no templates for GPUs: TVM's rules schedule every layer, and nothing is tuned"
         yield Gap("target", what, (), False, "compile for a CPU where tuned kernels matter more")
 
@@ -174,7 +174,7 @@ def _template(optimized: OptimizedModel, node: Node) -> str | None:
 
 def _kernels(optimized: OptimizedModel, names: Sequence[str], refused: AbstractSet[str]) -> dict[str, str]:
     """For each layer what computes it; where several kernels do, the first that is no view."""
-    if optimized.target.is_gpu:
+    if not has_templates(optimized.target):
         return {name: NONE if name in refused else GPU_RULES for name in names}
     kernels: dict[str, str] = {}
     for node in optimized.graph.nodes:

@@ -17,7 +17,7 @@ from tvmopt.pipeline.inspection.coverage import Coverage, Gap, cover
 from tvmopt.pipeline.inspection.footprint import Footprint, footprint, planned_arena
 from tvmopt.pipeline.tasks.extract import extract_tasks
 from tvmopt.pipeline.types import ModelSource, Task
-from tvmopt.schedules.registry import template_for
+from tvmopt.schedules.registry import has_templates, template_for
 from tvmopt.schedules.target import Target
 
 SCHEMA = "tvmopt-inspection"
@@ -115,7 +115,7 @@ def inspect_model(spec: str, target: Target, input_shapes: Mapping[str, tuple[in
             gap = Gap("templates", str(error), (), True, "compile for another target, and report this as a bug")
             coverage = replace(coverage, gaps=(gap, *coverage.gaps))
     costs = model_costs(survey.original, survey.simplified)
-    tasks = () if optimized is None or target.is_gpu else extract_tasks(optimized)
+    tasks = () if optimized is None or not has_templates(target) else extract_tasks(optimized)
     return Inspection(model_name(source), target, costs, footprint(costs, arena), coverage, tasks)
 
 

@@ -42,7 +42,7 @@ def optimize_all_ways(model: ImportedModel, target: Target) -> tuple[OptimizedMo
         UnsupportedModelError: as `optimize`.
     """
     apart = optimize(model, target)
-    if target.is_gpu or next(separable_pairs(apart.graph, target), None) is None:
+    if next(separable_pairs(apart.graph, target), None) is None:
         return (apart,)
     return (apart, optimize(model, target, join_all))
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tvmopt.schedules.compute.reference_recurrence import recurrence
+from tvmopt.schedules.dtypes import FLOAT32, dtype_of
 from tvmopt.schedules.expression import Acc, Arg, Call, Const, Expr, Named
 from tvmopt.schedules.workload import Workload
 
@@ -29,12 +30,25 @@ def reference(workload: Workload, inputs: Sequence[Array]) -> Array:
     if workload.op not in REFERENCES:
         raise ValueError(f"no reference for operator {workload.op!r}")
     accumulated = REFERENCES[workload.op](workload, inputs)
-    result: Array = np.broadcast_to(evaluate(workload.epilogue, accumulated, inputs), workload.output.shape)
-    return result
+    result = np.broadcast_to(evaluate(workload.epilogue, accumulated, inputs), workload.output.shape)
+    return _stored(result, workload.output.dtype)
+
+
+def _stored(result: Array, dtype: str) -> Array:
+    """`result` as elements of `dtype`; what is computed for integers is rounded, halves to even, and saturates."""
+    if dtype_of(dtype).kind in ("int", "uint") and result.dtype.kind == "f":
+        limits = np.iinfo(dtype)
+        result = np.clip(np.rint(result), limits.min, limits.max)
+    return result.astype(dtype, copy=False)
+
+
+def _summed(array: Array) -> Array:
+    """`array` in the type that sums of products of its elements are held in."""
+    return array.astype(dtype_of(array.dtype.name).accumulator, copy=False)
 
 
 def evaluate(expr: Expr, accumulated: Array | None, arguments: Sequence[Array]) -> Array:
-    """The value of an element-wise expression on arrays, with numpy's broadcasting.
+    """The value of an element-wise expression on arrays, in float32 as kernels compute it, with numpy's broadcasting.
 
     Args:
         expr: of a workload.
@@ -51,10 +65,10 @@ def evaluate(expr: Expr, accumulated: Array | None, arguments: Sequence[Array]) 
         case Arg(index):
             return arguments[index]
         case Const(value):
-            return np.float32(value) * np.ones((), np.float32)
+            return np.asarray(value, FLOAT32)
         case Call(function, operands):
             values = [evaluate(operand, accumulated, arguments) for operand in operands]
-            return np.asarray(_FUNCTIONS[function](*values), np.float32)
+            return np.asarray(_FUNCTIONS[function](*values), FLOAT32)
         case Named(name):
             raise ValueError(f"a workload has no value named {name!r}")
 
@@ -109,7 +123,7 @@ def _concat(workload: Workload, inputs: Sequence[Array]) -> Array:
 
 
 def _dense(workload: Workload, inputs: Sequence[Array]) -> Array:
-    return np.asarray(np.matmul(inputs[0], inputs[1]))
+    return np.asarray(np.matmul(_summed(inputs[0]), _summed(inputs[1])))
 
 
 def _windows(workload: Workload, data: Array, kernel: tuple[int, int], fill: float) -> Array:
@@ -132,7 +146,7 @@ def _windows(workload: Workload, data: Array, kernel: tuple[int, int], fill: flo
 
 
 def _conv2d(workload: Workload, inputs: Sequence[Array]) -> Array:
-    data, weight = inputs[:2]
+    data, weight = map(_summed, inputs[:2])
     kernel = weight.shape[2:]
     groups = workload.attr("groups")
     windows = _windows(workload, data, (kernel[0], kernel[1]), 0.0)

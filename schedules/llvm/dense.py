@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tvmopt.schedules.compute.pointwise import VectorMath
+from tvmopt.schedules.dtypes import FLOAT32
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import Index, Stmt, divmod_index
 from tvmopt.schedules.llvm.parts.operands import Operand, declared
@@ -36,10 +37,8 @@ class Dense:
     version = 1
 
     def accepts(self, workload: Workload, target: Target) -> bool:
-        """Float32 on a CPU."""
-        if workload.op != "dense" or target.is_gpu:
-            return False
-        return all(tensor.dtype == "float32" for tensor in (*workload.inputs, workload.output))
+        """Float32."""
+        return workload.op == "dense" and workload.dtypes == {FLOAT32}
 
     def flops(self, workload: Workload) -> int:
         """Floating-point operations, a multiply-add as two."""
@@ -48,7 +47,7 @@ class Dense:
     def space(self, workload: Workload, target: Target) -> ConfigSpace:
         """Tile (rows, vectors), unrolling of the reduction, and which loop is outermost."""
         _, rows, columns = workload.output.shape
-        vectors = math.ceil(columns / target.lanes)
+        vectors = math.ceil(columns / target.lanes(FLOAT32))
 
         def allowed(config: Config) -> bool:
             return tile_fits(config["rows"], config["vectors"], target)
@@ -75,15 +74,15 @@ class Dense:
 
     def _tasks(self, workload: Workload, target: Target, config: Config) -> int:
         batch, rows, columns = workload.output.shape
-        return batch * math.ceil(rows / config["rows"]) * math.ceil(columns / target.lanes / config["vectors"])
+        return batch * math.ceil(rows / config["rows"]) * math.ceil(columns / target.lanes(FLOAT32) / config["vectors"])
 
     def cycles(self, workload: Workload, target: Target, config: Config) -> float:
         """Estimated cycles on one core."""
         batch, rows, columns = workload.output.shape
         depth, total = workload.inputs[0].shape[-1], 0.0
         for height, row_count in covering(rows, config["rows"]):
-            for vectors, count in covering(math.ceil(columns / target.lanes), config["vectors"]):
-                in_l1 = depth * vectors * target.lanes * 4 < target.l1_bytes // 2 and rows > height
+            for vectors, count in covering(math.ceil(columns / target.lanes(FLOAT32)), config["vectors"]):
+                in_l1 = depth * vectors * target.lanes(FLOAT32) * 4 < target.l1_bytes // 2 and rows > height
                 step = tile_cycles(height, vectors, in_l1, target)
                 total += row_count * count * (step * depth + 8 + 2 * height * vectors)
         return total * batch
@@ -96,7 +95,7 @@ class Dense:
             math.log2(self.cycles(workload, target, config)),
             float(accumulators),
             (config["rows"] + config["vectors"]) / accumulators,
-            math.log2(workload.inputs[0].shape[-1] * config["vectors"] * target.lanes * 4),
+            math.log2(workload.inputs[0].shape[-1] * config["vectors"] * target.lanes(FLOAT32) * 4),
             math.log2(tasks),
             float(tasks % target.threads),
         )
@@ -106,13 +105,13 @@ class Dense:
         if not workload.attr("packed"):
             return {}
         depth, columns = workload.inputs[1].shape
-        return {1: (math.ceil(columns / target.lanes) * target.lanes * depth,)}
+        return {1: (math.ceil(columns / target.lanes(FLOAT32)) * target.lanes(FLOAT32) * depth,)}
 
     def pack(
         self, workload: Workload, target: Target, config: Config, index: int, array: npt.NDArray[Any]
     ) -> npt.NDArray[Any]:
         """Weights K×N → flat ``(N/(vectors × lanes), K, vectors × lanes)``; absent columns are zeros."""
-        lanes, vectors = target.lanes, config["vectors"]
+        lanes, vectors = target.lanes(FLOAT32), config["vectors"]
         padded = np.pad(array, ((0, 0), (0, -array.shape[1] % lanes)))
         width = vectors * lanes
         panels = [padded[:, first : first + width].ravel() for first in range(0, padded.shape[1], width)]
@@ -136,7 +135,7 @@ class _Kernel:
         self.is_packed = 1 in packed
 
     def function(self) -> Any:
-        config, lanes = self.config, self.target.lanes
+        config, lanes = self.config, self.target.lanes(FLOAT32)
         # Without packing a vector must not read past the end of a row of the right operand.
         whole_vectors, tail = divmod(self.columns, lanes)
         vectors = whole_vectors + (tail > 0)
@@ -168,7 +167,7 @@ class _Kernel:
 
     def _tile(self, batch: Index, row: Index, rows: int, tile: Index, width: tuple[int, int]) -> Stmt:
         vectors, tail = width
-        lanes, left, right = self.target.lanes, self.inputs[0].view, self.inputs[1].view
+        lanes, left, right = self.target.lanes(FLOAT32), self.inputs[0].view, self.inputs[1].view
         accumulators = Accumulators(rows, vectors, lanes)
         panel_width = self.config["vectors"] * lanes
         row_base = (batch * self.rows + row) * self.depth
@@ -205,8 +204,8 @@ class _Kernel:
         from tvm import tirx
 
         scalars = [emit.load(buffer, [0, 0, 0, 0, place + i]) for i in range(count)]
-        zeros = [emit.const(0.0)] * (self.target.lanes - count)
-        return tirx.Shuffle(scalars + zeros, list(range(self.target.lanes)))
+        zeros = [emit.const(0.0)] * (self.target.lanes(FLOAT32) - count)
+        return tirx.Shuffle(scalars + zeros, list(range(self.target.lanes(FLOAT32))))
 
     def _store(self, value: emit.Expr, batch: Index, row: Index, column: Index, lanes: int) -> Stmt:
         place = (batch * self.rows + row) * self.columns + column

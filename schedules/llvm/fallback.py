@@ -16,6 +16,7 @@ import itertools
 import math
 from typing import Any
 
+from tvmopt.schedules.dtypes import dtype_of
 from tvmopt.schedules.llvm.parts.emit import serialized
 from tvmopt.schedules.target import Target
 
@@ -139,9 +140,8 @@ def _parallel_and_vector(schedule: Any, block: Any, target: Target) -> None:
 def _vector_width(schedule: Any, block: Any, extent: int, target: Target) -> int:
     """The longest vector that divides the last loop over neighbouring elements; 1 for what does not vectorise."""
     writes = schedule.get(block).writes
-    if len(writes) != 1 or str(writes[0].source.dtype) not in VECTOR_DTYPES:
-        return 1
-    return math.gcd(extent, target.lanes)
+    dtype = str(writes[0].source.dtype) if len(writes) == 1 else ""
+    return math.gcd(extent, target.lanes(dtype_of(dtype).accumulator)) if dtype in VECTOR_DTYPES else 1
 
 
 def _divide(schedule: Any, loops: list[Any], target: Target) -> None:

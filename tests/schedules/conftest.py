@@ -173,7 +173,7 @@ def make() -> MakeWorkload:
 @pytest.fixture
 def convolution(target: Target) -> MakeWorkload:
     """A convolution workload as the graph makes them: data with a halo for its pads, output in blocks."""
-    return lambda *arguments, **options: make_convolution(target.lanes, *arguments, **options)
+    return lambda *arguments, **options: make_convolution(target.lanes("float32"), *arguments, **options)
 
 
 def make_convolution(
@@ -269,7 +269,7 @@ def make_separable(
 @pytest.fixture
 def separable(target: Target) -> MakeWorkload:
     """`make_separable` for the lanes of `target`."""
-    return lambda *arguments, **options: make_separable(target.lanes, *arguments, **options)
+    return lambda *arguments, **options: make_separable(target.lanes("float32"), *arguments, **options)
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from tvmopt.schedules.expression import ACC, Arg, call
 from tvmopt.schedules.target import parse_target
 from tvmopt.schedules.workload import Tensor, Workload
 
-LANES = parse_target("x86-64-v3").lanes
+LANES = parse_target("x86-64-v3").lanes("float32")
 
 Wide = Callable[..., Workload]
 

@@ -80,12 +80,12 @@ def test_templates_take_the_layouts_that_the_table_promises(operator: Operator, 
     """A result in blocks, where the table has it so, and a first operand in row-major order, where it may be."""
     workload = samples[operator.name]
     if operator.layout is Layout.BLOCKED:
-        assert workload.output.block == TARGET.lanes
+        assert workload.output.block == TARGET.lanes("float32")
     if operator.layout is Layout.PLAIN:
         assert all(tensor.plain for tensor in (*workload.inputs, workload.output))
     if operator.layout in (Layout.BLOCKED, Layout.FOLLOWS):
         first, *others = workload.inputs
-        assert first.block == TARGET.lanes
+        assert first.block == TARGET.lanes("float32")
         plain = Workload(workload.op, (Tensor(first.shape), *others), workload.output, workload.attrs)
         template = template_for(workload, TARGET)
         assert template.accepts(plain, TARGET) == operator.plain_data

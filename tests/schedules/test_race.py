@@ -67,7 +67,7 @@ def _target() -> Target:
 
 
 def convolution(target: Target, stride: int) -> Workload:
-    lanes = target.lanes
+    lanes = target.lanes("float32")
     attrs = {"strides": (stride,) * 2, "pads": (1,) * 4, "dilations": (1, 1), "groups": 1}
     data = Tensor((1, 2 * lanes, 12, 12), block=lanes, halo=(1, 1, 1, 1))
     output = Tensor((1, 2 * lanes, 12 // stride, 12 // stride), block=lanes)

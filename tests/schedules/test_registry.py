@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tvmopt.schedules import registry
 from tvmopt.schedules.expression import Arg, call
-from tvmopt.schedules.registry import llvm_templates, pack_inputs, packed_shapes, template_for
+from tvmopt.schedules.registry import TEMPLATES, has_templates, llvm_templates, pack_inputs, packed_shapes, template_for
 from tvmopt.schedules.target import parse_target
 from tvmopt.schedules.workload import Tensor, Workload
 
@@ -27,11 +29,26 @@ def test_gpus_have_no_templates(make: Any) -> None:
     workload = make("pointwise", (Tensor((4,)),), Tensor((4,)), call("relu", Arg(0)))
     with pytest.raises(LookupError):
         template_for(workload, parse_target("cuda"))
+    assert not has_templates(parse_target("cuda"))
+    assert has_templates(parse_target("aarch64"))
+    assert {parse_target(name).kind for name in ("llvm", "armv7", "cuda:sm_90")} == set(TEMPLATES)
+
+
+def test_templates_stand_by_kind_of_target(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of a GPU needs no change to any of a CPU."""
+    workload = make("pointwise", (Tensor((4,)),), Tensor((4,)), call("relu", Arg(0)))
+    ours = SimpleNamespace(name="pointwise on a GPU", accepts=lambda workload, target: workload.op == "pointwise")
+    monkeypatch.setattr(registry, "TEMPLATES", {**TEMPLATES, "cuda": lambda: (ours,)})
+    assert has_templates(parse_target("cuda"))
+    assert template_for(workload, parse_target("cuda")) is ours
+    assert template_for(workload, parse_target("x86-64-v3")).name == "pointwise"
 
 
 def test_inputs_are_packed_or_stored(wide: Any) -> None:
     target = parse_target("x86-64-v3", 1)
-    workload = wide(target.lanes, (1, 9, 4, 4), 10, (3, 3), pads=(1, 1, 1, 1), extra=(Tensor((1, 10, 1, 1), block=8),))
+    workload = wide(
+        target.lanes("float32"), (1, 9, 4, 4), 10, (3, 3), pads=(1, 1, 1, 1), extra=(Tensor((1, 10, 1, 1), block=8),)
+    )
     template = template_for(workload, target)
     config = template.default(workload, target)
     arrays = {i: np.ones(tensor.shape, np.float32) for i, tensor in enumerate(workload.inputs)}

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from tvmopt.schedules.registry import TEMPLATES
 from tvmopt.schedules.target import ISAS, TARGETS, Target, parse_target
 
 NAMES = [name for name in TARGETS if not name.endswith("XX")]
@@ -17,7 +18,8 @@ def test_every_listed_target_is_one(name: str) -> None:
     target = parse_target(name)
     assert target.name == name
     assert target.isa in ISAS
-    assert target.vector_bits == 32 * target.lanes
+    assert target.vector_bits == 32 * target.lanes("float32") == 32 * target.channel_block("float32")
+    assert target.kind in TEMPLATES
     assert Target.from_json(json.loads(json.dumps(target.to_json()))) == target
     assert target.is_gpu == name.startswith("cuda")
 
@@ -45,7 +47,17 @@ def test_tvm_takes_every_target(name: str) -> None:
 )
 def test_what_follows_from_a_target(name: str, isa: str, arch: str, lanes: int) -> None:
     target = parse_target(name)
-    assert (target.isa, target.arch, target.lanes) == (isa, arch, lanes)
+    assert (target.isa, target.arch, target.lanes("float32")) == (isa, arch, lanes)
+
+
+def test_lanes_are_those_of_an_element_type() -> None:
+    target = parse_target("x86-64-v3")
+    assert [target.lanes(dtype) for dtype in ("uint8", "float16", "float32", "int32", "int64")] == [32, 16, 8, 8, 4]
+    assert parse_target("cuda").lanes("float64") == 1
+    # Channels stay together as their sums lie in a register.
+    assert [target.channel_block(dtype) for dtype in ("uint8", "float16", "float32", "float64")] == [8, 8, 8, 4]
+    with pytest.raises(ValueError, match="unknown element type 'float31'"):
+        target.lanes("float31")
 
 
 def test_threads_are_part_of_a_target() -> None:
@@ -81,6 +93,7 @@ def test_unknown_targets_are_refused(text: str, threads: int | None, message: st
 
 
 def test_importing_targets_does_not_import_tvm() -> None:
-    modules = ", ".join(f"schedules.{name}" for name in ("target", "space", "workload", "registry"))
+    names = ("dtypes", "expression", "operators", "target", "space", "workload", "registry")
+    modules = ", ".join(f"tvmopt.schedules.{name}" for name in names)
     code = f"import sys, {modules}; sys.exit('tvm' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

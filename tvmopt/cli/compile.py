@@ -72,8 +72,10 @@ def command(
 
 def parts(result: CompileResult) -> Iterator[RenderableType]:
     """What the artifact is made of: a table of its kernels, and where their configs came from."""
+    from tvmopt.schedules.registry import has_templates
+
     report = result.report
-    if result.target.is_gpu:
+    if not has_templates(result.target):
         yield f"{len(report.imported_layers)} layers scheduled by TVM's GPU rules"
         return
     yield table(report)

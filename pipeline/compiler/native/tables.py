@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from tvmopt.pipeline.compiler.arena import ALIGNMENT, Arena
 from tvmopt.pipeline.compiler.program import CONSTANT, Program, View
-from tvmopt.schedules.workload import item_bytes
+from tvmopt.schedules.dtypes import dtype_of
 
 _CODES = {"int": 0, "uint": 1, "float": 2, "bool": 6}
 """DLPack's numbers for kinds of elements."""
@@ -108,7 +108,7 @@ def _tensor(view: View, arena: Arena, weights: Weights, shapes: _Shapes) -> str:
     base = weights.offsets[view.buffer] if constant else arena.offsets[view.buffer]
     assert base is not None
     kind = view.dtype.rstrip("0123456789")
-    dtype = f"{{{_CODES[kind]}, {8 * item_bytes(view.dtype)}, 1}}"
+    dtype = f"{{{_CODES[kind]}, {8 * dtype_of(view.dtype).nbytes}, 1}}"
     place = shapes.place(view.shape)
     return f"{{{str(constant).lower()}, {base + view.offset}, {len(view.shape)}, {place}, {dtype}}}"
 

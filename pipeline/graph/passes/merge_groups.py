@@ -8,10 +8,11 @@ import numpy as np
 import numpy.typing as npt
 
 from tvmopt.pipeline.graph.ir import Editor, Graph, Node, rewrite
+from tvmopt.schedules.target import Target
 
 
-def merge_groups(graph: Graph, lanes: int) -> Graph:
-    """Merges the groups of each ``conv2d`` until each group's channels fill whole blocks of `lanes`.
+def merge_groups(graph: Graph, target: Target) -> Graph:
+    """Merges the groups of each ``conv2d`` until each group's channels fill whole blocks of the target.
 
     Merged groups have zero weights between them: the same result for more arithmetic, all of it in whole vectors.
     """
@@ -23,8 +24,9 @@ def merge_groups(graph: Graph, lanes: int) -> Graph:
         assert isinstance(groups, int)
         weight = editor.constants[node.inputs[1]]
         inputs, outputs = weight.shape[1], weight.shape[0] // groups
+        block = target.channel_block(weight.dtype.name)
         counts = [m for m in range(1, groups + 1) if groups % m == 0]
-        whole = (m for m in counts if m * inputs % lanes == 0 and m * outputs % lanes == 0)
+        whole = (m for m in counts if m * inputs % block == 0 and m * outputs % block == 0)
         merged = next(whole, groups)
         if merged == 1:
             return False

@@ -1,7 +1,7 @@
 """Decides the layout of every feature map, once, for the whole graph. Returns a new graph.
 
-1. Convolutions, pooling and what is element-wise between them keep feature maps in blocks of the vector's width
-   (NCHW16c for AVX-512). The first convolution reads few channels as they come.
+1. Convolutions, pooling and what is element-wise between them keep feature maps in the target's blocks of channels
+   (NCHW16c of float32 for AVX-512). The first convolution reads few channels as they come.
 2. A map that a convolution or average pooling pads is stored with a halo of zeros, written by the kernel that makes
    the map: nobody pads, and no inner loop looks for the border.
 3. Maps that are concatenated have the halo of the whole, so that they can be made in its memory
@@ -19,6 +19,7 @@ from tvmopt.pipeline.graph.ir import ONNX, Editor, Graph, Node, without_dead_cod
 from tvmopt.pipeline.graph.passes.fuse_epilogue import broadcasts
 from tvmopt.schedules.compute.pointwise import finite_at_zero
 from tvmopt.schedules.operators import CONCAT, POINTWISE, Layout
+from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Tensor
 
 Halo = tuple[int, int, int, int]
@@ -27,16 +28,16 @@ PLAIN_CHANNELS = 4
 """A convolution reads up to so many channels in plain order, when they come so."""
 
 
-def plan_layout(graph: Graph, lanes: int) -> Graph:
+def plan_layout(graph: Graph, target: Target) -> Graph:
     """Gives every value its layout.
 
     Args:
         graph: recognised and fused.
-        lanes: float32 elements of a vector, the block of feature maps.
+        target: says how many channels of a feature map are kept together.
     """
-    blocked = _blocked_nodes(graph, lanes)
+    blocked = _blocked_nodes(graph, target)
     halos = _halos(graph, blocked)
-    return _Planner(graph, lanes, blocked, halos).run()
+    return _Planner(graph, target, blocked, halos).run()
 
 
 def needed_halo(node: Node, data: Tensor, output: Tensor, kernel: tuple[int, int]) -> Halo:
@@ -63,30 +64,31 @@ def _kernel_of(graph: Graph, node: Node) -> tuple[int, int] | None:
     return None
 
 
-def _blocked_nodes(graph: Graph, lanes: int) -> set[int]:
+def _blocked_nodes(graph: Graph, target: Target) -> set[int]:
     """Ids of the nodes whose output is kept in blocks."""
     blocked: set[int] = set()
     in_blocks: set[str] = set()
     for node in graph.nodes:
         take = node.operator.layout is Layout.BLOCKED
         if node.operator.layout is Layout.FOLLOWS:
-            take = any(name in in_blocks for name in node.inputs) and _can_block(graph, node, lanes)
+            take = any(name in in_blocks for name in node.inputs) and _can_block(graph, node, target)
         if take:
             blocked.add(id(node))
             in_blocks.add(node.output)
     return blocked
 
 
-def _can_block(graph: Graph, node: Node, lanes: int) -> bool:
+def _can_block(graph: Graph, node: Node, target: Target) -> bool:
     """Whether the kernel of a node could read and write maps in blocks."""
-    if node.operator is CONCAT:
-        return all(graph.tensor(name).shape[1] % lanes == 0 for name in node.inputs[:-1])
-    assert node.operator is POINTWISE
     output = graph.tensor(node.output)
+    block = target.channel_block(output.dtype)
+    if node.operator is CONCAT:
+        return all(graph.tensor(name).shape[1] % block == 0 for name in node.inputs[:-1])
+    assert node.operator is POINTWISE
     if len(output.shape) != 4:
         return False
     # On the padding of the last block operands are zero; what is not finite there would spread.
-    if output.shape[1] % lanes and not finite_at_zero(node.epilogue):
+    if output.shape[1] % block and not finite_at_zero(node.epilogue):
         return False
     tensors = [graph.tensor(name) for name in node.inputs]
     for name, tensor in zip(node.inputs, tensors, strict=True):
@@ -119,8 +121,8 @@ def _halos(graph: Graph, blocked: set[int]) -> dict[str, Halo]:
 class _Planner:
     """Walks the graph in order and puts relayouts where a reader needs another layout than there is."""
 
-    def __init__(self, graph: Graph, lanes: int, blocked: set[int], halos: dict[str, Halo]) -> None:
-        self.graph, self.lanes, self.blocked, self.halos = graph, lanes, blocked, halos
+    def __init__(self, graph: Graph, target: Target, blocked: set[int], halos: dict[str, Halo]) -> None:
+        self.graph, self.target, self.blocked, self.halos = graph, target, blocked, halos
         self.editor = Editor(graph)
         self.copies: dict[tuple[str, int, Halo], str] = {}
 
@@ -153,22 +155,22 @@ class _Planner:
         halo = self.halos.get(node.output, NO_HALO)
         if node.output in self.graph.outputs:
             halo = NO_HALO
-        self.editor.values[node.output] = replace(tensor, block=self.lanes, halo=halo)
+        self.editor.values[node.output] = replace(tensor, block=self.target.channel_block(tensor.dtype), halo=halo)
         self._add(node, tuple(inputs))
 
     def _operand(self, node: Node, index: int, name: str) -> str:
         if name in self.graph.constants:
             return self._constant(node, index, name)
         tensor = self.editor.values[name]
+        block = self.target.channel_block(tensor.dtype)
         kernel = _kernel_of(self.graph, node) if index == 0 else None
         if kernel is None:
             if tensor.elements == 1 or (len(tensor.shape) == 4 and tensor.shape[1] == 1 and index > 0):
                 return name
             if len(tensor.shape) != 4:
                 return name
-            return self._layout(name, self.lanes, tensor.halo if tensor.block == self.lanes else NO_HALO)
+            return self._layout(name, block, tensor.halo if tensor.block == block else NO_HALO)
         need = needed_halo(node, tensor, self.graph.tensor(node.output), kernel)
-        block = self.lanes
         few = tensor.block == 1 and tensor.shape[1] <= PLAIN_CHANNELS
         if node.operator.plain_data and few and node.attrs["groups"] == 1:
             block = 1

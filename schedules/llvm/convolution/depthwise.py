@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from tvmopt.schedules.dtypes import FLOAT32
 from tvmopt.schedules.llvm.convolution.depthwise_tile import (
     ENOUGH_PIXELS,
     DepthwiseTile,
@@ -32,12 +33,10 @@ class DepthwiseConv2d:
     version = 2
 
     def accepts(self, workload: Workload, target: Target) -> bool:
-        """Float32 on a CPU, data and output blocked by the vector."""
-        if workload.op != "depthwise_conv2d" or target.is_gpu:
+        """Float32, data and output blocked by the vector."""
+        if workload.op != "depthwise_conv2d" or workload.dtypes != {FLOAT32}:
             return False
-        if any(tensor.dtype != "float32" for tensor in (*workload.inputs, workload.output)):
-            return False
-        return workload.inputs[0].block == target.lanes == workload.output.block
+        return workload.inputs[0].block == target.lanes(FLOAT32) == workload.output.block
 
     def flops(self, workload: Workload) -> int:
         """Floating-point operations, a multiply-add as two."""
@@ -73,14 +72,14 @@ class DepthwiseConv2d:
         """Estimated cycles on one core: a tile loads its window once and stores its pixels."""
         n, channels, height, width = workload.output.shape
         cycles = map_cycles(workload, (height, width), (config["rows"], config["columns"]))
-        return cycles * n * math.ceil(channels / target.lanes)
+        return cycles * n * math.ceil(channels / target.lanes(FLOAT32))
 
     def features(self, workload: Workload, target: Target, config: Config) -> tuple[float, ...]:
         """Estimated cycles, pixels of the tile, window elements a pixel, parallel tasks, tail share."""
         n, channels, height, width = workload.output.shape
         rows, columns = config["rows"], config["columns"]
         window = window_size(workload, (rows, columns))
-        tasks = n * math.ceil(channels / target.lanes) * math.ceil(height / rows)
+        tasks = n * math.ceil(channels / target.lanes(FLOAT32)) * math.ceil(height / rows)
         return (
             math.log2(self.cycles(workload, target, config)),
             float(rows * columns),
@@ -91,13 +90,13 @@ class DepthwiseConv2d:
 
     def packed(self, workload: Workload, target: Target, config: Config) -> dict[int, tuple[int, ...]]:
         """The weights: one flat row."""
-        return {1: packed_depthwise(workload, target.lanes)}
+        return {1: packed_depthwise(workload, target.lanes(FLOAT32))}
 
     def pack(
         self, workload: Workload, target: Target, config: Config, index: int, array: npt.NDArray[Any]
     ) -> npt.NDArray[Any]:
         """Weights C×1×KH×KW → flat ``(C/lanes, KH, KW, lanes)``; absent channels are zeros."""
-        return pack_depthwise(array, target.lanes)
+        return pack_depthwise(array, target.lanes(FLOAT32))
 
     def build(self, workload: Workload, target: Target, config: Config) -> Any:
         """The scheduled PrimFunc: inputs (weights packed), then the output."""
@@ -113,11 +112,11 @@ class _Kernel:
         self.inputs[1] = Operand(Tensor(packed, workload.inputs[1].dtype), "weight")
         self.result = Operand(workload.output, "output")
         self.epilogue = Epilogue(workload, self.inputs, self.result)
-        self.tiles = DepthwiseTile(workload, self.inputs[0], self.inputs[1], target.lanes)
+        self.tiles = DepthwiseTile(workload, self.inputs[0], self.inputs[1], target.lanes(FLOAT32))
 
     def function(self) -> Any:
         n, channels, height, width = self.workload.output.shape
-        blocks = math.ceil(channels / self.target.lanes)
+        blocks = math.ceil(channels / self.target.lanes(FLOAT32))
         units, columns = Cut.of(height, self.config["rows"]), Cut.of(width, self.config["columns"])
 
         def task(index: Index) -> Stmt:
@@ -137,7 +136,7 @@ class _Kernel:
     def _tile(self, image: Index, block: Index, row: Index, column: Index, size: tuple[int, int]) -> Stmt:
         def store(results: list[tuple[emit.Expr, int, int]]) -> list[Stmt]:
             placed = [(value, Pixel(image, block, row + i, column + j)) for value, i, j in results]
-            return self.epilogue.store_all(placed, self.target.lanes)
+            return self.epilogue.store_all(placed, self.target.lanes(FLOAT32))
 
         at = Pixel(image, block, row, column)
         ahead = self.tiles.ahead(at, size) if self.config["data_ahead"] else []

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tvmopt.schedules.dtypes import FLOAT32
 from tvmopt.schedules.llvm.convolution.direct_nest import DirectConv2dNest, Shape, shape_of
 from tvmopt.schedules.llvm.parts.emit import SPREAD
 from tvmopt.schedules.llvm.parts.register_tile import (
@@ -57,13 +58,13 @@ class DirectConv2d:
     feature_count = 8
 
     def accepts(self, workload: Workload, target: Target) -> bool:
-        """Float32 on a CPU, output blocked by the vector, groups that fill whole blocks."""
-        if workload.op != "conv2d" or target.is_gpu or workload.output.block != target.lanes:
+        """Float32, output blocked by the vector, groups that fill whole blocks."""
+        if workload.op != "conv2d" or workload.dtypes != {FLOAT32}:
             return False
-        if any(tensor.dtype != "float32" for tensor in (*workload.inputs, workload.output)):
+        if workload.output.block != target.lanes(FLOAT32):
             return False
         shape = shape_of(workload)
-        aligned = shape.out_channels // shape.groups % target.lanes == 0 and shape.group_in % shape.block == 0
+        aligned = shape.out_channels // shape.groups % target.lanes(FLOAT32) == 0 and shape.group_in % shape.block == 0
         return shape.groups == 1 or aligned
 
     def flops(self, workload: Workload) -> int:
@@ -194,14 +195,14 @@ class DirectConv2d:
         """Which inputs are stored differently from their tensor's layout, and with what shape."""
         shape = shape_of(workload)
         blocks = _group_blocks(shape, target) * shape.groups
-        return {1: (blocks * target.lanes * shape.reduction,)}
+        return {1: (blocks * target.lanes(FLOAT32) * shape.reduction,)}
 
     def pack(
         self, workload: Workload, target: Target, config: Config, index: int, array: npt.NDArray[Any]
     ) -> npt.NDArray[Any]:
         """Weights OIHW → flat ``(group, tile, IC/b, KH, KW, b, vectors × lanes)``; absent channels are zeros."""
         shape = shape_of(workload)
-        lanes, vectors, block = target.lanes, config["vectors"], shape.block
+        lanes, vectors, block = target.lanes(FLOAT32), config["vectors"], shape.block
         blocks = _group_blocks(shape, target)
         out_channels = shape.out_channels // shape.groups
         parts = []
@@ -220,7 +221,7 @@ class DirectConv2d:
 
 
 def _group_blocks(shape: Shape, target: Target) -> int:
-    return math.ceil(shape.out_channels // shape.groups / target.lanes)
+    return math.ceil(shape.out_channels // shape.groups / target.lanes(FLOAT32))
 
 
 def _panels(shape: Shape, target: Target, vectors: int) -> int:
@@ -230,7 +231,7 @@ def _panels(shape: Shape, target: Target, vectors: int) -> int:
 
 def _panel_bytes(shape: Shape, target: Target, vectors: int) -> int:
     """Bytes of the weights of one tile of output channels."""
-    return shape.reduction * vectors * target.lanes * 4
+    return shape.reduction * vectors * target.lanes(FLOAT32) * 4
 
 
 @lru_cache(maxsize=4096)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from tvmopt.schedules.dtypes import FLOAT32
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import LINE, SPREAD, Index, Share, Stmt, divmod_index
 from tvmopt.schedules.llvm.parts.operands import Epilogue, Operand, Pixel, declared, flattens
@@ -124,7 +125,7 @@ class DirectConv2dNest:
         self.target = target
         self.config = config
         self.workload = workload
-        self.lanes = target.lanes
+        self.lanes = target.lanes(FLOAT32)
         data, weight = workload.inputs[:2]
         # The packed weights are one flat row; Tensor's own layout does not describe them.
         self.inputs = [Operand(data, "data"), Operand(Tensor(packed, weight.dtype), "weight")]

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from tvmopt.schedules.dtypes import FLOAT32
 from tvmopt.schedules.llvm.convolution.depthwise_tile import ENOUGH_PIXELS, map_cycles, pack_depthwise, packed_depthwise
 from tvmopt.schedules.llvm.convolution.separable_nest import SeparableNest, is_flat
 from tvmopt.schedules.llvm.parts.register_tile import (
@@ -44,12 +45,10 @@ class SeparableConv2d:
     version = 1
 
     def accepts(self, workload: Workload, target: Target) -> bool:
-        """Float32 on a CPU, data and output blocked by the vector."""
-        if workload.op != "separable_conv2d" or target.is_gpu:
+        """Float32, data and output blocked by the vector."""
+        if workload.op != "separable_conv2d" or workload.dtypes != {FLOAT32}:
             return False
-        if any(tensor.dtype != "float32" for tensor in (*workload.inputs, workload.output)):
-            return False
-        return workload.inputs[0].block == target.lanes == workload.output.block
+        return workload.inputs[0].block == target.lanes(FLOAT32) == workload.output.block
 
     def flops(self, workload: Workload) -> int:
         """Floating-point operations of both, a multiply-add as two."""
@@ -61,7 +60,7 @@ class SeparableConv2d:
     def space(self, workload: Workload, target: Target) -> ConfigSpace:
         """Rows of a task, columns of a depthwise tile, pointwise tile, unrolling and prefetching of its reduction."""
         _, channels, height, width = workload.output.shape
-        blocks = math.ceil(channels / target.lanes)
+        blocks = math.ceil(channels / target.lanes(FLOAT32))
         flat = is_flat(workload)
         pixels = useful_sizes(height * width if flat else width, target.registers - 2, (4, 6, 7, 8, 12, 14))
         vectors = tuple(v for v in range(1, min(blocks, 6) + 1))
@@ -84,7 +83,7 @@ class SeparableConv2d:
                 Knob("columns", useful_sizes(width, ENOUGH_PIXELS, (4, 6, 7, 8))),
                 Knob("pixels", pixels),
                 Knob("vectors", vectors),
-                Knob("unroll", tuple(u for u in (1, 2, 4, 8) if u <= target.lanes)),
+                Knob("unroll", tuple(u for u in (1, 2, 4, 8) if u <= target.lanes(FLOAT32))),
                 Knob("prefetch", PREFETCH),
             ),
             allowed,
@@ -97,7 +96,7 @@ class SeparableConv2d:
         width = workload.output.shape[3]
         (sizes,) = (knob.values for knob in space.knobs if knob.name == "columns")
         columns = min(sizes, key=lambda size: map_cycles(workload, (1, width), (1, size)))
-        fixed = {"columns": columns, "unroll": min(UNROLL, target.lanes), "prefetch": PREFETCH[0]}
+        fixed = {"columns": columns, "unroll": min(UNROLL, target.lanes(FLOAT32)), "prefetch": PREFETCH[0]}
         best = min(space.fixed(fixed), key=lambda config: self.cycles(workload, target, config))
         # A panel that stays in L1 comes from further away once a task, for the first of many tiles of pixels.
         stays = 2 * _panel_bytes(workload, target, best["vectors"]) < target.l1_bytes
@@ -107,9 +106,9 @@ class SeparableConv2d:
         """Estimated cycles of the whole layer on one core."""
         n, outputs, height, width = workload.output.shape
         channels = workload.inputs[0].shape[1]
-        in_blocks, out_blocks = math.ceil(channels / target.lanes), math.ceil(outputs / target.lanes)
+        in_blocks, out_blocks = math.ceil(channels / target.lanes(FLOAT32)), math.ceil(outputs / target.lanes(FLOAT32))
         panel = _panel_bytes(workload, target, config["vectors"])
-        weights = channels * out_blocks * target.lanes * 4
+        weights = channels * out_blocks * target.lanes(FLOAT32) * 4
         tiles = math.ceil(out_blocks / config["vectors"])
         total = 0.0
         for rows, count in Cut.of(height, config["rows"]).sizes():
@@ -158,16 +157,16 @@ class SeparableConv2d:
     def packed(self, workload: Workload, target: Target, config: Config) -> dict[int, tuple[int, ...]]:
         """Both weights: one flat row each."""
         outputs, channels = workload.inputs[2].shape[:2]
-        whole = math.ceil(outputs / target.lanes) * target.lanes
-        return {1: packed_depthwise(workload, target.lanes), 2: (channels * whole,)}
+        whole = math.ceil(outputs / target.lanes(FLOAT32)) * target.lanes(FLOAT32)
+        return {1: packed_depthwise(workload, target.lanes(FLOAT32)), 2: (channels * whole,)}
 
     def pack(
         self, workload: Workload, target: Target, config: Config, index: int, array: npt.NDArray[Any]
     ) -> npt.NDArray[Any]:
         """Depthwise weights by block, pointwise weights O×C×1×1 → flat ``(tile, C, vectors × lanes)``."""
         if index == 1:
-            return pack_depthwise(array, target.lanes)
-        return channel_panels(array[:, :, 0, 0].T, config["vectors"], target.lanes)
+            return pack_depthwise(array, target.lanes(FLOAT32))
+        return channel_panels(array[:, :, 0, 0].T, config["vectors"], target.lanes(FLOAT32))
 
     def build(self, workload: Workload, target: Target, config: Config) -> Any:
         """The scheduled PrimFunc: inputs (weights packed), then the output."""
@@ -181,4 +180,4 @@ def _scratch_bytes(workload: Workload, rows: int) -> int:
 
 def _panel_bytes(workload: Workload, target: Target, vectors: int) -> int:
     """Bytes of the pointwise weights of so many vectors of output channels."""
-    return workload.inputs[0].shape[1] * vectors * target.lanes * 4
+    return workload.inputs[0].shape[1] * vectors * target.lanes(FLOAT32) * 4

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from tvmopt.schedules.dtypes import FLOAT32
 from tvmopt.schedules.llvm.convolution.depthwise_tile import DepthwiseTile
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import Index, Stmt, divmod_index
@@ -45,7 +46,7 @@ class SeparableNest:
 
     def __init__(self, workload: Workload, target: Target, config: Config, packed: dict[int, tuple[int, ...]]) -> None:
         self.workload, self.target, self.config = workload, target, config
-        self.lanes = target.lanes
+        self.lanes = target.lanes(FLOAT32)
         data, depthwise, pointwise, *others = workload.inputs
         self.weight = Operand(Tensor(packed[2], pointwise.dtype), "pointwise")
         self.inputs = [Operand(data, "data"), Operand(Tensor(packed[1], depthwise.dtype), "depthwise"), self.weight]

@@ -14,6 +14,7 @@ from typing import Any
 import numpy.typing as npt
 
 from tvmopt.schedules.compute.winograd import KERNEL, TILES, transforms
+from tvmopt.schedules.dtypes import FLOAT32
 from tvmopt.schedules.llvm.convolution.linear_maps import map_lines, shared_columns, shared_rows
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import SPREAD, Index, Stmt, divmod_index
@@ -48,12 +49,10 @@ class Winograd:
     feature_count = 10
 
     def accepts(self, workload: Workload, target: Target) -> bool:
-        """Float32 on a CPU, 3×3, no stride, dilation or groups, data and output blocked by the vector."""
-        if workload.op != "conv2d" or target.is_gpu or workload.attr("groups") != 1:
+        """Float32, 3×3, no stride, dilation or groups, data and output blocked by the vector."""
+        if workload.op != "conv2d" or workload.dtypes != {FLOAT32} or workload.attr("groups") != 1:
             return False
-        if any(tensor.dtype != "float32" for tensor in (*workload.inputs, workload.output)):
-            return False
-        if workload.inputs[0].block != target.lanes or workload.output.block != target.lanes:
+        if workload.inputs[0].block != target.lanes(FLOAT32) or workload.output.block != target.lanes(FLOAT32):
             return False
         steps = (workload.attr("strides"), workload.attr("dilations"))
         return workload.inputs[1].shape[2:] == (KERNEL, KERNEL) and steps == ((1, 1), (1, 1))
@@ -64,7 +63,7 @@ class Winograd:
 
     def space(self, workload: Workload, target: Target) -> ConfigSpace:
         """Output tile, rows of tiles in a task, register tile (pixels are tiles of one point), prefetching."""
-        blocks = math.ceil(workload.output.shape[1] / target.lanes)
+        blocks = math.ceil(workload.output.shape[1] / target.lanes(FLOAT32))
         rows = max(math.ceil(workload.output.shape[2] / tile) for tile in TILES)
 
         def allowed(config: Config) -> bool:
@@ -99,7 +98,7 @@ class Winograd:
         n, channels, _, _ = workload.inputs[0].shape
         tile, points = config["tile"], (config["tile"] + 2) ** 2
         rows, columns = _grid(workload, tile)
-        lanes = target.lanes
+        lanes = target.lanes(FLOAT32)
         in_blocks, out_blocks = math.ceil(channels / lanes), math.ceil(workload.output.shape[1] / lanes)
         lines = (tile + 2) * 2 * in_blocks + (2 * tile + 2) * out_blocks
         total = rows * columns * lines * LINE_CYCLES * (tile + 2)
@@ -141,15 +140,15 @@ class Winograd:
 
     def packed(self, workload: Workload, target: Target, config: Config) -> dict[int, tuple[int, ...]]:
         """The weights: one flat row."""
-        blocks = math.ceil(workload.output.shape[1] / target.lanes)
-        return {1: (blocks * target.lanes * workload.inputs[0].shape[1] * (config["tile"] + 2) ** 2,)}
+        blocks = math.ceil(workload.output.shape[1] / target.lanes(FLOAT32))
+        return {1: (blocks * target.lanes(FLOAT32) * workload.inputs[0].shape[1] * (config["tile"] + 2) ** 2,)}
 
     def pack(
         self, workload: Workload, target: Target, config: Config, index: int, array: npt.NDArray[Any]
     ) -> npt.NDArray[Any]:
         """Weights OIHW → transformed, flat ``(channel tile, point, IC, vectors × lanes)``; absent channels zeros."""
         moved = transforms(config["tile"]).transform_kernels(array)
-        return channel_panels(moved, config["vectors"], target.lanes)
+        return channel_panels(moved, config["vectors"], target.lanes(FLOAT32))
 
     def build(self, workload: Workload, target: Target, config: Config) -> Any:
         """The scheduled PrimFunc: inputs (weights packed), then the output."""
@@ -166,7 +165,7 @@ class _Kernel:
 
     def __init__(self, workload: Workload, target: Target, config: Config, packed: tuple[int, ...]) -> None:
         self.workload, self.target, self.config = workload, target, config
-        self.lanes = target.lanes
+        self.lanes = target.lanes(FLOAT32)
         self.maps = transforms(config["tile"])
         self.tile, self.patch = self.maps.tile, self.maps.patch
         data, weight = workload.inputs[:2]

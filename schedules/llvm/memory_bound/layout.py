@@ -23,8 +23,8 @@ class Relayout(NoKnobs):
     version = 1
 
     def accepts(self, workload: Workload, target: Target) -> bool:
-        """Any dtype on a CPU."""
-        return workload.op == "relayout" and not target.is_gpu
+        """Any dtype."""
+        return workload.op == "relayout"
 
     def build(self, workload: Workload, target: Target, config: Config) -> Any:
         """The scheduled PrimFunc."""
@@ -74,8 +74,8 @@ class Concat(NoKnobs):
     version = 1
 
     def accepts(self, workload: Workload, target: Target) -> bool:
-        """Any dtype on a CPU; blocks alike and full."""
-        if workload.op != "concat" or target.is_gpu or len(workload.output.shape) != 4:
+        """Any dtype; blocks alike and full."""
+        if workload.op != "concat" or len(workload.output.shape) != 4:
             return False
         block = workload.output.block
         whole = all(tensor.shape[1] % block == 0 for tensor in workload.inputs[:-1])

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from tvmopt.schedules.compute.pointwise import VectorMath
+from tvmopt.schedules.dtypes import FLOAT32
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import Index, Stmt, divmod_index
 from tvmopt.schedules.llvm.parts.operands import Epilogue, Pixel, declared, operands_of
@@ -23,11 +24,8 @@ class Pointwise:
     version = 1
 
     def accepts(self, workload: Workload, target: Target) -> bool:
-        """Float32 on a CPU; blocked operands have the output's block."""
-        if workload.op != "pointwise" or target.is_gpu:
-            return False
-        tensors = (*workload.inputs, workload.output)
-        if any(tensor.dtype != "float32" for tensor in tensors):
+        """Float32; blocked operands have the output's block."""
+        if workload.op != "pointwise" or workload.dtypes != {FLOAT32}:
             return False
         if workload.output.plain:
             return all(tensor.plain for tensor in workload.inputs)
@@ -145,12 +143,12 @@ def _plain(workload: Workload, target: Target, config: Config) -> Any:
             index, last = divmod_index(index, size)
             position.insert(0, last)
         position.insert(0, index)
-        step = target.lanes * config["unroll"]
+        step = target.lanes(FLOAT32) * config["unroll"]
 
         def several(column: Index, count: int) -> Stmt:
-            whole = count // target.lanes
-            parts = [vector(position, column + i * target.lanes, target.lanes) for i in range(whole)]
-            parts += [vector(position, column + i, 1) for i in range(whole * target.lanes, count)]
+            whole = count // target.lanes(FLOAT32)
+            parts = [vector(position, column + i * target.lanes(FLOAT32), target.lanes(FLOAT32)) for i in range(whole)]
+            parts += [vector(position, column + i, 1) for i in range(whole * target.lanes(FLOAT32), count)]
             return emit.seq(parts)
 
         return emit.split_loop(inner, step, several)

@@ -12,6 +12,7 @@ from typing import Any
 
 from tvm import tirx
 
+from tvmopt.schedules.dtypes import FLOAT32
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import Index, Stmt, divmod_index
 from tvmopt.schedules.llvm.parts.operands import Epilogue, Pixel, declared, operands_of
@@ -31,8 +32,8 @@ class Pool2d:
     version = 1
 
     def accepts(self, workload: Workload, target: Target) -> bool:
-        """Float32 on a CPU, data and output blocked alike."""
-        if workload.op != "pool2d" or target.is_gpu or workload.inputs[0].dtype != "float32":
+        """Float32, data and output blocked alike."""
+        if workload.op != "pool2d" or workload.dtypes != {FLOAT32}:
             return False
         return workload.inputs[0].block == workload.output.block
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from tvm import tirx
 
 from tvmopt.schedules.compute.pointwise import VectorMath
+from tvmopt.schedules.dtypes import FLOAT32
 from tvmopt.schedules.expression import ACC, call
 from tvmopt.schedules.llvm.memory_bound.pool2d import LOWEST
 from tvmopt.schedules.llvm.parts import emit
@@ -39,8 +40,8 @@ class Reduce(NoKnobs):
     version = 1
 
     def accepts(self, workload: Workload, target: Target) -> bool:
-        """Float32 on a CPU."""
-        return workload.op == "reduce" and not target.is_gpu and workload.inputs[0].dtype == "float32"
+        """Float32."""
+        return workload.op == "reduce" and workload.dtypes == {FLOAT32}
 
     def build(self, workload: Workload, target: Target, config: Config) -> Any:
         """The scheduled PrimFunc."""
@@ -71,8 +72,8 @@ class Softmax(NoKnobs):
     version = 1
 
     def accepts(self, workload: Workload, target: Target) -> bool:
-        """Float32 on a CPU."""
-        return workload.op == "softmax" and not target.is_gpu and workload.inputs[0].dtype == "float32"
+        """Float32."""
+        return workload.op == "softmax" and workload.dtypes == {FLOAT32}
 
     def build(self, workload: Workload, target: Target, config: Config) -> Any:
         """The scheduled PrimFunc."""
@@ -150,17 +151,17 @@ class _Rows:
         if self.inner == 1:
             body = emit.parallel(self.outer, lambda outer: along(self, outer))
         else:
-            whole, rest = divmod(self.inner, self.target.lanes)
+            whole, rest = divmod(self.inner, self.target.lanes(FLOAT32))
             pieces = whole + (rest > 0)
 
             def task(index: Index) -> Stmt:
                 outer, piece = divmod_index(index, pieces)
-                column = piece * self.target.lanes
+                column = piece * self.target.lanes(FLOAT32)
 
                 def tail(last: bool) -> Stmt:
                     if last:
                         return emit.loop(rest, lambda i: lanes(self, _Vector(outer, column + i, 1)))
-                    return lanes(self, _Vector(outer, column, self.target.lanes))
+                    return lanes(self, _Vector(outer, column, self.target.lanes(FLOAT32)))
 
                 return emit.choose(piece, whole, rest != 0, tail)
 
@@ -180,7 +181,7 @@ class _Rows:
 
     def vectors(self, body: Callable[[Index, int], Stmt]) -> Stmt:
         """`body(first, width)` over the axis in vectors, then element by element."""
-        lanes = self.target.lanes
+        lanes = self.target.lanes(FLOAT32)
         whole, rest = divmod(self.axis, lanes)
         parts = [emit.loop(whole, lambda i: body(i * lanes, lanes), "k")] if whole else []
         if rest:
@@ -198,7 +199,7 @@ class _Rows:
 
     def join(self, total: emit.Buffer, kind: str, outer: Index, of: Transform) -> Stmt:
         """Merges a row of the axis, transformed by `of`, into the scalar `total`."""
-        lanes = min(self.target.lanes, 2 ** int(math.log2(self.axis)))
+        lanes = min(self.target.lanes(FLOAT32), 2 ** int(math.log2(self.axis)))
         held = emit.local(lanes, "held")
         start = emit.const(_START[kind])
 
@@ -212,7 +213,7 @@ class _Rows:
             return emit.store(total, _merge(kind, emit.load(total, [0]), emit.load(held, [i])), [0])
 
         body = [emit.store(total, start, [0]), self.vectors(merge)]
-        if self.axis < self.target.lanes:
+        if self.axis < self.target.lanes(FLOAT32):
             return emit.seq(body)
         filled = emit.store(held, emit.splat(start, lanes), [0], lanes)
         return emit.allocate([held], [filled, *body, *(element(i) for i in range(lanes))])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from tvmopt.schedules.dtypes import FLOAT32
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import Index, Stmt, divmod_index
 from tvmopt.schedules.llvm.parts.fixed import NoKnobs
@@ -29,8 +30,8 @@ class Resize2d(NoKnobs):
     version = 1
 
     def accepts(self, workload: Workload, target: Target) -> bool:
-        """Float32 on a CPU, data and output blocked alike."""
-        if workload.op != "resize2d" or target.is_gpu or workload.output.dtype != "float32":
+        """Float32, data and output blocked alike."""
+        if workload.op != "resize2d" or not workload.inputs[0].dtype == workload.output.dtype == FLOAT32:
             return False
         return workload.inputs[0].block == workload.output.block
 

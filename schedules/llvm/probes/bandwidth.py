@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tvmopt.schedules.dtypes import FLOAT32
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.target import Target
 
@@ -29,7 +30,7 @@ def triad_kernel(target: Target, nbytes: int, sweeps: int) -> tuple[Any, int, in
     """
     from tvm import tirx
 
-    lanes = target.lanes
+    lanes = target.lanes(FLOAT32)
     step = UNROLL * lanes
     steps = max(1, nbytes // (ARRAYS * FLOAT_BYTES * target.threads * step))
     size = target.threads * steps * step

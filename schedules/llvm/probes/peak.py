@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tvmopt.schedules.dtypes import FLOAT32
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.register_tile import Accumulators
 from tvmopt.schedules.target import Target
@@ -24,7 +25,7 @@ def peak_kernel(target: Target, steps: int = STEPS) -> tuple[Any, int, int]:
     """
     from tvm import tirx
 
-    lanes, vectors = target.lanes, target.registers - 4
+    lanes, vectors = target.lanes(FLOAT32), target.registers - 4
     size = target.threads * (vectors + 2) * lanes
     memory = tirx.decl_buffer((size,), "float32", name="memory")
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from tvmopt.schedules.compute.pointwise import VectorMath
 from tvmopt.schedules.compute.recurrent import GATES, Stage, cell_of, operands_of, shape_of
+from tvmopt.schedules.dtypes import FLOAT32
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import Buffer, Expr, Index, Stmt, divmod_index
 from tvmopt.schedules.llvm.parts.operands import Operand, declared
@@ -82,7 +83,7 @@ class Nest:
     """
 
     def __init__(self, workload: Workload, target: Target, config: Config, packed: tuple[int, ...]) -> None:
-        self.target, self.config, self.lanes = target, config, target.lanes
+        self.target, self.config, self.lanes = target, config, target.lanes(FLOAT32)
         self.shape, self.cell = shape_of(workload), cell_of(workload)
         self.order, self.way = GATES[workload.attr("kind")], workload.attr("direction")
         tensors = [workload.inputs[0], Tensor(packed), *workload.inputs[2:]]

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tvmopt.schedules.compute.recurrent import GATES, Shape, cell_of, shape_of
+from tvmopt.schedules.dtypes import FLOAT32
 from tvmopt.schedules.llvm.parts.register_tile import tile_cycles, tile_fits, useful_sizes
 from tvmopt.schedules.llvm.recurrent.nest import Nest
 from tvmopt.schedules.space import Config, ConfigSpace, Knob
@@ -44,10 +45,8 @@ class Recurrence:
     version = 1
 
     def accepts(self, workload: Workload, target: Target) -> bool:
-        """Float32 on a CPU."""
-        if workload.op != "recurrence" or target.is_gpu:
-            return False
-        return all(tensor.dtype == "float32" for tensor in (*workload.inputs, workload.output))
+        """Float32."""
+        return workload.op == "recurrence" and workload.dtypes == {FLOAT32}
 
     def flops(self, workload: Workload) -> int:
         """Floating-point operations of the products, a multiply-add as two."""
@@ -57,7 +56,7 @@ class Recurrence:
     def space(self, workload: Workload, target: Target) -> ConfigSpace:
         """Tile (rows, blocks of hidden units), unrolling, prefetching, and whether threads share hidden units."""
         shape = shape_of(workload)
-        blocks = math.ceil(shape.hidden / target.lanes)
+        blocks = math.ceil(shape.hidden / target.lanes(FLOAT32))
 
         def allowed(config: Config) -> bool:
             if config["split"] and self._tiles(shape, target, config) == 1:
@@ -83,7 +82,7 @@ class Recurrence:
     def cycles(self, workload: Workload, target: Target, config: Config) -> float:
         """Estimated cycles of the thread that is busy longest."""
         shape = shape_of(workload)
-        whole, rest = divmod(math.ceil(shape.hidden / target.lanes), config["blocks"])
+        whole, rest = divmod(math.ceil(shape.hidden / target.lanes(FLOAT32)), config["blocks"])
         largest = self._tile_cycles(shape, target, config["rows"], config["blocks"])
         last = self._tile_cycles(shape, target, config["rows"], rest) if rest else 0.0
         chains = shape.directions * math.ceil(shape.batch / config["rows"])
@@ -100,7 +99,7 @@ class Recurrence:
         return tile_cycles(rows, vectors, weights_in_l1, target) * shape.hidden + GATE_CYCLES * rows * vectors
 
     def _tiles(self, shape: Shape, target: Target, config: Config) -> int:
-        return math.ceil(math.ceil(shape.hidden / target.lanes) / config["blocks"])
+        return math.ceil(math.ceil(shape.hidden / target.lanes(FLOAT32)) / config["blocks"])
 
     def features(self, workload: Workload, target: Target, config: Config) -> tuple[float, ...]:
         """Estimated cycles, accumulators, loads per multiply-add, panel footprint, tasks for the threads."""
@@ -113,7 +112,7 @@ class Recurrence:
             math.log2(self.cycles(workload, target, config)),
             float(accumulators),
             (config["rows"] + vectors) / accumulators,
-            math.log2(shape.hidden * vectors * target.lanes * 4),
+            math.log2(shape.hidden * vectors * target.lanes(FLOAT32) * 4),
             math.log2(tasks),
             float(tasks % target.threads),
         )
@@ -121,7 +120,7 @@ class Recurrence:
     def packed(self, workload: Workload, target: Target, config: Config) -> dict[int, tuple[int, ...]]:
         """The recurrent weights: one flat row."""
         shape = shape_of(workload)
-        width = math.ceil(shape.hidden / target.lanes) * target.lanes
+        width = math.ceil(shape.hidden / target.lanes(FLOAT32)) * target.lanes(FLOAT32)
         return {1: (shape.directions * shape.gates * shape.hidden * width,)}
 
     def pack(
@@ -130,8 +129,8 @@ class Recurrence:
         """Weights ``(D, G·H, H)`` → flat ``(D, stage, tile, H, gates × blocks × lanes)``; absent units are zeros."""
         shape, order = shape_of(workload), GATES[workload.attr("kind")]
         gates = array.reshape(shape.directions, shape.gates, shape.hidden, shape.hidden)
-        padded = np.pad(gates, ((0, 0), (0, 0), (0, -shape.hidden % target.lanes), (0, 0)))
-        width = config["blocks"] * target.lanes
+        padded = np.pad(gates, ((0, 0), (0, 0), (0, -shape.hidden % target.lanes(FLOAT32)), (0, 0)))
+        width = config["blocks"] * target.lanes(FLOAT32)
         panels = []
         for direction in padded:
             for stage in cell_of(workload).stages:

@@ -54,7 +54,7 @@ def test_kernels_of_templates(two: Compiled) -> None:
     ((name, tensor),) = first.outputs
     assert name == "b"
     assert tensor == two[0].graph.values["b"]
-    assert (tensor.shape, tensor.block) == ((1, 16, 14, 14), TARGET.lanes)
+    assert (tensor.shape, tensor.block) == ((1, 16, 14, 14), TARGET.lanes("float32"))
 
 
 def test_what_a_kernel_costs(two: Compiled) -> None:

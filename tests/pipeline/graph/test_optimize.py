@@ -34,7 +34,7 @@ def test_cpus_get_the_layout_of_their_vectors(model: Any, name: str) -> None:
     optimized = optimize(model, target)
     nodes = optimized.graph.nodes
     assert [node.op for node in nodes] == ["relayout", "conv2d", "relayout"]
-    assert [optimized.graph.tensor(node.output).block for node in nodes] == [1, target.lanes, 1]
+    assert [optimized.graph.tensor(node.output).block for node in nodes] == [1, target.lanes("float32"), 1]
     assert nodes[1].layers == ("Conv0", "BatchNormalization1", "Add2", "Relu3")
     assert optimized.target is target
     assert optimized.model is model

@@ -87,7 +87,7 @@ def test_tables_of_resizing_are_operands_of_its_own(optimized: Any, weights: Any
         scales=np.array([1, 1, 2, 2], np.float32),
     )
     (task,) = [task for task in extract_tasks(given) if task.workload.op == "resize2d"]
-    assert task.workload.inputs[0].block == TARGET.lanes
+    assert task.workload.inputs[0].block == TARGET.lanes("float32")
     indices, factors = Tensor((16,), "int32"), Tensor((16,))
     assert task.workload.inputs[1:] == (indices, factors, indices, factors)
 
@@ -104,5 +104,5 @@ def test_constants_of_epilogues_lie_in_blocks_like_the_map(optimized: Any, weigh
     )
     (task,) = [task for task in extract_tasks(given) if task.workload.op == "conv2d"]
     bias, factor = task.workload.inputs[2:]
-    assert (bias.shape, bias.block) == ((1, 8, 1, 1), TARGET.lanes)
+    assert (bias.shape, bias.block) == ((1, 8, 1, 1), TARGET.lanes("float32"))
     assert (factor.shape, factor.block) == ((1, 1, 4, 4), 1)

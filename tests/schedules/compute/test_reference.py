@@ -204,3 +204,22 @@ def test_an_accumulator_is_what_the_operator_computed() -> None:
 def test_unknown_operators_are_refused() -> None:
     with pytest.raises(ValueError, match="no reference for operator 'fourier'"):
         reference(Workload("fourier", (), Tensor((1,))), [])
+
+
+def test_products_of_bytes_are_summed_in_int32_and_rounded_once() -> None:
+    """As in a quantised convolution: a scale and a zero point behind the sums, then rounding and saturation."""
+    random = np.random.default_rng(0)
+    data = random.integers(0, 256, (1, 9, 5, 5)).astype(np.uint8)
+    weight = random.integers(-128, 128, (7, 9, 3, 3)).astype(np.int8)
+    scale = random.uniform(1e-3, 4e-3, (1, 7, 1, 1)).astype(np.float32)
+    epilogue = call("add", call("mul", ACC, Arg(2)), Const(128.0))
+    attrs = (("dilations", (1, 1)), ("groups", 1), ("pads", (0, 0, 0, 0)), ("strides", (1, 1)))
+    tensors = (Tensor(data.shape, "uint8"), Tensor(weight.shape, "int8"), Tensor(scale.shape))
+    given = Workload("conv2d", tensors, Tensor((1, 7, 3, 3), "uint8"), attrs, epilogue)
+    windows = np.lib.stride_tricks.sliding_window_view(data, (3, 3), axis=(2, 3))
+    exact = np.einsum("nchwij,ocij->nohw", windows.astype(np.int64), weight.astype(np.int64))
+    expected = np.clip(np.rint(exact.astype(np.float32) * scale + np.float32(128)), 0, 255)
+    result = reference(given, [data, weight, scale])
+    assert result.dtype == np.uint8
+    np.testing.assert_array_equal(result, expected)
+    assert {0, 255} < set(result.ravel().tolist())

@@ -18,7 +18,7 @@ from tvmopt.schedules.workload import Tensor, Workload
 
 X86 = parse_target("x86-64-v3", 2)
 ONE = parse_target("x86-64-v3", 1)
-LANES = X86.lanes
+LANES = X86.lanes("float32")
 
 Wide = Callable[..., Workload]
 

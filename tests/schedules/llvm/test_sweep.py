@@ -226,7 +226,7 @@ def run_case(seed: int, make: Make, wide: Wide, wide_separable: Wide, kernels_fo
     target = TARGETS[seed % len(TARGETS)]
     if not target.is_host:
         pytest.skip(f"this machine cannot run {target.isa}")
-    draw = Draw(seed, target.lanes, make, wide, wide_separable)
+    draw = Draw(seed, target.lanes("float32"), make, wide, wide_separable)
     workload, arrays = getattr(draw, draw.pick(*OPERATORS))()
     kernels = kernels_for(target)
     space = kernels.configs(workload, 40)

@@ -18,7 +18,7 @@ from tvmopt.schedules.target import parse_target
 
 # A map of 24 × 12 × 12 elements leaves this cache, 24 × 20 weights do not.
 TARGET = replace(parse_target("x86-64-v3", 2), l2_bytes=16 * 1024)
-LANES = TARGET.lanes
+LANES = TARGET.lanes("float32")
 IMAGE = {"x": (1, 24, 12, 12)}
 PADDED = {"pads": [1, 1, 1, 1], "group": 24}
 OPERANDS = {"d": (24, 1, 3, 3), "b": (24,), "p": (20, 24, 1, 1), "c": (20,)}
@@ -32,7 +32,7 @@ def fused(through: Any, weights: Any) -> Callable[..., Any]:
     def send(*nodes: Any, target: Any = TARGET, inputs: Any = None, outputs: str = "y", **shapes: Any) -> Any:
         passes = (
             *(recognize, fuse_epilogue, partial(fuse_separable, target=target)),
-            partial(plan_layout, lanes=LANES),
+            partial(plan_layout, target=TARGET),
         )
         constants = {name: weights(*shape) for name, shape in {**OPERANDS, **shapes}.items()}
         done = through(*nodes, passes=passes, inputs=inputs or IMAGE, outputs=outputs, **constants)

@@ -7,9 +7,11 @@ import pytest
 
 from tvmopt.pipeline.graph.passes.merge_groups import merge_groups
 from tvmopt.pipeline.graph.recognize import recognize
+from tvmopt.schedules.target import parse_target
 
-LANES = 8
-PASSES = (recognize, partial(merge_groups, lanes=LANES))
+TARGET = parse_target("x86-64-v3")
+LANES = TARGET.channel_block("float32")
+PASSES = (recognize, partial(merge_groups, target=TARGET))
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,11 @@ from tvmopt.schedules.registry import template_for
 from tvmopt.schedules.target import parse_target
 
 TARGET = parse_target("x86-64-v3", 2)
-LANES = TARGET.lanes
+LANES = TARGET.lanes("float32")
 PASSES = (
     *(recognize, fold_pad, fuse_epilogue),
-    partial(merge_groups, lanes=LANES),
-    partial(plan_layout, lanes=LANES),
+    partial(merge_groups, target=TARGET),
+    partial(plan_layout, target=TARGET),
 )
 PADDED = {"pads": [1, 1, 1, 1]}
 

@@ -57,7 +57,10 @@ def test_every_corner_of_the_space(kernels: Any, convolution: Callable[..., Work
 def test_epilogue_has_bias_residual_and_bounds(
     kernels: Any, target: Target, convolution: Callable[..., Workload]
 ) -> None:
-    extra = (Tensor((1, 19, 1, 1), block=target.lanes), Tensor((2, 19, 7, 5), block=target.lanes, halo=(0, 1, 2, 0)))
+    extra = (
+        Tensor((1, 19, 1, 1), block=target.lanes("float32")),
+        Tensor((2, 19, 7, 5), block=target.lanes("float32"), halo=(0, 1, 2, 0)),
+    )
     summed = call("add", call("add", ACC, Arg(2)), Arg(3))
     epilogue = call("clip", summed, Const(0.0), Const(6.0))
     options = {"kernel": (3, 3), "pads": (1,) * 4, "groups": 19, "extra": extra, "epilogue": epilogue}

@@ -73,7 +73,7 @@ def test_computes_what_torch_does(
 def test_epilogue_adds_bias_and_residual(
     kernels: Any, inputs_of: Any, target: Target, convolution: Callable[..., Workload], flat: bool
 ) -> None:
-    block = target.lanes
+    block = target.lanes("float32")
     residual = Tensor((2, 21, 5, 7), block=block, halo=(0, 0, 0, 0) if flat else (1, 1, 2, 0))
     extra = (Tensor((1, 21, 1, 1), block=block), residual)
     workload = convolution((2, 19, 5, 7), 21, extra=extra, epilogue=FULL)
@@ -105,7 +105,7 @@ def test_epilogue_broadcasts_plain_operands(
 def test_epilogue_broadcasts_blocked_operands(
     kernels: Any, target: Target, convolution: Callable[..., Workload], shape: tuple[int, ...]
 ) -> None:
-    operand = Tensor(shape, block=target.lanes)
+    operand = Tensor(shape, block=target.lanes("float32"))
     workload = convolution((2, 9, 5, 7), 21, extra=(operand,), epilogue=call("mul", ACC, Arg(2)))
     kernels.check(workload)
 
@@ -130,8 +130,10 @@ def test_there_is_a_default_for_every_size(wide: Callable[..., Workload], text: 
     target = parse_target(text, 2)
     sizes = [(1, 1), (1, 2), (2, 1), (1, 3), (3, 1), (2, 2), (1, 5), (7, 7), (1, 49), (112, 112)]
     for size, vectors, kernel in itertools.product(sizes, (1, 2, 3, 5, 6, 7, 8, 11, 40), (1, 3)):
-        data, channels = (1, target.lanes * groups, *size), target.lanes * vectors * groups
-        workload = wide(target.lanes, data, channels, (kernel, kernel), pads=(kernel // 2,) * 4, groups=groups)
+        data, channels = (1, target.lanes("float32") * groups, *size), target.lanes("float32") * vectors * groups
+        workload = wide(
+            target.lanes("float32"), data, channels, (kernel, kernel), pads=(kernel // 2,) * 4, groups=groups
+        )
         template = template_for(workload, target)
         config = template.default(workload, target)
         assert template.space(workload, target).contains(config)
@@ -140,7 +142,9 @@ def test_there_is_a_default_for_every_size(wide: Callable[..., Workload], text: 
 
 def test_groups_that_do_not_fill_blocks_are_refused(convolution: Callable[..., Workload], target: Target) -> None:
     assert not DirectConv2d().accepts(convolution((1, 12, 5, 5), 24, groups=2), target)
-    assert DirectConv2d().accepts(convolution((1, 2 * target.lanes, 5, 5), 2 * target.lanes, groups=2), target)
+    assert DirectConv2d().accepts(
+        convolution((1, 2 * target.lanes("float32"), 5, 5), 2 * target.lanes("float32"), groups=2), target
+    )
 
 
 def test_default_does_not_need_more_registers_than_there_are(
@@ -177,7 +181,7 @@ def test_a_reduction_in_chunks(
 ) -> None:
     data, channels, options = CHUNKED[name]
     plain = convolution(data, channels, **options)
-    block = target.lanes
+    block = target.lanes("float32")
     extra = (Tensor((1, channels, 1, 1), block=block), Tensor(plain.output.shape, block=block, halo=(1, 0, 0, 2)))
     workload = convolution(data, channels, **options, extra=extra, epilogue=FULL)
     some = kernels.configs(workload, 7)
@@ -209,5 +213,5 @@ def test_tasks_in_chunks_of_channels_are_whole_maps(convolution: Callable[..., W
         config = {**default, "depth": depth, "rows": rows, "columns": 2, "vectors": 2}
         return template.features(workload, target, config)[6]
 
-    assert tasks(128, 1) == tasks(128, 2) == math.log2(256 / target.lanes / 2)
+    assert tasks(128, 1) == tasks(128, 2) == math.log2(256 / target.lanes("float32") / 2)
     assert tasks(0, 1) > tasks(0, 2) > tasks(128, 1)

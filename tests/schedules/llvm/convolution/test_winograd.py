@@ -51,7 +51,10 @@ def test_computes_what_convolution_does(
 
 
 def test_epilogue_adds_bias_and_residual(kernels: Any, target: Target, convolution: Callable[..., Workload]) -> None:
-    extra = (Tensor((1, 21, 1, 1), block=target.lanes), Tensor((2, 21, 7, 6), block=target.lanes, halo=(1, 0, 0, 2)))
+    extra = (
+        Tensor((1, 21, 1, 1), block=target.lanes("float32")),
+        Tensor((2, 21, 7, 6), block=target.lanes("float32"), halo=(1, 0, 0, 2)),
+    )
     epilogue = call("relu", call("add", call("add", ACC, Arg(2)), Arg(3)))
     options: dict[str, Any] = {"pads": (1,) * 4, "extra": extra, "epilogue": epilogue}
     workload = convolution((2, 19, 7, 6), 21, (3, 3), **options)
@@ -100,7 +103,7 @@ def exact_convolution(data: np.ndarray, weight: np.ndarray) -> np.ndarray:
     "options", [{"strides": (2, 2)}, {"dilations": (2, 2)}, {"groups": 2}, {"block": 1}], ids=lambda o: next(iter(o))
 )
 def test_refuses_what_it_cannot_do(convolution: Callable[..., Workload], target: Target, options: Any) -> None:
-    channels = 2 * target.lanes
+    channels = 2 * target.lanes("float32")
     workload = convolution((1, channels, 8, 8), channels, (3, 3), pads=(1,) * 4, **options)
     assert not Winograd().accepts(workload, target)
     assert not Winograd().accepts(convolution((1, 16, 8, 8), 16, (5, 5), pads=(2,) * 4), target)

@@ -18,7 +18,7 @@ HALOS = [(0, 0, 0, 0), (1, 2, 0, 3)]
 def test_relayout(
     kernels: Any, make: Any, target: Target, channels: int, blocks: tuple[int, int], halo: tuple[int, int, int, int]
 ) -> None:
-    before, after = ((1, target.lanes)[block] for block in blocks)
+    before, after = ((1, target.lanes("float32"))[block] for block in blocks)
     shape = (2, channels, 3, 5)
     for source in HALOS:
         workload = make("relayout", (Tensor(shape, block=before, halo=source),), Tensor(shape, block=after, halo=halo))
@@ -31,8 +31,8 @@ def test_relayout_between_two_blocks(kernels: Any, make: Any) -> None:
 
 
 def test_relayout_fills_absent_channels_with_zeros(kernels: Any, make: Any, target: Target) -> None:
-    shape = (1, target.lanes + 1, 2, 2)
-    workload = make("relayout", (Tensor(shape),), Tensor(shape, block=target.lanes))
+    shape = (1, target.lanes("float32") + 1, 2, 2)
+    workload = make("relayout", (Tensor(shape),), Tensor(shape, block=target.lanes("float32")))
     (memory,) = kernels.run(workload, [np.ones(shape, np.float32)], [{}])
     assert memory.sum() == np.prod(shape)
 
@@ -47,7 +47,7 @@ def test_relayout_of_other_dtypes(host: Any, make: Any, dtype: str) -> None:
 
 @pytest.mark.parametrize("last", [1, 5, 16])
 def test_concat(kernels: Any, make: Any, target: Target, last: int) -> None:
-    lanes = target.lanes
+    lanes = target.lanes("float32")
     channels = (2 * lanes, lanes, last)
     inputs = [
         Tensor((2, count, 5, 4), block=lanes, halo=halo)
@@ -63,11 +63,13 @@ def test_concat_of_plain_maps(kernels: Any, make: Any) -> None:
 
 
 def test_concat_of_the_same_map_twice(kernels: Any, make: Any, target: Target) -> None:
-    half = Tensor((1, target.lanes, 3, 3), block=target.lanes)
-    kernels.check(make("concat", (half, half), Tensor((1, 2 * target.lanes, 3, 3), block=target.lanes)))
+    half = Tensor((1, target.lanes("float32"), 3, 3), block=target.lanes("float32"))
+    kernels.check(
+        make("concat", (half, half), Tensor((1, 2 * target.lanes("float32"), 3, 3), block=target.lanes("float32")))
+    )
 
 
 def test_concat_that_starts_inside_a_block_is_refused(make: Any, target: Target) -> None:
-    lanes = target.lanes
+    lanes = target.lanes("float32")
     inputs = [Tensor((1, count, 3, 3), block=lanes) for count in (lanes + 1, lanes)]
     assert not Concat().accepts(make("concat", inputs, Tensor((1, 2 * lanes + 1, 3, 3), block=lanes)), target)

@@ -46,7 +46,7 @@ def test_broadcasting_of_plain_tensors(kernels: Any, make: Any, shapes: list[tup
 
 @pytest.mark.parametrize("channels", [1, 20, 32])
 def test_maps_in_blocks(kernels: Any, make: Any, target: Target, channels: int) -> None:
-    lanes, shape = target.lanes, (2, channels, 5, 7)
+    lanes, shape = target.lanes("float32"), (2, channels, 5, 7)
     inputs = [
         Tensor(shape, block=lanes, halo=(1, 1, 2, 0)),
         Tensor(shape, block=lanes),
@@ -66,7 +66,7 @@ def test_maps_with_halos_but_no_blocks(kernels: Any, make: Any) -> None:
 
 
 def test_other_blocks_are_refused(make: Any, target: Target) -> None:
-    output = Tensor((1, 8, 3, 3), block=target.lanes)
+    output = Tensor((1, 8, 3, 3), block=target.lanes("float32"))
     assert not Pointwise().accepts(pointwise(make, [Tensor((1, 8, 3, 3))], output), target)
     assert not Pointwise().accepts(pointwise(make, [output], Tensor((1, 8, 3, 3))), target)
     assert not Pointwise().accepts(pointwise(make, [Tensor((3,), "int32")], Tensor((3,))), target)

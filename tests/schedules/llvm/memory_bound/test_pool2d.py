@@ -53,7 +53,7 @@ def torch_pool(workload: Workload, data: np.ndarray, ceil: bool = False) -> np.n
 def test_computes_what_torch_does(
     kernels: Any, inputs_of: Any, make: Any, target: Target, name: str, kind: str, count: int, ceil: bool
 ) -> None:
-    workload = pool(make, target.lanes, name, kind, count=count, ceil=ceil)
+    workload = pool(make, target.lanes("float32"), name, kind, count=count, ceil=ceil)
     arrays = inputs_of(workload)
     kernels.unoptimized().check(workload, 0, arrays, torch_pool(workload, arrays[0], ceil))
 
@@ -61,22 +61,22 @@ def test_computes_what_torch_does(
 @pytest.mark.parametrize("name", WINDOWS)
 @pytest.mark.parametrize(("kind", "count"), [("max", 0), ("average", 0), ("average", 1)])
 def test_every_number_of_columns(kernels: Any, make: Any, target: Target, name: str, kind: str, count: int) -> None:
-    kernels.unoptimized().check(pool(make, target.lanes, name, kind, count=count), 8)
+    kernels.unoptimized().check(pool(make, target.lanes("float32"), name, kind, count=count), 8)
 
 
 @pytest.mark.parametrize("kind", ["max", "average"])
 def test_halos_and_epilogue(kernels: Any, make: Any, target: Target, kind: str) -> None:
-    bias = Tensor((1, 20, 1, 1), block=target.lanes)
+    bias = Tensor((1, 20, 1, 1), block=target.lanes("float32"))
     options = {"around": (2, 2, 3, 3), "halo": (1, 1, 2, 0), "extra": (bias,), "epilogue": call("add", ACC, Arg(1))}
-    kernels.check(pool(make, target.lanes, "3x3 padded, strided", kind, **options))
+    kernels.check(pool(make, target.lanes("float32"), "3x3 padded, strided", kind, **options))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 13), (13, 1), (7, 7), (9, 3)])
 @pytest.mark.parametrize("kind", ["max", "average"])
 def test_whole_maps(kernels: Any, inputs_of: Any, make: Any, target: Target, size: tuple[int, int], kind: str) -> None:
     attrs = {"kind": kind, "kernel": size, "strides": (1, 1), "pads": (0, 0, 0, 0), "count_pads": 0}
-    data = Tensor((2, 21, *size), block=target.lanes, halo=(1, 0, 0, 2))
-    output = Tensor((2, 21, 1, 1), block=target.lanes, halo=(1, 1, 0, 0))
+    data = Tensor((2, 21, *size), block=target.lanes("float32"), halo=(1, 0, 0, 2))
+    output = Tensor((2, 21, 1, 1), block=target.lanes("float32"), halo=(1, 1, 0, 0))
     workload = make("pool2d", (data,), output, **attrs)
     arrays = inputs_of(workload)
     function = np.max if kind == "max" else np.mean
@@ -84,6 +84,6 @@ def test_whole_maps(kernels: Any, inputs_of: Any, make: Any, target: Target, siz
 
 
 def test_a_maximum_of_nothing_but_minus_infinity(kernels: Any, make: Any, target: Target) -> None:
-    workload = pool(make, target.lanes, "3x3 padded, strided", "max")
+    workload = pool(make, target.lanes("float32"), "3x3 padded, strided", "max")
     data = np.full(workload.inputs[0].shape, -np.inf, np.float32)
     kernels.check(workload, 0, [data], np.full(workload.output.shape, -np.inf, np.float32))

@@ -20,7 +20,7 @@ def tables(random: np.random.Generator, before: int, after: int, taps: int) -> t
 @pytest.mark.parametrize("sizes", [((5, 6), (3, 3)), ((1, 1), (4, 7)), ((3, 2), (7, 5))])
 def test_resize(kernels: Any, make: Any, target: Target, taps: int, channels: int, sizes: Any) -> None:
     (height, width), (rows, columns) = sizes
-    random, lanes = np.random.default_rng(0), target.lanes
+    random, lanes = np.random.default_rng(0), target.lanes("float32")
     arrays = [random.standard_normal((2, channels, height, width), np.float32)]
     arrays += [*tables(random, height, rows, taps), *tables(random, width, columns, taps)]
     workload = resize(make, Tensor(arrays[0].shape, block=lanes, halo=(1, 0, 2, 1)), arrays, taps)
@@ -37,5 +37,5 @@ def test_nearest_repeats_pixels(kernels: Any, make: Any, target: Target) -> None
     data = np.random.default_rng(0).standard_normal((1, 5, 3, 4), np.float32)
     tables_of = [np.repeat(np.arange(size, dtype=np.int32), 2) for size in (3, 4)]
     arrays = [data, tables_of[0], np.ones(6, np.float32), tables_of[1], np.ones(8, np.float32)]
-    workload = resize(make, Tensor(data.shape, block=target.lanes), arrays, 1)
+    workload = resize(make, Tensor(data.shape, block=target.lanes("float32")), arrays, 1)
     kernels.check(workload, 0, arrays, data.repeat(2, axis=2).repeat(2, axis=3))

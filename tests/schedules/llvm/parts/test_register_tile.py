@@ -14,7 +14,7 @@ HEAP = "TVMBackendAllocWorkspace"
 
 
 def convolution(target: Target) -> Workload:
-    lanes = target.lanes
+    lanes = target.lanes("float32")
     data = Tensor((1, 2 * lanes, 14, 14), block=lanes, halo=(1, 1, 1, 1))
     attrs = (("dilations", (1, 1)), ("groups", 1), ("pads", (1, 1, 1, 1)), ("strides", (1, 1)))
     output = Tensor((1, 4 * lanes, 14, 14), block=lanes)

@@ -13,7 +13,7 @@ def test_the_triad_passes_over_the_whole_set(target: Target, nbytes: int, sweeps
 
     function, size, moved = triad_kernel(target, nbytes, sweeps)
     assert moved == ARRAYS * FLOAT_BYTES * size * sweeps
-    step = target.threads * UNROLL * target.lanes
+    step = target.threads * UNROLL * target.lanes("float32")
     assert size % step == 0
     assert size == step or ARRAYS * FLOAT_BYTES * size <= nbytes < ARRAYS * FLOAT_BYTES * (size + step)
     module = tvm.IRModule({"main": function.with_attr("global_symbol", "main")})
@@ -34,4 +34,4 @@ def test_every_sweep_is_kept(name: str) -> None:
     module = tvm.IRModule({"main": function.with_attr("global_symbol", "main")})
     code = tvm.compile(module, target=tvm.target.Target(dict(target.tvm))).mod.inspect_source("ll")
     assert "i32 7" in code
-    assert f"<{target.lanes} x float>" in code
+    assert f"<{target.lanes('float32')} x float>" in code

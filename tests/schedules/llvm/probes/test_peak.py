@@ -17,6 +17,6 @@ def test_the_peak_kernel_does_what_it_counts(target: Target) -> None:
     # x ← x/2 + 1/2 keeps the one that it starts from.
     assert (memory.numpy() == np.where(memory.numpy() == 0.5, 0.5, 1.0)).all()
     assert (memory.numpy() == 1.0).any()
-    assert flops % (STEPS * UNROLL * 2 * target.threads * target.lanes) == 0
+    assert flops % (STEPS * UNROLL * 2 * target.threads * target.lanes("float32")) == 0
     timer = library.mod.time_evaluator("main", tvm.cpu(), number=1, repeat=3)
     assert flops / min(timer(memory).results) > 1e9
