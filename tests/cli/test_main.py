@@ -91,9 +91,7 @@ ERRORS = [kind for kind in errors.TvmoptError.__subclasses__() if kind is not er
 
 
 @pytest.mark.parametrize("kind", [errors.TvmoptError, *ERRORS])
-def test_what_a_user_can_put_right_is_one_line(
-    kind: type[errors.TvmoptError], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_user_errors_print_one_line(kind: type[errors.TvmoptError], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["act"], end_with(kind("weights.onnx ends early\nat byte 17"))) == kind.exit_code
     assert capsys.readouterr().err == "tvmopt: error: weights.onnx ends early at byte 17\n"
     assert kind.exit_code in errors.EXIT_CODES

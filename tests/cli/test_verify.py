@@ -76,7 +76,7 @@ def test_a_broken_kernel_is_pinned_to_its_layer(run_tvmopt: RunTvmopt, tmp_path:
     assert [value["layers"][0] for value in document["values"] if value["at_fault"]] == [layer]
 
 
-def test_a_right_artifact(run_tvmopt: RunTvmopt, shelf: Path) -> None:
+def test_a_correct_artifact(run_tvmopt: RunTvmopt, shelf: Path) -> None:
     done = run_tvmopt("verify", "two.onnx", "two.tar", "--inputs", "right.npz", cwd=shelf)
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""

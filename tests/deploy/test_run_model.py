@@ -89,7 +89,7 @@ OUT = ("--output", "sum.out", "--output", "maps.out")
         ((".", *X, *Z, *OUT, "--runs"), "--runs needs a value"),
     ],
 )
-def test_what_is_wrong(program: Path, unpacked: Unpacked, arguments: tuple[str, ...], says: str) -> None:
+def test_the_program_names_the_error(program: Path, unpacked: Unpacked, arguments: tuple[str, ...], says: str) -> None:
     check_refused(run(program, unpacked.folder, *arguments), says)
 
 

@@ -81,7 +81,7 @@ def test_folders_of_code_can_be_taken_in_at_a_glance(repository: Path) -> None:
     assert {folder: count for folder, count in counts.items() if count > MAX_SIDE_BY_SIDE} == {}
 
 
-def test_what_stands_at_the_top(paths: list[Path], repository: Path) -> None:
+def test_files_and_folders_at_the_top(paths: list[Path], repository: Path) -> None:
     folders = {".ci", "benchmarks", "models", "pipeline", "schedules", "tests", "tuning_logs", "tvmopt"}
     documents = {"CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "README.md", "SECURITY.md"}
     settings = {".gitignore", ".pre-commit-config.yaml", "noxfile.py", "pyproject.toml", "setup.cfg"}

@@ -19,7 +19,7 @@ TILED = ConfigSpace((Knob("rows", (2, 4)), Knob("tile", (2,))))
 SPACE = RaceSpace.of("which", (WIDE, TILED))
 
 
-def test_the_space_is_the_spaces_one_behind_the_other() -> None:
+def test_the_space_concatenates_its_parts() -> None:
     assert [dict(config) for config in SPACE] == [
         {"which": 0, "rows": 1, "columns": 1, "tile": 0},
         {"which": 0, "rows": 1, "columns": 4, "tile": 0},
@@ -49,7 +49,7 @@ def test_the_space_is_the_spaces_one_behind_the_other() -> None:
         {},
     ],
 )
-def test_what_is_no_config_of_the_space(config: dict[str, int]) -> None:
+def test_configs_outside_the_space(config: dict[str, int]) -> None:
     assert all(SPACE.contains(own) for own in SPACE)
     assert not SPACE.contains(config)
 
@@ -75,7 +75,7 @@ def convolution(target: Target, stride: int) -> Workload:
     return Workload("conv2d", (data, weight), output, tuple(sorted(attrs.items())))
 
 
-def test_only_those_that_can_take_part(target: Target) -> None:
+def test_only_algorithms_that_apply_take_part(target: Target) -> None:
     race = Convolution()
     for stride, able in ((1, {0, 1}), (2, {0})):
         workload = convolution(target, stride)

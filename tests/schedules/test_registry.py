@@ -19,7 +19,7 @@ def test_templates_have_names_of_their_own() -> None:
     assert all(template.version >= 1 for template in llvm_templates())
 
 
-def test_what_no_template_takes_is_said() -> None:
+def test_workloads_without_a_template_are_named() -> None:
     unknown = Workload("fourier", (Tensor((4,)),), Tensor((4,)))
     with pytest.raises(LookupError, match="no template for fourier .* on x86_64-avx2-1t"):
         template_for(unknown, parse_target("x86-64-v3", 1))

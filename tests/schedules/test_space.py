@@ -23,7 +23,7 @@ def test_a_space_is_the_product_of_its_knobs_less_what_is_not_allowed() -> None:
         ({"rows": 2, "columns": 3, "unroll": 1}, False),
     ],
 )
-def test_what_a_space_contains(config: dict[str, int], inside: bool) -> None:
+def test_space_membership(config: dict[str, int], inside: bool) -> None:
     assert SPACE.contains(config) is inside
 
 

@@ -14,7 +14,7 @@ NAMES = [name for name in TARGETS if not name.endswith("XX")]
 
 
 @pytest.mark.parametrize("name", [*NAMES, "cuda:sm_90", "cuda:sm_100a"])
-def test_every_listed_target_is_one(name: str) -> None:
+def test_listed_targets_can_be_parsed(name: str) -> None:
     target = parse_target(name)
     assert target.name == name
     assert target.isa in ISAS
@@ -45,7 +45,7 @@ def test_tvm_takes_every_target(name: str) -> None:
         ('{"kind": "llvm", "mtriple": "aarch64-linux-gnu", "mcpu": "cortex-a72"}', "neon", "aarch64", 4),
     ],
 )
-def test_what_follows_from_a_target(name: str, isa: str, arch: str, lanes: int) -> None:
+def test_facts_derived_from_a_target(name: str, isa: str, arch: str, lanes: int) -> None:
     target = parse_target(name)
     assert (target.isa, target.arch, target.lanes("float32")) == (isa, arch, lanes)
 

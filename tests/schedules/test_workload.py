@@ -36,7 +36,7 @@ def test_store_lays_out_and_restore_takes_back(tensor: Tensor, shape: tuple[int,
     assert tensor.plain == (memory.size == array.size and tensor.block == 1)
 
 
-def test_where_an_element_lies() -> None:
+def test_element_addresses() -> None:
     array = np.arange(2 * 21 * 3 * 5, dtype=np.float32).reshape(2, 21, 3, 5)
     memory = BLOCKED.store(array)
     assert memory[1, 1, 2 + 1, 4 + 2, 20 - 16] == array[1, 20, 2, 4]
@@ -107,7 +107,7 @@ def test_hashes_are_made_anew_elsewhere() -> None:
     assert done.stdout.split() == ["True", "True"]
 
 
-def test_what_lies_between_two_operators_is_written_where_there_are_two() -> None:
+def test_only_pairs_of_operators_write_an_inner_expression() -> None:
     plain = Workload("conv2d", (BLOCKED,), BLOCKED)
     assert "inner" not in plain.to_json()
     two = Workload("separable_conv2d", (BLOCKED,), BLOCKED, inner=call("add", ACC, Arg(3)))

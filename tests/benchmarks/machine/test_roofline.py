@@ -77,7 +77,7 @@ def test_measured_once_for_each_number_of_threads(measured: list[int], tmp_path:
     assert len(list(cache_folder().iterdir())) == 2
 
 
-def test_what_did_not_settle_is_not_kept(measured: list[int]) -> None:
+def test_unsettled_measurements_are_not_kept(measured: list[int]) -> None:
     assert measure_roofline(3) == measure_roofline(3)
     assert measured == [3, 3]
 
@@ -106,7 +106,7 @@ def test_an_unreadable_file_is_measured_again(measured: list[int], content: byte
     assert measured == [2, 2]
 
 
-def test_what_was_measured_on_another_machine_does_not_count(measured: list[int]) -> None:
+def test_measurements_of_another_machine_do_not_count(measured: list[int]) -> None:
     measure_roofline(2)
     (path,) = cache_folder().iterdir()
     kept = json.loads(path.read_bytes())

@@ -180,7 +180,7 @@ def test_missing_and_folder(tmp_path: Path) -> None:
         read_comparisons(tmp_path)
 
 
-def test_a_number_that_json_has_not_leaves_no_file(comparison: Comparison, tmp_path: Path) -> None:
+def test_a_number_json_cannot_hold_leaves_no_file(comparison: Comparison, tmp_path: Path) -> None:
     document = to_document(comparison)
     document["measurements"][0]["fps"] = float("nan")
     with pytest.raises(ValueError, match="not JSON compliant"):

@@ -23,7 +23,7 @@ def test_round_trip() -> None:
     assert table.absent == {"pytorch-compile": NoProfile("unavailable", "its kernels cannot be told apart")}
 
 
-def test_what_stands_in_the_file() -> None:
+def test_fields_of_the_file() -> None:
     data = document()
     assert set(data) == {"batch", "threads", "order", "costs", "roofline", "profiles"}
     assert data["order"] == list(ORDER)

@@ -75,7 +75,7 @@ def test_an_artifact_as_it_is(tmp_path: Path) -> None:
     assert profile.mapped == 1
 
 
-def test_nobody_is_there(tmp_path: Path) -> None:
+def test_no_runtime_that_can_be_profiled(tmp_path: Path) -> None:
     model = tiny.save_two_convolutions(tmp_path)
     with pytest.raises(RuntimeMissingError, match="none of the runtimes can be profiled: pytorch: not applicable"):
         profile_model(ProfileOptions(str(model), ("pytorch",), threads=1))

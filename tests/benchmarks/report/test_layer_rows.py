@@ -81,7 +81,7 @@ def test_integer_runtimes_and_our_own_are_no_peers() -> None:
     assert peers_of(both) == ("pytorch", "onnxruntime")
 
 
-def test_a_peer_that_takes_no_time_for_what_must_be_computed_was_not_understood() -> None:
+def test_a_peer_without_time_for_required_work_is_not_the_best() -> None:
     table = make_table()
     entries = {**table.entries, "onnxruntime": profile(("", 9), ("pool", 1)), "openvino": profile(("", 9))}
     rows = by_layer(replace(table, entries=entries))

@@ -34,7 +34,7 @@ def test_layers_are_found_by_name_and_by_value() -> None:
     assert find_layer(layers, "fused b", lambda name: [name.removeprefix("fused ")]) == "Relu_b"
 
 
-def test_what_is_not_claimed_goes_to_its_neighbours() -> None:
+def test_unclaimed_layers_go_to_their_neighbours() -> None:
     kernels = cover_layers(graph(), [{"Relu_b"}, {"Conv_d"}, {"Conv_c"}, {"Conv_y"}])
     assert kernels == [
         ("Conv_a", "Relu_b"),
@@ -54,7 +54,7 @@ def test_kernels_without_claims_get_nothing() -> None:
     assert cover_layers(graph(), [(), ()]) == [(), ()]
 
 
-def test_every_layer_has_a_kernel_when_one_has() -> None:
+def test_a_single_kernel_covers_every_layer() -> None:
     layers = graph()
     assert cover_layers(layers, [{"Conv_y"}]) == [tuple(layers.operators)]
     assert cover_layers(layers, [{"Conv_a"}]) == [tuple(layers.operators)]

@@ -51,7 +51,7 @@ def test_untuned_stands_in_where_there_are_no_records(comparison: Comparison) ->
     assert "2500 (untuned)" in render_table([line])
 
 
-def test_what_was_not_measured_does_not_pass(comparison: Comparison) -> None:
+def test_unmeasured_lines_do_not_pass(comparison: Comparison) -> None:
     (line,) = summarize_comparison(with_medians(comparison, onnxruntime=2.0))
     assert line.speed is None
     assert not line.passes
@@ -104,9 +104,7 @@ def test_a_small_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "| fc_dnn | 1 | 1 |" in file.with_suffix(".md").read_text()
 
 
-def test_what_became_slower_ends_a_check(
-    comparison: Comparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_slowdown_fails_the_check(comparison: Comparison, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     then = with_medians(comparison, onnxruntime=2.0, tvmopt=1.0)
     now = with_medians(comparison, onnxruntime=2.0, tvmopt=1.1)
     write_document(to_suite([to_document(then)]), tmp_path / "then.json")

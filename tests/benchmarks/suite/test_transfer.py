@@ -53,7 +53,7 @@ def test_a_kernel_that_another_network_shares_has_its_record(tmp_path: Path, tas
     assert score.chosen_s == score.best_s == 2e-6
 
 
-def test_what_was_never_measured_is_not_compared(tmp_path: Path, tasks: tuple[Task, ...]) -> None:
+def test_unmeasured_tasks_are_not_compared(tmp_path: Path, tasks: tuple[Task, ...]) -> None:
     store = RecordStore(tmp_path, "net")
     store.append(tiny.record(tasks[0], TARGET, tiny.another_config(tasks[0], TARGET)))
     score = score_network(store.log(TARGET.key), tmp_path)

@@ -26,7 +26,7 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-def test_what_is_saved_is_read_back(path: Path, tmp_path: Path) -> None:
+def test_saved_artifacts_read_back(path: Path, tmp_path: Path) -> None:
     parts = read_parts(path)
     assert parts.manifest["inputs"] == [{"name": "x", "shape": [1, 8, 14, 14], "dtype": "float32"}]
     assert parts.manifest["model"]["name"] == "two"
@@ -140,7 +140,7 @@ def test_damage_anywhere_is_noticed_or_harmless(path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, "{", "null", '{"format_version": 1}', "\x00", '"\\ud800"'])
-def test_a_manifest_that_is_none(path: Path, text: str) -> None:
+def test_an_invalid_manifest(path: Path, text: str) -> None:
     content = path.read_bytes()
     parts = read_parts(path)
     empty = ArtifactParts(parts.library, {}, parts.inputs, parts.outputs, parts.weights)
@@ -155,7 +155,7 @@ def test_a_manifest_that_is_none(path: Path, text: str) -> None:
         read_parts(path)
 
 
-def test_which_input_does_not_fit() -> None:
+def test_the_mismatched_input_is_named() -> None:
     specs = [{"name": "a", "shape": [], "dtype": "int64"}, {"name": "b", "shape": [2], "dtype": "bool"}]
     right = {"a": np.array(1), "b": np.array([True, False])}
     check_inputs(right, specs)

@@ -82,7 +82,7 @@ def test_observing_changes_nothing(artifact: LoadedArtifact) -> None:
     np.testing.assert_array_equal(artifact.outputs()["y"], alone)
 
 
-def test_what_was_visited_stays_as_it_was(artifact: LoadedArtifact) -> None:
+def test_visited_values_do_not_change(artifact: LoadedArtifact) -> None:
     first = {name: array.copy() for _, outputs in visited(artifact) for name, array in outputs.items()}
     kept = visited(artifact)
     inputs = example_inputs(tiny.load(), seed=1)
@@ -103,7 +103,7 @@ def test_times_of_every_kernel_in_every_run(artifact: LoadedArtifact) -> None:
 
 
 @pytest.mark.parametrize("change", ["swapped", "one less", "another first"])
-def test_a_list_that_is_not_the_librarys(path: Path, change: str) -> None:
+def test_a_kernel_list_of_another_library(path: Path, change: str) -> None:
     steps = json.loads(json.dumps(read_parts(path).manifest["steps"]))
     if change == "swapped":
         steps[0], steps[1] = steps[1], steps[0]

@@ -22,7 +22,7 @@ def optimized(onnx_model: Any, imported: Any) -> Callable[..., OptimizedModel]:
     return lambda *nodes, **options: optimize(imported(onnx_model(*nodes, **options)), parse_target("x86-64-v3", 1))
 
 
-def test_layers_that_are_right_pass(optimized: Any, weights: Random) -> None:
+def test_correct_layers_pass(optimized: Any, weights: Random) -> None:
     check_layers(
         optimized(
             ("Transpose", "x", "t"),

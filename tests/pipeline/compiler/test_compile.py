@@ -156,7 +156,7 @@ def test_the_manifest_says_what_the_artifact_was_made_from(target: Target, tmp_p
     assert changed <= {"records_sha256", "tasks", "library_sha256", "memory"}
 
 
-def test_what_builds_share_is_compiled_once(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_builds_compile_shared_kernels_once(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     compiled: list[str] = []
 
     def count(functions: Mapping[str, Any], target: Target) -> Any:

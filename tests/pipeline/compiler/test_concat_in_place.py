@@ -52,7 +52,7 @@ def test_parts_are_made_where_the_whole_lies() -> None:
     assert plan_arena(joined.program).nbytes < plan_arena(before).nbytes
 
 
-def test_what_was_joined_is_joined_again() -> None:
+def test_nested_concats_are_joined() -> None:
     nested = program(
         ("a", [(0, 1), (1, 1)]), ("b", [(0, 1), (2, 1)]), (JOIN, [(1, 1), (2, 1), (3, 2)]),
         ("c", [(3, 2), (4, 1)]), (JOIN, [(3, 2), (4, 1), (5, 3)]), outputs=[(5, 3)],
@@ -82,7 +82,7 @@ def test_parts_of_several_wholes_that_begin_alike() -> None:
         [(1, 1), (1, 1)],  # one map twice
     ],
 )
-def test_what_has_to_be_copied(parts: list[tuple[int, int]]) -> None:
+def test_parts_that_must_be_copied(parts: list[tuple[int, int]]) -> None:
     before = program(("a", [(0, 1), (1, 1)]), (JOIN, [*parts, (2, 2)]), outputs=[(2, 2)])
     joined = join_in_place(before, {JOIN})
     assert joined.program == before
@@ -111,7 +111,7 @@ BLOCKED = Tensor((1, 16, 4, 4), block=8)
         ([Tensor((2, 16, 4, 4), block=8)] * 2, Tensor((2, 32, 4, 4), block=8), False),
     ],
 )
-def test_which_lie_in_memory_as_they_should(parts: list[Tensor], whole: Tensor, does: bool) -> None:
+def test_parts_that_already_lie_in_place(parts: list[Tensor], whole: Tensor, does: bool) -> None:
     assert joins_memory(Workload("concat", tuple(parts), whole)) is does
 
 

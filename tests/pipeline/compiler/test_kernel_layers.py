@@ -57,7 +57,7 @@ def test_kernels_of_templates(two: Compiled) -> None:
     assert (tensor.shape, tensor.block) == ((1, 16, 14, 14), TARGET.lanes("float32"))
 
 
-def test_what_a_kernel_costs(two: Compiled) -> None:
+def test_kernel_cost(two: Compiled) -> None:
     first, second = own_steps(steps_of(*two))
     pixels = 14 * 14
     assert first.flops == 2 * 16 * pixels * 8 * 9
@@ -74,7 +74,7 @@ def test_kernels_belong_to_tasks(two: Compiled) -> None:
     assert all(step.kernel == step.task.replace("-", "_") for step in steps)
 
 
-def test_every_layer_is_somebodys(tmp_path: Path) -> None:
+def test_each_layer_belongs_to_one_kernel(tmp_path: Path) -> None:
     optimized, kernels = compiled(load_model(str(broken.save_residual(tmp_path))))
     steps = steps_of(optimized, kernels)
     covered = {layer for step in steps for layer in step.layers}

@@ -81,6 +81,6 @@ def test_picture_that_unpacks_to_far_more_than_it_should(tmp_path: Path, monkeyp
         ([(1, 3, 224, 224), (1, 10)], "float32", False),
     ],
 )
-def test_which_models_take_pictures(shapes: list[tuple[int, ...]], dtype: str, takes: bool) -> None:
+def test_models_that_take_pictures(shapes: list[tuple[int, ...]], dtype: str, takes: bool) -> None:
     specs = [TensorSpec(f"input_{index}", shape, dtype) for index, shape in enumerate(shapes)]
     assert takes_pictures(specs) is takes

@@ -51,7 +51,7 @@ def test_uses_count_outputs_and_repeated_reads() -> None:
     assert given.producers()["v"].op == "softmax"
 
 
-def test_what_a_graph_knows_of_a_value() -> None:
+def test_a_graph_describes_its_values() -> None:
     given = graph(node("pointwise", "x c", "u"), outputs="u")
     assert given.tensor("u") == FOUR
     assert given.tensor("c") == Tensor((1,))

@@ -28,7 +28,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("net.py:made", "python", "made", "net_made"),
     ],
 )
-def test_what_is_taken(spec: str, kind: str, factory: str | None, name: str) -> None:
+def test_accepted_specs(spec: str, kind: str, factory: str | None, name: str) -> None:
     source = parse_source(spec)
     assert (source.spec, source.kind, source.factory, model_name(source)) == (spec, kind, factory, name)
     assert source.path.is_file()
@@ -55,7 +55,7 @@ def test_what_is_taken(spec: str, kind: str, factory: str | None, name: str) -> 
         ("net.py:_hiden", InputFileError, ["'_hiden'"]),
     ],
 )
-def test_what_is_refused(spec: str, error: type[TvmoptError], parts: list[str]) -> None:
+def test_refused_specs(spec: str, error: type[TvmoptError], parts: list[str]) -> None:
     with pytest.raises(error) as raised:
         parse_source(spec)
     message = str(raised.value)

@@ -86,7 +86,7 @@ def test_values_that_depend_on_data(inspect: Inspect) -> None:
     assert "--input-shape" in gap.remedy
 
 
-def test_what_the_importer_of_tvm_refuses(
+def test_operators_that_tvms_importer_refuses(
     tmp_path: Path, onnx_model: Callable[..., onnx.ModelProto], capfd: pytest.CaptureFixture[str]
 ) -> None:
     model = onnx_model(

@@ -48,7 +48,7 @@ def record(**changes: Any) -> Record:
         ),
     ],
 )
-def test_what_does_not_apply_says_why(tmp_path: Path, records: list[Record], reason: str) -> None:
+def test_records_that_do_not_apply_say_why(tmp_path: Path, records: list[Record], reason: str) -> None:
     store = RecordStore(tmp_path)
     for item in records:
         store.append(item)
@@ -58,7 +58,7 @@ def test_what_does_not_apply_says_why(tmp_path: Path, records: list[Record], rea
     assert reason in told.reasons[0]
 
 
-def test_what_applies(tmp_path: Path) -> None:
+def test_applied_records_are_explained(tmp_path: Path) -> None:
     store = RecordStore(tmp_path)
     store.append(record(template_version=2))
     store.append(record(latency_s=(1.25e-3,)))
@@ -70,7 +70,7 @@ def test_what_applies(tmp_path: Path) -> None:
     assert "measured on" not in told.reasons[1]
 
 
-def test_what_another_processor_measured_is_named(tmp_path: Path) -> None:
+def test_records_of_another_processor_are_named(tmp_path: Path) -> None:
     store = RecordStore(tmp_path)
     store.append(record(cpu="a board"))
     told = explain(store, WORKLOAD, synthetic.TARGET, synthetic.SyntheticTemplate())
@@ -78,7 +78,7 @@ def test_what_another_processor_measured_is_named(tmp_path: Path) -> None:
     assert told.reasons[0].endswith("measured on a board")
 
 
-def test_what_related_records_suggest_is_named(tmp_path: Path) -> None:
+def test_suggestions_of_related_records_are_named(tmp_path: Path) -> None:
     store = RecordStore(tmp_path)
     template = synthetic.SyntheticTemplate()
     for channels in (32, 48, 96, 128):

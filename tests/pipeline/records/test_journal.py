@@ -58,7 +58,7 @@ def test_a_line_break_within_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "log").exists()
 
 
-def test_wherever_the_last_line_is_torn_the_next_begins_afresh(tmp_path: Path) -> None:
+def test_a_torn_last_line_never_spoils_the_next(tmp_path: Path) -> None:
     path = tmp_path / "log"
     first, second = '{"a": [1, 2]}', '{"b": "text é"}'
     whole = f"{first}\n{second}\n".encode()

@@ -61,7 +61,7 @@ class TemplateThatAlsoSaysTheSameOfAll(synthetic.SyntheticTemplate):
         return (*own, 1e4 + 1e-9 * config["unroll"])
 
 
-def test_what_does_not_vary_tells_nothing(store: RecordStore) -> None:
+def test_constant_features_carry_no_information(store: RecordStore) -> None:
     fill(store, (32, 48, 96, 128), [DEFAULT, *CONFIGS[::12]])
     known = predict(store)
     found = Predictor(store, synthetic.TARGET, synthetic.CPU).predict(
@@ -83,7 +83,7 @@ def test_the_same_workload_for_other_threads_is_the_nearest(store: RecordStore) 
     assert found.nearest == WORKLOAD.key
 
 
-def test_where_nothing_beats_the_default_there_is_none(store: RecordStore) -> None:
+def test_no_prediction_when_nothing_beats_the_default(store: RecordStore) -> None:
     best = min(CONFIGS, key=lambda config: synthetic.latency_s(WORKLOAD, config))
     for count in (32, 48, 96, 128):
         relative = synthetic.convolution(count)

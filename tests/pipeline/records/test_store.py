@@ -80,7 +80,7 @@ def test_an_empty_store(store: RecordStore) -> None:
     assert not store.directory.exists()
 
 
-def test_what_is_appended_is_found_at_once_and_after_loading(store: RecordStore) -> None:
+def test_appended_records_are_found_at_once_and_after_loading(store: RecordStore) -> None:
     written = [record(3e-3), failed(1), record(2e-3, 2)]
     for item in written:
         store.append(item)
@@ -134,7 +134,7 @@ def test_all_samples_of_a_config_count_together() -> None:
     assert fastest([lucky, again]) is again
 
 
-def test_what_was_timed_inside_a_model_decides(store: RecordStore) -> None:
+def test_times_inside_a_model_override_isolated_ones(store: RecordStore) -> None:
     alone, slower_alone = record(1e-3, 0), record(2e-3, 1)
     inside, faster_inside = record(3e-3, 0, in_model=True), record(2.9e-3, 1, in_model=True)
     for item in (alone, slower_alone, inside, faster_inside, record(1e-4, 2)):

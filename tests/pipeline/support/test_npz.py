@@ -77,7 +77,7 @@ def test_a_file_that_claims_more_than_is_allowed(monkeypatch: pytest.MonkeyPatch
         read_npz(io.BytesIO(written(ARRAYS)))
 
 
-def test_what_is_no_array() -> None:
+def test_files_that_hold_no_array() -> None:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("notes.txt", "hello")

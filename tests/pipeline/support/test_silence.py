@@ -8,7 +8,7 @@ import pytest
 from tvmopt.pipeline.support.silence import silent
 
 
-def test_what_is_written_meanwhile_is_gone(capfd: pytest.CaptureFixture[str]) -> None:
+def test_output_while_silent_is_discarded(capfd: pytest.CaptureFixture[str]) -> None:
     os.write(1, b"before ")
     with silent():
         os.write(1, b"lost")

@@ -50,7 +50,7 @@ def test_layers_that_are_alike_are_one_task(optimized: Any, weights: Any) -> Non
     assert all(template_for(task.workload, TARGET).accepts(task.workload, TARGET) for task in tasks)
 
 
-def test_what_has_no_kernel_is_no_task(optimized: Any) -> None:
+def test_nodes_without_kernel_make_no_task(optimized: Any) -> None:
     given = optimized(("Transpose", "x", "t"), ("Flatten", "t", "y"), inputs={"x": (2, 3, 4)}, outputs="y")
     assert extract_tasks(given) == ()
 

@@ -84,7 +84,7 @@ def test_nothing_is_timed_where_there_is_nothing_to_choose(target: Target, tmp_p
     assert not any(record.in_model for record in store.records())
 
 
-def test_what_is_not_in_the_space_or_of_another_processor_takes_no_part(target: Target, tmp_path: Path) -> None:
+def test_only_configs_of_the_space_and_this_processor_take_part(target: Target, tmp_path: Path) -> None:
     store = RecordStore(tmp_path, "two")
     first, _ = tiny.tasks(target)
     store.append(tiny.record(first, target, default_of(first, target)))

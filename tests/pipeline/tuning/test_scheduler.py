@@ -33,7 +33,7 @@ def test_every_task_gets_its_first_trials_the_heaviest_first() -> None:
     assert order == [heavy, middle, light, heavy, middle, light]
 
 
-def test_of_two_alike_the_one_with_more_weight_gets_more() -> None:
+def test_of_two_equal_tasks_the_heavier_gets_more_trials() -> None:
     rare, common = progress(64, weight=1), progress(65, weight=8)
     scheduler = Scheduler([rare, common], first=4)
     for _ in range(100):
@@ -43,7 +43,7 @@ def test_of_two_alike_the_one_with_more_weight_gets_more() -> None:
     assert len(common.bests) > 2 * len(rare.bests)
 
 
-def test_what_runs_at_the_roofline_already_gets_less() -> None:
+def test_tasks_at_the_roofline_get_fewer_trials() -> None:
     done, poor = progress(64), progress(65)
     scheduler = Scheduler([done, poor], first=4)
     for _ in range(60):
@@ -53,7 +53,7 @@ def test_what_runs_at_the_roofline_already_gets_less() -> None:
     assert len(poor.bests) > 2 * len(done.bests)
 
 
-def test_what_is_getting_better_gets_more_than_what_stands_still() -> None:
+def test_improving_tasks_get_more_trials_than_stagnant_ones() -> None:
     still, moving = progress(64), progress(65)
     for step in range(32):
         measure(still, 2e-3)

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from tests.pipeline.tuning.synthetic import TARGET, SyntheticMeasurer
 from tvmopt.pipeline.errors import InputFileError, UsageError
 from tvmopt.pipeline.records.store import RecordStore
 from tvmopt.pipeline.support.progress import Event, Listener
+from tvmopt.pipeline.tuning import search
 from tvmopt.pipeline.tuning.progress import RunStarted, TaskEnded, TaskStarted, TrialDone
 from tvmopt.pipeline.tuning.search import INTERRUPTED, TuneOptions, TuneSummary, tune
 from tvmopt.pipeline.tuning.tuners import TUNERS
@@ -145,12 +145,29 @@ def test_a_stopped_early_task_stays_stopped(store: RecordStore) -> None:
     assert again.trials <= 8 * len(TASKS)
 
 
-def test_the_time_limit(store: RecordStore) -> None:
-    measurer = SyntheticMeasurer(before=lambda count: time.sleep(0.01))
+class Clock:
+    """A clock that only trials move: a time limit ends a run at the same trial on any machine."""
+
+    def __init__(self) -> None:
+        self.now_s = 100.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+    def pass_one_trial(self, _: int) -> None:
+        self.now_s += 0.01
+
+
+def test_the_time_limit(store: RecordStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    monkeypatch.setattr(search, "time", clock)
+    measurer = SyntheticMeasurer(before=clock.pass_one_trial)
     summary = tune(TASKS, TARGET, store, measurer, options(trials=10_000, time_limit_s=0.5, finalists=3))
     assert summary.stopped == "time limit"
-    assert 0.35 < summary.wall_s < 1.5
-    assert len(store.records()) == summary.trials > 10
+    assert summary.wall_s == pytest.approx(0.01 * summary.trials)
+    # A batch of eight that has begun is finished; a fifth of the limit is kept for the finals.
+    assert 0.4 <= summary.wall_s <= 0.5 + 8 * 0.01
+    assert len(store.records()) == summary.trials
 
 
 def test_the_finalists_are_timed_again(store: RecordStore) -> None:

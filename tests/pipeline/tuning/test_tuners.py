@@ -77,7 +77,7 @@ def test_grid_goes_in_order(candidates: Candidates) -> None:
 
 
 @pytest.mark.parametrize("name", TUNERS)
-def test_what_was_learned_is_not_proposed(name: str, candidates: Candidates) -> None:
+def test_learned_configs_are_not_proposed(name: str, candidates: Candidates) -> None:
     known = list(candidates.configs)[::2]
     tuner = make_tuner(name, candidates, seed=0)
     tuner.learn([synthetic.trial(WORKLOAD, config) for config in known])

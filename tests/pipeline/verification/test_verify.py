@@ -75,7 +75,7 @@ def check_of(result: Verification, layer: str) -> ValueCheck:
     return found
 
 
-def test_a_right_model(model: ImportedModel, good: Path) -> None:
+def test_a_correct_model(model: ImportedModel, good: Path) -> None:
     result = verify(model, load_artifact(good), example_inputs(model))
     assert result.first_wrong is None
     assert result.uncompared == ()
@@ -142,7 +142,7 @@ def test_the_error_of_a_model_may_be_no_layers_fault(model: ImportedModel, good:
     assert not wrong.at_fault
 
 
-def test_wrong_is_what_either_error_says() -> None:
+def test_either_error_makes_an_output_wrong() -> None:
     small, large = NumericError(1.0, 5e-4, 1.0), NumericError(1.0, 2e-3, 1.0)
 
     def check(error: NumericError, alone: NumericError | None) -> ValueCheck:
@@ -160,7 +160,7 @@ def test_wrong_is_what_either_error_says() -> None:
     assert check(small, undefined).at_fault
 
 
-def test_what_is_not_finite_must_be_so_in_the_reference(special: Special) -> None:
+def test_non_finite_values_must_match_the_reference(special: Special) -> None:
     model, artifact = special
     result = verify(model, artifact, example_inputs(model))
     assert np.isnan(artifact.outputs()["undefined"]).any()

@@ -16,7 +16,7 @@ def names_in(expr: Expr) -> set[str]:
 @pytest.mark.parametrize("kind", GATES)
 @pytest.mark.parametrize("before", [0, 1])
 @pytest.mark.parametrize("clip", [0.0, 3.0])
-def test_every_step_reads_what_there_is(kind: str, before: int, clip: float) -> None:
+def test_each_step_reads_available_values(kind: str, before: int, clip: float) -> None:
     cell = cell_of(recurrence(kind, clip=clip, linear_before_reset=before))
     stored = {"h", *cell.memory}
     for stage in cell.stages:

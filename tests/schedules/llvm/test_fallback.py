@@ -157,7 +157,7 @@ def test_padding_stands_before_a_reduction() -> None:
     assert text.count("if_then_else") == 1
 
 
-def test_what_is_scheduled_already_stays() -> None:
+def test_scheduled_functions_stay_unchanged() -> None:
     module = scheduled("whole vectors")
     before = str(module["main"])
     assert str(schedule_rest(module, parse_target("x86-64-v4", 1))["main"]) == before

@@ -259,7 +259,7 @@ def test_without_threads(built: Built, threads: int) -> None:
         built.open(threads)
 
 
-def test_a_library_that_is_none_of_ours(built: Built, tmp_path: Path) -> None:
+def test_a_foreign_library(built: Built, tmp_path: Path) -> None:
     path = tmp_path / "other.so"
     subprocess.run(["g++", "-shared", "-o", path, "-xc++", "/dev/null"], check=True)
     for content in (path.read_bytes(), b"", b"\x7fELF", built.library[::-1]):

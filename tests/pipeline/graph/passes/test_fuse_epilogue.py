@@ -126,7 +126,7 @@ def test_values_that_broadcast(fused: Any, shape: tuple[int, ...], ops: list[str
     done.check()
 
 
-def test_what_makes_the_result_larger_stays_apart(fused: Any) -> None:
+def test_operands_that_enlarge_the_result_stay_separate(fused: Any) -> None:
     done = fused(("Add", "c k", "y"), inputs={"k": (3, 4, 5, 5)})
     assert done.ops() == ["conv2d", "pointwise"]
     done.check()
@@ -239,7 +239,7 @@ def test_pooling(through: Any, weights: Any) -> None:
         (("Reciprocal", "c", "y"), ["conv2d", "pointwise"]),
     ],
 )
-def test_what_is_infinite_at_zero_stays_apart(fused: Any, node: Any, ops: list[str]) -> None:
+def test_functions_infinite_at_zero_stay_separate(fused: Any, node: Any, ops: list[str]) -> None:
     done = fused(node, six=np.float32(6))
     assert done.ops() == ops
     done.check(1e-4)

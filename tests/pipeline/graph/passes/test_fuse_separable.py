@@ -89,7 +89,7 @@ def test_kernels_and_strides(fused: Any, size: int, strides: list[int]) -> None:
 NORMALIZED = [("Mul", "x s", "m"), ("Add", "m t", "n"), ("Relu", "n", "r"), ("Conv", "r p c", "y")]
 
 
-def test_what_is_element_wise_joins_too(fused: Any) -> None:
+def test_elementwise_operators_join_too(fused: Any) -> None:
     done = fused(*NORMALIZED, s=(1, 24, 1, 1), t=(24, 1, 1))
     assert done.ops() == ["relayout", "separable_conv2d", "relayout"]
     node = done.node("separable_conv2d")

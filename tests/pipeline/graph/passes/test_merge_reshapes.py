@@ -31,7 +31,7 @@ def test_a_chain_becomes_one(through: Any) -> None:
     done.check()
 
 
-def test_what_others_read_stays(through: Any) -> None:
+def test_values_with_other_readers_stay(through: Any) -> None:
     done = through(
         ("Reshape", "x a", "u"),
         ("Reshape", "u b", "y"),

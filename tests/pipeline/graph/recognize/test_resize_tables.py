@@ -24,7 +24,7 @@ SCALES = (0.3, 0.5, 0.6, 0.77, 1.3, 1.5, 2.0, 2.5, 3.0, 7.1)
 
 @pytest.mark.parametrize("coordinates", COORDINATES)
 @pytest.mark.parametrize("values", MODES, ids=lambda values: "-".join(map(str, values.values())))
-def test_every_mode_is_as_onnxruntime_has_it(onnx_model: Any, coordinates: str, values: dict[str, Any]) -> None:
+def test_every_mode_matches_onnxruntime(onnx_model: Any, coordinates: str, values: dict[str, Any]) -> None:
     attributes = {"coordinate_transformation_mode": coordinates, **values}
     for before in SIZES:
         column = np.random.default_rng(0).standard_normal((1, 1, before, 1), np.float32)

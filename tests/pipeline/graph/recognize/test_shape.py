@@ -45,7 +45,7 @@ def test_reshapes_of_constants_are_left(through: Any, weights: Any) -> None:
     assert done.ops() == ["Reshape", "pointwise"]
 
 
-def test_what_changes_nothing_goes(through: Any) -> None:
+def test_nodes_without_effect_are_removed(through: Any) -> None:
     done = through(
         ("Identity", "x", "u"),
         ("Dropout", "u", "v"),
@@ -179,7 +179,7 @@ def test_axes_seen_as_one(shape: Any, axes: Any, view: Any) -> None:
         ((2, 3), (1, 0), False),
     ],
 )
-def test_what_keeps_the_order(shape: tuple[int, ...], axes: tuple[int, ...], keeps: bool) -> None:
+def test_transposes_that_keep_the_order(shape: tuple[int, ...], axes: tuple[int, ...], keeps: bool) -> None:
     array = np.arange(np.prod(shape)).reshape(shape)
     assert keeps_order(shape, axes) is keeps
     assert np.array_equal(array.transpose(axes).ravel(), array.ravel()) is keeps

@@ -41,7 +41,7 @@ def assert_unchanged(model: onnx.ModelProto, before: onnx.ModelProto) -> None:
         ("k=Constant<value=float[1] {3}>() i=Identity(k) y=Identity(i) z=Mul(x,i)", "y z", ["Identity", "Mul"]),
     ],
 )
-def test_what_is_left(parse: Parse, nodes: str, outputs: str, left: list[str]) -> None:
+def test_nodes_left_after_cleanup(parse: Parse, nodes: str, outputs: str, left: list[str]) -> None:
     declared = ", ".join(f"float[d_{name}] {name}" for name in outputs.split())
     before = parse(f"g (float[1,4] x) => ({declared}) {{ {nodes} }}")
     for output in before.graph.output:

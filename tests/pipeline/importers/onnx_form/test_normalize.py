@@ -163,7 +163,7 @@ def test_weights_of_four_bits_are_refused(parse: Parse) -> None:
         ("g (float[4] x) => (float[0] y) <int64[1] a={2}, int64[1] b={2}> { y=Slice(x,a,b) }", "is empty"),
     ],
 )
-def test_what_is_refused(parse: Parse, graph: str, message: str) -> None:
+def test_refused_specs(parse: Parse, graph: str, message: str) -> None:
     model = parse(graph)
     name_nodes(model.graph.node)
     with pytest.raises(UnsupportedModelError, match=message) as raised:

@@ -45,7 +45,7 @@ def test_other_activations(kind: str, activations: list[str]) -> None:
         (node("RNN", activations=["Tanh", "Relu"]), "RNN whose directions have different activations"),
     ],
 )
-def test_what_is_not_taken_is_listed(parse: Any, given: Any, why: str) -> None:
+def test_refused_recurrences_are_listed(parse: Any, given: Any, why: str) -> None:
     assert why_not_recurrent(given) == why
     model = parse("g (float[1] x) => (float[1] y) { y=Relu(x) }")
     model.graph.node.append(given)

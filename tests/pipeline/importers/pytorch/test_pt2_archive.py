@@ -71,7 +71,7 @@ def replace(old: bytes, new: bytes) -> Edit:
     return edit
 
 
-def test_what_torch_saves_is_taken(saved: Path) -> None:
+def test_archives_saved_by_torch_are_accepted(saved: Path) -> None:
     check_archive(saved)
     load(saved)
 

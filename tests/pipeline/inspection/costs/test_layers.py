@@ -99,7 +99,7 @@ def test_shapes_that_arithmetic_hides(imported: Imported, onnx_model: Callable[.
     assert [layer.flops for layer in layer_costs(imported(model))] == [0, 15]
 
 
-def test_functions_cost_what_they_come_to(imported: Imported) -> None:
+def test_functions_cost_the_sum_of_their_operators(imported: Imported) -> None:
     model = onnx.parser.parse_model(
         '<ir_version: 10, opset_import: ["" : 18, "own" : 1]>'
         "g (float[2,4] x) => (float[2,4] y) { y = own.Twice (x) }"
@@ -109,7 +109,7 @@ def test_functions_cost_what_they_come_to(imported: Imported) -> None:
     assert (layer.operator, layer.flops) == ("Twice", 16)
 
 
-def test_what_cannot_be_counted_is_named(tmp_path: Path) -> None:
+def test_uncounted_operators_are_named(tmp_path: Path) -> None:
     path = tiny.save_onnx(
         tmp_path / "strange.onnx", "g (float[1,4,4] x) => (float[1] y) { a = Det (x) b = Strange (a) y = Relu (b) }"
     )

@@ -99,7 +99,7 @@ def test_dequantising_computes_in_floats() -> None:
     assert count(operation("DequantizeLinear", [(4, 4), (), ()], (4, 4), "uint8")) == (32, 0)
 
 
-def test_what_no_rule_counts() -> None:
+def test_operators_without_a_counting_rule() -> None:
     with pytest.raises(LookupError, match="no rule counts the operations of Det"):
         count(operation("Det", [(3, 3)], ()))
 

@@ -70,7 +70,7 @@ def trials(measurer: WorkerMeasurer, tasks: tuple[Task, ...], target: Target) ->
     return found
 
 
-def test_good_configs_are_timed_whatever_goes_on_beside_them(trials: dict[int, list[Trial]]) -> None:
+def test_good_configs_are_timed_on_a_busy_machine(trials: dict[int, list[Trial]]) -> None:
     good = trials[wrong.GOOD]
     assert len(good) == len({tuple(trial.config.items()) for trial in good}) == 7
     for trial in good:

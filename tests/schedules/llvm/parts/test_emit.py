@@ -21,7 +21,7 @@ def write(i: Any) -> Any:
 
 
 @pytest.mark.parametrize(("loops", "tasks"), [([64], 64), ([7], 7), ([7, 7], 7), ([7, 8], 0), ([1], 0), ([], 0)])
-def test_what_all_parallel_loops_have(loops: list[int], tasks: int) -> None:
+def test_task_count_common_to_all_parallel_loops(loops: list[int], tasks: int) -> None:
     body = emit.seq([emit.parallel(extent, write) for extent in loops])
     assert emit.parallel_tasks(emit.kernel([Y], body, 2)) == tasks
 

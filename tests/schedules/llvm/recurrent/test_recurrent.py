@@ -80,7 +80,7 @@ def test_two_threads_share_a_large_state(host: Any) -> None:
     check(host, workload, [default] * 3)
 
 
-def test_what_threads_share(host: Any) -> None:
+def test_axes_divided_among_threads(host: Any) -> None:
     """Rows of the batch or directions when there are enough of them; nothing when the state is small."""
     template = Recurrence()
 
