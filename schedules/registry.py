@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy.typing as npt
@@ -158,3 +159,77 @@ def pack_inputs(
         return workload.inputs[index].store(array)
 
     return {index: memory(index, array) for index, array in arrays.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class BoundKernel:
+    """A workload bound to the template that generates it for a target; a config is all that it lacks.
+
+    Attributes:
+        template: which generates it.
+        workload: what it computes.
+        target: what it is generated for.
+    """
+
+    template: Template
+    workload: Workload
+    target: Target
+
+    @property
+    def key(self) -> str:
+        """What tasks and records call it: the workload's key."""
+        return self.workload.key
+
+    @property
+    def symbol(self) -> str:
+        """The key as an identifier of C: what the library calls the kernel; not to be parsed."""
+        return self.key.replace("-", "_")
+
+    @property
+    def space(self) -> Space:
+        """The configs to choose from."""
+        return self.template.space(self.workload, self.target)
+
+    @property
+    def has_knobs(self) -> bool:
+        """Whether there is anything to choose."""
+        return bool(self.space.knobs)
+
+    @property
+    def default(self) -> Config:
+        """The config that the target's facts suggest, without any measurement."""
+        return self.template.default(self.workload, self.target)
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations, a multiply-add as two."""
+        return self.template.flops(self.workload)
+
+    def algorithm(self, config: Config) -> tuple[str, Config]:
+        """What computes it under `config`, for people: the algorithm's name, and the knobs that it has."""
+        return algorithm_of(self.template, self.workload, self.target, config)
+
+    def build(self, config: Config) -> Any:
+        """The scheduled PrimFunc; parameters are the inputs, then the output.
+
+        Raises:
+            LookupError, ValueError: when it cannot be generated.
+        """
+        return self.template.build(self.workload, self.target, config)
+
+    def packed_shapes(self, config: Config) -> Mapping[int, tuple[int, ...]]:
+        """The shapes in memory of the inputs that are packed under `config`, by index."""
+        return packed_shapes(self.template, self.workload, self.target, config)
+
+    def pack(self, config: Config, arrays: Mapping[int, Array]) -> dict[int, Array]:
+        """Inputs as the kernel wants them in memory under `config`; `arrays` as `pack_inputs` takes them."""
+        return pack_inputs(self.template, self.workload, self.target, config, arrays)
+
+
+def kernel_for(workload: Workload, target: Target) -> BoundKernel:
+    """`workload`, bound to the template that generates it for `target`.
+
+    Raises:
+        LookupError: as `template_for`.
+    """
+    return BoundKernel(template_for(workload, target), workload, target)

@@ -13,7 +13,7 @@ from tvmopt.pipeline.records.record import Record, target_facts
 from tvmopt.pipeline.records.related import Subject, nearest
 from tvmopt.pipeline.records.store import RecordStore
 from tvmopt.schedules.host import host_cpu
-from tvmopt.schedules.registry import Template
+from tvmopt.schedules.registry import BoundKernel, Template
 from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Workload
 
@@ -51,7 +51,7 @@ def explain(store: RecordStore, workload: Workload, target: Target, template: Te
     for record in store.records():
         if record.workload == workload:
             groups[record.target_key, record.template, record.template_version].append(record)
-    best = applicable(store, workload, target, template)
+    best = applicable(store, BoundKernel(template, workload, target))
     outdated = store.best(workload.key, target.key, template.name, template.version) if best is None else None
     reasons = []
     for group in groups.values():

@@ -8,9 +8,7 @@ from typing import Protocol
 
 from tvmopt.pipeline.records.ranking import fastest
 from tvmopt.pipeline.records.record import Record
-from tvmopt.schedules.registry import Template
-from tvmopt.schedules.target import Target
-from tvmopt.schedules.workload import Workload
+from tvmopt.schedules.registry import BoundKernel
 
 
 class Records(Protocol):
@@ -39,12 +37,13 @@ class FirstMatch:
         return (group for store in self.stores for group in store.groups(template, template_version))
 
 
-def applicable(records: Records, workload: Workload, target: Target, template: Template) -> Record | None:
-    """The record whose config `workload` is built with, or None.
+def applicable(records: Records, kernel: BoundKernel) -> Record | None:
+    """The record whose config `kernel` is built with, or None.
 
     It is the fastest, the template's default favoured (`pipeline.records.ranking.fastest`); none where that one's
     config is no longer in the template's space.
     """
-    history = records.history(workload.key, target.key, template.name, template.version)
-    record = fastest(history, default=template.default(workload, target)) if history else None
-    return record if record is not None and template.space(workload, target).contains(record.config) else None
+    template = kernel.template
+    history = records.history(kernel.key, kernel.target.key, template.name, template.version)
+    record = fastest(history, default=kernel.default) if history else None
+    return record if record is not None and kernel.space.contains(record.config) else None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections import defaultdict
 from collections.abc import Sequence
@@ -48,8 +47,12 @@ def fastest(records: Sequence[Record], cpu: str | None = None, default: Config |
         samples[config_key(record.config)] += record.latency_s
         last[config_key(record.config)] = record
     medians = {key: statistics.median(latencies) for key, latencies in samples.items()}
-    best, favoured = min(medians, key=medians.__getitem__), () if inside else config_key(default or {})
-    return last[favoured if medians.get(favoured, math.inf) < CLEARLY * medians[best] else best]
+    best = min(medians, key=medians.__getitem__)
+    if default is None or inside:
+        return last[best]
+    known = config_key(default)
+    stays = known in medians and medians[known] < CLEARLY * medians[best]
+    return last[known if stays else best]
 
 
 def ranked(records: Sequence[Record], count: int) -> list[Record]:

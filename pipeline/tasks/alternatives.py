@@ -15,7 +15,7 @@ from tvmopt.pipeline.records.ranking import CLEARLY
 from tvmopt.pipeline.records.record import Record
 from tvmopt.pipeline.tasks.extract import extract_tasks, workload_of
 from tvmopt.pipeline.types import ImportedModel, Task
-from tvmopt.schedules.registry import template_for
+from tvmopt.schedules.registry import kernel_for
 from tvmopt.schedules.target import Target
 
 
@@ -79,5 +79,4 @@ def _joined_is_faster(node: Node, apart: Graph, joined: OptimizedModel, records:
 
 
 def _record_of(node: Node, graph: Graph, target: Target, records: Records) -> Record | None:
-    workload = workload_of(graph, node)
-    return applicable(records, workload, target, template_for(workload, target))
+    return applicable(records, kernel_for(workload_of(graph, node), target))

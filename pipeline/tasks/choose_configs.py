@@ -10,7 +10,7 @@ import numpy as np
 
 from tvmopt.pipeline.records.lookup import Records, applicable
 from tvmopt.pipeline.types import Task
-from tvmopt.schedules.registry import algorithm_of, template_for
+from tvmopt.schedules.registry import kernel_for
 from tvmopt.schedules.space import Config
 from tvmopt.schedules.target import Target
 
@@ -54,15 +54,15 @@ def choose_configs(
     predictor = Predictor(records, target) if records is not None and transfer else None
     choices = []
     for task in tasks:
-        template = template_for(task.workload, target)
-        record = None if records is None else applicable(records, task.workload, target, template)
+        kernel = kernel_for(task.workload, target)
+        record = None if records is None else applicable(records, kernel)
         if record is not None:
-            told = algorithm_of(template, task.workload, target, record.config)
+            told = kernel.algorithm(record.config)
             choices.append(TaskChoice(task, record.config, *told, "record", float(np.median(record.latency_s))))
             continue
-        default = template.default(task.workload, target)
-        predicted = predictor.predict(task.workload, template, default) if predictor is not None else None
+        default = kernel.default
+        predicted = predictor.predict(task.workload, kernel.template, default) if predictor is not None else None
         config = default if predicted is None else predicted.config
-        told = algorithm_of(template, task.workload, target, config)
+        told = kernel.algorithm(config)
         choices.append(TaskChoice(task, config, *told, "default" if predicted is None else "transfer", None))
     return tuple(choices)

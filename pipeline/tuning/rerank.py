@@ -31,7 +31,7 @@ from tvmopt.pipeline.tasks.choose_configs import TaskChoice
 from tvmopt.pipeline.tasks.extract import extract_tasks
 from tvmopt.pipeline.types import ImportedModel, Step, Task
 from tvmopt.schedules.host import host_cpu
-from tvmopt.schedules.registry import algorithm_of, template_for
+from tvmopt.schedules.registry import kernel_for
 from tvmopt.schedules.space import Config, config_key
 from tvmopt.schedules.target import Target
 
@@ -52,8 +52,8 @@ class Finalists:
     @staticmethod
     def of(task: Task, target: Target, store: RecordStore, count: int) -> Finalists:
         """The default, if it was measured on this processor, and the `count` fastest."""
-        template = template_for(task.workload, target)
-        space, default = template.space(task.workload, target), template.default(task.workload, target)
+        kernel = kernel_for(task.workload, target)
+        template, space, default = kernel.template, kernel.space, kernel.default
         alone = [
             record
             for record in store.history(task.name, target.key, template.name, template.version)
@@ -67,7 +67,7 @@ class Finalists:
     def config(self, place: int, target: Target) -> Config:
         """The config of a place in the ranking, which starts again at its end; the default when there is none."""
         if not self.records:
-            return template_for(self.task.workload, target).default(self.task.workload, target)
+            return kernel_for(self.task.workload, target).default
         return self.records[place % len(self.records)].config
 
 
@@ -137,8 +137,8 @@ _Samples = Mapping[tuple[str, tuple[tuple[str, int], ...]], Sequence[float]]
 
 
 def _choice(task: Finalists, place: int, target: Target) -> TaskChoice:
-    template, config = template_for(task.task.workload, target), task.config(place, target)
-    algorithm, knobs = algorithm_of(template, task.task.workload, target, config)
+    config = task.config(place, target)
+    algorithm, knobs = kernel_for(task.task.workload, target).algorithm(config)
     return TaskChoice(task.task, config, algorithm, knobs, "record", None)
 
 

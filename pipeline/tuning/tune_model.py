@@ -15,7 +15,7 @@ from tvmopt.pipeline.tuning.progress import PeakMeasured
 from tvmopt.pipeline.tuning.rerank import time_finalists
 from tvmopt.pipeline.tuning.search import INTERRUPTED, TuneOptions, TuneSummary, tune
 from tvmopt.pipeline.types import ImportedModel, Task
-from tvmopt.schedules.registry import template_for
+from tvmopt.schedules.registry import kernel_for
 from tvmopt.schedules.target import Target
 
 
@@ -44,11 +44,7 @@ def tunable_tasks(model: ImportedModel, target: Target, pattern: str = "*") -> t
         UsageError: when none matches.
     """
     import_compiler()
-    tasks = [
-        task
-        for task in tasks_of_all_ways(model, target)
-        if next(iter(template_for(task.workload, target).space(task.workload, target).knobs), None) is not None
-    ]
+    tasks = [task for task in tasks_of_all_ways(model, target) if kernel_for(task.workload, target).has_knobs]
     chosen = tuple(
         task for task in tasks if any(fnmatch.fnmatchcase(name, pattern) for name in (task.name, *task.layers))
     )

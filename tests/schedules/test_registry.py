@@ -8,7 +8,15 @@ import pytest
 
 from tvmopt.schedules import registry
 from tvmopt.schedules.expression import Arg, call
-from tvmopt.schedules.registry import TEMPLATES, has_templates, llvm_templates, pack_inputs, packed_shapes, template_for
+from tvmopt.schedules.registry import (
+    TEMPLATES,
+    has_templates,
+    kernel_for,
+    llvm_templates,
+    pack_inputs,
+    packed_shapes,
+    template_for,
+)
 from tvmopt.schedules.target import parse_target
 from tvmopt.schedules.workload import Tensor, Workload
 
@@ -66,3 +74,24 @@ def test_templates_without_packing_store_everything(make: Any) -> None:
     template = template_for(workload, target)
     assert packed_shapes(template, workload, target, {"unroll": 1}) == {}
     assert list(pack_inputs(template, workload, target, {"unroll": 1}, {0: np.ones(4, np.float32)})) == [0]
+
+
+def test_a_bound_kernel_asks_its_template(wide: Any) -> None:
+    target = parse_target("x86-64-v3", 1)
+    workload = wide(target.lanes, (1, 9, 4, 4), 10, (3, 3), pads=(1, 1, 1, 1))
+    kernel, template = kernel_for(workload, target), template_for(workload, target)
+    assert (kernel.key, kernel.flops) == (workload.key, template.flops(workload))
+    assert kernel.default == template.default(workload, target)
+    assert kernel.has_knobs
+    assert kernel.space.contains(kernel.default)
+    name, knobs = kernel.algorithm(kernel.default)
+    assert name in {"direct", "winograd"}
+    assert knobs.items() <= kernel.default.items()
+    arrays = {1: np.ones(workload.inputs[1].shape, np.float32)}
+    assert kernel.pack(kernel.default, arrays)[1].shape == kernel.packed_shapes(kernel.default)[1]
+
+
+def test_a_bound_kernel_without_a_choice(make: Any) -> None:
+    plain = Tensor((1, 8, 4, 4))
+    workload = make("relayout", (plain,), Tensor((1, 8, 4, 4), block=8))
+    assert not kernel_for(workload, parse_target("x86-64-v3", 1)).has_knobs
