@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -11,13 +12,13 @@ import onnx
 import pytest
 from onnx import numpy_helper, parser
 
-from tvmopt.pipeline.compiler import lower
 from tvmopt.pipeline.compiler.compile import compile_model
 from tvmopt.pipeline.graph.optimize import optimize
 from tvmopt.pipeline.tasks.extract import extract_tasks
 from tvmopt.pipeline.types import ImportedModel
 from tvmopt.schedules.expression import ACC
-from tvmopt.schedules.registry import template_for
+from tvmopt.schedules.registry import BoundKernel, template_for
+from tvmopt.schedules.space import Config
 from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Workload
 
@@ -84,14 +85,13 @@ def compile_broken(model: ImportedModel, target: Target, layer: str, fault: Faul
 
             patch.setattr(template, "build", without_epilogue)
         else:
-            pack = lower.pack_inputs
+            pack = BoundKernel.pack
 
-            def without_a_tap(template: Any, workload: Workload, *arguments: Any) -> Any:
-                *others, known = arguments
-                if workload == wrong:
-                    known = {**known, 1: known[1].copy()}
-                    known[1][:, :, 0, 0] = 0.0
-                return pack(template, workload, *others, known)
+            def without_a_tap(self: BoundKernel, config: Config, arrays: Mapping[int, Any]) -> dict[int, Any]:
+                if self.workload == wrong:
+                    arrays = {**arrays, 1: arrays[1].copy()}
+                    arrays[1][:, :, 0, 0] = 0.0
+                return pack(self, config, arrays)
 
-            patch.setattr(lower, "pack_inputs", without_a_tap)
+            patch.setattr(BoundKernel, "pack", without_a_tap)
         compile_model(model, target, None, out)

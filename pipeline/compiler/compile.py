@@ -17,17 +17,18 @@ from tvmopt.pipeline.artifact.format import FORMAT_VERSION, ArtifactParts, save_
 from tvmopt.pipeline.compiler.arena import plan_arena
 from tvmopt.pipeline.compiler.check_layers import check_layers
 from tvmopt.pipeline.compiler.concat_in_place import join_in_place
-from tvmopt.pipeline.compiler.kernel_layers import joining_kernels, steps_of, without_joins
+from tvmopt.pipeline.compiler.kernel_calls import KernelCall, calls_of, check_calls
+from tvmopt.pipeline.compiler.kernel_layers import joining_calls, steps_of, without_joins
 from tvmopt.pipeline.compiler.native.link import KernelObjects, link
 from tvmopt.pipeline.compiler.native.linker import linker_of
 from tvmopt.pipeline.compiler.native.tables import lay_out_weights, write_tables
 from tvmopt.pipeline.compiler.program import program_of
 from tvmopt.pipeline.errors import BuildError
-from tvmopt.pipeline.graph.optimize import OptimizedModel
 from tvmopt.pipeline.records.lookup import Records
 from tvmopt.pipeline.support.interrupts import interruptible
 from tvmopt.pipeline.support.tvm import import_compiler
 from tvmopt.pipeline.tasks.alternatives import optimize_measured
+from tvmopt.pipeline.tasks.bind import BoundModel
 from tvmopt.pipeline.tasks.choose_configs import TaskChoice, choose_configs
 from tvmopt.pipeline.tasks.extract import extract_tasks
 from tvmopt.pipeline.types import ImportedModel, Step, TensorSpec
@@ -75,29 +76,29 @@ def compile_model(
     linker_of(target)  # a missing one shows now
     import_compiler()
     with interruptible():
-        optimized = optimize_measured(model, target, records)
+        bound = optimize_measured(model, target, records)
         choices: tuple[TaskChoice, ...] = ()
         if has_templates(target):
-            check_layers(optimized)
-            choices = choose_configs(extract_tasks(optimized), target, records, transfer)
-        library = write_artifact(model, optimized, choices, golden_pair(model), out)
-    layers = tuple(node.layers[0] for node in optimized.graph.nodes if node.op == "onnx")
+            check_layers(bound)
+            choices = choose_configs(extract_tasks(bound), target, records, transfer)
+        library = write_artifact(model, bound, choices, golden_pair(model), out)
+    layers = tuple(one.node.layers[0] for one in bound.nodes if one.is_imported)
     return CompileReport(out, choices, layers, library.storage_bytes)
 
 
 def write_artifact(  # noqa: PLR0913 # what goes into an artifact, each of another kind
     model: ImportedModel,
-    optimized: OptimizedModel,
+    bound: BoundModel,
     choices: Sequence[TaskChoice],
     golden: tuple[Mapping[str, Array], Mapping[str, Array]],
     out: Path,
     objects: KernelObjects | None = None,
 ) -> Library:
-    """Builds `optimized` with the configs that were chosen, and writes the artifact `out`.
+    """Builds `bound` with the configs that were chosen, and writes the artifact `out`.
 
     Args:
         model: what was optimised.
-        optimized: its graph.
+        bound: its graph.
         choices: a config for each task; none for a GPU.
         golden: inputs and outputs of `golden_pair`.
         out: the tar to write.
@@ -109,8 +110,8 @@ def write_artifact(  # noqa: PLR0913 # what goes into an artifact, each of anoth
         RuntimeMissingError: when the target's linker is not installed.
     """
     configs = {choice.task.name: choice.config for choice in choices}
-    library = build_library(optimized, configs, linker_of(optimized.target), objects)
-    manifest = _manifest(model, optimized.target, choices, library)
+    library = build_library(bound, configs, linker_of(bound.target), objects)
+    manifest = _manifest(model, bound.target, choices, library)
     save_artifact(ArtifactParts(library.content, manifest, *golden, library.weights), out)
     return library
 
@@ -133,9 +134,9 @@ class Library:
 
 
 def build_library(
-    optimized: OptimizedModel, configs: Mapping[str, Config], linker: str, objects: KernelObjects | None = None
+    bound: BoundModel, configs: Mapping[str, Config], linker: str, objects: KernelObjects | None = None
 ) -> Library:
-    """The shared library of `optimized`, and what it is made of; `objects` has kernels of other libraries.
+    """The shared library of `bound`, and what it is made of; `objects` has kernels of other libraries.
 
     Raises:
         BuildError: when code generation or linking fails.
@@ -143,29 +144,33 @@ def build_library(
     from tvmopt.pipeline.compiler import build
     from tvmopt.pipeline.compiler.lower import lower
 
-    module = build.schedule(lower(optimized, configs), optimized.target)
-    if optimized.target.is_gpu:
-        return _for_virtual_machine(optimized, module, linker)
-    program = program_of(build.plan_calls(module, optimized.target))
-    objects = objects or KernelObjects(optimized.target)
+    module = build.schedule(lower(bound, configs), bound.target)
+    if bound.target.is_gpu:
+        return _for_virtual_machine(bound, module, (), linker)
+    calls = calls_of(module)
+    program = program_of(build.plan_calls(module, bound.target))
+    objects = objects or KernelObjects(bound.target)
     kernels = None if program is None else objects.of(module, program)
     if program is None or kernels is None:
-        return _for_virtual_machine(optimized, module, linker)
-    joined = join_in_place(program, joining_kernels(optimized))
+        return _for_virtual_machine(bound, module, calls, linker)
+    check_calls(calls, (call.kernel for call in program.calls))
+    joined = join_in_place(program, joining_calls(bound, calls))
     arena, weights = plan_arena(joined.program), lay_out_weights(joined.program)
     content = link(kernels, write_tables(joined.program, arena, weights), linker)
-    steps = without_joins(steps_of(optimized, [call.kernel for call in program.calls]), joined.dropped)
+    steps = without_joins(steps_of(bound, calls), joined.dropped)
     return Library(content, weights.content(), (arena.nbytes,), steps)
 
 
-def _for_virtual_machine(optimized: OptimizedModel, module: Any, linker: str) -> Library:
-    """The library of a module that TVM's virtual machine runs."""
+def _for_virtual_machine(bound: BoundModel, module: Any, calls: Sequence[KernelCall], linker: str) -> Library:
+    """The library of a module that TVM's virtual machine runs; `calls` are its kernels', none for a GPU."""
     from tvm.support import cc
 
     from tvmopt.pipeline.compiler import build
 
-    target = optimized.target
+    target = bound.target
     module = build.plan_memory(module, target)
+    if not target.is_gpu:
+        check_calls(calls, build.called_kernels(module))
     executable = build.generate(module, target)
     with tempfile.TemporaryDirectory(prefix="tvmopt-") as folder:
         library = Path(folder) / "model.so"
@@ -176,7 +181,7 @@ def _for_virtual_machine(optimized: OptimizedModel, module: Any, linker: str) ->
         except RuntimeError as error:
             lines = str(error).strip().splitlines()
             raise BuildError(f"linking with {linker} failed: {lines[-1] if lines else error}") from error
-        steps = steps_of(optimized, build.called_kernels(module)) if has_templates(target) else ()
+        steps = steps_of(bound, calls) if has_templates(target) else ()
         return Library(library.read_bytes(), None, build.storage_sizes(module), steps)
 
 

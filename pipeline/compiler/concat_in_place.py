@@ -36,7 +36,7 @@ class Joined:
     dropped: dict[int, int]
 
 
-def join_in_place(program: Program, kernels: Collection[str]) -> Joined:
+def join_in_place(program: Program, joins: Collection[int]) -> Joined:
     """Drops concatenations whose inputs can be made in place.
 
     From the last one backwards, so that what was joined can be joined again. A concatenation goes where all its inputs
@@ -44,17 +44,16 @@ def join_in_place(program: Program, kernels: Collection[str]) -> Joined:
 
     Args:
         program: what to rewrite.
-        kernels: names of the kernels whose workload `joins_memory`.
+        joins: positions of the calls whose workload `joins_memory`.
     """
     sizes = program.sizes()
     homes: dict[int, View] = {}
     dropped: dict[int, int] = {}
     makers = {call.arguments[-1].buffer: place for place, call in enumerate(program.calls)}
     for place in reversed(range(len(program.calls))):
-        call = program.calls[place]
-        if call.kernel not in kernels:
+        if place not in joins:
             continue
-        *inputs, output = call.arguments
+        *inputs, output = program.calls[place].arguments
         if _is_free(program, inputs, sizes, homes):
             offset = 0
             for view in inputs:

@@ -2,55 +2,51 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from tvmopt.pipeline.compiler.concat_in_place import joins_memory
+from tvmopt.pipeline.compiler.kernel_calls import KernelCall
+from tvmopt.pipeline.compiler.layer_flow import CONSTANT, Flow, Inner, Value, same_neighbours, united
 from tvmopt.pipeline.errors import BuildError
-from tvmopt.pipeline.graph.ir import ONNX, Graph, Node
-from tvmopt.pipeline.graph.optimize import OptimizedModel
-from tvmopt.pipeline.tasks.extract import KERNELLESS, workload_of
+from tvmopt.pipeline.graph.ir import Graph, Node
+from tvmopt.pipeline.tasks.bind import BoundModel
 from tvmopt.pipeline.types import Step
-from tvmopt.schedules.registry import template_for
-from tvmopt.schedules.target import Target
 
 
-def steps_of(optimized: OptimizedModel, kernels: Sequence[str]) -> tuple[Step, ...]:
-    """The kernel calls of a compiled module, each with the nodes of `optimized` that it computes.
+def steps_of(bound: BoundModel, calls: Sequence[KernelCall]) -> tuple[Step, ...]:
+    """The kernel calls of a compiled module, each with the nodes of `bound` that it computes.
 
-    Kernels of templates are told by their names and stand in the graph's order. What TVM made of other layers stands
-    between them: one kernel a layer where the numbers agree, else each kernel stands for all of these layers.
+    Calls of templates' kernels say which node is theirs. Kernels that TVM made of imported layers stand between the
+    same neighbours as these layers: one kernel a layer where the numbers agree, else each stands for all of them.
 
     Args:
-        optimized: the graph that was compiled.
-        kernels: names of the kernels that the module calls, in order.
+        bound: the graph that was compiled.
+        calls: those of the module, in order.
 
     Raises:
         BuildError: when the module runs other kernels than the graph asks for.
     """
-    graph, target = optimized.graph, optimized.target
-    own = {workload_of(graph, node).key.replace("-", "_") for node in graph.nodes if node.op not in KERNELLESS}
-    nodes = [node for node in graph.nodes if node.op != "reshape"]
-    steps: list[Step] = []
-    others: list[str] = []
-    for name in [*kernels, ""]:
-        if name and name not in own:
-            others.append(name)
-            continue
-        imported = _take_imported(nodes)
-        steps += _imported_steps(graph, imported, others)
-        others = []
-        if name:
-            steps.append(_own_step(graph, target, nodes, name))
-    if nodes:
-        raise BuildError(f"layer {nodes[0].layers[0]!r} has no kernel in the compiled module")
-    return tuple(steps)
+    layers = _Layers(bound)
+    _check_nodes(bound, calls, layers.constants)
+    imported = layers.of(calls)
+    return tuple(
+        _imported_step(bound.graph, call.kernel, *imported[place])
+        if call.node is None
+        else _own_step(bound, call.kernel, call.node)
+        for place, call in enumerate(calls)
+    )
 
 
-def joining_kernels(optimized: OptimizedModel) -> set[str]:
-    """Names of the kernels that only join what lies in memory already, if it is made in the right place."""
-    workloads = (workload_of(optimized.graph, node) for node in optimized.graph.nodes if node.op == "concat")
-    return {workload.key.replace("-", "_") for workload in workloads if joins_memory(workload)}
+def joining_calls(bound: BoundModel, calls: Sequence[KernelCall]) -> set[int]:
+    """Positions of the calls that only join what lies in memory already, if it is made in the right place."""
+    found = set()
+    for place, call in enumerate(calls):
+        workload = None if call.node is None else bound.nodes[call.node].workload
+        if workload is not None and joins_memory(workload):
+            found.add(place)
+    return found
 
 
 def without_joins(steps: Sequence[Step], dropped: Mapping[int, int]) -> tuple[Step, ...]:
@@ -66,40 +62,96 @@ def without_joins(steps: Sequence[Step], dropped: Mapping[int, int]) -> tuple[St
     return tuple(replace(step, layers=tuple(layers[place])) for place, step in enumerate(steps) if place not in dropped)
 
 
-def _take_imported(nodes: list[Node]) -> list[Node]:
-    """Takes the nodes off the front that stand before the next one with a template."""
-    count = next((i for i, node in enumerate(nodes) if node.op != ONNX), len(nodes))
-    taken, nodes[:] = nodes[:count], nodes[count:]
-    return taken
+class _Layers:
+    """The imported layers of a graph, and what lies round them.
+
+    Attributes:
+        constants: places of the nodes with a template that no input of the model reaches.
+    """
+
+    def __init__(self, bound: BoundModel) -> None:
+        self.constants: set[int] = set()
+        self._nodes: list[Node] = []
+        self._inner = self._trace(bound)
+
+    def of(self, calls: Sequence[KernelCall]) -> dict[int, tuple[tuple[Node, ...], bool]]:
+        """For each call of a kernel that TVM made its nodes, and whether its result is theirs.
+
+        Raises:
+            BuildError: when no layer asks for a kernel.
+        """
+        groups: dict[tuple[int, ...], list[tuple[int, Inner]]] = defaultdict(list)
+        for place, call in enumerate(calls):
+            if call.inner is not None:
+                reached = call.inner.part_sinks
+                parts = sorted({inner.part for inner in self._inner if not reached.isdisjoint(inner.part_sinks)})
+                if not parts:
+                    raise BuildError(f"the compiled module runs {call.kernel}, which no layer asks for")
+                groups[tuple(parts)].append((place, call.inner))
+        found: dict[int, tuple[tuple[Node, ...], bool]] = {}
+        for group, kernels in groups.items():
+            members = [number for number, inner in enumerate(self._inner) if inner.part in group]
+            same = same_neighbours([inner for _, inner in kernels], [self._inner[number] for number in members])
+            everything = tuple(self._nodes[number] for number in members)
+            for order, (place, _) in enumerate(kernels):
+                found[place] = (everything, False) if same is None else ((everything[same[order]],), True)
+        return found
+
+    def _trace(self, bound: BoundModel) -> tuple[Inner, ...]:
+        flow = Flow()
+        values: dict[str, Value] = {
+            name: frozenset({("input", number)}) for number, name in enumerate(bound.graph.inputs)
+        }
+        for place, one in enumerate(bound.nodes):
+            inputs = [values.get(name, CONSTANT) for name in one.node.inputs]
+            if one.is_view:
+                made = united(inputs)
+            elif one.is_imported:
+                made = flow.inner(inputs)
+                self._nodes.append(one.node)
+            else:
+                for index, value in enumerate(inputs):
+                    flow.sink(("node", place, index), value)
+                made = frozenset({("node", place)}) if any(inputs) else CONSTANT
+                if not made:
+                    self.constants.add(place)
+            values.update(dict.fromkeys(one.node.outputs, made))
+        for number, name in enumerate(bound.graph.outputs):
+            flow.sink(("output", number, 0), values.get(name, CONSTANT))
+        return flow.traced()
 
 
-def _own_step(graph: Graph, target: Target, nodes: list[Node], name: str) -> Step:
-    """The step of the node in front, which `name` must be the kernel of."""
-    if not nodes or workload_of(graph, nodes[0]).key.replace("-", "_") != name:
-        raise BuildError(f"the compiled module runs {name} where the graph has {nodes[0].kind if nodes else 'nothing'}")
-    node = nodes.pop(0)
-    workload = workload_of(graph, node)
-    return Step(
-        name,
-        node.op,
-        node.layers,
-        ((node.output, graph.values[node.output]),),
-        workload.key,
-        template_for(workload, target).flops(workload),
-        _bytes(graph, [node]),
-    )
+def _check_nodes(bound: BoundModel, calls: Sequence[KernelCall], constants: set[int]) -> None:
+    """Checks that every node with a template is computed once; TVM computes one that only reads constants itself."""
+    own = [call.node for call in calls if call.node is not None]
+    for place, one in enumerate(bound.nodes):
+        if one.workload is not None and place not in constants and place not in own:
+            raise BuildError(f"layer {one.node.layers[0]!r} has no kernel in the compiled module")
+    for call in calls:
+        if call.node is not None and own.count(call.node) > 1:
+            raise BuildError(f"the compiled module runs {call.kernel} more often than the graph asks for")
 
 
-def _imported_steps(graph: Graph, nodes: Sequence[Node], kernels: Sequence[str]) -> list[Step]:
-    """The steps of layers that TVM's importer lowered; a layer that became a view or a constant has none."""
-    groups = [[node] for node in nodes] if len(nodes) == len(kernels) else [list(nodes)] * len(kernels)
-    steps = []
-    for kernel, group in zip(kernels, groups, strict=True):
-        layers = tuple(dict.fromkeys(layer for node in group for layer in node.layers))
-        named = group[0].outputs if len(group) == 1 and len(kernels) == len(nodes) else ()
-        outputs = tuple((name, graph.values[name]) for name in named)
-        steps.append(Step(kernel, "+".join(node.kind for node in group), layers, outputs, "", 0, _bytes(graph, group)))
-    return steps
+def _own_step(bound: BoundModel, name: str, place: int) -> Step:
+    """The step of a node with a template."""
+    node, kernel, graph = bound.nodes[place].node, bound.nodes[place].kernel, bound.graph
+    assert kernel is not None
+    outputs = ((node.output, graph.values[node.output]),)
+    return Step(name, node.op, node.layers, outputs, kernel.key, kernel.flops, _bytes(graph, [node]))
+
+
+def _imported_step(graph: Graph, kernel: str, nodes: Sequence[Node], alone: bool) -> Step:
+    """The step of a kernel that TVM made of `nodes`; a layer that became a view or a constant has none.
+
+    Args:
+        graph: that they stand in.
+        kernel: its symbol.
+        nodes: the layers that it stands for.
+        alone: whether it is the only kernel of its layer, so that its result is the layer's.
+    """
+    layers = tuple(dict.fromkeys(layer for node in nodes for layer in node.layers))
+    outputs = tuple((name, graph.values[name]) for name in nodes[0].outputs) if alone else ()
+    return Step(kernel, "+".join(node.kind for node in nodes), layers, outputs, "", 0, _bytes(graph, nodes))
 
 
 def _bytes(graph: Graph, nodes: Sequence[Node]) -> int:

@@ -8,49 +8,47 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tvmopt.pipeline.compiler.kernel_calls import mark
 from tvmopt.pipeline.compiler.tvm_layer import dynamic_inputs, import_layer
 from tvmopt.pipeline.errors import BuildError
-from tvmopt.pipeline.graph.ir import ONNX, Graph, Node
-from tvmopt.pipeline.graph.optimize import OptimizedModel
-from tvmopt.pipeline.tasks.extract import workload_of
-from tvmopt.schedules.registry import Template, has_templates, pack_inputs, packed_shapes, template_for
+from tvmopt.pipeline.graph.ir import Node
+from tvmopt.pipeline.tasks.bind import BoundModel, BoundNode
+from tvmopt.schedules.registry import BoundKernel, has_templates
 from tvmopt.schedules.space import Config
-from tvmopt.schedules.target import Target
-from tvmopt.schedules.workload import Workload
 
 OPAQUE = 8
 """TVM's operator pattern for kernels that must not be fused with others."""
 
 
-def lower(optimized: OptimizedModel, configs: Mapping[str, Config]) -> Any:
-    """The IRModule of `optimized`: our kernels as PrimFuncs, the rest as Relax operators, ``main`` that runs them.
+def lower(bound: BoundModel, configs: Mapping[str, Config]) -> Any:
+    """The IRModule of `bound`: our kernels as PrimFuncs, the rest as Relax operators, ``main`` that runs them.
 
     Args:
-        optimized: the graph.
+        bound: the graph.
         configs: for each task's name the config its kernel is built with.
 
     Raises:
         BuildError: when a kernel cannot be generated; names the layer.
     """
-    if not has_templates(optimized.target):
-        return _import_whole(optimized)
-    return _Lowering(optimized.graph, optimized.target, configs).module()
+    if not has_templates(bound.target):
+        return _import_whole(bound)
+    return _Lowering(bound, configs).module()
 
 
-def _import_whole(optimized: OptimizedModel) -> Any:
+def _import_whole(bound: BoundModel) -> Any:
     from tvm.relax.frontend.onnx import from_onnx
 
-    return from_onnx(optimized.model.normalized, keep_params_in_input=False)
+    return from_onnx(bound.model.normalized, keep_params_in_input=False)
 
 
 class _Lowering:
     """Emits the graph node by node into a Relax function."""
 
-    def __init__(self, graph: Graph, target: Target, configs: Mapping[str, Config]) -> None:
+    def __init__(self, bound: BoundModel, configs: Mapping[str, Config]) -> None:
         from tvm import relax
 
         self.relax = relax
-        self.graph, self.target, self.configs = graph, target, configs
+        self.bound, self.graph, self.configs = bound, bound.graph, configs
         self.builder = relax.BlockBuilder()
         self.kernels: dict[str, Any] = {}
         self.constants: dict[tuple[str, str], Any] = {}
@@ -65,45 +63,47 @@ class _Lowering:
         self.values.update(zip(graph.inputs, parameters, strict=True))
         with self.builder.function("main", parameters):
             with self.builder.dataflow():
-                for node in graph.nodes:
-                    self._emit(node)
+                for place, bound in enumerate(self.bound.nodes):
+                    self._emit(place, bound)
                 outputs = [self._value(name) for name in graph.outputs]
                 result = outputs[0] if len(outputs) == 1 else relax.Tuple(outputs)
                 result = self.builder.emit_output(result)
             self.builder.emit_func_output(result)
         return self.builder.get()
 
-    def _emit(self, node: Node) -> None:
-        if node.op == ONNX:
+    def _emit(self, place: int, bound: BoundNode) -> None:
+        node = bound.node
+        if bound.is_imported:
             self._emit_onnx(node)
-        elif node.op == "reshape":
+        elif bound.is_view:
             shape = self.graph.values[node.output].physical_shape
             value = self.relax.op.reshape(self._value(node.inputs[0]), shape)
             self.values[node.output] = self.builder.emit(value)
         else:
-            self._emit_kernel(node)
+            self._emit_kernel(place, node, bound.kernel)
 
-    def _emit_kernel(self, node: Node) -> None:
-        workload = workload_of(self.graph, node)
+    def _emit_kernel(self, place: int, node: Node, bound: BoundKernel | None) -> None:
+        if bound is None:
+            raise BuildError(f"layer {node.layers[0]!r}: no template takes {node.op} for {self.bound.target.key}")
+        workload = bound.workload
         try:
-            template = template_for(workload, self.target)
-            config = self.configs.get(workload.key) or template.default(workload, self.target)
-            kernel = self._kernel(template, workload, config)
+            config = self.configs.get(bound.key) or bound.default
+            kernel = self._kernel(bound, config)
         except (LookupError, ValueError) as error:
             raise BuildError(f"layer {node.layers[0]!r}: no kernel could be generated: {error}") from error
         known = {i: self.graph.constants[name] for i, name in enumerate(node.inputs) if name in self.graph.constants}
-        memory = pack_inputs(template, workload, self.target, config, known)
-        packed = packed_shapes(template, workload, self.target, config)
+        memory = bound.pack(config, known)
+        packed = bound.packed_shapes(config)
         arguments = []
         for index, name in enumerate(node.inputs):
             if index in known:
-                arguments.append(self._constant((name, f"{workload.key}:{index}"), memory[index]))
+                arguments.append(self._constant((name, f"{bound.key}:{index}"), memory[index]))
             else:
                 assert index not in packed, f"{node.layers[0]}: input {index} is packed but not constant"
                 have = self.graph.values[name].physical_shape
                 arguments.append(self._shaped(self._value(name), have, workload.inputs[index]))
         made = self._type(workload.output.physical_shape, workload.output.dtype)
-        value = self.builder.emit(self.relax.call_tir(kernel, self.relax.Tuple(arguments), made))
+        value = self.builder.emit(mark(self.relax.call_tir(kernel, self.relax.Tuple(arguments), made), place))
         stored = self.graph.values[node.output].physical_shape
         if stored != workload.output.physical_shape:
             value = self.builder.emit(self.relax.op.reshape(value, stored))
@@ -113,11 +113,11 @@ class _Lowering:
         want = tensor.physical_shape
         return value if have == want else self.builder.emit(self.relax.op.reshape(value, want))
 
-    def _kernel(self, template: Template, workload: Workload, config: Config) -> Any:
-        if workload.key not in self.kernels:
-            function = template.build(workload, self.target, config).with_attr("op_pattern", OPAQUE)
-            self.kernels[workload.key] = self.builder.add_func(function, workload.key.replace("-", "_"))
-        return self.kernels[workload.key]
+    def _kernel(self, bound: BoundKernel, config: Config) -> Any:
+        if bound.key not in self.kernels:
+            function = bound.build(config).with_attr("op_pattern", OPAQUE)
+            self.kernels[bound.key] = self.builder.add_func(function, bound.symbol)
+        return self.kernels[bound.key]
 
     def _emit_onnx(self, node: Node) -> None:
         """Adds an ONNX node as a function of its own, which a later pass inlines."""

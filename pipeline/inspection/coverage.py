@@ -9,12 +9,11 @@ from typing import Literal
 
 from tvmopt.pipeline.errors import BuildError, RuntimeMissingError
 from tvmopt.pipeline.graph.ir import ONNX, Node
-from tvmopt.pipeline.graph.optimize import OptimizedModel
 from tvmopt.pipeline.importers.survey import Survey
 from tvmopt.pipeline.inspection.remedies import REMEDY_FALLBACK, TEMPLATE_FORMS, operator_remedy, value_remedy
 from tvmopt.pipeline.support.silence import silent
-from tvmopt.pipeline.tasks.extract import KERNELLESS, workload_of
-from tvmopt.schedules.registry import has_templates, template_for
+from tvmopt.pipeline.tasks.bind import BoundModel, BoundNode
+from tvmopt.schedules.registry import has_templates
 from tvmopt.schedules.target import Target
 
 FALLBACK, VIEW, FOLDED, GPU_RULES = "fallback", "view", "folded", "GPU rules"
@@ -67,7 +66,7 @@ class Coverage:
         return not any(gap.blocks for gap in self.gaps)
 
 
-def cover(survey: Survey, optimized: OptimizedModel | None, target: Target) -> Coverage:
+def cover(survey: Survey, optimized: BoundModel | None, target: Target) -> Coverage:
     """What the importer, the templates and the target cover of a model.
 
     Args:
@@ -117,7 +116,7 @@ def _target_gaps(target: Target) -> Iterator[Gap]:
         yield Gap("target", what, (), False, "compile for a CPU where tuned kernels matter more")
 
 
-def _template_gaps(optimized: OptimizedModel, refused: AbstractSet[str]) -> Iterator[Gap]:
+def _template_gaps(optimized: BoundModel, refused: AbstractSet[str]) -> Iterator[Gap]:
     """Layers without a template, one gap for each operator."""
     left = [node for node in optimized.graph.nodes if node.op == ONNX and refused.isdisjoint(node.layers)]
     for kind in dict.fromkeys(node.kind for node in left):
@@ -125,13 +124,13 @@ def _template_gaps(optimized: OptimizedModel, refused: AbstractSet[str]) -> Iter
         form = TEMPLATE_FORMS.get(kind)
         why = f"templates take it only {form}" if form else "no template takes the operator"
         yield Gap("templates", f"{kind}: {why}", layers, False, REMEDY_FALLBACK)
-    for node in optimized.graph.nodes:
-        if node.op not in KERNELLESS and _template(optimized, node) is None:
-            what = f"no {node.op} for {optimized.target.key}"
-            yield Gap("target", what, node.layers, True, "compile for another target, and report this as a bug")
+    for bound in optimized.nodes:
+        if bound.workload is not None and bound.kernel is None:
+            what = f"no {bound.node.op} for {optimized.target.key}"
+            yield Gap("target", what, bound.node.layers, True, "compile for another target, and report this as a bug")
 
 
-def _layer_gaps(optimized: OptimizedModel, unknown: AbstractSet[str]) -> Iterator[Gap]:
+def _layer_gaps(optimized: BoundModel, unknown: AbstractSet[str]) -> Iterator[Gap]:
     """Layers whose operator is taken, but that TVM's importer refuses as they are; one gap for those that are alike.
 
     Args:
@@ -152,7 +151,7 @@ def _layer_gaps(optimized: OptimizedModel, unknown: AbstractSet[str]) -> Iterato
             yield Gap("importer", f"{kind}: {reason}", layers, True, remedy)
 
 
-def _refusal(optimized: OptimizedModel, node: Node) -> str:
+def _refusal(optimized: BoundModel, node: Node) -> str:
     """Why TVM's importer does not take `node`; empty when it does."""
     from tvmopt.pipeline.compiler.tvm_layer import import_layer
 
@@ -164,22 +163,22 @@ def _refusal(optimized: OptimizedModel, node: Node) -> str:
         return ""
 
 
-def _template(optimized: OptimizedModel, node: Node) -> str | None:
-    """The name of the template that takes `node`; None when there is none."""
-    try:
-        return template_for(workload_of(optimized.graph, node), optimized.target).name
-    except LookupError:
-        return None
+def _made_by(bound: BoundNode) -> str:
+    """What computes a node."""
+    if bound.is_view:
+        return VIEW
+    if bound.is_imported:
+        return FALLBACK
+    return NONE if bound.kernel is None else bound.kernel.template.name
 
 
-def _kernels(optimized: OptimizedModel, names: Sequence[str], refused: AbstractSet[str]) -> dict[str, str]:
+def _kernels(optimized: BoundModel, names: Sequence[str], refused: AbstractSet[str]) -> dict[str, str]:
     """For each layer what computes it; where several kernels do, the first that is no view."""
     if not has_templates(optimized.target):
         return {name: NONE if name in refused else GPU_RULES for name in names}
     kernels: dict[str, str] = {}
-    for node in optimized.graph.nodes:
-        made: str | None = {"reshape": VIEW, ONNX: FALLBACK}.get(node.op) or _template(optimized, node)
-        for layer in node.layers:
+    for bound in optimized.nodes:
+        for layer in bound.node.layers:
             if kernels.get(layer, VIEW) == VIEW:
-                kernels[layer] = made or NONE
+                kernels[layer] = _made_by(bound)
     return {name: NONE if name in refused else kernels.get(name, FOLDED) for name in names}

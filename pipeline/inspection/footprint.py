@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tvmopt.pipeline.graph.optimize import OptimizedModel
 from tvmopt.pipeline.inspection.costs import LayerCost, ModelCosts
 from tvmopt.pipeline.inspection.costs.rules import VIEWS
 from tvmopt.pipeline.inspection.costs.values import nbytes
+from tvmopt.pipeline.tasks.bind import BoundModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def footprint(costs: ModelCosts, arena_bytes: int | None) -> Footprint:
     )
 
 
-def planned_arena(optimized: OptimizedModel) -> int:
+def planned_arena(optimized: BoundModel) -> int:
     """Bytes of the memory that the compiled model shares out among its inputs and intermediate tensors.
 
     Args:

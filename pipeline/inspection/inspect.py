@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from tvmopt.pipeline.errors import BuildError, UnsupportedModelError
-from tvmopt.pipeline.graph.optimize import OptimizedModel, optimize
+from tvmopt.pipeline.graph.optimize import optimize
 from tvmopt.pipeline.importers import survey_model
 from tvmopt.pipeline.importers.load import surveyed_model
 from tvmopt.pipeline.importers.source import model_name
@@ -15,9 +15,10 @@ from tvmopt.pipeline.importers.survey import Survey
 from tvmopt.pipeline.inspection.costs import ModelCosts, model_costs
 from tvmopt.pipeline.inspection.coverage import Coverage, Gap, cover
 from tvmopt.pipeline.inspection.footprint import Footprint, footprint, planned_arena
+from tvmopt.pipeline.tasks.bind import BoundModel, bind
 from tvmopt.pipeline.tasks.extract import extract_tasks
 from tvmopt.pipeline.types import ModelSource, Task
-from tvmopt.schedules.registry import has_templates, template_for
+from tvmopt.schedules.registry import has_templates, kernel_for
 from tvmopt.schedules.target import Target
 
 SCHEMA = "tvmopt-inspection"
@@ -88,7 +89,7 @@ class Inspection:
 
 def task_flops(task: Task, target: Target) -> int:
     """Floating-point operations of one run of a task's kernel."""
-    return template_for(task.workload, target).flops(task.workload)
+    return kernel_for(task.workload, target).flops
 
 
 def inspect_model(spec: str, target: Target, input_shapes: Mapping[str, tuple[int, ...]] | None = None) -> Inspection:
@@ -119,12 +120,12 @@ def inspect_model(spec: str, target: Target, input_shapes: Mapping[str, tuple[in
     return Inspection(model_name(source), target, costs, footprint(costs, arena), coverage, tasks)
 
 
-def _optimized(source: ModelSource, survey: Survey, target: Target) -> tuple[OptimizedModel | None, tuple[Gap, ...]]:
+def _optimized(source: ModelSource, survey: Survey, target: Target) -> tuple[BoundModel | None, tuple[Gap, ...]]:
     """The graph as it would be compiled, if the model has a normal form; and why not."""
     if not survey.static:
         return None, ()
     try:
-        return optimize(surveyed_model(source, survey), target), ()
+        return bind(optimize(surveyed_model(source, survey), target)), ()
     except UnsupportedModelError as error:
         if survey.operators:
             return None, ()  # one of them, most likely, and all are listed

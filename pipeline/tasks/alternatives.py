@@ -8,43 +8,45 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tvmopt.pipeline.graph.ir import Graph, Node
-from tvmopt.pipeline.graph.optimize import OptimizedModel, optimize
+from tvmopt.pipeline.graph.optimize import optimize
 from tvmopt.pipeline.graph.passes.fuse_separable import join_all, separable_pairs
 from tvmopt.pipeline.records.lookup import Records, applicable
 from tvmopt.pipeline.records.ranking import CLEARLY
 from tvmopt.pipeline.records.record import Record
-from tvmopt.pipeline.tasks.extract import extract_tasks, workload_of
+from tvmopt.pipeline.tasks.bind import BoundModel, bind
+from tvmopt.pipeline.tasks.extract import extract_tasks
+from tvmopt.pipeline.tasks.workloads import workload_of
 from tvmopt.pipeline.types import ImportedModel, Task
 from tvmopt.schedules.registry import kernel_for
 from tvmopt.schedules.target import Target
 
 
-def optimize_measured(model: ImportedModel, target: Target, records: Records | None) -> OptimizedModel:
-    """`model` optimised, each pair of kernels joined where the records know both ways and joined is clearly faster.
+def optimize_measured(model: ImportedModel, target: Target, records: Records | None) -> BoundModel:
+    """`model` optimised and bound, each pair of kernels joined where the records know both ways and joined is clearly faster.
 
     Raises:
         UnsupportedModelError: as `optimize`.
     """
     if records is None:
-        return optimize(model, target)
+        return bind(optimize(model, target))
     apart, *others = optimize_all_ways(model, target)
     if not others:
         return apart
     (joined,) = others
     faster = {node.output for node in joined.graph.nodes if _joined_is_faster(node, apart.graph, joined, records)}
-    return optimize(model, target, faster.__contains__) if faster else apart
+    return bind(optimize(model, target, faster.__contains__)) if faster else apart
 
 
-def optimize_all_ways(model: ImportedModel, target: Target) -> tuple[OptimizedModel, ...]:
+def optimize_all_ways(model: ImportedModel, target: Target) -> tuple[BoundModel, ...]:
     """`model` optimised with its kernels apart, and, where some can be joined, with all of these joined.
 
     Raises:
         UnsupportedModelError: as `optimize`.
     """
-    apart = optimize(model, target)
+    apart = bind(optimize(model, target))
     if next(separable_pairs(apart.graph, target), None) is None:
         return (apart,)
-    return (apart, optimize(model, target, join_all))
+    return (apart, bind(optimize(model, target, join_all)))
 
 
 def tasks_of_all_ways(model: ImportedModel, target: Target) -> tuple[Task, ...]:
@@ -61,7 +63,7 @@ def tasks_of_all_ways(model: ImportedModel, target: Target) -> tuple[Task, ...]:
     return tuple(tasks.values())
 
 
-def _joined_is_faster(node: Node, apart: Graph, joined: OptimizedModel, records: Records) -> bool:
+def _joined_is_faster(node: Node, apart: Graph, joined: BoundModel, records: Records) -> bool:
     if node.op != "separable_conv2d":
         return False
     producers = apart.producers()

@@ -19,6 +19,7 @@ from tvmopt.pipeline.importers import example_inputs, load_model
 from tvmopt.pipeline.support.numeric_error import numeric_error
 from tvmopt.pipeline.support.onnxruntime import run_model
 from tvmopt.pipeline.support.tolerances import GOLDEN
+from tvmopt.pipeline.tasks.bind import bind
 from tvmopt.pipeline.types import ImportedModel
 from tvmopt.schedules.space import Config
 from tvmopt.schedules.target import Target
@@ -52,7 +53,7 @@ def run_whole(model: ImportedModel, target: Target, configs: Mapping[str, Config
     import tvm
     from tvm import relax
 
-    module = lower(optimize(model, target), configs)
+    module = lower(bind(optimize(model, target)), configs)
     module = build.plan_memory(build.schedule(module, target), target)
     machine = relax.VirtualMachine(build.generate(module, target), tvm.cpu())
     inputs = example_inputs(model)

@@ -15,6 +15,7 @@ from tvmopt.pipeline.compiler.lower import lower
 from tvmopt.pipeline.compiler.program import CONSTANT, INPUT, WORK, Call, Program, View, program_of
 from tvmopt.pipeline.graph.optimize import optimize
 from tvmopt.pipeline.importers import load_model
+from tvmopt.pipeline.tasks.bind import bind
 from tvmopt.schedules.target import parse_target
 
 
@@ -126,7 +127,7 @@ def test_constants_have_no_place() -> None:
 def test_real_networks_take_hardly_more_than_they_must(name: str, repository: Path) -> None:
     target = parse_target("llvm", 2)
     model = load_model(str(repository / "models" / f"{name}.py:build"))
-    program = program_of(plan_calls(schedule(lower(optimize(model, target), {}), target), target))
+    program = program_of(plan_calls(schedule(lower(bind(optimize(model, target)), {}), target), target))
     assert program is not None
     arena = plan_arena(program)
     check(program, arena)

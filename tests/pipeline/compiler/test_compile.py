@@ -21,6 +21,7 @@ from tvmopt.pipeline.errors import BuildError
 from tvmopt.pipeline.graph.optimize import optimize
 from tvmopt.pipeline.records.lookup import FirstMatch
 from tvmopt.pipeline.records.store import RecordStore
+from tvmopt.pipeline.tasks.bind import bind
 from tvmopt.pipeline.tasks.choose_configs import choose_configs
 from tvmopt.schedules.registry import template_for
 from tvmopt.schedules.target import Target, parse_target
@@ -164,17 +165,17 @@ def test_builds_compile_shared_kernels_once(target: Target, monkeypatch: pytest.
         return kernel_library(functions, target)
 
     monkeypatch.setattr(link, "kernel_library", count)
-    optimized, objects = optimize(tiny.load(), target), link.KernelObjects(target)
+    bound, objects = bind(optimize(tiny.load(), target)), link.KernelObjects(target)
     first, _ = tiny.tasks(target)
-    default = build_library(optimized, {}, "g++", objects)
+    default = build_library(bound, {}, "g++", objects)
     assert len(compiled) == len(set(compiled)) == len(default.steps)
-    assert build_library(optimized, {}, "g++", objects).content == default.content
+    assert build_library(bound, {}, "g++", objects).content == default.content
     assert len(compiled) == len(default.steps)
-    other = build_library(optimized, {first.name: tiny.another_config(first, target)}, "g++", objects)
+    other = build_library(bound, {first.name: tiny.another_config(first, target)}, "g++", objects)
     assert compiled[len(default.steps) :] == [first.name.replace("-", "_")]
     assert other.content != default.content
 
 
 def test_a_linker_that_fails_is_named(target: Target) -> None:
     with pytest.raises(BuildError, match="linking with false failed"):
-        build_library(optimize(tiny.load(), target), {}, "false")
+        build_library(bind(optimize(tiny.load(), target)), {}, "false")

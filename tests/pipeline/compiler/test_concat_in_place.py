@@ -37,12 +37,17 @@ def program(*calls: tuple[str, list[tuple[int, int]]], outputs: list[tuple[int, 
     return Program(made, places, (view(0, 1),), tuple(view(*output) for output in outputs), {})
 
 
+def joins(before: Program) -> set[int]:
+    """Positions of the calls of `JOIN`."""
+    return {place for place, call in enumerate(before.calls) if call.kernel == JOIN}
+
+
 def test_parts_are_made_where_the_whole_lies() -> None:
     before = program(
         ("a", [(0, 1), (1, 2)]), ("b", [(0, 1), (2, 3)]), (JOIN, [(1, 2), (2, 3), (3, 5)]), ("c", [(3, 5), (4, 1)]),
         outputs=[(4, 1)],
     )  # fmt: skip
-    joined = join_in_place(before, {JOIN})
+    joined = join_in_place(before, joins(before))
     a, b, c = joined.program.calls
     assert (a.arguments[1].buffer, a.arguments[1].offset) == (3, 0)
     assert (b.arguments[1].buffer, b.arguments[1].offset) == (3, view(0, 2).nbytes)
@@ -57,7 +62,7 @@ def test_nested_concats_are_joined() -> None:
         ("a", [(0, 1), (1, 1)]), ("b", [(0, 1), (2, 1)]), (JOIN, [(1, 1), (2, 1), (3, 2)]),
         ("c", [(3, 2), (4, 1)]), (JOIN, [(3, 2), (4, 1), (5, 3)]), outputs=[(5, 3)],
     )  # fmt: skip
-    joined = join_in_place(nested, {JOIN})
+    joined = join_in_place(nested, joins(nested))
     assert [call.kernel for call in joined.program.calls] == ["a", "b", "c"]
     places = [(call.arguments[-1].buffer, call.arguments[-1].offset) for call in joined.program.calls]
     assert places == [(5, 0), (5, view(0, 1).nbytes), (5, view(0, 2).nbytes)]
@@ -70,7 +75,7 @@ def test_parts_of_several_wholes_that_begin_alike() -> None:
         ("a", [(0, 1), (1, 1)]), ("b", [(1, 1), (2, 1)]), (JOIN, [(1, 1), (2, 1), (3, 2)]),
         ("c", [(3, 2), (4, 1)]), (JOIN, [(1, 1), (2, 1), (4, 1), (5, 3)]), ("d", [(5, 3), (6, 1)]), outputs=[(6, 1)],
     )  # fmt: skip
-    joined = join_in_place(dense, {JOIN})
+    joined = join_in_place(dense, joins(dense))
     assert [call.kernel for call in joined.program.calls] == ["a", "b", "c", "d"]
     assert {argument.buffer for call in joined.program.calls for argument in call.arguments} == {0, 5, 6}
 
@@ -84,7 +89,7 @@ def test_parts_of_several_wholes_that_begin_alike() -> None:
 )
 def test_parts_that_must_be_copied(parts: list[tuple[int, int]]) -> None:
     before = program(("a", [(0, 1), (1, 1)]), (JOIN, [*parts, (2, 2)]), outputs=[(2, 2)])
-    joined = join_in_place(before, {JOIN})
+    joined = join_in_place(before, joins(before))
     assert joined.program == before
     assert joined.dropped == {}
 
@@ -94,7 +99,7 @@ def test_a_part_of_two_different_wholes_is_copied_once() -> None:
         ("a", [(0, 1), (1, 1)]), ("b", [(0, 1), (2, 1)]),
         (JOIN, [(1, 1), (2, 1), (3, 2)]), (JOIN, [(2, 1), (1, 1), (4, 2)]), outputs=[(3, 2), (4, 2)],
     )  # fmt: skip
-    joined = join_in_place(before, {JOIN})
+    joined = join_in_place(before, joins(before))
     assert [call.kernel for call in joined.program.calls] == ["a", "b", JOIN]
 
 

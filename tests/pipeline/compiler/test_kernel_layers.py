@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests import broken, tiny
 from tvmopt.pipeline.compiler import build
+from tvmopt.pipeline.compiler.kernel_calls import KernelCall, calls_of, check_calls
 from tvmopt.pipeline.compiler.kernel_layers import steps_of
 from tvmopt.pipeline.compiler.lower import lower
 from tvmopt.pipeline.errors import BuildError
+from tvmopt.pipeline.graph.ir import Graph, Node
 from tvmopt.pipeline.graph.optimize import OptimizedModel, optimize
 from tvmopt.pipeline.importers import load_model
+from tvmopt.pipeline.tasks.bind import BoundModel, bind
 from tvmopt.pipeline.tasks.extract import extract_tasks
 from tvmopt.pipeline.types import ImportedModel, Step
 from tvmopt.schedules.target import parse_target
+from tvmopt.schedules.workload import Tensor
 
 TARGET = parse_target("x86-64-v3", 2)
 MERGED = """merged (float[1,8,6,6] x) => (float[1,16,6,6] y) {
@@ -29,14 +34,37 @@ SPLIT = """split (float[1,8,14,14] x) => (float[1,4,14,14] y, float[1,4,14,14] z
 }"""
 
 
-Compiled = tuple[OptimizedModel, list[str]]
+CROSSED = """crossed (float[1,8,6,6] x) => (float[1,16,6,6] y, float[1,16,6,6] z) {
+    a = Conv <pads = [1, 1, 1, 1]> (x, w1)
+    b = Round (a)
+    z = Conv (a, w2)
+    c = Sign (b)
+    y = Conv (c, w2)
+}"""
+"""Two layers that TVM merges, with one between them that it does not."""
+ALIKE = """alike (float[1,8,6,6] x) => (float[1,8,5,5] y, float[1,8,5,5] z) {
+    a = Relu (x)
+    y = AveragePool <kernel_shape = [2, 2], count_include_pad = 0> (a)
+    z = AveragePool <kernel_shape = [2, 2], count_include_pad = 1> (a)
+}"""
+"""Two workloads for which one kernel is generated."""
+
+
+Compiled = tuple[BoundModel, tuple[KernelCall, ...]]
 
 
 def compiled(model: ImportedModel) -> Compiled:
-    """The optimised graph of a model, and the names of the kernels that it is compiled into, in order."""
-    optimized = optimize(model, TARGET)
-    module = build.plan_calls(build.schedule(lower(optimized, {}), TARGET), TARGET)
-    return optimized, build.called_kernels(module)
+    """The bound graph of a model, and the kernel calls that it is compiled into, in order."""
+    return scheduled(bind(optimize(model, TARGET)))
+
+
+def scheduled(bound: BoundModel) -> Compiled:
+    """`bound`, and the kernel calls that it is compiled into; planning its memory leaves them as they are."""
+    module = build.schedule(lower(bound, {}), TARGET)
+    calls = calls_of(module)
+    check_calls(calls, build.called_kernels(build.plan_calls(module, TARGET)))
+    check_calls(calls, build.called_kernels(build.plan_memory(module, TARGET)))
+    return bound, calls
 
 
 def own_steps(steps: tuple[Step, ...]) -> list[Step]:
@@ -101,14 +129,61 @@ def test_a_layer_that_is_several_kernels() -> None:
     assert names == ([("y", "z")] if len(steps) == 1 else [()] * len(steps))
 
 
+def test_merged_layers_with_another_between_them() -> None:
+    bound, calls = compiled(tiny.load(CROSSED))
+    steps = steps_of(bound, calls)
+    (merged,) = (step for step in steps if not step.task)
+    assert (merged.operator, merged.layers, merged.outputs) == ("Round+Sign", ("Round_b", "Sign_c"), ())
+    # TVM runs it before the convolution that stands between the two in the graph.
+    order = [step.layers for step in steps if step.operator != "relayout"]
+    assert order.index(merged.layers) < order.index(("Conv_z",))
+    names = [name for step in steps if step.operator == "conv2d" for name, _ in step.outputs]
+    assert names == [one.node.output for one in bound.nodes if one.node.op == "conv2d"]
+
+
+def test_equal_kernels_of_unlike_workloads() -> None:
+    bound, calls = compiled(tiny.load(ALIKE))
+    first, second = (step for step in steps_of(bound, calls) if step.operator == "pool2d")
+    assert first.kernel == second.kernel
+    assert first.task != second.task
+    assert [name for step in (first, second) for name, _ in step.outputs] == ["y", "z"]
+
+
+def test_a_kernel_that_tvm_computes_itself() -> None:
+    """What reads constants alone has no call, and all that reads the model's inputs has one."""
+    four = Tensor((4,))
+    nodes = (
+        Node("pointwise", ("c",), ("d",), ("Neg_d",), epilogue=("neg", ("arg", 0))),
+        Node("pointwise", ("x", "d"), ("y",), ("Add_y",), epilogue=("add", ("arg", 0), ("arg", 1))),
+    )
+    graph = Graph(nodes, dict.fromkeys("xdy", four), {"c": np.ones(4, np.float32)}, ("x",), ("y",), 18)
+    (step,) = steps_of(*scheduled(bind(OptimizedModel(tiny.load(), TARGET, graph))))
+    assert (step.layers, step.outputs) == (("Add_y",), (("y", four),))
+
+
 def test_kernels_that_the_graph_does_not_ask_for(two: Compiled) -> None:
-    optimized, kernels = two
-    with pytest.raises(BuildError, match=f"the compiled module runs {kernels[-1]} where the graph has"):
-        steps_of(optimized, kernels[::-1])
-    with pytest.raises(BuildError, match=f"the compiled module runs {kernels[-1]} where the graph has nothing"):
-        steps_of(optimized, [*kernels, kernels[-1]])
+    bound, calls = two
     with pytest.raises(BuildError, match="layer 'Conv_y' has no kernel in the compiled module"):
-        steps_of(optimized, kernels[:-1])
+        steps_of(bound, calls[:-1])
+    with pytest.raises(BuildError, match=f"the compiled module runs {calls[-1].kernel} more often than the graph asks"):
+        steps_of(bound, [*calls, calls[-1]])
+    merged = next(call for call in compiled(tiny.load(MERGED))[1] if call.node is None)
+    with pytest.raises(BuildError, match=f"the compiled module runs {merged.kernel}, which no layer asks for"):
+        steps_of(bound, [*calls, merged])
+
+
+def test_kernels_that_change_when_memory_is_planned(two: Compiled) -> None:
+    _, calls = two
+    kernels = [call.kernel for call in calls]
+    check_calls(calls, kernels)
+    for run in (kernels[::-1], kernels[:-1], [*kernels, kernels[-1]]):
+        with pytest.raises(BuildError, match="planning the memory changed which kernels run"):
+            check_calls(calls, run)
+
+
+def test_steps_follow_the_module_and_not_the_graph(two: Compiled) -> None:
+    bound, calls = two
+    assert steps_of(bound, calls[::-1]) == steps_of(bound, calls)[::-1]
 
 
 def test_json(two: Compiled) -> None:

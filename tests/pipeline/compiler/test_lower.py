@@ -13,6 +13,7 @@ from tvmopt.pipeline.compiler import build
 from tvmopt.pipeline.compiler.lower import lower
 from tvmopt.pipeline.errors import BuildError
 from tvmopt.pipeline.graph.optimize import optimize
+from tvmopt.pipeline.tasks.bind import bind
 from tvmopt.pipeline.tasks.extract import extract_tasks
 from tvmopt.schedules.registry import template_for
 from tvmopt.schedules.target import parse_target
@@ -331,7 +332,7 @@ def test_configs_of_tasks_are_used(model_of: Any, check_whole: Any) -> None:
         space = list(template_for(task.workload, target).space(task.workload, target))
         configs[task.name] = space[random.integers(len(space))]
     check_whole(model, target, configs)
-    module = lower(optimize(model, target), configs)
+    module = lower(bind(optimize(model, target)), configs)
     kernels = {variable.name_hint for variable, _ in module.functions_items()}
     assert {name.replace("-", "_") for name in configs} <= kernels
 
@@ -343,12 +344,12 @@ def test_a_kernel_that_cannot_be_made_names_its_layer(model_of: Any) -> None:
     broken = replace(node, epilogue=("no such function", node.epilogue))
     nodes = tuple(broken if other is node else other for other in optimized.graph.nodes)
     with pytest.raises(BuildError, match=r"layer 'Conv0': no kernel .* unknown element-wise function"):
-        lower(replace(optimized, graph=replace(optimized.graph, nodes=nodes)), {})
+        lower(bind(replace(optimized, graph=replace(optimized.graph, nodes=nodes))), {})
 
 
 def test_activations_are_stored_in_planned_memory(model_of: Any) -> None:
     target = parse_target("x86-64-v3", 2)
-    module = build.schedule(lower(optimize(model_of("classifier"), target), {}), target)
+    module = build.schedule(lower(bind(optimize(model_of("classifier"), target)), {}), target)
     sizes = build.storage_sizes(build.plan_memory(module, target))
     # Ten values, many of which share what others have left.
     assert 1 <= len(sizes) <= 5

@@ -14,6 +14,7 @@ from tvmopt.pipeline.compiler.lower import lower
 from tvmopt.pipeline.compiler.native.link import KernelObjects
 from tvmopt.pipeline.compiler.program import CONSTANT, INPUT, WORK, Program, program_of
 from tvmopt.pipeline.graph.optimize import optimize
+from tvmopt.pipeline.tasks.bind import bind
 from tvmopt.pipeline.types import ImportedModel
 from tvmopt.schedules.target import parse_target
 
@@ -23,7 +24,7 @@ Result = Callable[..., Any]
 
 def compiled(model: ImportedModel) -> Program | None:
     """The program of a model, as compiling makes it."""
-    return program_of(plan_calls(schedule(lower(optimize(model, TARGET), {}), TARGET), TARGET))
+    return program_of(plan_calls(schedule(lower(bind(optimize(model, TARGET)), {}), TARGET), TARGET))
 
 
 def written(build: Result) -> Program | None:
@@ -153,11 +154,11 @@ SHAPE = {"constants": {"s": np.array([3, 4], np.int64)}}
 def test_sorting_needs_tvms_runtime(model_from: Callable[[Mapping[str, Any]], ImportedModel]) -> None:
     topk = {"nodes": [("TopK", "x k", "y i")], "inputs": {"x": (2, 6)}, "outputs": "y i"}
     model = model_from({**topk, "constants": {"k": np.array([3], np.int64)}})
-    module = schedule(lower(optimize(model, TARGET), {}), TARGET)
+    module = schedule(lower(bind(optimize(model, TARGET)), {}), TARGET)
     program = program_of(plan_calls(module, TARGET))
     assert program is not None
     assert KernelObjects(TARGET).of(module, program) is None
-    assert build_library(optimize(model, TARGET), {}, "g++").weights is None
+    assert build_library(bind(optimize(model, TARGET)), {}, "g++").weights is None
 
 
 def test_other_operators_have_no_program() -> None:

@@ -16,7 +16,7 @@ from tvmopt.pipeline.graph.read_onnx import read_onnx
 from tvmopt.pipeline.support.numeric_error import numeric_error
 from tvmopt.pipeline.support.onnxruntime import run_model
 from tvmopt.pipeline.support.tolerances import TEST
-from tvmopt.pipeline.tasks.extract import workload_of
+from tvmopt.pipeline.tasks.workloads import workload_of
 from tvmopt.schedules.compute.reference import reference
 from tvmopt.schedules.workload import Tensor
 

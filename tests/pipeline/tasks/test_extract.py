@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from tvmopt.pipeline.graph.optimize import OptimizedModel, optimize
-from tvmopt.pipeline.tasks.extract import extract_tasks, workload_of
+from tvmopt.pipeline.tasks.extract import extract_tasks
+from tvmopt.pipeline.tasks.workloads import workload_of
 from tvmopt.schedules.registry import template_for
 from tvmopt.schedules.target import parse_target
 from tvmopt.schedules.workload import Tensor

@@ -11,7 +11,7 @@ from tvmopt.pipeline.graph.passes.fuse_epilogue import fuse_epilogue
 from tvmopt.pipeline.graph.passes.fuse_separable import MAP_SHARE, WEIGHT_SHARE, fuse_separable
 from tvmopt.pipeline.graph.passes.plan_layout import plan_layout
 from tvmopt.pipeline.graph.recognize import recognize
-from tvmopt.pipeline.tasks.extract import workload_of
+from tvmopt.pipeline.tasks.workloads import workload_of
 from tvmopt.schedules.expression import ACC, Arg, call
 from tvmopt.schedules.registry import template_for
 from tvmopt.schedules.target import parse_target

@@ -1,0 +1,55 @@
+"""The workload of each node: what its kernel computes, with the layouts that were planned."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from tvmopt.pipeline.graph.ir import Graph, Node
+from tvmopt.pipeline.graph.recognize.shape import view_of_axes
+from tvmopt.schedules.workload import Tensor, Workload
+
+
+def workload_of(graph: Graph, node: Node) -> Workload:
+    """What the kernel of `node` computes.
+
+    Matrix products, reductions and softmax see their tensors with three dimensions; others as they are.
+
+    Raises:
+        KeyError: when `node` has an input that the graph does not know.
+    """
+    inputs = tuple(graph.tensor(name) for name in node.inputs)
+    output = graph.tensor(node.output)
+    attrs = dict(node.attrs)
+    if node.op == "dense":
+        inputs, output = _dense_views(inputs, output, bool(attrs["packed"]))
+    elif node.op in ("reduce", "softmax"):
+        axes = attrs.pop("axes")
+        assert isinstance(axes, tuple)
+        outer, axis, inner = view_of_axes(inputs[0].shape, axes)
+        inputs = (Tensor((outer, axis, inner)),)
+        output = Tensor((outer, axis if node.op == "softmax" else 1, inner))
+    elif not output.plain:
+        own = node.operator.own(len(inputs))
+        inputs = (*inputs[:own], *(_blocked_operand(tensor, output.block) for tensor in inputs[own:]))
+    return Workload(node.op, inputs, output, tuple(sorted(attrs.items())), node.epilogue, node.inner)
+
+
+def _blocked_operand(tensor: Tensor, block: int) -> Tensor:
+    """A plain constant that spans the channels of a blocked map is stored in the map's blocks."""
+    if len(tensor.shape) == 4 and tensor.plain and tensor.shape[1] > 1:
+        return replace(tensor, block=block)
+    return tensor
+
+
+def _dense_views(inputs: tuple[Tensor, ...], output: Tensor, packed: bool) -> tuple[tuple[Tensor, ...], Tensor]:
+    depth, columns = inputs[1].shape[-2:]
+    batch = 1 if packed else math.prod(inputs[0].shape[:-2])
+    rows = output.elements // columns // batch
+    right = inputs[1] if packed else Tensor((batch, depth, columns))
+    operands = []
+    for tensor in inputs[2:]:
+        full = tensor.elements == output.elements and tensor.shape == output.shape
+        shape = (batch, rows, columns) if full else (1, 1, tensor.elements)
+        operands.append(Tensor(shape, tensor.dtype))
+    return (Tensor((batch, rows, depth)), right, *operands), Tensor((batch, rows, columns))
