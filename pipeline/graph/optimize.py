@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tvmopt.pipeline.errors import UnsupportedModelError
@@ -10,16 +10,20 @@ from tvmopt.pipeline.graph.ir import Graph
 from tvmopt.pipeline.graph.passes.fold_batchnorm import fold_batchnorm
 from tvmopt.pipeline.graph.passes.fold_pad import fold_pad
 from tvmopt.pipeline.graph.passes.fuse_epilogue import fuse_epilogue
-from tvmopt.pipeline.graph.passes.fuse_separable import Joins, fuse_separable, join_none
+from tvmopt.pipeline.graph.passes.fuse_separable import fuse_separable
 from tvmopt.pipeline.graph.passes.merge_groups import merge_groups
 from tvmopt.pipeline.graph.passes.merge_reshapes import merge_reshapes
 from tvmopt.pipeline.graph.passes.plan_layout import plan_layout
+from tvmopt.pipeline.graph.pieces import Alternative, Choice, Piece, stay_apart
 from tvmopt.pipeline.graph.read_onnx import read_onnx
 from tvmopt.pipeline.graph.recognize import recognize
 from tvmopt.pipeline.importers.onnx_form.operators import GRAPH_OPERATORS
 from tvmopt.pipeline.types import ImportedModel
 from tvmopt.schedules.registry import has_templates
 from tvmopt.schedules.target import Target
+
+ALTERNATIVES = (Alternative("separable", fuse_separable),)
+"""What pieces of a graph can be made into instead, in the order that it is asked of the graph."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,9 @@ class OptimizedModel:
     graph: Graph
 
 
-def passes(target: Target, joins: Joins = join_none) -> tuple[Callable[[Graph], Graph], ...]:
+def passes(
+    target: Target, choice: Choice = stay_apart, alternatives: Sequence[Alternative] = ALTERNATIVES
+) -> tuple[Callable[[Graph], Graph], ...]:
     """What is done to a graph, in order.
 
     A target without templates takes the operators as TVM imports them, with folded weights.
@@ -50,10 +56,19 @@ def passes(target: Target, joins: Joins = join_none) -> tuple[Callable[[Graph], 
         merge_reshapes,
         fold_pad,
         fuse_epilogue,
-        lambda graph: fuse_separable(graph, target, joins),
+        *(_chosen(alternative, target, choice) for alternative in alternatives),
         lambda graph: merge_groups(graph, target),
         lambda graph: plan_layout(graph, target),
     )
+
+
+def _chosen(alternative: Alternative, target: Target, choice: Choice) -> Callable[[Graph], Graph]:
+    """The pass that replaces the pieces that `choice` gives to `alternative`."""
+
+    def takes(piece: Piece) -> bool:
+        return choice(alternative.name, piece)
+
+    return lambda graph: alternative.rewrite(graph, target, takes)
 
 
 def _refuse_own_operators(graph: Graph) -> Graph:
@@ -68,19 +83,24 @@ def _refuse_own_operators(graph: Graph) -> Graph:
     return graph
 
 
-def optimize(model: ImportedModel, target: Target, joins: Joins = join_none) -> OptimizedModel:
+def optimize(
+    model: ImportedModel,
+    target: Target,
+    choice: Choice = stay_apart,
+    alternatives: Sequence[Alternative] = ALTERNATIVES,
+) -> OptimizedModel:
     """Runs all passes on `model`.
 
     Args:
         model: imported.
         target: what layouts are planned for.
-        joins: which depthwise convolutions become one kernel with what follows (`pipeline.tasks.alternatives` finds
-            them).
+        choice: which alternative replaces which piece (`pipeline.tasks.alternatives` finds the fastest).
+        alternatives: what pieces can be made into instead.
 
     Raises:
         UnsupportedModelError: when a value has no static shape, or a layer cannot be taken for this target.
     """
     graph = read_onnx(model.normalized)
-    for run in passes(target, joins):
+    for run in passes(target, choice, alternatives):
         graph = run(graph)
     return OptimizedModel(model, target, graph)

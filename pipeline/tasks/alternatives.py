@@ -1,84 +1,137 @@
-"""Where a graph can be cut into kernels in two ways, measuring decides: there are tasks for both, and records of both.
+"""Where pieces of a graph can be cut into kernels in several ways, measuring decides: there are tasks for all of them.
 
-Today that is a depthwise convolution with the 1×1 convolution behind it (`pipeline.graph.passes.fuse_separable`).
+The ways are `pipeline.graph.optimize.ALTERNATIVES`. A piece stays as it is unless the records know both ways and the
+other one is clearly faster; of several such alternatives the fastest is taken.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from tvmopt.pipeline.graph.ir import Graph, Node
-from tvmopt.pipeline.graph.optimize import optimize
-from tvmopt.pipeline.graph.passes.fuse_separable import join_all, separable_pairs
+from tvmopt.pipeline.graph.optimize import ALTERNATIVES, optimize
+from tvmopt.pipeline.graph.pieces import Alternative, Piece
 from tvmopt.pipeline.records.lookup import Records, applicable
 from tvmopt.pipeline.records.ranking import CLEARLY
 from tvmopt.pipeline.records.record import Record
 from tvmopt.pipeline.tasks.bind import BoundModel, bind
 from tvmopt.pipeline.tasks.extract import extract_tasks
-from tvmopt.pipeline.tasks.workloads import workload_of
 from tvmopt.pipeline.types import ImportedModel, Task
-from tvmopt.schedules.registry import kernel_for
 from tvmopt.schedules.target import Target
 
 
-def optimize_measured(model: ImportedModel, target: Target, records: Records | None) -> BoundModel:
-    """`model` optimised and bound, each pair of kernels joined where the records know both ways and joined is clearly faster.
+@dataclass(frozen=True, slots=True)
+class Way:
+    """A model with one alternative taken wherever that is possible, or none.
+
+    Attributes:
+        name: the alternative's; empty for the pieces as they are.
+        model: the bound model.
+        pieces: what the alternative replaced.
+    """
+
+    name: str
+    model: BoundModel
+    pieces: tuple[Piece, ...]
+
+
+def optimize_measured(
+    model: ImportedModel,
+    target: Target,
+    records: Records | None,
+    alternatives: Sequence[Alternative] = ALTERNATIVES,
+) -> BoundModel:
+    """`model` optimised and bound, each piece cut the way that is fastest by the records.
 
     Raises:
         UnsupportedModelError: as `optimize`.
     """
     if records is None:
-        return bind(optimize(model, target))
-    apart, *others = optimize_all_ways(model, target)
-    if not others:
-        return apart
-    (joined,) = others
-    faster = {node.output for node in joined.graph.nodes if _joined_is_faster(node, apart.graph, joined, records)}
-    return bind(optimize(model, target, faster.__contains__)) if faster else apart
+        return bind(optimize(model, target, alternatives=alternatives))
+    apart, *others = optimize_all_ways(model, target, alternatives)
+    chosen = _fastest(apart, others, records)
+    if not chosen:
+        return apart.model
+    return bind(optimize(model, target, lambda name, piece: (name, piece.output) in chosen, alternatives))
 
 
-def optimize_all_ways(model: ImportedModel, target: Target) -> tuple[BoundModel, ...]:
-    """`model` optimised with its kernels apart, and, where some can be joined, with all of these joined.
+def optimize_all_ways(
+    model: ImportedModel, target: Target, alternatives: Sequence[Alternative] = ALTERNATIVES
+) -> tuple[Way, ...]:
+    """`model` with its pieces as they are, then once for each alternative that can replace some of them.
 
     Raises:
         UnsupportedModelError: as `optimize`.
     """
-    apart = bind(optimize(model, target))
-    if next(separable_pairs(apart.graph, target), None) is None:
-        return (apart,)
-    return (apart, bind(optimize(model, target, join_all)))
+    possible: dict[str, list[Piece]] = {}
+
+    def ask(name: str, piece: Piece) -> bool:
+        possible.setdefault(name, []).append(piece)
+        return False
+
+    apart = Way("", bind(optimize(model, target, ask, alternatives)), ())
+    return (apart, *(_way(model, target, name, alternatives) for name in possible))
 
 
-def tasks_of_all_ways(model: ImportedModel, target: Target) -> tuple[Task, ...]:
+def _way(model: ImportedModel, target: Target, wanted: str, alternatives: Sequence[Alternative]) -> Way:
+    pieces: list[Piece] = []
+
+    def take(name: str, piece: Piece) -> bool:
+        if name == wanted:
+            pieces.append(piece)
+        return name == wanted
+
+    bound = bind(optimize(model, target, take, alternatives))
+    return Way(wanted, bound, tuple(pieces))
+
+
+def tasks_of_all_ways(
+    model: ImportedModel, target: Target, alternatives: Sequence[Alternative] = ALTERNATIVES
+) -> tuple[Task, ...]:
     """The tasks of `model`, and behind them, as alternatives, those of kernels that it could be cut into instead.
 
     Raises:
         UnsupportedModelError: as `optimize`.
     """
-    apart, *others = optimize_all_ways(model, target)
-    tasks = {task.name: task for task in extract_tasks(apart)}
-    for joined in others:
-        for task in extract_tasks(joined):
+    apart, *others = optimize_all_ways(model, target, alternatives)
+    tasks = {task.name: task for task in extract_tasks(apart.model)}
+    for way in others:
+        for task in extract_tasks(way.model):
             tasks.setdefault(task.name, replace(task, alternative=True))
     return tuple(tasks.values())
 
 
-def _joined_is_faster(node: Node, apart: Graph, joined: BoundModel, records: Records) -> bool:
-    if node.op != "separable_conv2d":
-        return False
-    producers = apart.producers()
-    second = producers[node.output]
-    first = producers[second.inputs[0]]
-    found = [
-        _record_of(*part, joined.target, records) for part in ((node, joined.graph), (first, apart), (second, apart))
+def _fastest(apart: Way, others: Sequence[Way], records: Records) -> set[tuple[str, str]]:
+    """Which alternative replaces which piece, by the name of the one and the other's result.
+
+    Those that save most come first; a piece that shares a node with one before it is left alone.
+    """
+    saved = [
+        (seconds, way.name, piece)
+        for way in others
+        for piece in way.pieces
+        if (seconds := _saved_s(piece, apart.model, way.model, records)) is not None
     ]
-    known = [record for record in found if record is not None]
+    chosen, replaced = set(), set[str]()
+    for _, name, piece in sorted(saved, key=lambda entry: -entry[0]):
+        if replaced.isdisjoint(piece.before):
+            chosen.add((name, piece.output))
+            replaced.update(piece.before)
+    return chosen
+
+
+def _saved_s(piece: Piece, apart: BoundModel, other: BoundModel, records: Records) -> float | None:
+    """How many seconds `other` saves in a run; None where that is not known, or not clear."""
+    before = [_record_of(value, apart, records) for value in piece.before]
+    after = [_record_of(value, other, records) for value in piece.after]
+    known = [record for record in (*before, *after) if record is not None]
     # What was timed inside the model is not compared with what was timed alone.
-    if len(known) < len(found) or len({record.in_model for record in known}) > 1:
-        return False
-    together_s, *apart_s = (record.median_s or 0.0 for record in known)
-    return together_s * CLEARLY < sum(apart_s)
+    if len(known) < len(before) + len(after) or len({record.in_model for record in known}) > 1:
+        return None
+    before_s, after_s = (sum(record.median_s or 0.0 for record in part if record) for part in (before, after))
+    return before_s - after_s if after_s * CLEARLY < before_s else None
 
 
-def _record_of(node: Node, graph: Graph, target: Target, records: Records) -> Record | None:
-    return applicable(records, kernel_for(workload_of(graph, node), target))
+def _record_of(value: str, model: BoundModel, records: Records) -> Record | None:
+    kernel = model.kernel_of(value)
+    return None if kernel is None else applicable(records, kernel)

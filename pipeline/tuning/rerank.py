@@ -76,7 +76,7 @@ def time_finalists(
 ) -> int:
     """Times the default and the `count` fastest recorded configs of each task inside `model`, and files the times.
 
-    Where the graph can be cut into kernels in two ways, both are timed. Ctrl-C, a stop that the listener asks for
+    Where the graph can be cut into kernels in several ways, each is timed. Ctrl-C, a stop that the listener asks for,
     and a failure leave the store as it was.
 
     Args:
@@ -95,7 +95,7 @@ def time_finalists(
         InputFileError: when the store has a corrupt line, or cannot be written.
     """
     linker_of(target)  # a missing one shows now
-    ways = optimize_all_ways(model, target)
+    ways = [way.model for way in optimize_all_ways(model, target)]
     finals = [[Finalists.of(task, target, store, count) for task in extract_tasks(way)] for way in ways]
     if not any(len(task.records) > 1 for way in finals for task in way):
         return 0

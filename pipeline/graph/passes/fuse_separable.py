@@ -15,12 +15,13 @@ whole map would not stay there:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 
 from tvmopt.pipeline.graph.ir import Editor, Graph, Node
+from tvmopt.pipeline.graph.pieces import Piece, Takes, take_all
 from tvmopt.schedules.expression import ACC, Arg, Expr, rename_arguments
 from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Attr, Tensor
@@ -28,23 +29,14 @@ from tvmopt.schedules.workload import Attr, Tensor
 MAP_SHARE = 0.5
 WEIGHT_SHARE = 0.5
 
-Joins = Callable[[str], bool]
-"""Whether the 1×1 convolution that makes a value takes in the operator before it."""
 
-
-def join_none(_: str) -> bool:
-    """Leaves all of them apart."""
-    return False
-
-
-def join_all(_: str) -> bool:
-    """Joins all that are worth measuring."""
-    return True
-
-
-def fuse_separable(graph: Graph, target: Target, joins: Joins = join_all) -> Graph:
-    """Makes one ``separable_conv2d`` of each pair of `separable_pairs` whose second one `joins` names."""
-    pairs = {id(node): (before, node) for before, node in separable_pairs(graph, target) if joins(node.output)}
+def fuse_separable(graph: Graph, target: Target, takes: Takes = take_all) -> Graph:
+    """Makes one ``separable_conv2d`` of each pair of `separable_pairs` that `takes` names."""
+    pairs = {
+        id(node): (before, node)
+        for before, node in separable_pairs(graph, target)
+        if takes(Piece((before.output, node.output), (node.output,)))
+    }
     if not pairs:
         return graph
     editor = Editor(graph)
