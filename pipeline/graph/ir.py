@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -72,6 +72,20 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a value comes from that a pass made, and that holds the numbers of another one.
+
+    Attributes:
+        value: name of the other value.
+        form: ``layout``: a copy in another layout; ``maps``: maps of one pixel each, which are `value` once their
+            rows and columns are gone.
+    """
+
+    value: str
+    form: Literal["layout", "maps"]
+
+
+@dataclass(frozen=True, slots=True)
 class Graph:
     """Nodes in the order they run.
 
@@ -82,6 +96,7 @@ class Graph:
         inputs: names of the model's inputs.
         outputs: names of the model's outputs.
         opset: version of ONNX's operators that `ONNX` nodes follow.
+        origins: where values come from that hold the numbers of another value.
     """
 
     nodes: tuple[Node, ...]
@@ -90,6 +105,7 @@ class Graph:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     opset: int
+    origins: Mapping[str, Origin] = field(default_factory=dict)
 
     def tensor(self, name: str) -> Tensor:
         """Shape, dtype and layout of a value or constant.
@@ -126,16 +142,19 @@ class Editor:
         self.nodes: list[Node] = []
         self.values = dict(graph.values)
         self.constants = dict(graph.constants)
+        self.origins = dict(graph.origins)
         self.renamed: dict[str, str] = {}
 
     def add(self, node: Node) -> None:
         """Appends `node`, its inputs renamed as `rename` asked."""
         self.nodes.append(replace(node, inputs=tuple(self.renamed.get(name, name) for name in node.inputs)))
 
-    def value(self, stem: str, tensor: Tensor) -> str:
-        """A new value's name."""
+    def value(self, stem: str, tensor: Tensor, origin: Origin | None = None) -> str:
+        """A new value's name; `origin` where it holds the numbers of another value."""
         name = self._fresh(stem)
         self.values[name] = tensor
+        if origin is not None:
+            self.origins[name] = origin
         return name
 
     def constant(self, stem: str, array: Array) -> str:
@@ -152,7 +171,14 @@ class Editor:
         """The new graph, without what nobody reads."""
         outputs = tuple(self.renamed.get(name, name) for name in self.graph.outputs)
         kept = list(self.nodes if nodes is None else nodes)
-        graph = replace(self.graph, nodes=tuple(kept), values=self.values, constants=self.constants, outputs=outputs)
+        graph = replace(
+            self.graph,
+            nodes=tuple(kept),
+            values=self.values,
+            constants=self.constants,
+            outputs=outputs,
+            origins=self.origins,
+        )
         return without_dead_code(graph)
 
     def _fresh(self, stem: str) -> str:
@@ -176,6 +202,7 @@ def without_dead_code(graph: Graph) -> Graph:
         nodes=tuple(reversed(kept)),
         values={name: tensor for name, tensor in graph.values.items() if name in needed},
         constants={name: array for name, array in graph.constants.items() if name in needed},
+        origins={name: origin for name, origin in graph.origins.items() if name in needed},
     )
 
 

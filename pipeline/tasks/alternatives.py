@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from tvmopt.pipeline.graph.ir import Origin
 from tvmopt.pipeline.graph.optimize import ALTERNATIVES, optimize
 from tvmopt.pipeline.graph.pieces import Alternative, Piece
 from tvmopt.pipeline.records.lookup import Records, applicable
@@ -99,6 +100,22 @@ def tasks_of_all_ways(
         for task in extract_tasks(way.model):
             tasks.setdefault(task.name, replace(task, alternative=True))
     return tuple(tasks.values())
+
+
+def origins_of_all_ways(model: ImportedModel, target: Target) -> dict[str, Origin]:
+    """Where values of `model` come from, by name, whichever way its pieces are cut.
+
+    Raises:
+        UnsupportedModelError: as `optimize`.
+    """
+    graphs = [way.model.graph for way in optimize_all_ways(model, target)]
+    found = {name: origin for graph in graphs for name, origin in graph.origins.items()}
+    # One way may make a value of its own under a name that another way gives to a copy: then nothing is known of it.
+    return {
+        name: origin
+        for name, origin in found.items()
+        if all(graph.origins.get(name) == origin for graph in graphs if name in graph.values)
+    }
 
 
 def _fastest(apart: Way, others: Sequence[Way], records: Records) -> set[tuple[str, str]]:

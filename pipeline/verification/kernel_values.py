@@ -1,13 +1,12 @@
 """Points at which a compiled model and its source model can be compared: values that both of them have.
 
 A kernel's result goes by the name of the ONNX value that it is. What was fused into a kernel is compared where the
-kernel ends. Names that the ONNX model lacks are those of copies in another layout, and of global pooling before its
-result is reshaped; both are the same numbers as a value that the ONNX model has.
+kernel ends. Of values that passes made, copies in another layout and global pooling before its result is reshaped are
+the same numbers as a value that the ONNX model has; the graph says so (`pipeline.graph.ir.Origin`).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,15 +16,10 @@ import onnx
 
 from tvmopt.pipeline.artifact.kernel_by_kernel import visit_steps
 from tvmopt.pipeline.artifact.loaded import LoadedArtifact
+from tvmopt.pipeline.graph.ir import Origin
 from tvmopt.pipeline.types import Step
 
 Array = npt.NDArray[Any]
-
-_COPY = re.compile(r"(.+)_layout(_\d+)?")
-"""What `pipeline.graph.passes.plan_layout` calls a copy of a value in another layout."""
-
-_POOLED = re.compile(r"(.+)_maps(_\d+)?")
-"""What `pipeline.graph.recognize` calls the maps of one pixel that become a reduction's result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +63,15 @@ class Uncompared:
         }
 
 
-def observe_values(artifact: LoadedArtifact, known: Collection[str]) -> tuple[list[Point], list[Uncompared]]:
+def observe_values(
+    artifact: LoadedArtifact, known: Collection[str], origins: Mapping[str, Origin]
+) -> tuple[list[Point], list[Uncompared]]:
     """Runs a model once on the inputs that are set, and collects what its kernels make, in the order they run.
 
     Args:
         artifact: with its inputs set.
         known: names of the ONNX model's values, inputs included.
+        origins: of the compiled model's values, by name.
 
     Raises:
         InputFileError: when the library runs other kernels than the manifest lists.
@@ -87,7 +84,7 @@ def observe_values(artifact: LoadedArtifact, known: Collection[str]) -> tuple[li
             reason = "TVM merged layers here; what this kernel makes of them is not known"
             uncompared.append(Uncompared(step, "", reason))
         for name, array in outputs.items():
-            value = counterpart(step.operator, name, known)
+            value = counterpart(name, known, origins)
             if value is None:
                 uncompared.append(Uncompared(step, name, "the ONNX model has no such value"))
             else:
@@ -100,22 +97,18 @@ def observe_values(artifact: LoadedArtifact, known: Collection[str]) -> tuple[li
     return points, uncompared
 
 
-def counterpart(operator: str, name: str, known: Collection[str]) -> str | None:
+def counterpart(name: str, known: Collection[str], origins: Mapping[str, Origin]) -> str | None:
     """The ONNX value that holds the same numbers as the value `name` that a kernel made; None when there is none.
 
     Args:
-        operator: the kernel's operator family.
         name: in the compiled model.
         known: names of the ONNX model's values.
+        origins: of the compiled model's values, by name.
     """
-    # A copy's name is always ours, even where the ONNX model had a value of that name, which was fused away.
-    match = _COPY.fullmatch(name) if operator == "relayout" else None
-    if match is not None:
-        return counterpart("", match[1], known)
-    if name in known:
-        return name
-    match = _POOLED.fullmatch(name)
-    return match[1] if match is not None and match[1] in known else None
+    # What has an origin is never the ONNX model's own: one of that name was fused away.
+    while name in origins:
+        name = origins[name].value
+    return name if name in known else None
 
 
 def layers_between(graph: onnx.GraphProto, value: str, known: Collection[str]) -> tuple[str, ...]:

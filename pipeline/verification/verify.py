@@ -16,15 +16,18 @@ import numpy.typing as npt
 
 from tvmopt.pipeline.artifact.loaded import LoadedArtifact
 from tvmopt.pipeline.errors import InputFileError, TvmoptError, UnsupportedModelError
+from tvmopt.pipeline.graph.ir import Origin
 from tvmopt.pipeline.importers.check.normalized import with_outputs
 from tvmopt.pipeline.importers.registry import find_importer
 from tvmopt.pipeline.support.numeric_error import NumericError, numeric_error
 from tvmopt.pipeline.support.onnxruntime import run_model
 from tvmopt.pipeline.support.tolerances import COMPILED
+from tvmopt.pipeline.tasks.alternatives import origins_of_all_ways
 from tvmopt.pipeline.types import ImportedModel
 from tvmopt.pipeline.verification.isolated_layers import run_given
 from tvmopt.pipeline.verification.kernel_values import Point, Uncompared, layers_between, observe_values
 from tvmopt.pipeline.verification.result import ONNXRUNTIME, ValueCheck, Verification
+from tvmopt.schedules.target import TARGETS, parse_target
 
 if TYPE_CHECKING:
     import onnx
@@ -80,7 +83,7 @@ def verify(
     graph = model.original.graph
     values = {name for node in graph.node for name in node.output if name}
     artifact.set_inputs(inputs)
-    points, uncompared = observe_values(artifact, values | inputs.keys())
+    points, uncompared = observe_values(artifact, values | inputs.keys(), _origins(model, artifact))
     results = artifact.outputs()
     wanted = list(dict.fromkeys([*(p.value for p in points if p.value in values), *results]))
     whole = {**inputs, **run_model(with_outputs(model.original, wanted), inputs, wanted)}
@@ -99,6 +102,18 @@ def verify(
     outputs = tuple(judge.check_output(name, array) for name, array in results.items())
     covered = {layer for check in (*checks, *outputs) for layer in judge.layers_of(check.value)}
     return Verification(checks, outputs, missing, len(graph.node), len(covered), notes)
+
+
+def _origins(model: ImportedModel, artifact: LoadedArtifact) -> Mapping[str, Origin]:
+    """Where values come from that passes made on the way to `artifact`, by name.
+
+    The manifest has the values' names alone; the passes give the same names for the same model and instruction set.
+    """
+    if not artifact.steps:
+        return {}
+    made = artifact.manifest["target"]
+    target = parse_target(made["name"] if made["name"] in TARGETS else "llvm", made["threads"])
+    return origins_of_all_ways(model, replace(target, isa=made["isa"]))
 
 
 def _fitting(points: Sequence[Point], whole: Arrays, inputs: Arrays) -> tuple[list[Point], list[Uncompared]]:

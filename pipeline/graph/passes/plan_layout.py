@@ -15,7 +15,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from tvmopt.pipeline.graph.ir import ONNX, Editor, Graph, Node, without_dead_code
+from tvmopt.pipeline.graph.ir import ONNX, Editor, Graph, Node, Origin, without_dead_code
 from tvmopt.pipeline.graph.passes.fuse_epilogue import broadcasts
 from tvmopt.schedules.compute.pointwise import finite_at_zero
 from tvmopt.schedules.operators import CONCAT, POINTWISE, Layout
@@ -143,6 +143,7 @@ class _Planner:
             values=self.editor.values,
             constants=self.editor.constants,
             outputs=outputs,
+            origins=self.editor.origins,
         )
         return without_dead_code(graph)
 
@@ -194,7 +195,8 @@ class _Planner:
             return name
         key = (name, block, halo)
         if key not in self.copies:
-            copy = self.editor.value(f"{name}_layout", replace(tensor, block=block, halo=halo))
+            made = replace(tensor, block=block, halo=halo)
+            copy = self.editor.value(f"{name}_layout", made, Origin(name, "layout"))
             producer = self.graph.producers().get(name)
             layers = producer.layers if producer is not None else (name,)
             self.editor.nodes.append(Node("relayout", (name,), (copy,), layers))

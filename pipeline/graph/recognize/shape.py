@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tvmopt.pipeline.graph.attributes import attributes
-from tvmopt.pipeline.graph.ir import Editor, Node
+from tvmopt.pipeline.graph.ir import Editor, Node, Origin
 from tvmopt.pipeline.graph.recognize.identity import nothing
 from tvmopt.pipeline.graph.recognize.insert_onnx import add_slice
 from tvmopt.pipeline.graph.recognize.pooling import whole_map_attrs
@@ -94,7 +94,8 @@ def reduction(editor: Editor, node: Node) -> bool:
         if len(editor.graph.tensor(node.output).shape) == rank:
             editor.add(Node("pool2d", node.inputs[:1], node.outputs, node.layers, attrs))
             return True
-        pooled = editor.value(f"{node.output}_maps", type(tensor)((*tensor.shape[:2], 1, 1)))
+        maps = type(tensor)((*tensor.shape[:2], 1, 1))
+        pooled = editor.value(f"{node.output}_maps", maps, Origin(node.output, "maps"))
         editor.add(Node("pool2d", node.inputs[:1], (pooled,), node.layers, attrs))
         editor.add(Node("reshape", (pooled,), node.outputs, node.layers))
         return True

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from tvmopt.pipeline.graph.ir import Editor, Graph, Node
+from tvmopt.pipeline.graph.ir import Editor, Graph, Node, Origin
 from tvmopt.pipeline.graph.optimize import ALTERNATIVES, OptimizedModel
 from tvmopt.pipeline.graph.pieces import Alternative, Piece, Takes
 from tvmopt.pipeline.records.store import RecordStore
 from tvmopt.pipeline.tasks.alternatives import (
     optimize_all_ways,
     optimize_measured,
+    origins_of_all_ways,
     tasks_of_all_ways,
 )
 from tvmopt.pipeline.types import ImportedModel, Task
@@ -198,3 +199,9 @@ def test_a_piece_keeps_its_result() -> None:
     assert Piece(("a", "b"), ("b",)).output == "b"
     with pytest.raises(ValueError, match="a piece keeps its result's name, got 'b' and 'c'"):
         Piece(("a", "b"), ("c",))
+
+
+def test_origins_whichever_way_is_taken(model: ImportedModel) -> None:
+    ways = optimize_all_ways(model, TARGET)
+    copies = {node.output: node.inputs[0] for way in ways for node in way.model.graph.nodes if node.op == "relayout"}
+    assert origins_of_all_ways(model, TARGET) == {name: Origin(value, "layout") for name, value in copies.items()}

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tvmopt.pipeline.graph.ir import Origin
 from tvmopt.pipeline.graph.passes.fold_pad import fold_pad
 from tvmopt.pipeline.graph.passes.fuse_epilogue import fuse_epilogue
 from tvmopt.pipeline.graph.passes.merge_groups import merge_groups
@@ -305,3 +306,22 @@ def test_inverted_residuals_have_no_relayout_inside(planned: Any, weights: Any) 
         **clip,
     )
     assert done.ops() == ["relayout", "conv2d", "conv2d", "depthwise_conv2d", "conv2d", "pool2d", "reshape"]
+
+
+def test_copies_and_maps_say_what_they_hold(planned: Any, weights: Any) -> None:
+    done = planned(
+        ("Conv", "x w", "c", PADDED),
+        ("ReduceMean", "c axes", "m", {"keepdims": 0}),
+        inputs={"x": (1, 12, 6, 6)},
+        outputs="m c",
+        w=weights(12, 12, 3, 3),
+        axes=np.array([2, 3]),
+    )
+    pooled = done.node("pool2d").output
+    copies = {node.output: node.inputs[0] for node in done.graph.nodes if node.op == "relayout"}
+    assert pooled != "m"
+    assert {"x", "c", pooled} == set(copies.values())
+    assert done.graph.origins == {
+        pooled: Origin("m", "maps"),
+        **{name: Origin(value, "layout") for name, value in copies.items()},
+    }
