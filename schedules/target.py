@@ -123,10 +123,14 @@ class Target:
     @property
     def is_host(self) -> bool:
         """Whether this process's machine can run the target's code."""
-        if self.is_gpu or self.arch != platform.machine():
+        return self.runs_on(platform.machine(), host_isa())
+
+    def runs_on(self, arch: str, isa: str) -> bool:
+        """Whether a machine of that architecture and instruction set can run the target's code."""
+        if self.is_gpu or self.arch != arch:
             return False
-        order = ("sse2", "avx2", "avx512") if self.arch == "x86_64" else ("neon",)
-        return self.isa in order and order.index(self.isa) <= order.index(host_isa())
+        order = ("sse2", "avx2", "avx512") if arch == "x86_64" else ("neon",)
+        return self.isa in order and isa in order and order.index(self.isa) <= order.index(isa)
 
     @property
     def key(self) -> str:

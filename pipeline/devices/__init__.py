@@ -1,1 +1,1 @@
-"""Machines that build and run kernels."""
+"""Machines that run programs of ours: what they are, what can be started on them, how one talks to it."""

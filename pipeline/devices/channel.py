@@ -1,0 +1,264 @@
+"""A running program from the outside: commands go in, answers come out, and neither is waited for too long.
+
+A program is a command with two pipes; whether it runs here or at the other end of ``ssh`` makes no difference. Commands
+and answers are lines of JSON. A command has a serial number, which its answer repeats.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import IO, Any, Self
+
+GREETING = "tvmopt program 1"
+"""The first line that a program writes. What comes before it, as login scripts print, is no answer."""
+
+_CHUNK_BYTES = 1 << 16
+_MOST_BEFORE_GREETING = 1 << 20
+_ERROR_BYTES = 4096
+_SHOWN = 80
+_EXIT_LIMIT_S = 5.0
+
+
+class WorkerLostError(Exception):
+    """A program ended, answered nonsense or did not answer in time; the message is one line. It is gone then.
+
+    Attributes:
+        status: ``crash`` or ``timeout``.
+        signal: name of the signal that ended it, or empty.
+        code: its exit code, or None when it did not end by itself.
+        last_line: what it last wrote to its standard error, or empty.
+    """
+
+    def __init__(
+        self, status: str, message: str, *, ended: tuple[str, int | None] = ("", None), last: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.status, self.last_line = status, last
+        self.signal, self.code = ended
+
+
+class Channel:
+    """A running program; to be used as a context manager, or closed.
+
+    Args:
+        command: starts it.
+        environment: all of its variables.
+    """
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        self._serial = 0
+        self._greeted = self._suspended = False
+        self._incoming, self._outgoing = b"", memoryview(b"")
+        self._end: WorkerLostError | None = None
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # open as long as the process lives
+        # A session of its own: Ctrl-C is for this process, which then ends the others in good order.
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            env=environment,
+            start_new_session=True,
+            bufsize=0,
+        )
+        self._input, self._output = _pipe(self._process.stdin), _pipe(self._process.stdout)
+        os.set_blocking(self._input.fileno(), False)
+
+    @property
+    def pid(self) -> int:
+        """The number of the process on this machine."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process has not ended."""
+        return self._process.poll() is None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def send(self, command: Mapping[str, Any]) -> None:
+        """Sends a command without waiting: what the program does not take at once goes while its answer is waited for.
+
+        Raises:
+            WorkerLostError: when the program has ended.
+        """
+        self._check()
+        self.resume()
+        self._serial += 1
+        line = json.dumps({**command, "serial": self._serial}).encode() + b"\n"
+        self._outgoing = memoryview(bytes(self._outgoing) + line)
+        self._write()
+
+    def receive(self, limit_s: float) -> dict[str, Any]:
+        """The answer to the last command; answers to earlier ones, that nobody waited for, are passed over.
+
+        Raises:
+            WorkerLostError: when the program ended, answered nonsense, or `limit_s` seconds passed.
+        """
+        deadline = time.monotonic() + limit_s
+        while True:
+            while (line := self._line()) is None:
+                self._check()
+                if first_ready([self], deadline - time.monotonic()) is None:
+                    raise self._ended(WorkerLostError("timeout", f"no answer within {limit_s:g} s"))
+                self._read()
+            answer = self._answer(line)
+            if answer["serial"] == self._serial:
+                return answer
+
+    def ask(self, command: Mapping[str, Any], limit_s: float) -> dict[str, Any]:
+        """Sends a command and waits for its answer.
+
+        Raises:
+            WorkerLostError: as `receive`.
+        """
+        self.send(command)
+        return self.receive(limit_s)
+
+    def suspend(self) -> None:
+        """Stops the process where it stands, so that threads which spin take no core from others."""
+        if not self._suspended and self.alive:
+            self._process.send_signal(signal.SIGSTOP)
+            # Until its last thread stands still (or it has ended, which is left for others to find).
+            os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+            self._suspended = True
+
+    def resume(self) -> None:
+        """Undoes `suspend`; sending a command does, too."""
+        if self._suspended:
+            self._process.send_signal(signal.SIGCONT)
+            self._suspended = False
+
+    def close(self) -> None:
+        """Ends the process and whatever it has started; does nothing when it is gone."""
+        self._end = self._end or WorkerLostError("crash", "the worker was ended by this process")
+        # Before it is waited for, so that its number is still its own.
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+        self._process.wait(_EXIT_LIMIT_S)
+        for stream in (self._input, self._output, self._errors):
+            stream.close()
+
+    def _check(self) -> None:
+        if self._end is not None:
+            raise self._end
+
+    def _ended(self, why: WorkerLostError) -> WorkerLostError:
+        """Ends the process for good; `why` is what later calls raise as well."""
+        self._end = why
+        self.close()
+        return why
+
+    def _write(self) -> None:
+        """Has the program take as much of what is to be sent as its pipe holds."""
+        try:
+            while self._outgoing:
+                self._outgoing = self._outgoing[os.write(self._input.fileno(), self._outgoing[:_CHUNK_BYTES]) :]
+        except BlockingIOError:
+            return
+        except OSError:
+            raise self._lost() from None
+
+    def _read(self) -> None:
+        """Takes what the program has written, which must be something, or the end."""
+        self._check()
+        chunk = os.read(self._output.fileno(), _CHUNK_BYTES)
+        if not chunk:
+            raise self._lost()
+        self._incoming += chunk
+        if not self._greeted:
+            before, greeting, after = self._incoming.partition(f"{GREETING}\n".encode())
+            self._greeted = bool(greeting)
+            if self._greeted:
+                self._incoming = after
+            elif len(before) > _MOST_BEFORE_GREETING:
+                raise self._nonsense(before, "before it greeted")
+
+    def _line(self) -> bytes | None:
+        """The next line that has come whole, after the greeting."""
+        if not self._greeted or b"\n" not in self._incoming:
+            return None
+        line, _, self._incoming = self._incoming.partition(b"\n")
+        return line
+
+    def _answer(self, line: bytes) -> dict[str, Any]:
+        try:
+            answer = json.loads(line)
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict) or "serial" not in answer:
+            raise self._nonsense(line, "in place of an answer")
+        return answer
+
+    def _nonsense(self, content: bytes, when: str) -> WorkerLostError:
+        shown = content[:_SHOWN].decode(errors="replace")
+        return self._ended(WorkerLostError("crash", f"the worker wrote {shown!r} {when}"))
+
+    def _lost(self) -> WorkerLostError:
+        """Why the process ended: the signal, or its exit code and the last line of what it wrote."""
+        try:
+            code = self._process.wait(_EXIT_LIMIT_S)
+        except subprocess.TimeoutExpired:  # it still lives, to no use
+            return self._ended(WorkerLostError("crash", "the worker closed its pipe"))
+        last = self._last_line()
+        if code < 0:
+            name = signal.Signals(-code).name
+            error = WorkerLostError("crash", f"the worker was ended by {name}", ended=(name, None), last=last)
+        else:
+            message = f"the worker ended with code {code}" + (f": {last}" if last else "")
+            error = WorkerLostError("crash", message, ended=("", code), last=last)
+        return self._ended(error)
+
+    def _last_line(self) -> str:
+        """The last line on standard error; of a program that never greeted and wrote none there, on standard output."""
+        self._errors.seek(max(0, self._errors.seek(0, os.SEEK_END) - _ERROR_BYTES))
+        written = self._errors.read() or (b"" if self._greeted else self._incoming)
+        lines = [line.strip() for line in written.decode(errors="replace").splitlines() if line.strip()]
+        return lines[-1] if lines else ""
+
+
+def first_ready(channels: Sequence[Channel], limit_s: float) -> Channel | None:
+    """One that has written something, or has ended; None when none has in `limit_s` seconds.
+
+    Meanwhile all take the commands that were too long for their pipes.
+    """
+    deadline = time.monotonic() + limit_s
+    while True:
+        for channel in channels:
+            # Gone, or with a whole line left of what was read last.
+            if channel._end is not None or (channel._greeted and b"\n" in channel._incoming):
+                return channel
+        outputs = {channel._output: channel for channel in channels}
+        inputs = {channel._input: channel for channel in channels if channel._outgoing}
+        ready = select.select(list(outputs), list(inputs), [], max(0.0, deadline - time.monotonic()))
+        if ready[0]:
+            return outputs[ready[0][0]]
+        if not ready[1]:
+            return None
+        for stream in ready[1]:
+            try:
+                inputs[stream]._write()
+            except WorkerLostError:
+                return inputs[stream]
+
+
+def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
+    if pipe is None:
+        raise RuntimeError("the program was started without pipes")
+    return pipe
