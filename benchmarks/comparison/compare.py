@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tvmopt.benchmarks.comparison.cell import Cell, count_steps, measure_cell
 from tvmopt.benchmarks.machine.environment import choose_cores, read_environment
+from tvmopt.benchmarks.machine.other_load import check_psutil
 from tvmopt.benchmarks.machine.roofline import Roofline, measure_roofline
 from tvmopt.benchmarks.measurements.files import to_document
 from tvmopt.benchmarks.measurements.layer_table import LayerTable
@@ -42,6 +43,7 @@ def run_comparison(options: CompareOptions, listener: Listener | None = None) ->
 
     Raises:
         UsageError: a runtime is unknown, or there are more threads than cores.
+        RuntimeMissingError: when psutil is not installed.
         TvmoptError: whatever importing the model or reading the logs and pictures raises.
         CancelledError: when the run is stopped before anything is complete.
     """
@@ -52,6 +54,7 @@ def run_comparison(options: CompareOptions, listener: Listener | None = None) ->
         load_pictures(options.data)
     check_records(runtimes, options.logs)
     created = datetime.now(UTC).isoformat(timespec="seconds")
+    check_psutil()
     environment = read_environment(recorded_packages())
     run = _Run(options, runtimes, cores, listener or Listener())
     with tempfile.TemporaryDirectory(prefix="tvmopt-compare-") as folder:

@@ -6,6 +6,20 @@ import os
 import time
 from collections.abc import Iterable
 
+from tvmopt.pipeline.errors import RuntimeMissingError
+
+
+def check_psutil() -> None:
+    """Checks that the load can be read.
+
+    Raises:
+        RuntimeMissingError: when psutil is not installed.
+    """
+    try:
+        import psutil  # noqa: F401
+    except ImportError:
+        raise RuntimeMissingError("reading this machine's load needs psutil: pip install 'tvmopt[compare]'") from None
+
 
 class OtherLoad:
     """Counts the processor time that others take from its making until `busy_cores` is asked.

@@ -11,7 +11,6 @@ With ``--results`` it keeps the table as Markdown, and everything as JSON. Schem
 
 from __future__ import annotations
 
-import platform
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,9 +26,9 @@ from tvmopt.benchmarks.suite.kernel_measurement import KernelBench, measure_netw
 from tvmopt.benchmarks.suite.kernel_table import render
 from tvmopt.benchmarks.suite.networks import NETWORKS
 from tvmopt.benchmarks.suite.steps import EchoSteps, fitting_threads
+from tvmopt.pipeline.devices.registry import LOCAL
 from tvmopt.pipeline.errors import TvmoptError
 from tvmopt.pipeline.support.shipped import shipped
-from tvmopt.schedules.target import host_isa
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -101,7 +100,8 @@ def _measure(network: str, bench: KernelBench, found: Findings) -> None:
 def _write(folder: Path, found: Findings, text: str) -> Sequence[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     now = datetime.now(UTC)
-    stem = f"{platform.machine()}-{host_isa()}-{now.date().isoformat()}-kernels"
+    facts = LOCAL.facts()
+    stem = f"{facts.architecture}-{facts.isa}-{now.date().isoformat()}-kernels"
     json_file, text_file = folder / f"{stem}.json", folder / f"{stem}.md"
     environment = read_environment(recorded_packages())
     head = {"schema": SCHEMA, "schema_version": SCHEMA_VERSION, "created": now.isoformat(timespec="seconds")}

@@ -9,7 +9,6 @@ results that were kept; with ``--layers`` it instead says which layers our time 
 from __future__ import annotations
 
 import os
-import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,9 +27,9 @@ from tvmopt.benchmarks.suite.layers import LayerBench, losses_of, profile_networ
 from tvmopt.benchmarks.suite.network_table import passes, render_settings, render_table, summarize_comparison
 from tvmopt.benchmarks.suite.regressions import compare_runs, regressions, render_changes
 from tvmopt.benchmarks.suite.steps import EchoSteps, fitting_threads
+from tvmopt.pipeline.devices.registry import LOCAL
 from tvmopt.pipeline.errors import CancelledError, TvmoptError
 from tvmopt.pipeline.support.shipped import shipped
-from tvmopt.schedules.target import host_isa
 
 NETWORKS = (
     *("mobilenet_v2", "mobilenet_v3_large", "squeezenet1_1", "resnet50", "vgg16", "densenet121", "inception_v3"),
@@ -199,7 +198,8 @@ def _write(folder: Path, documents: Sequence[dict[str, Any]], parts: Sequence[st
 
 def _today() -> str:
     """What files are named after: the machine and the day."""
-    return f"{platform.machine()}-{host_isa()}-{datetime.now(UTC).date().isoformat()}"
+    facts = LOCAL.facts()
+    return f"{facts.architecture}-{facts.isa}-{datetime.now(UTC).date().isoformat()}"
 
 
 if __name__ == "__main__":

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tvmopt.pipeline.devices.registry import LOCAL
 from tvmopt.pipeline.records.lookup import applicable
 from tvmopt.pipeline.records.predict import Prediction, Predictor
 from tvmopt.pipeline.records.record import Record, target_facts
 from tvmopt.pipeline.records.related import Subject, nearest
 from tvmopt.pipeline.records.store import RecordStore
-from tvmopt.schedules.host import host_cpu
 from tvmopt.schedules.registry import BoundKernel, Template
 from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Workload
@@ -97,7 +97,7 @@ def _failures(group: Sequence[Record]) -> str | None:
 
 
 def _applies(best: Record, count: int) -> str:
-    where = "" if best.cpu == host_cpu() else f", measured on {best.cpu}"
+    where = "" if best.cpu == LOCAL.facts().cpu else f", measured on {best.cpu}"
     return f"applies, {(best.median_s or 0.0) * 1e3:.4g} ms with {_config(best.config)}{where}"
 
 
@@ -109,7 +109,7 @@ def _transfers(predicted: Prediction) -> str:
 
 
 def _none(store: RecordStore, workload: Workload, target: Target, template: Template) -> str:
-    relatives = nearest(store, Subject(workload, target, template, host_cpu()))
+    relatives = nearest(store, Subject(workload, target, template, LOCAL.facts().cpu))
     if not relatives:
         return "no record of this workload, nor of one like it"
     like = relatives[0].records[0].workload_key

@@ -23,9 +23,9 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from tvmopt.pipeline.devices.registry import LOCAL
 from tvmopt.pipeline.records.record import Record
 from tvmopt.pipeline.records.related import Subject, distance, evenly, threads_of
-from tvmopt.schedules.host import host_cpu
 from tvmopt.schedules.operators import operator_of
 from tvmopt.schedules.registry import Template
 from tvmopt.schedules.space import Config, config_key
@@ -88,7 +88,7 @@ class Predictor:
     """
 
     def __init__(self, records: Groups, target: Target, cpu: str | None = None) -> None:
-        self._records, self._target, self._cpu = records, target, cpu or host_cpu()
+        self._records, self._target, self._cpu = records, target, cpu or LOCAL.facts().cpu
         self._known: dict[tuple[str, int], list[_Relative]] = {}
 
     def predict(self, workload: Workload, template: Template, default: Config) -> Prediction | None:

@@ -6,10 +6,10 @@ import statistics
 from collections import defaultdict
 from collections.abc import Sequence
 
+from tvmopt.pipeline.devices.registry import LOCAL
 from tvmopt.pipeline.records.record import (
     Record,
 )
-from tvmopt.schedules.host import host_cpu
 from tvmopt.schedules.space import Config, config_key
 
 CLEARLY = 1.05
@@ -37,7 +37,7 @@ def fastest(records: Sequence[Record], cpu: str | None = None, default: Config |
     if not successes:
         return None
     processors = [record.cpu for record in successes]
-    wanted = cpu or host_cpu()
+    wanted = cpu or LOCAL.facts().cpu
     judge = wanted if wanted in processors else statistics.mode(processors)
     samples = defaultdict[tuple[tuple[str, int], ...], list[float]](list)
     last = {}

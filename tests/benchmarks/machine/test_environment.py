@@ -19,12 +19,12 @@ from tvmopt.benchmarks.machine.environment import (
     OWN_PACKAGES,
     SOFTWARE_FIELDS,
     choose_cores,
-    cpu_flags,
     differing_fields,
     has_int8_dot_product,
     read_environment,
     usable_cores,
 )
+from tvmopt.pipeline.devices.registry import LOCAL
 from tvmopt.pipeline.errors import UsageError
 
 
@@ -67,7 +67,7 @@ def test_versions_are_those_of_our_own_packages_and_of_the_ones_asked_for() -> N
 
 
 def test_int8_saturates_only_on_x86_without_vnni() -> None:
-    vnni = {"avx512_vnni", "avx_vnni", "amx_int8"} & cpu_flags()
+    vnni = {"avx512_vnni", "avx_vnni", "amx_int8"} & set(LOCAL.facts().features)
     assert has_int8_dot_product() == (bool(vnni) or platform.machine() != "x86_64")
 
 
