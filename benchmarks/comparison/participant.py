@@ -58,9 +58,8 @@ class Contender:
             cores: what it is pinned to.
             reference: outputs to compare with, in the model's order.
         """
-        folder = Path(self.job.folder)
-        self._worker = WorkerHandle(self.runtime.name, cores, folder)
-        outputs = folder / f"outputs-{self.runtime.name}.npz"
+        self._worker = WorkerHandle(self.runtime.name, cores)
+        outputs = Path(self.job.folder) / f"outputs-{self.runtime.name}.npz"
         load = {"do": "load", "job": self.job.to_json(), "outputs": str(outputs)}
         reply = self._ask(load, self.options.ready_timeout_s)
         if reply is None:

@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tvmopt.pipeline.devices.run_once import run_module
+from tvmopt.pipeline.devices.program import Program
+from tvmopt.pipeline.devices.registry import LOCAL
+from tvmopt.pipeline.devices.run_once import run_once
 from tvmopt.pipeline.errors import InputFileError, UsageError
 from tvmopt.pipeline.support.files import replaced
 from tvmopt.pipeline.support.tvm import tvm_version
-from tvmopt.schedules.host import host_cpu
-from tvmopt.schedules.target import host_isa
 
 VERSION = 1
 """Raised whenever something else is measured; what was kept before is then measured again."""
@@ -120,11 +120,12 @@ def cache_folder() -> Path:
 
 def _machine(threads: int) -> dict[str, Any]:
     """All that a measurement depends on."""
+    facts = LOCAL.facts()
     return {
         "version": VERSION,
-        "cpu": host_cpu(),
-        "isa": host_isa(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cpu": facts.cpu,
+        "isa": facts.isa,
+        "cores": len(facts.usable_cores),
         "threads": threads,
         "tvm": tvm_version(),
     }
@@ -144,5 +145,5 @@ def _read(path: Path, machine: Mapping[str, Any]) -> Roofline | None:
 
 def _measure(threads: int) -> dict[str, Any]:
     what = "measuring this machine's peak and bandwidth"
-    measured: dict[str, Any] = run_module(_MODULE, [str(threads)], threads, _LIMIT_S, what)
+    measured: dict[str, Any] = run_once(LOCAL, Program(_MODULE, (str(threads),), threads), _LIMIT_S, what)
     return measured

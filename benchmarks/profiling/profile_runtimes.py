@@ -63,7 +63,7 @@ def profile_job(runtime: str, job: Job, cores: Sequence[int], options: MeasureOp
     """Profiles the runtime called `runtime`, which has a profiler, in a process of its own, or says why it failed."""
     command = {"do": "profile", "job": job.to_json(), "seconds": options.profile_s}
     try:
-        with WorkerHandle(runtime, cores, Path(job.folder)) as worker:
+        with WorkerHandle(runtime, cores) as worker:
             reply = worker.ask(command, options.ready_timeout_s + 2 * options.profile_s)
     except WorkerError as error:
         return NoProfile("failed", str(error))

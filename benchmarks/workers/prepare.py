@@ -47,7 +47,7 @@ def prepare_runtime(
 def prepare_job(runtime: str, job: Job, cores: Sequence[int], timeout_s: float) -> Prepared:
     """Does the step ahead of time of the runtime called `runtime` for `job`, in a process of its own."""
     try:
-        with WorkerHandle(runtime, cores, Path(job.folder)) as worker:
+        with WorkerHandle(runtime, cores) as worker:
             reply = worker.ask({"do": "prepare", "job": job.to_json()}, timeout_s)
     except WorkerError as error:
         return Prepared(failure=str(error))

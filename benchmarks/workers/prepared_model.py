@@ -142,7 +142,7 @@ def add_reference(subject: Subject, cores: Sequence[int], timeout_s: float) -> N
             job = subject.job(runtime, len(cores))
             outputs = subject.folder / "reference.npz"
             try:
-                with WorkerHandle(runtime.name, cores, subject.folder) as worker:
+                with WorkerHandle(runtime.name, cores) as worker:
                     worker.ask({"do": "load", "job": job.to_json(), "outputs": str(outputs)}, timeout_s)
             except WorkerError as error:
                 trouble = str(error)

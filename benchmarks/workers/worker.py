@@ -1,4 +1,4 @@
-"""The worker process: one runtime, one model, commands and replies as lines of JSON over pipes.
+"""The worker process: one runtime, one model, commands and replies over a `pipeline.devices.channel`.
 
 Run as ``python -m tvmopt.benchmarks.workers.worker RUNTIME CORES`` by `benchmarks.workers.supervisor`, never by hand.
 Commands, and what the reply holds besides ``"ok": true``:
@@ -15,19 +15,17 @@ An exception becomes ``{"ok": false, "error": line}``.
 
 from __future__ import annotations
 
-import ctypes
 import gc
-import json
 import os
-import signal
 import statistics
 import sys
 import time
 from collections.abc import Callable
-from typing import Any, TextIO
+from typing import Any
 
 from tvmopt.benchmarks.runtimes.base import Job, NothingToPrepareError, Runner
 from tvmopt.benchmarks.runtimes.registry import find_runtime
+from tvmopt.pipeline.devices.serve import Server
 from tvmopt.pipeline.support.npz import save_arrays
 
 
@@ -100,42 +98,26 @@ def _seconds(call: Callable[[], None]) -> float:
     return (time.perf_counter_ns() - start) / 1e9
 
 
-def _take_stdout() -> TextIO:
-    """The pipe to the supervisor; whatever else is printed goes to standard error instead."""
-    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    sys.stdout = sys.stderr
-    return channel
-
-
-def _die_with_parent() -> None:
-    """Asks the kernel to end this process, even a stopped one, when its supervisor is gone."""
-    if sys.platform == "linux":
-        set_parent_death_signal = 1
-        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
-
-
 def _describe(error: BaseException) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
 
 
 def main() -> None:
-    """Answers commands until ``end`` or until the supervisor closes the pipe."""
-    _die_with_parent()
-    channel = _take_stdout()
+    """Answers commands until the supervisor closes the pipe."""
+    server = Server()
     name, cores = sys.argv[1:3]
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {int(core) for core in cores.split(",")})
     worker = Worker(name)
-    for line in sys.stdin:
-        command = json.loads(line)
+
+    def answer(command: dict[str, Any]) -> dict[str, Any]:
         try:
-            reply = worker.answer(command)
+            return worker.answer(command)
         except Exception as error:  # noqa: BLE001  # whatever a runtime raises is its row's message
-            reply = {"ok": False, "error": _describe(error)}
-        channel.write(json.dumps(reply) + "\n")
-        channel.flush()
+            return {"ok": False, "error": _describe(error)}
+
+    server.serve(answer)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,10 @@ from pathlib import Path
 from tvmopt.pipeline.compiler.compile import golden_pair, write_artifact
 from tvmopt.pipeline.compiler.native.link import KernelObjects
 from tvmopt.pipeline.compiler.native.linker import linker_of
-from tvmopt.pipeline.devices.run_once import run_module
+from tvmopt.pipeline.devices.device import Device
+from tvmopt.pipeline.devices.program import Program
+from tvmopt.pipeline.devices.registry import LOCAL
+from tvmopt.pipeline.devices.run_once import run_once
 from tvmopt.pipeline.records.ranking import ranked
 from tvmopt.pipeline.records.record import Record
 from tvmopt.pipeline.records.store import RecordStore
@@ -30,7 +33,6 @@ from tvmopt.pipeline.tasks.alternatives import optimize_all_ways
 from tvmopt.pipeline.tasks.choose_configs import TaskChoice
 from tvmopt.pipeline.tasks.extract import extract_tasks
 from tvmopt.pipeline.types import ImportedModel, Step, Task
-from tvmopt.schedules.host import host_cpu
 from tvmopt.schedules.registry import kernel_for
 from tvmopt.schedules.space import Config, config_key
 from tvmopt.schedules.target import Target
@@ -50,14 +52,14 @@ class Finalists:
     records: tuple[Record, ...]
 
     @staticmethod
-    def of(task: Task, target: Target, store: RecordStore, count: int) -> Finalists:
-        """The default, if it was measured on this processor, and the `count` fastest."""
+    def of(task: Task, target: Target, store: RecordStore, count: int, cpu: str) -> Finalists:
+        """The default, if it was measured on the processor `cpu`, and the `count` fastest."""
         kernel = kernel_for(task.workload, target)
         template, space, default = kernel.template, kernel.space, kernel.default
         alone = [
             record
             for record in store.history(task.name, target.key, template.name, template.version)
-            if record.cpu == host_cpu() and record.latency_s and not record.in_model and space.contains(record.config)
+            if record.cpu == cpu and record.latency_s and not record.in_model and space.contains(record.config)
         ]
         own = [record for record in alone if config_key(record.config) == config_key(default)]
         others = [record for record in alone if config_key(record.config) != config_key(default)]
@@ -71,8 +73,13 @@ class Finalists:
         return self.records[place % len(self.records)].config
 
 
-def time_finalists(
-    model: ImportedModel, target: Target, store: RecordStore, count: int, listener: Listener | None = None
+def time_finalists(  # noqa: PLR0913 # a run's nouns, each of another kind
+    model: ImportedModel,
+    target: Target,
+    store: RecordStore,
+    count: int,
+    listener: Listener | None = None,
+    device: Device = LOCAL,
 ) -> int:
     """Times the default and the `count` fastest recorded configs of each task inside `model`, and files the times.
 
@@ -81,10 +88,11 @@ def time_finalists(
 
     Args:
         model: imported.
-        target: this machine.
+        target: what to build for; the device must be able to run it.
         store: has the tasks' records, and takes the new ones.
         count: finalists of each task besides the default.
         listener: is told what is being done; may ask for a stop.
+        device: where the builds run.
 
     Returns:
         How many records were added: none where no task has two configs to choose from.
@@ -95,8 +103,8 @@ def time_finalists(
         InputFileError: when the store has a corrupt line, or cannot be written.
     """
     linker_of(target)  # a missing one shows now
-    ways = [way.model for way in optimize_all_ways(model, target)]
-    finals = [[Finalists.of(task, target, store, count) for task in extract_tasks(way)] for way in ways]
+    ways, cpu = [way.model for way in optimize_all_ways(model, target)], device.facts().cpu
+    finals = [[Finalists.of(task, target, store, count, cpu) for task in extract_tasks(way)] for way in ways]
     if not any(len(task.records) > 1 for way in finals for task in way):
         return 0
     golden = golden_pair(model)
@@ -117,8 +125,9 @@ def time_finalists(
                 calls = write_artifact(model, way, choices, golden, path, objects).steps
             builds.append(_Build(path, calls, {choice.task.name: choice.config for choice in choices}))
         steps.begin(f"timing {len(builds)} builds of the model in turn")
-        arguments = [f"{SECONDS:g}", *(str(build.path) for build in builds)]
-        times = run_module(_MODULE, arguments, target.threads, _LIMIT_S, "timing the finalists inside the model")
+        arguments = (f"{SECONDS:g}", *(device.send(build.path) for build in builds))
+        program = Program(_MODULE, arguments, target.threads)
+        times = run_once(device, program, _LIMIT_S, "timing the finalists inside the model")
         steps.end()
     return _file(store, finals, _samples(builds, times))
 

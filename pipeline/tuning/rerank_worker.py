@@ -1,12 +1,11 @@
 """Runs several builds of a model in turn and times their kernels.
 
 Runs as ``python -m tvmopt.pipeline.tuning.rerank_worker SECONDS ARTIFACT…``, in a process of its own because a kernel
-may end it, and writes one line of JSON: for each artifact, each round and each kernel call the seconds that it took.
+may end it, and gives for each artifact, each round and each kernel call the seconds that it took.
 """
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from tvmopt.pipeline.artifact.kernel_by_kernel import time_steps
 from tvmopt.pipeline.artifact.loaded import LoadedArtifact, load_artifact
+from tvmopt.pipeline.devices.serve import Server
 from tvmopt.pipeline.support.numeric_error import numeric_error
 from tvmopt.pipeline.support.tolerances import COMPILED
 
@@ -21,7 +21,8 @@ FEWEST_ROUNDS, MOST_ROUNDS = 9, 60
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Takes the seconds and the artifacts, prints the times."""
+    """Takes the seconds and the artifacts, gives the times."""
+    server = Server()
     seconds, paths = float(arguments[0]), arguments[1:]
     builds = [_load(Path(path)) for path in paths]
     times: list[list[tuple[float, ...]]] = [[] for _ in builds]
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str]) -> None:
         for build, taken in zip(builds, times, strict=True):
             build.run_only()  # so that the caches hold what this build leaves in them, not what another did
             taken.append(tuple(step[0] for step in time_steps(build, 1).steps))
-    sys.stdout.write(json.dumps(times) + "\n")
+    server.give(times)
 
 
 def _load(path: Path) -> LoadedArtifact:

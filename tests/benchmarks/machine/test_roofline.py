@@ -12,6 +12,7 @@ import pytest
 from tvmopt.benchmarks.machine import roofline
 from tvmopt.benchmarks.machine.roofline import Roofline, cache_folder, measure_roofline
 from tvmopt.benchmarks.machine.roofline_worker import Round, data_caches, levels, settled
+from tvmopt.pipeline.devices.registry import LOCAL
 from tvmopt.pipeline.errors import BuildError, UsageError
 from tvmopt.schedules.target import parse_target
 
@@ -141,8 +142,8 @@ def test_a_failing_measurement_says_why(monkeypatch: pytest.MonkeyPatch, tmp_pat
 def test_levels_lie_one_behind_the_other() -> None:
     for threads in (1, 2, 5):
         target = parse_target("llvm", threads)
-        found = levels(target)
-        assert len(found) == len(data_caches(target)) + 1
+        found = levels(target, LOCAL.facts())
+        assert len(found) == len(data_caches(target, LOCAL.facts())) + 1
         for smaller, larger in itertools.pairwise(found):
             assert smaller.capacity < larger.capacity
             assert smaller.working_set < larger.working_set

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -35,7 +34,7 @@ def profiled(name: str, folder: str) -> LayerProfile:
     missing = find_runtime(name).missing()
     if missing:
         pytest.skip(missing)
-    with WorkerHandle(name, usable_cores()[:1], Path(job.folder)) as worker:
+    with WorkerHandle(name, usable_cores()[:1]) as worker:
         if find_runtime(name).prepared != "never":
             assert worker.ask({"do": "prepare", "job": job.to_json()}, READY_S)["missing"] == ""
         reply = worker.ask({"do": "profile", "job": job.to_json(), "seconds": SECONDS}, READY_S)

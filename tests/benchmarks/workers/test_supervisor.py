@@ -44,7 +44,7 @@ def load(worker: WorkerHandle, job: Job, timeout_s: float = READY_S) -> dict[str
 
 
 def test_load_warm_and_turn(job: Job, tmp_path: Path) -> None:
-    with WorkerHandle("onnxruntime", usable_cores()[:1], tmp_path) as worker:
+    with WorkerHandle("onnxruntime", usable_cores()[:1]) as worker:
         reply = load(worker, job)
         assert min(float(str(reply[name])) for name in ("import_s", "load_s", "first_run_s")) > 0
         (scores,) = load_arrays(tmp_path / "outputs.npz").values()
@@ -60,7 +60,7 @@ def test_load_warm_and_turn(job: Job, tmp_path: Path) -> None:
 
 
 def test_a_turn_is_bounded_in_time(job: Job, tmp_path: Path) -> None:
-    with WorkerHandle("onnxruntime", usable_cores()[:1], tmp_path) as worker:
+    with WorkerHandle("onnxruntime", usable_cores()[:1]) as worker:
         load(worker, job)
         turn = worker.ask({"do": "turn", "calls": 10**9, "untimed": 0, "limit_s": 0.05}, 10)
     assert sum(turn["samples"]) < 1.0
@@ -68,7 +68,7 @@ def test_a_turn_is_bounded_in_time(job: Job, tmp_path: Path) -> None:
 
 def test_pinned_to_its_cores_with_that_many_threads(job: Job, tmp_path: Path) -> None:
     core = usable_cores()[-1]
-    with WorkerHandle("onnxruntime", [core], tmp_path) as worker:
+    with WorkerHandle("onnxruntime", [core]) as worker:
         load(worker, job)
         process = psutil.Process(worker.pid)
         assert process.cpu_affinity() == [core]
@@ -77,7 +77,7 @@ def test_pinned_to_its_cores_with_that_many_threads(job: Job, tmp_path: Path) ->
 
 @pytest.mark.skipif(len(usable_cores()) < 2, reason="needs two cores")
 def test_a_suspended_worker_takes_no_processor_time(job: Job, tmp_path: Path) -> None:
-    with WorkerHandle("onnxruntime", usable_cores()[:2], tmp_path) as worker:
+    with WorkerHandle("onnxruntime", usable_cores()[:2]) as worker:
         load(worker, Job(job.onnx, job.inputs, job.outputs, 1, 2, job.folder))
         worker.ask({"do": "turn", "calls": 50, "untimed": 0, "limit_s": 5}, 10)
         worker.suspend()
@@ -92,7 +92,7 @@ def test_a_suspended_worker_takes_no_processor_time(job: Job, tmp_path: Path) ->
 
 
 def test_exception(job: Job, tmp_path: Path) -> None:
-    with WorkerHandle("onnxruntime", usable_cores()[:1], tmp_path) as worker:
+    with WorkerHandle("onnxruntime", usable_cores()[:1]) as worker:
         bad = Job(str(tmp_path / "none.onnx"), job.inputs, job.outputs, 1, 1, job.folder)
         with pytest.raises(WorkerError, match="^load failed: .*none.onnx") as caught:
             load(worker, bad)
@@ -104,7 +104,7 @@ def test_crash(job: Job, tmp_path: Path) -> None:
     pytest.importorskip("torch")
     crash = python_job(job, tmp_path, "print('the last word', file=sys.stderr, flush=True); os.kill(os.getpid(), 11)")
     with (
-        WorkerHandle("pytorch", usable_cores()[:1], tmp_path) as worker,
+        WorkerHandle("pytorch", usable_cores()[:1]) as worker,
         pytest.raises(WorkerError, match="^crashed with SIGSEGV during load: the last word$"),
     ):
         load(worker, crash)
@@ -113,7 +113,7 @@ def test_crash(job: Job, tmp_path: Path) -> None:
 def test_exit(job: Job, tmp_path: Path) -> None:
     pytest.importorskip("torch")
     with (
-        WorkerHandle("pytorch", usable_cores()[:1], tmp_path) as worker,
+        WorkerHandle("pytorch", usable_cores()[:1]) as worker,
         pytest.raises(WorkerError, match="^ended with exit code 7 during load"),
     ):
         load(worker, python_job(job, tmp_path, "os._exit(7)"))
@@ -121,7 +121,7 @@ def test_exit(job: Job, tmp_path: Path) -> None:
 
 def test_hang(job: Job, tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    with WorkerHandle("pytorch", usable_cores()[:1], tmp_path) as worker:
+    with WorkerHandle("pytorch", usable_cores()[:1]) as worker:
         began = time.monotonic()
         with pytest.raises(WorkerError, match="^hung: no answer to load in 2 s$"):
             load(worker, python_job(job, tmp_path, "time.sleep(1000)"), timeout_s=2.0)
@@ -132,14 +132,14 @@ def test_hang(job: Job, tmp_path: Path) -> None:
 def test_prints_do_not_disturb_the_pipe(job: Job, tmp_path: Path) -> None:
     pytest.importorskip("torch")
     noisy = "print('{}'); os.write(1, b'{\"ok\": false}\\n'); return torch.nn.Flatten(), (torch.zeros(1, 3, 16, 16),)"
-    with WorkerHandle("pytorch", usable_cores()[:1], tmp_path) as worker:
+    with WorkerHandle("pytorch", usable_cores()[:1]) as worker:
         assert load(worker, python_job(job, tmp_path, noisy))["ok"] is True
 
 
-def test_a_worker_goes_with_its_supervisor_even_when_suspended(tmp_path: Path, repository: Path) -> None:
+def test_a_worker_goes_with_its_supervisor_even_when_suspended(repository: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from tvmopt.benchmarks.workers.supervisor import WorkerHandle\n"
-        f"worker = WorkerHandle('onnxruntime', [{usable_cores()[0]}], Path({str(tmp_path)!r}))\n"
+        "import sys; from tvmopt.benchmarks.workers.supervisor import WorkerHandle\n"
+        f"worker = WorkerHandle('onnxruntime', [{usable_cores()[0]}])\n"
         "try: worker.ask({'do': 'turn'}, 60)\n"
         "except Exception: pass\n"
         "worker.suspend(); print(worker.pid, flush=True); sys.stdin.read()\n"

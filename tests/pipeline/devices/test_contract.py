@@ -22,6 +22,8 @@ from tvmopt.pipeline.devices.device import Device
 from tvmopt.pipeline.devices.facts import Facts
 from tvmopt.pipeline.devices.program import Program
 from tvmopt.pipeline.devices.registry import DEVICES, LOCAL
+from tvmopt.pipeline.devices.run_once import run_once
+from tvmopt.pipeline.errors import BuildError
 from tvmopt.schedules.target import parse_target
 
 LIMIT_S = 60.0
@@ -207,6 +209,18 @@ def test_answers_that_nobody_waited_for_are_passed_over(start: Start) -> None:
     for word in range(3):
         channel.send({"do": "echo", "word": word})
     assert channel.receive(LIMIT_S)["echo"]["word"] == 2
+
+
+def test_a_result_of_a_program_that_is_run_for_it(
+    device: Device, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(repository))
+    once = Program(puppet.__name__, ("--once",), 5)
+    assert run_once(device, once, LIMIT_S, "counting") == {"threads": "5"}
+    with pytest.raises(BuildError, match="^counting failed: the worker ended with code 3: a login script's last line$"):
+        run_once(device, Program(puppet.__name__, ("--silent",)), LIMIT_S, "counting")
+    with pytest.raises(BuildError, match=r"^counting failed: no answer within 0.1 s$"):
+        run_once(device, Program(puppet.__name__), 0.1, "counting")
 
 
 @pytest.mark.parametrize("state", ["idle", "suspended", "hanging"])

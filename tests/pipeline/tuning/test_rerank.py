@@ -64,13 +64,13 @@ def test_the_default_and_the_fastest_are_timed(store: RecordStore, target: Targe
 def test_runs_beside_other_programs_do_not_count(
     store: RecordStore, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    measure = finals.run_module
+    measure = finals.run_once
 
     def now_and_then_slow(*arguments: Any) -> list[list[list[float]]]:
         builds = measure(*arguments)
         return [[[1e-6 if r % 3 else 1e-5 for _ in run] for r, run in enumerate(runs)] for runs in builds]
 
-    monkeypatch.setattr(finals, "run_module", now_and_then_slow)
+    monkeypatch.setattr(finals, "run_once", now_and_then_slow)
     time_finalists(tiny.load(), target, store, 2)
     assert {latency for record in store.records() if record.in_model for latency in record.latency_s} == {1e-6}
 
