@@ -120,11 +120,6 @@ class Target:
         """Whether kernels run on a GPU."""
         return self.isa == "cuda"
 
-    @property
-    def is_host(self) -> bool:
-        """Whether this process's machine can run the target's code."""
-        return self.runs_on(platform.machine(), host_isa())
-
     def runs_on(self, arch: str, isa: str) -> bool:
         """Whether a machine of that architecture and instruction set can run the target's code."""
         if self.is_gpu or self.arch != arch:

@@ -23,13 +23,14 @@ from tvmopt.benchmarks.measurements.layer_profile import LayerProfile
 from tvmopt.benchmarks.profiling.profile_artifact import profile_artifact
 from tvmopt.benchmarks.profiling.profile_model import ProfileOptions
 from tvmopt.benchmarks.suite.kernel_classes import Kernel, KernelClass, Scaling, classes_of, describe
+from tvmopt.pipeline.devices.registry import LOCAL
 from tvmopt.pipeline.support.progress import Listener, Steps
 from tvmopt.pipeline.types import Step
 
 if TYPE_CHECKING:
     from tvmopt.pipeline.records.lookup import Records
     from tvmopt.pipeline.tasks.choose_configs import TaskChoice
-    from tvmopt.pipeline.tuning.measure.workers import WorkerMeasurer
+    from tvmopt.pipeline.tuning.measure.runner import WorkerRunner
     from tvmopt.pipeline.types import ImportedModel
 
 TURNS = 3
@@ -171,12 +172,13 @@ def _take_turn(built: Built, seconds: float) -> Turn:
 
 
 @contextmanager
-def _peak_worker(threads: int) -> Iterator[WorkerMeasurer]:
+def _peak_worker(threads: int) -> Iterator[WorkerRunner]:
     """A worker that measures the peak on the cores that a profile with as many threads runs on."""
-    from tvmopt.pipeline.tuning.measure.workers import WorkerMeasurer, WorkerOptions
+    from tvmopt.pipeline.tuning.measure.runner import WorkerRunner
+    from tvmopt.pipeline.tuning.measure.worker_process import Limits
     from tvmopt.schedules.target import parse_target
 
-    with closing(WorkerMeasurer(parse_target("llvm", threads), WorkerOptions(count=1))) as measurer:
+    with closing(WorkerRunner(LOCAL, parse_target("llvm", threads), Limits())) as runner:
         # Before it has loaded TVM, and with it the threads that would keep their cores.
-        os.sched_setaffinity(measurer.workers[0].process.pid, choose_cores(threads))
-        yield measurer
+        os.sched_setaffinity(runner.worker.channel.pid, choose_cores(threads))
+        yield runner

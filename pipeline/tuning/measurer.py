@@ -39,7 +39,13 @@ class Trial:
 
 
 class Measurer(Protocol):
-    """Builds, checks and times configs of a task."""
+    """Builds, checks and times configs of a task.
+
+    Attributes:
+        cpu: name of the processor that they run on.
+    """
+
+    cpu: str
 
     def measure(self, task: Task, configs: Sequence[Config]) -> Iterator[Trial]:
         """Yields one trial for each config as results arrive, in any order.

@@ -78,10 +78,15 @@ def read_table(path: Path, target: Target, template_of: TemplateOf = template_fo
 
 
 class ReplayMeasurer:
-    """A `Measurer` that looks results up; the trials cost nothing."""
+    """A `Measurer` that looks results up; the trials cost nothing.
+
+    Attributes:
+        cpu: the processor that most records are of.
+    """
 
     def __init__(self, records: Sequence[Record]) -> None:
         """Takes the records of any number of workloads; of equal configs the last counts."""
+        self.cpu = statistics.mode(record.cpu for record in records)
         self._trials = {(r.workload, config_key(r.config)): Trial.of(r) for r in records}
 
     def measure(self, task: Task, configs: Sequence[Config]) -> Iterator[Trial]:

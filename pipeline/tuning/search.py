@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from tvmopt.pipeline.devices.device import Device
+from tvmopt.pipeline.devices.registry import LOCAL
 from tvmopt.pipeline.errors import CancelledError, UsageError
 from tvmopt.pipeline.records.record import Record, target_facts
 from tvmopt.pipeline.records.related import Subject
@@ -23,7 +25,6 @@ from tvmopt.pipeline.tuning.scheduler import Scheduler
 from tvmopt.pipeline.tuning.tuners import check_tuner, make_tuner
 from tvmopt.pipeline.tuning.tuners.base import Tuner
 from tvmopt.pipeline.types import Task
-from tvmopt.schedules.host import host_cpu
 from tvmopt.schedules.registry import template_for
 from tvmopt.schedules.space import Config
 from tvmopt.schedules.target import Target
@@ -46,6 +47,7 @@ class TuneOptions:
         finalists: at the end, so many of each task's fastest configs, and its default, are timed once more, beyond
             `trials`: the fastest of many noisy measurements was also the luckiest. None with 0.
         template_of: chooses the template of a workload.
+        device: where configs are measured, and finalists timed.
     """
 
     trials: int = 1000
@@ -56,6 +58,7 @@ class TuneOptions:
     batch_size: int = 8
     finalists: int = 3
     template_of: TemplateOf = template_for
+    device: Device = LOCAL
 
     def __post_init__(self) -> None:
         check_tuner(self.tuner)
@@ -126,7 +129,7 @@ def tune(  # noqa: PLR0913 # a run's nouns, each of another kind; how to search 
 ) -> TuneSummary:
     """Searches for the fastest config of each task.
 
-    Configs that the store has for a task, its template's version, the target and this machine's processor are learned
+    Configs that the store has for a task, its template's version, the target and the measurer's processor are learned
     and not measured again; other records only guide. Each trial is appended to the store as soon as it is known.
     Ctrl-C and a listener that asks for a stop end the run like any other reason, with a summary; what was measured is
     kept.
@@ -167,7 +170,7 @@ class _TaskRun:
         target, store = bench.target, bench.store
         self.template = options.template_of(task.workload, target)
         candidates = Candidates.of(self.template, task.workload, target)
-        subject = Subject(task.workload, target, self.template, host_cpu())
+        subject = Subject(task.workload, target, self.template, bench.measurer.cpu)
         related = RelatedSamples(store, subject, candidates)
         self.tuner: Tuner = make_tuner(options.tuner, candidates, options.seed, related)
         default = self.template.default(task.workload, target)
@@ -251,7 +254,7 @@ class _Run:
             error=trial.error,
             time=datetime.now(UTC).isoformat(timespec="seconds"),
             tvm_version=tvm_version(),
-            cpu=host_cpu(),
+            cpu=self.bench.measurer.cpu,
         )
 
     def _end_if_done(self, progress: Progress, exhausted: bool) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import fnmatch
 from pathlib import Path
 
+from tvmopt.pipeline.devices.device import Device
+from tvmopt.pipeline.devices.registry import LOCAL
 from tvmopt.pipeline.errors import RuntimeMissingError, UsageError
 from tvmopt.pipeline.records.store import RecordStore
 from tvmopt.pipeline.support.progress import Listener
@@ -19,15 +21,16 @@ from tvmopt.schedules.registry import kernel_for
 from tvmopt.schedules.target import Target
 
 
-def check_measurable(target: Target) -> None:
-    """Checks that kernels for `target` can be measured here.
+def check_measurable(target: Target, device: Device = LOCAL) -> None:
+    """Checks that kernels for `target` can be measured on `device`.
 
     Raises:
-        RuntimeMissingError: when this machine cannot run the target's code.
+        RuntimeMissingError: when the device cannot run the target's code.
     """
-    if not target.is_host:
+    if not device.facts().can_run(target):
+        machine = "this machine" if device is LOCAL else device.name
         raise RuntimeMissingError(
-            f"tuning measures on the target, and this machine cannot run code for {target.key}; "
+            f"tuning measures on the target, and {machine} cannot run code for {target.key}; "
             "tune there and bring the records, or compile with the default schedules"
         )
 
@@ -66,7 +69,7 @@ def tune_model(
     store = RecordStore(logs, model.name)
     summary = tune_tasks(tunable_tasks(model, target), target, store, options, listener)
     if summary.stopped != INTERRUPTED:
-        time_finalists(model, target, store, options.finalists, listener)
+        time_finalists(model, target, store, options.finalists, listener, options.device)
     return summary
 
 
@@ -77,16 +80,16 @@ def tune_tasks(
     options: TuneOptions,
     listener: Listener | None = None,
 ) -> TuneSummary:
-    """Tunes `tasks` in worker processes of this machine.
+    """Tunes `tasks` in worker processes: they build on this machine and run on the device of `options`.
 
     Raises:
         BuildError: when no worker process comes up.
         InputFileError: when the store has a corrupt line, or cannot be written.
-        RuntimeMissingError: when this machine cannot run the target's code.
+        RuntimeMissingError: when the device cannot run the target's code, or there is no linker for it.
     """
-    check_measurable(target)
+    check_measurable(target, options.device)
     store.records()  # an unreadable log shows now, not after the workers have started
-    measurer = WorkerMeasurer(target, WorkerOptions(seed=options.seed))
+    measurer = WorkerMeasurer(target, WorkerOptions(options.device, seed=options.seed))
     try:
         if listener is not None:
             listener.tell(PeakMeasured(measurer.peak_flops_per_s()))

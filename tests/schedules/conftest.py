@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tvmopt.pipeline.devices.registry import LOCAL
 from tvmopt.pipeline.support.numeric_error import as_one_dtype, numeric_error
 from tvmopt.pipeline.support.tolerances import TEST
 from tvmopt.schedules.compute.reference import reference
@@ -143,7 +144,7 @@ def _threads() -> None:
 def target(request: pytest.FixtureRequest) -> Target:
     """Each target that this machine can run, with two threads."""
     target = parse_target(TARGETS[request.param], THREADS)
-    if not target.is_host:
+    if not LOCAL.facts().can_run(target):
         pytest.skip(f"this machine cannot run {target.isa}")
     return target
 

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tvmopt.schedules.registry import TEMPLATES
-from tvmopt.schedules.target import ISAS, TARGETS, Target, parse_target
+from tvmopt.schedules.target import ISAS, TARGETS, Target, host_isa, parse_target
 
 NAMES = [name for name in TARGETS if not name.endswith("XX")]
 
@@ -69,10 +69,14 @@ def test_threads_are_part_of_a_target() -> None:
 
 
 def test_this_machine_runs_its_own_code() -> None:
-    assert parse_target("llvm").is_host
+    arch, isa = platform.machine(), host_isa()
+    assert parse_target("llvm").runs_on(arch, isa)
     assert parse_target("llvm").arch == platform.machine()
-    assert not parse_target("cuda").is_host
-    assert not parse_target("armv7").is_host
+    assert not parse_target("cuda").runs_on(arch, isa)
+    assert not parse_target("armv7").runs_on(arch, isa)
+    assert parse_target("x86-64-v3").runs_on("x86_64", "avx512")
+    assert not parse_target("x86-64-v4").runs_on("x86_64", "avx2")
+    assert not parse_target("aarch64").runs_on("aarch64", "neon32")
 
 
 @pytest.mark.parametrize(

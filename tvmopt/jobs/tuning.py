@@ -81,7 +81,7 @@ def tune(job: TuneJob, listener: Listener | None = None) -> TuneResult:
     target = resolve_target(job.target, job.threads)
     if job.logs.exists() and not job.logs.is_dir():
         raise UsageError(f"tuning records go to a folder, and {str(job.logs)!r} is a file")
-    check_measurable(target)  # fails now rather than after the import
+    check_measurable(target, job.search.device)  # fails now rather than after the import
     with ctrl_c_cancels(), Steps(listener) as steps:
         steps.begin("importing")
         model = load_model(job.model, job.input_shapes, job.batch)
@@ -95,7 +95,7 @@ def tune(job: TuneJob, listener: Listener | None = None) -> TuneResult:
     began = time.monotonic()
     try:
         with ctrl_c_cancels():
-            count = time_finalists(model, target, store, job.search.finalists, listener)
+            count = time_finalists(model, target, store, job.search.finalists, listener, job.search.device)
     except CancelledError:
         raise CancelledError(partial=found) from None
     return TuneResult(summary, found.log, count, time.monotonic() - began)

@@ -62,12 +62,31 @@ class KernelObjects:
 
         key = (name, tvm_ffi.structural_hash(module[name]))
         if key not in self._objects:
-            compiled = kernel_library({name: module[name]}, self._target)
-            with tempfile.TemporaryDirectory(prefix="tvmopt-") as folder:
-                file = Path(folder) / "kernel.o"
-                compiled.mod.write_to_file(str(file))
-                self._objects[key] = file.read_bytes()
+            self._objects[key] = compile_kernel(name, module[name], self._target)
         return self._objects[key]
+
+
+def compile_kernel(name: str, function: Any, target: Target) -> bytes:
+    """The object file of a PrimFunc under `name`."""
+    compiled = kernel_library({name: function}, target)
+    with tempfile.TemporaryDirectory(prefix="tvmopt-") as folder:
+        file = Path(folder) / "kernel.o"
+        compiled.mod.write_to_file(str(file))
+        return file.read_bytes()
+
+
+def link_kernel(kernel: bytes, linker: str) -> bytes:
+    """The shared library of one kernel, for a process that has TVM's runtime.
+
+    Args:
+        kernel: its object file.
+        linker: the C++ compiler for the target.
+
+    Raises:
+        BuildError: when the compiler fails.
+    """
+    options = ("-shared", "-nostartfiles", "-Wl,--build-id=none", "-Wl,-Bsymbolic", "-Wl,--as-needed", "-s")
+    return _run_linker([linker, *options, "kernel.o", "-lm"], {"kernel.o": kernel})
 
 
 def link(kernels: Sequence[bytes], tables: str, linker: str) -> bytes:
@@ -105,15 +124,19 @@ def _library(files: Mapping[str, bytes], inputs: Sequence[str], exports: str, li
     from tvm_ffi import libinfo
 
     includes = [_HOME, Path(tvm.__file__).parent / "include", *libinfo.include_paths()]
+    command = [linker, *OPTIONS, *(f"-I{path}" for path in includes), *inputs]
+    command += ["-Wl,--version-script=exports", *LINKING]
+    return _run_linker(command, {**files, "exports": exports.encode()})
+
+
+def _run_linker(command: Sequence[str], files: Mapping[str, bytes]) -> bytes:
+    """The library that `command` makes in a folder that has `files`."""
     with tempfile.TemporaryDirectory(prefix="tvmopt-") as name:
         folder = Path(name)
         for file, content in files.items():
             (folder / file).write_bytes(content)
-        (folder / "exports").write_text(exports)
-        command = [linker, *OPTIONS, *(f"-I{path}" for path in includes), *inputs, "-o", "model.so"]
-        command += ["-Wl,--version-script=exports", *LINKING]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        done = subprocess.run([*command, "-o", "model.so"], cwd=folder, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             lines = [line for line in done.stderr.splitlines() if "error" in line] or [f"exit code {done.returncode}"]
-            raise BuildError(f"linking with {linker} failed: {lines[0]}")
+            raise BuildError(f"linking with {command[0]} failed: {lines[0]}")
         return (folder / "model.so").read_bytes()

@@ -23,7 +23,6 @@ from tvmopt.pipeline.compiler.build import kernel_library
 from tvmopt.pipeline.tuning.measure.quiet_machine import QuietProbe
 from tvmopt.pipeline.types import Task
 from tvmopt.schedules.operators import operator_of
-from tvmopt.schedules.space import Config
 from tvmopt.schedules.target import Target
 
 REPEAT_S = 1e-3
@@ -59,12 +58,12 @@ class Candidate:
     """A kernel to be timed.
 
     Attributes:
-        config: what it was built with.
-        library: has it as the function ``kernel``.
+        name: the function's.
+        library: TVM's module that has it.
         sharing: within that, threads take its tasks from each other.
     """
 
-    config: Config
+    name: str
     library: Any
     sharing: Callable[[], AbstractContextManager[None]]
 
@@ -133,10 +132,10 @@ class KernelTimer:
         """Calls one behind the other: nothing that a kernel reads is gone by the next call."""
         import tvm
 
-        kernel = candidate.library.mod
+        evaluator = partial(candidate.library.time_evaluator, candidate.name, tvm.cpu())
         with candidate.sharing():
-            first = min(kernel.time_evaluator("kernel", tvm.cpu(), number=1, repeat=3)(*arguments).results)
-        timer = kernel.time_evaluator("kernel", tvm.cpu(), number=max(1, int(REPEAT_S / max(first, 1e-7))), repeat=1)
+            first = min(evaluator(number=1, repeat=3)(*arguments).results)
+        timer = evaluator(number=max(1, int(REPEAT_S / max(first, 1e-7))), repeat=1)
 
         def several() -> float:
             with candidate.sharing():
@@ -167,7 +166,7 @@ class KernelTimer:
         self, candidate: Candidate, calls: Sequence[Sequence[Any]], maps: Sequence[int]
     ) -> Callable[[], float]:
         """One call after the other, each after its `maps` were written anew."""
-        run = candidate.library["kernel"]
+        run = candidate.library[candidate.name]
         rewrites = [self._rewriting(calls[0][place]) for place in maps]
         turns = itertools.cycle(calls)
         run(*calls[-1])

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from tests import tiny
 from tvmopt.benchmarks.suite import transfer
 from tvmopt.benchmarks.suite.transfer import Score, render, score_network
+from tvmopt.pipeline.devices.registry import LOCAL
 from tvmopt.pipeline.records.store import RecordStore
 from tvmopt.pipeline.types import Task
 from tvmopt.schedules.registry import template_for
@@ -63,7 +64,7 @@ def test_unmeasured_tasks_are_not_compared(tmp_path: Path, tasks: tuple[Task, ..
 
 @pytest.mark.slow
 def test_measuring(tmp_path: Path, tasks: tuple[Task, ...]) -> None:
-    if not TARGET.is_host:
+    if not LOCAL.facts().can_run(TARGET):
         pytest.skip("this machine cannot run code for AVX2")
     path = file(tmp_path, "net", tasks[0], 4e-6, 2e-6)
     score = score_network(path, tmp_path, measure=True)

@@ -11,6 +11,7 @@ import pytest
 
 from tvmopt.pipeline.compiler import build
 from tvmopt.pipeline.compiler.lower import lower
+from tvmopt.pipeline.devices.registry import LOCAL
 from tvmopt.pipeline.errors import BuildError
 from tvmopt.pipeline.graph.optimize import optimize
 from tvmopt.pipeline.tasks.bind import bind
@@ -313,7 +314,7 @@ def test_computes_what_onnxruntime_does(model_of: Any, check_whole: Any, name: s
 @pytest.mark.parametrize("name", ["squeeze_and_excitation", "fire_modules", "u_net"])
 def test_other_vector_widths(model_of: Any, check_whole: Any, name: str, text: str) -> None:
     target = parse_target(text, 2)
-    if not target.is_host:
+    if not LOCAL.facts().can_run(target):
         pytest.skip(f"this machine cannot run {target.isa}")
     check_whole(model_of(name), target)
 
@@ -324,7 +325,7 @@ def test_one_thread(model_of: Any, check_whole: Any) -> None:
 
 def test_configs_of_tasks_are_used(model_of: Any, check_whole: Any) -> None:
     model, target = model_of("squeeze_and_excitation"), parse_target("x86-64-v3", 2)
-    if not target.is_host:
+    if not LOCAL.facts().can_run(target):
         pytest.skip(f"this machine cannot run {target.isa}")
     random = np.random.default_rng(0)
     configs = {}

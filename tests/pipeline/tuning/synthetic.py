@@ -134,6 +134,7 @@ class SyntheticMeasurer:
 
     before: Callable[[int], None] = lambda count: None
     measured: list[tuple[str, Config]] = field(default_factory=list)
+    cpu: str = CPU
 
     def measure(self, task: Task, configs: Sequence[Config]) -> Iterator[Trial]:
         for config in configs:

@@ -21,7 +21,6 @@ from tvmopt.pipeline.tuning import search
 from tvmopt.pipeline.tuning.progress import RunStarted, TaskEnded, TaskStarted, TrialDone
 from tvmopt.pipeline.tuning.search import INTERRUPTED, TuneOptions, TuneSummary, tune
 from tvmopt.pipeline.tuning.tuners import TUNERS
-from tvmopt.schedules.host import host_cpu
 from tvmopt.schedules.space import config_key
 
 TASKS = (synthetic.task(32), synthetic.task(64, weight=4), synthetic.task(128))
@@ -50,7 +49,7 @@ def test_spends_the_trials_and_files_every_one(store: RecordStore) -> None:
         (name, config_key(config)) for name, config in measurer.measured
     ]
     assert (store.directory / TARGET.key / "model.jsonl").is_file()
-    assert {record.cpu for record in on_disk} == {host_cpu()}
+    assert {record.cpu for record in on_disk} == {synthetic.CPU}
 
 
 def test_measures_nothing_twice_and_the_default_of_each_task_first(store: RecordStore) -> None:
@@ -124,7 +123,7 @@ def test_a_finished_search_has_nothing_left_to_do(store: RecordStore) -> None:
 )
 def test_records_from_elsewhere_are_measured_again(store: RecordStore, changes: dict[str, object]) -> None:
     for config in synthetic.configs()[:100]:
-        store.append(synthetic.record(TASKS[1].workload, config, **{"cpu": host_cpu(), **changes}))
+        store.append(synthetic.record(TASKS[1].workload, config, **{"cpu": synthetic.CPU, **changes}))
     summary = tune(TASKS[1:2], TARGET, store, SyntheticMeasurer(), options(trials=10))
     assert (summary.states[0].known, summary.trials) == (0, 10)
 

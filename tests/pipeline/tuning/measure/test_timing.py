@@ -85,7 +85,7 @@ def test_a_kernel_keeps_its_inputs_and_gives_its_result(threads: int) -> None:
     output = tvm.runtime.tensor(np.zeros(task.workload.output.physical_shape, np.float32))
     library["kernel"](*arguments, output)
     expected = output.numpy().copy()
-    candidate = Candidate(config, library, partial(threads_keep_their_parts, 0))
+    candidate = Candidate("kernel", library.mod, partial(threads_keep_their_parts, 0))
     samples = timer(task, target, QuietProbe(target)).time(candidate, [*arguments, output])
     assert all(sample > 0 for sample in samples)
     assert np.array_equal(output.numpy(), expected)
@@ -117,19 +117,16 @@ def test_only_the_candidates_threads_take_tasks_from_each_other(
     class Library(dict[str, Any]):
         """Stands for TVM's."""
 
-        mod: Any
-
         def time_evaluator(self, *_: Any, **__: Any) -> Any:
             return lambda *_: note("kernel") or SimpleNamespace(results=[1e-3])
 
     task = tiny.tasks(target)[0]
     library = Library(kernel=lambda *_: note("kernel"))
-    library.mod = library
     measured = timer(task, target, Probe())
     arguments = [SimpleNamespace(shape=tensor.shape) for tensor in task.workload.inputs]
     monkeypatch.setattr(measured, "_maps", lambda: (0,) if cold else ())
     monkeypatch.setattr(measured, "_rewriting", lambda _: lambda: note("maps"))
-    measured.time(Candidate({}, library, sharing), arguments)
+    measured.time(Candidate("kernel", library, sharing), arguments)
     first = int(cold)  # what warms up is not timed
     assert {what for what, _ in seen} == ({"probe", "kernel", "maps"} if cold else {"probe", "kernel"})
     assert all(shared == (what == "kernel") for what, shared in seen[first:])

@@ -9,12 +9,17 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests import tiny
-from tests.pipeline.tuning.measure import misbehaving_worker as wrong
+from tests.pipeline.tuning.measure import misbehaving_build_worker as wrong
+from tests.pipeline.tuning.measure import misbehaving_run_worker
+from tvmopt.pipeline.devices.channel import Channel
 from tvmopt.pipeline.errors import BuildError
+from tvmopt.pipeline.tuning.measure.builder import WorkerBuilder
+from tvmopt.pipeline.tuning.measure.runner import WorkerRunner
 from tvmopt.pipeline.tuning.measure.worker_process import Limits
 from tvmopt.pipeline.tuning.measure.workers import WorkerMeasurer, WorkerOptions
 from tvmopt.pipeline.tuning.measurer import Trial
@@ -24,6 +29,8 @@ from tvmopt.schedules.space import Config
 from tvmopt.schedules.target import Target, parse_target
 
 LIMITS = Limits(build_s=6.0, measure_s=4.0, start_s=100.0)
+NOWHERE = "tvmopt.pipeline.tuning.no_such_worker"
+WRONG: dict[str, Any] = {"build_module": wrong.__name__, "run_module": misbehaving_run_worker.__name__}
 
 pytestmark = pytest.mark.slow
 
@@ -40,10 +47,10 @@ def tasks(target: Target) -> tuple[Task, ...]:
 
 @pytest.fixture(scope="module")
 def measurer(target: Target, repository: Path) -> Iterator[WorkerMeasurer]:
-    """Two workers that misbehave when a config says so; their program stands among the tests."""
+    """Two builders and a runner that misbehave when a config says so; their programs stand among the tests."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(repository))
-        measurer = WorkerMeasurer(target, WorkerOptions(count=2, limits=LIMITS, module=wrong.__name__))
+        measurer = WorkerMeasurer(target, WorkerOptions(count=2, limits=LIMITS, **WRONG))
         yield measurer
     measurer.close()
 
@@ -54,8 +61,15 @@ def configs_of(task: Task, target: Target, *behaviours: int) -> list[Config]:
     return [{**next(space), "behaviour": behaviour} for behaviour in behaviours]
 
 
+def channels(measurer: WorkerMeasurer) -> list[Channel]:
+    """Of the builders, then of the runner."""
+    assert isinstance(measurer.builder, WorkerBuilder)
+    assert isinstance(measurer.runner, WorkerRunner)
+    return [worker.channel for worker in (*measurer.builder.workers, measurer.runner.worker)]
+
+
 def pids(measurer: WorkerMeasurer) -> list[int]:
-    return [worker.process.pid for worker in measurer.workers]
+    return [channel.pid for channel in channels(measurer)]
 
 
 @pytest.fixture(scope="module")
@@ -101,28 +115,30 @@ def test_bad_configs_are_rejected(trials: dict[int, list[Trial]], behaviour: int
     assert trial.cost_s > 0 if status != "timeout" else trial.cost_s >= 4
 
 
+@pytest.mark.parametrize("which", [0, -1])
 def test_a_worker_killed_from_outside_is_replaced(
-    measurer: WorkerMeasurer, tasks: tuple[Task, ...], target: Target
+    measurer: WorkerMeasurer, tasks: tuple[Task, ...], target: Target, which: int
 ) -> None:
-    configs = configs_of(tasks[0], target, *[wrong.GOOD] * 8)
+    # Two groups, so that a builder that is killed while the first one's kernels run is missed.
+    configs = configs_of(tasks[0], target, *[wrong.GOOD] * 12)
     before = pids(measurer)
     results = measurer.measure(tasks[0], configs)
     found = [next(results)]
-    os.kill(before[0], signal.SIGKILL)
+    os.kill(before[which], signal.SIGKILL)
     found += results
     assert sorted(map(str, configs)) == sorted(str(trial.config) for trial in found)
     lost = [trial for trial in found if trial.status != "ok"]
     assert [(trial.status, trial.error) for trial in lost] in ([], [("crash", "the worker was ended by SIGKILL")])
-    assert before[0] not in pids(measurer)
-    assert all(worker.process.poll() is None for worker in measurer.workers)
+    assert before[which] not in pids(measurer)
+    assert all(channel.alive for channel in channels(measurer))
 
 
 def test_a_worker_that_died_between_two_calls_costs_no_trial(
     measurer: WorkerMeasurer, tasks: tuple[Task, ...], target: Target
 ) -> None:
-    for worker in measurer.workers:
-        worker.process.kill()
-        worker.process.wait()
+    for channel in channels(measurer):
+        os.kill(channel.pid, signal.SIGKILL)
+        os.waitid(os.P_PID, channel.pid, os.WEXITED | os.WNOWAIT)
     configs = configs_of(tasks[0], target, *[wrong.GOOD] * 4)
     assert [trial.status for trial in measurer.measure(tasks[0], configs)] == ["ok"] * 4
 
@@ -148,8 +164,9 @@ def test_the_peak_is_above_what_any_kernel_reaches(
     assert peak > template.flops(tasks[0].workload) / min(trial.latency_s)
 
 
-def test_workers_that_do_not_come_up(tasks: tuple[Task, ...], target: Target) -> None:
-    measurer = WorkerMeasurer(target, WorkerOptions(count=1, module="tvmopt.pipeline.tuning.no_such_worker"))
+@pytest.mark.parametrize("missing", [{"build_module": NOWHERE}, {"run_module": NOWHERE}])
+def test_workers_that_do_not_come_up(tasks: tuple[Task, ...], target: Target, missing: dict[str, Any]) -> None:
+    measurer = WorkerMeasurer(target, WorkerOptions(count=1, **missing))
     with pytest.raises(BuildError, match=f"no measurement worker comes up for task {tasks[0].name}.*no_such_worker"):
         list(measurer.measure(tasks[0], configs_of(tasks[0], target, wrong.GOOD)))
     with pytest.raises(BuildError, match="no measurement worker comes up"):
@@ -165,20 +182,21 @@ from tests import tiny
 from tests.pipeline.tuning.measure import test_workers as t
 target = t.parse_target("llvm", 2)
 task = tiny.tasks(target)[0]
-measurer = t.WorkerMeasurer(target, t.WorkerOptions(count=1, module={wrong.__name__!r}))
+measurer = t.WorkerMeasurer(target, t.WorkerOptions(count=1, **t.WRONG))
 results = measurer.measure(task, t.configs_of(task, target, {wrong.REFUSES}, {wrong.HANGS}))
 next(results)
-print(measurer.workers[0].process.pid, flush=True)
+print(*t.pids(measurer), flush=True)
 next(results)
 """)
     environment = {**os.environ, "PYTHONPATH": str(repository)}
     with subprocess.Popen([sys.executable, program], stdout=subprocess.PIPE, text=True, env=environment) as search:
         assert search.stdout is not None
-        worker = int(search.stdout.readline())
+        workers = list(map(int, search.stdout.readline().split()))
         time.sleep(0.5)  # the search has sent the candidate that hangs
-        assert Path(f"/proc/{worker}").exists()
+        assert len(workers) == 2
+        assert all(Path(f"/proc/{worker}").exists() for worker in workers)
         search.kill()
-    assert gone(worker, within_s=5.0)
+    assert all(gone(worker, within_s=5.0) for worker in workers)
 
 
 def gone(pid: int, within_s: float) -> bool:

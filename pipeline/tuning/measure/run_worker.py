@@ -1,19 +1,16 @@
-"""The worker process: keeps TVM loaded, builds candidates, checks each against the reference, times the right ones.
+"""The program that runs built kernels: loads each, checks it against the reference, times the right ones.
 
-Runs as ``python -m tvmopt.pipeline.tuning.measure.worker`` and speaks JSON lines on its standard input and output; ends
-when its input ends. Commands: ``target``, ``peak``, ``task``, ``build``, ``measure``.
+Runs as ``python -m tvmopt.pipeline.tuning.measure.run_worker`` at the other end of a `pipeline.devices.channel`.
+Commands: ``target``, ``peak``, ``task``, ``run``. It builds nothing but its own instruments.
 """
 
 from __future__ import annotations
 
-import ctypes
-import json
 import math
 import os
-import signal
-import sys
+import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,15 +20,16 @@ import numpy.typing as npt
 
 from tvmopt.pipeline.compiler.build import kernel_library
 from tvmopt.pipeline.compiler.native.pool import use_pool
+from tvmopt.pipeline.devices.serve import Server
 from tvmopt.pipeline.support.numeric_error import as_one_dtype, numeric_error
 from tvmopt.pipeline.support.tolerances import KERNEL
 from tvmopt.pipeline.support.tvm import import_compiler
+from tvmopt.pipeline.tuning.measure.built_kernel import BuiltKernel
 from tvmopt.pipeline.tuning.measure.quiet_machine import QuietProbe
 from tvmopt.pipeline.tuning.measure.timing import Candidate, KernelTimer, Sharing, threads_keep_their_parts
 from tvmopt.pipeline.types import Task
 from tvmopt.schedules.compute.reference import reference
-from tvmopt.schedules.registry import Template, pack_inputs, template_for
-from tvmopt.schedules.space import Config
+from tvmopt.schedules.registry import pack_inputs, template_for
 from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Workload
 
@@ -40,29 +38,25 @@ SPINS = 3000
 """How often a waiting thread looks for work before it sleeps: about a millisecond. By TVM's own count it goes on for a
 sixth of a second, in which it keeps the next worker's threads from measuring."""
 
-_PR_SET_PDEATHSIG = 1
 
-
-@dataclass(slots=True)
-class Subject:
+@dataclass(frozen=True, slots=True)
+class MeasuredTask:
     """The task at hand: its inputs, the output it should give, what times its candidates."""
 
     workload: Workload
-    template: Template
     inputs: list[npt.NDArray[Any]]
     expected: npt.NDArray[Any]
     timer: KernelTimer
-    built: dict[int, Candidate] = field(default_factory=dict)
 
 
-class Worker:
+class RunWorker:
     """Answers commands, one at a time."""
 
     def __init__(self) -> None:
         self.target: Target | None = None
         self.sharing: Sharing = threads_keep_their_parts
         self.probe: QuietProbe | None = None
-        self.subject: Subject | None = None
+        self.task: MeasuredTask | None = None
 
     def answer(self, command: dict[str, Any]) -> dict[str, Any]:
         """The answer to one command; failures of a candidate are answers, not exceptions."""
@@ -74,9 +68,7 @@ class Worker:
             return self._set_task(Task(workload.key, workload, 1, (), command["streamed_bytes"]), command["seed"])
         if name == "peak":
             return {"status": "ok", "flops_per_s": self._peak()}
-        if name == "build":
-            return self._build(command["id"], command["config"])
-        return self._measure(command["id"])
+        return self._run(BuiltKernel.from_json(command["kernel"]))
 
     def _set_target(self, facts: dict[str, Any], pool: str) -> dict[str, Any]:
         self.target = Target.from_json(facts)
@@ -91,10 +83,9 @@ class Worker:
     def _set_task(self, task: Task, seed: int) -> dict[str, Any]:
         assert self.target is not None
         assert self.probe is not None
-        workload, template = task.workload, template_for(task.workload, self.target)
-        inputs = random_inputs(workload, seed)
-        expected = reference(workload, inputs)
-        self.subject = Subject(workload, template, inputs, expected, KernelTimer(task, self.target, self.probe))
+        inputs = random_inputs(task.workload, seed)
+        expected = reference(task.workload, inputs)
+        self.task = MeasuredTask(task.workload, inputs, expected, KernelTimer(task, self.target, self.probe))
         return {"status": "ok"}
 
     def _peak(self) -> float:
@@ -110,49 +101,57 @@ class Worker:
         timer = library.mod.time_evaluator("kernel", tvm.cpu(), number=1, repeat=PEAK_REPEATS)
         return flops / float(min(timer(memory).results))
 
-    def _build(self, identity: int, config: Config) -> dict[str, Any]:
-        from tvmopt.schedules.llvm.parts.emit import parallel_tasks
-
-        subject, target = self.subject, self.target
-        assert subject is not None
-        assert target is not None
-        began = time.perf_counter()
-        try:
-            function = subject.template.build(subject.workload, target, config)
-            library = kernel_library({"kernel": function}, target)
-            library["kernel"]  # generates its code now, while nothing is measured
-        except Exception as error:  # noqa: BLE001  # whatever TVM raises means that this candidate cannot be built
-            message = str(error).strip().splitlines()
-            cost = time.perf_counter() - began
-            return {"status": "compile_error", "error": message[-1] if message else repr(error), "cost_s": cost}
-        subject.built[identity] = Candidate(config, library, partial(self.sharing, parallel_tasks(function)))
-        return {"status": "ok", "cost_s": time.perf_counter() - began}
-
-    def _measure(self, identity: int) -> dict[str, Any]:
+    def _run(self, kernel: BuiltKernel) -> dict[str, Any]:
         import tvm
 
-        subject, target = self.subject, self.target
-        assert subject is not None
-        assert target is not None
+        task = self.task
+        assert task is not None
+        assert task.workload == kernel.workload
         began = time.perf_counter()
-        candidate = subject.built.pop(identity)
-        inputs = dict(enumerate(subject.inputs))
-        memory = pack_inputs(subject.template, subject.workload, target, candidate.config, inputs)
-        arguments = [tvm.runtime.tensor(memory[index]) for index in inputs]
-        output = subject.workload.output
+        library = load_library(kernel.library)
+        candidate = Candidate(kernel.name, library, partial(self.sharing, kernel.parallel_tasks))
+        arguments = [tvm.runtime.tensor(memory) for memory in self._memory(kernel, task.inputs)]
         # Not zeros: what a kernel forgets to write must show.
-        made = tvm.runtime.tensor(np.full(output.physical_shape, np.nan, output.dtype))
+        made = tvm.runtime.tensor(np.full(kernel.arguments[-1].shape, np.nan, kernel.arguments[-1].dtype))
         with candidate.sharing():
-            candidate.library["kernel"](*arguments, made)
+            library[kernel.name](*arguments, made)
+        output = task.workload.output
         # The reference may be more exact than the kernel: float64 for float32.
-        error = numeric_error(*as_one_dtype(subject.expected, output.restore(made.numpy()))).relative
+        error = numeric_error(*as_one_dtype(task.expected, output.restore(made.numpy()))).relative
         allowed = KERNEL.of(np.dtype(output.dtype))
-        halo_error = _halo_error(subject.workload, made.numpy())
+        halo_error = _halo_error(task.workload, made.numpy())
         if not error <= allowed or halo_error:
             why = halo_error or f"relative error {error:.3g}, allowed {allowed:g}"
             return {"status": "wrong", "error": why, "cost_s": time.perf_counter() - began}
-        samples = subject.timer.time(candidate, [*arguments, made])
+        samples = task.timer.time(candidate, [*arguments, made])
         return {"status": "ok", "latency_s": samples, "error": "", "cost_s": time.perf_counter() - began}
+
+    def _memory(self, kernel: BuiltKernel, inputs: list[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
+        """The inputs as the kernel wants them.
+
+        Raises:
+            ValueError: when it was built to take others.
+        """
+        assert self.target is not None
+        template = template_for(kernel.workload, self.target)
+        packed = pack_inputs(template, kernel.workload, self.target, kernel.config, dict(enumerate(inputs)))
+        memory = [packed[place] for place in range(len(inputs))]
+        for place, (array, wanted) in enumerate(zip(memory, kernel.arguments[:-1], strict=True)):
+            if (array.shape, array.dtype.name) != (wanted.shape, wanted.dtype):
+                raise ValueError(f"input {place} is {array.shape} {array.dtype}, the kernel takes {wanted}")
+        return memory
+
+
+def load_library(library: bytes) -> Any:
+    """TVM's module of a shared library."""
+    import tvm
+
+    # Loaded, it needs its file no more. The name is a new one every time: of one that it knows, the system's loader
+    # gives the library that it has.
+    with tempfile.NamedTemporaryFile(prefix="tvmopt-", suffix=".so") as file:
+        file.write(library)
+        file.flush()
+        return tvm.runtime.load_module(file.name)
 
 
 def random_inputs(workload: Workload, seed: int) -> list[npt.NDArray[Any]]:
@@ -183,22 +182,9 @@ def _halo_error(workload: Workload, memory: npt.NDArray[Any]) -> str:
     return "the halo is not zero" if outside.any() else ""
 
 
-def end_with_parent() -> None:
-    """Has the kernel end this process when its parent ends, even while a candidate hangs."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-
-
 def main() -> None:
     """Answers commands until the input ends."""
-    end_with_parent()
-    answers = os.fdopen(os.dup(sys.stdout.fileno()), "w", buffering=1)
-    # Libraries may print; that must not reach the channel.
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
-    worker = Worker()
-    for line in sys.stdin:
-        command = json.loads(line)
-        answers.write(json.dumps({**worker.answer(command), "serial": command["serial"]}) + "\n")
+    Server().serve(RunWorker().answer)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A worker whose convolutions take one knob more, ``behaviour``, and go wrong in the way that it says."""
+"""A builder whose convolutions take one knob more, ``behaviour``, and go wrong in the way that it says."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from tvmopt.pipeline.tuning.measure import worker
+from tvmopt.pipeline.tuning.measure import build_worker
 from tvmopt.schedules.expression import call
 from tvmopt.schedules.llvm.convolution.conv2d import Convolution
 from tvmopt.schedules.space import Config
@@ -37,13 +37,13 @@ class MisbehavingConv2d(Convolution):
         return super().build(workload, target, config)
 
     def packed(self, workload: Workload, target: Target, config: Config) -> Mapping[int, tuple[int, ...]]:
+        return super().packed(workload, target, split(config)[1])
+
+    def pack(self, workload: Workload, target: Target, config: Config, index: int, array: Any) -> Any:
         behaviour, config = split(config)
         if behaviour == HANGS_WHEN_RUN:
             time.sleep(600)
-        return super().packed(workload, target, config)
-
-    def pack(self, workload: Workload, target: Target, config: Config, index: int, array: Any) -> Any:
-        return super().pack(workload, target, split(config)[1], index, array)
+        return super().pack(workload, target, config, index, array)
 
 
 def split(config: Config) -> tuple[int, Config]:
@@ -52,5 +52,5 @@ def split(config: Config) -> tuple[int, Config]:
 
 
 if __name__ == "__main__":
-    worker.template_for = lambda workload, target: MisbehavingConv2d()
-    worker.main()
+    build_worker.template_for = lambda workload, target: MisbehavingConv2d()
+    build_worker.main()

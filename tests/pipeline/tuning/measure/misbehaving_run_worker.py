@@ -1,0 +1,10 @@
+"""A runner for kernels that `misbehaving_build_worker` has built."""
+
+from __future__ import annotations
+
+from tests.pipeline.tuning.measure.misbehaving_build_worker import MisbehavingConv2d
+from tvmopt.pipeline.tuning.measure import run_worker
+
+if __name__ == "__main__":
+    run_worker.template_for = lambda workload, target: MisbehavingConv2d()
+    run_worker.main()
