@@ -1,4 +1,4 @@
-"""What the README tells a reader to type exists."""
+"""What the README tells a reader to type exists, its Python runs, and each folder's README shows the folder."""
 
 from __future__ import annotations
 
@@ -7,14 +7,20 @@ import importlib
 import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import click
 import pytest
 
+from tests.conftest import RunTvmopt
 from tvmopt.cli import COMMANDS, tvmopt
 
 SHELL = re.compile(r"^```(?:sh|bash|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+ARTIFACT = re.compile(r"Path\(\"([^\"]+\.tar)\"\)")
+TREE = re.compile(r"^```\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
 
 
@@ -70,6 +76,38 @@ def test_scripts_and_links_lead_somewhere(readme: str, repository: Path) -> None
     for link in LINK.findall(readme):
         assert (repository / link).exists(), link
     assert os.access(repository / ".ci" / "run", os.X_OK)
+
+
+@pytest.mark.slow
+def test_python_runs(readme: str, repository: Path, tmp_path: Path, run_tvmopt: RunTvmopt) -> None:
+    """Each snippet runs as it stands, where the README's own command has made the artifact that it loads."""
+    snippets = PYTHON.findall(readme)
+    assert snippets
+    (tmp_path / "models").symlink_to(repository / "models")
+    for artifact in {name for snippet in snippets for name in ARTIFACT.findall(snippet)}:
+        (words,) = (words for words in commands(readme) if words[:2] == ["tvmopt", "compile"] and artifact in words)
+        built = run_tvmopt(*words[1:], timeout_s=200.0)
+        assert built.returncode == 0, built.stderr
+    for snippet in snippets:
+        command = [sys.executable, "-c", snippet]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=200.0, check=False)
+        assert done.returncode == 0, (snippet, done.stderr)
+
+
+@pytest.mark.parametrize("top", ["benchmarks", "pipeline", "schedules", "tvmopt"])
+def test_a_folders_readme_shows_every_room(top: str, repository: Path) -> None:
+    folder = repository / top
+    (tree,) = TREE.findall((folder / "README.md").read_text())
+    shown = {line.split()[0].rstrip("/") for line in tree.splitlines()[1:]}
+    assert {name for name in shown if not (folder / name).exists()} == set()
+    assert {path.parent.name for path in folder.glob("*/__init__.py")} <= shown
+
+
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "SECURITY.md", "models/README.md"])
+def test_links_of_other_documents_lead_somewhere(name: str, repository: Path) -> None:
+    path = repository / name
+    for link in LINK.findall(path.read_text()):
+        assert (path.parent / link).exists(), link
 
 
 def test_modules_exist(readme: str) -> None:
