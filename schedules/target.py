@@ -69,8 +69,8 @@ class Target:
         tvm: TVM's target as JSON.
         isa: name of the vector instruction set, a key of `ISAS`.
         arch: processor architecture (``x86_64``, ``aarch64``, ``armv7l``, ``sm_90``).
-        l1_bytes: data cache of one core, first level.
-        l2_bytes: cache of one core, second level.
+        l1_bytes: data cache of one core, first level, in bytes.
+        l2_bytes: cache of one core, second level, in bytes.
         threads: how many threads a kernel is divided among.
         features: what more the instruction set has, sorted.
     """
@@ -143,6 +143,12 @@ class Target:
     def from_json(facts: Mapping[str, Any]) -> Target:
         """The inverse of `to_json`.
 
+        Args:
+            facts: what `to_json` wrote.
+
+        Returns:
+            The same target.
+
         Raises:
             TypeError, KeyError: when `facts` is not what `to_json` writes.
         """
@@ -155,6 +161,9 @@ def parse_target(text: str, threads: int | None = None) -> Target:
     Args:
         text: a short name of `TARGETS` or TVM's target as a JSON object.
         threads: threads per kernel; the default is the target's cores.
+
+    Returns:
+        The target, with this machine's facts where `text` is ``llvm``.
 
     Raises:
         ValueError: with one line, when `text` is neither, or `threads` is below one.

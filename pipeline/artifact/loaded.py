@@ -16,11 +16,14 @@ from tvmopt.pipeline.types import Step
 
 
 class LoadedArtifact:
-    """A compiled model, ready to run.
+    """A compiled model, ready to run, by one thread at a time.
+
+    Args:
+        path: the artifact, a tar.
 
     Attributes:
-        manifest: the artifact's manifest.
-        golden_inputs: golden inputs by name.
+        manifest: the artifact's manifest; ``inputs`` and ``outputs`` give names, shapes and dtypes (numpy's spelling).
+        golden_inputs: golden inputs by name, in the model's shapes and dtypes.
         golden_outputs: expected outputs by name.
         steps: its kernel calls, in order; none for a GPU.
         executor: what runs it.
@@ -39,7 +42,13 @@ class LoadedArtifact:
             raise InputFileError(f"{path}: {LIBRARY} is {error}") from error
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """Outputs by name for `inputs` by name.
+        """Runs the model once, and copies inputs in and outputs out.
+
+        Args:
+            inputs: an array for each input by name, of exactly its shape and dtype in ``manifest["inputs"]``.
+
+        Returns:
+            An array for each output by name, in the shapes and dtypes of ``manifest["outputs"]``.
 
         Raises:
             ModelInputError: when names, shapes or dtypes are not the model's.
@@ -50,6 +59,9 @@ class LoadedArtifact:
 
     def set_inputs(self, inputs: Mapping[str, Array]) -> None:
         """Copies `inputs` to the device.
+
+        Args:
+            inputs: as in `run`.
 
         Raises:
             ModelInputError: when names, shapes or dtypes are not the model's.
@@ -79,6 +91,12 @@ def load_artifact(path: Path) -> LoadedArtifact:
     """Loads an artifact; for this neither compiler nor framework is needed.
 
     Threads are those it was compiled for unless ``TVM_NUM_THREADS`` says otherwise.
+
+    Args:
+        path: the tar that `compile_model` wrote. Its library becomes part of this process, so trust it as a program.
+
+    Returns:
+        The model, ready to run.
 
     Raises:
         InputFileError: when `path` is no artifact.

@@ -47,7 +47,7 @@ class CompileReport:
         path: the artifact.
         choices: for each task what it was built with.
         imported_layers: names of layers that TVM's importer lowered, because no template takes them.
-        storage_bytes: sizes of the planned storages of intermediate tensors.
+        storage_bytes: sizes of the planned storages of intermediate tensors, in bytes.
     """
 
     path: Path
@@ -68,7 +68,12 @@ def compile_model(
         out: the tar to write; the same inputs give the same bytes.
         transfer: whether tasks without a record may get what records of related ones suggest.
 
+    Returns:
+        What was made, and what each task was built with.
+
     Raises:
+        UnsupportedModelError: when the target cannot take a layer.
+        InputFileError: when `records` has a corrupt line, or `out` cannot be written.
         BuildError: when a layer cannot be built.
         WrongResultError: when TVM makes something else of a layer that no template takes.
         RuntimeMissingError: when the target's linker is not installed.

@@ -82,6 +82,12 @@ def example_inputs(model: ImportedModel, seed: int = 0) -> dict[str, np.ndarray]
     Args:
         model: an imported model.
         seed: the same seed gives the same arrays.
+
+    Returns:
+        An array for each input by name, in the model's shapes and dtypes.
+
+    Raises:
+        UnsupportedModelError: when the inputs take more bytes than are allowed.
     """
     from tvmopt.pipeline.importers.check.random_inputs import random_inputs
 

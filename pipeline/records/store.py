@@ -40,11 +40,21 @@ class RecordStore:
         self._index: dict[tuple[str, str, str, int], list[Record]] = {}
 
     def log(self, target_key: str) -> Path:
-        """The file that records of a target are appended to."""
+        """Where records of a target are appended.
+
+        Args:
+            target_key: `Target.key`.
+
+        Returns:
+            The file's path; it need not exist.
+        """
         return self.directory / target_key / f"{self.name}.jsonl"
 
     def append(self, record: Record) -> None:
         """Files one record; it is on disk when this returns.
+
+        Args:
+            record: what a trial measured.
 
         Raises:
             InputFileError: when the file cannot be written.
@@ -67,14 +77,36 @@ class RecordStore:
         return tuple(self._loaded())
 
     def history(self, workload_key: str, target_key: str, template: str, template_version: int) -> Sequence[Record]:
-        """All records of one workload, target and template version, failed ones too, in file order."""
+        """All records of one workload, target and template version.
+
+        Args:
+            workload_key: `Workload.key`.
+            target_key: `Target.key`.
+            template: the template's name.
+            template_version: the template's version.
+
+        Returns:
+            The records in file order, failed ones too.
+
+        Raises:
+            InputFileError: as `records`.
+        """
         self._loaded()
         return tuple(self._index.get((workload_key, target_key, template, template_version), ()))
 
     def groups(self, template: str, template_version: int) -> Iterator[Sequence[Record]]:
         """The records of each workload and target that were made with one template version, failed ones too.
 
-        Without those that were timed inside a model: from kernels that ran alone others can be foretold.
+        Args:
+            template: the template's name.
+            template_version: the template's version.
+
+        Returns:
+            One group for each workload and target, without records that were timed inside a model: predictions use
+            isolated timings only.
+
+        Raises:
+            InputFileError: as `records`.
         """
         self._loaded()
         wanted = (template, template_version)
@@ -85,7 +117,7 @@ class RecordStore:
     def best(
         self, workload_key: str, target_key: str, template: str, template_version: int, cpu: str | None = None
     ) -> Record | None:
-        """The fastest record of exactly this workload, target and template version, as `fastest` has it, or None.
+        """The fastest record of exactly this workload, target and template version.
 
         Args:
             workload_key: `Workload.key`.
@@ -93,6 +125,12 @@ class RecordStore:
             template: the template's name.
             template_version: the template's version.
             cpu: whose latencies to go by; None for this machine's processor.
+
+        Returns:
+            The record that `pipeline.records.ranking.fastest` chooses; None when no trial succeeded.
+
+        Raises:
+            InputFileError: as `records`.
         """
         return fastest(self.history(workload_key, target_key, template, template_version), cpu)
 

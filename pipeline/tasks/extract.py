@@ -10,10 +10,14 @@ from tvmopt.pipeline.types import Task
 
 
 def extract_tasks(optimized: OptimizedModel) -> tuple[Task, ...]:
-    """The distinct kernels of a model in the order they first run, each with its weight and layers.
+    """The distinct kernels of a model, each with its weight and layers.
 
     Args:
-        optimized: the model; it is bound here if it was not before.
+        optimized: a model whose graph was recognised, fused and laid out for a target; it is bound here if it was not
+            before.
+
+    Returns:
+        One task for each distinct workload, in the order in which they first run.
     """
     found: dict[str, Task] = {}
     streamed = sum(array.nbytes for array in optimized.graph.constants.values())

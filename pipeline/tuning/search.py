@@ -48,6 +48,9 @@ class TuneOptions:
             `trials`: the fastest of many noisy measurements was also the luckiest. None with 0.
         template_of: chooses the template of a workload.
         device: where configs are measured, and finalists timed.
+
+    Raises:
+        UsageError: when the tuner is unknown or a number is too small.
     """
 
     trials: int = 1000
@@ -77,7 +80,7 @@ class TuneSummary:
     Attributes:
         states: where each task stands, in the order given.
         stopped: why the run ended: ``trials``, ``time limit``, ``all tasks ended`` or ``interrupted``.
-        wall_s: how long it took.
+        wall_s: how long it took, in seconds.
     """
 
     states: tuple[TaskState, ...]
@@ -141,6 +144,9 @@ def tune(  # noqa: PLR0913 # a run's nouns, each of another kind; how to search 
         measurer: builds, checks and times configs; not closed here.
         options: how to search.
         listener: is told of events; may ask for a stop, which takes effect after the trial under way.
+
+    Returns:
+        Where each task stands, why the run ended, and how long it took in seconds.
 
     Raises:
         InputFileError: when the store has a corrupt line, or cannot be written.
