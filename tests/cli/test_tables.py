@@ -16,7 +16,7 @@ from tvmopt.cli.tables import Column, Table, broken
 from tvmopt.schedules.target import parse_target
 
 WIDTHS = (80, 100, 120, 160)
-LONG = "features.denseblock4.denselayer16.expand3x3/Conv_of_the_second_branch"
+LONG = "features.denseblock4.denselayer16.expand3x3/Kernel_of_the_second_branch"
 
 every_width = pytest.mark.parametrize("width", WIDTHS)
 
@@ -133,7 +133,7 @@ def check_fits(output: str, width: int, *words: str) -> None:
 
 def name_is_whole(output: str) -> bool:
     """Whether the long name is there, on however many lines."""
-    pieces = re.findall(r"features\.|denseblock4\.|denselayer16\.|expand3x3/|Conv_of_|the_|second_|branch", output)
+    pieces = re.findall(r"features\.|denseblock4\.|denselayer16\.|expand3x3/|Kernel_|of_|the_|second_|branch", output)
     return "".join(dict.fromkeys(pieces)) == LONG
 
 

@@ -157,6 +157,7 @@ def explain(
 
     MODEL is a model, a log (.jsonl) for the workloads in it, or a file with one workload (.json).
     """
+    from tvmopt.cli.consoles import output_width
     from tvmopt.cli.tables import Column, Table
     from tvmopt.pipeline.records.explain import explain as explain_workload
     from tvmopt.pipeline.records.store import RecordStore
@@ -179,7 +180,7 @@ def explain(
     _print(table, "no tasks")
     transfer = f"{moved} by transfer from related records, " if moved else ""
     records = f"{applied} of {len(tasks)} tasks have a record that applies on {machine.key}"
-    click.echo(f"{records}; {transfer}the rest use the default")
+    click.echo(click.wrap_text(f"{records}; {transfer}the rest use the default", output_width()))
 
 
 def shapes(workload: Workload) -> str:

@@ -32,7 +32,7 @@ class Column:
         name: its head, which may be broken between words.
         number: whether it is of numbers, which are set to the right.
         least: its text may be broken over lines down to as many columns; 0 for text that is not broken.
-        rank: 0 when it always stays; of the others, the highest is the first to be left out.
+        rank: 0 when it always stays; of the others, those of the highest rank are the first to be left out, together.
         below: whether it moves below its row as soon as it does not fit.
     """
 
@@ -101,11 +101,11 @@ class Table:
         narrow = {number: self._narrowest(number) for number in side}
         left_out: list[int] = []
         while _total(narrow) > room:
-            worst = max(narrow, key=lambda number: (self.columns[number].rank, number))
-            if not self.columns[worst].rank:
+            worst = max(self.columns[number].rank for number in narrow)
+            if not worst:
                 break
-            del narrow[worst]
-            left_out.append(worst)
+            left_out += [number for number in narrow if self.columns[number].rank == worst]
+            narrow = {number: width for number, width in narrow.items() if number not in left_out}
         widths = self._widened(narrow, natural, room) if _total(narrow) <= room else _squeezed(narrow, room)
         used = {number: self._used(number, width) for number, width in widths.items()}
         return _Plan(used, below, tuple(sorted(left_out)))
