@@ -95,7 +95,13 @@ class Target:
         return ISAS[self.isa].registers
 
     def lanes(self, dtype: str) -> int:
-        """How many elements of `dtype` a vector register has; at least one.
+        """How many elements of an element type fit into a vector register.
+
+        Args:
+            dtype: name of the element type, as numpy has it.
+
+        Returns:
+            Elements, at least one.
 
         Raises:
             ValueError: when there is no such element type.

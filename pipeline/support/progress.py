@@ -75,7 +75,11 @@ class Listener:
         self._hear = hear
 
     def tell(self, event: Event) -> None:
-        """Takes an event."""
+        """Takes an event.
+
+        Args:
+            event: what has just happened.
+        """
         if self._hear is not None:
             self._hear(event)
 

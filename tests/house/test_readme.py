@@ -19,7 +19,7 @@ from tvmopt.cli import COMMANDS, tvmopt
 
 SHELL = re.compile(r"^```(?:sh|bash|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 PYTHON = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
-ARTIFACT = re.compile(r"Path\(\"([^\"]+\.tar)\"\)")
+ARTIFACT = re.compile(r"load_artifact\(Path\(\"([^\"]+\.tar)\"\)")
 TREE = re.compile(r"^```\n(.*?)^```", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
 

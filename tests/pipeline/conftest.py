@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from onnx import numpy_helper, parser
 
 from tests.onnx_models import OnnxModel
 from tvmopt.pipeline.compiler import build
@@ -23,6 +24,18 @@ from tvmopt.pipeline.tasks.bind import bind
 from tvmopt.pipeline.types import ImportedModel
 from tvmopt.schedules.space import Config
 from tvmopt.schedules.target import Target
+
+
+@pytest.fixture
+def parse() -> Callable[..., onnx.ModelProto]:
+    """A model from ONNX's textual form: the graph, then arrays that become initialisers."""
+
+    def build(graph: str, opset: int = 18, ir_version: int = 10, **arrays: np.ndarray) -> onnx.ModelProto:
+        model = parser.parse_model(f'<ir_version: {ir_version}, opset_import: ["" : {opset}, "my.ops" : 1]> {graph}')
+        model.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in arrays.items())
+        return model
+
+    return build
 
 
 @pytest.fixture

@@ -61,6 +61,9 @@ def compile(job: CompileJob, listener: Listener | None = None) -> CompileResult:
         listener: is told of each step; may ask for a stop, which takes effect before the next step. The artifact is
             written whole or not at all.
 
+    Returns:
+        What was built for which target, and where each kernel's config came from. The artifact is in the job's file.
+
     Raises:
         CancelledError: the job was stopped; there is no artifact.
         UsageError: there is no such target.

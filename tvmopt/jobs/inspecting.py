@@ -35,6 +35,9 @@ def inspect(job: InspectJob, listener: Listener | None = None) -> Inspection:
         job: what is inspected.
         listener: is told when the job begins and ends.
 
+    Returns:
+        Costs of each layer, memory in bytes, tasks, and all that is not covered.
+
     Raises:
         CancelledError: the job was stopped.
         UsageError: there is no such target or model.

@@ -30,6 +30,9 @@ class ReportJob:
 def report(job: ReportJob) -> tuple[Comparison, ...]:
     """Reads measurement files and writes the reports that are asked for, each whole or not at all.
 
+    Args:
+        job: which files, and which reports.
+
     Returns:
         What the files hold, in their order.
 

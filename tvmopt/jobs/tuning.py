@@ -70,6 +70,9 @@ def tune(job: TuneJob, listener: Listener | None = None) -> TuneResult:
         job: what is tuned.
         listener: is told of each step and trial; may ask for a stop.
 
+    Returns:
+        Where each task stands, the log that has the records, and how many finalists were timed in how many seconds.
+
     Raises:
         CancelledError: the job was stopped; `partial` is a TuneResult once the search had begun.
         UsageError: there is no such target, or nothing to tune.

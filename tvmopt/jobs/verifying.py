@@ -79,6 +79,9 @@ def verify(job: VerifyJob, listener: Listener | None = None) -> VerifyResult:
         job: what is verified.
         listener: is told of each step; may ask for a stop, which takes effect before the next step.
 
+    Returns:
+        Every value that was compared, with its errors, and the artifact's manifest.
+
     Raises:
         CancelledError: the job was stopped.
         UsageError: there is no such target.

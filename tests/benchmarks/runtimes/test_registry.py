@@ -19,7 +19,6 @@ from tests import tiny
 from tests.benchmarks.layered import ROOFLINE
 from tests.conftest import ROOT, RunTvmopt
 from tvmopt.benchmarks.comparison.cell import Cell, measure_cell
-from tvmopt.benchmarks.comparison.participant import FP32_TOLERANCE
 from tvmopt.benchmarks.machine.environment import usable_cores
 from tvmopt.benchmarks.measurements.layer_profile import LayerProfile
 from tvmopt.benchmarks.measurements.layer_table import NoProfile
@@ -34,6 +33,7 @@ from tvmopt.pipeline.graph.optimize import optimize
 from tvmopt.pipeline.importers.registry import IMPORTERS
 from tvmopt.pipeline.records.store import RecordStore
 from tvmopt.pipeline.support.progress import Steps
+from tvmopt.pipeline.support.tolerances import COMPILED
 from tvmopt.pipeline.tasks.extract import extract_tasks
 from tvmopt.pipeline.types import ImportedModel
 from tvmopt.schedules.registry import template_for
@@ -224,7 +224,7 @@ def test_installed_it_measures_and_profiles(runtime: Runtime, subject: Subject, 
     (row,) = result.rows
     assert (row.runtime, row.status, row.message) == (runtime.name, "ok", "")
     assert row.output_error is not None
-    assert row.output_error.relative < (INT8_TOLERANCE if runtime.quantized else FP32_TOLERANCE)
+    assert row.output_error.relative < (INT8_TOLERANCE if runtime.quantized else COMPILED.float32)
     assert row.latency_s is not None
     assert len(row.latency_s.turns) == QUICK.rounds
     assert len(row.latency_s.samples) == sum(row.latency_s.turns)

@@ -8,22 +8,9 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import numpy_helper, parser
 
 SaveOnnx = Callable[..., str]
 SavePython = Callable[..., str]
-
-
-@pytest.fixture
-def parse() -> Callable[..., onnx.ModelProto]:
-    """A model from ONNX's textual form: the graph, then arrays that become initialisers."""
-
-    def build(graph: str, opset: int = 18, ir_version: int = 10, **arrays: np.ndarray) -> onnx.ModelProto:
-        model = parser.parse_model(f'<ir_version: {ir_version}, opset_import: ["" : {opset}, "my.ops" : 1]> {graph}')
-        model.graph.initializer.extend(numpy_helper.from_array(array, name) for name, array in arrays.items())
-        return model
-
-    return build
 
 
 @pytest.fixture
