@@ -109,7 +109,13 @@ class Target:
         return max(1, self.vector_bits // (8 * dtype_of(dtype).nbytes))
 
     def channel_block(self, dtype: str) -> int:
-        """How many channels of a feature map of `dtype` are kept together: a vector of what they are summed up in.
+        """How many channels of a feature map are kept together: a vector of what they are summed up in.
+
+        Args:
+            dtype: name of the map's element type, as numpy has it.
+
+        Returns:
+            Channels.
 
         Raises:
             ValueError: when there is no such element type.
