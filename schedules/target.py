@@ -133,7 +133,15 @@ class Target:
         return self.isa == "cuda"
 
     def runs_on(self, arch: str, isa: str) -> bool:
-        """Whether a machine of that architecture and instruction set can run the target's code."""
+        """Whether a machine can run the target's code.
+
+        Args:
+            arch: the machine's architecture.
+            isa: its vector instruction set, a key of `ISAS`.
+
+        Returns:
+            False for a GPU, too.
+        """
         if self.is_gpu or self.arch != arch:
             return False
         order = ("sse2", "avx2", "avx512") if arch == "x86_64" else ("neon",)
