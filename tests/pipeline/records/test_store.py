@@ -197,6 +197,7 @@ LINE = json.loads(record().to_line())
         (json.dumps({**LINE, "workload": {}}), "no 'attrs'"),
         (json.dumps({**LINE, "workload": {**LINE["workload"], "attrs": []}}), "not a record"),
         (json.dumps({**LINE, "workload": {**LINE["workload"], "epilogue": [{"a": 1}]}}), "not an expression"),
+        (json.dumps({**LINE, "workload": {**LINE["workload"], "attrs": {"groups": {"a": 1}}}}), "unhashable"),
         (json.dumps({**LINE, "template": {"name": "x", "version": 1e999}}), "not a record"),
         (json.dumps({k: v for k, v in LINE.items() if k != "cpu"}), "no 'cpu'"),
         ("[" * 100_000, "not a record"),
