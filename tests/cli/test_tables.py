@@ -193,7 +193,7 @@ def test_profile(run_tvmopt: RunTvmopt, model: Path, measured: Mapping[str, str]
     options = ("--runtimes", "tvmopt,onnxruntime,openvino", "--threads", "1", "--seconds", "0.1")
     done = run_tvmopt("profile", model, *options, environment={**measured, "COLUMNS": str(width)})
     assert done.returncode == 0, done.stderr
-    check_fits(done.stdout, width, "µs", "share", "GFLOP/s", "algorithm", "best", "all layers", "untuned")
+    check_fits(done.stdout, width, "µs", "share", "GFLOP/s", "algorithm", "best", "all layers", "tvmopt")
     assert name_is_whole(done.stdout)
 
 
