@@ -12,6 +12,7 @@ import pytest
 from tests import tiny
 from tvmopt.pipeline.errors import BuildError
 from tvmopt.pipeline.records.store import RecordStore
+from tvmopt.pipeline.support.progress import Event, Listener, StepBegan
 from tvmopt.pipeline.tuning import rerank as finals
 from tvmopt.pipeline.tuning.rerank import time_finalists
 from tvmopt.pipeline.types import Task
@@ -42,10 +43,11 @@ def default_of(task: Task, target: Target) -> Config:
 
 
 def test_the_default_and_the_fastest_are_timed(store: RecordStore, target: Target) -> None:
-    told: list[str] = []
+    events: list[Event] = []
     before = store.records()
     first, _ = tiny.tasks(target)
-    assert time_finalists(tiny.load(), target, store, 2, told.append) == 3
+    assert time_finalists(tiny.load(), target, store, 2, Listener(events.append)) == 3
+    told = [event.text for event in events if isinstance(event, StepBegan)]
     added = RecordStore(store.directory).records()[len(before) :]
     wanted = [default_of(first, target), *islice(tiny.other_configs(first, target), 2)]
     assert {config_key(record.config) for record in added} == set(map(config_key, wanted))
