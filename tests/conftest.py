@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -29,6 +30,25 @@ class RunTvmopt(Protocol):
         cwd: Path | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]: ...
+
+
+QUICK_EVERY = 7
+"""Of a numeric sweep, the quick tests take every seventh parameter set; the rest are slow.
+
+A prime: with a step of four, a parameter of four values would always have the same one.
+"""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave most of each sweep to the slow tests, before pytest chooses by markers."""
+    seen: Counter[str] = Counter()
+    for item in items:
+        if item.get_closest_marker("sweep"):
+            function = item.nodeid.partition("[")[0]
+            if seen[function] % QUICK_EVERY:
+                item.add_marker("slow")
+            seen[function] += 1
 
 
 @pytest.fixture

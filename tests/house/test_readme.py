@@ -86,7 +86,7 @@ def test_python_runs(readme: str, repository: Path, tmp_path: Path, run_tvmopt: 
     (tmp_path / "models").symlink_to(repository / "models")
     for artifact in {name for snippet in snippets for name in ARTIFACT.findall(snippet)}:
         (words,) = (words for words in commands(readme) if words[:2] == ["tvmopt", "compile"] and artifact in words)
-        built = run_tvmopt(*words[1:], timeout_s=200.0)
+        built = run_tvmopt(*words[1:], timeout_s=270.0)
         assert built.returncode == 0, built.stderr
     for snippet in snippets:
         command = [sys.executable, "-c", snippet]

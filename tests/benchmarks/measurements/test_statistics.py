@@ -66,6 +66,7 @@ def test_ratio_needs_the_same_rounds() -> None:
         ratio_of_medians(summarize([[0.1]] * 5), summarize([[0.1]] * 6))
 
 
+@pytest.mark.slow
 def test_the_same_runtime_twice_is_no_different() -> None:
     verdicts = []
     for seed in range(20):

@@ -120,6 +120,7 @@ def test_parts_that_already_lie_in_place(parts: list[Tensor], whole: Tensor, doe
     assert joins_memory(Workload("concat", tuple(parts), whole)) is does
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("seed", range(3))
 def test_random_dense_blocks_compute_the_same(tmp_path: Path, seed: int) -> None:
     """Convolutions that read random concatenations of what was made before, against onnxruntime."""

@@ -305,11 +305,13 @@ def model_of(weights: Random, model_from: Any) -> Callable[[str], Any]:
     return lambda name: model_from(MODELS[name](weights))
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("name", MODELS)
 def test_computes_what_onnxruntime_does(model_of: Any, check_whole: Any, name: str) -> None:
     check_whole(model_of(name), parse_target("llvm", 2))
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("text", ["x86-64-v3", '{"kind": "llvm", "mtriple": "x86_64-linux-gnu"}'])
 @pytest.mark.parametrize("name", ["squeeze_and_excitation", "fire_modules", "u_net"])
 def test_other_vector_widths(model_of: Any, check_whole: Any, name: str, text: str) -> None:

@@ -177,6 +177,7 @@ def network(seed: int) -> dict[str, Any]:
     return {"nodes": drawing.nodes, "inputs": {"x": first}, "outputs": unique, "constants": drawing.constants}
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("seed", range(QUICK))
 def test_random_networks(model_from: Any, check_whole: Callable[..., None], seed: int) -> None:
     target = TARGETS[seed % len(TARGETS)]

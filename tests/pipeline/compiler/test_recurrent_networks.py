@@ -52,6 +52,7 @@ def load(folder: Path, name: str) -> Any:
     return load_model(f"{path}:build")
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("name", CASES)
 def test_modules(tmp_path: Path, check_whole: Callable[..., None], name: str) -> None:
     """onnxruntime is compared with PyTorch at the import, and what is compiled with onnxruntime here."""

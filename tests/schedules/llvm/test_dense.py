@@ -21,6 +21,7 @@ def dense(make: Any, left: tuple[int, ...], columns: int, *extra: Tensor, packed
     return make("dense", (Tensor(left), Tensor(right), *extra), output, packed=packed, **options)
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("size", SIZES)
 def test_constant_weights(kernels: Any, inputs_of: Any, make: Any, size: tuple[int, int, int]) -> None:
     rows, depth, columns = size
@@ -30,6 +31,7 @@ def test_constant_weights(kernels: Any, inputs_of: Any, make: Any, size: tuple[i
     kernels.check(workload, 0, arrays, expected)
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("size", SIZES)
 def test_batches_of_matrices(kernels: Any, inputs_of: Any, make: Any, size: tuple[int, int, int]) -> None:
     rows, depth, columns = size
@@ -44,6 +46,7 @@ def test_every_corner_of_the_space(kernels: Any, make: Any, packed: int) -> None
     kernels.unoptimized().check(dense(make, (1 if packed else 2, 13, 19), 53, packed=packed), 12)
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 1, 21), (1, 5, 21), (1,)])
 def test_epilogue_broadcasts(kernels: Any, make: Any, shape: tuple[int, ...]) -> None:
     kernels.check(dense(make, (1, 5, 8), 21, Tensor(shape), epilogue=call("mul", call("sigmoid", ACC), Arg(2))))

@@ -65,6 +65,7 @@ def module_of(name: str) -> Any:
     return tvm.IRModule({"main": function.with_attr("global_symbol", "main")})
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("name", OPERATORS)
 def test_computes_the_same(target: Target, name: str) -> None:
     import tvm

@@ -64,6 +64,7 @@ def threads_started(pool: Path | None, repository: Path) -> int:
     return int(output_of(PROGRAM, str(pool or ""), repository=repository))
 
 
+@pytest.mark.slow
 def test_kernels_of_tvm_run_on_our_threads(repository: Path, pool: Path) -> None:
     assert threads_started(pool, repository) == 0
     assert threads_started(None, repository) > 0
@@ -98,6 +99,7 @@ print("each once")
 """
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("threads", [2, 3, 8])
 def test_every_task_runs_once_whoever_takes_it(repository: Path, pool: Path, threads: int) -> None:
     """With more threads than cores some come late, when the others have done their part or run the next loop."""

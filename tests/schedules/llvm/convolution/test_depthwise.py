@@ -27,6 +27,7 @@ SHAPES: dict[str, tuple[tuple[int, int, int, int], dict[str, Any]]] = {
 }
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("name", SHAPES)
 def test_computes_what_torch_does(
     kernels: Any, inputs_of: Any, convolution: Callable[..., Workload], name: str

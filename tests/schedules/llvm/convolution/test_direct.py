@@ -59,6 +59,7 @@ def torch_convolution(workload: Workload, arrays: list[np.ndarray]) -> np.ndarra
     ).numpy()
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("name", SHAPES)
 def test_computes_what_torch_does(
     kernels: Any, inputs_of: Any, convolution: Callable[..., Workload], name: str
@@ -82,6 +83,7 @@ def test_epilogue_adds_bias_and_residual(
     kernels.check(workload, 2, arrays, expected)
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize(
     "operand",
     [
@@ -101,6 +103,7 @@ def test_epilogue_broadcasts_plain_operands(
     kernels.check(workload)
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("shape", [(2, 21, 1, 1), (1, 21, 5, 7), (1, 21, 1, 7), (2, 21, 5, 1)])
 def test_epilogue_broadcasts_blocked_operands(
     kernels: Any, target: Target, convolution: Callable[..., Workload], shape: tuple[int, ...]
@@ -175,6 +178,7 @@ CHUNKED: dict[str, tuple[tuple[int, int, int, int], int, dict[str, Any]]] = {
 }
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("name", CHUNKED)
 def test_a_reduction_in_chunks(
     kernels: Any, inputs_of: Any, target: Target, convolution: Callable[..., Workload], name: str

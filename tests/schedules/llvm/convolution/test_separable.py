@@ -25,6 +25,7 @@ SHAPES: dict[str, Shape] = {
 }
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("name", SHAPES)
 def test_computes_what_torch_does(kernels: Any, inputs_of: Any, separable: Callable[..., Workload], name: str) -> None:
     import torch

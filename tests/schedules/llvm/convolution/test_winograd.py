@@ -41,6 +41,7 @@ def spread(workload: Workload, target: Target, count: int) -> list[Mapping[str, 
     return [configs[i * (len(configs) - 1) // max(1, count - 1)] for i in range(min(count, len(configs)))]
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("name", SHAPES)
 def test_computes_what_convolution_does(
     kernels: Any, target: Target, convolution: Callable[..., Workload], name: str
@@ -77,6 +78,7 @@ def test_only_known_tiles() -> None:
         transforms(3)
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("tile", TILES)
 @pytest.mark.parametrize("channels", [16, 512])
 def test_is_exact_enough(

@@ -12,6 +12,7 @@ from tvmopt.schedules.workload import Tensor
 HALOS = [(0, 0, 0, 0), (1, 2, 0, 3)]
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("channels", [1, 21, 31, 32])
 @pytest.mark.parametrize("blocks", [(1, 0), (0, 1), (0, 0), (1, 1)], ids=lambda pair: f"{pair[0]}to{pair[1]}")
 @pytest.mark.parametrize("halo", HALOS)

@@ -23,6 +23,7 @@ def pointwise(make: Any, inputs: list[Tensor], output: Tensor) -> Workload:
     return make("pointwise", inputs, output, summed(len(inputs)))
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize(
     ("shapes", "output"),
     [

@@ -47,6 +47,7 @@ def torch_pool(workload: Workload, data: np.ndarray, ceil: bool = False) -> np.n
     return torch.nn.functional.avg_pool2d(array, kernel, strides, pads[:2], ceil, count).numpy()
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("name", ["2x2", "3x3 padded, strided", "3x3 to the same size", "1x1 strided", "one pixel"])
 @pytest.mark.parametrize(("kind", "count"), [("max", 0), ("average", 0), ("average", 1)])
 @pytest.mark.parametrize("ceil", [False, True])
@@ -58,6 +59,7 @@ def test_computes_what_torch_does(
     kernels.unoptimized().check(workload, 0, arrays, torch_pool(workload, arrays[0], ceil))
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("name", WINDOWS)
 @pytest.mark.parametrize(("kind", "count"), [("max", 0), ("average", 0), ("average", 1)])
 def test_every_number_of_columns(kernels: Any, make: Any, target: Target, name: str, kind: str, count: int) -> None:
@@ -71,6 +73,7 @@ def test_halos_and_epilogue(kernels: Any, make: Any, target: Target, kind: str) 
     kernels.check(pool(make, target.lanes("float32"), "3x3 padded, strided", kind, **options))
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("size", [(1, 1), (1, 13), (13, 1), (7, 7), (9, 3)])
 @pytest.mark.parametrize("kind", ["max", "average"])
 def test_whole_maps(kernels: Any, inputs_of: Any, make: Any, target: Target, size: tuple[int, int], kind: str) -> None:

@@ -21,6 +21,7 @@ SHAPES = [
 ]
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("kind", ["sum", "mean", "max", "min"])
 def test_reductions(kernels: Any, inputs_of: Any, make: Any, shape: tuple[int, int, int], kind: str) -> None:
@@ -29,6 +30,7 @@ def test_reductions(kernels: Any, inputs_of: Any, make: Any, shape: tuple[int, i
     kernels.unoptimized().check(workload, 0, arrays, getattr(np, kind)(arrays[0], axis=1, keepdims=True))
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("scale", [1.0, 1e4])
 def test_softmax(kernels: Any, inputs_of: Any, make: Any, shape: tuple[int, int, int], scale: float) -> None:

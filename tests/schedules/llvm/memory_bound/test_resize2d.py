@@ -15,6 +15,7 @@ def tables(random: np.random.Generator, before: int, after: int, taps: int) -> t
     return index, weight
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("taps", [1, 2, 4])
 @pytest.mark.parametrize("channels", [1, 20])
 @pytest.mark.parametrize("sizes", [((5, 6), (3, 3)), ((1, 1), (4, 7)), ((3, 2), (7, 5))])

@@ -22,6 +22,7 @@ def check(kernels: Any, workload: Workload, configs: Any = 0) -> None:
     kernels.check(workload, configs, tame_inputs(workload))
 
 
+@pytest.mark.sweep
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("kind", GATES)
 def test_sizes(kernels: Any, kind: str, size: tuple[int, int, int]) -> None:
