@@ -16,6 +16,7 @@ from rich.console import Console
 from tests import tiny
 from tests.conftest import RunTvmopt
 from tvmopt.cli.inspect_view import parts
+from tvmopt.pipeline.importers.registry import listed_forms
 from tvmopt.pipeline.inspection.inspect import inspect_model
 from tvmopt.schedules.target import parse_target
 
@@ -132,7 +133,7 @@ def test_other_targets(run_tvmopt: RunTvmopt, model: Path, target: str) -> None:
         ("tow.onnx", 3, ["'tow.onnx' does not exist", "did you mean two.onnx"]),
         ("text.onnx", 3, ["text.onnx", "not an ONNX model"]),
         ("empty.onnx", 3, ["empty (0 bytes)"]),
-        ("text.txt", 3, ["text.txt", "file.onnx, file.pt2 or path/file.py:factory"]),
+        ("text.txt", 3, ["text.txt", listed_forms()]),
         ("open.onnx", 4, ["'x' (N,8,H,W)", "--input-shape x:1,8,224,224"]),
         ("two.onnx --target aarch46", 2, ["unknown target 'aarch46'", "did you mean aarch64"]),
         ("two.onnx --threads 0", 2, ["--threads", "0"]),

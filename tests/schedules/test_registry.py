@@ -78,7 +78,7 @@ def test_templates_without_packing_store_everything(make: Any) -> None:
 
 def test_a_bound_kernel_asks_its_template(wide: Any) -> None:
     target = parse_target("x86-64-v3", 1)
-    workload = wide(target.lanes, (1, 9, 4, 4), 10, (3, 3), pads=(1, 1, 1, 1))
+    workload = wide(target.lanes("float32"), (1, 9, 4, 4), 10, (3, 3), pads=(1, 1, 1, 1))
     kernel, template = kernel_for(workload, target), template_for(workload, target)
     assert (kernel.key, kernel.flops) == (workload.key, template.flops(workload))
     assert kernel.default == template.default(workload, target)

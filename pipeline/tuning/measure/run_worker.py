@@ -24,14 +24,15 @@ from tvmopt.pipeline.devices.serve import Server
 from tvmopt.pipeline.support.numeric_error import as_one_dtype, numeric_error
 from tvmopt.pipeline.support.tolerances import KERNEL
 from tvmopt.pipeline.support.tvm import import_compiler
-from tvmopt.pipeline.tuning.measure.built_kernel import BuiltKernel
+from tvmopt.pipeline.tuning.measure.built_kernel import Argument, BuiltKernel
 from tvmopt.pipeline.tuning.measure.quiet_machine import QuietProbe
 from tvmopt.pipeline.tuning.measure.timing import Candidate, KernelTimer, Sharing, threads_keep_their_parts
 from tvmopt.pipeline.types import Task
 from tvmopt.schedules.compute.reference import reference
+from tvmopt.schedules.operators import RESIZE2D
 from tvmopt.schedules.registry import pack_inputs, template_for
 from tvmopt.schedules.target import Target
-from tvmopt.schedules.workload import Workload
+from tvmopt.schedules.workload import Tensor, Workload
 
 PEAK_REPEATS = 7
 SPINS = 3000
@@ -112,7 +113,7 @@ class RunWorker:
         candidate = Candidate(kernel.name, library, partial(self.sharing, kernel.parallel_tasks))
         arguments = [tvm.runtime.tensor(memory) for memory in self._memory(kernel, task.inputs)]
         # Not zeros: what a kernel forgets to write must show.
-        made = tvm.runtime.tensor(np.full(kernel.arguments[-1].shape, np.nan, kernel.arguments[-1].dtype))
+        made = tvm.runtime.tensor(_unwritten(kernel.arguments[-1]))
         with candidate.sharing():
             library[kernel.name](*arguments, made)
         output = task.workload.output
@@ -142,6 +143,12 @@ class RunWorker:
         return memory
 
 
+def _unwritten(argument: Argument) -> npt.NDArray[Any]:
+    """Memory for an output, full of what no kernel gives: NaN, or the largest integer."""
+    dtype = np.dtype(argument.dtype)
+    return np.full(argument.shape, np.nan if dtype.kind == "f" else np.iinfo(dtype).max, dtype)
+
+
 def load_library(library: bytes) -> Any:
     """TVM's module of a shared library."""
     import tvm
@@ -155,14 +162,22 @@ def load_library(library: bytes) -> Any:
 
 
 def random_inputs(workload: Workload, seed: int) -> list[npt.NDArray[Any]]:
-    """Inputs for a kernel: standard normal floats, zeros for the index tables of resizing."""
+    """Inputs for a kernel: standard normal floats, and integers over their whole range.
+
+    The index tables of resizing are zeros: other indices might lie outside the map.
+    """
     generator = np.random.default_rng(seed)
-    arrays = []
-    for tensor in workload.inputs:
-        if np.issubdtype(np.dtype(tensor.dtype), np.floating):
-            arrays.append(generator.standard_normal(tensor.shape).astype(tensor.dtype))
-        else:
-            arrays.append(np.zeros(tensor.shape, tensor.dtype))
+
+    def draw(tensor: Tensor) -> npt.NDArray[Any]:
+        dtype = np.dtype(tensor.dtype)
+        if dtype.kind == "f":
+            return generator.standard_normal(tensor.shape).astype(dtype)
+        if workload.op == RESIZE2D.name or dtype.kind not in "iu":
+            return np.zeros(tensor.shape, dtype)
+        limits = np.iinfo(dtype)
+        return generator.integers(limits.min, limits.max, tensor.shape, dtype, endpoint=True)
+
+    arrays = [draw(tensor) for tensor in workload.inputs]
     if workload.op == "recurrence":
         # With recurrent weights of order one a state would be chaotic: rounding would grow from step to step.
         arrays[1] /= np.float32(math.sqrt(workload.inputs[1].shape[-1]))

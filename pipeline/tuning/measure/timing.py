@@ -22,6 +22,7 @@ import numpy.typing as npt
 from tvmopt.pipeline.compiler.build import kernel_library
 from tvmopt.pipeline.tuning.measure.quiet_machine import QuietProbe
 from tvmopt.pipeline.types import Task
+from tvmopt.schedules.dtypes import dtype_of
 from tvmopt.schedules.operators import operator_of
 from tvmopt.schedules.target import Target
 
@@ -94,7 +95,10 @@ class KernelTimer:
             candidate: what is timed.
             arguments: TVM's tensors, the output last.
         """
-        nbytes = sum(math.prod(arguments[place].shape) * 4 for place in self._weights)
+        tensors = self.task.workload.inputs
+        nbytes = sum(
+            math.prod(arguments[place].shape) * dtype_of(tensors[place].dtype).nbytes for place in self._weights
+        )
         small = nbytes * 4 < self.target.l1_bytes
         maps = self._maps() if self.target.threads > 1 else ()
         if small and not maps:

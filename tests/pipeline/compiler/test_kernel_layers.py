@@ -19,6 +19,7 @@ from tvmopt.pipeline.importers import load_model
 from tvmopt.pipeline.tasks.bind import BoundModel, bind
 from tvmopt.pipeline.tasks.extract import extract_tasks
 from tvmopt.pipeline.types import ImportedModel, Step
+from tvmopt.schedules.expression import Arg, call
 from tvmopt.schedules.target import parse_target
 from tvmopt.schedules.workload import Tensor
 
@@ -153,8 +154,8 @@ def test_a_kernel_that_tvm_computes_itself() -> None:
     """What reads constants alone has no call, and all that reads the model's inputs has one."""
     four = Tensor((4,))
     nodes = (
-        Node("pointwise", ("c",), ("d",), ("Neg_d",), epilogue=("neg", ("arg", 0))),
-        Node("pointwise", ("x", "d"), ("y",), ("Add_y",), epilogue=("add", ("arg", 0), ("arg", 1))),
+        Node("pointwise", ("c",), ("d",), ("Neg_d",), epilogue=call("neg", Arg(0))),
+        Node("pointwise", ("x", "d"), ("y",), ("Add_y",), epilogue=call("add", Arg(0), Arg(1))),
     )
     graph = Graph(nodes, dict.fromkeys("xdy", four), {"c": np.ones(4, np.float32)}, ("x",), ("y",), 18)
     (step,) = steps_of(*scheduled(bind(OptimizedModel(tiny.load(), TARGET, graph))))

@@ -16,6 +16,7 @@ from tvmopt.pipeline.errors import BuildError
 from tvmopt.pipeline.graph.optimize import optimize
 from tvmopt.pipeline.tasks.bind import bind
 from tvmopt.pipeline.tasks.extract import extract_tasks
+from tvmopt.schedules.expression import call
 from tvmopt.schedules.registry import template_for
 from tvmopt.schedules.target import parse_target
 
@@ -344,7 +345,7 @@ def test_a_kernel_that_cannot_be_made_names_its_layer(model_of: Any) -> None:
     target = parse_target("x86-64-v3", 2)
     optimized = optimize(model_of("inverted_residual"), target)
     node = optimized.graph.nodes[1]
-    broken = replace(node, epilogue=("no such function", node.epilogue))
+    broken = replace(node, epilogue=call("no such function", node.epilogue))
     nodes = tuple(broken if other is node else other for other in optimized.graph.nodes)
     with pytest.raises(BuildError, match=r"layer 'Conv0': no kernel .* unknown element-wise function"):
         lower(bind(replace(optimized, graph=replace(optimized.graph, nodes=nodes))), {})

@@ -20,6 +20,7 @@ from tests.pipeline.devices.elsewhere import ElsewhereDevice
 from tvmopt.pipeline.devices.channel import Channel, WorkerLostError, first_ready
 from tvmopt.pipeline.devices.device import Device
 from tvmopt.pipeline.devices.facts import Facts
+from tvmopt.pipeline.devices.local import LocalDevice
 from tvmopt.pipeline.devices.program import Program
 from tvmopt.pipeline.devices.registry import DEVICES, LOCAL
 from tvmopt.pipeline.devices.run_once import run_once
@@ -56,7 +57,8 @@ def start(device: Device, repository: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_names_are_unique() -> None:
     names = [device.name for device in DEVICES]
     assert len(set(names)) == len(names)
-    assert DEVICES[0] is LOCAL
+    assert isinstance(LOCAL, LocalDevice)
+    assert LOCAL in DEVICES
 
 
 def test_facts(device: Device) -> None:
