@@ -20,7 +20,7 @@ BLOCKS = (6, 12, 24, 16)
 
 
 class DenseLayer(nn.Module):
-    """Normalised input, narrowed 1x1 and filtered 3x3, to `GROWTH` channels."""
+    """Normalises its input, narrows it 1x1 and filters it 3x3, to `GROWTH` channels."""
 
     def __init__(self, channels_in: int) -> None:
         super().__init__()
@@ -32,14 +32,14 @@ class DenseLayer(nn.Module):
         self.conv2 = nn.Conv2d(BOTTLENECK, GROWTH, 3, padding=1, bias=False)
 
     def forward(self, features: list[Tensor]) -> Tensor:
-        """All maps made so far in the block, joined, to (N, GROWTH, H, W)."""
+        """All earlier maps of the block, concatenated, to (N, GROWTH, H, W)."""
         x = self.conv1(self.relu1(self.norm1(torch.cat(features, 1))))
         out: Tensor = self.conv2(self.relu2(self.norm2(x)))
         return out
 
 
 class DenseBlock(nn.ModuleDict):
-    """Layers that each read what all before them made."""
+    """Layers that each read the outputs of all earlier ones."""
 
     def __init__(self, channels_in: int, layers: int) -> None:
         super().__init__()
@@ -55,7 +55,7 @@ class DenseBlock(nn.ModuleDict):
 
 
 def transition(channels_in: int) -> nn.Sequential:
-    """Half the channels, half the rows and columns."""
+    """Halves the channels, rows and columns."""
     return nn.Sequential(
         OrderedDict(
             norm=nn.BatchNorm2d(channels_in),
@@ -101,7 +101,7 @@ def build() -> tuple[nn.Module, tuple[Tensor]]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = DenseNet121()
-        # Not every convolution is normalised before it is joined: by its inputs, then, each keeps its size.
+        # Some convolutions are concatenated before normalisation, so each keeps the magnitude of its inputs.
         initialise_convolutions(model, "fan_in")
         settle_statistics(model, 128)
         return model, (torch.randn(1, 3, 224, 224),)

@@ -36,7 +36,7 @@ def network() -> nn.Sequential:
 def build() -> tuple[nn.Module, tuple[Tensor]]:
     """The trained network in eval mode, and one test image (1, 1, 8, 8), float32."""
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # sums in one order: the same weights whatever the number of cores
+    torch.set_num_threads(1)  # one order of summation: the same weights on any number of cores
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)

@@ -20,7 +20,7 @@ STAGES = (
 
 
 def conv_norm(channels_in: int, channels_out: int, kernel: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:
-    """Convolution that keeps the map's size (but for its stride), and batch normalisation."""
+    """Convolution that keeps the map's size (apart from its stride), then batch normalisation."""
     return [
         nn.Conv2d(channels_in, channels_out, kernel, stride, kernel // 2, groups=groups, bias=False),
         nn.BatchNorm2d(channels_out),
@@ -33,7 +33,7 @@ def conv_norm_silu(channels_in: int, channels_out: int, kernel: int, stride: int
 
 
 class SqueezeExcitation(nn.Module):
-    """Scales each channel by a gate that the means of all channels decide."""
+    """Scales each channel by a gate computed from the means of all channels."""
 
     def __init__(self, channels: int, squeezed: int) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class SqueezeExcitation(nn.Module):
         self.scale_activation = nn.Sigmoid()
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, channels, H, W) to the same."""
+        """(N, channels, H, W) to the same shape."""
         gates: Tensor = self.scale_activation(self.fc2(self.activation(self.fc1(self.avgpool(x)))))
         return gates * x
 
@@ -65,7 +65,7 @@ class MBConv(nn.Module):
         self.shortcut = stride == 1 and channels_in == channels_out
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, channels_in, H, W) to (N, channels_out, H/stride, W/stride). Stochastic depth is for training alone."""
+        """(N, channels_in, H, W) to (N, channels_out, H/stride, W/stride). Stochastic depth is only for training."""
         out: Tensor = self.block(x)
         return out + x if self.shortcut else out
 

@@ -1,6 +1,6 @@
 """Inception v3 (Szegedy et al., 2015, arXiv:1512.00567), laid out as torchvision's: 27,161,264 parameters.
 
-3,326,696 of them are the auxiliary classifier's: it has a part in training alone, and is here so that a published
+3,326,696 of them belong to the auxiliary classifier. Only training uses it; it is here so that a published
 ``state_dict`` loads.
 """
 
@@ -34,7 +34,7 @@ class ConvNormRelu(nn.Module):
 
 
 def average(x: Tensor) -> Tensor:
-    """The mean of each 3x3 neighbourhood; zeros beyond the border count."""
+    """The mean of each 3x3 neighbourhood; zeros beyond the border are included."""
     return functional.avg_pool2d(x, kernel_size=3, stride=1, padding=1)
 
 
@@ -59,7 +59,7 @@ class InceptionA(nn.Module):
 
 
 class InceptionB(nn.Module):
-    """Half the rows and columns: 3x3, double 3x3 and pooling, side by side."""
+    """Halves the rows and columns: 3x3, double 3x3 and pooling, side by side."""
 
     def __init__(self, channels_in: int) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class InceptionB(nn.Module):
 
 
 class InceptionC(nn.Module):
-    """1x1, 7x7 as rows and columns, double 7x7 likewise and pooling, side by side."""
+    """1x1, 7x7 and double 7x7 (each split into 1x7 and 7x1) and pooling, side by side."""
 
     def __init__(self, channels_in: int, inner: int) -> None:
         super().__init__()
@@ -100,7 +100,7 @@ class InceptionC(nn.Module):
 
 
 class InceptionD(nn.Module):
-    """Half the rows and columns: 3x3, 7x7 with 3x3 and pooling, side by side."""
+    """Halves the rows and columns: 3x3, 7x7 with 3x3 and pooling, side by side."""
 
     def __init__(self, channels_in: int) -> None:
         super().__init__()
@@ -120,7 +120,7 @@ class InceptionD(nn.Module):
 
 
 class InceptionE(nn.Module):
-    """1x1, 3x3 and double 3x3 that fork into rows and columns, and pooling, side by side."""
+    """1x1, 3x3 and double 3x3 that each fork into 1x3 and 3x1, and pooling, side by side."""
 
     def __init__(self, channels_in: int) -> None:
         super().__init__()
@@ -144,7 +144,7 @@ class InceptionE(nn.Module):
 
 
 class Auxiliary(nn.Module):
-    """The classifier half way, for training; it never runs here."""
+    """The auxiliary classifier, for training; it never runs here."""
 
     def __init__(self, channels_in: int) -> None:
         super().__init__()

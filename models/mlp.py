@@ -1,4 +1,4 @@
-"""A multilayer perceptron with two layers: 407,050 parameters. So small that what is around its layers shows."""
+"""A multilayer perceptron with two layers: 407,050 parameters. So small that overhead outside its layers shows."""
 
 from __future__ import annotations
 

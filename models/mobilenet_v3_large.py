@@ -41,13 +41,13 @@ BLOCKS = (
 
 
 def in_eights(channels: float) -> int:
-    """The multiple of 8 nearest to `channels`, and no more than a tenth below it."""
+    """The multiple of 8 nearest to `channels`, but at most a tenth below it."""
     rounded = max(8, int(channels + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * channels else rounded
 
 
 def conv_norm(channels_in: int, channels_out: int, kernel: int, stride: int = 1, groups: int = 1) -> list[nn.Module]:
-    """Convolution that keeps the map's size (but for its stride), and batch normalisation."""
+    """Convolution that keeps the map's size (apart from its stride), then batch normalisation."""
     return [
         nn.Conv2d(channels_in, channels_out, kernel, stride, kernel // 2, groups=groups, bias=False),
         nn.BatchNorm2d(channels_out, eps=0.001, momentum=0.01),
@@ -55,7 +55,7 @@ def conv_norm(channels_in: int, channels_out: int, kernel: int, stride: int = 1,
 
 
 class SqueezeExcitation(nn.Module):
-    """Scales each channel by a gate that the means of all channels decide."""
+    """Scales each channel by a gate computed from the means of all channels."""
 
     def __init__(self, channels: int, squeezed: int) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ class SqueezeExcitation(nn.Module):
         self.scale_activation = nn.Hardsigmoid()
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, channels, H, W) to the same."""
+        """(N, channels, H, W) to the same shape."""
         gates: Tensor = self.scale_activation(self.fc2(self.activation(self.fc1(self.avgpool(x)))))
         return gates * x
 

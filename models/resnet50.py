@@ -12,7 +12,7 @@ EXPANSION = 4
 
 
 class Bottleneck(nn.Module):
-    """Narrow 1x1, filter 3x3, widen 1x1, beside a shortcut. The stride stands in the 3x3, as torchvision has it."""
+    """Narrow 1x1, filter 3x3, widen 1x1, beside a shortcut. The 3x3 has the stride, as in torchvision."""
 
     def __init__(self, channels_in: int, width: int, stride: int) -> None:
         super().__init__()

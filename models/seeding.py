@@ -1,4 +1,4 @@
-"""Seeded weights for the example networks beside this file: random numbers that behave as trained ones do."""
+"""Seeded weights for the example networks beside this file: random numbers that behave like trained ones."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def initialise_convolutions(model: nn.Module, fan: Literal["fan_in", "fan_out"])
 
     Args:
         model: the network; changed in place.
-        fan: whether each convolution keeps the size of its inputs (``fan_in``) or of its outputs' gradients.
+        fan: whether each convolution keeps the magnitude of its inputs (``fan_in``) or of its outputs' gradients.
     """
     for layer in model.modules():
         if isinstance(layer, nn.Conv2d):
@@ -25,7 +25,7 @@ def initialise_convolutions(model: nn.Module, fan: Literal["fan_in", "fan_out"])
 def lift_normalised(model: nn.Module) -> None:
     """Sets the offset of each batch normalisation to one, so that most normalised values stay above zero.
 
-    If each of forty layers without a shortcut lost half of them, a rounding error would grow forty times as large.
+    If forty layers without shortcuts each lost half of them, a rounding error would grow fortyfold.
     """
     for layer in model.modules():
         if isinstance(layer, nn.BatchNorm2d):
@@ -33,22 +33,22 @@ def lift_normalised(model: nn.Module) -> None:
 
 
 def settle_statistics(model: nn.Module, pixels: int) -> None:
-    """Sets each batch normalisation's statistics from random images, so that activations keep the order of one.
+    """Sets each batch normalisation's statistics from random images, so that activations stay of order one.
 
-    The images go from broad patches, as photographs have them, to fine noise. Runs in float64 and then rounds, means
-    (many are zero but for rounding) to multiples of 1/4096 and variances to eight bits: the last digits of long sums
-    differ from run to run, and the network must not.
+    The images range from broad patches, as in photographs, to fine noise. Runs in float64, then rounds means (many are
+    zero but for rounding) to multiples of 1/4096 and variances to eight bits: the last digits of long sums differ from
+    run to run, but the network must not.
 
     Args:
         model: the network; left in eval mode.
-        pixels: height and width of the images: enough that the last maps are larger than one pixel.
+        pixels: height and width of the images; large enough that the last maps exceed one pixel.
     """
     model.double().eval()
     norms = [layer for layer in model.modules() if isinstance(layer, nn.BatchNorm2d)]
     momenta = [layer.momentum for layer in norms]
     for layer in norms:
         layer.train()
-        layer.momentum = None  # take this one batch as it is
+        layer.momentum = None  # use the statistics of this one batch
     patches = nn.functional.interpolate(torch.randn(8, 3, 8, 8).double(), size=pixels, mode="bilinear")
     noise = torch.randn(8, 3, pixels, pixels).double()
     share = torch.linspace(0, 1, 8, dtype=torch.float64).reshape(8, 1, 1, 1)

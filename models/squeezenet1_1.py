@@ -62,6 +62,6 @@ def build() -> tuple[nn.Module, tuple[Tensor]]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = SqueezeNet()
-        # There is no normalisation: He's initialisation alone keeps activations at the order of one.
+        # There is no normalisation: He's initialisation alone keeps activations of order one.
         initialise_convolutions(model, "fan_in")
         return model.eval(), (torch.randn(1, 3, 224, 224),)

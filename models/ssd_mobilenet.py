@@ -1,9 +1,9 @@
 """MobileNet-SSD 300: MobileNet (Howard et al., 2017, arXiv:1704.04861) under SSD (Liu et al., 2015, arXiv:1512.02325).
 
-The classic detector for the 20 classes of Pascal VOC and the background, as its Caffe model has it: 13 blocks of
-depthwise and pointwise convolutions, eight more convolutions for larger objects, heads of 1x1 on six maps, 1917 boxes.
-Batch normalisation folded away, it has 5,783,417 parameters. What is left out are the last two steps, which have no
-weights: decoding the offsets against the prior boxes, and suppressing what overlaps.
+The classic detector for the 20 classes of Pascal VOC and the background, after its Caffe model: 13 blocks of depthwise
+and pointwise convolutions, eight more convolutions for larger objects, 1x1 heads on six maps, 1917 boxes. With batch
+normalisation folded it has 5,783,417 parameters. It leaves out the last two steps, which have no weights: decoding the
+offsets against the prior boxes, and suppressing overlapping boxes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ BLOCKS = (
 )
 
 FIRST_HEAD = 10
-"""The block whose output (19x19 of 512 channels) is the first to be looked at."""
+"""The block whose output (19x19, 512 channels) the first head reads."""
 
 # channels of the 1x1 and the strided 3x3 convolution of each extra step
 EXTRAS = ((256, 512), (128, 256), (128, 256), (64, 128))
@@ -32,7 +32,7 @@ HEADS = ((512, 3), (1024, 6), (512, 6), (256, 6), (256, 6), (128, 6))
 
 
 def conv_norm_relu(channels_in: int, channels_out: int, kernel: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
-    """Convolution that keeps the map's size (but for its stride), batch normalisation, ReLU."""
+    """Convolution that keeps the map's size (apart from its stride), batch normalisation, ReLU."""
     return nn.Sequential(
         nn.Conv2d(channels_in, channels_out, kernel, stride, kernel // 2, groups=groups, bias=False),
         nn.BatchNorm2d(channels_out),
@@ -41,7 +41,7 @@ def conv_norm_relu(channels_in: int, channels_out: int, kernel: int, stride: int
 
 
 class Head(nn.Module):
-    """What a map says of the boxes at each of its positions: their offsets, and how likely each class is."""
+    """Predicts offsets and class scores of the boxes at each position of a map."""
 
     def __init__(self, channels: int, boxes: int) -> None:
         super().__init__()
@@ -76,7 +76,7 @@ class MobileNetSSD(nn.Module):
         self.heads = nn.ModuleList(Head(*head) for head in HEADS)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Images (N, 3, 300, 300) to boxes' offsets (N, 1917, 4) and probabilities of classes (N, 1917, 21)."""
+        """Images (N, 3, 300, 300) to box offsets (N, 1917, 4) and class probabilities (N, 1917, 21)."""
         x = self.stem(x)
         maps: list[Tensor] = []
         for i, block in enumerate(self.blocks):
@@ -102,7 +102,7 @@ def build() -> tuple[nn.Module, tuple[Tensor]]:
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
                 if layer.bias is not None:
-                    # A head: nothing follows it that would normalise.
+                    # A head: no normalisation follows it.
                     nn.init.kaiming_normal_(layer.weight, mode="fan_in", nonlinearity="linear")
                     nn.init.normal_(layer.bias, std=0.1)
         lift_normalised(model)

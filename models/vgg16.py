@@ -48,13 +48,13 @@ def build() -> tuple[nn.Module, tuple[Tensor]]:
     """The network with seeded weights, in eval mode, and one image (1, 3, 224, 224), float32."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        # Initialised once, below: the constructors' own numbers for 138 million weights would take seconds.
+        # Initialised only below: drawing 138 million weights in the constructors, too, would take seconds.
         with torch.device("meta"):
             model = VGG16()
         model.to_empty(device="cpu")
         for layer in model.modules():
             if isinstance(layer, (nn.Conv2d, nn.Linear)):
-                # There is no normalisation: He's initialisation alone keeps activations at the order of one.
+                # There is no normalisation: He's initialisation alone keeps activations of order one.
                 nn.init.kaiming_normal_(layer.weight, mode="fan_in", nonlinearity="relu")
                 assert layer.bias is not None
                 nn.init.normal_(layer.bias, std=0.1)

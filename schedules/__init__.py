@@ -1,1 +1,1 @@
-"""Kernels: what a target is, what a kernel computes, and the templates that generate it."""
+"""Kernels: targets, workloads (what a kernel computes), and the templates that generate kernels."""

@@ -1,4 +1,4 @@
-"""Element types: how wide they are, and in which type what is made of them is summed up."""
+"""Element types: their width, and the type in which their products are accumulated."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ class DType:
 
     Attributes:
         name: as numpy spells it.
-        kind: what its values are.
+        kind: the kind of its values.
         nbytes: bytes of an element.
-        accumulator: the type that sums of products of such elements are held in.
+        accumulator: the type that accumulates products of its elements.
     """
 
     name: str
@@ -46,7 +46,7 @@ DTYPES: Mapping[str, DType] = {
         DType("bool", "bool", 1, "int32"),
     )
 }
-"""All element types that tensors of models have, by name."""
+"""All element types of models' tensors, by name."""
 
 
 def dtype_of(name: str) -> DType:
@@ -56,5 +56,5 @@ def dtype_of(name: str) -> DType:
         ValueError: when there is none of that name.
     """
     if name not in DTYPES:
-        raise ValueError(f"unknown element type {name!r}; there are {', '.join(DTYPES)}")
+        raise ValueError(f"unknown element type {name!r}; expected one of {', '.join(DTYPES)}")
     return DTYPES[name]

@@ -1,8 +1,8 @@
-"""Element-wise expressions: what a kernel stores, of its result and of further operands.
+"""Element-wise expressions: what a kernel stores, computed from its result and further operands.
 
-An expression is a tree of frozen nodes. `Expression.to_json` writes nested lists, in which records have them and which
-workloads are named after: ``["acc"]``, ``["arg", i]``, ``["const", x]`` or ``[function, operand, …]``. The functions
-are those of `schedules.compute.pointwise`.
+An expression is a tree of frozen nodes. `to_json` writes nested lists, the form in records and in the hashes that name
+workloads: ``["acc"]``, ``["arg", i]``, ``["const", x]`` or ``[function, operand, …]``. The functions are those of
+`schedules.compute.pointwise`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Arg:
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """A value that has a name where the expression is evaluated; only inside of kernels, never in a workload."""
+    """A value bound to a name where the expression is evaluated; only inside kernels, never in a workload."""
 
     name: str
 
@@ -44,7 +44,7 @@ class Named:
         Raises:
             TypeError: always.
         """
-        raise TypeError(f"the value {self.name!r} has a name of a kernel's own and no form in JSON")
+        raise TypeError(f"named value {self.name!r} exists only inside a kernel and has no JSON form")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Const:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A function of operands; `call` is shorter.
+    """A function applied to operands; `call` is its shorthand.
 
     Attributes:
         function: its name.
@@ -69,7 +69,7 @@ class Call:
 
     function: str
     operands: tuple[Expr, ...]
-    # Trees are hashed with the workloads that they are part of, again and again while tuning.
+    # Cached: tuning hashes workloads, and with them these trees, again and again.
     _hash: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -79,7 +79,7 @@ class Call:
         return self._hash
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Another process hashes text otherwise.
+        # Another process hashes strings differently, so the hash must not be pickled.
         return Call, (self.function, self.operands)
 
     def to_json(self) -> list[Any]:
@@ -118,7 +118,7 @@ def expression_from_json(data: Any) -> Expr:
 
 
 def operands_of(expr: Expr) -> tuple[Expr, ...]:
-    """The operands of a call; none of anything else."""
+    """The operands of a call; none for any other node."""
     return expr.operands if isinstance(expr, Call) else ()
 
 
@@ -135,18 +135,18 @@ def arguments_of(expr: Expr) -> set[int]:
 
 
 def size_of(expr: Expr) -> int:
-    """The number of functions in `expr`, each as often as it stands there."""
+    """The number of functions in `expr`, each as often as it occurs."""
     return isinstance(expr, Call) + sum(map(size_of, operands_of(expr)))
 
 
 def reads_of(expr: Expr, places: set[int]) -> int:
-    """How often `expr` reads the arguments of `places`."""
+    """How often `expr` reads arguments whose indices are in `places`."""
     own = isinstance(expr, Arg) and expr.index in places
     return own + sum(reads_of(operand, places) for operand in operands_of(expr))
 
 
 def rename_arguments(expr: Expr, renamed: Callable[[int], Expr]) -> Expr:
-    """`expr` with every argument replaced by `renamed` of its index."""
+    """`expr` with every argument replaced by what `renamed` returns for its index."""
     if isinstance(expr, Arg):
         return renamed(expr.index)
     if isinstance(expr, Call):

@@ -1,4 +1,4 @@
-"""Reads what the machine that this process runs on is: processor, cores, features, caches, memory, system."""
+"""Reads facts of the machine that this process runs on: processor, cores, features, caches, memory, system."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ def logical_cores() -> int:
 
 
 def physical_cores() -> int:
-    """Physical cores of the machine; its logical ones where the kernel does not tell."""
+    """Physical cores of the machine; its logical ones where the kernel does not report them."""
     return len({_siblings(core) for core in range(logical_cores())})
 
 
 def cpu_flags() -> frozenset[str]:
-    """Instruction set flags of the processor as the kernel spells them; empty where it does not tell."""
+    """Instruction set flags of the processor as the kernel spells them; empty where it reports none."""
     info = _cpu_info()
     return frozenset((info.get("flags") or info.get("Features") or "").split())
 
@@ -70,7 +70,7 @@ def host_cpu() -> str:
 
 
 def caches() -> tuple[Cache, ...]:
-    """The data caches of core 0, the first level first; none where the kernel does not tell."""
+    """The data caches of core 0, the first level first; none where the kernel reports none."""
     found = {}
     for folder in (_CPUS / "cpu0/cache").glob("index*"):
         kind, level = _read(folder / "type"), _read(folder / "level")
@@ -82,7 +82,7 @@ def caches() -> tuple[Cache, ...]:
 
 
 def cache_bytes(l1_kib: int, l2_kib: int) -> tuple[int, int]:
-    """Data caches of core 0, first and second level, or the given sizes where the kernel does not tell."""
+    """Data caches of core 0, first and second level, or the given sizes where the kernel reports none."""
     sizes = {1: l1_kib * KIB, 2: l2_kib * KIB} | {cache.level: cache.size_bytes for cache in caches()}
     return sizes[1], sizes[2]
 
@@ -93,13 +93,13 @@ def memory_bytes() -> int:
 
 
 def most_frequency_hz() -> int | None:
-    """The highest clock frequency of core 0; None where the kernel does not tell, as in most virtual machines."""
+    """The highest clock frequency of core 0; None where the kernel does not report it, as in most virtual machines."""
     khz = _read(_CPUS / "cpu0/cpufreq/cpuinfo_max_freq")
     return int(khz) * 1000 if khz else None
 
 
 def governor() -> str | None:
-    """What sets the clock frequency of core 0; None where the kernel does not tell."""
+    """The frequency governor of core 0; None where the kernel does not report it."""
     return _read(_CPUS / "cpu0/cpufreq/scaling_governor")
 
 
@@ -124,7 +124,7 @@ def _count(cpus: str) -> int:
 
 @functools.cache
 def _cpu_info() -> dict[str, str]:
-    """What ``/proc/cpuinfo`` says of the first processor, and below all processors of the board."""
+    """Fields of ``/proc/cpuinfo``: those of the first processor, and the board's, which follow all processors."""
     info: dict[str, str] = {}
     for line in (_read(Path("/proc/cpuinfo")) or "").splitlines():
         name, _, value = line.partition(":")

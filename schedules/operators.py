@@ -1,7 +1,7 @@
-"""The operators of our graph: the plain facts of each, in one table that passes, tasks, timing and reports ask.
+"""The graph's operators: the facts of each, in one table for passes, tasks, timing and reports.
 
-A new operator is an entry here, a rule of `pipeline.graph.recognize` that makes it, a template that computes it, and a
-line of `schedules.compute.reference` that says what it should compute.
+A new operator needs an entry here, a rule in `pipeline.graph.recognize` that creates it, a template that computes it,
+and a function in `schedules.compute.reference` that defines its result.
 """
 
 from __future__ import annotations
@@ -12,35 +12,35 @@ from enum import Enum
 
 
 class Layout(Enum):
-    """How the result of an operator lies in memory."""
+    """The memory layout of an operator's result."""
 
     BLOCKED = "blocked"
-    """In blocks of channels with a halo, and so are the feature maps that it reads."""
+    """In blocks of channels with a halo, like the feature maps that it reads."""
     FOLLOWS = "follows"
-    """In blocks where an operand that it reads is, and the shapes allow it; else in row-major order."""
+    """In blocks if one of its operands is and the shapes allow it; else in row-major order."""
     PLAIN = "plain"
-    """In row-major order, as is all that it reads."""
+    """In row-major order, like everything it reads."""
     ANY = "any"
-    """As the node says: it is there to change the layout."""
+    """As the node says, whose purpose is to change the layout."""
 
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """What the graph, the tuner and the reports know of an operator without asking its template.
+    """What the graph, the tuner and the reports know about an operator without asking its template.
 
     Attributes:
-        name: of nodes and workloads; records have it.
-        words: what people call it.
-        operands: how many of the inputs, the first ones, are the operator's own; behind them stand the operands of
-            its expressions. None where all inputs are its own, however many there are.
-        weights: which inputs are weights, which come from memory in every run.
-        layout: of the result.
-        plain_data: whether a blocked result can also be made from a first operand in row-major order.
-        takes_epilogue: whether an element-wise operator behind it can become part of its kernel.
+        name: its name in nodes, workloads and records.
+        words: its name in reports.
+        operands: how many inputs, from the first, are the operator's own; the operands of its expressions follow.
+            None if all inputs are its own, however many there are.
+        weights: indices of the inputs that are weights, which come from memory in every run.
+        layout: layout of the result.
+        plain_data: whether a blocked result can also be computed from a first operand in row-major order.
+        takes_epilogue: whether an element-wise operator after it can become part of its kernel.
         convolution: whether the second input is a convolution's kernel, ``(channels, …, rows, columns)``, and the
             attributes are a convolution's.
-        kernel: whether it runs a kernel of ours, and so has workloads, a template and a reference.
-        forms: the ONNX operators that become it, each with the form in which it is taken, as in "only …".
+        kernel: whether it runs one of our kernels, and so has workloads, a template and a reference.
+        forms: the ONNX operators that become it, each with the supported form, worded to follow "only".
     """
 
     name: str
@@ -190,5 +190,5 @@ def operator_of(name: str) -> Operator:
         ValueError: when the table has no such operator.
     """
     if name not in OPERATORS:
-        raise ValueError(f"unknown operator {name!r}; there are {', '.join(OPERATORS)}")
+        raise ValueError(f"unknown operator {name!r}; expected one of {', '.join(OPERATORS)}")
     return OPERATORS[name]

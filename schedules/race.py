@@ -1,4 +1,4 @@
-"""Several algorithms for one operator: the config says which one computes a workload, and measurement decides."""
+"""Several algorithms for one operator: the config names the one that computes a workload; measurement decides."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Workload
 
 ALGORITHM = "algorithm"
-"""The knob that names the algorithm, by its place in `Race.algorithms`."""
+"""The knob that names the algorithm, by its position in `Race.algorithms`."""
 
 
 class Algorithm(Protocol):
@@ -20,7 +20,7 @@ class Algorithm(Protocol):
 
     Attributes:
         name: what tables call it.
-        feature_count: how many features it has, also where it cannot compute a workload.
+        feature_count: how many features it has, even for workloads that it cannot compute.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Algorithm(Protocol):
         """Its own configs."""
 
     def default(self, workload: Workload, target: Target) -> Config:
-        """The config that it would begin with."""
+        """The config to start from."""
 
     def cycles(self, workload: Workload, target: Target, config: Config) -> float:
         """Estimated cycles on one core, on the same scale for all algorithms of a race."""
@@ -60,8 +60,8 @@ class Race:
     """A template made of algorithms: one space of all their configs, one record for the winner.
 
     Subclasses set:
-        name, version: as every template's; a change of any algorithm's kernels raises the version.
-        algorithms: in a fixed order; new ones are added behind.
+        name, version: as in every template; a change of any algorithm's kernels raises the version.
+        algorithms: in a fixed order; new ones are appended.
     """
 
     name: str
@@ -77,7 +77,7 @@ class Race:
         return self.algorithms[config[ALGORITHM]]
 
     def knobs(self, workload: Workload, target: Target, config: Config) -> Config:
-        """The knobs of a config that its algorithm has, without those that only others have."""
+        """The knobs of a config that belong to its algorithm."""
         own = self.algorithm(config).space(workload, target)
         return {knob.name: config[knob.name] for knob in own.knobs}
 
@@ -98,7 +98,7 @@ class Race:
         return self.space(workload, target).whole(best, configs[best])
 
     def features(self, workload: Workload, target: Target, config: Config) -> tuple[float, ...]:
-        """The algorithm's features, with zeros where the others' would stand."""
+        """The algorithm's features, with zeros in place of the others'."""
         features: list[float] = []
         for place, algorithm in enumerate(self.algorithms):
             own = place == config[ALGORITHM]
@@ -116,7 +116,7 @@ class Race:
     def pack(
         self, workload: Workload, target: Target, config: Config, index: int, array: npt.NDArray[Any]
     ) -> npt.NDArray[Any]:
-        """The logical `array` of input `index`, packed as the algorithm wants it."""
+        """The logical `array` of input `index`, packed as the algorithm expects it."""
         return self.algorithm(config).pack(workload, target, config, index, array)
 
     def build(self, workload: Workload, target: Target, config: Config) -> Any:

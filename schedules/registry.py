@@ -37,7 +37,7 @@ class Template(Protocol):
         """The config that the target's facts suggest, without any measurement."""
 
     def features(self, workload: Workload, target: Target, config: Config) -> tuple[float, ...]:
-        """Numbers that the cost model learns from, as many for every config."""
+        """Numbers that the cost model learns from; the same count for every config."""
 
     def flops(self, workload: Workload) -> int:
         """Floating-point operations, a multiply-add as two."""
@@ -48,7 +48,7 @@ class Template(Protocol):
 
 @runtime_checkable
 class PackingTemplate(Template, Protocol):
-    """A template whose kernel reads constant inputs in an order of its own, which depends on the config."""
+    """A template whose kernel reads constant inputs in its own order, which depends on the config."""
 
     def packed(self, workload: Workload, target: Target, config: Config) -> Mapping[int, tuple[int, ...]]:
         """The shapes in memory of the inputs that are packed, by index."""
@@ -87,7 +87,7 @@ def llvm_templates() -> tuple[Template, ...]:
 
 
 def cuda_templates() -> tuple[Template, ...]:
-    """Templates for NVIDIA's GPUs: there are none, and TVM's rules schedule all operators."""
+    """Templates for NVIDIA's GPUs: none so far; TVM's rules schedule all operators."""
     return ()
 
 
@@ -96,12 +96,12 @@ TEMPLATES: Mapping[str, Callable[[], tuple[Template, ...]]] = {"llvm": llvm_temp
 
 
 def has_templates(target: Target) -> bool:
-    """Whether kernels of ours are generated, and so tuned, for the target; else TVM's rules schedule whole models."""
+    """Whether templates generate (and tuning tunes) kernels for the target; else TVM's rules schedule whole models."""
     return bool(TEMPLATES[target.kind]())
 
 
 def schedule_rest(module: Any, target: Target) -> Any:
-    """`module` with every PrimFunc scheduled that no template has made, by the last rule for the kind of target.
+    """Returns `module` with every PrimFunc that no template generated scheduled by the target's last rule.
 
     Args:
         module: an IRModule of fused operators.
@@ -117,7 +117,7 @@ def template_for(workload: Workload, target: Target) -> Template:
     """The template that generates `workload` for `target`.
 
     Raises:
-        LookupError: when none accepts it; the graph must not have made such a workload.
+        LookupError: when none accepts it; the graph should never produce such a workload.
     """
     for template in TEMPLATES[target.kind]():
         if template.accepts(workload, target):
@@ -126,7 +126,7 @@ def template_for(workload: Workload, target: Target) -> Template:
 
 
 def algorithm_of(template: Template, workload: Workload, target: Target, config: Config) -> tuple[str, Config]:
-    """What computes `workload` under `config`, for people: the algorithm's name, and the knobs that it has."""
+    """The name of the algorithm that computes `workload` under `config`, and its knobs; for display."""
     if isinstance(template, Race):
         return template.algorithm(config).name, template.knobs(workload, target, config)
     return template.name, config
@@ -135,20 +135,20 @@ def algorithm_of(template: Template, workload: Workload, target: Target, config:
 def packed_shapes(
     template: Template, workload: Workload, target: Target, config: Config
 ) -> Mapping[int, tuple[int, ...]]:
-    """Inputs that the kernel wants packed under `config`, with the packed shape; others keep their layout."""
+    """Inputs that the kernel expects packed under `config`, with the packed shape; others keep their layout."""
     return template.packed(workload, target, config) if isinstance(template, PackingTemplate) else {}
 
 
 def pack_inputs(
     template: Template, workload: Workload, target: Target, config: Config, arrays: Mapping[int, Array]
 ) -> dict[int, Array]:
-    """Inputs of a kernel as it wants them in memory under `config`.
+    """Inputs of a kernel as it expects them in memory under `config`.
 
     Args:
-        template: of the workload.
+        template: the workload's template.
         workload: whose inputs they are.
-        target: for which the kernel is built.
-        config: under which it is built.
+        target: what the kernel is built for.
+        config: the kernel's config.
         arrays: logical values by the input's index (feature maps NCHW, convolution weights OIHW, dense weights K×N).
     """
     packed = packed_shapes(template, workload, target, config)
@@ -163,10 +163,10 @@ def pack_inputs(
 
 @dataclass(frozen=True, slots=True)
 class BoundKernel:
-    """A workload bound to the template that generates it for a target; a config is all that it lacks.
+    """A workload bound to the template that generates it for a target; only a config is missing.
 
     Attributes:
-        template: which generates it.
+        template: the template that generates it.
         workload: what it computes.
         target: what it is generated for.
     """
@@ -182,7 +182,7 @@ class BoundKernel:
 
     @property
     def symbol(self) -> str:
-        """The key as an identifier of C: what the library calls the kernel; not to be parsed."""
+        """The key as a C identifier, the kernel's name in the library; do not parse it."""
         return self.key.replace("-", "_")
 
     @property
@@ -206,7 +206,7 @@ class BoundKernel:
         return self.template.flops(self.workload)
 
     def algorithm(self, config: Config) -> tuple[str, Config]:
-        """What computes it under `config`, for people: the algorithm's name, and the knobs that it has."""
+        """The name of the algorithm that computes it under `config`, and its knobs; for display."""
         return algorithm_of(self.template, self.workload, self.target, config)
 
     def build(self, config: Config) -> Any:
@@ -222,7 +222,7 @@ class BoundKernel:
         return packed_shapes(self.template, self.workload, self.target, config)
 
     def pack(self, config: Config, arrays: Mapping[int, Array]) -> dict[int, Array]:
-        """Inputs as the kernel wants them in memory under `config`; `arrays` as `pack_inputs` takes them."""
+        """Inputs as the kernel expects them in memory under `config`; `arrays` as for `pack_inputs`."""
         return pack_inputs(self.template, self.workload, self.target, config, arrays)
 
 

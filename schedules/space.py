@@ -18,7 +18,7 @@ class Knob:
 
     Attributes:
         name: what the template calls it.
-        values: what it may be, in the order that neighbouring values behave alike.
+        values: its possible values, ordered so that neighbours behave similarly.
     """
 
     name: str
@@ -45,13 +45,12 @@ class Space(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ConfigSpace:
-    """All configs of a template for one workload: the product of its knobs, less what `allowed` rejects.
+    """All configs of a template for one workload: the product of its knobs, minus what `allowed` rejects.
 
     Attributes:
         knobs: the choices, in a fixed order.
-        allowed: says whether a combination makes sense (tile fits the registers, say).
-        leading: so many knobs, the first ones, are what `allowed` goes by, and all that it may be given;
-            None for all.
+        allowed: whether a combination makes sense (for example, the tile fits the registers).
+        leading: how many knobs, from the first, `allowed` depends on; it may be given only these. None for all.
     """
 
     knobs: tuple[Knob, ...]
@@ -66,12 +65,12 @@ class ConfigSpace:
                 yield from (MappingProxyType({**tile, **rest}) for rest in _combinations(others))
 
     def fixed(self, values: Config) -> ConfigSpace:
-        """The part of the space whose configs have these values."""
+        """The part of the space whose configs have `values`."""
         names = {knob.name: tuple(v for v in knob.values if v == values.get(knob.name, v)) for knob in self.knobs}
         return replace(self, knobs=tuple(Knob(name, left) for name, left in names.items()))
 
     def contains(self, config: Config) -> bool:
-        """Whether `config` names exactly this space's knobs, with values that they have, and is allowed."""
+        """Whether `config` names exactly this space's knobs, gives each one of its values, and is allowed."""
         if set(config) != {knob.name for knob in self.knobs}:
             return False
         return all(config[knob.name] in knob.values for knob in self.knobs) and self.allowed(config)
@@ -79,12 +78,12 @@ class ConfigSpace:
 
 @dataclass(frozen=True, slots=True)
 class RaceSpace:
-    """The spaces of several algorithms for one workload, one behind the other.
+    """The spaces of several algorithms for one workload, one after another.
 
-    A config has the knobs of all; those that its algorithm does not have are 0.
+    A config has every algorithm's knobs; those that its own algorithm lacks are 0.
 
     Attributes:
-        knobs: which algorithm, by its position, then every algorithm's knobs, those of one name merged.
+        knobs: the algorithm's position, then every algorithm's knobs, merged by name.
         spaces: the algorithms' spaces; None for one that cannot compute the workload.
     """
 
@@ -93,7 +92,7 @@ class RaceSpace:
 
     @staticmethod
     def of(chooser: str, spaces: tuple[ConfigSpace | None, ...]) -> RaceSpace:
-        """The race of `spaces`, of which the knob `chooser` names one."""
+        """The race of `spaces`; the knob `chooser` names one of them."""
         values: dict[str, set[int]] = {}
         able = {position: space for position, space in enumerate(spaces) if space is not None}
         for space in able.values():
@@ -111,7 +110,7 @@ class RaceSpace:
             yield from (MappingProxyType({**absent, **config}) for config in space or ())
 
     def contains(self, config: Config) -> bool:
-        """Whether `config` has every knob, and those of its algorithm are in that one's space."""
+        """Whether `config` has every knob, and its algorithm's knobs are in that algorithm's space."""
         position = config.get(self.knobs[0].name, -1)
         space = self.spaces[position] if 0 <= position < len(self.spaces) else None
         if space is None:
@@ -120,13 +119,13 @@ class RaceSpace:
         return space.contains(own) and dict(self.whole(position, own)) == dict(config)
 
     def whole(self, position: int, config: Config) -> Config:
-        """The config of one algorithm as one of the race."""
+        """One algorithm's config as a config of the race."""
         chooser, *others = (knob.name for knob in self.knobs)
         return MappingProxyType({chooser: position, **{name: config.get(name, 0) for name in others}})
 
 
 def _combinations(knobs: tuple[Knob, ...]) -> Iterator[dict[str, int]]:
-    """Every value of each knob with every value of the others, the last knob's changing first."""
+    """All combinations of the knobs' values; the last knob varies fastest."""
     names = [knob.name for knob in knobs]
     return (dict(zip(names, values, strict=True)) for values in itertools.product(*(knob.values for knob in knobs)))
 

@@ -1,4 +1,4 @@
-"""What a target is: the facts of a machine that templates and records depend on.
+"""Targets: the facts of a machine that templates and records depend on.
 
 Importing this module does not import TVM; `Target.tvm` is the JSON that TVM is given.
 """
@@ -26,7 +26,7 @@ TARGETS: dict[str, str] = {
     "cuda": "NVIDIA GPU, sm_75 or newer",
     "cuda:sm_XX": "NVIDIA GPU of one architecture, such as cuda:sm_90",
 }
-"""Short names of targets and what each means; TVM's JSON is taken as well."""
+"""Short names of targets and what each means; TVM's JSON is accepted as well."""
 
 _X86_FEATURES = ("avx512_vnni", "avx512_bf16", "avx512_fp16", "avx_vnni", "amx_int8")
 _LLVM_NAMES = {"avx512_vnni": "avx512vnni", "avx512_bf16": "avx512bf16", "avx512_fp16": "avx512fp16"}
@@ -35,7 +35,7 @@ _X86_V4 = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
 _X86_V3 = {"avx2", "fma", "f16c", "bmi2"}
 
 LLVM_OPTIONS = ("-vectorize-loops:bool=0",)
-"""Kernels bring their own vectors; LLVM's are wrong where an inner loop's index has a remainder by a power of two."""
+"""Templates vectorise kernels; LLVM vectorises wrongly if an inner loop's index has a remainder by a power of two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,18 +65,18 @@ class Target:
     """A machine to generate code for.
 
     Attributes:
-        name: the short name it was asked for by, or ``custom``.
+        name: the short name that selected it, or ``custom``.
         tvm: TVM's target as JSON.
         isa: name of the vector instruction set, a key of `ISAS`.
         arch: processor architecture (``x86_64``, ``aarch64``, ``armv7l``, ``sm_90``).
         l1_bytes: data cache of one core, first level, in bytes.
         l2_bytes: cache of one core, second level, in bytes.
         threads: how many threads a kernel is divided among.
-        features: what more the instruction set has, sorted.
+        features: further features of the instruction set, sorted.
     """
 
     name: str
-    tvm: Mapping[str, Any] = field(hash=False)  # it says what the others say, and cannot be hashed
+    tvm: Mapping[str, Any] = field(hash=False)  # repeats the other fields, and is not hashable
     isa: str
     arch: str
     l1_bytes: int
@@ -98,7 +98,7 @@ class Target:
         """How many elements of an element type fit into a vector register.
 
         Args:
-            dtype: name of the element type, as numpy has it.
+            dtype: name of the element type, as numpy spells it.
 
         Returns:
             Elements, at least one.
@@ -109,10 +109,10 @@ class Target:
         return max(1, self.vector_bits // (8 * dtype_of(dtype).nbytes))
 
     def channel_block(self, dtype: str) -> int:
-        """How many channels of a feature map are kept together: a vector of what they are summed up in.
+        """How many channels of a feature map are stored together: a vector of their accumulator type.
 
         Args:
-            dtype: name of the map's element type, as numpy has it.
+            dtype: name of the map's element type, as numpy spells it.
 
         Returns:
             Channels.
@@ -124,7 +124,7 @@ class Target:
 
     @property
     def kind(self) -> str:
-        """TVM's name of the kind of machine, ``llvm`` or ``cuda``: what templates are listed by."""
+        """TVM's name for the kind of machine, ``llvm`` or ``cuda``, by which templates are listed."""
         return str(self.tvm["kind"])
 
     @property
@@ -140,7 +140,7 @@ class Target:
             isa: its vector instruction set, a key of `ISAS`.
 
         Returns:
-            False for a GPU, too.
+            Whether it can; False for any GPU.
         """
         if self.is_gpu or self.arch != arch:
             return False
@@ -186,7 +186,7 @@ def parse_target(text: str, threads: int | None = None) -> Target:
         The target, with this machine's facts where `text` is ``llvm``.
 
     Raises:
-        ValueError: with one line, when `text` is neither, or `threads` is below one.
+        ValueError: with a one-line message, when `text` is neither, or `threads` is below one.
     """
     if threads is not None and threads < 1:
         raise ValueError(f"threads must be at least 1, got {threads}")
@@ -235,7 +235,7 @@ def _x86(name: str, isa: str, features: tuple[str, ...], threads: int) -> Target
     cpu = {"avx512": "x86-64-v4", "avx2": "x86-64-v3", "sse2": "x86-64"}[isa]
     tvm = _llvm(threads, mtriple="x86_64-linux-gnu", mcpu=cpu)
     if isa != "sse2":
-        # Prefetching for writing: every processor with AVX2 takes it, if only as an instruction that does nothing.
+        # Prefetching for writing: every processor with AVX2 accepts it, at worst as a no-op.
         tvm["mattr"] = [*(f"+{_LLVM_NAMES[feature]}" for feature in features), "+prfchw"]
     l1_bytes, l2_bytes = cache_bytes(32, 1024) if name == "llvm" else (32 * KIB, 512 * KIB)
     return Target(name, MappingProxyType(tvm), isa, "x86_64", l1_bytes, l2_bytes, threads, features)

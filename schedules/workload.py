@@ -25,8 +25,8 @@ class Tensor:
         shape: logical shape; feature maps are NCHW.
         dtype: element type, as numpy spells it.
         block: channels kept together innermost: 1 is plain row-major order, 16 is NCHW16c. Only rank 4 is blocked.
-        halo: rows and columns of zeros stored round each map (top, left, bottom, right), so that the consumer
-            needs no padding of its own.
+        halo: rows and columns of zeros stored around each map (top, left, bottom, right), so that the consumer
+            needs no padding.
     """
 
     shape: tuple[int, ...]
@@ -68,7 +68,7 @@ class Tensor:
         return self.elements * dtype_of(self.dtype).nbytes
 
     def store(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """The logical `array` as this tensor lies in memory: blocked, absent channels and halo as zeros."""
+        """The logical `array` in this tensor's memory layout: blocked, absent channels and halo as zeros."""
         if len(self.shape) != 4 or self.plain:
             return np.ascontiguousarray(array).reshape(self.physical_shape)
         top, left, bottom, right = self.halo
@@ -80,7 +80,7 @@ class Tensor:
         return np.ascontiguousarray(padded.reshape(n, -1, self.block, rows, columns).transpose(0, 1, 3, 4, 2))
 
     def restore(self, memory: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """The logical array that lies in `memory`; the inverse of `store`."""
+        """The logical array stored in `memory`; the inverse of `store`."""
         if len(self.shape) != 4:
             return memory.reshape(self.shape)
         memory = memory.reshape(self.physical_shape)
@@ -122,8 +122,8 @@ class Workload:
         output: the result.
         attrs: the operator's attributes, sorted by name.
         epilogue: what is stored, as an expression of the operator's result and further operands.
-        inner: of an operator that is two in one, what the first gives to the second: an expression of the first one's
-            result and further operands.
+        inner: for an operator that is two in one, what the first passes to the second: an expression of the first
+            one's result and further operands.
     """
 
     op: str
@@ -132,7 +132,7 @@ class Workload:
     attrs: tuple[tuple[str, Attr], ...] = ()
     epilogue: Expr = ACC
     inner: Expr = ACC
-    # Templates keep what they know of a workload by it, and ask again for each of thousands of configs.
+    # Cached: templates look up facts of a workload for each of thousands of configs.
     _hash: int = field(default=0, init=False, repr=False, compare=False)
 
     def __hash__(self) -> int:
@@ -141,7 +141,7 @@ class Workload:
         return self._hash
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Another process hashes text otherwise.
+        # Another process hashes strings differently, so the hash must not be pickled.
         return Workload, self._content()
 
     def _content(self) -> tuple[Any, ...]:

@@ -1,1 +1,1 @@
-"""The meaning of what kernels compute: expressions, recurrences, Winograd's transforms, references."""
+"""What kernels compute: expressions, recurrences, Winograd's transforms, references."""

@@ -1,8 +1,8 @@
 """Element-wise functions: their names, arities, and how they are computed on vectors of float32.
 
-Sources: exp after Cephes (S. Moshier, `expf.c`); in sigmoid and SiLU it is XNNPACK's, with a shorter polynomial and
-whole numbers from adding one so large that the sum has no fraction; tanh and erf after the rational approximations of
-Eigen.
+Sources: exp follows Cephes (S. Moshier, `expf.c`). Sigmoid and SiLU use XNNPACK's, which has a shorter polynomial and
+rounds to an integer by adding a number so large that the sum has no fraction. tanh and erf follow Eigen's rational
+approximations.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ ARITY: dict[str, int] = {
 """Functions that an expression may name, with their number of operands."""
 
 INFINITE_AT_ZERO = frozenset({"div", "log", "reciprocal"})
-"""Functions whose value is not finite where all operands are zero."""
+"""Functions whose value is not finite when all operands are zero."""
 
 
 LONG_CHAINS = frozenset({"exp", "sigmoid", "silu", "tanh", "erf", "softplus", "elu"})
-"""Functions that take long chains of operations."""
+"""Functions computed by long chains of dependent operations."""
 
 
 def finite_at_zero(expr: Expr) -> bool:
-    """Whether `expr` is finite where all operands are zero, as they are in what fills the last channel block."""
+    """Whether `expr` is finite when all operands are zero, as in the padding of the last channel block."""
     if not isinstance(expr, Call):
         return True
     if expr.function == "div" and isinstance(expr.operands[1], Const) and expr.operands[1].value != 0:
@@ -96,7 +96,7 @@ class VectorMath:
         Args:
             expr: what to compute.
             accumulator: the value of the operator's own result.
-            argument: gives the value of an argument by its index, or of a named value by its name.
+            argument: returns the value of an argument by its index, or of a named value by its name.
 
         Raises:
             ValueError: when `expr` names an unknown function.
@@ -182,14 +182,14 @@ class VectorMath:
         return tirx.log(x)
 
     def _relu(self, x: Any) -> Any:
-        # Where the operands do not compare, the second is taken: so NaN stays NaN.
+        # For unordered operands `max` returns the second, so NaN stays NaN.
         return self._max(self.const(0.0), x)
 
     def _clip(self, x: Any, low: Any, high: Any) -> Any:
         return self._min(high, self._max(low, x))
 
     def _exp(self, x: Any) -> Any:
-        # Between the bounds n is -126 … 128: 2**(n - 1) has the bits of a float32, and zero at the lower end.
+        # Within the bounds n is -126 … 128, so that 2**(n - 1) is a float32; at the lower end it is zero.
         return self._let(self._clip(x, self.const(-87.33654), self.const(89.0)), self._exp_inside)
 
     def _exp_inside(self, x: Any) -> Any:
@@ -208,7 +208,7 @@ class VectorMath:
         return self._let(tirx.floor(x * self.const(1.44269504088896341) + self.const(0.5)), reduced)
 
     def _let(self, value: Any, body: Callable[[Any], Any]) -> Any:
-        """`body` of a name for `value`: expressions are trees, and what is used twice would stand there twice."""
+        """`body` of a name for `value`; without a name, a value used twice would occur twice in the tree."""
         from tvm import tirx
 
         name = tirx.Var("value", self._type("float32"))
@@ -263,7 +263,7 @@ class VectorMath:
         return x * self._polynomial(x2, _ERF_ABOVE) / self._polynomial(x2, _ERF_BELOW)
 
     def _silu(self, x: Any) -> Any:
-        # Below -88 the result is a denormal number or zero; it stays at what it is there, 5e-37.
+        # Below -88 the true result is denormal or zero; this one stays at its value there, 5e-37.
         above = self._max(self.const(-88.0), x)
         return self._let(above, lambda y: y / self._one_plus_exp_minus(self._min(self.const(87.0), y)))
 

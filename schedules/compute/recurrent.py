@@ -1,9 +1,9 @@
 """Recurrent cells: how the gates of one time step become the next state. LSTM, GRU and the plain cell, after ONNX.
 
-A cell is written down as expressions (`schedules.expression`) over named vectors of hidden units: ``Named("c")``.
-Of a gate ``g``, ``x_g`` is its input projection with the biases, and ``a_g`` its product of the recurrent weights with
-the stage's source. ``h`` and ``c`` are the states of the step before, ``p_g`` a gate's peephole weights, ``b_g`` its
-recurrent bias. Any other name is one that an earlier step of the cell has computed.
+A cell consists of expressions (`schedules.expression`) over named vectors of hidden units, such as ``Named("c")``.
+For a gate ``g``, ``x_g`` is its input projection with the biases, ``a_g`` the product of its recurrent weights with the
+stage's source, ``p_g`` its peephole weights, ``b_g`` its recurrent bias. ``h`` and ``c`` are the states of the previous
+step. Any other name is a value that an earlier step of the cell computed.
 
 Source: the ONNX operator specification, LSTM, GRU and RNN.
 """
@@ -19,10 +19,10 @@ GATES: dict[str, tuple[str, ...]] = {"lstm": ("i", "o", "f", "g"), "gru": ("z", 
 """The gates of each kind of cell in the order in which ONNX stacks their weights."""
 
 ACTIVATIONS: dict[str, int] = {"lstm": 3, "gru": 2, "rnn": 1}
-"""How many activation functions a kind of cell has: of the gates, of what is new, of LSTM's output."""
+"""How many activation functions a kind of cell has: for the gates, the new value, LSTM's output."""
 
 FUNCTIONS = ("sigmoid", "tanh", "relu", "softplus")
-"""The activation functions that there are."""
+"""The activation functions that cells can use."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +45,12 @@ def shape_of(workload: Workload) -> Shape:
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A part of a time step for which all hidden units must have finished the part before.
+    """A part of a time step; it begins only when all hidden units have finished the previous part.
 
     Attributes:
-        gates: whose recurrent weights are multiplied here.
-        source: with which vector they are multiplied.
-        steps: what is computed for each hidden unit, in order: a name and its value.
+        gates: the gates whose recurrent weights are multiplied here.
+        source: the vector they are multiplied with.
+        steps: the values computed for each hidden unit, in order, each with its name.
         stores: the names that later stages or steps read.
     """
 
@@ -77,7 +77,7 @@ def cell_of(workload: Workload) -> Cell:
     """The cell of a ``recurrence`` workload.
 
     Raises:
-        ValueError: when `workload` names a kind of cell or an activation that there is not.
+        ValueError: when `workload` names an unknown kind of cell or activation.
     """
     kind, names = workload.attr("kind"), workload.attr("activations").split()
     if kind not in GATES or len(names) != ACTIVATIONS[kind] or not set(names) <= set(FUNCTIONS):
@@ -91,7 +91,7 @@ def cell_of(workload: Workload) -> Cell:
 
 
 def operands_of(workload: Workload) -> tuple[str, ...]:
-    """The names of the optional operands that a ``recurrence`` workload has, behind projections and weights."""
+    """The names of a ``recurrence`` workload's optional operands, which follow projections and weights."""
     return tuple(workload.attr("operands").split())
 
 
@@ -112,7 +112,7 @@ def _lstm(workload: Workload, names: list[str]) -> Cell:
         *forget,
         *_activated(workload, "g", new, _gate("g")),
         ("c", call("add", kept, added)),
-        # Here c is the new cell already: the output gate looks through its peephole at that one.
+        # Here c is already the new cell: the output gate's peephole reads that one.
         *_activated(workload, "o", gate, total("o")),
         ("h", call("mul", Named("o"), call(output, Named("c")))),
     )
@@ -131,7 +131,7 @@ def _gru(workload: Workload, names: list[str]) -> Cell:
         total = call("add", Named("x_n"), call("mul", Named("r"), product))
         steps = (*reset, *update, *_activated(workload, "n", new, total), ("h", mixed))
         return Cell((Stage(GATES["gru"], "h", steps, ("h",)),), ())
-    # The reset gate acts on what the weights of the new state multiply: they wait for it.
+    # The reset gate scales the state before the new state's weights multiply it, hence a second stage.
     first = (*reset, *update, ("s", call("mul", Named("r"), Named("h"))))
     second = (*_activated(workload, "n", new, _gate("n")), ("h", mixed))
     stages = (Stage(("z", "r"), "h", first, ("z", "s")), Stage(("n",), "s", second, ("h",)))
@@ -139,12 +139,12 @@ def _gru(workload: Workload, names: list[str]) -> Cell:
 
 
 def _gate(name: str) -> Expr:
-    """What comes into a gate: from the input and from the state."""
+    """A gate's input: the recurrent product plus the projection."""
     return call("add", Named(f"a_{name}"), Named(f"x_{name}"))
 
 
 def _activated(workload: Workload, name: str, function: str, value: Expr) -> tuple[tuple[str, Expr], ...]:
-    """`value`, clipped if so asked, and its activation: two steps, because functions repeat their operand."""
+    """`value`, clipped if the workload asks for it, then activated; two steps, as functions repeat their operand."""
     limit = workload.attr("clip")
     if limit:
         value = call("clip", value, Const(-limit), Const(limit))

@@ -1,4 +1,4 @@
-"""What every workload should compute, written in numpy: the yardstick for kernels, independent of TVM."""
+"""What every workload should compute, in numpy: the reference for kernels, independent of TVM."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def reference(workload: Workload, inputs: Sequence[Array]) -> Array:
         inputs: logical arrays (feature maps NCHW), one for each of the workload's inputs.
 
     Raises:
-        ValueError: for an operator that runs no kernel of ours.
+        ValueError: for an operator that has no kernels here.
     """
     if workload.op not in REFERENCES:
         raise ValueError(f"no reference for operator {workload.op!r}")
@@ -35,7 +35,7 @@ def reference(workload: Workload, inputs: Sequence[Array]) -> Array:
 
 
 def _stored(result: Array, dtype: str) -> Array:
-    """`result` as elements of `dtype`; what is computed for integers is rounded, halves to even, and saturates."""
+    """`result` as elements of `dtype`; for integers it is rounded half to even and saturates."""
     if dtype_of(dtype).kind in ("int", "uint") and result.dtype.kind == "f":
         limits = np.iinfo(dtype)
         result = np.clip(np.rint(result), limits.min, limits.max)
@@ -43,7 +43,7 @@ def _stored(result: Array, dtype: str) -> Array:
 
 
 def _summed(array: Array) -> Array:
-    """`array` in the type that sums of products of its elements are held in."""
+    """`array` in the type that accumulates products of its elements."""
     return array.astype(dtype_of(array.dtype.name).accumulator, copy=False)
 
 
@@ -51,12 +51,12 @@ def evaluate(expr: Expr, accumulated: Array | None, arguments: Sequence[Array]) 
     """The value of an element-wise expression on arrays, in float32 as kernels compute it, with numpy's broadcasting.
 
     Args:
-        expr: of a workload.
+        expr: an expression of a workload.
         accumulated: what the operator itself computes; None where it computes nothing.
         arguments: the workload's inputs.
 
     Raises:
-        ValueError: when `expr` has a named value, which only the inside of a kernel gives a meaning.
+        ValueError: when `expr` has a named value, which has a meaning only inside a kernel.
     """
     match expr:
         case Acc():
@@ -175,7 +175,7 @@ def _pool2d(workload: Workload, inputs: Sequence[Array]) -> Array:
         return np.asarray(_windows(workload, data, kernel, -np.inf).max(axis=(4, 5)))
     ones = np.ones_like(data)
     if workload.attr("count_pads"):
-        # Counted are the declared pads, not what lies behind them when sizes are rounded up.
+        # Declared pads count; extra padding from rounding sizes up does not.
         margins = ((0, 0), (0, 0), (pads[0], pads[2]), (pads[1], pads[3]))
         sums = _windows(workload, data, kernel, 0.0).sum(axis=(4, 5))
         attrs = tuple((name, (0, 0, 0, 0) if name == "pads" else value) for name, value in workload.attrs)
@@ -220,4 +220,4 @@ REFERENCES: Mapping[str, Callable[[Workload, Sequence[Array]], Any]] = {
     "softmax": _softmax,
     "resize2d": _resize2d,
 }
-"""What each operator of `schedules.operators` makes of its own operands, before its epilogue."""
+"""Computes each operator of `schedules.operators` from its own operands, before its epilogue."""

@@ -15,7 +15,7 @@ Function = Callable[[Array], Array]
 
 
 def recurrence(workload: Workload, inputs: Sequence[Array]) -> Array:
-    """The states of all steps ``(T, D·N, H)``, and the last cell behind them where the workload keeps it."""
+    """The states of all steps ``(T, D·N, H)``, followed by the last cell if the workload keeps it."""
     projections, weights = (array.astype(np.float64) for array in inputs[:2])
     operands = dict(zip(workload.attr("operands").split(), inputs[2:], strict=True))
     steps, batch, _ = projections.shape
@@ -41,7 +41,7 @@ def _states(workload: Workload, x: Array, weights: Array, own: Mapping[str, Arra
     h, c = own.get("initial_h", nothing), own.get("initial_c", nothing)
     cell = {"lstm": _lstm, "gru": _gru, "rnn": _rnn}[workload.attr("kind")]
     names = workload.attr("activations").split()
-    # As in onnxruntime, what comes into the gates is clipped; LSTM's cell, which its last function takes, is not.
+    # As in onnxruntime, inputs of gates are clipped; LSTM's cell, the input of its last function, is not.
     functions = [_activation(name, workload.attr("clip") if i < 2 else 0.0) for i, name in enumerate(names)]
     for now in x:
         h, c = cell(workload, functions, (now, h, c), (weights, own))

@@ -1,7 +1,7 @@
 """Winograd's minimal filtering for 3×3 kernels: the three transforms, for any output tile.
 
 An output tile Y of m×m pixels is ``Aᵀ [(G g Gᵀ) ⊙ (Bᵀ d B)] A`` for a kernel g and an input patch d of (m+2)×(m+2):
-(m+2)² multiplications in place of 9m². The matrices follow Toom and Cook from m+1 points and infinity (Lavin and Gray,
+(m+2)² multiplications in place of 9m². The matrices follow Toom and Cook, with m+1 points and infinity (Lavin and Gray,
 "Fast Algorithms for Convolutional Neural Networks", CVPR 2016; Blahut, "Fast Algorithms for Signal Processing").
 """
 
@@ -18,11 +18,11 @@ Matrix = npt.NDArray[np.float64]
 
 KERNEL = 3
 POINTS = tuple(Fraction(point) for point in ("0", "1", "-1", "2", "-2", "1/2", "-1/2"))
-"""Where the polynomials are evaluated: small, since rounding errors grow with their powers, and in pairs of opposite
-sign, whose transforms share their sums."""
+"""Where the polynomials are evaluated: at small numbers, since rounding errors grow with their powers, and at pairs of
+opposite sign, whose transforms share sums."""
 
 TILES = (2, 4, 6)
-"""Output tiles for which there are points enough."""
+"""Output tiles for which there are enough points."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ class Transforms:
         data: Bᵀ, ``(m+2, m+2)``.
         kernel: G, ``(m+2, 3)``.
         output: Aᵀ, ``(m, m+2)``.
-        pairs: evaluation points p and -p, as their positions: rows of Bᵀ and columns of Aᵀ that share their sums.
+        pairs: positions of evaluation points p and -p, whose rows of Bᵀ and columns of Aᵀ share sums.
     """
 
     tile: int

@@ -1,1 +1,1 @@
-"""Templates for CPUs; `fallback` takes what no other does."""
+"""Templates for CPUs; `fallback` schedules what no template takes."""

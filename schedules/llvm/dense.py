@@ -1,7 +1,7 @@
 """Dense layers and batched matrix products: ``(B, M, K) × (B, K, N)``, constant weights packed in panels.
 
 The tile is rows of the left operand × vectors of output columns. With one row (batch 1) the layer is bound by
-reading the weights once: many vectors, streamed in order.
+reading the weights once, so it streams many vectors in order.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Dense:
     def default(self, workload: Workload, target: Target) -> Config:
         """The tile with the fewest estimated cycles that gives every thread work."""
         configs = list(self.space(workload, target).fixed({"unroll": 4, "rows_outer": 0}))
-        # One row reads the weights as one stream, which the hardware follows by itself.
+        # One row reads the weights as one stream, which the hardware prefetches by itself.
         ahead = 0 if workload.output.shape[1] == 1 else max(config["prefetch"] for config in configs)
         configs = [config for config in configs if config["prefetch"] == ahead]
         busy = [c for c in configs if self._tasks(workload, target, c) >= 4 * target.threads] or configs
@@ -136,7 +136,7 @@ class _Kernel:
 
     def function(self) -> Any:
         config, lanes = self.config, self.target.lanes(FLOAT32)
-        # Without packing a vector must not read past the end of a row of the right operand.
+        # Without packing, a vector must not read past the end of a row of the right operand.
         whole_vectors, tail = divmod(self.columns, lanes)
         vectors = whole_vectors + (tail > 0)
         step, tiles = config["vectors"], math.ceil(vectors / config["vectors"])

@@ -1,13 +1,13 @@
-"""The last rule: schedules whatever kernel TVM made of an operator that no template covers.
+"""The last rule: schedules the kernels that TVM generated for operators that no template covers.
 
 Nothing is left as naive loops:
 
 1. Element-wise blocks are inlined into their readers.
-2. Outer loops are divided among the threads: as many of them as give every thread enough to do, and no more, so that
-   inner loops keep plain indices.
+2. Outer loops are divided among the threads: just as many loops as give every thread enough work, so that inner loops
+   keep plain indices.
 3. The innermost loop over neighbouring elements is vectorised; in a reduction it goes inside the reduced axes.
 
-Operators that TVM writes as a whole (sorting, scans) stay as they are.
+Operators that TVM writes as one opaque piece (sorting, scans) stay as they are.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from tvmopt.schedules.target import Target
 MIN_PARALLEL = 4096
 """Fewer iterations than this are not worth waking a thread for."""
 TASKS_PER_THREAD = 8
-"""With so many tasks a thread, an uneven division costs little."""
+"""With this many tasks per thread, an uneven division costs little."""
 MIN_VECTOR = 4
-"""Shorter vectors than this are not worth a loop of their own."""
+"""Shorter vectors than this are not worth a loop."""
 VECTOR_DTYPES = frozenset({"float32", "float16"})
-"""What vectorises; index arithmetic rarely does."""
+"""Element types to vectorise; index arithmetic rarely vectorises."""
 
 
 def schedule_rest(module: Any, target: Target) -> Any:
-    """`module` with every PrimFunc scheduled that is not marked as scheduled.
+    """Schedules every PrimFunc of `module` that is not marked as scheduled, and returns `module`.
 
     Args:
         module: an IRModule.
@@ -71,11 +71,11 @@ def _schedule(function: Any, target: Target) -> Any:
 
 
 def _try_inline(schedule: Any, block: Any) -> None:
-    """Inlines an element-wise block into its readers; TVM says itself where that is not possible."""
+    """Inlines an element-wise block into its readers; TVM raises an error where that is not possible."""
     from tvm.s_tir import ScheduleError
 
     if _has_condition(schedule, block) and any(_is_reduction(schedule, x) for x in schedule.get_consumers(block)):
-        # Padding, above all: its bounds would be checked for every element of every window.
+        # Mostly padding: its bounds would be checked for every element of every window.
         return
     try:
         schedule.compute_inline(block)
@@ -138,7 +138,7 @@ def _parallel_and_vector(schedule: Any, block: Any, target: Target) -> None:
 
 
 def _vector_width(schedule: Any, block: Any, extent: int, target: Target) -> int:
-    """The longest vector that divides the last loop over neighbouring elements; 1 for what does not vectorise."""
+    """The longest vector that divides the last loop over neighbouring elements; 1 for types that do not vectorise."""
     writes = schedule.get(block).writes
     dtype = str(writes[0].source.dtype) if len(writes) == 1 else ""
     return math.gcd(extent, target.lanes(dtype_of(dtype).accumulator)) if dtype in VECTOR_DTYPES else 1

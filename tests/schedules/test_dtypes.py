@@ -25,5 +25,5 @@ def test_sums_fit_what_they_are_held_in(name: str) -> None:
 
 
 def test_unknown_types_are_refused() -> None:
-    with pytest.raises(ValueError, match="unknown element type 'float31'; there are float32, "):
+    with pytest.raises(ValueError, match="unknown element type 'float31'; expected one of float32, "):
         dtype_of("float31")

@@ -52,7 +52,7 @@ def test_other_json_is_refused(data: object) -> None:
 
 
 def test_names_of_a_kernel_stay_in_it() -> None:
-    with pytest.raises(TypeError, match="'h' has a name"):
+    with pytest.raises(TypeError, match="named value 'h' exists only inside a kernel and has no JSON form"):
         call("tanh", Named("h")).to_json()
 
 

@@ -33,7 +33,7 @@ def arrays_of(workload: Workload) -> list[np.ndarray]:
 
 def test_names_are_keys() -> None:
     assert all(operator_of(name).name == name for name in OPERATORS)
-    with pytest.raises(ValueError, match="unknown operator 'fourier'; there are conv2d, "):
+    with pytest.raises(ValueError, match="unknown operator 'fourier'; expected one of conv2d, "):
         operator_of("fourier")
 
 

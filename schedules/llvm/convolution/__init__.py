@@ -1,1 +1,1 @@
-"""Convolutions: direct, Winograd's, depthwise, and two in one."""
+"""Convolutions: direct, Winograd's, depthwise, and depthwise with 1×1 in one kernel."""

@@ -62,7 +62,7 @@ class DepthwiseConv2d:
 
     def default(self, workload: Workload, target: Target) -> Config:
         """The tile with the fewest estimated cycles."""
-        # With a stride, a map so large that it comes from beyond the cache brings twice as many bytes for a result.
+        # With a stride, each result takes twice as many bytes of data; here the map comes from beyond the cache.
         ahead = workload.attr("strides")[0] > 1 and workload.inputs[0].nbytes > target.l2_bytes
         space = self.space(workload, target).fixed({"unroll_rows": 0, "data_ahead": int(ahead)})
         configs = [config for config in space if config["rows"] * config["columns"] <= ENOUGH_PIXELS]
@@ -75,7 +75,7 @@ class DepthwiseConv2d:
         return cycles * n * math.ceil(channels / target.lanes(FLOAT32))
 
     def features(self, workload: Workload, target: Target, config: Config) -> tuple[float, ...]:
-        """Estimated cycles, pixels of the tile, window elements a pixel, parallel tasks, tail share."""
+        """Estimated cycles, pixels of the tile, window elements per pixel, parallel tasks, tail share."""
         n, channels, height, width = workload.output.shape
         rows, columns = config["rows"], config["columns"]
         window = window_size(workload, (rows, columns))

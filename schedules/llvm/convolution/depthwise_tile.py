@@ -17,7 +17,7 @@ from tvmopt.schedules.llvm.parts.split import Cut
 from tvmopt.schedules.workload import Workload
 
 ENOUGH_PIXELS = FMA_LATENCY * FMA_PER_CYCLE
-"""So many accumulators hide the latency. With more, the window's pixels no longer stay in registers from tap to tap."""
+"""This many accumulators hide the latency. With more, the window's pixels do not stay in registers from tap to tap."""
 
 Store = Callable[[list[tuple[Any, int, int]]], list[Stmt]]
 """Stores a tile's result, given as vectors, each with its row and column in the tile."""
@@ -29,8 +29,8 @@ class DepthwiseTile:
     Args:
         workload: has the attributes ``strides``, ``dilations`` and ``pads``.
         data: the first input.
-        weight: the second, as `pack_depthwise` gives it.
-        lanes: of a vector.
+        weight: the second, as packed by `pack_depthwise`.
+        lanes: elements of a vector.
     """
 
     def __init__(self, workload: Workload, data: Operand, weight: Operand, lanes: int) -> None:
@@ -41,13 +41,13 @@ class DepthwiseTile:
         self.offset = (halo[0] - pads[0], halo[1] - pads[1])
 
     def write(self, at: Pixel, size: tuple[int, int], unroll_rows: bool, store: Store) -> Stmt:
-        """The tile of `size` rows and columns from the output pixel `at` on.
+        """The tile of `size` rows and columns that begins at output pixel `at`.
 
         Args:
             at: its first pixel.
             size: rows and columns.
-            unroll_rows: whether the kernel's rows are written out, too.
-            store: is given all results.
+            unroll_rows: whether the loop over the kernel's rows is unrolled, too.
+            store: stores all results.
         """
         pixels = [(i, j) for i in range(size[0]) for j in range(size[1])]
         accumulators = Accumulators(len(pixels), 1, self.lanes)
@@ -69,7 +69,7 @@ class DepthwiseTile:
         return accumulators.run(body)
 
     def ahead(self, at: Pixel, size: tuple[int, int]) -> list[Stmt]:
-        """Prefetches what the tiles below this one will read first: the rows behind its window."""
+        """Prefetches what the tiles below this one read first: the rows below its window."""
         window = (size[0] - 1) * self.stride[0] + (self.kernel[0] - 1) * self.dilation[0] + 1
         row = at.row * self.stride[0] + self.offset[0] + window
         column, together = at.column * self.stride[1] + self.offset[1], max(1, LINE // self.lanes)
@@ -93,8 +93,8 @@ def map_cycles(workload: Workload, size: tuple[int, int], tile: tuple[int, int])
     """Estimated cycles for `size` rows and columns of one channel block: a tile loads its window once.
 
     Args:
-        workload: of the depthwise convolution.
-        size: of the output that is computed.
+        workload: has the depthwise convolution's weights and attributes.
+        size: rows and columns of the output.
         tile: rows and columns of a tile.
     """
     taps, total = math.prod(workload.inputs[1].shape[2:]), 0.0
@@ -107,7 +107,7 @@ def map_cycles(workload: Workload, size: tuple[int, int], tile: tuple[int, int])
 
 
 def window_size(workload: Workload, tile: tuple[int, int]) -> int:
-    """Pixels of the data that a tile of rows × columns reads, dilation left out."""
+    """Pixels of the data that a tile of rows × columns reads, ignoring dilation."""
     kernel, stride = workload.inputs[1].shape[2:], workload.attr("strides")
     return math.prod((tile[i] - 1) * stride[i] + kernel[i] for i in range(2))
 

@@ -1,6 +1,6 @@
 """Direct blocked convolution, dense or grouped, with any stride and dilation; 1×1 runs as a matrix product.
 
-This is the template: which tiles there are, and what they are estimated to take; `direct_conv2d_nest` writes the loops.
+This is the template: the tiles to choose from and their estimated cycles; `direct_nest` writes the loops.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ COLUMNS = (3, 4, 5, 6, 7, 8, 10, 12, 14)
 """Columns of a tile that are tried besides those that divide the map."""
 
 PREFETCH = (0, SPREAD, 256, 512)
-"""How many elements ahead weights are prefetched, or the next panel's evenly; they come from beyond the cache once in
-every run."""
+"""How many elements ahead weights are prefetched, or (`SPREAD`) the next panel's evenly; weights come from beyond the
+cache once in every run."""
 
 SHORT_REDUCTION = 600
-"""With so few multiply-adds for an output element or fewer, writing the output shows."""
+"""With at most this many multiply-adds for an output element, the cost of writing the output shows."""
 
 PLAIN_VECTORS = 4
-"""Pixels of plain data lie on lines of their own: better few of them for many channels."""
+"""Most vectors for plain data, whose pixels are on separate cache lines: better few pixels for many channels."""
 
 FEW_CHANNELS = 256
-"""With so many input channels or fewer, reading the data takes about as long as the arithmetic."""
+"""With at most this many input channels, reading the data takes about as long as the arithmetic."""
 
 
 class DirectConv2d:
@@ -73,7 +73,7 @@ class DirectConv2d:
         return 2 * workload.output.elements * math.prod(weight[1:])
 
     def space(self, workload: Workload, target: Target) -> ConfigSpace:
-        """Tile (rows, columns, vectors), unrolling of the reduction, order of the loops, what is prefetched."""
+        """Tile (rows, columns, vectors), unrolling of the reduction, order of the loops, prefetching."""
         shape = shape_of(workload)
         vectors = _group_blocks(shape, target)
         columns = useful_sizes(shape.columns, target.registers - 2, COLUMNS)
@@ -81,7 +81,7 @@ class DirectConv2d:
         counts = [v for v in range(1, min(vectors, 6) + 1) if shape.groups == 1 or vectors % v == 0]
         tiles = [r * c * v for r in rows for c in columns for v in counts if tile_fits(r * c, v, target)]
         units = max(1, shape.columns if shape.flat else shape.rows)
-        # Fewer accumulators than that leave the arithmetic units idle; a small map has no more to offer.
+        # Fewer accumulators leave the arithmetic units idle; a small map may not have more.
         least = min(target.registers // 4, max(tiles))
 
         def allowed(config: Config) -> bool:
@@ -129,13 +129,13 @@ class DirectConv2d:
         return {**best, "band": min(bands, key=lambda band: self._moving(workload, target, best, band))}
 
     def _depths(self, shape: Shape, target: Target) -> tuple[int, ...]:
-        """Chunks of input channels that are worth trying: where the weights of two vectors are much of the cache."""
+        """Chunks of input channels worth trying: none (0) unless the weights of two vectors fill much of the cache."""
         if _panel_bytes(shape, target, 2) < target.l2_bytes // 8 or shape.group_in % shape.block:
             return (0,)
         return (0, *(d for d in DEPTHS if d < shape.group_in and shape.group_in % d == 0 and d % shape.block == 0))
 
     def _goes_deep(self, workload: Workload, target: Target, config: Config) -> bool:
-        """Whether one panel of weights is much of the cache, a chunk of the data fits it, and all threads get tasks."""
+        """Whether a panel of weights fills much of the cache, a chunk of data fits it, and all threads get tasks."""
         shape = shape_of(workload)
         panel = _panel_bytes(shape, target, config["vectors"])
         data = workload.inputs[0].nbytes // shape.in_channels * DEPTH
@@ -143,13 +143,13 @@ class DirectConv2d:
         return 8 * panel >= target.l2_bytes >= data and tasks >= 2 * target.threads
 
     def _prefetch(self, workload: Workload, target: Target) -> int:
-        """Nothing where weights stay in cache; evenly where their panels are long and read for few pixels."""
+        """0 if weights stay in cache; evenly for 1×1, whose panels are long and read for few pixels; else far ahead."""
         if workload.inputs[1].nbytes <= target.l2_bytes // 4:
             return 0
         return SPREAD if shape_of(workload).kernel == (1, 1) else PREFETCH[-1]
 
     def _moving(self, workload: Workload, target: Target, config: Config, band: int) -> float:
-        """Estimated cycles to read weights again for each band, and a band's data again for each tile of channels."""
+        """Estimated cycles to re-read weights for each band, and a band's data for each tile of channels."""
         shape = shape_of(workload)
         units = self._units(shape, config)
         band = band_length(band, units, target.threads)
@@ -161,7 +161,7 @@ class DirectConv2d:
         return again + (tiles - 1) * data / (L2_BYTES_PER_CYCLE if stays else FAR_BYTES_PER_CYCLE)
 
     def _units(self, shape: Shape, config: Config) -> int:
-        """Into how many pieces the pixels are cut."""
+        """How many pieces the pixels are cut into."""
         extent, step = (shape.columns, config["columns"]) if shape.flat else (shape.rows, config["rows"])
         return Cut.of(extent, step).pieces
 
@@ -178,7 +178,7 @@ class DirectConv2d:
         shape = shape_of(workload)
         pixels, vectors = config["rows"] * config["columns"], config["vectors"]
         panel = _panel_bytes(shape, target, vectors)
-        # In chunks of input channels a task is a whole map.
+        # With chunks of input channels a task is a whole map.
         tasks = _panels(shape, target, vectors) * (1 if config["depth"] else self._units(shape, config))
         return (
             math.log2(self.cycles(workload, target, config)),
@@ -236,7 +236,7 @@ def _panel_bytes(shape: Shape, target: Target, vectors: int) -> int:
 
 @lru_cache(maxsize=4096)
 def _layer_cycles(shape: Shape, target: Target, rows: int, columns: int, vectors: int) -> float:
-    """The estimate for a tile; the other knobs do not show in it, and there are a hundred configs of each tile."""
+    """The estimate for a tile, cached: the other knobs do not affect it, and each tile has a hundred configs."""
     total = 0.0
     for height, height_count in Cut.of(shape.rows, rows).sizes():
         for width, width_count in Cut.of(shape.columns, columns).sizes():

@@ -3,10 +3,10 @@
 Data is ``(N, IC/b, H, W, b)`` with a halo that covers the padding, weights are packed as
 ``(group, channel tile, IC/b, KH, KW, b, vectors × lanes)`` in one flat array, and the output is blocked by the vector
 width. A tile of rows × columns × vectors stays in registers for the whole reduction. A 1×1 kernel without stride or
-halos sees rows and columns as one row, so that small maps have no tails.
+halos treats rows and columns as one row, so that small maps have no tails.
 
-Where weights of a tile's channels exceed the cache, the reduction is cut into chunks of input channels: the whole map
-passes through the weights of one chunk before those of the next are read, and between them the sums are in the output.
+If the weights of a tile's channels exceed the cache, the reduction is cut into chunks of input channels: the whole map
+is multiplied with the weights of one chunk before those of the next are read. Between chunks the output holds the sums.
 """
 
 from __future__ import annotations
@@ -52,12 +52,12 @@ class Shape:
 
     @property
     def group_vectors(self) -> tuple[int, int]:
-        """Output channels of one group, and of the whole padded to vectors when there is one group."""
+        """Output channels of one group, and the number of groups."""
         return self.out_channels // self.groups, self.groups
 
     @property
     def pointwise(self) -> bool:
-        """Whether each output pixel comes from the one input pixel at its place."""
+        """Whether each output pixel depends only on the input pixel at the same place."""
         return self.kernel == (1, 1) and self.stride == (1, 1)
 
     @property
@@ -68,7 +68,7 @@ class Shape:
 
 @lru_cache(maxsize=256)
 def shape_of(workload: Workload) -> Shape:
-    """The loop nest's sizes of a ``conv2d`` workload."""
+    """The sizes of a ``conv2d`` workload, for the loop nest."""
     data, weight, output = workload.inputs[0], workload.inputs[1], workload.output
     n, channels, rows, columns = output.shape
     kernel = (weight.shape[2], weight.shape[3])
@@ -86,7 +86,7 @@ def shape_of(workload: Workload) -> Shape:
 class _Panel:
     """The output channels of a tile: `vectors` vectors of channels of one group of one image.
 
-    `unit` is the number of this piece of the map in its band, and how many the band has.
+    `unit` is the number of this piece of the map in its band, and the number of pieces in the band.
     """
 
     image: Index
@@ -100,7 +100,7 @@ class _Panel:
 class _Chunk:
     """Part of the reduction: `blocks` input channel blocks from `first` on, and the `rest` channels of a last one.
 
-    `whole` says that there is no other chunk; `last`, that the sums are complete after it.
+    `whole` means that it is the only chunk; `last`, that it completes the sums.
     """
 
     first: Index
@@ -113,8 +113,8 @@ class _Chunk:
 Place = tuple[Index, Index, Index]
 """Row and column of the kernel, channel of the block."""
 Steps = Callable[[Index, Place, int, int], Stmt]
-"""Some multiply-adds of a tile, one behind the other: input channel block, place of the first one, channels of the
-block, how many. Where a block is one channel they follow each other along the kernel's row."""
+"""Some consecutive multiply-adds of a tile, from the input channel block, the place of the first one, the channels of
+the block, and how many. If a block is one channel they run along the kernel's row."""
 
 
 class DirectConv2dNest:
@@ -149,7 +149,7 @@ class DirectConv2dNest:
         shape, config = self.shape, self.config
         cut = Cut.of(shape.columns, config["columns"]) if shape.flat else Cut.of(shape.rows, config["rows"])
         tiles, whole_tiles = math.ceil(self.blocks / config["vectors"]), self.blocks // config["vectors"]
-        # With chunks a task is the whole map: all of it passes through the weights of one chunk.
+        # With chunks a task is the whole map: all of it is multiplied with one chunk's weights at a time.
         units = 1 if config["depth"] else cut.pieces
         whole = _Chunk(0, *divmod(shape.group_in, shape.block), whole=True, last=True)
         band = band_length(config["band"], units, self.target.threads)
@@ -175,7 +175,7 @@ class DirectConv2dNest:
         return panel.group * self.blocks + panel.tile * self.config["vectors"]
 
     def _chunks(self, panel: _Panel, cut: Cut) -> Stmt:
-        """The whole map, chunk after chunk of the reduction; zeros are the sums before the first."""
+        """The whole map, chunk after chunk of the reduction; the sums begin at zero."""
         blocks = self.config["depth"] // self.shape.block
         before = self.shape.group_in // self.config["depth"] - 1
 
@@ -233,7 +233,7 @@ class DirectConv2dNest:
         return accumulators.run(body)
 
     def _share(self, panel: _Panel, at: tuple[Index, Index], size: tuple[int, int]) -> Share:
-        """What a tile does of the work on one panel of weights, or on a chunk of it: its part of the pixels."""
+        """A tile's share of the work on one panel of weights, or on a chunk of it: its part of the pixels."""
         (row, column), (rows, columns) = at, size
         if self.config["depth"]:
             return Share(row * self.shape.columns + column * rows, rows * columns, self.shape.rows * self.shape.columns)
@@ -243,9 +243,9 @@ class DirectConv2dNest:
         return Share(unit * self.shape.columns + column, columns, units * self.shape.columns)
 
     def _result_ahead(self, places: dict[tuple[int, int], Pixel], columns: int) -> list[Stmt]:
-        """Prefetches where a tile's results go, and the maps that are added to them: time enough to come from afar.
+        """Prefetches where a tile's results go, and the maps added to them, early enough to come from memory.
 
-        Each channel block of a map is a stream of its own, which the hardware does not follow.
+        Each channel block of a map is a separate stream, which the hardware prefetcher does not follow.
         """
         together = max(1, LINE // self.lanes)
         lines = [place for (p, _), place in places.items() if p % columns % together == 0 or (p + 1) % columns == 0]
@@ -254,7 +254,7 @@ class DirectConv2dNest:
     def _data_ahead(self, panel: _Panel, block: Index, pixels: list[tuple[Index, Index]], columns: int) -> list[Stmt]:
         """Prefetches the next tile's pixels of one channel block.
 
-        Each block's pixels are a stream of their own, and there are more of them than the hardware follows.
+        Each block's pixels are a separate stream, and there are more streams than the hardware prefetcher follows.
         """
         if not self.config["data_ahead"]:
             return []
@@ -310,7 +310,7 @@ class DirectConv2dNest:
         """The multiply-adds over the kernel and over the `channels` of one input block."""
         kernel, unroll = self.shape.kernel, self.config["unroll"]
         if channels == 1:
-            # Nothing to unroll over channels: plain data, few of them.
+            # Plain data has few channels, nothing to unroll over: unroll along the kernel's row.
             return emit.loop(
                 kernel[0],
                 lambda kh: emit.split_loop(

@@ -1,4 +1,4 @@
-"""Small constant matrices applied to vectors in registers, with the sums that their rows share computed once."""
+"""Small constant matrices applied to vectors in registers; sums that rows share are computed once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Sparse = tuple[tuple[int, float], ...]
 
 @dataclass(frozen=True, slots=True)
 class LinearMap:
-    """Sums of the inputs, then sums of these: two short matrices in place of one full one.
+    """Sums of the inputs, then sums of these: two sparse matrices in place of one full one.
 
     Attributes:
         first: sums of inputs.
@@ -30,7 +30,7 @@ class LinearMap:
 
 
 def shared_rows(matrix: Matrix, pairs: Sequence[tuple[int, int]]) -> LinearMap:
-    """The map of `matrix` where the rows of a pair are the sum and the difference of the same two parts."""
+    """The map of `matrix`, where the rows of a pair are the sum and the difference of the same two parts."""
     first: list[Sparse] = []
     second: dict[int, Sparse] = {}
     for one, other in pairs:
@@ -45,7 +45,7 @@ def shared_rows(matrix: Matrix, pairs: Sequence[tuple[int, int]]) -> LinearMap:
 
 
 def shared_columns(matrix: Matrix, pairs: Sequence[tuple[int, int]]) -> LinearMap:
-    """The map of `matrix` where the columns of a pair are alike but for the signs: inputs are added and subtracted."""
+    """The map of `matrix`, where the columns of a pair differ only in signs: inputs are added and subtracted first."""
     first: list[Sparse] = []
     columns: list[npt.NDArray[np.float64]] = []
     for one, other in pairs:
@@ -65,9 +65,9 @@ def map_lines(rule: LinearMap, values: Sequence[Expr], store: Callable[[int, Exp
 
     Args:
         rule: the map.
-        values: the inputs, each read as often as it stands in a first sum.
-        store: takes a result's position and value; gives None to leave it out.
-        lanes: of the vectors.
+        values: the inputs; each is evaluated once.
+        store: takes a result's position and value; returns None to leave it out.
+        lanes: elements of a vector.
     """
     inputs = [emit.local(lanes, f"line_{i}") for i in range(len(values))]
     sums = [emit.local(lanes, f"part_{i}") for i in range(len(rule.first))]
@@ -86,8 +86,8 @@ def _terms(row: npt.NDArray[np.float64]) -> Sparse:
 
 
 def _sum(terms: Sparse, buffers: Sequence[emit.Buffer], lanes: int) -> Expr:
-    """The sum of factor × vector; factors of one cost nothing, those of minus one a subtraction."""
-    # One without a factor begins, so that every other one is a fused multiply-add.
+    """The sum of factor × vector; a factor of one costs nothing, minus one a subtraction."""
+    # A term without a factor comes first, so that every other one is a fused multiply-add.
     ordered = sorted(terms, key=lambda term: (term[1] != 1.0, abs(term[1]) != 1.0))
     total: Expr = None
     for index, factor in ordered:

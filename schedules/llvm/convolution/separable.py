@@ -1,6 +1,6 @@
-"""A depthwise convolution and the 1×1 convolution behind it in one kernel: what lies between stays in the cache.
+"""A depthwise convolution and the 1×1 convolution after it in one kernel: the map between them stays in the cache.
 
-This is the template: which tiles there are, and what they are estimated to take; `separable_nest` writes the loops.
+This is the template: the tiles to choose from and their estimated cycles; `separable_nest` writes the loops.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from tvmopt.schedules.workload import Workload
 PREFETCH = (0, 512)
 """How many elements ahead the pointwise weights are prefetched."""
 UNROLL = 4
-"""Channels of a reduction written out behind each other, by default."""
+"""Channels of a reduction that are unrolled, by default."""
 MAX_ROWS = 16
 
 
@@ -38,7 +38,7 @@ class SeparableConv2d:
     """The template.
 
     Workload: data, depthwise weight (constant, C×1×KH×KW), pointwise weight (constant, O×C×1×1), then the operands of
-    `inner`, the depthwise convolution's epilogue, and of the whole's. Attributes are the depthwise convolution's.
+    `inner` (the depthwise convolution's epilogue) and of `epilogue`. Attributes are the depthwise convolution's.
     """
 
     name = "separable_conv2d"
@@ -51,7 +51,7 @@ class SeparableConv2d:
         return workload.inputs[0].block == target.lanes(FLOAT32) == workload.output.block
 
     def flops(self, workload: Workload) -> int:
-        """Floating-point operations of both, a multiply-add as two."""
+        """Floating-point operations of both convolutions, a multiply-add as two."""
         outputs = workload.output.shape[1]
         pixels = workload.output.elements // outputs
         channels, _, *kernel = workload.inputs[1].shape
@@ -64,7 +64,7 @@ class SeparableConv2d:
         flat = is_flat(workload)
         pixels = useful_sizes(height * width if flat else width, target.registers - 2, (4, 6, 7, 8, 12, 14))
         vectors = tuple(v for v in range(1, min(blocks, 6) + 1))
-        # Fewer accumulators than that leave the arithmetic units idle; a small map has no more to offer.
+        # Fewer accumulators leave the arithmetic units idle; a small map may not have more.
         tiles = (p * v for p in pixels for v in vectors if tile_fits(p, v, target) and (p <= width or not flat))
         least = min(target.registers // 4, max(tiles))
 
@@ -98,7 +98,7 @@ class SeparableConv2d:
         columns = min(sizes, key=lambda size: map_cycles(workload, (1, width), (1, size)))
         fixed = {"columns": columns, "unroll": min(UNROLL, target.lanes(FLOAT32)), "prefetch": PREFETCH[0]}
         best = min(space.fixed(fixed), key=lambda config: self.cycles(workload, target, config))
-        # A panel that stays in L1 comes from further away once a task, for the first of many tiles of pixels.
+        # A panel that stays in L1 comes from further away only once a task, for the first of many tiles of pixels.
         stays = 2 * _panel_bytes(workload, target, best["vectors"]) < target.l1_bytes
         return best if stays else {**best, "prefetch": PREFETCH[-1]}
 
@@ -174,10 +174,10 @@ class SeparableConv2d:
 
 
 def _scratch_bytes(workload: Workload, rows: int) -> int:
-    """Bytes of so many rows of the depthwise map."""
+    """Bytes of `rows` rows of the depthwise map."""
     return rows * workload.output.shape[3] * workload.inputs[0].shape[1] * 4
 
 
 def _panel_bytes(workload: Workload, target: Target, vectors: int) -> int:
-    """Bytes of the pointwise weights of so many vectors of output channels."""
+    """Bytes of the pointwise weights of `vectors` vectors of output channels."""
     return workload.inputs[0].shape[1] * vectors * target.lanes(FLOAT32) * 4

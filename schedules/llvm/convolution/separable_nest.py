@@ -1,9 +1,9 @@
-"""The loop nest of a depthwise convolution and the 1×1 convolution behind it.
+"""The loop nest of a depthwise convolution and the 1×1 convolution after it.
 
 A task is some rows of the output of one image. It computes these rows of the depthwise map, all channel blocks, into a
 scratch buffer ``(C/lanes, rows × columns, lanes)``, and multiplies that with the pointwise weights, packed as
-``(output channel tile, C, vectors × lanes)``. Where the output has no halo, its rows lie behind each other and are seen
-as one, so that tiles of pixels run on from row to row.
+``(output channel tile, C, vectors × lanes)``. If the output has no halo, its rows are contiguous and treated as one, so
+that tiles of pixels continue from row to row.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Tensor, Workload
 
 GAP = 16
-"""Elements between channel blocks of the scratch buffer: their lines must not all fall into one set of the cache."""
+"""Elements between channel blocks of the scratch buffer, so that their lines do not all map to one set of the cache."""
 OWN = 3
-"""Data, depthwise and pointwise weights; behind them stand the operands of both epilogues."""
+"""How many inputs (data, depthwise and pointwise weights) come before the operands of both epilogues."""
 
 
 def is_flat(workload: Workload) -> bool:
-    """Whether rows of the output, and of what is read beside it, lie behind each other without a gap."""
+    """Whether rows of the output, and of the epilogues' operands, are contiguous."""
     output = workload.output
     return not any(output.halo) and all(flattens(tensor, output) for tensor in workload.inputs[OWN:])
 
@@ -39,7 +39,7 @@ class SeparableNest:
 
     Args:
         workload: what to compute.
-        target: for which.
+        target: the machine to generate code for.
         config: the knobs.
         packed: shapes in memory of both weights.
     """
@@ -99,7 +99,7 @@ class _Task:
         return emit.allocate([self.scratch], [*body, self._depthwise(), self._pointwise()])
 
     def _depthwise(self) -> Stmt:
-        """The rows of the depthwise map, into the scratch buffer."""
+        """Computes the rows of the depthwise map into the scratch buffer."""
         nest = self.nest
 
         def tile(block: Index, row: Index, column: Index, size: tuple[int, int]) -> Stmt:
@@ -121,7 +121,7 @@ class _Task:
         return emit.nest((nest.in_blocks, self.height), line)
 
     def _pointwise(self) -> Stmt:
-        """The product of all pixels with one tile of output channels after the other."""
+        """Multiplies all pixels with one tile of output channels after another."""
         nest, vectors, pixels = self.nest, self.config["vectors"], self.config["pixels"]
         whole, rest = divmod(nest.out_blocks, vectors)
 

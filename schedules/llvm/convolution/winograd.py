@@ -1,7 +1,7 @@
-"""3×3 convolution without stride by Winograd's minimal filtering, fused so that what lies between stays in L2.
+"""3×3 convolution without stride by Winograd's minimal filtering, fused so that intermediate results stay in L2.
 
 A task is some rows of output tiles. It transforms their input patches, all channels, into one matrix (tiles × channels)
-for each of the (m+2)² points; then, for a few vectors of output channels at a time, multiplies each matrix with the
+for each of the (m+2)² points. Then, for a few vectors of output channels at a time, it multiplies each matrix with the
 point's transformed weights and transforms the products back, with the epilogue in the last step. Weights are packed as
 ``(channel tile, point, IC, vectors × lanes)``: each task streams them once.
 """
@@ -35,15 +35,15 @@ from tvmopt.schedules.workload import Tensor, Workload
 
 UNROLL = 4
 PREFETCH = (0, SPREAD, 512)
-"""How many elements ahead weights are prefetched, or the next point's evenly."""
+"""How many elements ahead weights are prefetched, or (`SPREAD`) the next point's evenly."""
 LINE_CYCLES = 2.6
-"""Cycles for one vector of a transform, measured."""
+"""Measured cycles for one vector of a transform."""
 GAP = 16
-"""Elements between matrices of neighbouring points: their lines must not all fall into one set of the cache."""
+"""Elements between matrices of neighbouring points, so that their lines do not all map to one set of the cache."""
 
 
 class Winograd:
-    """The algorithm; workload as that of direct convolution: data, weight (constant, OIHW), epilogue's operands."""
+    """The algorithm; workload as for direct convolution: data, weight (constant, OIHW), epilogue's operands."""
 
     name = "winograd"
     feature_count = 10
@@ -58,7 +58,7 @@ class Winograd:
         return workload.inputs[1].shape[2:] == (KERNEL, KERNEL) and steps == ((1, 1), (1, 1))
 
     def flops(self, workload: Workload) -> int:
-        """Floating-point operations of direct convolution, a multiply-add as two: what speeds are quoted in."""
+        """Floating-point operations of direct convolution, a multiply-add as two: the usual basis of FLOP/s."""
         return 2 * workload.output.elements * math.prod(workload.inputs[1].shape[1:])
 
     def space(self, workload: Workload, target: Target) -> ConfigSpace:
@@ -206,8 +206,8 @@ class _Task:
         self.rows = math.ceil(height / self.tile)
         self.tiles = self.rows * kernel.grid[1]
         self.points = self.patch**2
-        # One point's vectors of one channel block. Points follow each other closely, so that the few pages that a
-        # transform touches stay in the translation buffer.
+        # One point's vectors of one channel block. Points are close together, so that the few pages that a transform
+        # touches stay in the TLB.
         self.plane = self.tiles * self.lanes + GAP
         self.data = emit.local(kernel.in_blocks * self.points * self.plane, "patches")
         self.product = emit.local(kernel.config["vectors"] * self.points * self.plane, "products")
@@ -233,7 +233,7 @@ class _Task:
         return emit.allocate([self.data, self.product, self.lines], body)
 
     def _each_tile(self, body: Any) -> Stmt:
-        """`body(row, column, whether it is the last column)` for each tile; the last column is written apart."""
+        """`body(row, column, whether it is the last column)` for each tile; the last column has its own code."""
         columns = self.kernel.grid[1]
 
         def row(i: Index) -> Stmt:
@@ -254,7 +254,7 @@ class _Task:
 
             def block(b: Index) -> Stmt:
                 def source(i: Index, j: int) -> emit.Expr:
-                    # What lies behind the map is multiplied by zero in the end; it only must be finite.
+                    # Values beyond the map end up multiplied by zero; they only have to be finite.
                     place = min(x + j, last_column) if last else x + j
                     at = [self.image, b, emit.least(y + i, last_row), place, 0]
                     return emit.load(kernel.inputs[0].view, at, lanes)

@@ -1,1 +1,1 @@
-"""Kernels whose time goes into memory: pooling, resizing, element-wise, reductions, layouts."""
+"""Kernels bound by memory: pooling, resizing, element-wise, reductions, layouts."""

@@ -74,7 +74,7 @@ class Concat(NoKnobs):
     version = 1
 
     def accepts(self, workload: Workload, target: Target) -> bool:
-        """Any dtype; blocks alike and full."""
+        """Any dtype; all maps have the output's block, and all but the last fill theirs."""
         if workload.op != "concat" or len(workload.output.shape) != 4:
             return False
         block = workload.output.block

@@ -85,10 +85,10 @@ def _map(workload: Workload, target: Target, config: Config) -> Any:
 
 
 def collapse(shapes: list[tuple[int, ...]]) -> tuple[tuple[int, ...], list[tuple[int, ...]]]:
-    """Merges neighbouring dimensions that every operand treats alike.
+    """Merges neighbouring dimensions that each operand either spans or repeats.
 
     Args:
-        shapes: shapes of one rank, the output's last; each size is the output's or one.
+        shapes: shapes of equal rank, the output's last; each size is the output's or one.
 
     Returns:
         The output's merged sizes, and for each shape whether it spans each merged dimension (1) or repeats (0).
@@ -111,13 +111,13 @@ def collapse(shapes: list[tuple[int, ...]]) -> tuple[tuple[int, ...], list[tuple
 
 
 def _plain(workload: Workload, target: Target, config: Config) -> Any:
-    """Plain tensors: outer dimensions looped over, the innermost in vectors, with a scalar tail."""
+    """Plain tensors: loops over the outer dimensions, vectors along the innermost, then a scalar tail."""
     inputs, result = operands_of(workload)
     rank = len(workload.output.shape)
     shapes = [(1,) * (rank - len(x.tensor.shape)) + x.tensor.shape for x in (*inputs, result)]
     sizes, spans = collapse(shapes)
     if len(sizes) == 1:
-        # One long row: cut it, so that the threads have something to share.
+        # One long row: cut it, so that threads can share it.
         pieces = _pieces(sizes[0], target)
         sizes, spans = (pieces, sizes[0] // pieces), [span * 2 for span in spans]
     views = [_flat_view(x.tensor, f"flat{i}") for i, x in enumerate((*inputs, result))]
@@ -165,7 +165,7 @@ def _plain(workload: Workload, target: Target, config: Config) -> Any:
 
 
 def _pieces(size: int, target: Target) -> int:
-    """Into how many equal pieces a row is cut: the most that divide it and are not too small."""
+    """How many equal pieces a row is cut into: as many as divide it without being too small."""
     most = max(1, min(8 * target.threads, size // MIN_TASK_ELEMENTS))
     return max(count for count in range(1, most + 1) if size % count == 0)
 

@@ -1,8 +1,8 @@
 """Pooling over windows and over whole maps; a vector is a block of channels of one pixel.
 
-A maximum clamps its window to the map, which needs no padding: a window that touches the map then sees border
-pixels twice, and the maximum does not mind. An average sums over the halo's zeros and divides by a count that is
-known from the position.
+A maximum clamps its window to the map and so needs no padding: a window across the border sees border pixels twice,
+which does not change the maximum. An average includes the halo's zeros in its sum and divides by a count that the
+position determines.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Pool2d:
     version = 1
 
     def accepts(self, workload: Workload, target: Target) -> bool:
-        """Float32, data and output blocked alike."""
+        """Float32, data and output in blocks of one size."""
         if workload.op != "pool2d" or workload.dtypes != {FLOAT32}:
             return False
         return workload.inputs[0].block == workload.output.block
@@ -46,7 +46,7 @@ class Pool2d:
         return ConfigSpace((Knob("columns", useful_sizes(workload.output.shape[3], 8, (2, 4, 7))),))
 
     def default(self, workload: Workload, target: Target) -> Config:
-        """As many columns as hide the latency of an addition."""
+        """Enough columns to hide the latency of an addition."""
         return {"columns": max(size for size in self.space(workload, target).knobs[0].values if size <= 8)}
 
     def features(self, workload: Workload, target: Target, config: Config) -> tuple[float, ...]:
@@ -124,7 +124,7 @@ class _Windows:
         return accumulators.run(body)
 
     def _share(self, row: Index, column: Index) -> emit.Expr:
-        """One divided by the number of elements that count in the window."""
+        """One divided by the number of elements that the window counts."""
         sizes = []
         for axis, position in enumerate((row, column)):
             extent = self.workload.inputs[0].shape[2 + axis]
@@ -139,7 +139,7 @@ class _Windows:
 
 
 class _WholeMap(_Windows):
-    """One value a map: partial results in several accumulators, then their sum or maximum."""
+    """One value per map: partial results in several accumulators, then their sum or maximum."""
 
     def _row(self, image: Index, block: Index, row: Index) -> Stmt:
         data = self.inputs[0]

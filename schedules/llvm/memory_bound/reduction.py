@@ -1,6 +1,6 @@
 """Reductions and softmax over one axis of a plain tensor, seen as ``(outer, axis, inner)``.
 
-With ``inner`` = 1 the vectors run along the axis and are joined at the end; otherwise they run along ``inner``.
+With ``inner`` = 1 the vectors run along the axis and are merged at the end; otherwise they run along ``inner``.
 """
 
 from __future__ import annotations

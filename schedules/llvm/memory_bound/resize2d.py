@@ -30,7 +30,7 @@ class Resize2d(NoKnobs):
     version = 1
 
     def accepts(self, workload: Workload, target: Target) -> bool:
-        """Float32, data and output blocked alike."""
+        """Float32, data and output in blocks of one size."""
         if workload.op != "resize2d" or not workload.inputs[0].dtype == workload.output.dtype == FLOAT32:
             return False
         return workload.inputs[0].block == workload.output.block

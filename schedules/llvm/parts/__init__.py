@@ -1,1 +1,1 @@
-"""What templates are made of."""
+"""Building blocks of templates."""

@@ -16,7 +16,7 @@ Buffer = Any
 Index = Any
 
 LAUNCH_POINT = "pragma_parallel_launch_point"
-"""Of a statement that all threads run, whatever parallel loops are in it."""
+"""Marks a statement that all threads run, whatever parallel loops it contains."""
 
 LINE = 16
 """Float32 elements in a cache line."""
@@ -31,7 +31,7 @@ def seq(statements: Iterable[Stmt]) -> Stmt:
 
 
 def loop(extent: int, body: Callable[[Index], Stmt], name: str = "i") -> Stmt:
-    """A serial loop; none at all when it runs once."""
+    """A serial loop; just the body when it runs once."""
     if extent == 1:
         return body(0)
     variable = tirx.Var(name, "int32")
@@ -46,7 +46,7 @@ def nest(extents: Sequence[int], body: Callable[..., Stmt], name: str = "i") -> 
 
 
 def parallel(extent: int, body: Callable[[Index], Stmt]) -> Stmt:
-    """A loop whose iterations are divided among the threads; plain when there is one iteration only."""
+    """A loop whose iterations are divided among the threads; just the body when there is only one iteration."""
     if extent == 1:
         return body(0)
     variable = tirx.Var("task", "int32")
@@ -54,7 +54,7 @@ def parallel(extent: int, body: Callable[[Index], Stmt]) -> Stmt:
 
 
 def split_loop(extent: int, step: int, body: Callable[[Index, int], Stmt], name: str = "t") -> Stmt:
-    """Runs `body(start, size)` over whole steps, and once more over what is left."""
+    """Runs `body(start, size)` over whole steps, and once more over the remainder."""
     whole, rest = divmod(extent, step)
     parts = []
     if whole:
@@ -65,7 +65,7 @@ def split_loop(extent: int, step: int, body: Callable[[Index, int], Stmt], name:
 
 
 def choose(index: Index, whole: int, rest: bool, body: Callable[[bool], Stmt]) -> Stmt:
-    """`body(False)` where index < whole, `body(True)` behind that; only the branches that exist are written."""
+    """`body(False)` where index < whole, else `body(True)`; branches that never run are not written."""
     if not rest:
         return body(False)
     if whole == 0:
@@ -74,7 +74,7 @@ def choose(index: Index, whole: int, rest: bool, body: Callable[[bool], Stmt]) -
 
 
 def when_below(index: Index, limit: int, body: Stmt) -> Stmt:
-    """`body` where index < limit; decided now where the index is known."""
+    """`body` where index < limit; decided at once if the index is a constant."""
     if isinstance(index, int):
         return body if index < limit else seq([])
     return tirx.IfThenElse(index < limit, body, None)
@@ -101,24 +101,24 @@ def store(buffer: Buffer, value: Expr, indices: Sequence[Index], lanes: int = 1)
 
 
 def prefetch(buffer: Buffer, indices: Sequence[Index], for_writing: bool = False) -> Stmt:
-    """Asks for the cache line at `indices` into every level; may lie behind the buffer's end."""
+    """Prefetches the cache line at `indices` into every level; it may be beyond the buffer's end."""
     address = tirx.address_of(tirx.BufferLoad(buffer, list(indices)))
     write, keep, data = (tirx.const(value, "int32") for value in (int(for_writing), 3, 1))
     return tirx.Evaluate(tirx.call_intrin("void", "tirx.prefetch", address, write, keep, data))
 
 
 SPREAD = 1
-"""As a distance: what is read next is prefetched evenly while one works on what was read before."""
+"""As a distance: the next panel is prefetched evenly during the work on the current one."""
 
 
 def prefetch_row(buffer: Buffer, place: Index, elements: int, distance: int) -> list[Stmt]:
-    """Prefetches float32 `elements` that are read `distance` elements from now; nothing when that is 0 or `SPREAD`.
+    """Prefetches `elements` floats that are read `distance` elements from now; nothing when that is 0 or `SPREAD`.
 
     Args:
-        buffer: seen as five dimensions, the elements along the last.
-        place: of the elements read now.
+        buffer: has five dimensions, with the elements along the last.
+        place: where the elements read now begin.
         elements: how many are read at once.
-        distance: how far ahead. The hardware's own prefetcher stops at each page; this one does not.
+        distance: how far ahead. The hardware's prefetcher stops at each page; this one does not.
     """
     if distance in (0, SPREAD):
         return []
@@ -127,7 +127,7 @@ def prefetch_row(buffer: Buffer, place: Index, elements: int, distance: int) -> 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """Of the work that is done on one panel, what one tile does: ``size`` parts of `whole`, after `before`."""
+    """One tile's share of the work on one panel: `size` parts of `whole`, after the first `before`."""
 
     before: Index
     size: int
@@ -135,20 +135,20 @@ class Share:
 
 
 def prefetch_share(buffer: Buffer, panel: Index, share: Share, steps: tuple[Index, int, int], width: int) -> list[Stmt]:
-    """Prefetches as much of the next panel as a few steps are of the work on this one.
+    """Prefetches the next panel in proportion to the work that some steps do on this one.
 
-    A panel's first tile would wait for memory, and the others find it in the cache: so all of them fetch the next one.
+    Otherwise a panel's first tile would wait for memory and the others find it in the cache: so all share the fetching.
 
     Args:
-        buffer: seen as five dimensions, the panels along the last.
-        panel: where the next one begins.
-        share: of the tile in the work.
-        steps: the first of the steps that are done now, how many, and how many a tile does in all.
-        width: float32 elements that a step reads of a panel.
+        buffer: has five dimensions, with the panels along the last.
+        panel: where the next panel begins.
+        share: the tile's share of the work.
+        steps: the first step done now, how many, and how many a tile does in all.
+        width: float32 elements of a panel that a step reads.
     """
     first, count, depth = steps
     if share.whole * depth * width >= 1 << 31:
-        return []  # indices are int32, and so many pixels do not wait for one panel
+        return []  # indices are int32; with this much work, waiting for one panel does not matter
     done = divmod_index((share.before * depth + first * share.size) * width, share.whole)[0]
     lines = math.ceil(count * share.size * width / share.whole / LINE)
     return [prefetch(buffer, [0, 0, 0, 0, panel + done + line * LINE]) for line in range(lines)]
@@ -160,7 +160,7 @@ def least(index: Index, limit: int) -> Index:
 
 
 def divmod_index(index: Index, size: Index) -> tuple[Index, Index]:
-    """Quotient and remainder of an index, without arithmetic where one of them is known."""
+    """Quotient and remainder of an index, computed at once where possible."""
     if isinstance(index, int) and isinstance(size, int):
         return divmod(index, size)
     if isinstance(size, int) and size == 1:
@@ -171,8 +171,8 @@ def divmod_index(index: Index, size: Index) -> tuple[Index, Index]:
 def local(size: int, name: str, dtype: str = "float32") -> Buffer:
     """A buffer for registers: every access to it must have a constant index after unrolling.
 
-    Below a kilobyte, and in TVM's global scope, it is on the stack, from where LLVM moves it to registers. Anything
-    else TVM takes from the heap.
+    Below a kilobyte, and in TVM's global scope, it is on the stack, from where LLVM moves it to registers. TVM puts
+    anything else on the heap.
     """
     return tirx.decl_buffer((size,), dtype, name=name)
 
@@ -188,7 +188,7 @@ def kernel(buffers: Sequence[Buffer], body: Stmt, threads: int) -> Any:
     Args:
         buffers: parameters, inputs first, the output last; they do not overlap.
         body: the loop nest.
-        threads: among how many threads the parallel loops are divided.
+        threads: how many threads the parallel loops are divided among.
     """
     function = tirx.PrimFunc(list(buffers), body)
     function = function.with_attr("tirx.noalias", True).with_attr("tirx.is_scheduled", True)
@@ -208,11 +208,10 @@ def serialized(function: Any) -> Any:
 
 
 def parallel_tasks(function: Any) -> int:
-    """How many iterations the parallel loops of a PrimFunc have, which threads may take from each other.
+    """How many iterations the parallel loops of a PrimFunc have; threads may steal them from each other.
 
-    0 where there are none, where they differ, where the number is not known, or where the function divides its work by
-    the number of threads itself (`schedules.llvm.recurrent.barrier`): then all parts have to run at once, one on each
-    thread.
+    0 if there are no such loops, if they differ, if the number is not known, or if the function divides its work by the
+    number of threads itself (`schedules.llvm.recurrent.barrier`): all parts must then run at once, one on each thread.
     """
     import tvm_ffi
 
@@ -229,7 +228,7 @@ def parallel_tasks(function: Any) -> int:
 
 
 def joined(vectors: Sequence[Expr], lanes: int) -> Expr:
-    """Vectors of `lanes` elements, one behind the other as one."""
+    """Vectors of `lanes` elements, concatenated into one."""
     return tirx.Shuffle(list(vectors), [tirx.const(i, "int32") for i in range(len(vectors) * lanes)])
 
 

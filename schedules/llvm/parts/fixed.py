@@ -1,4 +1,4 @@
-"""What templates without choices share."""
+"""What templates without knobs share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tvmopt.schedules.workload import Workload
 
 
 class NoKnobs:
-    """A space of one empty config: for kernels that are bound by memory, where there is nothing to choose."""
+    """A space of one empty config: for kernels bound by memory, with nothing to choose."""
 
     def space(self, workload: Workload, target: Target) -> ConfigSpace:
         """One config: nothing to choose."""

@@ -14,7 +14,7 @@ from tvmopt.schedules.llvm.parts.emit import Buffer, Index, Stmt
 from tvmopt.schedules.workload import Tensor, Workload
 
 SIDE_BY_SIDE = 2
-"""So many results of such functions are computed as one vector."""
+"""How many results of functions in `LONG_CHAINS` are computed as one vector."""
 
 
 class Pixel(NamedTuple):
@@ -69,7 +69,7 @@ class Operand:
         return emit.load(self.view, [image, at.block, row, column, 0], lanes)
 
     def prefetch(self, at: Pixel, for_writing: bool = False) -> Stmt:
-        """Asks for the line of the pixel's block."""
+        """Prefetches the cache line of the pixel's block."""
         top, left, _, _ = self.tensor.halo
         return emit.prefetch(self.view, [at.image, at.block, at.row + top, at.column + left, 0], for_writing)
 
@@ -80,7 +80,7 @@ class Operand:
 
 
 def evaluated(expr: Expr, value: Any, operands: Sequence[Operand], at: Pixel, lanes: int) -> Any:
-    """`expr` of a vector of channels of one pixel, and of the workload's operands there."""
+    """`expr` of `value`, a vector of channels of one pixel, and of the workload's operands there."""
     return VectorMath(lanes).evaluate(expr, value, lambda i: operands[i].vector(at, lanes))
 
 
@@ -99,8 +99,8 @@ class Epilogue:
     def store_all(self, results: Sequence[tuple[Any, Pixel]], lanes: int) -> list[Stmt]:
         """Stores the epilogue of each result at its pixel.
 
-        Of functions that take long chains of operations several results are computed side by side, as one wide vector:
-        a processor looks only so far ahead, and would wait for one chain before it comes to the next.
+        Functions with long chains of operations compute several results side by side, as one wide vector: a processor
+        looks only so far ahead, and would otherwise wait for one chain before it reaches the next.
         """
         if not functions_of(self.workload.epilogue) & LONG_CHAINS:
             return [self.store(value, at, lanes) for value, at in results]
@@ -119,16 +119,16 @@ class Epilogue:
         return [tirx.Bind(wide, result), *parts]
 
     def prefetch(self, at: Pixel) -> list[Stmt]:
-        """Asks for what `store` will read of maps as large as the output, and for where it will write."""
+        """Prefetches what `store` will read from maps as large as the output, and where it will write."""
         shape = self.output.tensor.shape
         read = [self.operands[i] for i in sorted(arguments_of(self.workload.epilogue))]
         maps = [operand.prefetch(at) for operand in read if operand.tensor.shape == shape]
         return [*maps, self.output.prefetch(at, for_writing=True)]
 
     def zero_halo(self, image: Index, block: Index, first_row: Index, rows: int) -> list[Stmt]:
-        """Writes the zeros round the rows `first_row … first_row + rows - 1` of one channel block.
+        """Writes the zeros around the rows `first_row … first_row + rows - 1` of one channel block.
 
-        The task that has the first row also writes what lies above it, the one with the last row what lies below.
+        The task with the first row also writes the halo above it, the one with the last row the halo below.
         """
         tensor = self.output.tensor
         top, left, bottom, right = tensor.halo
@@ -147,7 +147,7 @@ class Epilogue:
         return statements
 
     def _zeros(self, at: Pixel, rows: int, columns: int) -> Stmt:
-        """Zeros from the pixel on, whose row and column count the halo."""
+        """Zeros from pixel `at` on, whose row and column include the halo."""
         lanes = self.output.tensor.block
         zero = emit.splat(emit.const(0.0, self.output.tensor.dtype), lanes)
 
@@ -164,18 +164,18 @@ def _when(value: Index, wanted: int, statement: Stmt) -> Stmt:
 
 
 def flattens(tensor: Tensor, output: Tensor) -> bool:
-    """Whether a kernel that sees the rows of `output` as one can see those of an operand of its epilogue so, too."""
+    """Whether a kernel that treats the rows of `output` as one can read `tensor`, an epilogue's operand, likewise."""
     if len(tensor.shape) != 4:
         return True
     return not any(tensor.halo) and tensor.shape[2:] in (output.shape[2:], (1, 1))
 
 
 def operands_of(workload: Workload) -> tuple[list[Operand], Operand]:
-    """Operands of the inputs and of the output, as the workload gives their tensors."""
+    """The workload's inputs and its output, as operands."""
     inputs = [Operand(tensor, f"input{i}") for i, tensor in enumerate(workload.inputs)]
     return inputs, Operand(workload.output, "output")
 
 
 def declared(operands: Iterable[Operand], body: Stmt) -> Stmt:
-    """`body` behind the declarations of the operands' views."""
+    """`body` after the declarations of the operands' views."""
     return tirx.SeqStmt([*(operand.declare() for operand in operands), body])

@@ -1,8 +1,8 @@
 """The register tile: pixels × vectors of channels accumulated over a reduction.
 
 Each step of the reduction loads `vectors` vectors of weights and, for each pixel, broadcasts one input element:
-`pixels × vectors` multiply-adds for `pixels + vectors` loads. That stays at the machine's peak when the
-accumulators fit the register file and there are enough of them to hide the latency of the multiply-add.
+`pixels × vectors` multiply-adds for `pixels + vectors` loads. That runs at the machine's peak if the accumulators
+fit the register file and there are enough of them to hide the latency of the multiply-add.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ L2_BYTES_PER_CYCLE = 32
 FAR_BYTES_PER_CYCLE = 6
 """From beyond the second-level cache."""
 PREFETCHED_BYTES_PER_CYCLE = 14
-"""From there, in order and with prefetching; measured."""
+"""From beyond it, in order and with prefetching; measured."""
 
 
 class Accumulators:
     """A tile of accumulators, each a vector of `lanes`.
 
-    Each has a buffer of its own, small enough for the stack (`emit.local`). What is on the heap LLVM keeps in registers
-    only as long as nothing else in the loop, such as a prefetch, might touch it.
+    Each has its own buffer, small enough for the stack (`emit.local`). LLVM keeps a heap buffer in registers only if
+    nothing else in the loop, such as a prefetch, might touch it.
     """
 
     def __init__(self, pixels: int, vectors: int, lanes: int) -> None:
@@ -66,13 +66,13 @@ class Accumulators:
 
 
 def over_channels(channels: int, block: int, unroll: int, steps: Callable[[Index, Index, int], Stmt]) -> list[Stmt]:
-    """A reduction over channels that lie in blocks.
+    """A reduction over blocked channels.
 
     Args:
         channels: how many; the last block may have fewer than the others.
         block: channels of a block.
-        unroll: how many steps are written out behind each other.
-        steps: some of them: the block, the first channel in it, how many.
+        unroll: how many steps are unrolled.
+        steps: writes some steps, given the block, the first channel in it, and how many.
     """
 
     def within(place: Index, count: int) -> Stmt:
@@ -84,7 +84,7 @@ def over_channels(channels: int, block: int, unroll: int, steps: Callable[[Index
 
 
 def channel_panels(array: npt.NDArray[Any], vectors: int, lanes: int) -> npt.NDArray[Any]:
-    """``(…, IC, OC)`` → flat ``(OC tile, …, IC, vectors × lanes)``: each tile of output channels in one piece.
+    """``(…, IC, OC)`` → flat ``(OC tile, …, IC, vectors × lanes)``: each tile of output channels is contiguous.
 
     Output channels are padded with zeros to whole vectors; the last tile may have fewer of them.
     """
@@ -99,7 +99,7 @@ def tile_fits(pixels: int, vectors: int, target: Target) -> bool:
 
 
 def tile_cycles(pixels: int, vectors: int, weights_in_l1: bool, target: Target) -> float:
-    """Estimated cycles of one reduction step: the slowest of arithmetic, loads, latency, weights from L2."""
+    """Estimated cycles of one reduction step: the slowest of arithmetic, loads and latency, plus half the L2 reads."""
     vector_bytes = target.vector_bits // 8
     arithmetic = pixels * vectors / FMA_PER_CYCLE
     loads = (pixels + vectors) / LOADS_PER_CYCLE
@@ -108,12 +108,12 @@ def tile_cycles(pixels: int, vectors: int, weights_in_l1: bool, target: Target) 
 
 
 def covering(extent: int, step: int) -> list[tuple[int, int]]:
-    """How often which sizes occur when `extent` is cut in steps: ``[(step, count), (rest, 1)]``."""
+    """The sizes, and how often each occurs, when `extent` is cut in steps: ``[(step, count), (rest, 1)]``."""
     whole, rest = divmod(extent, step)
     return [(size, count) for size, count in ((step, whole), (rest, 1)) if size and count]
 
 
 def useful_sizes(extent: int, limit: int, extra: tuple[int, ...] = ()) -> tuple[int, ...]:
-    """Tile sizes worth trying: divisors of `extent` up to `limit`, and `extra` ones that are not larger."""
+    """Tile sizes worth trying: divisors of `extent` up to `limit`, and sizes of `extra` within both."""
     divisors = {size for size in range(1, min(extent, limit) + 1) if extent % size == 0}
     return tuple(sorted(divisors | {size for size in extra if size <= min(extent, limit)}))

@@ -1,7 +1,7 @@
-"""The order in which the pieces of a map and the tiles of its channels are worked on, and so what each thread gets.
+"""The order in which pieces of a map and tiles of its channels are processed, which decides what each thread gets.
 
-The tasks of a kernel are numbered, and each thread takes as many that follow each other. Where all threads share the
-channels, each reads the whole map, half of which the kernel before has just written from another core; where they share
+The tasks of a kernel are numbered, and each thread takes an equal number of consecutive ones. If threads share the
+channels, each reads the whole map, half of which another core has just written in the previous kernel. If they share
 the map's rows, each mostly reads what it wrote itself, but all of them read all weights.
 """
 
@@ -16,14 +16,14 @@ WHOLE = 0
 """The whole map is one band: threads share the channels."""
 
 BANDS = (WHOLE, 1, 4, 16, 256)
-"""How many pieces of a map pass through all channels before the next ones do, at most a thread's share."""
+"""How many pieces of a map go through all channels before the next pieces do, at most a thread's share."""
 
 
 def useful_bands(pieces: int, threads: int) -> tuple[int, ...]:
-    """Those of `BANDS` that differ on a map of so many pieces."""
+    """The values of `BANDS` that differ on a map of `pieces` pieces."""
     share = math.ceil(pieces / threads)
     shorter = tuple(band for band in BANDS[:-1] if band < share)
-    # One more is cut to a thread's share; for a single thread that is the whole map.
+    # The next one is capped at a thread's share; for a single thread that is the whole map.
     return shorter if threads == 1 else (*shorter, *BANDS[len(shorter) :][:1])
 
 
@@ -32,21 +32,21 @@ def band_length(band: int, pieces: int, threads: int) -> int:
 
     Args:
         band: one of `BANDS`.
-        pieces: of the whole map.
-        threads: among how many threads tasks are divided.
+        pieces: how many the whole map has.
+        threads: how many threads tasks are divided among.
     """
     return pieces if band == WHOLE else min(band, math.ceil(pieces / threads))
 
 
 def in_bands(index: Index, pieces: int, tiles: int, length: int) -> tuple[Index, Index]:
-    """The piece of the map and the tile of channels of a task: band after band, and in a band tile after tile.
+    """The piece of the map and the tile of channels of a task: band after band, and within a band tile after tile.
 
     The input of a band stays in the cache for all tiles, the weights of a tile for the whole band.
 
     Args:
         index: number of the task, below `pieces` × `tiles`.
-        pieces: of the map.
-        tiles: of the channels.
+        pieces: how many the map has.
+        tiles: how many the channels have.
         length: pieces in a band; the last band may be shorter.
     """
     if length >= pieces:

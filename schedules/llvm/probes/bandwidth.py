@@ -19,9 +19,9 @@ FLOAT_BYTES = 4
 def triad_kernel(target: Target, nbytes: int, sweeps: int) -> tuple[Any, int, int]:
     """The kernel, the floats of each of its three parameters, and the bytes that it reads and writes.
 
-    Each thread passes `sweeps` times over a part of its own and makes ``a = b + SCALE · c``; parameters are b, c, a.
+    Each thread passes `sweeps` times over its part and computes ``a = b + SCALE · c``; parameters are b, c, a.
     Bytes are counted as STREAM counts them (McCalpin, "Memory Bandwidth and Machine Balance in Current High Performance
-    Computers", 1995): what a cache reads of a line before it is overwritten is left out.
+    Computers", 1995): reading a line into the cache before overwriting it does not count.
 
     Args:
         target: its threads and vectors.

@@ -16,12 +16,12 @@ UNROLL = 16
 def peak_kernel(target: Target, steps: int = STEPS) -> tuple[Any, int, int]:
     """The kernel, the floats of its only parameter, and its floating-point operations.
 
-    Each thread multiplies and adds vectors that it has loaded once; the parameter takes the results, which nobody
-    needs but which keep the work from being optimised away.
+    Each thread multiplies and adds vectors that it has loaded once; the parameter takes the results, which
+    serve only to keep the work from being optimised away.
 
     Args:
         target: its threads, vectors and registers.
-        steps: how long each thread goes on, in rounds of `UNROLL` multiply-adds of every register.
+        steps: how long each thread runs, in rounds of `UNROLL` multiply-adds of every register.
     """
     from tvm import tirx
 

@@ -1,4 +1,4 @@
-"""A kernel that writes what memory holds already: afterwards each thread's core has the part that it wrote."""
+"""A kernel that rewrites memory with its own contents: afterwards each thread's core caches the part it wrote."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tvmopt.schedules.target import Target
 def rewrite_kernel(size: int, target: Target) -> Any:
     """The PrimFunc: adds its second parameter, one float, to the `size` floats of the first.
 
-    Each thread has as many that follow each other, whole lines. The one float shall be zero, which the compiler must
-    not know, or nothing would be written.
+    Each thread gets an equal share of consecutive whole lines. The one float must be zero; it is a parameter
+    because the compiler would drop the writes if it knew that.
     """
     from tvm import tirx
 

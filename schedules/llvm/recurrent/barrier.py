@@ -1,9 +1,9 @@
-"""Threads that run a loop side by side and wait for each other in every round, without a launch for each.
+"""Threads that run a loop side by side and wait for each other in every round, without a launch for each round.
 
-The runtime's own barrier gives the processor away as soon as one thread waits. Where another program wants it, each
-round then costs a slice of the scheduler's, milliseconds instead of microseconds. So threads watch each other's marks
-here, and give the processor away only when that takes unusually long. A mark belongs to a piece of work, not to a
-thread: with fewer threads than were planned, down to one, every mark is still set.
+The runtime's own barrier yields the processor as soon as one thread waits. If another program wants it, each round then
+costs one of the scheduler's time slices, milliseconds instead of microseconds. Here, threads watch each other's marks
+instead, and yield only when that takes unusually long. A mark belongs to a piece of work, not to a thread: with fewer
+threads than planned, down to one, every mark is still set.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from tvmopt.schedules.llvm.parts.emit import Index, Stmt
 from tvmopt.schedules.target import Target
 
 LINE = 16
-"""Marks lie on cache lines of their own: so many int32 apart."""
+"""Distance between marks, in int32 elements: each has its own cache line."""
 PATIENCE = 2000
-"""How often a thread looks before it gives the processor away, each time after a pause of some ten nanoseconds."""
+"""How often a thread looks before it yields the processor, each time after a pause of some ten nanoseconds."""
 PAUSE: dict[str, tuple[str, tuple[int, ...]]] = {
     "x86_64": ("llvm.x86.sse2.pause", ()),
     "aarch64": ("llvm.aarch64.hint", (1,)),
@@ -31,15 +31,15 @@ FENCE: dict[str, tuple[str, tuple[int, ...]]] = {
     "aarch64": ("llvm.aarch64.dmb", (11,)),
     "armv7l": ("llvm.arm.dmb", (11,)),
 }
-"""What orders memory accesses. x86 keeps to their order by itself; the instruction keeps LLVM from changing it."""
+"""By architecture, what orders memory accesses. x86 preserves their order; there it keeps LLVM from changing it."""
 
 
 class Meeting:
     """A region of code that all threads run, in which they divide work and wait for each other.
 
     Args:
-        pieces: into how many the work of each round is divided.
-        target: whose instructions are used.
+        pieces: how many pieces each round's work is divided into.
+        target: the target whose instructions are used.
     """
 
     def __init__(self, pieces: int, target: Target) -> None:
@@ -49,18 +49,18 @@ class Meeting:
         self.looks = emit.local(1, "looks", "int32")
 
     def region(self, body: Stmt) -> Stmt:
-        """`body`, run by all threads from its beginning; only within `round_of` do they do different things."""
+        """`body`, run by all threads from its beginning; they do different work only within `round_of`."""
         zeros = emit.loop(self.pieces, lambda piece: self._mark(piece, 0))
         body = emit.allocate([self.looks], [body])
         launched = tirx.AttrStmt(emit.const(0, "int32"), emit.LAUNCH_POINT, emit.const(1, "int32"), body)
         return emit.allocate([self.marks], [zeros, launched])
 
     def round_of(self, number: Index, work: Callable[[Index], Stmt]) -> Stmt:
-        """All pieces of one round's work; no thread leaves before all pieces are done.
+        """Runs all pieces of one round's work; threads leave only after every piece is done.
 
         Args:
-            number: of the round; positive, and larger than that of the round before.
-            work: gives the statement of a piece.
+            number: number of the round; positive, and larger than the previous round's.
+            work: returns the statement of a piece.
         """
 
         def piece(index: Index) -> Stmt:

@@ -35,14 +35,14 @@ class _Step:
 
 @dataclass(frozen=True, slots=True)
 class _Chain:
-    """Rows of the batch in one direction, which know nothing of others.
+    """Rows of the batch in one direction, independent of all others.
 
     Attributes:
         direction: 0, or 1 for the second of two.
         row: the first row.
         rows: how many.
-        memory: buffers of what the cell keeps besides ``h``, by name.
-        slot: the first row in these.
+        memory: buffers for what the cell keeps besides ``h``, by name.
+        slot: the chain's first row in these buffers.
     """
 
     direction: Index
@@ -77,7 +77,7 @@ class Nest:
 
     Args:
         workload: a ``recurrence``.
-        target: for which code is generated.
+        target: the machine to generate code for.
         config: the template's knobs.
         packed: shape of the packed weights.
     """
@@ -104,7 +104,7 @@ class Nest:
         return emit.kernel([x.parameter for x in operands], declared(operands, body), self.target.threads)
 
     def _shared_chains(self) -> Stmt:
-        """Threads share the chains; each runs through its steps alone, with memory of its own."""
+        """Threads share the chains; each chain runs through its steps alone, with its own memory."""
         rows, (whole, rest) = self.config["rows"], divmod(self.shape.batch, self.config["rows"])
         units = whole + (rest > 0)
 
@@ -121,7 +121,7 @@ class Nest:
         return emit.parallel(self.shape.directions * units, task)
 
     def _shared_units(self) -> Stmt:
-        """Threads share the tiles of hidden units of each stage and wait for each other behind it."""
+        """Threads share the tiles of hidden units of each stage and wait for each other after it."""
         memory = self._new_memory(self.shape.directions * self.shape.batch)
         meeting, stages = Meeting(self.whole + self.odd, self.target), self.cell.stages
 
@@ -140,7 +140,7 @@ class Nest:
         return {name: emit.local(rows * self.shape.hidden, name) for name in self.remembered}
 
     def _units_of(self, tile: Index, last: bool) -> _Units:
-        """A tile. The last one's number is constant: TVM gets bounds of buffers wrong that depend on a branch."""
+        """A tile. The last one's number is constant: TVM computes wrong buffer bounds if they depend on a branch."""
         blocks, count = self.config["blocks"], math.ceil(self.shape.hidden / self.lanes)
         if last:
             return _Units(self.whole, count - self.whole * blocks, self.shape.hidden % self.lanes)
@@ -168,7 +168,7 @@ class Nest:
             yield emit.split_loop(self.shape.batch, self.config["rows"], rows, "row")
 
     def _steps(self, run: Callable[[Stage, _Step], Stmt]) -> Stmt:
-        """The loop over time. Its first step stands before it: it has another state before, or none."""
+        """The loop over time. The first step comes before the loop, as it starts from the initial state or none."""
 
         def stages(step: _Step) -> Stmt:
             return emit.seq(run(stage, step) for stage in self.cell.stages)
@@ -241,7 +241,7 @@ class Nest:
         return statements
 
     def _operand(self, name: str, at: _Vector) -> Expr:
-        """What a name means that the stage has not computed."""
+        """The value of a name that the stage has not computed."""
         kind, _, gate = name.partition("_")
         if not gate:
             return self._state(name, at)
@@ -255,7 +255,7 @@ class Nest:
         return self._load("peepholes", (direction * 3 + self.order.index(gate)) * hidden + at.unit, at)
 
     def _state(self, name: str, at: _Vector) -> Expr:
-        """A state of the step before, or what an earlier stage of this one has stored."""
+        """A state of the previous step, or what an earlier stage of this step stored."""
         if name in ("h", "c") and at.step.before is None:
             if f"initial_{name}" not in self.inputs:
                 return emit.splat(emit.const(0.0), at.width)
@@ -266,7 +266,7 @@ class Nest:
         return emit.load(buffer, place, at.width)
 
     def _memory(self, name: str, at: _Vector) -> tuple[Buffer, list[Index]]:
-        """Where a state of the step `at` is stored: ``h`` among the results, others in memory of their own."""
+        """Where a state of the step `at` is stored: ``h`` and a kept ``c`` in the output, others in separate memory."""
         if name in at.chain.memory:
             return at.chain.memory[name], [(at.chain.slot + at.row) * self.shape.hidden + at.unit]
         time = self._time(at.step.now, at.chain.direction) if name == "h" else self.shape.steps
@@ -281,7 +281,7 @@ class Nest:
         return at.chain.direction * self.shape.batch + at.chain.row + at.row
 
     def _time(self, step: Index, direction: Index) -> Index:
-        """Where in time a step of a direction is."""
+        """The position in time of a direction's step."""
         last = self.shape.steps - 1
         if self.way == "bidirectional":
             return step + direction * (last - 2 * step)

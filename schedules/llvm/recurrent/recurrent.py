@@ -1,10 +1,10 @@
-"""Recurrences (LSTM, GRU, the plain cell) as one kernel: the loop over time, its products and the gates inside.
+"""Recurrences (LSTM, GRU, the plain cell) as one kernel, with the loop over time, its products and the gates inside.
 
-The input's projections for all time steps come ready, from one matrix product before. What is left of a step is the
-product of the state with the recurrent weights, bound by reading these from the second-level cache, and the gates.
-A tile is rows of the batch × blocks of hidden units; it accumulates all gates of its units, so that they meet in
-registers. Directions and rows of the batch are chains that know nothing of each other, and threads share them out;
-where there are too few, threads share the hidden units instead, and wait for each other after each step.
+An earlier matrix product has projected the input for all time steps. Each step computes the gates and the product of
+the state with the recurrent weights, which is bound by reading the weights from the second-level cache. A tile is rows
+of the batch × blocks of hidden units; it accumulates all gates of its units, so that they meet in registers. Directions
+and rows of the batch are independent chains, which threads share. If there are too few, threads share the hidden units
+instead, and wait for each other after each step.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Workload
 
 PREFETCH = (0, 512)
-"""How many elements ahead weights are prefetched; where they stay in the second-level cache it does not pay."""
+"""How many elements ahead weights are prefetched; that does not pay where they stay in the second-level cache."""
 BARRIER_CYCLES = 3000
-"""What it costs about that threads wait for each other once."""
+"""Approximate cost of threads waiting for each other once."""
 
 GATE_CYCLES = 12
-"""What a vector of a gate costs about besides its product: its activation, its share of the new state."""
+"""Approximate cost of a gate's vector besides its product: its activation and its share of the new state."""
 
 
 class Recurrence:
@@ -38,7 +38,7 @@ class Recurrence:
     Workload: projections ``(T, N, D·G·H)``, recurrent weights ``(D, G·H, H)``, constant and in ONNX's order of gates,
     then the operands that the attribute ``operands`` names: ``bias`` ``(D, H)`` of GRU's new state, ``initial_h`` and
     ``initial_c`` ``(D, N, H)``, ``peepholes`` ``(D, 3·H)``. Output: ``(T, D·N, H)``, the states of all steps; with the
-    attribute ``keeps_cell`` LSTM's last cell stands behind them as one more step.
+    attribute ``keeps_cell`` LSTM's last cell follows them as one more step.
     """
 
     name = "recurrence"
@@ -80,7 +80,7 @@ class Recurrence:
         return min(configs, key=lambda config: (self.cycles(workload, target, config), config["blocks"]))
 
     def cycles(self, workload: Workload, target: Target, config: Config) -> float:
-        """Estimated cycles of the thread that is busy longest."""
+        """Estimated cycles of the busiest thread."""
         shape = shape_of(workload)
         whole, rest = divmod(math.ceil(shape.hidden / target.lanes(FLOAT32)), config["blocks"])
         largest = self._tile_cycles(shape, target, config["rows"], config["blocks"])

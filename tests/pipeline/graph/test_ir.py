@@ -19,7 +19,7 @@ def graph(*nodes: Node, outputs: str) -> Graph:
 
 
 def test_a_node_needs_an_operator_of_the_table() -> None:
-    with pytest.raises(ValueError, match="unknown operator 'fourier'; there are conv2d, "):
+    with pytest.raises(ValueError, match="unknown operator 'fourier'; expected one of conv2d, "):
         node("fourier", "x", "y")
     assert node("conv2d", "x w", "y").operator.weights == (1,)
 
