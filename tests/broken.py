@@ -1,4 +1,4 @@
-"""Models compiled with one kernel that is deliberately wrong."""
+"""Models compiled with one deliberately wrong kernel."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ SHAPES = {"w_a": (16, 8, 3, 3), "w_b": (16, 16, 3, 3), "w_c": (16, 16, 1, 1), "w
 
 
 def save_residual(folder: Path) -> Path:
-    """Writes `RESIDUAL` with seeded weights as ``residual.onnx``; nodes are named after what they make."""
+    """Writes `RESIDUAL` with seeded weights as ``residual.onnx``; nodes are named after their outputs."""
     random = np.random.default_rng(0)
     weights = {name: random.standard_normal(shape, np.float32) for name, shape in SHAPES.items()}
     weights |= {name: random.uniform(0.5, 1.5, 16).astype(np.float32) for name in ("scale", "variance")}
@@ -65,9 +65,9 @@ def compile_broken(model: ImportedModel, target: Target, layer: str, fault: Faul
     """Compiles `model` with the kernel of `layer` wrong.
 
     Args:
-        model: what is compiled.
-        target: for which.
-        layer: its kernel must be no other layer's.
+        model: the model to compile.
+        target: the target to compile for.
+        layer: a layer whose kernel covers no other layer.
         fault: what the kernel leaves out: its epilogue, or the first weight of each window.
         out: the artifact to write.
     """

@@ -1,4 +1,4 @@
-"""What all tests share: the command line in a process of its own, and the same random numbers every time."""
+"""Fixtures for all tests: the command line in a separate process, and the same random numbers every time."""
 
 from __future__ import annotations
 
@@ -53,9 +53,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def run_tvmopt(tmp_path: Path) -> RunTvmopt:
-    """Run the command line as a user does: a new process, its output captured, ended when it takes too long.
+    """Run the command line as a user does: in a new process with captured output and a time limit.
 
-    Each row of a table stands on one line, unless ``COLUMNS`` says otherwise.
+    Each table row is on one line, unless ``COLUMNS`` says otherwise.
     """
 
     def run(

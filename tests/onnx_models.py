@@ -1,4 +1,4 @@
-"""Small ONNX models, written down node by node."""
+"""Small ONNX models, written node by node."""
 
 from __future__ import annotations
 
@@ -23,9 +23,8 @@ def make_model(
     """A model with the shape of every value.
 
     Args:
-        nodes: operator, names of the inputs (``.`` is an absent one), names of the outputs, attributes; the last may be
-            left out.
-        inputs: their shapes by name; a dtype may stand first.
+        nodes: operator, names of the inputs (``.`` for an absent one), names of the outputs, and optionally attributes.
+        inputs: their shapes by name, optionally after a dtype.
         outputs: their names.
         opset: version of the operators.
         constants: the initialisers.

@@ -1,4 +1,4 @@
-"""Recurrence workloads, and inputs that keep their states tame."""
+"""Recurrence workloads, and inputs that keep their states bounded."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def recurrence(
         batch: N.
         directions: 1 or 2.
         hidden: H.
-        operands: names of the optional ones.
-        changed: attributes that need not fit the shapes.
+        operands: names of the optional operands.
+        changed: attributes that may contradict the shapes.
         attrs: attributes that differ from their defaults.
     """
     width = len(GATES[kind]) * hidden
@@ -64,7 +64,7 @@ def recurrence(
 
 
 def tame_inputs(workload: Workload, seed: int = 0) -> list[np.ndarray]:
-    """Random inputs; recurrent weights of order one would make the states chaotic, and rounding would grow."""
+    """Random inputs with small recurrent weights; weights of order one make states chaotic and amplify rounding."""
     random = np.random.default_rng(seed)
     arrays = [random.standard_normal(tensor.shape, np.float32) for tensor in workload.inputs]
     arrays[1] /= np.float32(math.sqrt(workload.inputs[1].shape[-1]))

@@ -1,4 +1,4 @@
-"""Tiny networks, what is compiled from them, and records of their kernels."""
+"""Tiny networks, artifacts compiled from them, and records of their kernels."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def load(graph: str = TWO_CONVOLUTIONS) -> ImportedModel:
 
 @functools.cache
 def artifact(target: str = "llvm", threads: int = 2, graph: str = TWO_CONVOLUTIONS) -> bytes:
-    """The bytes of the artifact that `graph` is compiled into with default schedules; compiled once a process."""
+    """The bytes of the artifact of `graph`, with default schedules; compiled once per process."""
     from tvmopt.pipeline.compiler.compile import compile_model
 
     with tempfile.TemporaryDirectory() as folder:
@@ -89,7 +89,7 @@ def other_configs(task: Task, target: Target) -> Iterator[Config]:
 
 
 def another_config(task: Task, target: Target) -> Config:
-    """The first of them."""
+    """The first config that is not the default."""
     return next(other_configs(task, target))
 
 
@@ -120,7 +120,7 @@ def record(
 
 
 def store_records(logs: Path, target: Target) -> dict[str, Config]:
-    """Files a record of a config that is not the default for each convolution; gives the configs by task."""
+    """Files a record of a non-default config for each convolution; returns the configs by task."""
     store = RecordStore(logs, "two")
     configs = {task.name: another_config(task, target) for task in tasks(target)}
     for task in tasks(target):
@@ -129,9 +129,9 @@ def store_records(logs: Path, target: Target) -> dict[str, Config]:
 
 
 def store_related(logs: Path, target: Target) -> dict[str, Config]:
-    """Files records of both convolutions for other thread counts than `target`'s, where a config beats the default.
+    """Files records of both convolutions for thread counts other than `target`'s, in which a config beats the default.
 
-    Gives that config by task.
+    Returns that config by task.
     """
     store = RecordStore(logs, "related")
     faster = {task.name: another_config(task, target) for task in tasks(target)}
@@ -139,7 +139,7 @@ def store_related(logs: Path, target: Target) -> dict[str, Config]:
         other = replace(target, threads=target.threads + more)
         for task in tasks(target):
             template = template_for(task.workload, other)
-            # None of them is much like the faster one.
+            # None of them is similar to the faster one.
             slow = [*template.space(task.workload, other)][200::250]
             for config in (template.default(task.workload, other), *slow):
                 store.append(record(task, other, config, 4e-6))

@@ -29,13 +29,13 @@ def build():
 
 @pytest.fixture
 def results() -> Path:
-    """A measurement file of version 1, as `tvmopt compare` wrote it, samples thinned."""
+    """A measurement file of version 1 as `tvmopt compare` wrote it, with fewer samples."""
     return DATA / "mobilenet_v2.json"
 
 
 @pytest.fixture
 def comparison(results: Path) -> Comparison:
-    """What is in `results`."""
+    """The comparison in `results`."""
     (only,) = read_comparisons(results)
     return only
 

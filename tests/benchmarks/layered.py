@@ -1,4 +1,4 @@
-"""A layer table made by hand: a convolution with a ReLU, a pooling, a view, a dense layer."""
+"""A hand-made layer table: a convolution with a ReLU, a pooling, a view, a dense layer."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def profile(*kernels: tuple[str, float], kind: str = "kernel", detail: str = "")
 
 
 def make_table() -> LayerTable:
-    """Ours fuses convolution and ReLU; it loses there against ONNX Runtime and wins elsewhere."""
+    """tvmopt fuses convolution and ReLU; it is slower there than ONNX Runtime and faster elsewhere."""
     entries = {
         "pytorch": profile(("conv", 20), ("relu", 5), ("pool", 4), ("dense", 3), ("", 1)),
         "onnxruntime": profile(("conv relu", 8), ("pool", 4), ("dense", 2)),
@@ -73,7 +73,7 @@ def make_table() -> LayerTable:
 
 
 def renamed(table: LayerTable, name: str) -> LayerTable:
-    """`table` with `name` wherever a file may have words of its own."""
+    """`table` with `name` in every field where a file may contain free text."""
 
     def cost_named(cost: LayerCost) -> LayerCost:
         outputs = tuple(replace(output, dtype=name) for output in cost.outputs)

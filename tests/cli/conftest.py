@@ -1,4 +1,4 @@
-"""What tests of several commands share."""
+"""Fixtures for tests of several commands."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ THREADS = 1
 
 @pytest.fixture
 def measured(tmp_path: Path) -> Mapping[str, str]:
-    """An environment in which the machine's roofline has been measured before."""
+    """An environment in which the machine's roofline is already cached."""
     cache = tmp_path / "cache"
     machine = roofline._machine(THREADS)
     text = json.dumps(machine)

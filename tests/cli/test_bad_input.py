@@ -1,4 +1,4 @@
-"""Bad input: one line that says what, what came and what would be right; the exit code; nothing left behind."""
+"""Bad input: one line with the problem, the value and the remedy; the exit code; no files left behind."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def unpacked(content: bytes) -> dict[str, bytes]:
 
 
 def repack(path: Path, parts: dict[str, bytes], **changes: object) -> None:
-    """Writes an artifact of `parts`, its manifest changed."""
+    """Writes an artifact of `parts` with a changed manifest."""
     manifest = {**json.loads(parts["manifest.json"]), **changes}
     pack(
         path,
@@ -135,7 +135,7 @@ def write_logs(folder: Path) -> None:
 
 @pytest.fixture(scope="module")
 def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with everything that the cases name; no case may change it."""
+    """A folder with every file that the cases name; no case may change it."""
     folder = tmp_path_factory.mktemp("shelf")
     (folder / "tmp").mkdir()
     for write in (write_models, write_artifacts, write_arrays, write_logs):
@@ -144,14 +144,14 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def listing(folder: Path) -> dict[Path, int]:
-    """Every file with its time of change, every folder; without the one file that onnxruntime keeps in TMPDIR."""
+    """All folders, and all files with modification times, except the one file that onnxruntime keeps in TMPDIR."""
     found = (path for path in folder.rglob("*") if path.name != ".ses")
     return {path: path.stat().st_mtime_ns if path.is_file() else 0 for path in found}
 
 
 @pytest.fixture
 def refused(run_tvmopt: RunTvmopt, shelf: Path) -> Refused:
-    """Runs a command that must fail; gives its one line without what all lines begin with."""
+    """Runs a command that must fail; returns its one line without the prefix common to all."""
 
     def run(command: str, code: int, **environment: str) -> str:
         before = listing(shelf)

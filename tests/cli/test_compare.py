@@ -118,7 +118,7 @@ def test_pictures_for_a_model_that_takes_none(run_tvmopt: RunTvmopt, model: Path
 
 
 def wait_until_measuring(process: psutil.Process, deadline_s: float = 60.0) -> None:
-    """Until two workers have been seen suspended: then rounds are under way."""
+    """Waits until two workers have been seen suspended, which shows that rounds are running."""
     deadline = time.monotonic() + deadline_s
     while time.monotonic() < deadline:
         states = [child.status() for child in process.children(recursive=True)]

@@ -46,7 +46,7 @@ def manifest_of(artifact: Path) -> dict[str, Any]:
 
 
 def origins(artifact: Path) -> dict[str, tuple[str, dict[str, int]]]:
-    """For each convolution where its config came from, and the config."""
+    """Where each convolution's config came from, and the config."""
     tasks = manifest_of(artifact)["tasks"]
     return {task["task"]: (task["origin"], task["config"]) for task in tasks if task["task"].startswith("conv2d")}
 
@@ -69,7 +69,7 @@ def test_matching_records_are_used_and_named(run_tvmopt: RunTvmopt, model: Path,
     assert re.search(r"2 of \d kernels from records, the rest with their defaults", done.stdout)
     for name, config in configs.items():
         assert config["algorithm"] == 0
-        # Those of its algorithm, not the others'.
+        # Only the knobs of its algorithm.
         knobs = f"rows {config['rows']} columns {config['columns']} vectors {config['vectors']} band"
         assert re.search(rf"{name} .* record +1 µs +direct +{knobs}", done.stdout), done.stdout
     assert run_tvmopt("run", "out.tar", "--check").returncode == 0
@@ -80,7 +80,7 @@ def test_records_of_another_target_are_not_used_and_explained(
     run_tvmopt: RunTvmopt, model: Path, tmp_path: Path
 ) -> None:
     names = tiny.store_records(tmp_path / "logs", parse_target("llvm", 7))
-    # Shipped records of related kernels may have more to say.
+    # Shipped records of related kernels may add more.
     done = run_tvmopt("compile", model, "--threads", "2", "--logs", "logs", "--no-transfer", "-o", "out.tar")
     assert done.returncode == 0, done.stderr
     assert "0 of " in done.stdout

@@ -77,7 +77,7 @@ def test_integer_operators_have_a_column(run_tvmopt: RunTvmopt, tmp_path: Path) 
     )
 
 
-def test_gaps_end_nothing_and_all_are_listed(run_tvmopt: RunTvmopt, tmp_path: Path) -> None:
+def test_gaps_do_not_stop_inspect_and_all_are_listed(run_tvmopt: RunTvmopt, tmp_path: Path) -> None:
     tiny.save_onnx(tmp_path / "gaps.onnx", GAPS)
     done = run_tvmopt("inspect", "gaps.onnx", "--json", "gaps.json")
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""The group of commands: help without imports, unknown words, and how each kind of end reaches the shell."""
+"""The command group: help without imports, unknown commands, and the exit code for each kind of end."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_reader_that_goes_away_is_no_error(repository: Path) -> None:
         assert process.stdout is not None
         assert process.stderr is not None
         process.stdout.close()
-        process.stdin.close()  # only now does it begin to write
+        process.stdin.close()  # it starts to write only now
         assert process.stderr.read() == ""
     assert process.returncode == 1
 

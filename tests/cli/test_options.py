@@ -1,4 +1,4 @@
-"""The values that shared options take, and what they say of those they do not."""
+"""The values that shared options accept, and the errors for those that they do not."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_wrong_output_file(name: str, complaint: str, tmp_path: Path) -> None:
 
 
 def shapes_of(*arguments: str) -> Any:
-    """What a command receives as `input_shape`."""
+    """The value that a command receives as `input_shape`."""
 
     @click.command()
     @input_shape_option

@@ -89,7 +89,7 @@ def test_missing_runtimes_say_how_to_get_them(
     run_tvmopt: RunTvmopt, tmp_path: Path, measured: Mapping[str, str]
 ) -> None:
     tiny.save_two_convolutions(tmp_path)
-    # A finder in front of all others, as though the package were not installed.
+    # A finder before all others, as if the package were not installed.
     (tmp_path / "sitecustomize.py").write_text(
         "import importlib.util as util\nfind = util.find_spec\n"
         "util.find_spec = lambda name, *rest: None if name == 'openvino' else find(name, *rest)\n"

@@ -1,4 +1,4 @@
-"""``tvmopt run``: arrays in, arrays out, the golden pair, the latency; and nothing of TVM."""
+"""``tvmopt run``: arrays in, arrays out, the golden pair, the latency; and TVM is not loaded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tables at every width: nothing is cut, no line is too wide, and what matters most is always there."""
+"""Tables at every width: no text is cut, no line is too wide, and the most important columns are always shown."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_long_names_break_after_punctuation() -> None:
     assert broken("abcdefghij", 4) == ["abcd", "efgh", "ij"]
 
 
-def test_what_would_steer_the_terminal_is_blanked() -> None:
+def test_control_characters_are_blanked() -> None:
     table = Table(Column("layer"))
     table.add("a\x1b[31mb\rc")
     assert texts(table, 80) == ["layer", "a [31mb c"]
@@ -124,7 +124,7 @@ def model(tmp_path: Path) -> Path:
 
 
 def check_fits(output: str, width: int, *words: str) -> None:
-    """Nothing is cut or too wide, and each of `words` stands whole somewhere."""
+    """No text is cut and no line too wide, and each of `words` appears uncut."""
     assert "…" not in output
     assert [line for line in output.splitlines() if cell_len(line.rstrip()) > width] == []
     for word in words:
@@ -132,7 +132,7 @@ def check_fits(output: str, width: int, *words: str) -> None:
 
 
 def name_is_whole(output: str) -> bool:
-    """Whether the long name is there, on however many lines."""
+    """Whether the long name is complete, possibly over several lines."""
     pieces = re.findall(r"features\.|denseblock4\.|denselayer16\.|expand3x3/|Kernel_|of_|the_|second_|branch", output)
     return "".join(dict.fromkeys(pieces)) == LONG
 

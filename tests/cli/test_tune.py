@@ -1,4 +1,4 @@
-"""``tvmopt tune``: what it records, how it goes on, and how it ends when it is stopped or killed."""
+"""``tvmopt tune``: its records, how it resumes, and how it ends when it is stopped or killed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def model(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
-    """The file that tuning for two threads writes."""
+    """The log that tuning for two threads writes."""
     return tmp_path / "logs" / parse_target("llvm", 2).key / "two.jsonl"
 
 
@@ -41,7 +41,7 @@ def configs(records: Sequence[Record]) -> set[tuple[str, tuple[tuple[str, int], 
 
 
 def summary(stdout: str) -> tuple[int, str]:
-    """Trials, and why the run ended."""
+    """The number of trials, and why the run ended."""
     found = re.search(r"(\d+) trials in \d+ s \([\d.]+/s\), \d+ rejected; ended: ([a-z ]+)", stdout)
     assert found is not None, stdout
     return int(found[1]), found[2]
@@ -56,7 +56,7 @@ def test_records_and_resuming(run_tvmopt: RunTvmopt, model: Path, log: Path) -> 
     assert {record.workload_key for record in records} == names
     assert all(record.status == "ok" for record in records)
     assert len(configs(records)) == 12
-    # The fastest, and the default, are measured once more at the end, and then inside the model.
+    # The fastest configs and the default are measured again at the end, and then inside the model.
     alone = [record for record in records if not record.in_model]
     assert summary(first.stdout) == (len(alone), "trials")
     assert 12 < len(alone) <= 12 + 2 * 4
@@ -80,7 +80,7 @@ def test_records_and_resuming(run_tvmopt: RunTvmopt, model: Path, log: Path) -> 
     assert all(record.in_model for record in added)
 
 
-def test_tasks_that_no_trial_reached_are_told(run_tvmopt: RunTvmopt, model: Path) -> None:
+def test_tasks_without_a_trial_are_reported(run_tvmopt: RunTvmopt, model: Path) -> None:
     count = len(tiny.tasks(parse_target("llvm", 2)))
     command = ("tune", model, "--threads", "2", "--logs", "logs", "--trials")
     done = run_tvmopt(*command, "1")
@@ -114,7 +114,7 @@ def test_some_tasks_for_some_time(run_tvmopt: RunTvmopt, model: Path, log: Path)
 
 
 class Search:
-    """``tvmopt tune`` in the background, as a rule with far more trials than it will get to."""
+    """``tvmopt tune`` in the background, usually with far more trials than it will reach."""
 
     def __init__(self, model: Path, log: Path, trials: str = "100000") -> None:
         self.log = log
@@ -129,13 +129,13 @@ class Search:
         self.workers: list[int] = []
 
     def wait_for_records(self, count: int) -> None:
-        """Waits until there are as many records, then notes the worker processes."""
+        """Waits for this number of records, then saves the worker processes."""
         self._wait_until(lambda: self.log.exists() and self.log.read_bytes().count(b"\n") >= count)
         self.workers = children(self.process.pid)
         assert self.workers
 
     def wait_for_the_finals(self) -> None:
-        """Waits until the builds of the model take turns, then notes the process in which they do."""
+        """Waits until the builds of the model run in turn, then saves the process that runs them."""
 
         def running() -> bool:
             self.workers = [
@@ -153,14 +153,14 @@ class Search:
             time.sleep(0.02)
 
     def end(self, how: signal.Signals) -> tuple[int, str, str]:
-        """Sends a signal; the exit code and the outputs."""
+        """Sends a signal; returns the exit code and the outputs."""
         self.process.send_signal(how)
         stdout, stderr = self.process.communicate(timeout=30.0)
         return self.process.returncode, stdout, stderr
 
 
 def parent(pid: int) -> int:
-    """The parent of a living process; 0 for one that is gone or only waits to be collected."""
+    """The parent of a live process; 0 for one that is gone or a zombie."""
     try:
         state, parent_pid = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[:2]
     except OSError:

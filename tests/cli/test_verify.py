@@ -1,4 +1,4 @@
-"""``tvmopt verify``: a broken kernel pinned to its layer, right models of every kind, and bad input."""
+"""``tvmopt verify``: a broken kernel traced to its layer, correct models of every kind, and bad input."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def test_ctrl_c(repository: Path, tmp_path: Path) -> None:
         text=True,
     )
     with process:
-        time.sleep(1.5)  # it is importing by then, or compiling
+        time.sleep(1.5)  # by then it is importing or compiling
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 130, out + err

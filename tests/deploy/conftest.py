@@ -16,7 +16,7 @@ from tvmopt.pipeline.support.numeric_error import numeric_error
 
 @dataclass(frozen=True, slots=True)
 class Unpacked:
-    """An artifact's files in a folder, as the sample wants them."""
+    """An artifact's files in a folder, in the form that the sample needs."""
 
     folder: Path
     inputs: dict[str, np.ndarray]

@@ -1,4 +1,4 @@
-"""The C++ sample and a model, both compiled here for Arm machines, under qemu: the golden outputs."""
+"""The C++ sample and a model, both cross-compiled for Arm, give the golden outputs under qemu."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.deploy.conftest import unpack
 
 @dataclass(frozen=True, slots=True)
 class Arm:
-    """What builds and runs programs for one kind of Arm."""
+    """The tools that build and run programs for one kind of Arm."""
 
     target: str
     compiler: str
@@ -32,7 +32,7 @@ ARMS = (
 
 @pytest.fixture(scope="module", params=ARMS, ids=lambda arm: arm.target)
 def arm(request: pytest.FixtureRequest) -> Arm:
-    """Each kind whose tools are installed."""
+    """Each kind of Arm whose tools are installed."""
     arm: Arm = request.param
     for tool in (arm.compiler, arm.emulator):
         if shutil.which(tool) is None:

@@ -1,4 +1,4 @@
-"""The C++ sample: built as its README says, it gives the golden outputs, and tells what is wrong in one line."""
+"""The C++ sample, built as its README says, gives the golden outputs and reports errors in one line."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def program(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (command,) = [block for block in blocks if "g++" in block]
     folder = tmp_path_factory.mktemp("program")
     shutil.copy(sample / "run_model.cc", folder)
-    # `python` is to be the one that runs the tests.
+    # `python` must be the interpreter that runs the tests.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path}
     subprocess.run(["bash", "-euc", command], cwd=folder, env=environment, check=True)

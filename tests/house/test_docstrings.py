@@ -1,4 +1,4 @@
-"""The public names are documented: each argument, field, result and error, in the sections of Google's style."""
+"""Public names are documented: each argument, field, result and error, in Google-style sections."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 import tvmopt
 
-# Functions without an error that a caller could meet.
+# Functions that raise no error a caller could meet.
 ERRORLESS = {"extract_tasks"}
 
 FUNCTIONS = [name for name in tvmopt.__all__ if inspect.isfunction(getattr(tvmopt, name))]
@@ -27,7 +27,7 @@ def section(documented: Any, title: str) -> str:
 
 
 def entries(documented: Any, title: str) -> set[str]:
-    """The names that a section describes; names that share a description are separated by commas."""
+    """The names that a section describes; commas separate names that share a description."""
     lines = re.findall(r"^    ([\w, ]+): \S", section(documented, title), re.MULTILINE)
     return {name for line in lines for name in line.split(", ")}
 
@@ -48,7 +48,7 @@ def gives_something(function: Callable[..., Any]) -> bool:
     return inspect.signature(function).return_annotation not in (None, "None")
 
 
-def test_functions_and_classes_are_all_there_is() -> None:
+def test_public_names_are_functions_and_classes() -> None:
     assert sorted(FUNCTIONS + CLASSES) == sorted(tvmopt.__all__)
 
 

@@ -1,4 +1,4 @@
-"""What every file of the repository must keep to."""
+"""Rules for every file of the repository."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ MAX_LINES = 400
 MAX_SIDE_BY_SIDE = 15
 UNCOUNTED = {"__init__.py", "__pycache__", "README.md"}
 
-# A machine's own folders, and settings that say where a package registry stands.
+# Folders of one machine, and settings that name a package registry.
 MACHINE_PATH = re.compile(r"(?<![\w.~)}>])/(?:home|mnt|opt|root|tmp|Users|work)/|\b[A-Z]:\\\\?Users")
 REGISTRY_SETTING = re.compile(r"(?:extra-)?index-url|find-links")
 ADDRESS = re.compile(r"\bhttps?://([\w-]+(?:\.[\w-]+)+)")
 
-# The hosts that a link may lead to: licences, conventions, papers, specifications.
+# The hosts to which links may point: licences, conventions, papers, specifications.
 HOSTS = {"arxiv.org", "doi.org", "keepachangelog.com", "semver.org", "www.apache.org", "www.w3.org"}
 HOSTS |= {"git-lfs.github.com"}  # in the first line of a Git LFS pointer
 
@@ -31,7 +31,7 @@ def files(repository: Path) -> list[Path]:
 
 
 def text_lines(path: Path) -> list[str]:
-    """The lines of a text file; nothing of any other."""
+    """The lines of a text file; none for other files."""
     try:
         return path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError:

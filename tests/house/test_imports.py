@@ -1,4 +1,4 @@
-"""Every module can be imported where no framework and no other runtime is installed."""
+"""Every module can be imported without any framework or other runtime installed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ OPTIONAL = {
     *(module for runtime in RUNTIMES for module in runtime.modules if module not in ("onnx", "tvm")),
 }
 
-# A name that stands as None in sys.modules cannot be imported, as though it were not installed.
+# A name that is None in sys.modules cannot be imported, as if it were not installed.
 IMPORT_ALL = """
 import importlib, pkgutil, sys
 sys.modules.update(dict.fromkeys({optional!r}))
@@ -46,7 +46,7 @@ def test_public_names_are_there() -> None:
         assert getattr(tvmopt, name).__name__ == name
 
 
-def test_type_checkers_are_told_the_same_as_the_interpreter() -> None:
+def test_type_checkers_see_the_same_names_as_the_interpreter() -> None:
     tree = ast.parse(Path(tvmopt.__file__).read_text())
     (guarded,) = (node for node in tree.body if isinstance(node, ast.If))
     imports = [node for node in guarded.body if isinstance(node, ast.ImportFrom)]
@@ -55,4 +55,4 @@ def test_type_checkers_are_told_the_same_as_the_interpreter() -> None:
 
 def test_unknown_public_name() -> None:
     with pytest.raises(AttributeError, match="module 'tvmopt' has no attribute 'tuen'"):
-        getattr(tvmopt, "tuen")  # noqa: B009  # mypy would reject the plain form, which is the point
+        getattr(tvmopt, "tuen")  # noqa: B009  # mypy would reject the plain form, as it should

@@ -18,7 +18,7 @@ from tests.house.test_files import files
 
 pytestmark = pytest.mark.slow
 
-# A user's own modules have the names of our folders; the model file imports one of them, and then needs none of ours.
+# The user's modules have the names of our folders. The model file imports one of them and must not get ours.
 OWN_FILES = {
     "pipeline.py": "width = 24\n",
     "schedules.py": "raise RuntimeError('tvmopt imported the schedules of the user')\n",
@@ -62,9 +62,9 @@ class Installation:
     Attributes:
         python: the interpreter that finds it.
         script: the console script.
-        package: the folder that ``tvmopt`` is to be imported from.
-        pipeline: the folder that ``tvmopt.pipeline`` is to be imported from.
-        variables: what the environment needs besides.
+        package: the folder from which ``tvmopt`` must be imported.
+        pipeline: the folder from which ``tvmopt.pipeline`` must be imported.
+        variables: further environment variables that it needs.
     """
 
     python: Path
@@ -75,12 +75,12 @@ class Installation:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment of a user who has installed it so; nothing of it leads to the checkout."""
+        """The environment of a user with this installation; nothing in it refers to the checkout."""
         own = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
         return {**own, "COLUMNS": "120", **self.variables}
 
     def run(self, command: Sequence[str | Path], folder: Path) -> str:
-        """What the command writes; it must succeed."""
+        """The command's output; the command must succeed."""
         done = subprocess.run(
             [*map(str, command)],
             cwd=folder,
@@ -96,10 +96,10 @@ class Installation:
 
 
 def fresh_environment(folder: Path, *options: str) -> Path:
-    """The interpreter of a new virtual environment that sees what this one has installed, but for tvmopt.
+    """The interpreter of a new virtual environment that sees this one's packages, except tvmopt.
 
-    A ``.pth`` file leads to the packages; the ``.pth`` files that stand among them, an editable tvmopt's among them,
-    are not followed from there.
+    A ``.pth`` file adds the packages. Python does not follow the ``.pth`` files among them, which include that of an
+    editable tvmopt.
     """
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", *options, folder], check=True)
     (packages,) = folder.glob("lib/python*/site-packages")
@@ -109,7 +109,7 @@ def fresh_environment(folder: Path, *options: str) -> Path:
 
 @pytest.fixture(scope="module", name="wheel")
 def _wheel(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
-    """A wheel of what git keeps: what older builds left in the checkout does not get into it."""
+    """A wheel of the files in git, so that leftovers of older builds in the checkout are not included."""
     checkout, source = request.config.rootpath, tmp_path_factory.mktemp("source")
     for path in files(checkout):
         copy = source / path.relative_to(checkout)
@@ -141,7 +141,7 @@ def _installation(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
         base = folder / "user"
         options, variables = ["--user"], {"PYTHONUSERBASE": str(base)}
     wheel: Path = request.getfixturevalue("wheel")
-    # Without --ignore-installed, pip is content with the tvmopt that it finds where the .pth file leads.
+    # Without --ignore-installed, pip would accept the tvmopt that it finds through the .pth file.
     command = ["install", "--quiet", "--no-deps", "--no-warn-script-location", "--ignore-installed", *options, wheel]
     pip = [sys.executable, "-m", "pip", "--python", python]
     subprocess.run([*pip, *command], env={**os.environ, **variables}, check=True)

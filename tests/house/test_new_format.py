@@ -1,4 +1,4 @@
-"""A format that only the registry knows is taken everywhere: imported, named in help and errors, compared, verified."""
+"""A format that only the registry knows works everywhere: imported, named in help and errors, compared, verified."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def test_help_lists_it(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_help_of_a_command_lists_it(repository: Path) -> None:
-    """Commands take the registry's forms when they are imported: that is done in a process of its own."""
+    """Commands read the registry's forms on import, so this runs in a separate process."""
     code = (
         "from dataclasses import replace; from tvmopt.pipeline.importers import registry;"
         "fake = replace(registry.IMPORTERS[0], kind='fake', form='file.fake', suffixes=('.fake',));"

@@ -1,4 +1,4 @@
-"""The environment that tests run in is the one that setup.cfg describes."""
+"""The tests run in the environment that setup.cfg describes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def requirements(repository: Path, section: str, option: str) -> list[Requiremen
 
 
 def wrong(needed: list[Requirement]) -> dict[str, str]:
-    """Installed versions that are not what was asked for."""
+    """Installed versions that do not match the requirements."""
     versions = {str(requirement): metadata.version(requirement.name) for requirement in needed}
     return {text: version for text, version in versions.items() if not Requirement(text).specifier.contains(version)}
 
@@ -50,7 +50,7 @@ def test_extra(extra: str, repository: Path) -> None:
 
 
 def test_every_import_is_declared(repository: Path) -> None:
-    """A package that is there only because another brings it is gone when the other no longer does."""
+    """A package that only another package installs would vanish if that package dropped it."""
     declared = {canonicalize_name(r.name) for r in requirements(repository, "options", "install_requires")}
     for extra in extras():
         declared |= {canonicalize_name(r.name) for r in requirements(repository, "options.extras_require", extra)}

@@ -1,4 +1,4 @@
-"""What the README tells a reader to type exists, its Python runs, and each folder's README shows the folder."""
+"""The README's commands exist, its Python runs, and each folder's README shows the folder."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
 
 
 def commands(text: str) -> list[list[str]]:
-    """The words of each command in the shell blocks of `text`, prompts and comments left out."""
+    """The words of each command in the shell blocks of `text`, without prompts and comments."""
     blocks = "".join(SHELL.findall(text)).replace("\\\n", " ")
     lines = (shlex.split(line.removeprefix("$ "), comments=True) for line in blocks.splitlines())
     return [words for line in lines if line for words in split_at_operators(line)]
@@ -80,7 +80,7 @@ def test_scripts_and_links_lead_somewhere(readme: str, repository: Path) -> None
 
 @pytest.mark.slow
 def test_python_runs(readme: str, repository: Path, tmp_path: Path, run_tvmopt: RunTvmopt) -> None:
-    """Each snippet runs as it stands, where the README's own command has made the artifact that it loads."""
+    """Each snippet runs unchanged, after the README's own command has compiled the artifact that it loads."""
     snippets = PYTHON.findall(readme)
     assert snippets
     (tmp_path / "models").symlink_to(repository / "models")

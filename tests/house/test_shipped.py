@@ -1,4 +1,4 @@
-"""What comes with an installed tvmopt: every package, and the files beside its code."""
+"""An installed tvmopt contains every package, and the data files beside its code."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_every_package_is_installed(config: configparser.ConfigParser, repositor
 
 
 def test_every_file_that_is_no_code_is_installed(config: configparser.ConfigParser, repository: Path) -> None:
-    """A file that none of the globs finds would be missing after an installation, and only there."""
+    """A file that no glob matches would be missing from installations only."""
     found = set()
     for package, globs in config["options.package_data"].items():
         parts = package.split(".")[1:]
@@ -47,7 +47,7 @@ def test_every_file_that_is_no_code_is_installed(config: configparser.ConfigPars
 
 
 def stays_in_the_repository(path: Path) -> bool:
-    """Whether it is a document on the repository itself, or a measurement that the project keeps of itself."""
+    """Whether it documents the repository, or is one of the project's own measurements."""
     return len(path.parts) == 2 or path.parts[:2] == ("benchmarks", "results")
 
 

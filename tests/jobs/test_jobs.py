@@ -1,4 +1,4 @@
-"""Jobs called from Python: what they return, what they tell, and how they are cancelled from another thread."""
+"""Jobs called from Python: their results, their events, and cancellation from another thread."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 
 class Counting(tvmopt.Listener):
-    """Keeps what it is told, and lets another thread know once `ready` holds of an event."""
+    """Records events, and signals another thread once `ready` is true for an event."""
 
     def __init__(self, ready: Callable[[list[Event]], bool] = lambda events: False) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ def children() -> set[int]:
 
 
 def cancelled(act: Callable[[], object], listener: Counting) -> tvmopt.CancelledError:
-    """What `act` raises in a thread of its own when this one cancels it as soon as the listener is ready."""
+    """The error that `act` raises in a separate thread when this one cancels it as soon as the listener is ready."""
     raised: list[BaseException] = []
 
     def run() -> None:

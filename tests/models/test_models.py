@@ -1,4 +1,4 @@
-"""The example networks: torchvision's layouts, numbers that behave, and the same every time."""
+"""The example networks: torchvision's layouts, well-scaled activations, and the same weights every time."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ LAYOUTS = {
     "squeezenet1_1": (1_235_496, 52, "1d365589393f9c1e"),
     "vgg16": (138_357_544, 32, "35c4623e0cd4a39d"),
 }
-# Where the image is not 224 pixels high and wide.
+# Image sizes other than 224 × 224 pixels.
 SIZES = {"inception_v3": 299, "ssd_mobilenet": 300}
-# Shapes of the inputs and outputs of those that torchvision has not, or not so, and their parameters.
+# Input and output shapes, and parameters, of the networks that torchvision lacks or defines differently.
 OTHERS = {
     "digits": (9_978, (1, 1, 8, 8), [(1, 10)]),
     "fc_dnn": (18_433, (1, 13), [(1, 1)]),
@@ -52,7 +52,7 @@ KINDS = {
 
 @pytest.fixture(scope="module", autouse=True)
 def _one_thread() -> Iterator[None]:
-    """Where other programs run, PyTorch's threads wait for each other many times longer than they compute."""
+    """Beside other programs, PyTorch's threads wait for each other many times longer than they compute."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -109,7 +109,7 @@ def test_shapes_of_the_others(name: str) -> None:
 def test_the_detector_has_as_many_weights_as_the_original() -> None:
     model, _ = built("ssd_mobilenet")
     folded = sum(layer.weight.numel() for layer in model.modules() if isinstance(layer, nn.BatchNorm2d))
-    # The Caffe model that is passed on has 23,147,564 bytes, the names and sizes of its layers included.
+    # The published Caffe model has 23,147,564 bytes, including the names and sizes of its layers.
     bytes_of_weights = 4 * (sum(value.numel() for value in model.parameters()) - folded)
     assert 0 < 23_147_564 - bytes_of_weights < 20_000
 
@@ -168,7 +168,7 @@ def test_networks_are_imported(name: str) -> None:
     assert model.name == name
     detects = name == "ssd_mobilenet"
     assert [spec.name for spec in model.outputs] == (["output_0", "output_1"] if detects else ["output"])
-    # DenseNet normalises what is joined, where there is no convolution to fold it into.
+    # DenseNet normalises concatenations, so there is no convolution to fold it into.
     kept = {"densenet121": {"BatchNormalization"}, "lstm": {"LSTM", "Gather", "Slice", "Squeeze"}}.get(name, set())
     assert {node.op_type for node in model.normalized.graph.node} <= KINDS | kept
     assert np.isfinite(example_inputs(model)[model.inputs[0].name]).all()

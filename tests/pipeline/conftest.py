@@ -1,4 +1,4 @@
-"""Models from descriptions, imported, compiled and compared."""
+"""Models from textual descriptions: imported, compiled and compared."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def parse() -> Callable[..., onnx.ModelProto]:
 
 @pytest.fixture
 def imported(tmp_path: Path) -> Callable[[onnx.ModelProto], ImportedModel]:
-    """Imports a model as from a file."""
+    """Imports a model as if from a file."""
 
     def load(model: onnx.ModelProto) -> ImportedModel:
         path = tmp_path / "model.onnx"
@@ -52,7 +52,7 @@ def imported(tmp_path: Path) -> Callable[[onnx.ModelProto], ImportedModel]:
 
 @pytest.fixture
 def model_from(onnx_model: OnnxModel, imported: Callable[..., ImportedModel]) -> Callable[..., ImportedModel]:
-    """A model from a description: nodes, inputs, constants, and where they are not usual outputs and opset."""
+    """A model from a description: nodes, inputs, constants, and outputs and opset unless they are the defaults."""
 
     def make(parts: Mapping[str, Any]) -> ImportedModel:
         options = {"outputs": parts.get("outputs", "y"), "opset": parts.get("opset", 18)}
@@ -62,7 +62,7 @@ def model_from(onnx_model: OnnxModel, imported: Callable[..., ImportedModel]) ->
 
 
 def run_whole(model: ImportedModel, target: Target, configs: Mapping[str, Config]) -> dict[str, np.ndarray]:
-    """What the compiled model makes of the example inputs."""
+    """The compiled model's outputs for the example inputs."""
     import tvm
     from tvm import relax
 

@@ -1,4 +1,4 @@
-"""Kernels built from workloads, run between guards, and compared with what they should compute."""
+"""Kernels built from workloads, run between guards, and compared with expected results."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MakeWorkload = Callable[..., Workload]
 
 
 def guarded(shape: Sequence[int], dtype: str) -> tuple[np.ndarray, np.ndarray]:
-    """An array for a kernel, 64-byte aligned, and the larger one that it lies in, full of NaN (or of 77)."""
+    """A 64-byte aligned array for a kernel, and the larger array around it, full of NaN (or of 77)."""
     size, item = math.prod(shape), np.dtype(dtype).itemsize
     fill = np.nan if np.dtype(dtype).kind == "f" else 77
     whole = np.full(size + 3 * GUARD, fill, dtype)
@@ -47,8 +47,8 @@ class Kernels:
     """Builds and runs kernels for one target.
 
     Attributes:
-        target: whose code is generated.
-        optimize: LLVM's optimisation level; 0 compiles many times faster where only the loop nest is in question.
+        target: the target of the generated code.
+        optimize: LLVM's optimisation level; 0 compiles many times faster, which is enough to test a loop nest.
     """
 
     target: Target
@@ -66,7 +66,7 @@ class Kernels:
         return [template.default(workload, self.target), *spread]
 
     def run(self, workload: Workload, inputs: Sequence[np.ndarray], configs: Sequence[Config]) -> list[np.ndarray]:
-        """What the kernel under each config writes to memory."""
+        """The memory that the kernel writes, for each config."""
         import tvm
 
         template = template_for(workload, self.target)
@@ -104,7 +104,7 @@ class Kernels:
         inputs: Sequence[np.ndarray] | None = None,
         expected: np.ndarray | None = None,
     ) -> None:
-        """Runs the default and further configs; all must give `expected`, by default what the reference computes."""
+        """Runs the default and further configs; all must give `expected`, by default the reference's result."""
         chosen = self.configs(workload, configs) if isinstance(configs, int) else list(configs)
         arrays = random_inputs(workload) if inputs is None else inputs
         want = reference(workload, arrays) if expected is None else expected
@@ -113,7 +113,7 @@ class Kernels:
 
 
 def check_output(workload: Workload, memory: np.ndarray, expected: np.ndarray, what: str) -> None:
-    """The logical output is as expected, the halo is zeros, and what fills the last channel block was written."""
+    """Checks that the output is as expected, the halo is zero, and the padding of the last channel block is written."""
     output = workload.output
     result = output.restore(memory)
     assert result.shape == expected.shape
@@ -136,7 +136,7 @@ def random_inputs(workload: Workload, seed: int = 0) -> list[np.ndarray]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _threads() -> None:
-    # The runtime reads this once, at its first parallel loop; its own default is half of the processors.
+    # The runtime reads this once, at its first parallel loop; its default is half of the processors.
     os.environ.setdefault("TVM_NUM_THREADS", str(THREADS))
 
 
@@ -157,7 +157,7 @@ def kernels(target: Target) -> Kernels:
 
 @pytest.fixture
 def host() -> Kernels:
-    """Builds, runs and checks kernels for this machine alone."""
+    """Builds, runs and checks kernels only for this machine."""
     return Kernels(parse_target("llvm", THREADS))
 
 
@@ -173,7 +173,7 @@ def make() -> MakeWorkload:
 
 @pytest.fixture
 def convolution(target: Target) -> MakeWorkload:
-    """A convolution workload as the graph makes them: data with a halo for its pads, output in blocks."""
+    """A convolution workload as the graph makes it: data with a halo for its pads, output in blocks."""
     return lambda *arguments, **options: make_convolution(target.lanes("float32"), *arguments, **options)
 
 
@@ -193,7 +193,7 @@ def make_convolution(
     extra: Sequence[Tensor] = (),
     epilogue: Expr = ACC,
 ) -> Workload:
-    """A convolution, ``depthwise_conv2d`` when every channel is a group of its own.
+    """A convolution; ``depthwise_conv2d`` if every channel is its own group.
 
     Args:
         lanes: of the target.
@@ -242,7 +242,7 @@ def make_separable(
     epilogue: Expr = ACC,
     **options: Any,
 ) -> Workload:
-    """A depthwise convolution and the 1×1 convolution behind it.
+    """A depthwise convolution and the 1×1 convolution after it.
 
     Args:
         lanes: of the target.
@@ -251,7 +251,7 @@ def make_separable(
         kernel: rows and columns of the depthwise convolution.
         halo: of the output.
         extra: operands of both epilogues.
-        inner: what goes from one to the other.
+        inner: the expression between the two convolutions.
         epilogue: of the workload.
         options: of the depthwise convolution, as `make_convolution` takes them.
     """

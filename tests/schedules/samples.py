@@ -16,7 +16,7 @@ Wide = Callable[..., Workload]
 
 
 def separable(depthwise: Workload, channels: int) -> Workload:
-    """The workload of a depthwise convolution and a 1×1 convolution to so many channels."""
+    """The workload of a depthwise convolution followed by a 1×1 convolution to this number of channels."""
     n, inputs, rows, columns = depthwise.output.shape
     weight = Tensor((channels, inputs, 1, 1))
     output = Tensor((n, channels, rows, columns), block=depthwise.output.block)

@@ -1,4 +1,4 @@
-"""The table of operators against the templates and the reference."""
+"""The table of operators compared with the templates and the reference."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ KERNELS = [operator for operator in OPERATORS.values() if operator.kernel]
 
 @pytest.fixture
 def samples(wide: Any, make: Any) -> dict[str, Workload]:
-    """A workload of each operator, its epilogue left out."""
+    """A workload of each operator, without epilogue."""
     found: dict[str, Workload] = {}
     for workload in workloads(wide, make).values():
         found.setdefault(workload.op, Workload(workload.op, workload.inputs, workload.output, workload.attrs))
@@ -78,7 +78,7 @@ def test_convolutions_are_those_with_a_convolutions_attributes(
 
 @pytest.mark.parametrize("operator", KERNELS, ids=lambda operator: operator.name)
 def test_templates_take_the_layouts_that_the_table_promises(operator: Operator, samples: dict[str, Workload]) -> None:
-    """A result in blocks, where the table has it so, and a first operand in row-major order, where it may be."""
+    """A blocked result if the table says so, and a row-major first operand if the table allows it."""
     workload = samples[operator.name]
     if operator.layout is Layout.BLOCKED:
         assert workload.output.block == TARGET.lanes("float32")

@@ -1,4 +1,4 @@
-"""Races of algorithms: one space of all their configs, and each config goes to its algorithm."""
+"""Races of algorithms: one space with all their configs; each config goes to its algorithm."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def test_the_space_concatenates_its_parts() -> None:
     "config",
     [
         {"which": 0, "rows": 2, "columns": 4, "tile": 0},  # its own space does not allow it
-        {"which": 0, "rows": 4, "columns": 1, "tile": 0},  # the other's rows
-        {"which": 0, "rows": 1, "columns": 1, "tile": 2},  # a knob that is not its own
+        {"which": 0, "rows": 4, "columns": 1, "tile": 0},  # the other algorithm's rows
+        {"which": 0, "rows": 1, "columns": 1, "tile": 2},  # a knob of another algorithm
         {"which": 2, "rows": 1, "columns": 1, "tile": 0},
         {"which": -1, "rows": 1, "columns": 1, "tile": 0},
         {"which": 0, "rows": 1, "columns": 1},
@@ -96,7 +96,7 @@ def test_every_config_has_as_many_features_and_packs_as_it_says(target: Target) 
     assert lengths == {sum(algorithm.feature_count for algorithm in race.algorithms)}
 
 
-def test_people_are_told_the_algorithm_and_its_own_knobs(target: Target) -> None:
+def test_a_config_is_described_by_algorithm_and_its_own_knobs(target: Target) -> None:
     workload = convolution(target, 1)
     race = template_for(workload, target)
     told: dict[str, Any] = {}

@@ -43,7 +43,7 @@ def test_gpus_have_no_templates(make: Any) -> None:
 
 
 def test_templates_stand_by_kind_of_target(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One of a GPU needs no change to any of a CPU."""
+    """Adding a GPU template needs no change to CPU templates."""
     workload = make("pointwise", (Tensor((4,)),), Tensor((4,)), call("relu", Arg(0)))
     ours = SimpleNamespace(name="pointwise on a GPU", accepts=lambda workload, target: workload.op == "pointwise")
     monkeypatch.setattr(registry, "TEMPLATES", {**TEMPLATES, "cuda": lambda: (ours,)})

@@ -54,7 +54,7 @@ def test_lanes_are_those_of_an_element_type() -> None:
     target = parse_target("x86-64-v3")
     assert [target.lanes(dtype) for dtype in ("uint8", "float16", "float32", "int32", "int64")] == [32, 16, 8, 8, 4]
     assert parse_target("cuda").lanes("float64") == 1
-    # Channels stay together as their sums lie in a register.
+    # A block has as many channels as a register has room for their sums.
     assert [target.channel_block(dtype) for dtype in ("uint8", "float16", "float32", "float64")] == [8, 8, 8, 4]
     with pytest.raises(ValueError, match="unknown element type 'float31'"):
         target.lanes("float31")

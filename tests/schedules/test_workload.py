@@ -92,13 +92,13 @@ def test_keys_tell_workloads_apart() -> None:
 
 
 def test_keys_stay_what_they_are() -> None:
-    """Records are filed under them: a change here orphans every log."""
+    """Records are filed under them; a change would orphan every log."""
     relu = Workload("pointwise", (Tensor((2, 3)),), Tensor((2, 3)), (), call("relu", Arg(0)))
     assert relu.key == "pointwise-86c5926a0a4d"
 
 
 def test_hashes_are_made_anew_elsewhere() -> None:
-    """Text hashes otherwise in each process, and a workload remembers its hash."""
+    """String hashes differ in each process, and a workload caches its hash."""
     given = workload(groups=1)
     code = f"import pickle; one = pickle.loads(bytes.fromhex('{pickle.dumps((given, hash(given))).hex()}'))"
     code += "; print(hash(one[0]) != one[1], one[0] in {type(one[0]).from_json(one[0].to_json())})"

@@ -30,7 +30,7 @@ two_cores = pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="needs t
 
 
 class Recorder(Listener):
-    """Keeps what it is told; presses Ctrl-C when a step's words contain `stop_at`."""
+    """Records the events it receives; presses Ctrl-C when a step's text contains `stop_at`."""
 
     def __init__(self, stop_at: str = "never") -> None:
         self.stop_at = stop_at
@@ -211,7 +211,7 @@ def test_ctrl_c_before_anything_is_complete(moment: str, onnx_file: Path) -> Non
 
 
 class CancelledElsewhere(Recorder):
-    """Has another thread cancel the comparison, and notes the processes that run then."""
+    """Lets another thread cancel the comparison, and records the processes that are running then."""
 
     workers: tuple[psutil.Process, ...] = ()
 
@@ -302,7 +302,7 @@ def test_a_factory_that_gives_another_network_each_time(tmp_path: Path) -> None:
     assert "seed its weights" in row.message
 
 
-def test_pictures_of_ones_own(onnx_file: Path, tmp_path: Path) -> None:
+def test_the_users_own_pictures(onnx_file: Path, tmp_path: Path) -> None:
     from PIL import Image
 
     Image.new("RGB", (40, 30), "blue").save(tmp_path / "blue.png")
@@ -327,7 +327,7 @@ def test_refused_before_any_work(onnx_file: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("options", [{"batches": ()}, {"threads": (0,)}])
-def test_options_that_make_no_sense(options: dict[str, Any]) -> None:
+def test_invalid_options(options: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="at least 1"):
         CompareOptions("model.onnx", **options)
 

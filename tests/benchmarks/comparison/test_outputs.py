@@ -57,6 +57,6 @@ def test_the_reference_may_have_infinities() -> None:
         ([np.array([1.0, np.nan])], "output 0 has infinite or undefined values"),
     ],
 )
-def test_outputs_of_another_kind(outputs: list[np.ndarray], message: str) -> None:
+def test_outputs_that_cannot_be_compared(outputs: list[np.ndarray], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         compare_outputs([np.ones(2)], outputs)

@@ -1,4 +1,4 @@
-"""The fingerprint of this machine, and what decides whether two machines are alike."""
+"""The fingerprint of this machine, and the rules that decide whether two machines are comparable."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_facts_of_this_machine() -> None:
     json.dumps(environment, allow_nan=False)
 
 
-def test_it_names_neither_host_nor_user() -> None:
+def test_it_contains_neither_host_nor_user_name() -> None:
     words = json.dumps(read_environment()).replace('"', " ").split()
     assert socket.gethostname() not in words
     assert getpass.getuser() not in words

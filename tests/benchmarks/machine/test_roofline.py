@@ -1,4 +1,4 @@
-"""The roofline: levels, the time that they allow, the file in the cache; and one real measurement."""
+"""The roofline: levels, the time they allow, the cached file, and one real measurement."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FOUR = Roofline(2, 100e9, ((32_000, 400e9), (1_000_000, 100e9), (8_000_000, 40e9
 
 @pytest.fixture
 def measured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[int]:
-    """The threads for which a measurement was asked; each has given the same numbers."""
+    """The thread counts that were measured; every measurement returns the same numbers."""
     calls: list[int] = []
 
     def measure(threads: int) -> dict[str, Any]:
@@ -92,7 +92,7 @@ def test_unsettled_measurements_are_not_kept(measured: list[int]) -> None:
         ([Round(2.0, 0.5), Round(2.0, 1.0)], False),
     ],
 )
-def test_settled_is_when_the_best_two_rounds_agree_undisturbed(rounds: list[Round], verdict: bool) -> None:
+def test_settled_when_the_best_two_rounds_agree_undisturbed(rounds: list[Round], verdict: bool) -> None:
     assert settled(rounds) == verdict
 
 
@@ -124,7 +124,7 @@ def test_without_a_folder_to_keep_it_in(measured: list[int], monkeypatch: pytest
     assert cache_folder() == Path.home() / ".cache" / "tvmopt"
 
 
-def test_no_threads() -> None:
+def test_zero_threads_are_refused() -> None:
     with pytest.raises(UsageError, match="at least 1, got 0"):
         measure_roofline(0)
 
@@ -139,7 +139,7 @@ def test_a_failing_measurement_says_why(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert not list(tmp_path.iterdir())
 
 
-def test_levels_lie_one_behind_the_other() -> None:
+def test_each_level_is_larger_than_the_one_before() -> None:
     for threads in (1, 2, 5):
         target = parse_target("llvm", threads)
         found = levels(target, LOCAL.facts())
@@ -155,7 +155,7 @@ def test_this_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     found = measure_roofline(1)
     rates = [rate for _, rate in found.bandwidth]
-    # A core that multiplies and adds less than a number a cycle, or a memory that outruns its first cache, is none.
+    # No real core does less than one multiply-add per cycle, and no memory is faster than the first cache.
     assert found.peak_flops > 1e9
     assert rates[0] > 2 * rates[-1] > 1e9
     if list(cache_folder().glob("*")):  # it has settled

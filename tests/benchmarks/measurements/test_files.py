@@ -1,4 +1,4 @@
-"""Measurement files: a round trip, and every way a file can be wrong."""
+"""Measurement files: a round trip, and every way in which a file can be wrong."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_relative_errors_of_versions_1_and_2_are_ratios_of_norms(comparison: Com
     document = json.loads(results.read_text())
     assert comparison.relative_error == "l2"
     assert from_document(document | {"schema_version": 2, "layers": []}).relative_error == "l2"
-    # Written again, the file still says so; what is measured now says the other.
+    # Written again, the file keeps the old kind of error; new measurements use the new kind.
     assert from_document(to_document(comparison)).relative_error == "l2"
     now = to_document(replace(comparison, relative_error="largest"))
     assert (now["schema_version"], now["relative_error"]) == (3, "largest")
@@ -166,7 +166,7 @@ def test_wrong_files(change: Callable[[dict[str, Any]], None], message: str, res
         (b'{"schema": "tvmopt-comparison", "schema_version": NaN}', "schema_version must be a whole number"),
     ],
 )
-def test_no_json(content: bytes, message: str, tmp_path: Path) -> None:
+def test_a_file_that_is_not_json(content: bytes, message: str, tmp_path: Path) -> None:
     path = tmp_path / "wrong.json"
     path.write_bytes(content)
     with pytest.raises(InputFileError, match=message):

@@ -1,4 +1,4 @@
-"""Layer tables as JSON: there and back, and every way a file can be wrong."""
+"""Layer tables as JSON: a round trip, and every way in which a file can be wrong."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from tvmopt.benchmarks.measurements.statistics import judge, ratio_of_medians, s
 
 
 def noisy_turns(seed: int, scale: float = 1.0, rounds: int = 20, calls: int = 8) -> list[list[float]]:
-    """Calls of about 10 ms with noise that a whole turn shares, as a machine's load gives."""
+    """Calls of about 10 ms with noise shared by a whole turn, as caused by load on the machine."""
     random = np.random.default_rng(seed)
     shared = random.normal(0.0, 2e-4, (rounds, 1))
     own = random.normal(0.0, 1e-4, (rounds, calls))
@@ -33,20 +33,20 @@ def test_constant_samples_have_no_width() -> None:
     assert latency.stdev == 0.0
 
 
-def test_turns_come_back() -> None:
+def test_split_turns_inverts_summarize() -> None:
     turns = [[0.1], [0.2, 0.3], [0.4], [0.5, 0.6, 0.7], [0.8]]
     assert [list(turn) for turn in split_turns(summarize(turns))] == turns
 
 
 @pytest.mark.parametrize("turns", [[[0.1]] * 4, [[0.1]] * 5 + [[]]])
-def test_too_little(turns: list[list[float]]) -> None:
+def test_too_few_turns_are_refused(turns: list[list[float]]) -> None:
     with pytest.raises(ValueError, match="at least 5 turns"):
         summarize(turns)
 
 
 def test_interval_covers_the_true_median_when_turns_share_noise() -> None:
     covered = [low <= 0.01 <= high for low, high in (summarize(noisy_turns(seed)).interval for seed in range(60))]
-    # 95 % of 60 are 57; resampling single calls, as though they were independent, gives about 40.
+    # 95 % of 60 are 57; resampling single calls as if they were independent gives about 40.
     assert sum(covered) >= 50
 
 

@@ -1,4 +1,4 @@
-"""Which pairs are judged."""
+"""The pairs of runtimes that get a verdict."""
 
 from __future__ import annotations
 

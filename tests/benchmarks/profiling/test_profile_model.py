@@ -1,4 +1,4 @@
-"""A profile of a small network in several runtimes: the document, and who is missing."""
+"""A profile of a small network in several runtimes: the document, and missing runtimes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROOFLINE = Roofline(1, 1e11, ((1 << 15, 1e11), (1 << 30, 1e10)))
 
 
 class Steps(Listener):
-    """Counts what it is told."""
+    """Counts the events it receives."""
 
     def __init__(self) -> None:
         self.foreseen, self.told = 0, list[str]()
@@ -35,7 +35,7 @@ class Steps(Listener):
 
 @pytest.fixture(autouse=True)
 def _measured_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The roofline is there already: measuring it takes fifteen seconds and has tests of its own."""
+    """The roofline is already cached: measuring it takes fifteen seconds and has separate tests."""
     for module in ("tvmopt.benchmarks.profiling.profile_model", "tvmopt.benchmarks.profiling.profile_artifact"):
         monkeypatch.setattr(f"{module}.measure_roofline", lambda threads: ROOFLINE)
 
@@ -63,7 +63,7 @@ def test_a_model_in_several_runtimes(tmp_path: Path) -> None:
     assert len(steps.told) == steps.foreseen
 
 
-def test_an_artifact_as_it_is(tmp_path: Path) -> None:
+def test_an_existing_artifact(tmp_path: Path) -> None:
     path = tmp_path / "model.tar"
     path.write_bytes(tiny.artifact(threads=1))
     table = LayerTable.from_json(profile_artifact(ProfileOptions(str(path), seconds=0.2)))

@@ -24,7 +24,7 @@ QUICK = MeasureOptions(rounds=5, turn_s=0.005, warmup_s=0.01, profile_s=0.1)
 
 @pytest.fixture(autouse=True)
 def _known_roofline(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine whose roofline need not be measured."""
+    """A machine whose roofline is already known."""
 
     def measure(threads: int) -> Roofline:
         return Roofline(threads, ROOFLINE.peak_flops, ROOFLINE.bandwidth)
@@ -33,7 +33,7 @@ def _known_roofline(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Recorder(Listener):
-    """Keeps what it is told; presses Ctrl-C when a step's words contain `stop_at`."""
+    """Records the events it receives; presses Ctrl-C when a step's text contains `stop_at`."""
 
     def __init__(self, stop_at: str = "never") -> None:
         self.stop_at = stop_at
@@ -102,7 +102,7 @@ def test_nothing_is_profiled_unless_asked_for(onnx_file: Path) -> None:
 @pytest.mark.slow
 def test_a_profile_that_fails_is_an_entry(tmp_path: Path) -> None:
     pytest.importorskip("torch")
-    # The third load of the worker's model is the profile's: first comes the reference, then the measurement.
+    # The worker loads the model for the reference, then for the measurement, then for the profile.
     path = tmp_path / "thrice.py"
     path.write_text(
         "import pathlib, sys, torch\n"

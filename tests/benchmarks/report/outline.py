@@ -1,4 +1,4 @@
-"""A page as a reader of HTML sees it, and text that must stay text."""
+"""A page as an HTML parser sees it, and text that must not become markup."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ EVIL = "<script>alert('x')</script>$\\alpha_{1}$ & \"quoted\" --><img src=x oner
 
 
 class Outline(HTMLParser):
-    """Tags in the order they open, their attributes, the text between them, and those never closed."""
+    """The tags in opening order, their attributes, the text between them, and the tags never closed."""
 
     def __init__(self, page: str) -> None:
         super().__init__()

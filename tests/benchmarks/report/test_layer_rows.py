@@ -1,4 +1,4 @@
-"""Rows of a layer table: bytes of fused layers, the best peer, what is lost."""
+"""Rows of a layer table: bytes of fused layers, the best peer, the time lost."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def test_rows() -> None:
 
 def test_bytes_between_fused_layers_do_not_count() -> None:
     rows = by_layer(make_table())
-    assert rows["conv"].nbytes == 3072 + 864 + 8192  # not the maps between convolution and ReLU
+    assert rows["conv"].nbytes == 3072 + 864 + 8192  # without the maps between convolution and ReLU
     assert rows["pool"].nbytes == 8192 + 32
-    assert rows["flatten"].nbytes == 32 + 160 + 20  # what a view gives was made outside, so it is read
+    assert rows["flatten"].nbytes == 32 + 160 + 20  # a view's result was made outside the kernel, so it is read
     assert rows["conv"].intensity == pytest.approx(112_640 / 12_128)
 
 

@@ -1,4 +1,4 @@
-"""What reports show layer by layer: texts, plots, the page, Markdown; and safe against what stands in a file."""
+"""Reports layer by layer: texts, plots, the page, Markdown; and safety against text from files."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tvmopt.benchmarks.report.tables import plain_table
 
 @pytest.fixture
 def layered(comparison: Comparison) -> Comparison:
-    """A comparison that was also profiled."""
+    """A comparison with layer profiles."""
     return replace(comparison, layers=(make_table(),))
 
 
 @pytest.fixture
 def bare(comparison: Comparison) -> Comparison:
-    """A comparison without latencies, and so without their plots, which take time."""
+    """A comparison without latencies, because plotting them takes time."""
     rows = tuple(row for row in comparison.measurements if row.latency_s is None)
     return replace(comparison, measurements=rows, verdicts=())
 

@@ -1,4 +1,4 @@
-"""Files of one machine belong together, others do not."""
+"""Files of one machine are grouped; files of different machines are not."""
 
 from __future__ import annotations
 

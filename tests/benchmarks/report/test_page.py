@@ -1,4 +1,4 @@
-"""The page: whole, alone, and safe against what stands in a file."""
+"""The page is complete, self-contained, and safe against text from files."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_nothing_measured(comparison: Comparison) -> None:
     assert outline.tags.count("svg") == 0
 
 
-def test_a_stopped_run_and_a_loaded_machine_are_told(comparison: Comparison) -> None:
+def test_a_stopped_run_and_a_loaded_machine_are_reported(comparison: Comparison) -> None:
     load = [{"batch": 1, "threads": 1, "busy_cores": 0.9}]
     stopped = replace(comparison, complete=False, protocol={**comparison.protocol, "other_load": load})
     text = Outline(render_page([stopped])).text

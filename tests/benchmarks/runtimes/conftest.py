@@ -1,4 +1,4 @@
-"""A network with all that makes mapping hard, and jobs that profile it."""
+"""A network with everything that makes mapping kernels to layers hard, and jobs that profile it."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> ImportedModel:
 
 @pytest.fixture(scope="session")
 def job(network: ImportedModel, tmp_path_factory: pytest.TempPathFactory) -> Job:
-    """What a profiler takes to profile the network on one thread."""
+    """The job that a profiler gets to profile the network on one thread."""
     folder = tmp_path_factory.mktemp("job")
     onnx.save(network.original, folder / "net.onnx")
     (spec,) = network.inputs

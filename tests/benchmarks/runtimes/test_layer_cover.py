@@ -1,4 +1,4 @@
-"""Kernels that name one layer each, and the layers that went into them."""
+"""Kernels that name one layer each, and the layers fused into them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_unclaimed_layers_go_to_their_neighbours() -> None:
     assert kernels == [
         ("Conv_a", "Relu_b"),
         ("Conv_d",),
-        ("Conv_c", "Add_e", "Relu_f"),  # the last that makes an input of the sum
+        ("Conv_c", "Add_e", "Relu_f"),  # the last kernel that makes an input of the sum
         ("Reshape_g", "Conv_y"),
     ]
 

@@ -1,4 +1,4 @@
-"""A new runtime is its own folder and one line in the registry: everything else follows from what it says of itself."""
+"""A new runtime needs only its folder and one line in the registry; its `Runtime` provides everything else."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ LINE = "from tvmopt.benchmarks.runtimes import registry\nregistry.RUNTIMES = (pa
 
 @pytest.fixture(autouse=True)
 def _parrot(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The runtime, in this process's registry and in that of every process that is started."""
+    """The runtime, registered in this process and in every process that it starts."""
     folder = tmp_path_factory.mktemp("parrot")
     (folder / "parrot.py").write_text(FOLDER)
     (folder / "sitecustomize.py").write_text(f"import parrot\n{LINE}")

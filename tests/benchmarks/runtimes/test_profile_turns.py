@@ -1,4 +1,4 @@
-"""Taking turns, and what is made of the times."""
+"""Alternating runs, and the times computed from them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_turns_alternate_and_the_first_runs_do_not_count() -> None:
 
 
 def test_typical_kernels_add_up_to_the_median_run() -> None:
-    # Now one kernel is disturbed and now the other: their own medians would add up to 2, the median run takes 3.
+    # The kernels are disturbed alternately: their separate medians would add up to 2, but the median run takes 3.
     times = np.array([[1.0, 2.0], [2.0, 1.0], [1.0, 2.0], [2.0, 1.0], [1.0, 1.0], [9.0, 9.0], [2.0, 1.0]])
     assert typical_seconds(times).sum() == pytest.approx(np.median(times.sum(axis=1)))
 
@@ -40,7 +40,7 @@ def test_disturbed_runs_do_not_count() -> None:
     assert typical_seconds(times).tolist() == [2.0, 2.0, 2.0]
 
 
-def test_cut_microseconds_are_made_whole() -> None:
+def test_truncated_microseconds_are_corrected() -> None:
     random = np.random.default_rng(0)
     true = np.array([3.4e-6, 7.9e-6, 0.0])
     exact = true * random.uniform(0.7, 1.3, (20_000, 1))

@@ -29,7 +29,7 @@ BLOCK = {"block.conv/Conv", "block.last/Conv", "block.down/Conv", "block/Add"}
 
 @functools.cache
 def profiled(name: str, folder: str) -> LayerProfile:
-    """What the runtime's profiler says of the job that was noted for `folder`; made once."""
+    """The runtime's profile of the job recorded for `folder`; computed once."""
     job = JOBS[folder]
     missing = find_runtime(name).missing()
     if missing:
@@ -62,12 +62,12 @@ def test_kernels_cover_all_layers(name: str, profile: Profile, network: Imported
     assert all(kernel.seconds >= 0 for kernel in found.kernels)
     assert found.kernels_s > 0
     assert found.whole_s > 0
-    # Kernels that are timed together with what is between them, or twice, would not add up; what else runs here is not
-    # to matter.
+    # If kernels were timed twice, or together with the gaps between them, they would not add up. Other programs that
+    # run here must not matter.
     assert 0.2 < found.sum_over_whole < 5
 
 
-def test_tvmopt_tells_algorithm_and_config(profile: Profile) -> None:
+def test_tvmopt_reports_algorithm_and_config(profile: Profile) -> None:
     found = profile("tvmopt-untuned")
     (stem,) = (kernel for kernel in found.kernels if kernel.layers[0] == "stem/Conv" and kernel.kind == "conv2d direct")
     assert stem.detail.startswith("default: ")
@@ -96,7 +96,7 @@ def test_onnxruntime_names_what_it_fused(profile: Profile) -> None:
     assert "Gemm" in kernels_of(found, "head/Gemm")[0]
 
 
-def test_openvino_tells_kernel_and_precision(profile: Profile) -> None:
+def test_openvino_reports_kernel_and_precision(profile: Profile) -> None:
     found = profile("openvino")
     convolutions = [kernel for kernel in found.kernels if kernel.kind == "Convolution"]
     assert len(convolutions) == 4

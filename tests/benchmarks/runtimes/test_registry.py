@@ -1,4 +1,4 @@
-"""The list of runtimes, and the contract that each of them keeps, a new one too, with nothing written here."""
+"""The list of runtimes, and the contract that each of them meets; new runtimes are tested without changes here."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def make_runtime(profiler: str = "", unprofiled: str = "it tells nothing") -> Ru
 
 
 def declared(extra: str | None) -> set[str]:
-    """Distributions that come with tvmopt and its `extra`, as setup.cfg has it; names normalized."""
+    """Normalized names of the distributions that setup.cfg lists for tvmopt and its `extra`."""
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
     lists = [config["options"]["install_requires"]]
@@ -88,7 +88,7 @@ def declared(extra: str | None) -> set[str]:
 
 
 def test_published_names_keep_their_order() -> None:
-    """They stand in users' scripts and in measurement files; others may come between."""
+    """Users' scripts and measurement files contain them; new names may come in between."""
     names = [runtime.name for runtime in registry.RUNTIMES]
     assert [name for name in names if name in PUBLISHED] == PUBLISHED
 
@@ -106,7 +106,7 @@ def test_peers_are_the_other_projects_in_full_precision() -> None:
     assert [name for name in registry.peers() if name in PUBLISHED] == PUBLISHED[:7]
 
 
-def test_selection_keeps_the_lists_order() -> None:
+def test_selection_keeps_the_order_of_the_list() -> None:
     assert [runtime.name for runtime in registry.select_runtimes(["tvmopt", "pytorch"])] == ["pytorch", "tvmopt"]
     assert registry.select_runtimes([]) == registry.RUNTIMES
 
@@ -160,7 +160,7 @@ def test_kinds_of_models_are_those_of_the_importers() -> None:
 
 @each_runtime
 def test_its_hint_installs_all_that_it_needs(runtime: Runtime) -> None:
-    """Its packages and modules come with its extra and with tvmopt, unless it must be installed by hand."""
+    """Its extra and tvmopt install all its packages and modules, unless it must be installed by hand."""
     if runtime.by_hand:
         assert runtime.install == runtime.by_hand
         return
@@ -200,7 +200,7 @@ def subject(network: ImportedModel, tmp_path_factory: pytest.TempPathFactory) ->
 
 @pytest.fixture(scope="module")
 def logs(network: ImportedModel, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Records of the network's convolutions, as though it had been tuned for one thread."""
+    """Records of the network's convolutions, as if it had been tuned for one thread."""
     folder = tmp_path_factory.mktemp("logs")
     target, store = parse_target("llvm", 1), RecordStore(folder, "net")
     for task in extract_tasks(optimize(network, target)):

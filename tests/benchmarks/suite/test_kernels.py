@@ -94,7 +94,7 @@ def test_shares_are_of_the_peak_beside_them() -> None:
     turns = [turn(5, 1000, 1000), turn(5, 2000, 2000, peak=50e9), turn(5, 1000, 1100)]
     (kernel,) = kernels_of(built, turns)
     assert (kernel.layer, kernel.calls, kernel.kind) == ("first", 2, LARGE.name)
-    assert kernel.share == pytest.approx(0.8)  # of the second turn as well, whose machine was half as fast
+    assert kernel.share == pytest.approx(0.8)  # also in the second turn, in which the machine was half as fast
     assert kernel.seconds == pytest.approx(1.05e-3)
     assert kernel.misses
     assert kernel.lost_s == pytest.approx(2 * 1.05e-3 * (1 - 0.8 / 0.88))
@@ -130,7 +130,7 @@ def test_tables() -> None:
     assert missing == ["bad", "worse"]
 
 
-def test_nothing_to_tell() -> None:
+def test_nothing_to_report() -> None:
     assert "No kernel of any class." in render([], [])
     assert "Every kernel reaches its limit." in render([kernel("good", 0.9)], [])
 
@@ -144,7 +144,7 @@ def test_unknown_networks_and_too_many_threads() -> None:
 
 @pytest.mark.slow
 def test_a_tiny_network_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The whole way, but for the roofline, which takes a while to measure."""
+    """The whole command, except for the roofline, which takes long to measure."""
 
     def measure(threads: int) -> Roofline:
         return Roofline(threads, ROOFLINE.peak_flops, ROOFLINE.bandwidth)

@@ -1,4 +1,4 @@
-"""The layers where our time goes, as the suite prints them."""
+"""The layers in which tvmopt loses time, as the suite prints them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tvmopt.pipeline.support.progress import Listener
 
 
 def document() -> dict[str, Any]:
-    """A profile made by hand."""
+    """A hand-made profile."""
     model = {"name": "net", "spec": "net.onnx", "kind": "onnx", "sha256": "0"}
     notes = {"tvmopt": "all kernels by their default schedules"}
     facts = {"schema": "tvmopt-profile", "schema_version": 1, "created": "", "environment": read_environment()}
@@ -53,7 +53,7 @@ def test_options_that_only_a_comparison_has(option: tuple[str, ...]) -> None:
 
 @pytest.mark.slow
 def test_a_tiny_model_is_profiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The whole way, but for the roofline, which takes a while to measure."""
+    """The whole command, except for the roofline, which takes long to measure."""
 
     def measure(threads: int) -> Roofline:
         return Roofline(threads, ROOFLINE.peak_flops, ROOFLINE.bandwidth)

@@ -1,4 +1,4 @@
-"""The table of what this project is held to, and a small run of the suite."""
+"""The table of the project's performance limits, and a small run of the suite."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_table_marks_what_misses_its_limit() -> None:
     assert not passes([replace(good, speed=1.1)])
 
 
-def test_settings_are_told_once_for_each_runtime(comparison: Comparison) -> None:
+def test_settings_are_listed_once_for_each_runtime(comparison: Comparison) -> None:
     told = render_settings([comparison, comparison]).splitlines()[2:]
     names = {row.runtime for row in comparison.measurements if row.settings}
     assert len(told) == len(names)

@@ -1,4 +1,4 @@
-"""What became slower since earlier results."""
+"""Regressions since earlier results."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_intervals_that_meet_are_no_regression(comparison: Comparison) -> None:
     ]
 
 
-def test_a_difference_of_starts_is_no_regression(comparison: Comparison) -> None:
+def test_a_small_difference_is_no_regression(comparison: Comparison) -> None:
     then = with_medians(comparison, onnxruntime=2.0, tvmopt=1.0)
     now = with_medians(comparison, onnxruntime=2.0, tvmopt=1.02)
     assert regressions(compare_runs([then], [now])) == []

@@ -1,4 +1,4 @@
-"""What the suite's commands share."""
+"""Code that the suite's commands share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks that were never tuned, by the records of others."""
+"""Untuned networks, compiled with the records of others."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def file(logs: Path, name: str, task: Task, default_s: float, other_s: float) ->
     return store.log(TARGET.key)
 
 
-def test_the_own_log_is_left_out(tmp_path: Path, tasks: tuple[Task, ...]) -> None:
+def test_a_networks_own_log_is_left_out(tmp_path: Path, tasks: tuple[Task, ...]) -> None:
     path = file(tmp_path, "net", tasks[0], 4e-6, 2e-6)
     score = score_network(path, tmp_path)
     assert (score.tasks, score.compared, score.records, score.transfers) == (2, 1, 0, 0)

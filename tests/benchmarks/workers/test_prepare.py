@@ -1,4 +1,4 @@
-"""The step ahead of time: done once, its failure kept, and records that are read before anything begins."""
+"""Preparation before the run: it is done once, its failure is kept, and records are read before anything starts."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ def test_nothing_to_prepare(subject: Subject) -> None:
     assert subject.prepared == {}
 
 
-def test_what_lacks_is_told_and_not_tried_again(subject: Subject, tmp_path: Path) -> None:
+def test_missing_records_are_reported_and_not_retried(subject: Subject, tmp_path: Path) -> None:
     runtime = find_runtime("tvmopt")
     first = prepare_runtime(subject, runtime, CORES, (tmp_path / "none",), 60.0)
     assert first == Prepared(missing="no records: run tvmopt tune or pass --tune-trials")
     assert prepare_runtime(subject, runtime, CORES, (tmp_path / "none",), 60.0) is first
 
 
-def test_a_failure_is_a_line(subject: Subject) -> None:
+def test_a_failure_is_one_line(subject: Subject) -> None:
     # Without calibration data.
     done = prepare_runtime(subject, find_runtime("onnxruntime-int8"), CORES, (), 60.0)
     assert done.failure.startswith("prepare failed: ")
     assert (done.seconds, done.missing) == (None, "")
 
 
-def test_bad_records_concern_those_who_use_them(tmp_path: Path) -> None:
+def test_bad_records_matter_only_to_runtimes_that_use_them(tmp_path: Path) -> None:
     (tmp_path / "x86_64").mkdir()
     (tmp_path / "x86_64" / "log.jsonl").write_text("not json\n{}\n")
     check_records([runtime for runtime in RUNTIMES if not runtime.uses_records], [tmp_path])

@@ -31,7 +31,7 @@ def job(onnx_file: Path, tmp_path: Path) -> Job:
 
 
 def python_job(job: Job, tmp_path: Path, body: str) -> Job:
-    """The same for a factory whose body is `body`, which only a worker ever runs."""
+    """A job for a factory whose body is `body`; only a worker ever runs it."""
     path = tmp_path / "factory.py"
     path.write_text(f"import os, sys, time, torch\n\ndef build():\n    {body}\n")
     source = {"spec": f"{path}:build", "kind": "python", "path": str(path), "factory": "build"}
@@ -136,7 +136,7 @@ def test_prints_do_not_disturb_the_pipe(job: Job, tmp_path: Path) -> None:
         assert load(worker, python_job(job, tmp_path, noisy))["ok"] is True
 
 
-def test_a_worker_goes_with_its_supervisor_even_when_suspended(repository: Path) -> None:
+def test_a_worker_ends_with_its_supervisor_even_when_suspended(repository: Path) -> None:
     code = (
         "import sys; from tvmopt.benchmarks.workers.supervisor import WorkerHandle\n"
         f"worker = WorkerHandle('onnxruntime', [{usable_cores()[0]}])\n"

@@ -1,4 +1,4 @@
-"""The artifact: its bytes, what is read back, how it runs within a program."""
+"""The artifact: its bytes, reading it back, running it inside a program."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_running(path: Path) -> None:
     loaded.set_inputs({"x": np.zeros_like(loaded.golden_inputs["x"])})
     loaded.run_only()
     assert not loaded.outputs()["y"].any()
-    np.testing.assert_array_equal(first, kept)  # a result is the caller's; later runs do not change it
+    np.testing.assert_array_equal(first, kept)  # the caller owns a result; later runs do not change it
 
 
 def test_inputs_in_any_memory_order(path: Path) -> None:
@@ -117,7 +117,7 @@ def test_a_manifest_that_misstates_the_outputs(path: Path, specs: object) -> Non
 
 
 def test_damage_anywhere_is_noticed_or_harmless(path: Path) -> None:
-    """Bytes changed at random in everything but the library, whose hash is checked anyway."""
+    """Random bytes are changed everywhere but in the library, whose hash is always checked."""
     content = path.read_bytes()
     library = read_parts(path).library
     start = content.index(library)

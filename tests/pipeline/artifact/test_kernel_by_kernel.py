@@ -1,4 +1,4 @@
-"""A compiled model observed kernel by kernel: what each makes, in order; and times that fit into the run's."""
+"""A compiled model observed kernel by kernel: each result, in order, and times that fit the run's."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_every_kernels_result_is_the_models_value(artifact: LoadedArtifact) -> N
     results = {name: array for _, outputs in found for name, array in outputs.items()}
     expected = run_model(with_outputs(model.original, ["b"]), example_inputs(model), ["b", "y"])
     np.testing.assert_allclose(results["b"], expected["b"], rtol=1e-4, atol=1e-5)
-    # Seen in NCHW and without its halo, whatever the layout in memory; a copy in another layout is the same.
+    # In NCHW and without halo, whatever the layout in memory; a copy in another layout is equal.
     assert results["b"].shape == (1, 16, 14, 14)
     ends = [array for name, array in results.items() if name.startswith("y")]
     assert len(ends) == 2

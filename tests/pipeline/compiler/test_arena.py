@@ -1,4 +1,4 @@
-"""Buffers in one block of memory: never two at one place at one time, and not much more memory than that takes."""
+"""Buffers in one block of memory: live buffers never overlap, and little more than the minimum is used."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def rounded(nbytes: int) -> int:
 
 
 def needed(program: Program) -> list[set[int]]:
-    """By their definition: which buffers of the arena hold something during each call, and after the last one."""
+    """By definition: the arena's live buffers during each call, and after the last one."""
     inputs = {number for number, place in enumerate(program.places) if place == INPUT}
     calls = [{view.buffer for view in call.arguments} for call in program.calls]
     calls.append({view.buffer for view in program.outputs})
@@ -36,7 +36,7 @@ def needed(program: Program) -> list[set[int]]:
 
 
 def lower_bound(program: Program) -> int:
-    """The most bytes that are needed at one time."""
+    """The most bytes live at one time."""
     sizes = program.sizes()
     return max(sum(rounded(sizes[number]) for number in live) for live in needed(program))
 
@@ -58,7 +58,7 @@ def check(program: Program, arena: Arena) -> None:
 
 
 def random_program(seed: int) -> Program:
-    """Calls that take what earlier ones made, at random; some results are never used, some are outputs."""
+    """Calls that read random earlier results; some results are never used, some are outputs."""
     generator = random.Random(seed)
     places, sizes, calls = [], [], []
 
@@ -91,7 +91,7 @@ def test_nothing_overlaps(start: int) -> None:
 
 
 def test_inputs_live_throughout() -> None:
-    """Nothing ever lies over an input, even after its last use: a run may be repeated."""
+    """No buffer overlaps an input, even after its last use, because a run may be repeated."""
     for seed in range(100):
         program = random_program(seed)
         offsets, sizes = plan_arena(program).offsets, program.sizes()
@@ -107,7 +107,7 @@ def test_a_chain_takes_two_buffers() -> None:
     views = [View(number, 0, (64,), "uint8") for number in range(11)]
     calls = tuple(Call("next", (views[i], views[i + 1]), 0) for i in range(10))
     program = Program(calls, (INPUT, *[WORK] * 10), (views[0],), (views[10],), {})
-    assert plan_arena(program).nbytes == 3 * 64  # the input and two
+    assert plan_arena(program).nbytes == 3 * 64  # the input and two buffers
 
 
 def test_nothing_to_place() -> None:

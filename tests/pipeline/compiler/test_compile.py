@@ -1,4 +1,4 @@
-"""Which config a task is compiled with, the golden pair, the linker, and what is built."""
+"""The config of each task, the golden pair, the linker, and the number of builds."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_related_records_choose_where_none_matches(target: Target, tmp_path: Pat
     assert [choice.origin for choice in left] == ["default", "default"]
 
 
-def test_a_record_goes_before_a_transfer(target: Target, tmp_path: Path) -> None:
+def test_a_record_takes_precedence_over_a_transfer(target: Target, tmp_path: Path) -> None:
     task = tiny.tasks(target)[0]
     tiny.store_related(tmp_path / "shipped", target)
     default = template_for(task.workload, target).default(task.workload, target)
@@ -134,7 +134,7 @@ def test_the_report(target: Target, tmp_path: Path) -> None:
     assert report.path == tmp_path / "out.tar"
     assert report.imported_layers == ()
     assert {choice.task.workload.op for choice in report.choices} == {"conv2d", "relayout"}
-    # The ReLU's result and no more needs to lie somewhere beside inputs and outputs, blocked.
+    # Beside inputs and outputs, only the ReLU's result needs memory, in blocks.
     assert sum(report.storage_bytes) >= 16 * 14 * 14 * 4
     on_gpu = compile_model(model, parse_target("cuda"), None, tmp_path / "cuda.tar")
     assert on_gpu.choices == ()

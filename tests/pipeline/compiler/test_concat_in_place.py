@@ -1,4 +1,4 @@
-"""Concatenations that memory does: which are dropped, where their parts lie, and that nothing else changes."""
+"""Concatenation in place: which copies are dropped, where the parts are, and that nothing else changes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def joins(before: Program) -> set[int]:
     return {place for place, call in enumerate(before.calls) if call.kernel == JOIN}
 
 
-def test_parts_are_made_where_the_whole_lies() -> None:
+def test_parts_are_computed_inside_the_whole() -> None:
     before = program(
         ("a", [(0, 1), (1, 2)]), ("b", [(0, 1), (2, 3)]), (JOIN, [(1, 2), (2, 3), (3, 5)]), ("c", [(3, 5), (4, 1)]),
         outputs=[(4, 1)],
@@ -69,8 +69,8 @@ def test_nested_concats_are_joined() -> None:
     assert joined.dropped == {2: 1, 4: 3}
 
 
-def test_parts_of_several_wholes_that_begin_alike() -> None:
-    """As in a dense block: each layer reads all maps before it."""
+def test_parts_of_several_wholes_with_a_common_start() -> None:
+    """As in a dense block: each layer reads all earlier maps."""
     dense = program(
         ("a", [(0, 1), (1, 1)]), ("b", [(1, 1), (2, 1)]), (JOIN, [(1, 1), (2, 1), (3, 2)]),
         ("c", [(3, 2), (4, 1)]), (JOIN, [(1, 1), (2, 1), (4, 1), (5, 3)]), ("d", [(5, 3), (6, 1)]), outputs=[(6, 1)],
@@ -83,8 +83,8 @@ def test_parts_of_several_wholes_that_begin_alike() -> None:
 @pytest.mark.parametrize(
     "parts",
     [
-        [(0, 1), (1, 1)],  # the model's input stays where the caller puts it
-        [(1, 1), (1, 1)],  # one map twice
+        [(0, 1), (1, 1)],  # the caller places the model's input
+        [(1, 1), (1, 1)],  # one map, twice
     ],
 )
 def test_parts_that_must_be_copied(parts: list[tuple[int, int]]) -> None:
@@ -123,7 +123,7 @@ def test_parts_that_already_lie_in_place(parts: list[Tensor], whole: Tensor, doe
 @pytest.mark.sweep
 @pytest.mark.parametrize("seed", range(3))
 def test_random_dense_blocks_compute_the_same(tmp_path: Path, seed: int) -> None:
-    """Convolutions that read random concatenations of what was made before, against onnxruntime."""
+    """Convolutions that read random concatenations of earlier results, against onnxruntime."""
     random_ = random.Random(seed)
     generator = np.random.default_rng(seed)
     nodes, weights, made = [], {}, {"x": 16}

@@ -1,4 +1,4 @@
-"""Which layers each kernel call stands for, what it makes, and what it costs."""
+"""The layers that each kernel call represents, its result, and its cost."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ Compiled = tuple[BoundModel, tuple[KernelCall, ...]]
 
 
 def compiled(model: ImportedModel) -> Compiled:
-    """The bound graph of a model, and the kernel calls that it is compiled into, in order."""
+    """The bound graph of a model, and its compiled kernel calls in order."""
     return scheduled(bind(optimize(model, TARGET)))
 
 
 def scheduled(bound: BoundModel) -> Compiled:
-    """`bound`, and the kernel calls that it is compiled into; planning its memory leaves them as they are."""
+    """`bound`, and its compiled kernel calls; memory planning leaves them unchanged."""
     module = build.schedule(lower(bound, {}), TARGET)
     calls = calls_of(module)
     check_calls(calls, build.called_kernels(build.plan_calls(module, TARGET)))
@@ -125,7 +125,7 @@ def test_a_layer_that_is_several_kernels() -> None:
     steps = steps_of(*compiled(tiny.load(SPLIT)))
     assert steps
     assert {step.layers for step in steps} == {("Split_y",)}
-    # Which of the two each of several kernels makes is not known; one kernel makes both.
+    # With several kernels, it is unknown which of the two each one makes; a single kernel makes both.
     names = [tuple(name for name, _ in step.outputs) for step in steps]
     assert names == ([("y", "z")] if len(steps) == 1 else [()] * len(steps))
 
@@ -135,7 +135,7 @@ def test_merged_layers_with_another_between_them() -> None:
     steps = steps_of(bound, calls)
     (merged,) = (step for step in steps if not step.task)
     assert (merged.operator, merged.layers, merged.outputs) == ("Round+Sign", ("Round_b", "Sign_c"), ())
-    # TVM runs it before the convolution that stands between the two in the graph.
+    # TVM runs it before the convolution that is between the two in the graph.
     order = [step.layers for step in steps if step.operator != "relayout"]
     assert order.index(merged.layers) < order.index(("Conv_z",))
     names = [name for step in steps if step.operator == "conv2d" for name, _ in step.outputs]
@@ -151,7 +151,7 @@ def test_equal_kernels_of_unlike_workloads() -> None:
 
 
 def test_a_kernel_that_tvm_computes_itself() -> None:
-    """What reads constants alone has no call, and all that reads the model's inputs has one."""
+    """Nodes that read only constants have no call; all nodes that read the model's inputs have one."""
     four = Tensor((4,))
     nodes = (
         Node("pointwise", ("c",), ("d",), ("Neg_d",), epilogue=call("neg", Arg(0))),
@@ -162,7 +162,7 @@ def test_a_kernel_that_tvm_computes_itself() -> None:
     assert (step.layers, step.outputs) == (("Add_y",), (("y", four),))
 
 
-def test_kernels_that_the_graph_does_not_ask_for(two: Compiled) -> None:
+def test_calls_that_do_not_match_the_graph(two: Compiled) -> None:
     bound, calls = two
     with pytest.raises(BuildError, match="layer 'Conv_y' has no kernel in the compiled module"):
         steps_of(bound, calls[:-1])

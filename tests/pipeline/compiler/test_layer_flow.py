@@ -1,4 +1,4 @@
-"""What lies between known places, told by its neighbours."""
+"""Calls between known points are identified by their neighbours."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def given(number: int) -> Value:
 
 
 def diamond(order: str) -> tuple[Inner, ...]:
-    """Of two inputs ``a`` and ``b``, what reads both gives an output; in some order."""
+    """Two inputs ``a`` and ``b``, and a node that reads both and gives an output, added in some order."""
     flow = Flow()
     made = {name: flow.inner([given("ab".index(name))]) for name in order}
     both = flow.inner([made["a"], made["b"], CONSTANT])
@@ -20,7 +20,7 @@ def diamond(order: str) -> tuple[Inner, ...]:
     return flow.traced()
 
 
-def test_what_reaches_what() -> None:
+def test_sources_and_sinks() -> None:
     a, b, both = diamond("ab")
     assert (a.sources, b.sources, both.sources) == (given(0), given(1), given(0) | given(1))
     assert {one.sinks for one in (a, b, both)} == {frozenset({("output", 0, 0)})}

@@ -1,4 +1,4 @@
-"""From the graph through TVM to numbers: small networks, most of whose layers our kernels take."""
+"""From the graph through TVM to numbers: small networks, computed mostly by our kernels."""
 
 from __future__ import annotations
 
@@ -302,7 +302,7 @@ MODELS = {
 
 @pytest.fixture
 def model_of(weights: Random, model_from: Any) -> Callable[[str], Any]:
-    """A model of this file by its name, imported."""
+    """The model of this name from this file, imported."""
     return lambda name: model_from(MODELS[name](weights))
 
 
@@ -355,6 +355,6 @@ def test_activations_are_stored_in_planned_memory(model_of: Any) -> None:
     target = parse_target("x86-64-v3", 2)
     module = build.schedule(lower(bind(optimize(model_of("classifier"), target)), {}), target)
     sizes = build.storage_sizes(build.plan_memory(module, target))
-    # Ten values, many of which share what others have left.
+    # Ten values, many of which reuse the memory of others.
     assert 1 <= len(sizes) <= 5
     assert all(size > 0 for size in sizes)

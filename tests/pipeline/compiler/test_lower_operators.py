@@ -1,4 +1,4 @@
-"""From the graph through TVM to numbers: operators that are left to TVM's importer, between ours."""
+"""From the graph through TVM to numbers: operators left to TVM's importer, between our kernels."""
 
 from __future__ import annotations
 
@@ -283,7 +283,7 @@ MODELS = {
 
 @pytest.fixture
 def model_of(weights: Random, model_from: Any) -> Callable[[str], Any]:
-    """A model of this file by its name, imported."""
+    """The model of this name from this file, imported."""
     return lambda name: model_from(MODELS[name](weights))
 
 
@@ -293,7 +293,7 @@ def test_computes_what_onnxruntime_does(model_of: Any, check_whole: Any, name: s
 
 
 def test_sorting_runs_without_the_compiler(model_of: Any, tmp_path: Path) -> None:
-    """TVM keeps sorting apart from the rest of its runtime."""
+    """TVM keeps sorting separate from the rest of its runtime."""
     artifact = tmp_path / "choices.tar"
     compile_model(model_of("choices"), parse_target("llvm", 1), None, artifact)
     code = f"""

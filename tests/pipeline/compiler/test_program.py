@@ -1,4 +1,4 @@
-"""What a module becomes as a list of calls; which modules have none."""
+"""Modules as lists of calls; modules that cannot be one."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ Result = Callable[..., Any]
 
 
 def compiled(model: ImportedModel) -> Program | None:
-    """The program of a model, as compiling makes it."""
+    """The program of a model, as the compiler makes it."""
     return program_of(plan_calls(schedule(lower(bind(optimize(model, TARGET)), {}), TARGET), TARGET))
 
 
 def written(build: Result) -> Program | None:
-    """The program of ``main(x, z)``, two float32 inputs of (2, 6), which `build` writes: it gives what is returned.
+    """The program of ``main(x, z)``, with two float32 inputs of (2, 6); `build` writes the body and returns the result.
 
     `build` takes the builder, x, z, and a function that calls a kernel which adds 1 (one argument) or adds two tensors.
     """

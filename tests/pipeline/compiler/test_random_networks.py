@@ -1,4 +1,4 @@
-"""Random networks of feature maps: whatever layouts, halos and fusions meet, the numbers are onnxruntime's."""
+"""Random networks of feature maps: any mix of layouts, halos and fusions computes the same as onnxruntime."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Drawing:
     """A network that grows node by node.
 
     Attributes:
-        random: what it is drawn with.
+        random: the generator that draws it.
         shapes: of all values so far.
         nodes: of ONNX.
         constants: by name.
@@ -48,7 +48,7 @@ class Drawing:
         return name
 
     def image(self) -> str:
-        """A value so far, rather a late one."""
+        """One of the values so far, more often a late one."""
         names = list(self.shapes)
         return self.random.choice(names[-4:] + names[self.random.randrange(len(names)) :][:1])
 
@@ -100,7 +100,7 @@ class Drawing:
         self.add(operator, f"{name} {self.random.choice(alike)}", self.shapes[name])
 
     def _gate(self) -> None:
-        """A product with a smaller value that repeats."""
+        """A product with a smaller value that broadcasts."""
         name = self.image()
         shape = self.shapes[name]
         smaller = [
@@ -158,7 +158,7 @@ class Drawing:
 
 
 def network(seed: int) -> dict[str, Any]:
-    """Nodes, inputs, outputs and constants of the network that `seed` draws."""
+    """Nodes, inputs, outputs and constants of the network for `seed`."""
     drawing = Drawing(random.Random(seed))
     first = (
         drawing.random.choice((1, 2)),

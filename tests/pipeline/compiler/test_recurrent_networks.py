@@ -1,4 +1,4 @@
-"""PyTorch's recurrent modules from their source to numbers, and the tuning of a recurrence."""
+"""PyTorch's recurrent modules from source to numbers, and tuning a recurrence."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ def load(folder: Path, name: str) -> Any:
 @pytest.mark.sweep
 @pytest.mark.parametrize("name", CASES)
 def test_modules(tmp_path: Path, check_whole: Callable[..., None], name: str) -> None:
-    """onnxruntime is compared with PyTorch at the import, and what is compiled with onnxruntime here."""
+    """The import compares onnxruntime with PyTorch; this test compares the compiled model with onnxruntime."""
     check_whole(load(tmp_path, name), parse_target("llvm", 2))
 
 
 def test_the_recurrence_of_a_classifier_moves_no_data(tmp_path: Path) -> None:
-    """For one sequence with the batch first there is nothing to transpose or to copy but the last step."""
+    """For one batch-first sequence there is nothing to transpose, and only the last step to copy."""
     graph = optimize(load(tmp_path, "last step"), parse_target("x86-64-v3")).graph
     assert [node.kind for node in graph.nodes] == ["reshape", "dense", "recurrence", "Slice", "reshape"]
 

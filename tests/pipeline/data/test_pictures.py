@@ -1,4 +1,4 @@
-"""Crops of pictures, and folders that have none."""
+"""Crops of pictures, and folders without pictures."""
 
 from __future__ import annotations
 

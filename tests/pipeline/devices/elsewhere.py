@@ -17,7 +17,7 @@ CPU = "Elsewhere 9000"
 
 
 class ElsewhereDevice:
-    """As a board behind ``ssh``: a shell that greets its user, an empty environment, a folder that files are copied to.
+    """Like a board behind ``ssh``: a shell that greets its user, an empty environment, a folder for copied files.
 
     Args:
         folder: where files are copied to.

@@ -1,4 +1,4 @@
-"""A program for the contract: does as it is told, right or wrong."""
+"""A program for the contract test: it obeys commands to behave well or badly."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tvmopt.pipeline.devices.serve import Server
 
 
 def answer(command: dict[str, Any]) -> dict[str, Any]:
-    """What `command` asks for under ``do``."""
+    """The answer that `command` requests under ``do``."""
     what = command["do"]
     if what == "digest":
         return {"digest": hashlib.sha256(Path(command["path"]).read_bytes()).hexdigest()}

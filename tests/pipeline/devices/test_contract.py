@@ -1,4 +1,4 @@
-"""What every device must do: start programs, take files, tell what it is; and what of a program that goes wrong."""
+"""The contract of devices: start programs, accept files, report facts, and handle programs that fail."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Start = Callable[..., Channel]
 
 @pytest.fixture(params=[*(device.name for device in DEVICES), "elsewhere"])
 def device(request: pytest.FixtureRequest, tmp_path: Path, repository: Path) -> Device:
-    """Each registered device, and one that has nothing in common with this process but the processor."""
+    """Each registered device, and one that shares nothing with this process but the processor."""
     found = {device.name: device for device in DEVICES}
     return found.get(request.param) or ElsewhereDevice(tmp_path / "elsewhere", repository)
 
@@ -114,7 +114,7 @@ def test_a_sent_file_arrives_whole(device: Device, start: Start, tmp_path: Path)
     assert told["digest"] == hashlib.sha256(file.read_bytes()).hexdigest()
 
 
-def test_what_comes_before_the_greeting_is_passed_over(start: Start) -> None:
+def test_output_before_the_greeting_is_ignored(start: Start) -> None:
     assert start("--garbage").ask({"do": "echo", "word": 1}, LIMIT_S)["echo"]["word"] == 1
 
 
@@ -122,13 +122,13 @@ def test_what_libraries_print_is_no_answer(start: Start) -> None:
     assert "echo" in start().ask({"do": "print"}, LIMIT_S)
 
 
-def test_nonsense_in_place_of_an_answer_is_told(start: Start) -> None:
+def test_an_invalid_answer_is_reported(start: Start) -> None:
     with pytest.raises(WorkerLostError, match="^the worker wrote 'no JSON' in place of an answer$") as caught:
         start("--nonsense").ask({"do": "echo"}, LIMIT_S)
     assert caught.value.status == "crash"
 
 
-def test_a_program_that_never_greets_is_told_by_its_last_line(start: Start) -> None:
+def test_a_program_that_never_greets_is_reported_with_its_last_line(start: Start) -> None:
     channel = start("--silent")
     with pytest.raises(WorkerLostError, match="^the worker ended with code 3: a login script's last line$"):
         channel.receive(LIMIT_S)
@@ -206,7 +206,7 @@ def test_the_first_that_answers_is_found(start: Start) -> None:
     assert first_ready(channels, LIMIT_S) is channels[1]
 
 
-def test_answers_that_nobody_waited_for_are_passed_over(start: Start) -> None:
+def test_answers_that_nobody_waited_for_are_ignored(start: Start) -> None:
     channel = start()
     for word in range(3):
         channel.send({"do": "echo", "word": word})
@@ -256,7 +256,7 @@ sys.stdin.read()
 
 
 def gone(pid: int) -> bool:
-    """Whether process `pid` ends soon; one that has ended but that nobody has waited for counts."""
+    """Whether process `pid` ends soon; a zombie counts as ended."""
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         try:

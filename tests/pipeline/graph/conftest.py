@@ -1,4 +1,4 @@
-"""Graphs read from small ONNX models, and what they compute, by onnxruntime and the numpy reference."""
+"""Graphs read from small ONNX models, computed by onnxruntime and by the numpy reference."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Passed:
     """A model, and its graph after some passes.
 
     Attributes:
-        model: where it came from.
+        model: its source.
         graph: after the passes.
     """
 
@@ -36,7 +36,7 @@ class Passed:
     graph: Graph
 
     def ops(self) -> list[str]:
-        """The operator families of the nodes in order; ONNX's own names for nodes that are left to TVM."""
+        """The nodes' operator families in order; ONNX's names for nodes left to TVM."""
         return [node.kind for node in self.graph.nodes]
 
     def node(self, op: str) -> Node:
@@ -50,7 +50,7 @@ class Passed:
         return self.graph.tensor(node.output if index is None else node.inputs[index])
 
     def check(self, tolerance: float = TEST) -> None:
-        """The graph computes what onnxruntime makes of the model."""
+        """Checks that the graph computes the same as onnxruntime does for the model."""
         inputs = random_inputs(self.graph)
         expected = run_model(self.model, inputs)
         results = evaluate(self.graph, inputs)
@@ -72,7 +72,7 @@ def random_inputs(graph: Graph) -> dict[str, np.ndarray]:
 
 
 def evaluate(graph: Graph, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
-    """The graph's outputs; layouts make no difference to what is computed."""
+    """The graph's outputs; layouts do not affect them."""
     values: dict[str, np.ndarray] = {**graph.constants, **inputs}
     for node in graph.nodes:
         values.update(zip(node.outputs, _results(graph, node, values), strict=True))

@@ -15,7 +15,7 @@ SavePython = Callable[..., str]
 
 @pytest.fixture
 def save_onnx(tmp_path: Path, parse: Callable[..., onnx.ModelProto]) -> SaveOnnx:
-    """As `parse`, written to ``model.onnx``; gives its path."""
+    """Like `parse`, but writes ``model.onnx`` and returns its path."""
 
     def save(graph: str, opset: int = 18, ir_version: int = 10, **arrays: np.ndarray) -> str:
         path = tmp_path / "model.onnx"
@@ -27,7 +27,7 @@ def save_onnx(tmp_path: Path, parse: Callable[..., onnx.ModelProto]) -> SaveOnnx
 
 @pytest.fixture
 def save_python(tmp_path: Path) -> SavePython:
-    """Writes ``net.py``, which imports torch and nn already; gives ``net.py:build``."""
+    """Writes ``net.py``, which already imports torch and nn; returns ``net.py:build``."""
 
     def save(code: str, factory: str = "build") -> str:
         path = tmp_path / "net.py"

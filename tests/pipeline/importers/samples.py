@@ -1,4 +1,4 @@
-"""A tiny model of every format: the contract that all importers keep is checked on these."""
+"""A tiny model of every format; the contract test of importers uses these."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def save_factory(folder: Path) -> str:
 
 
 def save_program(folder: Path) -> str:
-    """The same, exported for a batch of 1."""
+    """The model of `save_factory`, exported for a batch of 1."""
     torch = pytest.importorskip("torch")
     made: dict[str, Callable[[], tuple[object, tuple[object, ...]]]] = {}
     exec(FACTORY, made)
@@ -51,7 +51,7 @@ SAMPLES: Mapping[str, Callable[[Path], str]] = {
 
 
 def save_sample(importer: Importer, folder: Path) -> str:
-    """Writes the sample of `importer` into `folder` and gives MODEL; fails the test when there is none."""
+    """Writes the sample of `importer` into `folder` and returns MODEL; fails the test if there is none."""
     if importer.kind not in SAMPLES:
         pytest.fail(
             f"importer {importer.kind!r} brings no sample: "

@@ -1,4 +1,4 @@
-"""What a user meets: every kind of model and every error through `load_model`."""
+"""`load_model` as users see it: every kind of model and every error."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ g (float[1] x, int64 n, bool c) => (float[1] y) {
 
 
 def checked(model: ImportedModel) -> ImportedModel:
-    """`model`, after checks of what an imported model promises."""
+    """`model`, after checking everything that an imported model guarantees."""
     for form in (model.original, model.normalized):
         onnx.checker.check_model(form, full_check=True)
         assert [value.name for value in form.graph.input] == [spec.name for spec in model.inputs]
@@ -55,7 +55,7 @@ def checked(model: ImportedModel) -> ImportedModel:
 
 def refused(error: type[TvmoptError], spec: str, *args: object) -> str:
     with pytest.raises(error) as raised:
-        load_model(spec, *args)  # type: ignore[arg-type]  # wrong ones among them, on purpose
+        load_model(spec, *args)  # type: ignore[arg-type]  # some are wrong on purpose
     assert "\n" not in str(raised.value)
     return str(raised.value)
 
@@ -80,7 +80,7 @@ def test_a_dynamic_network_needs_shapes(save_onnx: SaveOnnx, normal: Normal) -> 
     assert checked(load_model(spec, {"x": (1, 3, 7, 5)}, batch=3)).inputs[0].shape == (3, 3, 7, 5)
 
 
-def test_shapes_that_make_no_sense(save_onnx: SaveOnnx, normal: Normal) -> None:
+def test_invalid_shapes(save_onnx: SaveOnnx, normal: Normal) -> None:
     spec = save_onnx(DYNAMIC, w=normal(4, 3, 3, 3))
     assert "unknown input 'X'" in refused(UsageError, spec, {"X": (1, 3, 8, 8)})
     assert "4 dimensions N,3,H,W, got 1,3" in refused(UsageError, spec, {"x": (1, 3)})

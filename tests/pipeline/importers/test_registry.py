@@ -1,4 +1,4 @@
-"""The contract that every importer of the registry keeps; an importer that is added is checked with no change here."""
+"""The contract of every importer in the registry; new importers are tested without changes here."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ every_importer = pytest.mark.parametrize("importer", IMPORTERS, ids=lambda impor
 
 
 def spelled(importer: Importer, path: Path) -> str:
-    """MODEL for `path`, with some factory's name where the format takes one."""
+    """MODEL for `path`, with a factory's name if the format takes one."""
     return str(path) if importer.find_factory is None else f"{path}:build"
 
 
 def refused(spec: str) -> str:
-    """The one line with which `spec` is refused."""
+    """The one-line error for `spec`."""
     with pytest.raises(InputFileError) as raised:
         load_model(spec)
     message = str(raised.value)
@@ -55,7 +55,7 @@ def test_kinds_and_suffixes_belong_to_one_importer() -> None:
 
 
 def test_kinds_of_released_versions_are_still_there() -> None:
-    """Artifacts and measurement files hold them."""
+    """Artifacts and measurement files contain them."""
     assert {"onnx", "pt2", "python"} <= {importer.kind for importer in IMPORTERS}
 
 

@@ -79,7 +79,7 @@ def test_bad_python_files(code: str, spec: str, message: str) -> None:
         parse_source(spec)
 
 
-def test_nothing_of_the_file_is_run() -> None:
+def test_the_file_is_not_run() -> None:
     Path("loud.py").write_text("raise SystemExit(1)\ndef build(): pass\n")
     assert parse_source("loud.py:build").factory == "build"
 

@@ -1,4 +1,4 @@
-"""A model as far as it can be taken: all that stands in the way at once, nothing refused, nothing run."""
+"""A survey lists all problems of a model at once; it refuses nothing and runs nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tvmopt.pipeline.importers.onnx_form.operators import FOREIGN_DOMAIN, with_f
 SaveOnnx = Callable[..., str]
 
 
-def test_a_model_that_is_taken(save_onnx: SaveOnnx) -> None:
+def test_a_supported_model(save_onnx: SaveOnnx) -> None:
     path = save_onnx("g (float[1,4] x) => (float[1,4] y) { a = Identity(x) y = Relu(a) }")
     source, found = survey_model(path)
     assert found.accepted
@@ -27,7 +27,7 @@ def test_a_model_that_is_taken(save_onnx: SaveOnnx) -> None:
     assert surveyed_model(source, found) == load_model(path)
 
 
-def test_all_operators_that_are_not_taken(save_onnx: SaveOnnx) -> None:
+def test_all_unsupported_operators_are_listed(save_onnx: SaveOnnx) -> None:
     path = save_onnx(
         "g (float[1,4,4] x) => (float[1] y)"
         " { a = LpNormalization(x) b = my.ops.Foo(a) c = Frobnicate(b) d = Det(x) e = Det(x) y = Add(d,c) }"
@@ -53,7 +53,7 @@ def test_operators_that_only_we_lack_leave_the_normal_form(save_onnx: SaveOnnx) 
     assert found.refusal == ""
 
 
-def test_all_values_that_are_not_taken(save_onnx: SaveOnnx) -> None:
+def test_all_unsupported_values_are_listed(save_onnx: SaveOnnx) -> None:
     path = save_onnx("g (float[4] x) => (int64[1,n] y, int64[1,m] z) { y = NonZero(x) a = Relu(x) z = NonZero(a) }")
     _, found = survey_model(path)
     assert [layer for layer, _ in found.values] == ["'NonZero_y' (NonZero)", "'NonZero_z' (NonZero)"]

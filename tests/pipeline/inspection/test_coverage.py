@@ -1,4 +1,4 @@
-"""What is covered of a model, and all gaps at once, each with a remedy."""
+"""Coverage of a model, and all gaps at once, each with a remedy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why records apply or do not."""
+"""The reasons why records apply or not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Append-only files: torn ends, several writers, replacement as a whole."""
+"""Append-only files: torn ends, several writers, atomic replacement."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ def test_rewriting_is_all_or_nothing(tmp_path: Path) -> None:
 
 
 def test_rewriting_waits_for_writers_and_they_for_it(tmp_path: Path, repository: Path) -> None:
-    """A writer appends while the file is replaced again and again: no line is lost."""
+    """A writer appends while the file is replaced repeatedly; no line is lost."""
     path = tmp_path / "log"
     process = writer(path, repository, "a", 200, 10)
     rounds = 0

@@ -1,4 +1,4 @@
-"""Configs for tasks that nobody measured."""
+"""Configs for tasks without measurements."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_the_same_records_suggest_the_same(store: RecordStore) -> None:
 
 
 class TemplateThatAlsoSaysTheSameOfAll(synthetic.SyntheticTemplate):
-    """Its last feature is large and does not vary, but for its rounding."""
+    """Its last feature is large and constant, except for rounding."""
 
     def features(self, workload: Workload, target: Target, config: Config) -> tuple[float, ...]:
         own = super().features(workload, target, config)
@@ -92,7 +92,7 @@ def test_no_prediction_when_nothing_beats_the_default(store: RecordStore) -> Non
     assert Predictor(store, synthetic.TARGET, synthetic.CPU).predict(WORKLOAD, TEMPLATE, best) is None
 
 
-def test_one_config_of_a_relative_says_nothing(store: RecordStore) -> None:
+def test_a_single_config_of_a_relative_is_no_evidence(store: RecordStore) -> None:
     fill(store, (32, 48, 128), [CONFIGS[100]])
     assert predict(store) is None
 
@@ -134,6 +134,6 @@ def test_a_template_without_choices(store: RecordStore) -> None:
 
 
 class _NoKnobs(synthetic.SyntheticTemplate):
-    """Another template, of which there are no records."""
+    """Another template, without records."""
 
     name = "without knobs"

@@ -8,7 +8,7 @@ from tvmopt.schedules.workload import Workload
 
 
 def test_workloads_of_shipped_records_read_and_write_alike() -> None:
-    """And each is found under the name that the text itself gives it."""
+    """Each also gets the key that follows from its text."""
     texts = set()
     for log in sorted(shipped("tuning_logs").glob("*/*.jsonl")):
         lines = log.read_text().splitlines()

@@ -92,7 +92,7 @@ def test_appended_records_are_found_at_once_and_after_loading(store: RecordStore
         assert best.median_s == 2e-3
 
 
-def test_logs_of_all_names_count(store: RecordStore) -> None:
+def test_logs_of_every_name_are_read(store: RecordStore) -> None:
     store.append(record(2e-3))
     RecordStore(store.directory, "another").append(record(1e-3, 1))
     assert [path.name for path in log_files(store.directory)] == ["another.jsonl", "model.jsonl"]
@@ -218,7 +218,7 @@ def test_a_corrupt_line_names_file_and_line_and_remedy(store: RecordStore, line:
     assert len(text) < 500 + len(str(path)) * 2
 
 
-def test_bytes_that_are_no_text(store: RecordStore) -> None:
+def test_bytes_that_are_not_text(store: RecordStore) -> None:
     path = store.log("target")
     path.parent.mkdir(parents=True)
     path.write_bytes(b"\xff\xfe\x00\n")

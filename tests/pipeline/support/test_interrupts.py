@@ -1,4 +1,4 @@
-"""Ctrl-C where TVM works: it always comes out as KeyboardInterrupt, and the handler before is put back."""
+"""Ctrl-C inside TVM: it always becomes KeyboardInterrupt, and the previous handler is restored."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _handler_is_put_back() -> object:
 
 
 def test_ctrl_c_within_a_call_of_tvms(repository: Path) -> None:
-    """In a process of its own, for a lost interrupt would take the tests along."""
+    """In a separate process, because a lost interrupt would end the test run."""
     code = """
 import signal
 from tvmopt.pipeline.support.interrupts import interruptible

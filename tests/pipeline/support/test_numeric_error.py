@@ -1,4 +1,4 @@
-"""The one definition of an error: against exact arithmetic, and on values that hurt."""
+"""The definition of numeric error: against exact arithmetic, and on difficult values."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def exact_cosine(reference: np.ndarray, computed: np.ndarray) -> float:
 
 
 def random_pair(dtype: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Two arrays of a dtype, equal in places: floats of all its magnitudes, integers over its whole range."""
+    """Two arrays of a dtype, equal in some places: floats of all magnitudes, integers over the whole range."""
     random = np.random.default_rng(seed)
     kind = np.dtype(dtype)
     if kind.kind != "f":
@@ -57,7 +57,7 @@ def random_pair(dtype: str, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("seed", range(20))
 @pytest.mark.parametrize("dtype", [*FLOATS, *INTEGERS])
-def test_it_is_what_exact_arithmetic_says(dtype: str, seed: int) -> None:
+def test_it_matches_exact_arithmetic(dtype: str, seed: int) -> None:
     reference, computed = random_pair(dtype, seed)
     found = numeric_error(reference, computed)
     assert found.relative == pytest.approx(exact_relative(reference, computed), rel=1e-15)
@@ -71,14 +71,14 @@ def test_the_cosine_keeps_its_digits_near_one(apart: float) -> None:
     reference = random.standard_normal(50)
     computed = reference + apart * random.standard_normal(50)
     cosine = exact_cosine(reference, computed)
-    # A sum of products would be off by some 1e-15; numbers below 1 lie 1.1e-16 apart.
+    # A sum of products would be wrong by about 1e-15; the spacing of numbers below 1 is 1.1e-16.
     assert abs(numeric_error(reference, computed).cosine - cosine) <= 2.0**-53
     assert abs(numeric_error(reference, -computed).cosine + cosine) <= 2.0**-53
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("seed", range(5))
-def test_what_any_error_keeps_to(dtype: str, seed: int) -> None:
+def test_properties_of_every_error(dtype: str, seed: int) -> None:
     random = np.random.default_rng(seed)
     reference = random.standard_normal((3, 5, 7)).astype(dtype)
     computed = (reference + random.standard_normal(reference.shape) / 8).astype(dtype)
@@ -86,14 +86,14 @@ def test_what_any_error_keeps_to(dtype: str, seed: int) -> None:
     assert 0 < found.relative < 1
     assert -1 <= found.cosine < 1
     assert numeric_error(reference, reference.copy()) == EXACT
-    # Signs and powers of two change nothing but the scale; nor does the order of elements, beyond rounding.
+    # Signs and powers of two change only the scale; the order of elements changes only rounding.
     assert numeric_error(-reference, -computed) == found
     doubled = numeric_error(2 * reference, 2 * computed)
     assert doubled == NumericError(2 * found.max_abs, found.relative, found.cosine)
     turned = numeric_error(reference.T, computed.T)
     assert (turned.max_abs, turned.relative) == (found.max_abs, found.relative)
     assert turned.cosine == pytest.approx(found.cosine, rel=1e-14)
-    # The other way round, only the scale is another.
+    # With swapped arguments, only the scale differs.
     swapped = numeric_error(computed, reference)
     assert (swapped.max_abs, swapped.cosine) == (found.max_abs, pytest.approx(found.cosine, rel=1e-15))
 
@@ -155,7 +155,7 @@ def test_differences_beyond_the_largest_float() -> None:
 def test_half_precision_that_overflows() -> None:
     reference = np.float16([60000.0, 1.0])
     assert numeric_error(reference, np.float16([INF, 1.0])) == INCOMPARABLE
-    # Subtracted as float16, the two would be infinitely far apart.
+    # Subtracted as float16, the difference of the two would be infinite.
     assert numeric_error(reference, np.float16([-60000.0, 1.0])).max_abs == 120000.0
 
 
@@ -230,7 +230,7 @@ def test_one_dtype_loses_no_digits() -> None:
         ("bool", [False, False], [False, True], 1.0, INF),
         ("uint8", [0, 255], [1, 254], 1.0, 1 / 255),
         ("int8", [-128, 0], [127, 0], 255.0, 255 / 128),
-        # As float64 the two are the same number.
+        # As float64, the two are equal.
         ("int64", [2**53], [2**53 + 1], 1.0, 2.0**-53),
         ("int64", [-(2**63)], [2**63 - 1], 2.0**64, 2.0),
         ("uint64", [0, 2**64 - 1], [2**64 - 1, 0], 2.0**64, 1.0),

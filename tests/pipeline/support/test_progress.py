@@ -1,4 +1,4 @@
-"""Events, and the listener that may cancel."""
+"""Events, and listeners that may cancel."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from tvmopt.pipeline.support.tolerances import ALONE, COMPILED, GOLDEN, KERNEL, 
 
 
 @pytest.mark.parametrize("tolerance", [REWRITTEN, KERNEL, COMPILED, GOLDEN])
-def test_what_is_not_floating_point_must_be_equal(tolerance: Tolerance) -> None:
+def test_other_dtypes_than_floats_must_be_equal(tolerance: Tolerance) -> None:
     assert tolerance.of(np.dtype("float16")) == tolerance.float16
     assert tolerance.of(np.dtype("float32")) == tolerance.of(np.dtype("float64")) == tolerance.float32
     for dtype in ("bool", "int8", "uint8", "int32", "int64", "uint64", "O"):

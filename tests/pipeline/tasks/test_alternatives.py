@@ -1,4 +1,4 @@
-"""Pieces that a graph can be cut into in several ways: the records decide."""
+"""Parts of a graph that can be compiled in several ways: the records decide."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tvmopt.pipeline.types import ImportedModel, Task
 from tvmopt.schedules.registry import kernel_for
 from tvmopt.schedules.target import Target, parse_target
 
-# A map of 24 × 12 × 12 elements leaves this cache.
+# A map of 24 × 12 × 12 elements exceeds this cache.
 TARGET = replace(parse_target("llvm", 2), l2_bytes=16 * 1024)
 APART, JOINED = ["relayout", "depthwise_conv2d", "conv2d", "relayout"], ["relayout", "separable_conv2d", "relayout"]
 
@@ -100,7 +100,7 @@ def test_a_model_without_such_a_choice_has_no_alternatives() -> None:
 
 
 def widen(graph: Graph, target: Target, takes: Takes) -> Graph:
-    """Makes convolutions of whole channels of depthwise ones before a 1×1 convolution: most of their weights are 0."""
+    """Turns depthwise convolutions before a 1×1 convolution into dense ones, whose weights are mostly 0."""
     readers = {node.inputs[0]: node for node in graph.nodes if node.op == "conv2d"}
     editor = Editor(graph)
     for node in graph.nodes:
@@ -120,7 +120,7 @@ def _widened(editor: Editor, node: Node) -> Node:
 
 THREE = (*ALTERNATIVES, Alternative("widen", widen))
 WIDENED = ["relayout", "conv2d", "conv2d", "relayout"]
-# By operator and kernel size; the 1×1 convolution is in two of the ways.
+# Keyed by operator and kernel size; the 1×1 convolution is in two of the ways.
 ALL_S = {"depthwise_conv2d 3": 1e-5, "separable_conv2d 3": 3e-5, "conv2d 3": 1e-5, "conv2d 1": 2e-5}
 
 
@@ -129,7 +129,7 @@ def kind_of(task: Task) -> str:
 
 
 def store_of_three(folder: Path, model: ImportedModel, latencies_s: dict[str, float]) -> RecordStore:
-    """As `store_of`, for `THREE` and by operator and kernel size."""
+    """Like `store_of`, for `THREE` and keyed by operator and kernel size."""
     store = RecordStore(folder, "model")
     for task in tasks_of_all_ways(model, TARGET, THREE):
         if kind_of(task) in latencies_s:
@@ -145,7 +145,7 @@ def store_of_three(folder: Path, model: ImportedModel, latencies_s: dict[str, fl
         ({**ALL_S, "depthwise_conv2d 3": 2e-6}, APART),
         ({**ALL_S, "separable_conv2d 3": 2e-5}, JOINED),
         ({**ALL_S, "conv2d 3": 5e-6}, WIDENED),
-        # Two are faster than the piece as it is: the faster of them is taken, whichever comes first.
+        # Two are faster than the original piece; the faster of them is chosen, whatever their order.
         ({**ALL_S, "separable_conv2d 3": 2.4e-5, "conv2d 3": 5e-6}, JOINED),
         ({**ALL_S, "separable_conv2d 3": 2.6e-5, "conv2d 3": 5e-6}, WIDENED),
     ],
@@ -161,10 +161,10 @@ def test_the_fastest_of_three_ways(
 @pytest.mark.parametrize(
     ("missing", "expected"),
     [
-        # The way that lacks a record is no choice; the others are.
+        # A way without a record cannot be chosen; the others can.
         ("separable_conv2d 3", WIDENED),
         ("conv2d 3", JOINED),
-        # Nothing can be compared with a piece whose own time is not known.
+        # Nothing can be compared with a piece whose time is unknown.
         ("depthwise_conv2d 3", APART),
         ("conv2d 1", APART),
     ],

@@ -23,7 +23,7 @@ def optimized(onnx_model: Any, imported: Any) -> Callable[..., OptimizedModel]:
     return lambda *nodes, **options: optimize(imported(onnx_model(*nodes, **options)), TARGET)
 
 
-def test_layers_that_are_alike_are_one_task(optimized: Any, weights: Any) -> None:
+def test_identical_layers_are_one_task(optimized: Any, weights: Any) -> None:
     given = optimized(
         ("Conv", "x a", "c", PADDED),
         ("Relu", "c", "r"),
@@ -77,7 +77,7 @@ def test_products_reductions_and_softmax_have_three_dimensions(optimized: Any, w
 
 
 def test_tables_of_resizing_are_operands_of_its_own(optimized: Any, weights: Any) -> None:
-    """They stay as they are, while a constant of an epilogue would get the rank and the blocks of the map."""
+    """They stay unchanged; a constant of an epilogue would get the rank and blocks of the map."""
     given = optimized(
         ("Conv", "x a", "c"),
         ("Resize", "c roi scales", "y", {"mode": "linear"}),

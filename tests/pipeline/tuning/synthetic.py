@@ -1,4 +1,4 @@
-"""A machine made up for tests: a template with a rugged landscape, and a measurer that computes latencies."""
+"""A synthetic machine: a template with a rugged landscape, and a measurer that computes latencies."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CPU = "a processor"
 
 
 class SyntheticTemplate:
-    """Tiles of rows × columns × vectors in 16 registers, as a convolution has them."""
+    """Tiles of rows × columns × vectors in 16 registers, as in a convolution."""
 
     name = "synthetic"
     version = 1
@@ -86,7 +86,7 @@ def weight_bytes(workload: Workload, config: Config) -> int:
 
 
 def latency_s(workload: Workload, config: Config) -> float:
-    """Rugged as real ones are: cliffs where registers spill, steps where tails are, 3 % of noise that stays."""
+    """As rugged as real ones: cliffs where registers spill, steps at tails, 3 % of repeatable noise."""
     side = workload.output.shape[2]
     pixels, vectors = config["rows"] * config["columns"], config["vectors"]
     accumulators = pixels * vectors
@@ -130,7 +130,7 @@ def record(workload: Workload, config: Config, cpu: str = CPU, **changes: Any) -
 
 @dataclass
 class SyntheticMeasurer:
-    """Computes each trial; `before` is called with the number of trials so far, ahead of each."""
+    """Computes each trial; before each, calls `before` with the number of trials so far."""
 
     before: Callable[[int], None] = lambda count: None
     measured: list[tuple[str, Config]] = field(default_factory=list)
@@ -143,7 +143,7 @@ class SyntheticMeasurer:
             yield trial(task.workload, config)
 
     def close(self) -> None:
-        """Nothing to end."""
+        """Has nothing to close."""
 
 
 def write_table(folder: Path, workload: Workload) -> Path:

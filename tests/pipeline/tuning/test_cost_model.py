@@ -24,7 +24,7 @@ def test_ranks_what_it_has_not_seen() -> None:
 
 
 def test_groups_are_not_compared_with_each_other() -> None:
-    """The slow half was measured on a machine a thousand times as fast; only the order within each half is true."""
+    """The slow half was measured on a machine a thousand times as fast; only the order within each half is valid."""
     order = np.random.default_rng(0).permutation(len(CANDIDATES))
     seen, unseen = order[:200], order[200:]
     is_fast = SPEED[seen] > np.median(SPEED)
@@ -48,7 +48,7 @@ def test_the_same_seed_gives_the_same_scores() -> None:
 
 
 def test_learning_and_scoring_take_no_time_beside_measuring() -> None:
-    """50 ms a batch leave room for five trials a second; of the processor, so that other programs do not count."""
+    """50 ms of processor time per batch allow five trials per second; other programs do not count."""
     features = np.tile(CANDIDATES.features, (4, 1))
     samples = [Samples(features[:400], np.tile(SPEED, 4)[:400])] * 2
     took = []

@@ -28,7 +28,7 @@ def target(request: pytest.FixtureRequest) -> Target:
 
 @pytest.fixture
 def store(target: Target, tmp_path: Path) -> RecordStore:
-    """Of the first convolution four configs and the default, which is the slowest; of the second the default alone."""
+    """For the first convolution four configs and the default, which is the slowest; for the second only the default."""
     first, second = tiny.tasks(target)
     store = RecordStore(tmp_path, "two")
     store.append(tiny.record(second, target, default_of(second, target)))

@@ -1,4 +1,4 @@
-"""Where the trials go."""
+"""How trials are distributed among tasks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The search over all tasks, with a measurer that computes."""
+"""The search over all tasks, with a measurer that computes latencies."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def test_a_stopped_early_task_stays_stopped(store: RecordStore) -> None:
 
 
 class Clock:
-    """A clock that only trials move: a time limit ends a run at the same trial on any machine."""
+    """A clock that only trials advance, so that a time limit ends a run at the same trial on any machine."""
 
     def __init__(self) -> None:
         self.now_s = 100.0
@@ -164,7 +164,7 @@ def test_the_time_limit(store: RecordStore, monkeypatch: pytest.MonkeyPatch) -> 
     summary = tune(TASKS, TARGET, store, measurer, options(trials=10_000, time_limit_s=0.5, finalists=3))
     assert summary.stopped == "time limit"
     assert summary.wall_s == pytest.approx(0.01 * summary.trials)
-    # A batch of eight that has begun is finished; a fifth of the limit is kept for the finals.
+    # A batch of eight that has started is finished; a fifth of the limit is reserved for the finals.
     assert 0.4 <= summary.wall_s <= 0.5 + 8 * 0.01
     assert len(store.records()) == summary.trials
 
@@ -184,7 +184,7 @@ def test_the_finalists_are_timed_again(store: RecordStore) -> None:
 
 
 def test_a_lucky_measurement_does_not_win(store: RecordStore) -> None:
-    """One config looks fast at first; measured again it is slow, and another one wins."""
+    """One config looks fast at first; measured again, it is slow and another one wins."""
     lucky = {"rows": 1, "columns": 4, "vectors": 1, "unroll": 1, "rows_outer": 0}
     seen: list[int] = []
 
@@ -215,7 +215,7 @@ def test_control_c_keeps_everything(store: RecordStore) -> None:
 
 
 class CancelledElsewhere(Listener):
-    """Has another thread cancel the search after `count` trials, and goes on once that is done."""
+    """Lets another thread cancel the search after `count` trials, then continues."""
 
     def __init__(self, count: int) -> None:
         super().__init__()
@@ -359,7 +359,7 @@ def test_kill_9_loses_the_running_trial_at_most(tmp_path: Path, repository: Path
         begun = int((process.stdout.read().split() or [begun])[-1])
         process.wait()
         process.stdout.close()
-        # When trial n begins, all before it are on disk.
+        # When trial n starts, all earlier trials are on disk.
         records = RecordStore(tmp_path).records()
         assert begun <= len(records) - total <= begun + 1
         total = len(records)
@@ -375,7 +375,7 @@ def test_the_summary_of_a_task_without_success() -> None:
 
     class Nowhere(RecordStore):
         def append(self, record: object) -> None:
-            """Not kept."""
+            """Discards the record."""
 
     store = Nowhere(Path("nowhere-at-all"))
     summary: TuneSummary = tune(TASKS[:1], TARGET, store, Hopeless(), options(trials=20, finalists=3))

@@ -1,4 +1,4 @@
-"""The tuners, on a space small enough to know."""
+"""The tuners, on a small, fully known space."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _candidates() -> Candidates:
 
 
 def run(tuner: Tuner, trials: int, batch: int = 8) -> list[Trial]:
-    """The first `trials` trials of a tuner, or all there are."""
+    """The first `trials` trials of a tuner, or fewer if it ends."""
     done: list[Trial] = []
     while len(done) < trials:
         proposed = tuner.propose(min(batch, trials - len(done)))
@@ -103,7 +103,7 @@ def test_goes_on_when_everything_fails(name: str, candidates: Candidates) -> Non
 
 @pytest.mark.parametrize("name", ["xgb", "ga"])
 def test_learning_beats_chance(name: str, candidates: Candidates) -> None:
-    """After a tenth of the space, the median of ten seeds is nearer to the best than random search's."""
+    """After a tenth of the space, the median over ten seeds is closer to the best than that of random search."""
     trials = len(candidates) // 10
     optimum = min(synthetic.latency_s(WORKLOAD, config) for config in candidates.configs)
     scores = {

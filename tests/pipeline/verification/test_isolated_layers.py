@@ -1,4 +1,4 @@
-"""Every value computed from given ones: errors stay where they are made."""
+"""Every layer computed from given values, so that errors do not propagate."""
 
 from __future__ import annotations
 

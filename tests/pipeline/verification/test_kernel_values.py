@@ -1,4 +1,4 @@
-"""Which values of the ONNX model a kernel's results are, and which layers lie between two of them."""
+"""The ONNX values that kernels' results correspond to, and the layers between two of them."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ ORIGINS = {
         ("p_layout", "mean"),
         ("dog_layout", None),
         ("a_layout_layout", "a_layout"),
-        # Names say nothing: without an origin a value is what the model calls so, or unknown to it.
+        # Names alone prove nothing: without an origin, a value is the model's value of that name, or unknown.
         ("a_layout", "a_layout"),
         ("b_maps", "b_maps"),
         ("mean_layout", None),
         ("mean_maps", None),
-        # A copy is never the model's value of its name, which was fused away.
+        # A copy is never the model's value of the same name, which was fused away.
         ("cat", None),
     ],
 )

@@ -1,4 +1,4 @@
-"""Layer by layer: what is compared, which layer is the first wrong one, and which are at fault themselves."""
+"""Layer by layer: the compared values, the first wrong layer, and the layers that are themselves at fault."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def compiled(model: ImportedModel, folder: Path) -> LoadedArtifact:
 
 
 def check_of(result: Verification, layer: str) -> ValueCheck:
-    """The check of a kernel's result that stands for `layer`, copies left out."""
+    """The check of the kernel result that represents `layer`, without copies."""
     (found,) = (check for check in result.checks if layer in check.layers and check.operator != "relayout")
     return found
 
@@ -81,7 +81,7 @@ def test_a_correct_model(model: ImportedModel, good: Path) -> None:
     assert result.uncompared == ()
     assert result.covered == result.layers == len(model.original.graph.node) == 14
     errors = {check.value: check.errors[ONNXRUNTIME] for check in (*result.checks, *result.outputs)}
-    # Where the convolution's rounding carries a number over a half, Round is off by a whole step.
+    # If the convolution's rounding moves a number across a half, Round is off by a whole step.
     assert errors.pop("round").max_abs <= 1.0
     assert check_of(result, "net.round/Round").alone == EXACT
     assert 0 < max(error.relative for error in errors.values()) < 1e-5
@@ -94,7 +94,7 @@ def test_values_are_compared_where_they_survive(model: ImportedModel, good: Path
     result = verify(model, load_artifact(good), example_inputs(model))
     assert check_of(result, "net.conv_b/Conv").value == "relu_b"
     assert check_of(result, "net.add_b/Add").value == "relu_b"
-    # Its last part is made where the whole lies.
+    # Its last part is computed directly in the result.
     assert check_of(result, "net.both/Concat").operator == "conv2d"
     assert check_of(result, "net.round/Round").operator == "Round"
     copies = [check.value for check in result.checks if check.operator == "relayout"]
@@ -121,11 +121,11 @@ def test_a_broken_kernel_is_pinned_to_its_layer(
     assert wrong is check_of(result, layer)
     assert wrong.at_fault
     assert wrong.unchecked == ()
-    # The error travels on, and is nobody else's.
+    # The error propagates, but no other layer is at fault.
     assert result.outputs[0].wrong
     assert result.later_at_fault == ()
     assert [check.layers for check in result.checks if check.at_fault] == [wrong.layers]
-    # Without the list of kernels, only that something is wrong can be told.
+    # Without the list of kernels, verify can only report that something is wrong.
     parts = read_parts(path)
     save_artifact(replace(parts, manifest={**parts.manifest, "steps": []}), path)
     result = verify(model, load_artifact(path), example_inputs(model))
@@ -173,7 +173,7 @@ def test_layers_that_tvm_merges_are_not_compared(special: Special) -> None:
     (missing,) = result.uncompared
     assert missing.step.layers == ("Round_b", "Sign_c")
     assert "TVM merged layers" in missing.reason
-    # What they end with is copied into another layout, and compared there; an error that shows may be either's.
+    # Their result is copied into another layout and compared there; an error may come from either.
     (end,) = (check for check in result.checks if check.value == "c")
     assert end.operator == "relayout"
     assert end.layers == ("Sign_c",)
@@ -199,12 +199,12 @@ def test_pytorch_is_a_second_reference(tmp_path: Path) -> None:
     result = verify(model, artifact, inputs)
     assert result.notes == ()
     assert result.first_wrong is None
-    # The convolution with what was folded and fused into it ends with the value that PyTorch's ReLU makes.
+    # The convolution, with everything folded and fused into it, gives the value of PyTorch's ReLU.
     fused = check_of(result, "0/Conv")
     assert result.framework == "PyTorch"
     assert 0 < fused.errors["PyTorch"].relative < 1e-6
     assert 0 < result.outputs[0].errors["PyTorch"].relative < 1e-5
-    # Another network than the one compiled: PyTorch is left out, with the reason.
+    # For a different network than the compiled one, PyTorch is left out, with the reason.
     (tmp_path / "net.py").write_text(FACTORY.replace("manual_seed(0)", "manual_seed(1)"))
     result = verify(model, artifact, inputs)
     assert result.first_wrong is None

@@ -34,7 +34,7 @@ def erf(x: np.ndarray) -> np.ndarray:
     return torch.erf(torch.from_numpy(x)).numpy()
 
 
-# What each function of one operand should be, in float64, and where it is tried.
+# The expected value of each one-operand function in float64, and the points where it is tested.
 FUNCTIONS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]] = {
     "neg": (np.negative, EVERYWHERE),
     "abs": (np.abs, EVERYWHERE),
@@ -80,7 +80,7 @@ ABSOLUTE = {
 
 
 def check_elements(result: np.ndarray, exact: np.ndarray, absolute: float) -> None:
-    """Every element is right to float32's precision, whatever the others are; overflow gives infinity."""
+    """Checks that each element is right to float32 precision whatever the others are; overflow gives infinity."""
     with np.errstate(over="ignore"):
         expected = exact.astype(np.float32)
     finite = np.isfinite(expected)
@@ -139,7 +139,7 @@ def test_gelu_as_the_graph_writes_it(kernels: Any, make: Any) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(ARITY))
-def test_finite_at_zero_means_what_it_says(host: Any, make: Any, name: str) -> None:
+def test_finite_at_zero_matches_the_kernel(host: Any, make: Any, name: str) -> None:
     expr = call(name, *(Arg(i) for i in range(ARITY[name])))
     zeros = [np.zeros(5, np.float32)] * ARITY[name]
     workload = make("pointwise", [Tensor((5,))] * ARITY[name], Tensor((5,)), expr)

@@ -153,7 +153,7 @@ def test_resizing(weights: Weights, mode: str, values: dict[str, Any], size: tup
 
 
 def functions() -> dict[str, Callable[..., Any]]:
-    """What each element-wise function is in PyTorch."""
+    """Each element-wise function in PyTorch."""
     import torch
     from torch.nn import functional
 
@@ -207,7 +207,7 @@ def test_unknown_operators_are_refused() -> None:
 
 
 def test_products_of_bytes_are_summed_in_int32_and_rounded_once() -> None:
-    """As in a quantised convolution: a scale and a zero point behind the sums, then rounding and saturation."""
+    """As in a quantised convolution: scale and zero point after the sums, then rounding and saturation."""
     random = np.random.default_rng(0)
     data = random.integers(0, 256, (1, 9, 5, 5)).astype(np.uint8)
     weight = random.integers(-128, 128, (7, 9, 3, 3)).astype(np.int8)

@@ -1,4 +1,4 @@
-"""The numpy reference of recurrences against PyTorch's modules and against onnxruntime."""
+"""The numpy reference of recurrences against PyTorch's modules and onnxruntime."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_onnxruntime_agrees(
     workload = recurrence(kind.lower(), operands=operands, **sizes, **attrs)
     arrays = [weights(*tensor.shape) for tensor in workload.inputs]
     if "clip" in attributes:
-        # Only positive inputs drive the cell beyond the clip.
+        # Only positive inputs drive the cell past the clip.
         arrays = [np.abs(array) for array in arrays]
     width = workload.inputs[1].shape[1]
     constants = {"w": np.eye(width, dtype=np.float32)[None], "r": arrays[1], "b": np.zeros((1, 2 * width), np.float32)}

@@ -1,4 +1,4 @@
-"""GPU schedules, tested without a GPU: by their structure."""
+"""GPU schedules, tested by their structure, without a GPU."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tvmopt.schedules.target import parse_target
 
 TARGET = parse_target("cuda:sm_80")
 
-# What TVM writes for an operator, and the shapes of its inputs.
+# The TVM function of an operator, and the shapes of its inputs.
 OPERATORS: dict[str, tuple[Any, list[tuple[int, ...]]]] = {
     "elementwise": (lambda topi, x: topi.nn.relu(x), [(4, 33, 64)]),
     "matrix product": (lambda topi, x, y: topi.matmul(x, y), [(64, 128), (128, 96)]),

@@ -29,7 +29,7 @@ def double_sum(topi: Any, x: Any) -> Any:
     return topi.multiply(topi.sum(topi.exp(x), axis=2), 2.0)
 
 
-# What TVM would write for an operator, the shapes of its inputs, and what it should compute.
+# The TVM function of an operator, the shapes of its inputs, and the expected result.
 OPERATORS: dict[str, tuple[Build, list[tuple[int, ...]], Callable[..., np.ndarray]]] = {
     "whole vectors": (lambda topi, x: topi.nn.relu(x), [(4, 33, 64)], lambda x: np.maximum(x, 0)),
     "no whole vectors": (lambda topi, x: topi.nn.relu(x), [(4, 33, 65)], lambda x: np.maximum(x, 0)),
@@ -82,7 +82,7 @@ def test_computes_the_same(target: Target, name: str) -> None:
 
 
 def test_remainders_by_powers_of_two_are_right() -> None:
-    """LLVM's loop vectoriser takes the remainder by four in the third dimension for the index itself."""
+    """LLVM's loop vectoriser mistakes the remainder by four in the third dimension for the index itself."""
     import tvm
     from tvm import te, topi
 
@@ -140,7 +140,7 @@ def test_neighbouring_elements_become_vectors() -> None:
     assert loops(scheduled("sum of columns"), "VECTORIZED") == [16, 16]
 
 
-def test_reductions_run_inside_out() -> None:
+def test_the_reduction_loop_is_outside_the_vector() -> None:
     text = str(scheduled("sum of columns")["main"])
     assert text.index("range(37)") < text.rindex("T.vectorized(16)")
 

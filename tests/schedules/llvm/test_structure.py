@@ -1,4 +1,4 @@
-"""What kernels look like, whatever they compute: loops divided, vectors, nothing left naive."""
+"""The structure of all kernels: parallel loops, vectors, and no naive loops left."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def parallel_loops(function: Any) -> list[Any]:
 
 
 def stores(function: Any, *, to_own: bool) -> list[Any]:
-    """The stores of a kernel to buffers that it allocates, or to those that it was given."""
+    """A kernel's stores to buffers that it allocates, or to its arguments."""
     from tvm import tirx
 
     own = [statement.buffer for statement in nodes(function, tirx.AllocBuffer)]
@@ -53,7 +53,7 @@ def stores(function: Any, *, to_own: bool) -> list[Any]:
 
 
 def functions(workload: Workload, target: Target, count: int = 4) -> Iterator[Any]:
-    """The default kernel, then some of the others."""
+    """The default kernel, then some others."""
     template = template_for(workload, target)
     space = list(template.space(workload, target))
     for config in (template.default(workload, target), *space[:: max(1, len(space) // count)]):
@@ -75,7 +75,7 @@ def test_one_outer_loop_is_divided(wide: Wide, make: Callable[..., Workload], na
 
 
 def test_a_recurrence_divides_its_chains_or_each_step() -> None:
-    """The tiles of each step are divided in one region: there is one launch for all steps."""
+    """The tiles of all steps are divided in one parallel region: there is only one launch."""
     from tvm import tirx
 
     two = recurrence("gru", steps=4, batch=2, hidden=128)
@@ -103,7 +103,7 @@ def test_results_are_stored_in_vectors(wide: Wide, make: Callable[..., Workload]
     from tvm import tirx
 
     for function in functions(workloads(wide, make)[name], X86):
-        # A reduction of rows stores one number a row; its vectors run along the row.
+        # A reduction of rows stores one number per row; its vectors run along the row.
         written = stores(function, to_own=name == "reduce")
         assert any(isinstance(store.indices[-1], tirx.Ramp) for store in written)
 

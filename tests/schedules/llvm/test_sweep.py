@@ -1,4 +1,4 @@
-"""Random shapes and configs for every template, compared with the reference; without LLVM's optimisation."""
+"""Random shapes and configs for every template against the reference, without LLVM's optimisation."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Draw:
     Args:
         seed: of the case.
         lanes: of the target.
-        make: a workload from its parts.
-        wide: a convolution.
-        separable_of: a depthwise and a 1×1 convolution.
+        make: makes a workload from its parts.
+        wide: makes a convolution.
+        separable_of: makes a depthwise convolution followed by a 1×1 convolution.
     """
 
     def __init__(self, seed: int, lanes: int, make: Make, wide: Wide, separable_of: Wide) -> None:

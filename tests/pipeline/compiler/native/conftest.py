@@ -1,4 +1,4 @@
-"""Programs written by hand or compiled from tiny models, as libraries in this process."""
+"""Programs, hand-written or compiled from tiny models, as libraries in this process."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ WEIGHTS = np.arange(SHAPE[1], dtype=np.float32)
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """A library and what belongs to it; `open` loads it."""
+    """A library with its program and files; `open` loads it."""
 
     library: bytes
     weights: np.ndarray
@@ -43,9 +43,9 @@ def specs(what: str, views: tuple[View, ...]) -> tuple[dict[str, Any], ...]:
 
 
 def parallel_kernel(*stages: Any) -> Any:
-    """A kernel of tensors, inputs first; the rows of what is computed are divided among threads.
+    """A kernel of tensors, inputs first; the rows of each result are divided among threads.
 
-    What is computed on the way to the last tensor lies in scratch memory.
+    Intermediate results before the last tensor are in scratch memory.
     """
     import tvm
     from tvm import te
@@ -97,13 +97,13 @@ def built() -> Built:
 
 @pytest.fixture(scope="session")
 def other() -> Built:
-    """The same with other weights."""
+    """`add_and_double` with other weights."""
     return build(*add_and_double(WEIGHTS + 1))
 
 
 @pytest.fixture(scope="session")
 def broken() -> Built:
-    """The same with tables that give the second kernel a tensor of another shape than it was compiled for."""
+    """`add_and_double` with tables that give the second kernel a tensor of the wrong shape."""
     module, program = add_and_double()
     first, second = program.calls
     taken, made = second.arguments
@@ -113,5 +113,5 @@ def broken() -> Built:
 
 @pytest.fixture
 def expected() -> Callable[..., tuple[np.ndarray, ...]]:
-    """What `add_and_double` is to give."""
+    """The expected outputs of `add_and_double`."""
     return lambda x, weights=WEIGHTS: (2 * (x + weights), x, weights)

@@ -1,4 +1,4 @@
-"""The runtime's sources, and what is linked from them: clean, always the same, with nothing of this machine in it."""
+"""The runtime's sources and linked libraries: no warnings, reproducible, nothing specific to this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which compiler links for which target."""
+"""The compiler that links for each target."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The runtime that is linked into models: right results whatever the threads do, and errors in one line."""
+"""The runtime linked into models: right results whatever the threads do, and one-line errors."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_outputs_are_copies_and_inputs_stay(built: Built, expected: Expected) ->
 
 
 def test_several_models_in_one_process(built: Built, other: Built, expected: Expected) -> None:
-    """Two of one library and one of another, in turn; and what is left when one is closed."""
+    """Two models of one library and one of another, in turn; one is closed and the others go on."""
     libraries = [built.open(), built.open(), other.open(), other.open(1)]
     weights = [WEIGHTS, WEIGHTS, WEIGHTS + 1, WEIGHTS + 1]
     for step in range(200):
@@ -118,7 +118,7 @@ def test_sleeping_threads_wake_again(built: Built, expected: Expected) -> None:
 
 
 def test_after_a_fork(built: Built, expected: Expected) -> None:
-    """A process that is forked off has the memory, not the threads: it computes on one."""
+    """A forked process has the memory but not the threads: it computes on one."""
     library = built.open(2)
     check(library, some(), expected(some()))
     time.sleep(0.01)
@@ -148,7 +148,7 @@ def test_twenty_thousand_runs(built: Built, expected: Expected) -> None:
         made = run(library, inputs[step % 8])[0]
         assert (made == right[step % 8]).all(), f"run {step}"
         if step % 2000 == 0:
-            time.sleep(0.005)  # the other thread sleeps by then
+            time.sleep(0.005)  # by then the other thread sleeps
 
 
 def test_times(built: Built) -> None:
@@ -168,7 +168,7 @@ def steps_of(built: Built) -> tuple[Step, ...]:
 
 
 class StopHereError(Exception):
-    """Not one of ours."""
+    """An error that tvmopt does not define."""
 
 
 def test_visiting(built: Built) -> None:

@@ -1,4 +1,4 @@
-"""The runtime's threads in TVM's process; in processes of their own, for TVM must not be loaded before."""
+"""The runtime's threads in TVM's process; in separate processes, because TVM must not be loaded before the pool."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def pool(tmp_path: Path) -> Path:
 
 
 def output_of(program: str, *arguments: str, repository: Path) -> str:
-    """What a program prints that ends well."""
+    """The output of a program, which must succeed."""
     done = subprocess.run(
         [sys.executable, "-c", program, *arguments],
         cwd=repository,
@@ -60,7 +60,7 @@ def output_of(program: str, *arguments: str, repository: Path) -> str:
 
 
 def threads_started(pool: Path | None, repository: Path) -> int:
-    """How many threads a kernel's first calls start; TVM starts its own then, and ours are there before."""
+    """How many threads a kernel's first calls start: TVM starts its threads then, but ours already exist."""
     return int(output_of(PROGRAM, str(pool or ""), repository=repository))
 
 
@@ -102,11 +102,11 @@ print("each once")
 @pytest.mark.sweep
 @pytest.mark.parametrize("threads", [2, 3, 8])
 def test_every_task_runs_once_whoever_takes_it(repository: Path, pool: Path, threads: int) -> None:
-    """With more threads than cores some come late, when the others have done their part or run the next loop."""
+    """With more threads than cores some are late, when the others have finished or run the next loop."""
     assert output_of(SHARED, str(pool), str(threads), repository=repository) == "each once\n"
 
 
-def test_without_a_compiler_there_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_without_a_compiler_there_is_no_pool(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert not write_pool(parse_target("llvm", 2), tmp_path / "pool.so")
     assert not (tmp_path / "pool.so").exists()

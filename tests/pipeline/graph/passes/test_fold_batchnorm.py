@@ -12,7 +12,7 @@ PASSES = (fold_batchnorm,)
 
 @pytest.fixture
 def statistics(weights: Any) -> Any:
-    """Scale, bias, mean and variance for so many channels."""
+    """Scale, bias, mean and variance for this number of channels."""
 
     def make(channels: int) -> dict[str, np.ndarray]:
         names = ("scale", "bias", "mean")

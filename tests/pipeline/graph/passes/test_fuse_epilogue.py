@@ -120,7 +120,7 @@ def test_constants_that_broadcast(fused: Any, weights: Any, shape: tuple[int, ..
     ],
 )
 def test_values_that_broadcast(fused: Any, shape: tuple[int, ...], ops: list[str]) -> None:
-    """A kernel reads a value as a feature map: one of another rank is left to a kernel of its own."""
+    """A kernel reads a value as a feature map; a value of another rank gets a separate kernel."""
     done = fused(("Mul", "c k", "y"), inputs={"k": shape})
     assert done.ops() == ops
     done.check()
@@ -170,14 +170,14 @@ def test_elementwise_operators_join_each_other(through: Any) -> None:
 
 
 def test_an_operand_read_twice_is_computed_once(through: Any) -> None:
-    """The sum would be computed twice, if it became part of the product."""
+    """The sum would be computed twice if it became part of the product."""
     done = through(("Exp", "x", "e"), ("Mul", "e e", "y"), passes=PASSES, inputs={"x": (2, 3)}, outputs="y")
     assert done.ops() == ["pointwise", "pointwise"]
     done.check()
 
 
 def test_a_smaller_operand_stays_apart(through: Any) -> None:
-    """It would be computed again for every element that it repeats to."""
+    """It would be computed again for every element it broadcasts to."""
     done = through(("Exp", "z", "e"), ("Mul", "x e", "y"), passes=PASSES, inputs={"x": (2, 3), "z": (3,)}, outputs="y")
     assert done.ops() == ["pointwise", "pointwise"]
     done.check()

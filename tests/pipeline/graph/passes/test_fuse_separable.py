@@ -16,7 +16,7 @@ from tvmopt.schedules.expression import ACC, Arg, call
 from tvmopt.schedules.registry import template_for
 from tvmopt.schedules.target import parse_target
 
-# A map of 24 × 12 × 12 elements leaves this cache, 24 × 20 weights do not.
+# A map of 24 × 12 × 12 elements exceeds this cache; 24 × 20 weights fit.
 TARGET = replace(parse_target("x86-64-v3", 2), l2_bytes=16 * 1024)
 LANES = TARGET.lanes("float32")
 IMAGE = {"x": (1, 24, 12, 12)}
@@ -27,7 +27,7 @@ PAIR = [("Conv", "x d b", "m", PADDED), ("Relu", "m", "r"), ("Conv", "r p c", "y
 
 @pytest.fixture
 def fused(through: Any, weights: Any) -> Callable[..., Any]:
-    """Nodes that read a map ``x``, after all passes, with the right values and a template for each."""
+    """Nodes that read a map ``x``, after all passes; the values are right and each node has a template."""
 
     def send(*nodes: Any, target: Any = TARGET, inputs: Any = None, outputs: str = "y", **shapes: Any) -> Any:
         passes = (

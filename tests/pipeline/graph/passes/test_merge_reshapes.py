@@ -47,7 +47,7 @@ def test_values_with_other_readers_stay(through: Any) -> None:
     done.check()
 
 
-def test_there_and_back_is_nothing(through: Any) -> None:
+def test_a_reshape_and_its_inverse_are_removed(through: Any) -> None:
     done = through(
         ("Relu", "x", "t"),
         ("Reshape", "t a", "u"),
@@ -63,7 +63,7 @@ def test_there_and_back_is_nothing(through: Any) -> None:
     done.check()
 
 
-def test_an_output_stays_one(through: Any) -> None:
+def test_a_graph_output_keeps_its_reshape(through: Any) -> None:
     done = through(
         ("Reshape", "x a", "u"),
         ("Reshape", "u b", "y"),

@@ -146,7 +146,7 @@ def test_one_relayout_serves_all_readers(planned: Any, weights: Any) -> None:
 
 
 def test_pixels_become_features_without_a_copy(planned: Any, weights: Any) -> None:
-    """After global pooling, blocks of full channels lie as plain channels do."""
+    """After global pooling, blocks of full channels have the same memory order as plain channels."""
     done = planned(
         ("Conv", "x w", "c"),
         ("GlobalAveragePool", "c", "p"),
@@ -214,7 +214,7 @@ def test_constants_of_epilogues_follow_the_map(planned: Any, weights: Any, opera
 @pytest.mark.parametrize("function", ["Reciprocal", "Log"])
 @pytest.mark.parametrize("channels", [5, 8])
 def test_absent_channels_stay_finite(planned: Any, weights: Any, function: str, channels: int) -> None:
-    """The zeros that fill the last block would become infinite, so a map with some leaves the blocks first."""
+    """The zeros that pad the last block would become infinite, so such a map leaves the blocked layout first."""
     done = planned(
         ("Conv", "x w", "c"),
         ("GlobalMaxPool", "c", "g"),

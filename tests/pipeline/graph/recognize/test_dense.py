@@ -35,7 +35,7 @@ def test_gemm_without_bias(through: Any, weights: Any) -> None:
 
 @pytest.mark.parametrize("shape", [(5, 1), (5, 5)])
 def test_a_bias_for_each_row_is_left(through: Any, weights: Any, shape: tuple[int, ...]) -> None:
-    """As many rows as columns: the number of elements does not tell them apart."""
+    """With as many rows as columns, the number of elements cannot distinguish the two."""
     done = through(
         ("Gemm", "x w c", "y"), passes=PASSES, inputs={"x": (5, 7)}, outputs="y", w=weights(7, 5), c=weights(*shape)
     )

@@ -27,7 +27,7 @@ def run(through: Any, kind: str, outputs: str, *, taken: str = "x w r b", **opti
     Args:
         through: the fixture.
         kind: ONNX's operator.
-        outputs: names of Y, Y_h and Y_c; ``.`` is an absent one.
+        outputs: names of Y, Y_h and Y_c; ``.`` for an absent one.
         taken: names of the inputs.
         options: the attributes ``values``, further ``inputs``, and constants.
     """
@@ -110,7 +110,7 @@ def test_without_biases(through: Any, weights: Any, kind: str) -> None:
     done.check()
 
 
-def test_full_lengths_are_nothing_special(through: Any, weights: Any) -> None:
+def test_full_lengths_are_accepted(through: Any, weights: Any) -> None:
     lengths = np.full(BATCH, STEPS, np.int32)
     run(through, "GRU", "y", taken="x w r b n", n=lengths, **parts(weights, "GRU")).check()
 

@@ -194,7 +194,7 @@ def test_transposes(through: Any, shape: Any, kind: str, attributes: Any) -> Non
 
 
 @pytest.mark.parametrize(("axis", "place"), [(1, -1), (1, 0), (-1, 2), (0, 1)])
-def test_one_place_of_a_tensor_is_a_slice(through: Any, axis: int, place: int) -> None:
+def test_gathering_one_element_is_a_slice(through: Any, axis: int, place: int) -> None:
     done = through(
         ("Gather", "x i", "y", {"axis": axis}),
         passes=PASSES,
@@ -206,7 +206,7 @@ def test_one_place_of_a_tensor_is_a_slice(through: Any, axis: int, place: int) -
     done.check()
 
 
-def test_the_only_place_of_an_axis_is_all_of_it(through: Any) -> None:
+def test_gathering_the_only_element_of_an_axis_is_a_reshape(through: Any) -> None:
     index = np.array(-1, np.int64)
     done = through(("Gather", "x i", "y", {"axis": 1}), passes=PASSES, inputs={"x": (2, 1, 4)}, outputs="y", i=index)
     assert done.ops() == ["reshape"]

@@ -35,7 +35,7 @@ def test_a_truncated_file(path: Path, kept: float) -> None:
 
 def test_every_truncation_is_one_clear_line(path: Path) -> None:
     model = onnx.load(path)
-    del model.opset_import[1:]  # without its last, unused entry a model is whole
+    del model.opset_import[1:]  # without its last, unused entry a model is still complete
     content = model.SerializeToString()
     for size in range(len(content)):
         path.write_bytes(content[:size])
@@ -80,7 +80,7 @@ def test_files_that_are_no_models(path: Path, content: bytes, message: str) -> N
 
 def test_a_file_larger_than_any_model(path: Path) -> None:
     with path.open("r+b") as file:
-        file.truncate(MAX_BYTES + 1)  # a hole: it takes no space on the disk
+        file.truncate(MAX_BYTES + 1)  # a sparse file: it takes no disk space
     with pytest.raises(InputFileError, match=f"more than the {MAX_BYTES}"):
         read_onnx(path)
 

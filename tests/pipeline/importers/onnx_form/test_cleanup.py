@@ -52,7 +52,7 @@ def test_nodes_left_after_cleanup(parse: Parse, nodes: str, outputs: str, left: 
     assert_unchanged(model, before)
 
 
-def test_outputs_that_nothing_reads_go_unless_their_number_matters(parse: Parse) -> None:
+def test_unread_outputs_are_removed_unless_their_number_matters(parse: Parse) -> None:
     model = parse(
         "g (float[1,4] x, float[4] w) => (float[1,4] y, float[1,2] p)"
         " { y,mean,deviation=LayerNormalization(x,w) p,q=Split<axis=1,num_outputs=2>(x) }"
@@ -61,7 +61,7 @@ def test_outputs_that_nothing_reads_go_unless_their_number_matters(parse: Parse)
     assert [list(node.output) for node in model.graph.node] == [["y"], ["p", "q"]]
 
 
-def test_initialisers_that_nothing_reads_go(parse: Parse) -> None:
+def test_unread_initialisers_are_removed(parse: Parse) -> None:
     model = parse("g (float[1,4] x) => (float[1,4] y) { y=Relu(x) }", unused=np.ones(3, np.float32))
     clean_graph(model)
     assert not model.graph.initializer

@@ -23,7 +23,7 @@ def ops(model: onnx.ModelProto) -> list[str]:
 
 
 def normalized(model: onnx.ModelProto) -> onnx.ModelProto:
-    """`model` normalised, after checks of all that normalising promises."""
+    """`model` normalised, after checking everything that normalisation guarantees."""
     name_nodes(model.graph.node)
     before = model.SerializeToString()
     result = normalize(model)
@@ -70,7 +70,7 @@ def test_shape_arithmetic_is_folded(parse: Parse) -> None:
     assert ops(normalized(model)) == ["Reshape"]
 
 
-def test_constants_and_nodes_that_pass_on_are_gone(parse: Parse) -> None:
+def test_constants_and_identities_are_removed(parse: Parse) -> None:
     model = parse(
         "g (float[1,4] x) => (float[1,4] y)"
         " { k=Constant<value_float=2.0>() i=Identity(x) m=Mul(i,k) d=Dropout(m) y=Relu(d) }"

@@ -27,7 +27,7 @@ def test_supported_operators_are_standard_ones_that_tvm_converts() -> None:
 
 
 @pytest.mark.slow  # TVM takes seconds to import
-def test_they_are_the_keys_of_the_map_that_tvm_uses() -> None:
+def test_supported_operators_are_the_keys_of_tvms_map() -> None:
     code = "from tvm.relax.frontend.onnx.onnx_frontend import _get_convert_map as m; print(*m())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     standard = {schema.name for schema in onnx.defs.get_all_schemas_with_history() if schema.domain == ""}

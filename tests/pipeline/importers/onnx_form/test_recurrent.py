@@ -55,7 +55,7 @@ def test_refused_recurrences_are_listed(parse: Any, given: Any, why: str) -> Non
 
 @pytest.mark.parametrize("directions", [1, 2])
 def test_time_comes_first(onnx_model: Any, weights: Any, directions: int) -> None:
-    """The same weights in both layouts; onnxruntime runs ONNX's usual one only."""
+    """The same weights in both layouts; onnxruntime runs only ONNX's default layout."""
     steps, batch, features, hidden = 4, 3, 5, 2
     constants = {
         "w": weights(directions, 4 * hidden, features),

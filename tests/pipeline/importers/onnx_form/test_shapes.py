@@ -76,7 +76,7 @@ def test_shapes_that_do_not_fit(parse: Parse, request_: ShapeRequest, message: s
         make_static(parse(IMAGE), request_)
 
 
-def test_senseless_requests() -> None:
+def test_invalid_requests() -> None:
     with pytest.raises(UsageError, match="positive sizes, got 1,0"):
         ShapeRequest({"x": (1, 0)})
     with pytest.raises(UsageError, match="at least 1, got 0"):

@@ -17,7 +17,7 @@ WEIGHT = np.arange(6, dtype=np.float32).reshape(2, 3)
 
 @pytest.fixture
 def external(parse: Parse, tmp_path: Path) -> Callable[..., onnx.ModelProto]:
-    """A model whose weight stands in ``weights.bin``, or at another location."""
+    """A model whose weight is in ``weights.bin``, or at another location."""
 
     def build(location: str = "weights.bin", **where: object) -> onnx.ModelProto:
         (tmp_path / "weights.bin").write_bytes(b"pad!" + WEIGHT.tobytes())

@@ -28,7 +28,7 @@ SOURCE = ModelSource("net.py:build", "python", Path("net.py"), "build")
 
 
 class Block(nn.Module):
-    """Convolution, BatchNorm and activation inside of a residual."""
+    """Convolution, BatchNorm and activation inside a residual connection."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Block(nn.Module):
 
 
 class Branches(nn.Module):
-    """Two inputs; outputs in a dictionary, one of them an input."""
+    """Two inputs, and outputs in a dictionary, one of which is an input."""
 
     def forward(self, left: Tensor, right: Tensor) -> dict[str, Tensor | tuple[Tensor, Tensor]]:
         total = left + right
@@ -122,7 +122,7 @@ def test_an_unknown_input_is_named() -> None:
 
 
 class Fails(nn.Module):
-    """Whatever can go wrong in a module."""
+    """A module that fails in various ways."""
 
     def __init__(self, how: str) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""PyTorch's own values under the names of the ONNX form, for modules and for exported programs."""
+"""PyTorch's values under the names of the ONNX form, for modules and for exported programs."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_a_module(save_python: SavePython) -> None:
     names = [name for node in model.original.graph.node for name in node.output]
     expected = run_model(with_outputs(model.original, names), inputs, names)
     found = framework_values(model, inputs, names)
-    # BatchNorm, ReLU, product, mean, product with the weights: all there, and the outputs under their own names.
+    # BatchNorm, ReLU, product, mean, product with the weights: all are there, and outputs have their own names.
     assert {"maps", "scores", "relu", "mean"} <= set(found)
     assert found.keys() & set(names) == found.keys()
     for name, array in found.items():

@@ -39,7 +39,7 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def edited(saved: Path, tmp_path: Path) -> Callable[..., Path]:
-    """The same archive with one part changed, left out or added."""
+    """The archive with one part changed, removed or added."""
 
     def build(part: str = "-", edit: Edit | None = None, added: str | None = None) -> Path:
         path = tmp_path / "net.pt2"
@@ -52,7 +52,7 @@ def edited(saved: Path, tmp_path: Path) -> Callable[..., Path]:
                     target.writestr(name, edit(content))
             if added is not None:
                 with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # zipfile warns of a name that is there already
+                    warnings.simplefilter("ignore")  # zipfile warns about duplicate names
                     target.writestr(added, b"{}")
         return path
 

@@ -1,4 +1,4 @@
-"""The costs of whole models: what is a layer, what counts as parameter, published numbers."""
+"""The costs of whole models: layers, parameters, published numbers."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_statistics_scalars_and_sizes_are_no_parameters(onnx_model: Callable[...
     assert costs.parameters == 6
 
 
-def test_picking_reads_what_it_gives(onnx_model: Callable[..., onnx.ModelProto]) -> None:
+def test_gather_reads_as_much_as_it_outputs(onnx_model: Callable[..., onnx.ModelProto]) -> None:
     model = onnx_model(
         ("Gather", "table x", "y"), inputs={"x": ("int64", 3)}, outputs="y", table=np.ones((1000, 8), np.float32)
     )
@@ -86,7 +86,7 @@ def test_picking_reads_what_it_gives(onnx_model: Callable[..., onnx.ModelProto])
     assert layer.parameters == 8000
 
 
-def test_shapes_that_arithmetic_hides(imported: Imported, onnx_model: Callable[..., onnx.ModelProto]) -> None:
+def test_shapes_computed_by_arithmetic(imported: Imported, onnx_model: Callable[..., onnx.ModelProto]) -> None:
     model = onnx_model(
         ("Shape", "x", "n"),
         ("ReduceProd", "n", "count", {"keepdims": 1}),
@@ -122,9 +122,9 @@ def test_uncounted_operators_are_named(tmp_path: Path) -> None:
     assert "size of an operand or result is not known" in costs.uncounted["Relu_y"]
 
 
-# What torchvision's documentation publishes of each network's weights: GMACs, parameters. The exporter folds batch
-# normalisation, which leaves one parameter a channel where there were two, and none where the bias is zero: in
-# MobileNetV2, 8384 channels behind linear layers.
+# From torchvision's documentation of each network's weights: GMACs, parameters. The exporter folds batch
+# normalisation, which leaves one parameter per channel instead of two, and none if the bias is zero: in MobileNetV2,
+# 8384 channels after linear layers.
 PUBLISHED = {"resnet50": (4.089, 25_557_032), "mobilenet_v2": (0.301, 3_504_872), "squeezenet1_1": (0.349, 1_235_496)}
 FOLDED = {"resnet50": 26_560, "mobilenet_v2": 17_056 + 8_384, "squeezenet1_1": 0}
 
@@ -138,7 +138,7 @@ def test_published_numbers(name: str, repository: Path) -> None:
     gmacs, parameters = PUBLISHED[name]
     products = sum(layer.flops for layer in costs.layers if layer.operator in ("Conv", "Gemm"))
     assert round(products / 2e9, 3) == gmacs
-    assert costs.total.flops / 2e9 == pytest.approx(gmacs, rel=0.03)  # with activations, pooling, additions
+    assert costs.total.flops / 2e9 == pytest.approx(gmacs, rel=0.03)  # including activations, pooling, additions
     assert costs.parameters == parameters - FOLDED[name]
     assert costs.parameters == pytest.approx(parameters, rel=0.01)
     assert not costs.uncounted

@@ -1,4 +1,4 @@
-"""What single operators cost, counted by hand."""
+"""Costs of single operators, counted by hand."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_operators_without_a_counting_rule() -> None:
         count(operation("Det", [(3, 3)], ()))
 
 
-def test_every_operator_stands_in_one_family_and_onnx_has_it() -> None:
+def test_every_operator_is_in_one_family_and_in_onnx() -> None:
     import onnx
 
     known = {schema.name for schema in onnx.defs.get_all_schemas_with_history() if not schema.domain}

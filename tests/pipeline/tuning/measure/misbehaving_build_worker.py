@@ -1,4 +1,4 @@
-"""A builder whose convolutions take one knob more, ``behaviour``, and go wrong in the way that it says."""
+"""A builder whose convolutions have an extra knob, ``behaviour``, which says how they fail."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class MisbehavingConv2d(Convolution):
 
 
 def split(config: Config) -> tuple[int, Config]:
-    """The behaviour, and the config of the template underneath."""
+    """The behaviour, and the config for the underlying template."""
     return config.get("behaviour", GOOD), {name: value for name, value in config.items() if name != "behaviour"}
 
 

@@ -1,4 +1,4 @@
-"""A runner for kernels that `misbehaving_build_worker` has built."""
+"""A runner for kernels built by `misbehaving_build_worker`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Between building and running a candidate a network could stand: all that crosses is bytes and JSON."""
+"""Only bytes and JSON pass between building and running a candidate, so a network could connect the two."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_a_process_that_never_built_anything_runs_it(kernel: BuiltKernel, target
         answer = channel.ask({"command": "run", "kernel": crossed}, RUN_S)
         assert answer["status"] == "ok", answer["error"]
         assert min(answer["latency_s"]) > 0
-        # What it says of its arguments is believed: with others it would read past their ends.
+        # The runner refuses inputs that do not match the description; the kernel would read past their ends.
         crossed["arguments"][0]["shape"][1] += 1
         with pytest.raises(
             WorkerLostError, match="^the worker ended with code 1: ValueError: input 0 is .*kernel takes"

@@ -1,4 +1,4 @@
-"""Timing candidates: what counts as a sample, and what a kernel finds in its caches."""
+"""Timing candidates: which samples count, and what is in a kernel's caches."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tvmopt.schedules.target import Target, parse_target
 
 
 class Scripted:
-    """A probe whose answers are given; the last one goes on."""
+    """A probe with given answers; the last one repeats."""
 
     def __init__(self, *answers: bool) -> None:
         self.answers: Iterator[bool] = itertools.chain(answers, itertools.repeat(answers[-1]))
@@ -46,10 +46,10 @@ def task(target: Target) -> Task:
     return tiny.tasks(target)[0]
 
 
-def test_only_what_was_measured_in_quiet_counts(task: Task, target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_undisturbed_samples_count(task: Task, target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timing, "MAX_SAMPLES", 5)
     numbers = itertools.count(1)
-    # Between the answers lies a sample: quiet on both sides are the third, the fourth, and all from the seventh on.
+    # A sample is between two answers. The third, the fourth, and all from the seventh on are quiet on both sides.
     probe = Scripted(True, False, True, True, True, False, True, True)
     assert timer(task, target, probe)._sample(lambda: float(next(numbers))) == [3, 4, 7, 8, 9]
 
@@ -63,7 +63,7 @@ def test_on_a_machine_that_is_never_quiet_all_count(
     assert set(samples) == {1e-3}
 
 
-def test_the_hopeless_are_not_timed_for_long(task: Task, target: Target) -> None:
+def test_much_slower_candidates_are_timed_briefly(task: Task, target: Target) -> None:
     slow = timer(task, target, Scripted(True))
     slow.best_s = 1e-3
     assert len(slow._sample(lambda: 1.0)) == timing.HOPELESS_SAMPLES
@@ -96,7 +96,7 @@ def test_a_kernel_keeps_its_inputs_and_gives_its_result(threads: int) -> None:
 def test_only_the_candidates_threads_take_tasks_from_each_other(
     target: Target, monkeypatch: pytest.MonkeyPatch, cold: bool
 ) -> None:
-    """The probe and what writes the maps anew have other tasks than the candidate."""
+    """The probe and the rewriting of maps have their own tasks, not the candidate's."""
     inside: list[str] = []
     seen: list[tuple[str, bool]] = []
 
@@ -115,7 +115,7 @@ def test_only_the_candidates_threads_take_tasks_from_each_other(
             return True
 
     class Library(dict[str, Any]):
-        """Stands for TVM's."""
+        """Replaces TVM's library."""
 
         def time_evaluator(self, *_: Any, **__: Any) -> Any:
             return lambda *_: note("kernel") or SimpleNamespace(results=[1e-3])
@@ -127,12 +127,12 @@ def test_only_the_candidates_threads_take_tasks_from_each_other(
     monkeypatch.setattr(measured, "_maps", lambda: (0,) if cold else ())
     monkeypatch.setattr(measured, "_rewriting", lambda _: lambda: note("maps"))
     measured.time(Candidate("kernel", library, sharing), arguments)
-    first = int(cold)  # what warms up is not timed
+    first = int(cold)  # warm-up calls are not timed
     assert {what for what, _ in seen} == ({"probe", "kernel", "maps"} if cold else {"probe", "kernel"})
     assert all(shared == (what == "kernel") for what, shared in seen[first:])
 
 
-def test_a_probe_that_takes_longer_tells_of_others(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_probe_means_other_load(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     probe = QuietProbe(target)
     best = probe._best_s
     monkeypatch.setattr(probe, "_time", lambda: best * (SLOWER + 0.1))

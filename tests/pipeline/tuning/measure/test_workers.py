@@ -1,4 +1,4 @@
-"""Measuring in worker processes: every config gets its trial, whatever becomes of the worker that has it."""
+"""Measuring in worker processes: every config gets a trial, whatever happens to its worker."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def tasks(target: Target) -> tuple[Task, ...]:
 
 @pytest.fixture(scope="module")
 def measurer(target: Target, repository: Path) -> Iterator[WorkerMeasurer]:
-    """Two builders and a runner that misbehave when a config says so; their programs stand among the tests."""
+    """Two builders and a runner that misbehave when a config says so; their programs are in this folder."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", str(repository))
         measurer = WorkerMeasurer(target, WorkerOptions(count=2, limits=LIMITS, **WRONG))
@@ -62,7 +62,7 @@ def configs_of(task: Task, target: Target, *behaviours: int) -> list[Config]:
 
 
 def channels(measurer: WorkerMeasurer) -> list[Channel]:
-    """Of the builders, then of the runner."""
+    """The channels of the builders, then of the runner."""
     assert isinstance(measurer.builder, WorkerBuilder)
     assert isinstance(measurer.runner, WorkerRunner)
     return [worker.channel for worker in (*measurer.builder.workers, measurer.runner.worker)]
@@ -74,7 +74,7 @@ def pids(measurer: WorkerMeasurer) -> list[int]:
 
 @pytest.fixture(scope="module")
 def trials(measurer: WorkerMeasurer, tasks: tuple[Task, ...], target: Target) -> dict[int, list[Trial]]:
-    """The trials by behaviour of one call that meets every behaviour, good ones between."""
+    """The trials, by behaviour, of one call with every behaviour and good configs in between."""
     behaviours = [wrong.GOOD]
     for behaviour in range(1, 7):
         behaviours += [behaviour, wrong.GOOD]
@@ -119,7 +119,7 @@ def test_bad_configs_are_rejected(trials: dict[int, list[Trial]], behaviour: int
 def test_a_worker_killed_from_outside_is_replaced(
     measurer: WorkerMeasurer, tasks: tuple[Task, ...], target: Target, which: int
 ) -> None:
-    # Two groups, so that a builder that is killed while the first one's kernels run is missed.
+    # Two groups, so that a builder killed while the first group's kernels run is noticed.
     configs = configs_of(tasks[0], target, *[wrong.GOOD] * 12)
     before = pids(measurer)
     results = measurer.measure(tasks[0], configs)
@@ -165,7 +165,7 @@ def test_the_peak_is_above_what_any_kernel_reaches(
 
 
 @pytest.mark.parametrize("missing", [{"build_module": NOWHERE}, {"run_module": NOWHERE}])
-def test_workers_that_do_not_come_up(tasks: tuple[Task, ...], target: Target, missing: dict[str, Any]) -> None:
+def test_workers_that_do_not_start(tasks: tuple[Task, ...], target: Target, missing: dict[str, Any]) -> None:
     measurer = WorkerMeasurer(target, WorkerOptions(count=1, **missing))
     with pytest.raises(BuildError, match=f"no measurement worker comes up for task {tasks[0].name}.*no_such_worker"):
         list(measurer.measure(tasks[0], configs_of(tasks[0], target, wrong.GOOD)))
@@ -175,7 +175,7 @@ def test_workers_that_do_not_come_up(tasks: tuple[Task, ...], target: Target, mi
 
 
 def test_no_worker_outlives_a_killed_search(tmp_path: Path, repository: Path) -> None:
-    """Not even one that hangs, and so does not notice that its input has ended."""
+    """Not even one that hangs and therefore does not notice the end of its input."""
     program = tmp_path / "search.py"
     program.write_text(f"""
 from tests import tiny
@@ -192,7 +192,7 @@ next(results)
     with subprocess.Popen([sys.executable, program], stdout=subprocess.PIPE, text=True, env=environment) as search:
         assert search.stdout is not None
         workers = list(map(int, search.stdout.readline().split()))
-        time.sleep(0.5)  # the search has sent the candidate that hangs
+        time.sleep(0.5)  # the search has sent the hanging candidate
         assert len(workers) == 2
         assert all(Path(f"/proc/{worker}").exists() for worker in workers)
         search.kill()
@@ -200,7 +200,7 @@ next(results)
 
 
 def gone(pid: int, within_s: float) -> bool:
-    """Whether process `pid` ends in time; one that has ended but that nobody has waited for counts."""
+    """Whether process `pid` ends in time; a zombie counts as ended."""
     deadline = time.monotonic() + within_s
     while time.monotonic() < deadline:
         try:

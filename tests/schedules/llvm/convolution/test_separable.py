@@ -56,7 +56,7 @@ def test_every_corner_of_the_space(kernels: Any, separable: Callable[..., Worklo
 def test_both_epilogues_have_operands(
     kernels: Any, target: Target, separable: Callable[..., Workload], halo: tuple[int, int, int, int]
 ) -> None:
-    """A bias between them; a bias and a residual behind."""
+    """A bias between them; a bias and a residual after them."""
     lanes = target.lanes("float32")
     extra = (
         Tensor((1, 19, 1, 1), block=lanes),
@@ -69,7 +69,7 @@ def test_both_epilogues_have_operands(
 
 
 def test_a_map_may_join_before_the_product(kernels: Any, target: Target, separable: Callable[..., Workload]) -> None:
-    """It has the depthwise convolution's channels, and is read by row and column where the output is one row."""
+    """It has the depthwise convolution's channels, and is read by row and column even if the output is one row."""
     extra = (Tensor((1, 19, 7, 5), block=target.lanes("float32")),)
     kernels.check(separable((1, 19, 7, 5), 23, pads=(1,) * 4, extra=extra, inner=call("add", ACC, Arg(3))), 3)
 
@@ -98,7 +98,7 @@ def test_operations_of_both_convolutions_count(separable: Callable[..., Workload
 
 @pytest.mark.parametrize("threads", [1, 2, 4])
 def test_the_default_keeps_to_the_caches(wide_separable: Callable[..., Workload], threads: int) -> None:
-    """The rows of a task fit half of the second level, and there is a task for each thread."""
+    """A task's rows fit half of the second-level cache, and every thread gets a task."""
     target, template = parse_target("x86-64-v3", threads), SeparableConv2d()
     workload = wide_separable(target.lanes("float32"), (1, 144, 56, 56), 24, pads=(1,) * 4)
     config = template.default(workload, target)
@@ -114,8 +114,8 @@ def test_weights_that_stay_in_l1_are_not_prefetched(wide_separable: Callable[...
     assert template.default(many, target)["prefetch"] == PREFETCH[-1]
 
 
-def test_rows_run_on_where_nothing_lies_between(wide_separable: Callable[..., Workload]) -> None:
-    """Without a halo, tiles of pixels need not end with a row."""
+def test_tiles_cross_rows_without_a_halo(wide_separable: Callable[..., Workload]) -> None:
+    """Without a halo, tiles of pixels need not end at the end of a row."""
     target, template = parse_target("x86-64-v3", 1), SeparableConv2d()
     for halo, columns in (((0, 0, 0, 0), 49), ((0, 1, 0, 0), 7)):
         workload = wide_separable(target.lanes("float32"), (1, 16, 7, 7), 16, pads=(1,) * 4, halo=halo)

@@ -1,4 +1,4 @@
-"""Winograd's convolution: against PyTorch, over its whole space, and how exact it is."""
+"""Winograd's convolution: against PyTorch, over its whole space, and its accuracy."""
 
 from __future__ import annotations
 

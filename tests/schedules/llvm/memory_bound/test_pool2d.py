@@ -25,7 +25,7 @@ def pool(make: Any, lanes: int, name: str, kind: str, **options: Any) -> Workloa
     out = []
     for size, k, s, before, after in zip(shape[2:], kernel, strides, pads[:2], pads[2:], strict=True):
         count = (size + before + after - k + (s - 1 if rounding else 0)) // s + 1
-        # A window must not begin behind the map and its first padding.
+        # A window must not start past the map and its leading padding.
         out.append(count - int(rounding and (count - 1) * s >= size + before))
     reach = [max(0, (out[i] - 1) * strides[i] + kernel[i] - pads[i] - shape[2 + i]) for i in range(2)]
     halo = (0, 0, 0, 0) if kind == "max" else (pads[0], pads[1], *reach)

@@ -60,7 +60,7 @@ def test_long_sums_stay_exact(kernels: Any, make: Any, shape: tuple[int, int, in
 
 @pytest.mark.parametrize(("kind", "value"), [("max", -np.inf), ("min", np.inf)])
 @pytest.mark.parametrize("shape", [(1, 37, 1), (1, 3, 1), (1, 4, 19)])
-def test_infinities_are_values_like_others(
+def test_infinities_are_ordinary_values(
     kernels: Any, make: Any, kind: str, value: float, shape: tuple[int, int, int]
 ) -> None:
     workload = make("reduce", (Tensor(shape),), Tensor((shape[0], 1, shape[2])), kind=kind)

@@ -1,4 +1,4 @@
-"""What a PrimFunc's parallel loops say of its tasks."""
+"""The number of tasks in a PrimFunc's parallel loops."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_an_extent_that_is_not_known() -> None:
     assert emit.parallel_tasks(tirx.PrimFunc([many, Y], loop)) == 0
 
 
-def test_threads_that_meet_keep_their_parts() -> None:
+def test_threads_with_a_barrier_share_no_tasks() -> None:
     meeting = Meeting(4, parse_target("llvm", 2))
     body = meeting.region(meeting.round_of(1, write))
     assert emit.parallel_tasks(emit.kernel([Y], body, 2)) == 0

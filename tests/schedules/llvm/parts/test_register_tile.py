@@ -1,4 +1,4 @@
-"""The register tile: what fits, what it costs, and that it really is in registers."""
+"""The register tile: what fits, what it costs, and that it really stays in registers."""
 
 from __future__ import annotations
 

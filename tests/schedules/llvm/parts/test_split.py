@@ -1,4 +1,4 @@
-"""Cutting an extent into nearly equal pieces."""
+"""Splitting an extent into nearly equal pieces."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_pieces_cover_the_extent_in_order(extent: int, step: int) -> None:
         return emit.seq([])
 
     for index in range(cut.pieces):
-        # With a known index both branches are written; the one that holds is the first while there are longer ones.
+        # Both branches are written, even for a known index; the longer pieces take the first branch.
         before = len(found)
         cut.piece(index, note)
         taken = found[before] if index < cut.count else found[-1]

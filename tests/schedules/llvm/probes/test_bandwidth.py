@@ -26,7 +26,7 @@ def test_the_triad_passes_over_the_whole_set(target: Target, nbytes: int, sweeps
 
 @pytest.mark.parametrize("name", ["aarch64", "x86-64-v4"])
 def test_every_sweep_is_kept(name: str) -> None:
-    """What a sweep stores the next one stores again: it must be measured nevertheless."""
+    """Each sweep stores the same values as the one before, but the compiler must not drop it."""
     import tvm
 
     target = parse_target(name, 1)

@@ -1,4 +1,4 @@
-"""Threads that meet: every round sees all of the round before, however many threads there are."""
+"""The barrier: every round sees the whole previous round, with any number of threads."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ print("right")
 
 @pytest.mark.parametrize("threads", [1, 2, 3])
 def test_each_round_sees_the_one_before(threads: int) -> None:
-    """Also with fewer threads than the kernel was made for, and with more than there are processors."""
+    """Also with fewer threads than the kernel was built for, and with more threads than processors."""
     environment = {**os.environ, "TVM_NUM_THREADS": str(threads)}
     done = subprocess.run(
         [sys.executable, "-c", CODE], capture_output=True, text=True, timeout=200, env=environment, check=False

@@ -82,7 +82,7 @@ def test_two_threads_share_a_large_state(host: Any) -> None:
 
 
 def test_axes_divided_among_threads(host: Any) -> None:
-    """Rows of the batch or directions when there are enough of them; nothing when the state is small."""
+    """Rows of the batch or directions if there are enough; nothing if the state is small."""
     template = Recurrence()
 
     def split(**sizes: int) -> int:
@@ -110,7 +110,7 @@ def test_there_is_a_default_for_every_size(text: str, threads: int) -> None:
                     assert default["split"] == 0
 
 
-def test_the_gates_of_a_tile_lie_together() -> None:
+def test_the_gates_of_a_tile_are_adjacent() -> None:
     target = parse_target("x86-64-v3", 1)
     workload = recurrence(hidden=19, directions=2)
     config: Config = {"rows": 1, "blocks": 2, "unroll": 1, "prefetch": 0, "split": 0}
