@@ -1,4 +1,4 @@
-"""One family of exceptions for what a user can put right, each with its exit code."""
+"""One family of exceptions for problems that a user can fix, each with its exit code."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class TvmoptError(Exception):
-    """Something that the user can put right; printed as one line, without a traceback.
+    """A problem that the user can fix; printed as one line, without a traceback.
 
     Attributes:
         exit_code: the process's exit code when this error ends a command.
@@ -30,7 +30,7 @@ class InputFileError(TvmoptError):
 
 
 class UnsupportedModelError(TvmoptError):
-    """The model has operators, dtypes or dynamic shapes that cannot be taken."""
+    """The model has operators, dtypes or dynamic shapes that are not supported."""
 
     exit_code = 4
 
@@ -54,7 +54,7 @@ class BuildError(TvmoptError):
 
 
 class RuntimeMissingError(TvmoptError):
-    """A framework, runtime, tool or device is not there; says how to get it."""
+    """A framework, runtime, tool or device is missing; says how to get it."""
 
     exit_code = 8
 
@@ -67,7 +67,7 @@ class CancelledError(TvmoptError):
         partial: see below.
 
     Attributes:
-        partial: what the job had by then, of the type that it returns; None when that is nothing.
+        partial: the job's result so far, of the type that it returns; None when there is none.
     """
 
     exit_code = 130
@@ -98,7 +98,7 @@ def did_you_mean(what: str, given: str, choices: Iterable[str]) -> str:
     Args:
         what: the kind of thing, such as ``target``.
         given: what the user wrote.
-        choices: what would be right.
+        choices: the valid names.
     """
     known = sorted(choices)
     near = difflib.get_close_matches(given, known, n=2, cutoff=0.4)

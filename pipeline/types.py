@@ -1,4 +1,4 @@
-"""The nouns: ModelSource, ImportedModel, OptimizedModel, Task, Step, Record. Frozen, checked where they are made."""
+"""Frozen types that several stages share: TensorSpec, ModelSource, ImportedModel, Task, Step."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ModelSource:
 
     Attributes:
         spec: what the user wrote, such as ``file.onnx``, ``file.pt2`` or ``path/file.py:factory``.
-        kind: which importer takes it, by its name in the registry.
+        kind: the `kind` of its importer in the registry.
         path: the file.
         factory: the callable's name, for Python files.
     """
@@ -46,8 +46,8 @@ class ImportedModel:
     Attributes:
         name: a short name for files and tables (``mobilenet_v2``).
         source: where it came from.
-        original: the ONNX model as the framework exported it, shapes made static: what peers are given.
-        normalized: the same function after onnxruntime's basic optimisation: what our passes start from.
+        original: the ONNX model as the framework exported it, with static shapes; other runtimes get this one.
+        normalized: the same function after onnxruntime's basic optimisation; our passes start from it.
         inputs: the model's inputs, in order.
         outputs: the model's outputs, in order.
         sha256: hash of `original`'s bytes.
@@ -68,12 +68,12 @@ class Task:
 
     Attributes:
         name: ``conv2d-1a2b3c4d5e6f``, the workload's key.
-        workload: what is to be computed.
+        workload: what the kernel computes.
         weight: how often the model runs it.
         layers: names of the model's layers that it stands for.
-        streamed_bytes: bytes of constants that a run of the model reads, all kernels together: what comes between two
-            calls of this one. 0 when the model is not known.
-        alternative: whether it computes what other tasks of the model compute, too; measuring decides between them.
+        streamed_bytes: bytes of constants that all kernels read in a run of the model, and so between two calls of this
+            one. 0 when the model is not known.
+        alternative: whether it computes the same as other tasks of the model; measuring decides between them.
     """
 
     name: str
@@ -92,10 +92,10 @@ class Step:
         kernel: the kernel's symbol in the library.
         operator: the operator family of `schedules`, or ONNX's operator type.
         layers: names of the source model's layers that it stands for.
-        outputs: the values it makes, by their names in the graph, and how they lie in memory; none where what TVM made
-            of several layers cannot be told apart.
-        task: name of the task that chose its config; empty where no template took the layer.
-        flops: floating-point operations, a multiply-add as two; 0 where no template took the layer.
+        outputs: the values it makes: names in the graph, and memory layouts; empty where TVM merged several layers so
+            that their values cannot be told apart.
+        task: name of the task that chose its config; empty where no template computes the layer.
+        flops: floating-point operations, a multiply-add as two; 0 where no template computes the layer.
         nbytes: bytes of its inputs, constants and outputs, each counted once.
     """
 
@@ -120,7 +120,7 @@ class Step:
         Raises:
             KeyError, TypeError, ValueError: when `data` is not what `to_json` writes.
         """
-        from tvmopt.schedules.workload import Tensor  # here, since it brings numpy, which `tvmopt --help` does without
+        from tvmopt.schedules.workload import Tensor  # here, since it imports numpy, which `tvmopt --help` does without
 
         return Step(
             kernel=str(data["kernel"]),

@@ -15,7 +15,7 @@ from tvmopt.pipeline.errors import InputFileError, RuntimeMissingError
 from tvmopt.pipeline.types import TensorSpec
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
-"""Endings of the files that are taken from a folder of pictures."""
+"""Endings of the files that are read from a folder of pictures."""
 
 MAX_PICTURES = 256
 """How many pictures of a folder are read; more would fill the memory and add little."""
@@ -31,7 +31,7 @@ _SMALLEST_CROP = 0.35
 
 @dataclass(frozen=True, slots=True)
 class Pictures:
-    """Pictures (height × width × 3, uint8) and, in words, where they are from."""
+    """Pictures (height × width × 3, uint8) and a description of where they are from."""
 
     arrays: tuple[np.ndarray, ...]
     origin: str
@@ -63,7 +63,7 @@ def crop_pictures(pictures: Pictures, count: int, shape: tuple[int, int, int], s
         pictures: what to cut from.
         count: how many crops.
         shape: channels (1 or 3), height, width of each.
-        seed: of the choice of picture, place and size.
+        seed: of the random choice of picture, place and size.
 
     Returns:
         float32 of shape (count, channels, height, width).
@@ -114,7 +114,7 @@ def _read_folder(folder: Path) -> Pictures:
 def _read_picture(path: Path, image: Any) -> np.ndarray:
     try:
         with warnings.catch_warnings():
-            # Pillow only warns of pictures that unpack to a multiple of the memory they should take.
+            # Pillow only warns about pictures that unpack to far more memory than they should take.
             warnings.simplefilter("error", image.DecompressionBombWarning)
             with image.open(path) as picture:
                 small = picture.convert("RGB")

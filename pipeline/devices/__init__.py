@@ -1,1 +1,1 @@
-"""Machines that run programs of ours: what they are, what can be started on them, how one talks to it."""
+"""Machines that run our programs: their facts, the programs, and the channel to a running program."""

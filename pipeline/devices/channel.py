@@ -1,4 +1,4 @@
-"""A running program from the outside: commands go in, answers come out, and neither is waited for too long.
+"""The channel to a running program: sends commands and receives answers, with a limit on every wait.
 
 A program is a command with two pipes; whether it runs here or at the other end of ``ssh`` makes no difference. Commands
 and answers are lines of JSON. A command has a serial number, which its answer repeats.
@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 GREETING = "tvmopt program 1"
-"""The first line that a program writes. What comes before it, as login scripts print, is no answer."""
+"""The first line that a program writes. Output before it, such as that of login scripts, is ignored."""
 
 _CHUNK_BYTES = 1 << 16
 _MOST_BEFORE_GREETING = 1 << 20
@@ -29,13 +29,13 @@ _EXIT_LIMIT_S = 5.0
 
 
 class WorkerLostError(Exception):
-    """A program ended, answered nonsense or did not answer in time; the message is one line. It is gone then.
+    """A program ended, sent an invalid answer or sent none in time; it no longer runs. The message is one line.
 
     Attributes:
         status: ``crash`` or ``timeout``.
         signal: name of the signal that ended it, or empty.
         code: its exit code, or None when it did not end by itself.
-        last_line: what it last wrote to its standard error, or empty.
+        last_line: the last line that it wrote to its standard error, or empty.
     """
 
     def __init__(
@@ -47,11 +47,11 @@ class WorkerLostError(Exception):
 
 
 class Channel:
-    """A running program; to be used as a context manager, or closed.
+    """A running program; use it as a context manager, or close it.
 
     Args:
         command: starts it.
-        environment: all of its variables.
+        environment: all of its environment variables.
     """
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
@@ -60,7 +60,7 @@ class Channel:
         self._incoming, self._outgoing = b"", memoryview(b"")
         self._end: WorkerLostError | None = None
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # open as long as the process lives
-        # A session of its own: Ctrl-C is for this process, which then ends the others in good order.
+        # In its own session: Ctrl-C reaches only this process, which then ends the others in order.
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -75,7 +75,7 @@ class Channel:
 
     @property
     def pid(self) -> int:
-        """The number of the process on this machine."""
+        """The process id on this machine."""
         return self._process.pid
 
     @property
@@ -92,7 +92,7 @@ class Channel:
         self.close()
 
     def send(self, command: Mapping[str, Any]) -> None:
-        """Sends a command without waiting: what the program does not take at once goes while its answer is waited for.
+        """Sends a command without waiting; what does not fit the pipe is sent while `receive` waits for the answer.
 
         Raises:
             WorkerLostError: when the program has ended.
@@ -105,10 +105,10 @@ class Channel:
         self._write()
 
     def receive(self, limit_s: float) -> dict[str, Any]:
-        """The answer to the last command; answers to earlier ones, that nobody waited for, are passed over.
+        """The answer to the last command; skips answers to earlier ones, which nobody waited for.
 
         Raises:
-            WorkerLostError: when the program ended, answered nonsense, or `limit_s` seconds passed.
+            WorkerLostError: when the program ended, sent an invalid answer, or `limit_s` seconds passed.
         """
         deadline = time.monotonic() + limit_s
         while True:
@@ -131,15 +131,15 @@ class Channel:
         return self.receive(limit_s)
 
     def suspend(self) -> None:
-        """Stops the process where it stands, so that threads which spin take no core from others."""
+        """Pauses the process, so that its spinning threads take no core from others."""
         if not self._suspended and self.alive:
             self._process.send_signal(signal.SIGSTOP)
-            # Until its last thread stands still (or it has ended, which is left for others to find).
+            # Waits until its last thread has stopped (or it has ended, which other methods report).
             os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
             self._suspended = True
 
     def resume(self) -> None:
-        """Undoes `suspend`; sending a command does, too."""
+        """Undoes `suspend`; sending a command does so, too."""
         if self._suspended:
             self._process.send_signal(signal.SIGCONT)
             self._suspended = False
@@ -147,7 +147,7 @@ class Channel:
     def close(self) -> None:
         """Ends the process and whatever it has started; does nothing when it is gone."""
         self._end = self._end or WorkerLostError("crash", "the worker was ended by this process")
-        # Before it is waited for, so that its number is still its own.
+        # Kill before waiting: until then, no other process can get its id.
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
@@ -166,7 +166,7 @@ class Channel:
         return why
 
     def _write(self) -> None:
-        """Has the program take as much of what is to be sent as its pipe holds."""
+        """Sends as much of the pending commands as the program's pipe holds."""
         try:
             while self._outgoing:
                 self._outgoing = self._outgoing[os.write(self._input.fileno(), self._outgoing[:_CHUNK_BYTES]) :]
@@ -176,7 +176,7 @@ class Channel:
             raise self._lost() from None
 
     def _read(self) -> None:
-        """Takes what the program has written, which must be something, or the end."""
+        """Reads what the program has written; call it only when there is output, or the program has ended."""
         self._check()
         chunk = os.read(self._output.fileno(), _CHUNK_BYTES)
         if not chunk:
@@ -191,7 +191,7 @@ class Channel:
                 raise self._nonsense(before, "before it greeted")
 
     def _line(self) -> bytes | None:
-        """The next line that has come whole, after the greeting."""
+        """The next complete line after the greeting; None while there is none."""
         if not self._greeted or b"\n" not in self._incoming:
             return None
         line, _, self._incoming = self._incoming.partition(b"\n")
@@ -214,7 +214,7 @@ class Channel:
         """Why the process ended: the signal, or its exit code and the last line of what it wrote."""
         try:
             code = self._process.wait(_EXIT_LIMIT_S)
-        except subprocess.TimeoutExpired:  # it still lives, to no use
+        except subprocess.TimeoutExpired:  # it still runs, but nothing can reach it
             return self._ended(WorkerLostError("crash", "the worker closed its pipe"))
         last = self._last_line()
         if code < 0:
@@ -226,7 +226,7 @@ class Channel:
         return self._ended(error)
 
     def _last_line(self) -> str:
-        """The last line on standard error; of a program that never greeted and wrote none there, on standard output."""
+        """The last line on standard error; if that is empty and the program never greeted, that on standard output."""
         self._errors.seek(max(0, self._errors.seek(0, os.SEEK_END) - _ERROR_BYTES))
         written = self._errors.read() or (b"" if self._greeted else self._incoming)
         lines = [line.strip() for line in written.decode(errors="replace").splitlines() if line.strip()]
@@ -234,14 +234,14 @@ class Channel:
 
 
 def first_ready(channels: Sequence[Channel], limit_s: float) -> Channel | None:
-    """One that has written something, or has ended; None when none has in `limit_s` seconds.
+    """A channel whose program has written something or has ended; None if none has within `limit_s` seconds.
 
-    Meanwhile all take the commands that were too long for their pipes.
+    Meanwhile, commands that were too long for their pipes are sent on.
     """
     deadline = time.monotonic() + limit_s
     while True:
         for channel in channels:
-            # Gone, or with a whole line left of what was read last.
+            # It has ended, or a complete line is left from the last read.
             if channel._end is not None or (channel._greeted and b"\n" in channel._incoming):
                 return channel
         outputs = {channel._output: channel for channel in channels}

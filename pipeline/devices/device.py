@@ -1,4 +1,4 @@
-"""A machine that runs programs of ours: this one, or a board at the other end of a cable."""
+"""A machine that runs our programs: this one, or a board at the other end of a cable."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ class Device(Protocol):
     """A machine.
 
     Attributes:
-        name: what it is called; unique among `pipeline.devices.registry.DEVICES`.
+        name: its name; unique among `pipeline.devices.registry.DEVICES`.
     """
 
     name: str
 
     def facts(self) -> Facts:
-        """What it is; asked of the machine once."""
+        """The facts about the machine; it is asked only once."""
         ...
 
     def start(self, program: Program) -> Channel:
-        """Starts `program` there, without waiting for it: a program that does not come up shows in its answers."""
+        """Starts `program` there without waiting for it: if it fails to start, waiting for its answers fails."""
         ...
 
     def send(self, file: Path) -> str:
-        """Brings `file` there, whole; where programs find it, to be named in their arguments and commands."""
+        """Copies the whole `file` there; returns its path there, for programs' arguments and commands."""
         ...

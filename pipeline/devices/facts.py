@@ -1,4 +1,4 @@
-"""What a machine is: the facts that targets, records and measurements depend on."""
+"""The facts about a machine that targets, records and measurements depend on."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ class Facts:
 
     Attributes:
         cpu: the processor's name; records are compared only where it is the same.
-        architecture: as ``uname -m`` says it (``x86_64``, ``aarch64``, ``armv7l``).
+        architecture: as ``uname -m`` reports it (``x86_64``, ``aarch64``, ``armv7l``).
         isa: the widest vector instruction set that templates know, a key of `schedules.target.ISAS`.
         features: the processor's flags as the kernel spells them, sorted.
         cores: physical cores.
         threads: logical cores.
         usable_cores: numbers of the logical cores that programs may run on, one of each physical core first.
-        caches: data caches of one core, the first level first; empty where the system does not tell.
+        caches: data caches of one core, the first level first; empty where the system does not report them.
         memory_bytes: main memory.
         frequency_hz: the highest clock frequency; None where it is not known.
-        governor: what sets the clock frequency; None where it is not known.
+        governor: the kernel's policy for the clock frequency; None where it is not known.
         os: the operating system's name and version.
         kernel: its kernel's name and release.
     """

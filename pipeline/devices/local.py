@@ -25,7 +25,7 @@ class LocalDevice:
     name = "local"
 
     def facts(self) -> Facts:
-        """What it is."""
+        """The facts about this machine."""
         return _facts()
 
     def start(self, program: Program) -> Channel:
@@ -35,12 +35,12 @@ class LocalDevice:
         return Channel([sys.executable, "-P", "-m", program.module, *program.arguments], environment)
 
     def send(self, file: Path) -> str:
-        """Where `file` is already."""
+        """The path of `file`, which is here already."""
         return str(file.resolve())
 
 
 def import_path() -> dict[str, str]:
-    """The variable with which a process of this Python finds this project; empty where it finds it without.
+    """The environment variable that lets another process of this Python find this project; empty if it needs none.
 
     A program may have put the folder of an installation (``pip install --target``) onto its own path.
     """

@@ -13,8 +13,8 @@ class Program:
     Attributes:
         module: what ``python -m`` runs.
         arguments: of its command line; files in them must have been sent to the device.
-        threads: that TVM divides kernels among.
-        variables: more of its environment; they win over what follows from `threads`.
+        threads: the number of threads that TVM divides kernels among.
+        variables: more environment variables; they override those that follow from `threads`.
     """
 
     module: str
@@ -24,5 +24,5 @@ class Program:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables that the program must find, besides those of the device."""
+        """The environment variables that the program needs, besides those of the device."""
         return {"TVM_NUM_THREADS": str(self.threads), "OMP_NUM_THREADS": "1", **self.variables}

@@ -1,4 +1,4 @@
-"""The devices there are: an ordered tuple. A new kind of device is a file or folder beside `local`, and a line here."""
+"""All devices, in order. A new kind of device needs a file or folder beside `local`, and a line here."""
 
 from __future__ import annotations
 

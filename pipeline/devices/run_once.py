@@ -11,7 +11,7 @@ from tvmopt.pipeline.errors import BuildError
 
 
 def run_once(device: Device, program: Program, limit_s: float, what: str) -> Any:
-    """What `program` gives (`pipeline.devices.serve.Server.give`).
+    """Runs `program` and returns its result (`pipeline.devices.serve.Server.give`).
 
     Args:
         device: where it runs.

@@ -1,4 +1,4 @@
-"""The other end of a channel, within the program that a device started: commands come in, answers go out."""
+"""The program's end of a channel: receives commands and sends answers, in a program that a device started."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 class Server:
-    """This process's side of its channel; to be made first of all, before anything can print."""
+    """This process's end of its channel; create it first of all, before anything can print."""
 
     def __init__(self) -> None:
         if sys.platform == "linux":
@@ -34,7 +34,7 @@ class Server:
             self._write(json.dumps({**answer(command), "serial": command["serial"]}))
 
     def give(self, result: Any) -> None:
-        """Answers what no command asked for: the result of a program that is run for it alone."""
+        """Sends a result without a command, in a program that is run only for this result."""
         self._write(json.dumps({"result": result, "serial": 0}))
 
     def _write(self, line: str) -> None:

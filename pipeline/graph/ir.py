@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Array = npt.NDArray[Any]
 
 ONNX = LEFT_TO_TVM.name
-"""Operator of nodes that no template takes and TVM's own importer lowers; `Node.proto` says what they are."""
+"""Operator of nodes that no template computes and TVM's own importer lowers; `Node.proto` says what they are."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Node:
         attrs: attributes of the operator family, by name.
         epilogue: what is stored, as an expression of the result and the inputs (`schedules.expression`).
         proto: the ONNX node, for operators of ONNX.
-        inner: of an operator that is two in one, what the first gives to the second (`schedules.workload`).
+        inner: for two operators fused into one, what the first passes to the second (`schedules.workload`).
     """
 
     op: str
@@ -52,7 +52,7 @@ class Node:
 
     @property
     def operator(self) -> Operator:
-        """The facts of its operator."""
+        """The facts about its operator."""
         return operator_of(self.op)
 
     @property
@@ -73,12 +73,12 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a value comes from that a pass made, and that holds the numbers of another one.
+    """The origin of a value that a pass made and that holds the same numbers as another value.
 
     Attributes:
         value: name of the other value.
-        form: ``layout``: a copy in another layout; ``maps``: maps of one pixel each, which are `value` once their
-            rows and columns are gone.
+        form: ``layout``: a copy in another layout; ``maps``: maps of one pixel each, which become `value` when their
+            rows and columns are dropped.
     """
 
     value: str
@@ -90,13 +90,13 @@ class Graph:
     """Nodes in the order they run.
 
     Attributes:
-        nodes: each uses only what stands before it.
+        nodes: each reads only results of earlier ones.
         values: shape, dtype and layout of every value that is not a constant.
         constants: arrays by name, as the model has them (not packed).
         inputs: names of the model's inputs.
         outputs: names of the model's outputs.
         opset: version of ONNX's operators that `ONNX` nodes follow.
-        origins: where values come from that hold the numbers of another value.
+        origins: the origins of values that hold the same numbers as another value.
     """
 
     nodes: tuple[Node, ...]
@@ -150,7 +150,7 @@ class Editor:
         self.nodes.append(replace(node, inputs=tuple(self.renamed.get(name, name) for name in node.inputs)))
 
     def value(self, stem: str, tensor: Tensor, origin: Origin | None = None) -> str:
-        """A new value's name; `origin` where it holds the numbers of another value."""
+        """Adds a value and returns its name; `origin` is for one that holds the same numbers as another value."""
         name = self._fresh(stem)
         self.values[name] = tensor
         if origin is not None:
@@ -158,17 +158,17 @@ class Editor:
         return name
 
     def constant(self, stem: str, array: Array) -> str:
-        """A new constant's name."""
+        """Adds a constant and returns its name."""
         name = self._fresh(stem)
         self.constants[name] = array
         return name
 
     def rename(self, old: str, new: str) -> None:
-        """Later nodes that read `old` read `new` instead."""
+        """Makes later nodes that read `old` read `new` instead."""
         self.renamed[old] = self.renamed.get(new, new)
 
     def graph_of(self, nodes: Iterable[Node] | None = None) -> Graph:
-        """The new graph, without what nobody reads."""
+        """The new graph, without dead code."""
         outputs = tuple(self.renamed.get(name, name) for name in self.graph.outputs)
         kept = list(self.nodes if nodes is None else nodes)
         graph = replace(
@@ -207,7 +207,7 @@ def without_dead_code(graph: Graph) -> Graph:
 
 
 def rewrite(graph: Graph, rule: Callable[[Editor, Node], bool]) -> Graph:
-    """Runs `rule` on every node; a node that the rule does not take (it returns False) is kept.
+    """Runs `rule` on every node; a node for which the rule returns False is kept.
 
     Args:
         graph: what to rewrite.

@@ -23,7 +23,7 @@ from tvmopt.schedules.registry import has_templates
 from tvmopt.schedules.target import Target
 
 ALTERNATIVES = (Alternative("separable", fuse_separable),)
-"""What pieces of a graph can be made into instead, in the order that it is asked of the graph."""
+"""The alternatives for pieces of a graph, in the order in which they are applied."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +31,9 @@ class OptimizedModel:
     """A model ready for code generation.
 
     Attributes:
-        model: what was imported.
-        target: for which layouts were planned.
-        graph: nodes of operator families that templates take, or of ONNX, with planned layouts.
+        model: the imported model.
+        target: what layouts were planned for.
+        graph: nodes of our own operators or of ONNX, with planned layouts.
     """
 
     model: ImportedModel
@@ -44,9 +44,9 @@ class OptimizedModel:
 def passes(
     target: Target, choice: Choice = stay_apart, alternatives: Sequence[Alternative] = ALTERNATIVES
 ) -> tuple[Callable[[Graph], Graph], ...]:
-    """What is done to a graph, in order.
+    """The passes for a graph, in order.
 
-    A target without templates takes the operators as TVM imports them, with folded weights.
+    For a target without templates, operators stay as TVM imports them, except that batch normalisation is folded.
     """
     if not has_templates(target):
         return (_refuse_own_operators, fold_batchnorm)
@@ -75,11 +75,11 @@ def _refuse_own_operators(graph: Graph) -> Graph:
     """`graph`, if TVM's importer has a converter for each of its operators.
 
     Raises:
-        UnsupportedModelError: for an operator that only our templates for CPUs take; names the layer.
+        UnsupportedModelError: for an operator that only our templates for CPUs support; names the layer.
     """
     for node in graph.nodes:
         if node.kind in GRAPH_OPERATORS:
-            raise UnsupportedModelError(f"layer {node.layers[0]!r} ({node.kind}): taken for CPUs only, not for a GPU")
+            raise UnsupportedModelError(f"layer {node.layers[0]!r} ({node.kind}): supported on CPUs only, not on a GPU")
     return graph
 
 
@@ -92,13 +92,13 @@ def optimize(
     """Runs all passes on `model`.
 
     Args:
-        model: imported.
+        model: the imported model.
         target: what layouts are planned for.
         choice: which alternative replaces which piece (`pipeline.tasks.alternatives` finds the fastest).
-        alternatives: what pieces can be made into instead.
+        alternatives: the ways to replace pieces.
 
     Raises:
-        UnsupportedModelError: when a value has no static shape, or a layer cannot be taken for this target.
+        UnsupportedModelError: when a value has no static shape, or this target does not support a layer.
     """
     graph = read_onnx(model.normalized)
     for run in passes(target, choice, alternatives):

@@ -1,4 +1,4 @@
-"""Pieces of a graph that can be cut into kernels in several ways."""
+"""Pieces of a graph that can be divided into kernels in several ways."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Piece:
 
     Attributes:
         before: names of the values that its nodes make, its result last.
-        after: names of the values that the nodes in their place make, the same result last.
+        after: names of the values that the replacing nodes make, the same result last.
     """
 
     before: tuple[str, ...]
@@ -37,12 +37,12 @@ Takes = Callable[[Piece], bool]
 
 @dataclass(frozen=True, slots=True)
 class Alternative:
-    """Another way to cut pieces of a graph into kernels; measuring decides where it is taken.
+    """Another way to divide pieces of a graph into kernels; measuring decides where it is used.
 
     Attributes:
-        name: what tells it from the others.
-        rewrite: asks of each piece that it could replace, and replaces those that it is told to. Its own pieces have
-            no node in common; those of different alternatives may.
+        name: unique among the alternatives.
+        rewrite: calls its last argument for each piece that it could replace, and replaces those for which the answer
+            is True. Pieces of one alternative share no node; those of different alternatives may.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Alternative:
 
 
 Choice = Callable[[str, Piece], bool]
-"""Whether the alternative of a name replaces a piece."""
+"""Whether the named alternative replaces a piece."""
 
 
 def take_all(_: Piece) -> bool:

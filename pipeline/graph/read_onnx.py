@@ -1,4 +1,4 @@
-"""From a normalised ONNX model to the graph that passes work on. Mutates nothing."""
+"""Turns a normalised ONNX model into the graph that passes work on. Mutates nothing."""
 
 from __future__ import annotations
 

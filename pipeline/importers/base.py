@@ -1,4 +1,4 @@
-"""What every importer is: how a format is named and recognised, and the functions that read and check its models."""
+"""The description of an importer: how its format is named and recognised, and what reads and checks its models."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class OnnxForm:
-    """A model in ONNX as its importer delivers it, beside what the original framework computed.
+    """What an importer delivers: a model in ONNX, and what the original framework computed.
 
     Attributes:
         model: the ONNX model; every node has a name that the user recognises.
-        request: the part of the user's request that `model` does not meet yet, with shapes for inputs that stay open
-            otherwise; None when the importer has met all of it.
-        inputs: the arrays that the framework ran the model on, by the ONNX model's names.
-        outputs: what the framework gave for `inputs`; empty when it was not run.
-        program: the framework's own form of the model, for the `check` of the same importer.
+        request: the part of the user's request that `model` does not meet yet, with default shapes for inputs that
+            would otherwise stay dynamic; None when the importer has met all of it.
+        inputs: the arrays on which the framework ran the model, by input name of the ONNX model.
+        outputs: the framework's outputs for `inputs`; empty when it was not run.
+        program: the framework's own form of the model, for the importer's `check`.
     """
 
     model: onnx.ModelProto
@@ -37,30 +37,30 @@ class OnnxForm:
 
 @dataclass(frozen=True, slots=True)
 class Importer:
-    """One format of model.
+    """A model format.
 
-    An instance costs nothing to import: its functions import the framework, onnx and numpy when they are called.
+    Instances are cheap to import: their functions import the framework, onnx and numpy only when they are called.
 
     Attributes:
-        kind: its name in artifacts and measurement files, and so for good.
-        title: one such model with its article, as errors put it: ``an ONNX file``.
+        kind: its name in artifacts and measurement files; must never change.
+        title: a model of this format, with its article, for error messages: ``an ONNX file``.
         about: what the user has to give, for the command line's help and the README.
         form: how the user writes it: ``file.onnx``.
-        suffixes: what the names of its files end with, in lower case; a suffix belongs to one importer.
-        load: reads a source and gives its ONNX form. It gets the shapes that the user asked for, and whether the import
-            is in earnest: it then refuses operators that ONNX does not define and runs the model once in its framework
-            where `check` needs that. For a survey it lets every operator through and runs nothing. Raises
-            InputFileError for a file that cannot be read, UnsupportedModelError for a model that cannot be taken.
-        find_factory: checks the name behind the file's colon, None when the user gave none, and returns it; None for a
-            format that takes no name.
-        framework: the framework that runs such a model, as tables call it; empty where the file does not tell.
+        suffixes: the endings of its file names, in lower case; a suffix belongs to one importer.
+        load: reads a source and returns its ONNX form. The other arguments are the shapes that the user asked for, and
+            whether to be strict. A strict import refuses operators that ONNX does not define, and runs the model once
+            in its framework if `check` needs that; otherwise, for a survey, every operator is accepted and nothing is
+            run. Raises InputFileError for a file that cannot be read, UnsupportedModelError for an unsupported model.
+        find_factory: checks and returns the name that the user gave after the file and a colon (None without one).
+            None for a format that takes no name.
+        framework: the framework that runs these models, as tables name it; empty where the file does not say.
         check: checks that the ONNX form computes what the framework does; raises WrongResultError with the first layer
-            that differs. None without such a check.
-        layer_values: what the framework makes, of an array for each input, of those of the named ONNX values that it
-            has, and of all outputs. None when it cannot tell.
-        original_runtime: the runtime of `benchmarks` that runs such a model in its framework, which makes it the
-            reference of a comparison; empty without one.
-        refused: files of the same framework that cannot be read: why not and what to give instead, by suffix.
+            that differs. None when there is no such check.
+        layer_values: runs the model in its framework on an array for each input; returns all outputs, and those of the
+            named ONNX values that the framework computes. None when that is not possible.
+        original_runtime: the runtime of `benchmarks` that runs these models in their framework and is the reference of
+            a comparison; empty when there is none.
+        refused: by suffix, for files of the same framework that cannot be read: why not, and what to give instead.
     """
 
     kind: str
@@ -79,6 +79,6 @@ class Importer:
     refused: Mapping[str, str] = field(default_factory=dict)
 
     def suffix_of(self, path: Path) -> str | None:
-        """The one of `suffixes` that `path` ends with, after at least one more character; None for other files."""
+        """The suffix that `path` ends with, after at least one other character; None for other files."""
         name = path.name.lower()
         return next((end for end in self.suffixes if name.endswith(end) and len(name) > len(end)), None)

@@ -1,4 +1,4 @@
-"""A model from what the user named: read, normalised, checked."""
+"""Imports the model that the user names: reads, normalises and checks it."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ def load_model(
 
     Args:
         spec: ``file.onnx``, ``file.pt2``, ``path/file.py:factory`` or another form that the registry lists.
-        input_shapes: a shape for each input that is to have another than the file says, or that is dynamic there.
-        batch: the first dimension of every input that shares it with the first input.
+        input_shapes: a shape for each input that is dynamic in the file or should differ from it.
+        batch: the new first dimension of every input whose first dimension equals the first input's.
 
     Returns:
-        The model with static shapes, in its own form and normalised; both were run and computed the same, and the
-        same as the original framework where the source says which and it can be run.
+        The model with static shapes, as exported and normalised. Both were run and gave the same results, which also
+        match the original framework's where the source names one that can be run.
 
     Raises:
-        UsageError: `spec`, `input_shapes` or `batch` make no sense, or name something that the model does not have.
+        UsageError: `spec`, `input_shapes` or `batch` are invalid, or name something that the model does not have.
         InputFileError: the file cannot be read.
-        UnsupportedModelError: the model cannot be taken: operators, dtypes, dynamic shapes, size.
+        UnsupportedModelError: the model is not supported: operators, dtypes, dynamic shapes, size.
         WrongResultError: a step of the import changed what the model computes; names the first layer.
     """
     source = parse_source(spec)
@@ -49,14 +49,14 @@ def load_model(
 
 
 def survey_model(spec: str, input_shapes: Mapping[str, tuple[int, ...]] | None = None) -> tuple[ModelSource, Survey]:
-    """Takes a model as far as that goes, without running it, and lists all that `load_model` would refuse.
+    """Imports a model as far as possible, without running it, and lists everything that `load_model` would refuse.
 
     Args:
         spec: as `load_model`.
         input_shapes: as `load_model`.
 
     Returns:
-        What the user named, and what became of it.
+        The source that the user named, and the survey of its model.
 
     Raises:
         UsageError, InputFileError: as `load_model`.
@@ -71,7 +71,7 @@ def survey_model(spec: str, input_shapes: Mapping[str, tuple[int, ...]] | None =
 
 
 def surveyed_model(source: ModelSource, found: Survey) -> ImportedModel:
-    """The model of a survey, whose values all have static shapes, as `load_model` would give it, but unchecked."""
+    """The surveyed model, whose values all have static shapes, as `load_model` would return it, but unchecked."""
     assert found.simplified is not None
     return _imported(source, found.original, found.simplified)
 
@@ -87,7 +87,7 @@ def example_inputs(model: ImportedModel, seed: int = 0) -> dict[str, np.ndarray]
         An array for each input by name, in the model's shapes and dtypes.
 
     Raises:
-        UnsupportedModelError: when the inputs take more bytes than are allowed.
+        UnsupportedModelError: when the inputs take more bytes than allowed.
     """
     from tvmopt.pipeline.importers.check.random_inputs import random_inputs
 
@@ -96,7 +96,7 @@ def example_inputs(model: ImportedModel, seed: int = 0) -> dict[str, np.ndarray]
 
 @contextmanager
 def _named(source: ModelSource) -> Iterator[None]:
-    """Errors say first which model they are about, in one line, whatever stands in the names that its file gave."""
+    """Prefixes errors with the model they are about, as one printable line whatever names its file contains."""
     try:
         yield
     except TvmoptError as error:
@@ -107,7 +107,7 @@ def _named(source: ModelSource) -> Iterator[None]:
 def _read(source: ModelSource, request: ShapeRequest, strict: bool = True) -> onnx.ModelProto:
     """The model in ONNX with static inputs.
 
-    When `strict`, its operators are known to ONNX, and it computes what its framework does if its importer can tell.
+    When `strict`, ONNX defines all its operators, and it is checked against its framework if the importer can do that.
     Otherwise, nothing is run.
     """
     from tvmopt.pipeline.importers.check.batch import check_rebatched
@@ -126,7 +126,7 @@ def _read(source: ModelSource, request: ShapeRequest, strict: bool = True) -> on
 
 
 def _finish(source: ModelSource, original: onnx.ModelProto) -> ImportedModel:
-    """Normalises `original`, checks that nothing changed, and collects what there is to know."""
+    """Normalises `original`, checks that it still computes the same, and returns the imported model."""
     from tvmopt.pipeline.importers.check.normalized import check_normalized
     from tvmopt.pipeline.importers.check.random_inputs import random_inputs
     from tvmopt.pipeline.importers.onnx_form.normalize import normalize
@@ -139,12 +139,12 @@ def _finish(source: ModelSource, original: onnx.ModelProto) -> ImportedModel:
 
 
 def _imported(source: ModelSource, original: onnx.ModelProto, normalized: onnx.ModelProto) -> ImportedModel:
-    """Collects what there is to know of a model; `original` is given the outputs' shapes."""
+    """Builds the imported model; sets the outputs' shapes in `original`."""
     from tvmopt.pipeline.importers.onnx_form.values import tensor_spec
 
-    del original.graph.value_info[:]  # what follows from the rest does not belong into the hash
+    del original.graph.value_info[:]  # shapes that follow from the rest do not belong in the hash
     del original.graph.output[:]
-    original.graph.output.extend(normalized.graph.output)  # the same, with the shapes that were inferred
+    original.graph.output.extend(normalized.graph.output)  # the same outputs, with their inferred shapes
     return ImportedModel(
         name=model_name(source),
         source=source,

@@ -1,4 +1,4 @@
-"""All importers. A new format is a folder beside this file, described by its ``importer.py``, and a line here."""
+"""All importers. A new format needs a folder with an ``importer.py`` beside this file, and a line here."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def importer_of(path: Path) -> Importer | None:
 
 
 def listed_forms() -> str:
-    """What MODEL may be, as error lines and help texts put it: ``file.onnx, file.pt2 or path/file.py:factory``."""
+    """The forms of MODEL, as errors and help texts list them: ``file.onnx, file.pt2 or path/file.py:factory``."""
     *forms, last = (importer.form for importer in IMPORTERS)
     return f"{', '.join(forms)} or {last}" if forms else last
 

@@ -1,4 +1,4 @@
-"""What the user wrote for MODEL, checked: which file, which kind, which factory. Executes nothing."""
+"""Checks what the user wrote for MODEL: which file, which kind, which factory. Executes nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def parse_source(spec: str) -> ModelSource:
 
     Raises:
         InputFileError: the file is missing, a folder, of another kind or not Python, or lacks the factory.
-        UsageError: `spec` is empty, names no factory, or gives one to a file that has none.
+        UsageError: `spec` is empty, names no factory, or names one for a format that takes none.
     """
     path, factory = _split(spec)
     importer = importer_of(path)

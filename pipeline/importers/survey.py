@@ -1,4 +1,4 @@
-"""A model as far as it can be taken, with all that stands in the way of more; nothing is run, nothing refused."""
+"""Normalises a model as far as possible and lists everything unsupported, without running or refusing anything."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from tvmopt.pipeline.importers.onnx_form.values import value_faults
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What normalising a model comes to.
+    """The outcome of normalising a model.
 
     Attributes:
         original: the source model, with static inputs and named nodes.
         simplified: the same after onnxruntime's basic optimisation, with layers and the shapes that are known; None
             where onnxruntime or ONNX refuses it.
         operators: all operators that cannot be compiled.
-        values: all values that cannot be taken: the layer, with its operator, and what is wrong.
+        values: all unsupported values: the layer, with its operator, and what is wrong.
         refusal: why there is no `simplified`; empty where there is.
     """
 
@@ -33,20 +33,20 @@ class Survey:
 
     @property
     def static(self) -> bool:
-        """Whether the normal form is there, each value with a static shape, whatever its operators."""
+        """Whether there is a normal form in which each value has a static shape, whatever its operators."""
         return self.simplified is not None and not self.values
 
     @property
     def accepted(self) -> bool:
-        """Whether importing takes the model, unless it then computes something else."""
+        """Whether importing would accept the model, unless the import changed what it computes."""
         return self.static and not self.operators
 
 
 def survey(original: onnx.ModelProto) -> Survey:
-    """Does what `normalize.normalize` does, as far as it goes, and collects what that would refuse.
+    """Does what `normalize.normalize` does, as far as possible, and collects what that would refuse.
 
     Args:
-        original: with static inputs and named nodes; stays as it is.
+        original: with static inputs and named nodes; is not changed.
     """
     prepared = original
     try:

@@ -1,1 +1,1 @@
-"""What trials measured, and which config that speaks for."""
+"""Records of what trials measured, and the configs that they favour."""

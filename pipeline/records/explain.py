@@ -1,4 +1,4 @@
-"""Why a workload's records apply, or do not."""
+"""Explains why a workload's records apply or do not."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tvmopt.schedules.workload import Workload
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What the store has for a workload.
+    """What the records say about a workload.
 
     Attributes:
         workload: the workload.
         record: the record that applies, or None.
         predicted: without a record, what related records suggest; None when the default is used.
-        reasons: a line for each group of records, why it applies or not; one line when there are none.
+        reasons: a line for each group of records that says why it applies or not; one line when there are no records.
     """
 
     workload: Workload
@@ -36,7 +36,7 @@ class Explanation:
 
 
 def explain(store: RecordStore, workload: Workload, target: Target, template: Template) -> Explanation:
-    """Goes through all records of a workload.
+    """Says of all records of a workload why they apply or do not.
 
     Args:
         store: the records.
@@ -71,12 +71,12 @@ def explain(store: RecordStore, workload: Workload, target: Target, template: Te
 
 
 def _mismatch(record: Record, target: Target, template: Template) -> str | None:
-    """How the record's target or template differs from what is wanted."""
+    """How the record's target or template differs from the wanted one; None when neither does."""
     if record.target_key != target.key:
         differences = _differences(record.target, target_facts(target))
         return f"another target: {differences or f'{record.target_key}, here {target.key}'}"
     if record.template != template.name:
-        return f"made with template {record.template}, now {template.name} takes this workload"
+        return f"made with template {record.template}, but {template.name} now computes this workload"
     if record.template_version != template.version:
         return f"made with {template.name} version {record.template_version}, this release has {template.version}"
     return None
@@ -89,7 +89,7 @@ def _differences(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
 
 
 def _failures(group: Sequence[Record]) -> str | None:
-    """What became of the trials, if none succeeded."""
+    """How the trials ended, if none succeeded; else None."""
     if any(record.latency_s for record in group):
         return None
     counts = Counter(record.status for record in group)

@@ -1,4 +1,4 @@
-"""Append-only files of one JSON value a line: two writers never mix their lines, kill -9 tears the last one at most."""
+"""Append-only files of one JSON value per line: writers never mix their lines, and kill -9 tears at most the last."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CHUNK_BYTES = 1 << 16
 def append_line(path: Path, text: str) -> None:
     """Adds one line to the end of `path` and waits until it is on disk.
 
-    A torn line that a killed writer left at the end is removed first. The file and its folder are made when missing.
+    A torn line that a killed writer left at the end is removed first. The file and its folder are created when missing.
 
     Args:
         path: the file.
@@ -26,7 +26,7 @@ def append_line(path: Path, text: str) -> None:
         OSError: when the file cannot be written.
     """
     if "\n" in text:
-        raise ValueError("a journal's line has no line break within")
+        raise ValueError("a journal's line must not contain a line break")
     path.parent.mkdir(parents=True, exist_ok=True)
     with _locked(path) as descriptor:
         separator = _mend_tail(descriptor)
@@ -49,10 +49,10 @@ def read_lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def rewrite(path: Path, change: Callable[[Path], list[str]]) -> None:
-    """Replaces the file by the lines that `change` gives for it, all or nothing, while writers wait.
+    """Replaces the file's lines with those that `change` returns, all or nothing, while writers wait.
 
     Args:
-        path: the file; made when missing.
+        path: the file; created when missing.
         change: reads the file and returns its new lines; whatever it raises leaves the file as it was.
 
     Raises:
@@ -79,12 +79,12 @@ def rewrite(path: Path, change: Callable[[Path], list[str]]) -> None:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[int]:
-    """A descriptor that appends to `path`, held by this process alone."""
+    """A descriptor that appends to `path`, under a lock that only this process holds."""
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
-            # Between open and lock another process may have put a new file in this one's place.
+            # Between open and lock, another process may have replaced the file.
             if _is_still(path, descriptor):
                 yield descriptor
                 return
@@ -100,7 +100,7 @@ def _is_still(path: Path, descriptor: int) -> bool:
 
 
 def _mend_tail(descriptor: int) -> bytes:
-    """Cuts a torn last line off; returns the line break that a whole one lacks."""
+    """Cuts off a torn last line; returns the line break that a complete one lacks."""
     size = os.fstat(descriptor).st_size
     start, tail = size, b""
     while start > 0 and b"\n" not in tail:

@@ -1,4 +1,4 @@
-"""Where records are looked up: one store, or several of which the first that has a match decides."""
+"""Looks up records: in one store, or in several, of which the first with a match decides."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Records(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FirstMatch:
-    """Several stores: the first that has a matching record decides."""
+    """Several stores: the first with a matching record decides."""
 
     stores: tuple[Records, ...]
 
@@ -40,8 +40,8 @@ class FirstMatch:
 def applicable(records: Records, kernel: BoundKernel) -> Record | None:
     """The record whose config `kernel` is built with, or None.
 
-    It is the fastest, the template's default favoured (`pipeline.records.ranking.fastest`); none where that one's
-    config is no longer in the template's space.
+    It is the fastest, with the template's default favoured (`pipeline.records.ranking.fastest`); None if its config is
+    no longer in the template's space.
     """
     template = kernel.template
     history = records.history(kernel.key, kernel.target.key, template.name, template.version)

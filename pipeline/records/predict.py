@@ -1,12 +1,12 @@
-"""Predicts a config for a task that nobody has measured, from the records of related tasks.
+"""Predicts a config for an unmeasured task from the records of related tasks.
 
-How much faster a config is than a task's default is learned as a Gaussian process (Rasmussen and Williams, "Gaussian
-Processes for Machine Learning", 2006, chapter 2) on the logarithm of latency: configs that are alike in knobs and
-features, of workloads that are alike, gain alike. Each relative has an unknown level of its own, so that only its
-configs compare with each other, and it does not matter which of them were kept. What the process is not sure of it says
-so; a config is only taken where it is faster than the default by more than that. The ranking trees of
-`tvmopt.pipeline.tuning.cost_model` have no such notion: replayed on networks left out, what they put first was often
-slower than the default (see benchmarks/NOTES.md).
+A Gaussian process (Rasmussen and Williams, "Gaussian Processes for Machine Learning", 2006, chapter 2) on the logarithm
+of latency learns how much faster a config is than a task's default: configs with similar knobs and features, of similar
+workloads, have similar gains. Each relative has its own unknown level, so that only its configs are compared with each
+other, and it does not matter which of them were kept. The process also gives its uncertainty; a config is used only if
+its gain over the default exceeds that. The ranking trees of `tvmopt.pipeline.tuning.cost_model` give no uncertainty:
+replayed on networks left out of their training, their first choice was often slower than the default (see
+benchmarks/NOTES.md).
 """
 
 from __future__ import annotations
@@ -38,20 +38,20 @@ _RELATIVES = 24
 _CONFIGS_EACH = 16
 _FASTEST_EACH = 3
 _OTHER_CPU = 1.0
-"""What another processor adds to the distance."""
+"""Added to the distance of records from another processor."""
 
 _GAIN = 0.2
-"""By how much configs differ, as a logarithm, before anything is known of them."""
+"""How much configs differ, as a logarithm, before anything is known about them."""
 _NOISE = 0.05
-"""By how much the same config differs from one measurement to the next, or from what the process can express."""
+"""How much a config differs from one measurement to the next, or from what the process can express."""
 _LEVEL = 1.0
 _SLOWEST = 0.5
-"""Logarithm at which slow is slow enough: nobody needs to know how bad the worst configs are."""
+"""Larger slowdowns, as logarithms, are cut to this: how bad the worst configs are does not matter."""
 _WORKLOAD_SCALE, _CONFIG_SCALE = 8.0, 0.7
 _STILL = 1e-6
-"""A standard deviation that is no more than rounding."""
+"""Standard deviations up to this are only rounding."""
 _DOUBT = 2.0
-"""How many standard deviations the gain must be above nothing."""
+"""How many standard deviations the gain must be above zero."""
 
 
 class Groups(Protocol):
@@ -63,13 +63,13 @@ class Groups(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """A config that is believed to be faster than the default.
+    """A config that is predicted to be faster than the default.
 
     Attributes:
         config: its knobs' values.
-        speedup: the default's latency over its own, as expected.
+        speedup: the default's expected latency over its own.
         relatives: how many related workloads it was learned from.
-        nearest: key of the workload most alike.
+        nearest: key of the most similar workload.
     """
 
     config: Config
@@ -79,11 +79,11 @@ class Prediction:
 
 
 class Predictor:
-    """Predicts configs for the tasks of one target; what it reads of the records is kept from task to task.
+    """Predicts configs for the tasks of one target; keeps the records that it reads from task to task.
 
     Args:
         records: records, of any targets.
-        target: what is compiled for.
+        target: the target that is compiled for.
         cpu: name of the processor whose records are preferred; the default is this machine's.
     """
 
@@ -92,10 +92,10 @@ class Predictor:
         self._known: dict[tuple[str, int], list[_Relative]] = {}
 
     def predict(self, workload: Workload, template: Template, default: Config) -> Prediction | None:
-        """A config of the template's space that beats the default beyond doubt, or None.
+        """A config of the template's space that beats the default by more than the uncertainty, or None.
 
         Args:
-            workload: what is to be computed; records of itself on this target are not asked.
+            workload: what the kernel computes; its own records on this target are not used.
             template: its template.
             default: its default config.
         """
@@ -107,7 +107,7 @@ class Predictor:
             return None
         own = _Point(workload, self._target, template)
         gains, doubts = _gains(own, [default, *candidates], relatives, names)
-        # Rounded, so that what hangs on the order of additions does not decide.
+        # Rounded, so that the order of additions does not decide.
         sure = np.round(gains - _DOUBT * doubts, 6)
         best = int(np.argmax(sure))
         if sure[best] <= 0:
@@ -115,7 +115,7 @@ class Predictor:
         return Prediction(candidates[best], math.exp(gains[best]), len(relatives), relatives[0].workload.key)
 
     def _nearest(self, subject: Subject) -> list[_Relative]:
-        """The relatives to learn from, most alike first."""
+        """The relatives to learn from, the most similar first."""
         template = subject.template
         key = (template.name, template.version)
         if key not in self._known:
@@ -141,7 +141,10 @@ class _Point:
     template: Template
 
     def place(self) -> Vector:
-        """Where the workload stands: twice one size is one step, another kernel, stride or thread count two."""
+        """The workload's coordinates.
+
+        Doubling a size is one step; doubling the threads, or a kernel or stride larger by one, is two.
+        """
         tensors = (*self.workload.inputs[:1], self.workload.output)
         sizes = [math.log2(size) for tensor in tensors for size in tensor.shape]
         window = (
@@ -152,7 +155,7 @@ class _Point:
         return np.array([*sizes, *rest])
 
     def _attr(self, name: str) -> tuple[int, ...]:
-        """An attribute that is a list of sizes; empty where the workload has none such."""
+        """An attribute that is a tuple of sizes; empty if the workload has no such attribute."""
         value = dict(self.workload.attrs).get(name, ())
         return value if isinstance(value, tuple) else ()
 
@@ -170,10 +173,10 @@ class _Point:
 
 @dataclass(frozen=True)
 class _Relative:
-    """What one processor measured of one workload on one target; configs in the order of their speed.
+    """One processor's measurements of one workload on one target; configs from fast to slow.
 
     Attributes:
-        record: one of its records, for what all share.
+        record: one of its records, for the facts that all share.
         measured: successful records, one for each config.
         latencies: median latency of all samples of each config, in seconds.
         point: describes its configs.
@@ -186,7 +189,7 @@ class _Relative:
 
     @staticmethod
     def of(records: Sequence[Record], template: Template, target: Target) -> _Relative | None:
-        """The relative that `records` make; None when none of them succeeded."""
+        """The relative made of `records`; None when none of them succeeded."""
         samples: dict[tuple[tuple[str, int], ...], list[float]] = {}
         last = {}
         for record in records:
@@ -224,7 +227,7 @@ class _Relative:
         return self.point.place()
 
     def coordinates(self, names: tuple[str, ...]) -> Vector:
-        """Of `configs`; kept."""
+        """The coordinates of `configs`; cached."""
         if names not in self._coordinates:
             self._coordinates[names] = self.point.configs(self.configs, names)
         return self._coordinates[names]
@@ -235,7 +238,7 @@ class _Relative:
 
     @cached_property
     def speeds(self) -> Vector:
-        """Logarithms of the speeds of `configs`, their mean taken away."""
+        """Logarithms of the speeds of `configs`, minus their mean."""
         latencies = np.array([latency for _, latency in self.chosen])
         speeds = np.maximum(np.log(latencies.min() / latencies), -_SLOWEST)
         return np.asarray(speeds - speeds.mean(), np.float64)
@@ -250,7 +253,7 @@ def _by_cpu(group: Sequence[Record]) -> list[list[Record]]:
 
 
 def _candidates(subject: Subject, default: Config, relatives: Sequence[_Relative]) -> list[Config]:
-    """What was fastest on a relative, whole, or in one knob, or in all but one."""
+    """The relatives' fastest configs: whole, the default with one of their knobs, or all of their knobs but one."""
     space = subject.template.space(subject.workload, subject.target)
     found: dict[tuple[tuple[str, int], ...], Config] = {}
     for relative in relatives:
@@ -267,7 +270,7 @@ def _candidates(subject: Subject, default: Config, relatives: Sequence[_Relative
 def _gains(
     own: _Point, configs: Sequence[Config], relatives: Sequence[_Relative], names: tuple[str, ...]
 ) -> tuple[Vector, Vector]:
-    """How much faster than the first of `configs` each of the others is: logarithm and its standard deviation."""
+    """How much faster each of the other `configs` is than the first: logarithm and its standard deviation."""
     here = own.configs(configs, names)
     there = np.concatenate([relative.coordinates(names) for relative in relatives])
     here, there = _scaled(here, there)
@@ -287,9 +290,9 @@ def _gains(
 
 
 def _scaled(here: Vector, there: Vector) -> tuple[Vector, Vector]:
-    """Coordinates in units of how much they vary; what does not vary is left out, so that it cannot drown the rest.
+    """Coordinates in units of their spread; those that do not vary are left out, so that they cannot drown the rest.
 
-    Over both: a feature that all relatives share may be another here, as with another thread count.
+    The spread is over both: a feature that all relatives share may differ here, for example with another thread count.
     """
     both = np.concatenate([here, there])
     spread = both.std(axis=0)

@@ -1,4 +1,4 @@
-"""Which of several records of one task is the best."""
+"""Chooses the best of several records of one task."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from tvmopt.pipeline.records.record import (
 from tvmopt.schedules.space import Config, config_key
 
 CLEARLY = 1.05
-"""A config replaces the default where the default takes so many times as long; what is nearer does not carry over from
-a kernel that runs alone to one inside a model."""
+"""A config replaces the default only if the default takes at least this many times as long; smaller gains of isolated
+kernels often vanish inside a model."""
 
 
 def fastest(records: Sequence[Record], cpu: str | None = None, default: Config | None = None) -> Record | None:
-    """Of records of one workload, target and template version, one of the config with the least median latency.
+    """A record of the config with the least median latency, among records of one workload, target and template version.
 
     A config that was measured several times counts with the median of all its samples, so that one lucky run does not
     win; its last record is returned. Latencies of different processors are never compared: those of `cpu` decide if
-    there are any, otherwise those of the processor that has most records. Where some were timed inside a model, these
+    there are any, otherwise those of the processor with the most records. If some were timed inside a model, only these
     decide.
 
     Args:
-        records: may have failed ones among them.
-        cpu: whose latencies to go by; None for this machine's processor.
-        default: a config that wins where the fastest is not `CLEARLY` faster; inside a model it has no such favour.
+        records: may include failed ones.
+        cpu: the processor whose latencies decide; None for this machine's.
+        default: a config that wins unless the fastest is `CLEARLY` faster; not favoured among records timed in a model.
 
     Returns:
         None when no trial succeeded.
@@ -56,7 +56,7 @@ def fastest(records: Sequence[Record], cpu: str | None = None, default: Config |
 
 
 def ranked(records: Sequence[Record], count: int) -> list[Record]:
-    """A record of each of the `count` fastest configs, as `fastest` has it, the fastest first."""
+    """The record that `fastest` chooses of each of the `count` fastest configs, the fastest first."""
     chosen: list[Record] = []
     rest = list(records)
     while len(chosen) < count and (best := fastest(rest)) is not None:

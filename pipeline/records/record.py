@@ -24,7 +24,7 @@ _PATH_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,127}")
 
 
 class FormatVersionError(InputFileError):
-    """A record is of a format version that this release does not read."""
+    """A record has a format version that this release does not read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +44,8 @@ class Record:
         time: when, in UTC, as ISO 8601.
         tvm_version: version of TVM that built it.
         cpu: name of the processor that ran it. Latencies of two processors are not compared.
-        in_model: whether it was timed inside a model, between its other kernels, and not alone; `latency_s` is then the
-            faster half.
+        in_model: whether it was timed inside a model, among its other kernels, rather than alone; `latency_s` is then
+            the faster half of the samples.
     """
 
     workload: Workload
@@ -132,7 +132,7 @@ class Record:
 
 
 def parse_line(line: bytes, where: str) -> Record:
-    """The record of one line.
+    """Parses one line of a log.
 
     Args:
         line: the line's bytes.
@@ -175,7 +175,7 @@ def target_facts(target: Target) -> dict[str, Any]:
 def _workload(text: str) -> Workload:
     """Parsed once: a log has hundreds of lines for each workload."""
     workload = Workload.from_json(json.loads(text))
-    hash(workload)  # a TypeError here, not later, when something in it is no plain value
+    hash(workload)  # raises TypeError here, not later, if a value in it is not plain
     return workload
 
 

@@ -1,4 +1,4 @@
-"""Records of related tasks, the most alike first."""
+"""Records of related tasks, the most similar first."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is to be tuned.
+    """The task to tune, or to predict a config for.
 
     Attributes:
         workload: the workload.
@@ -38,7 +38,7 @@ class Relative:
     """The successful records of one related workload on one machine: their latencies compare with each other only.
 
     Attributes:
-        distance: how unlike the subject they are; see `distance`.
+        distance: how far they are from the subject; see `distance`.
         records: the records, in the store's order.
     """
 
@@ -47,7 +47,7 @@ class Relative:
 
 
 def nearest(store: RecordStore, subject: Subject) -> list[Relative]:
-    """Records to learn from, the most alike first.
+    """Records to learn from, the most similar first.
 
     They are of the same operator, dtype and template version, on the same architecture and instruction set, but of
     other shapes, with another epilogue, for another number of threads, or from another processor.
@@ -66,9 +66,9 @@ def nearest(store: RecordStore, subject: Subject) -> list[Relative]:
 
 
 def distance(record: Record, subject: Subject) -> float | None:
-    """How unlike a record's workload and target are to the subject's; None where nothing carries over.
+    """How far a record's workload and target are from the subject's; None where nothing carries over.
 
-    Twice one dimension of a tensor counts 1, as do twice the threads, or another value of an attribute.
+    Doubling a dimension of a tensor counts 1, as does doubling the threads, or a different value of an attribute.
     """
     ours, theirs = subject.workload, record.workload
     if (record.target.get("arch"), record.target.get("isa")) != (subject.target.arch, subject.target.isa):
@@ -87,7 +87,7 @@ def distance(record: Record, subject: Subject) -> float | None:
 
 
 def evenly(items: list[Item], count: int) -> list[Item]:
-    """At most `count` of `items`, spread evenly, the first and the last among them."""
+    """At most `count` of `items`, spread evenly, including the first and the last."""
     if len(items) <= count:
         return items
     return [items[round(i * (len(items) - 1) / (count - 1))] for i in range(count)]

@@ -1,7 +1,7 @@
-"""Records: what trials measured, filed by workload and target in append-only JSON lines.
+"""Stores records of what trials measured, filed by workload and target in append-only JSON lines.
 
-A record knows its workload, its target and its template's version. Where one of them differs it is a miss, or a hint
-for the search (`pipeline.tuning.related_samples`), never applied. The format is described in tuning_logs/README.md.
+A record names its workload, its target and its template's version. Where one of them differs, it is never applied; it
+may guide the search (`pipeline.tuning.related_samples`). The format is described in tuning_logs/README.md.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from tvmopt.pipeline.records.record import (
 class RecordStore:
     """The records under a folder, ``<folder>/<target key>/<name>.jsonl``.
 
-    All files are read on first use. What this object appends is in its answers at once; what other processes append
-    afterwards is not.
+    All files are read on first use. Records that this object appends are found at once; those that other processes
+    append afterwards are not.
     """
 
     def __init__(self, directory: Path, name: str = "records") -> None:
@@ -31,8 +31,8 @@ class RecordStore:
 
         Args:
             directory: the folder; need not exist, then the store is empty.
-            name: stem of the files that records are appended to, such as the model's name; what is not a letter, a
-                digit or one of ._+- becomes an underscore.
+            name: stem of the files that records are appended to, such as the model's name; characters other than
+                letters, digits and ._+- become underscores.
         """
         self.directory = directory
         self.name = re.sub(r"[^\w.+-]", "_", name)[:128].lstrip(".") or "records"
@@ -124,7 +124,7 @@ class RecordStore:
             target_key: `Target.key`.
             template: the template's name.
             template_version: the template's version.
-            cpu: whose latencies to go by; None for this machine's processor.
+            cpu: the processor whose latencies decide; None for this machine's.
 
         Returns:
             The record that `pipeline.records.ranking.fastest` chooses; None when no trial succeeded.
@@ -161,7 +161,7 @@ def log_files(directory: Path) -> list[Path]:
 
 
 def read_records(path: Path) -> Iterator[Record]:
-    """The records of one log; a torn last line, as kill -9 leaves it, is passed over.
+    """The records of one log; skips a torn last line, which kill -9 may leave.
 
     Raises:
         InputFileError: naming file and line, when a line is corrupt.

@@ -1,4 +1,4 @@
-"""Keeping a folder of logs: merging others into it, and pruning it to what is worth keeping."""
+"""Maintains a folder of logs: merges others into it, and prunes it to the records worth keeping."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class MergeReport:
     Attributes:
         read: records in the sources.
         added: those that were new.
-        files: logs of the result that grew.
+        files: logs that records were added to.
     """
 
     read: int
@@ -37,8 +37,8 @@ class PruneReport:
 
     Attributes:
         kept: records that stayed.
-        dropped: records that went.
-        corrupt: lines that were no records, and went to `side_files`.
+        dropped: records that were removed.
+        corrupt: lines that were not records, and were moved to `side_files`.
         side_files: ``<model>.jsonl.corrupt``, beside the log.
     """
 
@@ -49,13 +49,13 @@ class PruneReport:
 
 
 def merge(sources: Sequence[Path], out: Path) -> MergeReport:
-    """Adds the records of `sources` to the logs under `out`, each under its target and its log's name, none twice.
+    """Adds the records of `sources` to the logs under `out`, by target and log name, without duplicates.
 
     Everything is read and checked before anything is written, and each log is replaced as a whole.
 
     Args:
         sources: logs, or folders of logs.
-        out: a folder of logs; made when missing.
+        out: a folder of logs; created when missing.
 
     Raises:
         InputFileError: when a source is missing, or a line of a source or of `out` is corrupt.
@@ -83,10 +83,10 @@ def prune(directory: Path, keep: int | None) -> PruneReport:
 
     Args:
         directory: a folder of logs, or one log.
-        keep: how many configs, at least 1; None keeps every record, so that only corrupt lines go.
+        keep: how many configs, at least 1; None keeps every record, so that only corrupt lines are removed.
 
     Raises:
-        InputFileError: when there is no `directory`, or it cannot be written.
+        InputFileError: when `directory` does not exist or cannot be written.
         FormatVersionError: when a record is of another format version; nothing is changed then.
     """
     paths = [directory] if directory.is_file() else log_files(directory)
@@ -106,7 +106,7 @@ def prune(directory: Path, keep: int | None) -> PruneReport:
 
 
 def _logs_of(source: Path) -> list[Path]:
-    """A source's logs: itself, or all that are anywhere in it."""
+    """A source's logs: itself, or all logs anywhere inside it."""
     if not source.exists():
         raise InputFileError(f"{source}: no such file or folder; give a log, or a folder with logs in it")
     found = sorted(source.rglob("*.jsonl")) if source.is_dir() else [source]
@@ -133,7 +133,7 @@ def _slow(records: Iterable[Record], keep: int) -> set[str]:
 
 
 def _prune_log(path: Path, slow: set[str]) -> Counter[str]:
-    """Rewrites one log without `slow` lines and corrupt ones; how many were kept, dropped, corrupt."""
+    """Rewrites one log without `slow` and corrupt lines; returns how many were kept, dropped and corrupt."""
     counts: Counter[str] = Counter()
 
     def change(log: Path) -> list[str]:
@@ -151,7 +151,7 @@ def _prune_log(path: Path, slow: set[str]) -> Counter[str]:
 
 
 def _sort_out(path: Path) -> tuple[list[Record], list[bytes]]:
-    """The records of a log, and the lines that are none."""
+    """The records of a log, and the lines that are not records."""
     records: list[Record] = []
     corrupt: list[bytes] = []
     for number, line in read_lines(path):

@@ -1,1 +1,1 @@
-"""What several stages use and that knows none of them."""
+"""Helpers that several stages use and that depend on none of them."""

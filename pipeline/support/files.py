@@ -1,4 +1,4 @@
-"""Writing files whole or not at all."""
+"""Writes files completely or not at all."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tvmopt.pipeline.errors import InputFileError
 
 @contextmanager
 def replaced(path: Path) -> Iterator[IO[bytes]]:
-    """A binary file that takes the place of `path` when the block ends well, and is gone when it does not.
+    """A binary file that replaces `path` when the block succeeds, and is deleted when it fails.
 
     Raises:
         InputFileError: when the folder does not exist or cannot be written.

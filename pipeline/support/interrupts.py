@@ -1,4 +1,4 @@
-"""Ctrl-C while TVM works: it would abort the process in the middle of TVM's import, and be lost within its compiler."""
+"""Handles Ctrl-C while TVM works: it would abort the process during TVM's import, and be lost in its compiler."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tvmopt.pipeline.errors import CancelledError
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """A block that calls TVM's compiler: out of it a Ctrl-C would come as a RuntimeError without a message."""
+    """Raises KeyboardInterrupt for Ctrl-C in TVM's compiler, which raises a RuntimeError without a message instead."""
     pressed: list[int] = []
 
     def interrupt(number: int, _frame: Any) -> None:
@@ -31,7 +31,7 @@ def interruptible() -> Iterator[None]:
 
 @contextlib.contextmanager
 def ctrl_c_cancels() -> Iterator[None]:
-    """A job's whole flow: Ctrl-C in it comes out as the CancelledError that a listener's stop would cause."""
+    """Wraps a whole job: Ctrl-C raises the same CancelledError as a stop by the job's listener."""
     try:
         yield
     except KeyboardInterrupt:
@@ -40,7 +40,7 @@ def ctrl_c_cancels() -> Iterator[None]:
 
 @contextlib.contextmanager
 def ctrl_c_later() -> Iterator[None]:
-    """Raises KeyboardInterrupt for a Ctrl-C only when the block has ended."""
+    """Delays the KeyboardInterrupt of a Ctrl-C until the block has ended."""
     pressed: list[int] = []
     with _on_ctrl_c(lambda number, _frame: pressed.append(number)):
         yield
@@ -50,7 +50,7 @@ def ctrl_c_later() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _on_ctrl_c(handler: Callable[[int, Any], None]) -> Iterator[None]:
-    """Has `handler` take Ctrl-C; in other threads than the main one, which never get it, does nothing."""
+    """Lets `handler` handle Ctrl-C; does nothing outside the main thread, as other threads never get it."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""Other programs' error messages, fit for one line of ours."""
+"""Shortens other programs' error messages to fit into one line of ours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Named arrays in .npz files: those that come from anywhere, and those that travel between our processes."""
+"""Named arrays in .npz files: files from anywhere, and files that our processes exchange."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 MAX_BYTES = 8 << 30
-"""What the arrays of a file may take together, in bytes, once unpacked."""
+"""The largest total size of a file's arrays, unpacked, in bytes."""
 
 
 def read_npz(file: IO[bytes]) -> dict[str, Array]:
     """The arrays of an .npz file by name; nothing is unpickled.
 
     Raises:
-        ValueError: with one line, when the file is no such file, damaged, or would take too much memory.
+        ValueError: with one line, when the file is not an .npz file, damaged, or would take too much memory.
     """
     try:
         with zipfile.ZipFile(file) as archive:
@@ -40,7 +40,7 @@ def read_npz(file: IO[bytes]) -> dict[str, Array]:
         EOFError,
         KeyError,
         MemoryError,
-        NotImplementedError,  # a way of compression that Python does not have
+        NotImplementedError,  # a compression method that Python does not have
         OSError,
         RuntimeError,  # encrypted
         ValueError,

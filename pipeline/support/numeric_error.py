@@ -18,7 +18,7 @@ class NumericError:
 
     Attributes:
         max_abs: the largest absolute difference of two elements.
-        relative: `max_abs` over the largest magnitude in the reference. One wrong element of a large array shows in it,
+        relative: `max_abs` over the largest magnitude in the reference. It shows one wrong element of a large array,
             which a ratio of norms would hide. Infinite where the reference is all zeros and the array is not.
         cosine: the cosine of the angle between the two as vectors: 1 for the same direction, also of two arrays of
             zeros; -1 for the opposite; 0 where only one is all zeros.
@@ -35,18 +35,18 @@ class NumericError:
 
 
 EXACT = NumericError(0.0, 0.0, 1.0)
-"""Of an array that equals the reference."""
+"""The error of an array that equals the reference."""
 
 INCOMPARABLE = NumericError(math.inf, math.inf, 0.0)
-"""Of an array of another shape or dtype, or with NaN or infinity where the reference has something else."""
+"""The error of an array of another shape or dtype, or with NaN or infinity where the reference has something else."""
 
 
 def numeric_error(reference: Array, computed: Array) -> NumericError:
-    """The error of `computed`.
+    """The error of `computed` against `reference`.
 
     1. Another shape or dtype is `INCOMPARABLE`; `as_one_dtype` is for callers to whom dtypes do not matter.
-    2. NaN and infinity must stand at the same places in both, infinity with the same sign; else they are
-       `INCOMPARABLE`. Those elements count for nothing else.
+    2. NaN and infinity must be at the same places in both, infinity with the same sign; otherwise the arrays are
+       `INCOMPARABLE`. Those elements are ignored in all else.
     3. Integers and booleans are subtracted exactly, floats as float64.
     4. Arrays that are not of numbers are `EXACT` or `INCOMPARABLE`.
 
@@ -85,7 +85,7 @@ def _errors_of_floats(wanted: Array, got: Array) -> tuple[float, float]:
     largest = _largest(wanted)
     with np.errstate(over="ignore"):
         max_abs = _largest(got - wanted)
-    if math.isinf(max_abs):  # two float64 of opposite signs; of their halves the ratio is the same
+    if math.isinf(max_abs):  # two large float64 of opposite signs; halving both keeps the ratio
         return max_abs, _ratio(_largest(got / 2 - wanted / 2), largest / 2)
     return max_abs, _ratio(max_abs, largest)
 
@@ -113,8 +113,8 @@ def _cosine(wanted: Array, got: Array) -> float:
     product = _sum_of_products(first, second)
     if abs(product) < 0.5:
         return product
-    # Near 1 the sum of products has lost the digits that tell it from 1: half the squared distance of the unit vectors
-    # is 1 - cos, and as exact as it is small. Near -1 the same with one of them turned round.
+    # Near 1, the sum of products has lost the digits that distinguish it from 1. Half the squared distance of the unit
+    # vectors is 1 - cos, and the smaller, the more exact. Near -1, the same holds with one vector negated.
     sign = math.copysign(1.0, product)
     second *= sign
     first -= second
@@ -124,7 +124,7 @@ def _cosine(wanted: Array, got: Array) -> float:
 def _unit(vector: Array) -> Array:
     """`vector` with length 1.
 
-    Divided by the largest magnitude first: squares of large numbers would overflow, of small ones vanish.
+    Divided by the largest magnitude first: squares of large numbers would overflow, those of small ones underflow.
     """
     unit: Array = vector / _largest(vector)
     unit /= math.sqrt(_sum_of_products(unit, unit))
@@ -132,5 +132,5 @@ def _unit(vector: Array) -> Array:
 
 
 def _sum_of_products(first: Array, second: Array) -> float:
-    # Not `first @ second`: the threads of BLAS would go on spinning beside the kernel that a tuner times next.
+    # Not `first @ second`: the threads of BLAS would keep spinning while the tuner times the next kernel.
     return float(np.einsum("i,i->", first, second))

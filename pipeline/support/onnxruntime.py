@@ -1,4 +1,4 @@
-"""onnxruntime, used as a library: quiet, on the CPU, its errors in one line."""
+"""Uses onnxruntime as a library: quiet, on the CPU, with errors of one line."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from tvmopt.pipeline.support.messages import cut, joined
 _NOISE = re.compile(
     r"\[ONNXRuntimeError\] : \d+ : \w+ : |Non-zero status code returned while running |\S+\.(h|cc):\d+ .*?\)\s"
 )
-"""What onnxruntime puts before what it has to say: codes, places in its source."""
+"""What onnxruntime puts before its actual message: codes, places in its source."""
 
 _STATUS = re.compile(r"(\w+) node\. Name:'(.*?)' Status Message:")
-"""How it says which node it was at."""
+"""The part of its message that names the node."""
 
 _FATAL = 4
-"""onnxruntime's severity below which nothing is logged: what matters comes back as an exception."""
+"""onnxruntime's severity below which nothing is logged: errors come back as exceptions."""
 
 
 def open_session(model: onnx.ModelProto, level: str = "ORT_DISABLE_ALL", save_to: Path | None = None) -> Any:
@@ -41,7 +41,7 @@ def open_session(model: onnx.ModelProto, level: str = "ORT_DISABLE_ALL", save_to
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
     options.log_severity_level = _FATAL
-    # A few runs do not repay threads that spin while they wait, and other work has the cores meanwhile.
+    # Threads that spin while they wait do not pay off for a few runs, and other work needs the cores.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     if save_to is not None:
         options.optimized_model_filepath = str(save_to)
@@ -50,7 +50,7 @@ def open_session(model: onnx.ModelProto, level: str = "ORT_DISABLE_ALL", save_to
             model.SerializeToString(),
             options,
             providers=["CPUExecutionProvider"],
-            enable_fallback=0,  # falling back prints, and tries the same once more
+            enable_fallback=0,  # the fallback prints, and tries the same once more
         )
     except _failures() as error:
         raise UnsupportedModelError(f"onnxruntime refuses the model: {_plain(error)}") from error
@@ -71,7 +71,7 @@ def run_model(
     """
     session = open_session(model)
     names = list(outputs) if outputs is not None else [output.name for output in session.get_outputs()]
-    if not names:  # onnxruntime would take that for all of them
+    if not names:  # onnxruntime would compute all of them
         return {}
     try:
         values = session.run(names, dict(inputs))
@@ -81,7 +81,7 @@ def run_model(
 
 
 def _failures() -> tuple[type[Exception], ...]:
-    """What onnxruntime raises for a model or inputs that it cannot take; its classes share no base of their own."""
+    """The exceptions that onnxruntime raises for a model or inputs that it refuses; they have no common base class."""
     from onnxruntime.capi import onnxruntime_pybind11_state as native
 
     return (
@@ -98,5 +98,5 @@ def _failures() -> tuple[type[Exception], ...]:
 
 
 def _plain(error: BaseException) -> str:
-    """What onnxruntime says, without codes and places in its own source."""
+    """The message from onnxruntime, without codes and places in its own source."""
     return cut(_STATUS.sub(r"at layer '\2' (\1):", _NOISE.sub("", joined(error))))

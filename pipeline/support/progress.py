@@ -1,6 +1,6 @@
-"""Progress of a job: the events that it tells, the listener that hears them and may ask for a stop.
+"""Progress of a job: the events that it reports, and the listener that receives them and may ask for a stop.
 
-Rooms above add events of their own: trials of a search (`pipeline.tuning.progress`), rows of a comparison
+Other packages add their own events: trials of a search (`pipeline.tuning.progress`), rows of a comparison
 (`benchmarks.comparison.cell`).
 """
 
@@ -57,12 +57,12 @@ class StepEnded(Event):
 
 
 class Listener:
-    """Hears of a job's progress, and may ask the job to stop.
+    """Receives a job's progress, and may ask the job to stop.
 
-    The job calls `tell` in its own thread: a slow one slows the job, and one that keeps a core busy spoils what is
-    being measured. `cancel` may be called from any thread. The job then stops at its next safe point: workers end,
+    The job calls `tell` in its own thread: a slow listener slows the job, and one that keeps a core busy spoils the
+    measurements. `cancel` may be called from any thread. The job then stops at its next safe point: workers end,
     records of finished trials stay, no file is left half-written, and the job raises `CancelledError`. A listener stays
-    cancelled, so each job takes a new one.
+    cancelled, so each job needs a new one.
 
     Args:
         hear: called with each event, such as `print`; subclasses override `tell` instead.
@@ -75,7 +75,7 @@ class Listener:
         self._hear = hear
 
     def tell(self, event: Event) -> None:
-        """Takes an event.
+        """Receives an event.
 
         Args:
             event: what has just happened.
@@ -103,7 +103,7 @@ class Listener:
 
 
 class Inside(Listener):
-    """The listener of a job that is one step of another: it hears all but the steps, and stops with the other.
+    """The listener of a job that is one step of another: passes on all events but steps, and stops with the other.
 
     Args:
         outer: the other job's listener.
@@ -114,7 +114,7 @@ class Inside(Listener):
         self._outer = outer
 
     def tell(self, event: Event) -> None:
-        """Passes on what is no step."""
+        """Passes on every event that is not a step."""
         if not isinstance(event, (StepBegan, StepEnded)):
             self._outer.tell(event)
 
@@ -129,12 +129,12 @@ class Inside(Listener):
 
 
 class Steps:
-    """Counts the steps of a job and tells a listener of each; the beginning of a step is a safe point.
+    """Counts the steps of a job and reports each to a listener; the beginning of a step is a safe point.
 
     A context manager: the last step ends with the block.
 
     Args:
-        listener: is told; nobody when None.
+        listener: receives the steps; None when nobody listens.
         of: how many steps there are; None where that is not known.
     """
 
@@ -155,7 +155,7 @@ class Steps:
             self.end()
 
     def begin(self, text: str) -> None:
-        """Ends the step before and begins the next.
+        """Ends the current step, if any, and begins the next.
 
         Raises:
             CancelledError: when the listener asked for a stop.

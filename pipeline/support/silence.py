@@ -1,4 +1,4 @@
-"""Keeping libraries from writing into a command's output."""
+"""Keeps libraries from writing into a command's output."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _STANDARD = (1, 2)
 
 @contextmanager
 def silent() -> Iterator[None]:
-    """What is written meanwhile to standard output and error, from C++ too, is thrown away."""
+    """Discards what is written meanwhile to standard output and error, including from C++."""
     _flush()
     kept = [os.dup(stream) for stream in _STANDARD]
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
         for stream in _STANDARD:
             os.dup2(nowhere, stream)
-        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):  # where these are other files
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):  # they may be other files
             yield
     finally:
         _flush()

@@ -18,41 +18,41 @@ class Tolerance:
     """The largest relative error allowed in a kind of check.
 
     Attributes:
-        float16: of float16 results.
-        float32: of float32 and float64 results alike.
+        float16: for float16 results.
+        float32: for float32 and float64 results.
     """
 
     float16: float
     float32: float
 
     def of(self, dtype: np.dtype[Any]) -> float:
-        """What is allowed for results of `dtype`: nothing for integers, booleans and strings, which must be equal."""
+        """The error allowed for results of `dtype`: none for integers, booleans and strings, which must be equal."""
         return {"float16": self.float16, "float32": self.float32, "float64": self.float32}.get(dtype.name, 0.0)
 
 
 REWRITTEN = Tolerance(float16=1e-2, float32=1e-4)
 """A model in its ONNX form against the form it came from (PyTorch, before normalising, another batch). Operators and
-weights are the same; only the order of additions and constants folded ahead differ."""
+weights are the same; only the order of additions and the constants folded in advance differ."""
 
 KERNEL = Tolerance(float16=1e-2, float32=1e-4)
 """One kernel on random inputs: a candidate of the tuner against numpy, a layer that TVM lowers against onnxruntime. The
-least exact kernels that are right are Winograd's with tiles of 6×6: 2.8e-5 with 512 channels. One weight of one output
-channel left out is 5e-3 there, a tap of the window 0.3."""
+least exact correct kernels are Winograd's with 6×6 tiles: 2.8e-5 with 512 channels. There, leaving out one weight of
+one output channel gives an error of 5e-3, leaving out a tap of the window 0.3."""
 
 COMPILED = Tolerance(float16=1e-1, float32=1e-3)
 """A whole model, or its values after any number of layers, against another implementation: `tvmopt verify`, builds that
 the tuner times again, FP32 runtimes in `tvmopt compare`. Rounding grows from layer to layer, in ResNet-50 from 1.2e-5
-for a layer alone to 8.7e-5; ten times what one kernel may have leaves room for deep models, and a wrong kernel still
+for a layer alone to 8.7e-5; ten times the tolerance of one kernel leaves room for deep models, and a wrong kernel still
 exceeds it."""
 
 ALONE = 0.1
-"""The share of `COMPILED`, or of the tolerance that the user gives instead, that a layer may use up when its inputs
-carry no error: what `KERNEL` allows for one kernel."""
+"""The share of `COMPILED`, or of the user's own tolerance, that a layer may use up when its inputs carry no error; it
+equals what `KERNEL` allows for one kernel."""
 
 GOLDEN = Tolerance(float16=1e-2, float32=1e-4)
 """Outputs of an artifact against its golden ones, in `tvmopt run --check`, and outputs of the example networks in the
-benchmark suite. Sharper than `COMPILED`: errors of many elements average out towards the outputs, where the example
-networks' are a few 1e-6. A float16 output has its own rounding at least."""
+benchmark suite. Stricter than `COMPILED`: errors of many elements average out towards the outputs, where the example
+networks' are a few 1e-6. A float16 output has at least its own rounding."""
 
 TEST = 2e-5
 """Kernels and graph passes in the project's own tests: small shapes make short sums and little rounding."""

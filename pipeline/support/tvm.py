@@ -1,7 +1,7 @@
-"""TVM's runtime alone: loads a compiled library and runs it on the virtual machine.
+"""Loads TVM's runtime alone, which can run a compiled library on the virtual machine.
 
-``tvm`` itself is not imported: with its compiler that takes seconds, and without it the process could not import the
-compiler later. The FFI package and one shared library are enough to run a model.
+``tvm`` itself is not imported: with its compiler that takes seconds, and without the compiler the process could not
+import it later. The FFI package and one shared library are enough to run a model.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ Array = npt.NDArray[Any]
 
 CPU, CUDA = 1, 2
 _EXISTS = 0
-"""TVM's number for the attribute of a device that tells whether it is there."""
+"""TVM's number for the device attribute that says whether the device exists."""
 
 
 def import_runtime() -> Any:
-    """Loads TVM's runtime into this process; gives the module ``tvm_ffi``, through which it is called.
+    """Loads TVM's runtime into this process; returns the module ``tvm_ffi``, through which it is called.
 
     Raises:
         RuntimeMissingError: when it is not installed.
@@ -38,7 +38,7 @@ def import_runtime() -> Any:
 def import_compiler() -> None:
     """Imports ``tvm`` with its compiler, but without PyTorch; call it before anything else imports ``tvm``.
 
-    Ctrl-C waits meanwhile: in the middle of the import it would abort the process.
+    Ctrl-C is delayed until the import is done: during it, it would abort the process.
     """
     import_runtime()
     with ctrl_c_later():
@@ -48,8 +48,8 @@ def import_compiler() -> None:
 def _import_ffi() -> Any:
     """The module ``tvm_ffi``.
 
-    It imports PyTorch where that is installed, for exchanging tensors: a second and 250 MB that a deployed model has no
-    use for. So PyTorch is hidden meanwhile; importing it afterwards works as ever.
+    It imports PyTorch, if installed, to exchange tensors: a second and 250 MB that a deployed model does not need. So
+    PyTorch is hidden meanwhile; importing it afterwards works as usual.
     """
     if "tvm_ffi" in sys.modules or "torch" in sys.modules:
         import tvm_ffi
@@ -68,14 +68,14 @@ def _import_ffi() -> Any:
 @functools.cache
 def _open_runtime() -> None:
     _load("tvm_runtime", "pip install apache-tvm")
-    # Sorting (TopK, NonZero) is here.
+    # It contains sorting (TopK, NonZero).
     _load("tvm_runtime_extra", "pip install apache-tvm")
 
 
 @functools.cache
 def open_cuda() -> None:
     """Loads the CUDA part of TVM's runtime and looks for a GPU."""
-    remedy = "run where an NVIDIA GPU and its driver are"
+    remedy = "run on a machine with an NVIDIA GPU and its driver"
     _load("tvm_runtime_cuda", remedy)
     if not _import_ffi().get_global_func("runtime.GetDeviceAttr")(CUDA, 0, _EXISTS):
         raise RuntimeMissingError(f"the driver finds no NVIDIA GPU; {remedy}")
@@ -92,5 +92,5 @@ def _load(name: str, remedy: str) -> None:
 
 @functools.cache
 def tvm_version() -> str:
-    """The installed TVM's version; TVM is not imported."""
+    """The installed TVM's version, without importing TVM."""
     return importlib.metadata.version("apache-tvm")

@@ -1,1 +1,1 @@
-"""What there is to tune, and which config each kernel is built with."""
+"""The tasks to tune, and the config that each kernel is built with."""

@@ -1,7 +1,7 @@
-"""Where pieces of a graph can be cut into kernels in several ways, measuring decides: there are tasks for all of them.
+"""Pieces of a graph that can be divided into kernels in several ways: all ways get tasks, and measuring decides.
 
-The ways are `pipeline.graph.optimize.ALTERNATIVES`. A piece stays as it is unless the records know both ways and the
-other one is clearly faster; of several such alternatives the fastest is taken.
+The ways are `pipeline.graph.optimize.ALTERNATIVES`. A piece stays as it is unless there are records of both ways and
+the alternative is clearly faster; of several such alternatives the fastest is used.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tvmopt.schedules.target import Target
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """A model with one alternative taken wherever that is possible, or none.
+    """A model with one alternative applied wherever possible, or with none.
 
     Attributes:
         name: the alternative's; empty for the pieces as they are.
@@ -42,7 +42,7 @@ def optimize_measured(
     records: Records | None,
     alternatives: Sequence[Alternative] = ALTERNATIVES,
 ) -> BoundModel:
-    """`model` optimised and bound, each piece cut the way that is fastest by the records.
+    """`model` optimised and bound, each piece divided in the way that is fastest according to the records.
 
     Raises:
         UnsupportedModelError: as `optimize`.
@@ -89,7 +89,7 @@ def _way(model: ImportedModel, target: Target, wanted: str, alternatives: Sequen
 def tasks_of_all_ways(
     model: ImportedModel, target: Target, alternatives: Sequence[Alternative] = ALTERNATIVES
 ) -> tuple[Task, ...]:
-    """The tasks of `model`, and behind them, as alternatives, those of kernels that it could be cut into instead.
+    """The tasks of `model`, followed by those of the kernels that it could be divided into instead, as alternatives.
 
     Raises:
         UnsupportedModelError: as `optimize`.
@@ -103,14 +103,14 @@ def tasks_of_all_ways(
 
 
 def origins_of_all_ways(model: ImportedModel, target: Target) -> dict[str, Origin]:
-    """Where values of `model` come from, by name, whichever way its pieces are cut.
+    """The origins of values of `model`, by name, whichever way its pieces are divided.
 
     Raises:
         UnsupportedModelError: as `optimize`.
     """
     graphs = [way.model.graph for way in optimize_all_ways(model, target)]
     found = {name: origin for graph in graphs for name, origin in graph.origins.items()}
-    # One way may make a value of its own under a name that another way gives to a copy: then nothing is known of it.
+    # One way may compute a new value under a name that another way gives to a copy: such a name is left out.
     return {
         name: origin
         for name, origin in found.items()
@@ -119,9 +119,9 @@ def origins_of_all_ways(model: ImportedModel, target: Target) -> dict[str, Origi
 
 
 def _fastest(apart: Way, others: Sequence[Way], records: Records) -> set[tuple[str, str]]:
-    """Which alternative replaces which piece, by the name of the one and the other's result.
+    """Which alternative replaces which piece: the alternative's name and the name of the piece's result.
 
-    Those that save most come first; a piece that shares a node with one before it is left alone.
+    Pieces that save most come first; a piece that shares a node with an earlier one is left alone.
     """
     saved = [
         (seconds, way.name, piece)
@@ -138,11 +138,11 @@ def _fastest(apart: Way, others: Sequence[Way], records: Records) -> set[tuple[s
 
 
 def _saved_s(piece: Piece, apart: BoundModel, other: BoundModel, records: Records) -> float | None:
-    """How many seconds `other` saves in a run; None where that is not known, or not clear."""
+    """How many seconds `other` saves in a run; None if that is not known, or not clear."""
     before = [_record_of(value, apart, records) for value in piece.before]
     after = [_record_of(value, other, records) for value in piece.after]
     known = [record for record in (*before, *after) if record is not None]
-    # What was timed inside the model is not compared with what was timed alone.
+    # Times inside the model are not compared with times of isolated kernels.
     if len(known) < len(before) + len(after) or len({record.in_model for record in known}) > 1:
         return None
     before_s, after_s = (sum(record.median_s or 0.0 for record in part if record) for part in (before, after))

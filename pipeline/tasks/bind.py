@@ -1,4 +1,4 @@
-"""Binds each node of an optimised graph to its workload and its kernel, once; what comes later reads it there."""
+"""Binds each node of an optimised graph to its workload and its kernel, once; later stages read them there."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tvmopt.schedules.workload import Workload
 
 @dataclass(frozen=True, slots=True)
 class BoundNode:
-    """A node, and what computes it.
+    """A node and what computes it.
 
     Attributes:
         node: of the graph.
         workload: what its kernel computes; None where TVM's importer lowers the node, and where it is a view.
-        kernel: the template's kernel; None without a workload, and where no template takes that for the target.
+        kernel: the template's kernel; None without a workload, and where no template supports it on the target.
     """
 
     node: Node
@@ -29,7 +29,7 @@ class BoundNode:
 
     @property
     def is_view(self) -> bool:
-        """Whether nothing is computed."""
+        """Whether the node computes nothing."""
         return self.node.op == RESHAPE.name
 
     @property
@@ -43,13 +43,13 @@ class BoundModel(OptimizedModel):
     """An optimised model whose nodes are bound.
 
     Attributes:
-        nodes: those of the graph, in its order; the place of one here identifies it from here on.
+        nodes: those of the graph, in its order; from here on, a node's index identifies it.
     """
 
     nodes: tuple[BoundNode, ...]
 
     def workloads(self) -> Iterator[tuple[Node, Workload]]:
-        """The nodes that are for templates, with their workloads, in order."""
+        """The nodes that have a workload, with their workloads, in order."""
         return ((bound.node, bound.workload) for bound in self.nodes if bound.workload is not None)
 
     def kernel_of(self, value: str) -> BoundKernel | None:
@@ -58,9 +58,9 @@ class BoundModel(OptimizedModel):
 
 
 def bind(optimized: OptimizedModel) -> BoundModel:
-    """`optimized` with each node bound; as it is where that was done before.
+    """`optimized` with each node bound; unchanged if it was bound before.
 
-    A workload that no template takes stays without a kernel: compiling refuses its node, inspecting reports it.
+    A workload that no template supports stays without a kernel: compiling refuses its node, inspecting reports it.
     """
     if isinstance(optimized, BoundModel):
         return optimized

@@ -22,7 +22,7 @@ class TaskChoice:
     Attributes:
         task: the kernel.
         config: its knobs' values.
-        algorithm, knobs: what computes it, and the knobs that this one has.
+        algorithm, knobs: the algorithm's name, and the knobs that this algorithm has.
         origin: a matching record; a transfer, which is a prediction from records of related workloads; or the
             template's default.
         latency_s: median latency of the record, in seconds; None where there is none.
@@ -41,7 +41,7 @@ def choose_configs(
 ) -> tuple[TaskChoice, ...]:
     """For each task the best record that matches it exactly, else what related records suggest, else the default.
 
-    Which record applies, `pipeline.records.lookup.applicable` says.
+    `pipeline.records.lookup.applicable` decides which record applies.
 
     Args:
         tasks: the kernels.

@@ -13,8 +13,8 @@ def extract_tasks(optimized: OptimizedModel) -> tuple[Task, ...]:
     """The distinct kernels of a model, each with its weight and layers.
 
     Args:
-        optimized: a model whose graph was recognised, fused and laid out for a target; it is bound here if it was not
-            before.
+        optimized: a model whose graph was recognised, fused and laid out for a target; it is bound here if it is not
+            yet.
 
     Returns:
         One task for each distinct workload, in the order in which they first run.

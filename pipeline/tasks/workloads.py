@@ -1,4 +1,4 @@
-"""The workload of each node: what its kernel computes, with the layouts that were planned."""
+"""The workload of each node: what its kernel computes, with the planned layouts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tvmopt.schedules.workload import Tensor, Workload
 def workload_of(graph: Graph, node: Node) -> Workload:
     """What the kernel of `node` computes.
 
-    Matrix products, reductions and softmax see their tensors with three dimensions; others as they are.
+    Matrix products, reductions and softmax view their tensors in three dimensions; others see them as they are.
 
     Raises:
         KeyError: when `node` has an input that the graph does not know.

@@ -259,7 +259,7 @@ def test_artifacts(refused: Refused, artifact: str, code: int, says: list[str]) 
 @pytest.mark.skipif(Path("/dev/nvidia0").exists(), reason="this machine has an NVIDIA GPU")
 def test_artifact_for_a_gpu_where_there_is_none(refused: Refused, shelf: Path) -> None:
     (shelf / "cuda.tar").write_bytes(tiny.artifact("cuda"))
-    assert "run where an NVIDIA GPU and its driver are" in refused("run cuda.tar --check", 8)
+    assert "run on a machine with an NVIDIA GPU and its driver" in refused("run cuda.tar --check", 8)
 
 
 @pytest.mark.parametrize(

@@ -1,1 +1,1 @@
-"""Graph passes, one a file: each takes a graph and returns a new one."""
+"""Graph passes, one per file: each takes a graph and returns a new one."""

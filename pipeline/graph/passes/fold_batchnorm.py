@@ -1,4 +1,4 @@
-"""Batch normalisation joins the convolution before it, or becomes a scale and shift. Returns a new graph."""
+"""Folds batch normalisation into the convolution before it, or turns it into a scale and shift. Returns a new graph."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def fold_batchnorm(graph: Graph) -> Graph:
     """Folds every BatchNormalization with constant statistics.
 
     1. ``y = x·s + t`` with ``s = scale / sqrt(variance + epsilon)`` and ``t = bias - mean·s``.
-    2. Behind a convolution that nothing else reads: weights times `s`, bias times `s` plus `t`.
+    2. Behind a convolution whose result nothing else reads: weights times `s`, bias times `s` plus `t`.
     3. Elsewhere: a multiplication and an addition by channel, which later fuse with their neighbours.
     """
     producers, uses = graph.producers(), graph.uses()
@@ -42,7 +42,7 @@ def fold_batchnorm(graph: Graph) -> Graph:
 
 
 def _takes(graph: Graph, conv: Node) -> bool:
-    """Whether it is a convolution with constant weights and bias."""
+    """Whether `conv` is a convolution with constant weights and bias."""
     return conv.kind == "Conv" and all(name in graph.constants for name in conv.inputs[1:] if name)
 
 

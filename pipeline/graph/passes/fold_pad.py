@@ -1,4 +1,4 @@
-"""Zero padding before a convolution becomes the convolution's own. Returns a new graph."""
+"""Folds zero padding into the convolution that reads it. Returns a new graph."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tvmopt.pipeline.graph.ir import Editor, Graph, Node, rewrite
 def fold_pad(graph: Graph) -> Graph:
     """Folds Pad (constant, zero, of rows and columns only) into each convolution that reads it.
 
-    An average pool is left alone: it would have to tell the two kinds of padding apart.
+    Average pooling is left alone: it would have to distinguish the two kinds of padding.
     """
     producers = graph.producers()
 
@@ -37,7 +37,7 @@ def fold_pad(graph: Graph) -> Graph:
 
 
 def _zero_pads(graph: Graph, pad: Node) -> tuple[int, int, int, int] | None:
-    """Top, left, bottom, right of a Pad that only adds zeros round images; None for any other."""
+    """Top, left, bottom, right of a Pad that only adds zeros around images; None for any other."""
     values = attributes(pad)
     if values.get("mode", "constant") != "constant" or len(graph.tensor(pad.inputs[0]).shape) != 4:
         return None

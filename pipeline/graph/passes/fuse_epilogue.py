@@ -1,10 +1,10 @@
-"""Element-wise operators join the kernel that makes their operand. Returns a new graph.
+"""Fuses element-wise operators into the kernel that makes their operand. Returns a new graph.
 
 1. Behind a convolution, matrix product or pooling whose result only the element-wise operator reads, its expression
-   becomes the kernel's epilogue: bias, residual addition and activation cost no pass over memory of their own.
-2. An element-wise operator that only one other reads becomes part of that one's expression.
+   becomes the kernel's epilogue: bias, residual addition and activation need no separate pass over memory.
+2. An element-wise operator that only one other element-wise operator reads becomes part of that one's expression.
 
-A kernel moves to where the element-wise operator stood, so that every operand of the epilogue is there by then.
+The kernel moves to the place of the element-wise operator, so that every operand of the epilogue is computed by then.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tvmopt.schedules.operators import Layout
 from tvmopt.schedules.workload import Tensor
 
 MAX_FUNCTIONS = 24
-"""An expression is not grown past this many functions: its kernel would spill registers."""
+"""The most functions in an expression: with more, its kernel would spill registers."""
 
 
 def fuse_epilogue(graph: Graph) -> Graph:
@@ -38,15 +38,15 @@ def fuse_epilogue(graph: Graph) -> Graph:
         producer, merged = fused
         nodes[position] = merged
         nodes.remove(producer)
-        # The merged node may fuse again; it now stands one place earlier.
+        # The merged node may fuse again; it is now one place earlier.
         position = max(position - 1, 0)
     return without_dead_code(replace(graph, nodes=tuple(nodes)))
 
 
 def _fuse_one(graph: Graph, node: Node) -> tuple[Node, Node] | None:
-    """The producer that `node` joins and what they become together, or None."""
+    """The producer that `node` is fused into and the merged node, or None."""
     uses, producers = graph.uses(), graph.producers()
-    # Of several operands the last made is joined: an earlier one would have to wait for it anyway.
+    # Of several producers the last to run is chosen: an earlier one would have to wait for it anyway.
     order = {id(other): i for i, other in enumerate(graph.nodes)}
     candidates = [producers[name] for name in node.inputs if name in producers]
     for producer in sorted(candidates, key=lambda other: -order[id(other)]):
@@ -69,7 +69,7 @@ def _merge(graph: Graph, producer: Node, node: Node) -> Node | None:
     elif not producer.operator.takes_epilogue or not all(_operand_fits(graph, producer, name) for name in others):
         return None
     elif producer.operator.layout is Layout.BLOCKED and not finite_at_zero(node.epilogue):
-        # The last block's absent channels would become infinite.
+        # The padding channels of the last block would become infinite.
         return None
     inputs = list(producer.inputs)
 
@@ -77,7 +77,7 @@ def _merge(graph: Graph, producer: Node, node: Node) -> Node | None:
         name = node.inputs[index]
         if name == producer.output:
             return producer.epilogue
-        # A host's own operands must stay where they are, so an operand that is read again gets a place of its own.
+        # The producer's own operands must stay in place, so an operand that is read again gets another place.
         known = inputs if producer.op == "pointwise" else inputs[producer.operator.own(len(producer.inputs)) :]
         if name not in known:
             inputs.append(name)
@@ -95,13 +95,13 @@ def _repeats(node: Node, name: str) -> bool:
 
 
 def _operand_fits(graph: Graph, producer: Node, name: str) -> bool:
-    """Whether a kernel of `producer` can read `name` beside each element of its result."""
+    """Whether the kernel of `producer` can read `name` along with each element of its result."""
     tensor, result = graph.tensor(name), graph.tensor(producer.output)
     if tensor.elements == 1 or tensor.shape == result.shape:
         return True
     if producer.operator.layout is Layout.PLAIN:
         return name in graph.constants and tensor.elements == tensor.shape[-1] == result.shape[-1]
-    # A kernel reads feature maps; only constants can be given the rank of one.
+    # A kernel reads feature maps; only constants can be reshaped to that rank.
     return broadcasts(tensor, result) and (len(tensor.shape) == 4 or name in graph.constants)
 
 

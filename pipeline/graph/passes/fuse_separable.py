@@ -1,16 +1,16 @@
-"""What a 1×1 convolution alone reads joins it: a depthwise convolution, an element-wise operator. Returns a new graph.
+"""Fuses a 1×1 convolution with the depthwise or element-wise operator that only it reads. Returns a new graph.
 
 An element-wise operator (batch normalisation and activation before a convolution, a map scaled by channel) counts as a
-depthwise convolution with 1×1 kernels of ones. In one kernel the rows between the two stay in the cache. Whether that
-is faster depends on the machine, and measuring decides (`pipeline.tasks.alternatives`). It is worth measuring where the
-whole map would not stay there:
+depthwise convolution with 1×1 kernels of ones. In one kernel, the rows of the map between the two stay in the cache.
+Whether that is faster depends on the machine, so measuring decides (`pipeline.tasks.alternatives`). It is worth
+measuring where the whole map would not stay in the cache:
 
-1. The map between takes more than `MAP_SHARE` of the second-level cache. A smaller one is still there when the 1×1
-   convolution reads it, and one kernel takes as long as two.
-2. The pointwise weights take less than `WEIGHT_SHARE` of that cache, so that each task, which reads them anew for its
+1. The map takes more than `MAP_SHARE` of the second-level cache. A smaller map is still cached when the 1×1 convolution
+   reads it, and one kernel takes as long as two.
+2. The pointwise weights take less than `WEIGHT_SHARE` of that cache, so that each task, which reads them again for its
    rows, finds them there.
-3. The result has fewer channels than the map. With as many or more, the product takes so long that reading the map
-   does not show beside it.
+3. The result has fewer channels than the map. With as many or more, the product takes so long that the time to read
+   the map is negligible.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ WEIGHT_SHARE = 0.5
 
 
 def fuse_separable(graph: Graph, target: Target, takes: Takes = take_all) -> Graph:
-    """Makes one ``separable_conv2d`` of each pair of `separable_pairs` that `takes` names."""
+    """Makes one ``separable_conv2d`` of each pair of `separable_pairs` that `takes` accepts."""
     pairs = {
         id(node): (before, node)
         for before, node in separable_pairs(graph, target)
@@ -42,7 +42,7 @@ def fuse_separable(graph: Graph, target: Target, takes: Takes = take_all) -> Gra
     editor = Editor(graph)
     for node in graph.nodes:
         editor.add(_fused(editor, *pairs[id(node)]) if id(node) in pairs else node)
-    # What was fused has no reader any more.
+    # This drops the fused nodes, which have no reader any more.
     return editor.graph_of()
 
 
@@ -66,7 +66,7 @@ def pays(graph: Graph, before: Node, pointwise: Node, target: Target) -> bool:
 
 
 def _fits(graph: Graph, before: Node, pointwise: Node) -> bool:
-    """Whether one kernel can compute both: each pixel of the second is made of one of the first."""
+    """Whether one kernel can compute both: each pixel of the second depends on one pixel of the first."""
     if pointwise.attrs["groups"] != 1 or graph.tensor(pointwise.inputs[1]).shape[2:] != (1, 1):
         return False
     if pointwise.attrs["strides"] != (1, 1) or any(_pads(pointwise)):
@@ -79,7 +79,7 @@ def _fits(graph: Graph, before: Node, pointwise: Node) -> bool:
 
 
 def _map_of(graph: Graph, node: Node) -> str | None:
-    """The only map that an element-wise operator reads, if all else that it reads has one value a channel."""
+    """The only map that an element-wise operator reads, if all its other operands have one value per channel."""
     result = graph.tensor(node.output)
     maps = [name for name in node.inputs if name in graph.values and graph.tensor(name).shape == result.shape]
     others = [graph.tensor(name) for name in node.inputs if name not in maps]
@@ -99,7 +99,7 @@ def _pads(node: Node) -> tuple[int, ...]:
 
 
 def _fused(editor: Editor, before: Node, pointwise: Node) -> Node:
-    """The node of both; operands of the first one's expression stand before those of the other."""
+    """The fused node; operands of the first operator's expression come before those of the second's."""
     first = before if before.op == "depthwise_conv2d" else _as_depthwise(editor, before)
     inner, after = first.inputs[2:], pointwise.inputs[2:]
     return Node(
@@ -114,7 +114,7 @@ def _fused(editor: Editor, before: Node, pointwise: Node) -> Node:
 
 
 def _as_depthwise(editor: Editor, node: Node) -> Node:
-    """An element-wise operator as the epilogue of a convolution that changes nothing."""
+    """An element-wise operator as the epilogue of an identity convolution."""
     name = _map_of(editor.graph, node)
     assert name is not None
     channels = editor.graph.tensor(name).shape[1]

@@ -1,4 +1,4 @@
-"""Grouped convolutions whose groups do not fill vectors are merged into fewer, wider groups. Returns a new graph."""
+"""Merges the groups of convolutions into fewer, wider ones where they do not fill vectors. Returns a new graph."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tvmopt.schedules.target import Target
 def merge_groups(graph: Graph, target: Target) -> Graph:
     """Merges the groups of each ``conv2d`` until each group's channels fill whole blocks of the target.
 
-    Merged groups have zero weights between them: the same result for more arithmetic, all of it in whole vectors.
+    Merged groups have zero weights between them: the result is the same, with more arithmetic but all in whole vectors.
     """
 
     def rule(editor: Editor, node: Node) -> bool:

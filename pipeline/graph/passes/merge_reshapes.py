@@ -8,7 +8,7 @@ from tvmopt.pipeline.graph.ir import Editor, Graph, Node, rewrite
 
 
 def merge_reshapes(graph: Graph) -> Graph:
-    """Lets every reshape read what was there before any other reshape; those that nobody reads any more go."""
+    """Makes every reshape read the value before any other reshape; reshapes that are no longer read are removed."""
     sources: dict[str, str] = {}
 
     def rule(editor: Editor, node: Node) -> bool:

@@ -1,12 +1,12 @@
 """Decides the layout of every feature map, once, for the whole graph. Returns a new graph.
 
-1. Convolutions, pooling and what is element-wise between them keep feature maps in the target's blocks of channels
-   (NCHW16c of float32 for AVX-512). The first convolution reads few channels as they come.
+1. Convolutions, pooling and the element-wise operators between them keep feature maps in the target's blocks of
+   channels (NCHW16c of float32 for AVX-512). The first convolution reads few channels in plain order.
 2. A map that a convolution or average pooling pads is stored with a halo of zeros, written by the kernel that makes
-   the map: nobody pads, and no inner loop looks for the border.
-3. Maps that are concatenated have the halo of the whole, so that they can be made in its memory
+   the map: there is no padding step, and no inner loop checks for the border.
+3. Maps that are concatenated have the halo of the result, so that they can be computed in its memory
    (`pipeline.compiler.concat_in_place`).
-4. Where layouts meet, and only there, a ``relayout`` stands.
+4. A ``relayout`` is inserted only where layouts differ.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from tvmopt.schedules.workload import Tensor
 Halo = tuple[int, int, int, int]
 NO_HALO: Halo = (0, 0, 0, 0)
 PLAIN_CHANNELS = 4
-"""A convolution reads up to so many channels in plain order, when they come so."""
+"""A convolution reads up to this many channels in plain order, if they are in plain order already."""
 
 
 def plan_layout(graph: Graph, target: Target) -> Graph:
@@ -33,7 +33,7 @@ def plan_layout(graph: Graph, target: Target) -> Graph:
 
     Args:
         graph: recognised and fused.
-        target: says how many channels of a feature map are kept together.
+        target: sets how many channels make a block.
     """
     blocked = _blocked_nodes(graph, target)
     halos = _halos(graph, blocked)
@@ -87,7 +87,7 @@ def _can_block(graph: Graph, node: Node, target: Target) -> bool:
     assert node.operator is POINTWISE
     if len(output.shape) != 4:
         return False
-    # On the padding of the last block operands are zero; what is not finite there would spread.
+    # In the padding of the last block operands are zero; a result that is not finite there would spread.
     if output.shape[1] % block and not finite_at_zero(node.epilogue):
         return False
     tensors = [graph.tensor(name) for name in node.inputs]
@@ -100,7 +100,7 @@ def _can_block(graph: Graph, node: Node, target: Target) -> bool:
 
 
 def _halos(graph: Graph, blocked: set[int]) -> dict[str, Halo]:
-    """For each value the largest halo that any of its readers needs; what is concatenated has the halo of the whole."""
+    """For each value the largest halo that any reader needs; operands of a concatenation get the halo of its result."""
     halos: dict[str, Halo] = {}
 
     def widen(name: str, need: Halo) -> None:
@@ -119,7 +119,7 @@ def _halos(graph: Graph, blocked: set[int]) -> dict[str, Halo]:
 
 
 class _Planner:
-    """Walks the graph in order and puts relayouts where a reader needs another layout than there is."""
+    """Walks the graph in order and inserts a relayout where a reader needs another layout."""
 
     def __init__(self, graph: Graph, target: Target, blocked: set[int], halos: dict[str, Halo]) -> None:
         self.graph, self.target, self.blocked, self.halos = graph, target, blocked, halos
@@ -181,7 +181,7 @@ class _Planner:
         return self._layout(name, block, self.halos.get(name, need))
 
     def _constant(self, node: Node, index: int, name: str) -> str:
-        """Operands of an epilogue become rank 4, so that they block like the map; others stay as they are."""
+        """Gives an epilogue's operand rank 4, so that it is blocked like the map; others stay as they are."""
         array = self.graph.constants[name]
         if index < node.operator.own(len(node.inputs)) or array.size == 1:
             return name
@@ -221,7 +221,7 @@ class _Planner:
         return self.copies[key]
 
     def _same_memory(self, name: str) -> bool:
-        """Whether the value's memory is also its plain order: no halo, and one pixel or one channel a block."""
+        """Whether the value is in plain order in memory: no halo, and one pixel per map or one channel per block."""
         tensor = self.editor.values.get(name)
         if tensor is None or tensor.plain:
             return True

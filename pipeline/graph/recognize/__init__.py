@@ -1,7 +1,7 @@
 """Turns ONNX operators into the operator families that templates know. Returns a new graph.
 
-One table a file: ONNX's operator type to a rule that adds what stands for the node, or returns False and leaves it
-to TVM's importer. The tables: `convolution`, `dense`, `recurrent`, `pooling`, `elementwise`, `shape`.
+Each file has a table from ONNX operator types to rules. A rule adds what replaces the node, or returns False and leaves
+the node to TVM's importer. The tables: `convolution`, `dense`, `recurrent`, `pooling`, `elementwise`, `shape`.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from tvmopt.schedules.workload import Attr
 
 
 def convolution(editor: Editor, node: Node) -> bool:
-    """Conv in two dimensions → ``conv2d``, or ``depthwise_conv2d`` when each channel has one kernel of its own."""
+    """Conv in two dimensions → ``conv2d``, or ``depthwise_conv2d`` when each channel has its own kernel."""
     data, weight = node.inputs[:2]
     tensor = editor.graph.tensor(data)
     if data in editor.constants or weight not in editor.constants:

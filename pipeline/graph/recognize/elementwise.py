@@ -56,7 +56,7 @@ def operands(editor: Editor, node: Node) -> tuple[tuple[str, ...], list[Expr]]:
 
 
 def simple(editor: Editor, node: Node) -> bool:
-    """Operators that are one function of their inputs; Max and Min of several are nested."""
+    """Operators that are one function of their inputs; Max and Min of more than two are nested."""
     if not _is_float(editor, node):
         return False
     names, exprs = operands(editor, node)
@@ -71,7 +71,7 @@ def simple(editor: Editor, node: Node) -> bool:
 
 
 def _unary(function: str, **defaults: float) -> Rule:
-    """A rule for a function whose further operands are attributes."""
+    """A rule for a function whose other operands are attributes."""
 
     def rule(editor: Editor, node: Node) -> bool:
         if not _is_float(editor, node):

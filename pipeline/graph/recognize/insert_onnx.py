@@ -1,4 +1,4 @@
-"""Operators of ONNX that rules put in."""
+"""Adds ONNX operators on behalf of rules."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tvmopt.schedules.workload import Tensor
 
 
 def add_slice(editor: Editor, node: Node, name: str, ranges: Mapping[int, tuple[int, int]]) -> str:
-    """Cuts `name` on behalf of `node`; gives the name of the result, `name` itself where nothing is cut off.
+    """Slices `name` on behalf of `node`; returns the result's name, or `name` itself if nothing is cut off.
 
     Args:
-        editor: takes what is added.
-        node: whose layers it belongs to.
-        name: of a value.
-        ranges: by axis the first place and the one behind the last.
+        editor: gets the new operator.
+        node: the node whose layers the operator belongs to.
+        name: the name of a value.
+        ranges: by axis, the first index and the one after the last.
     """
     tensor = editor.values[name]
     sizes = [len(range(*ranges.get(axis, (0, size)))) for axis, size in enumerate(tensor.shape)]
@@ -35,7 +35,7 @@ def add_slice(editor: Editor, node: Node, name: str, ranges: Mapping[int, tuple[
 def add_onnx(
     editor: Editor, node: Node, operator: str, inputs: tuple[str, ...], output: str, **attributes: Any
 ) -> None:
-    """Adds an operator of ONNX on behalf of `node`."""
+    """Adds an ONNX operator on behalf of `node`."""
     from onnx import helper
 
     proto = helper.make_node(operator, inputs, [output], name=node.layers[0], **attributes)

@@ -14,7 +14,7 @@ def _image(editor: Editor, node: Node) -> Tensor | None:
 
 
 def windows(editor: Editor, node: Node) -> bool:
-    """MaxPool and AveragePool in two dimensions, without dilation or indices. Windows of one pixel are no pooling."""
+    """MaxPool and AveragePool in two dimensions, without dilation or indices. Windows of one pixel do nothing."""
     tensor, values = _image(editor, node), attributes(node)
     dilations = tuple(int(x) for x in values.get("dilations", (1, 1)))
     if tensor is None or len(node.outputs) != 1 or dilations != (1, 1) or values.get("storage_order", 0):
@@ -40,7 +40,7 @@ def windows(editor: Editor, node: Node) -> bool:
 def _touch(
     tensor: Tensor, output: Tensor, kernel: tuple[int, ...], strides: tuple[int, ...], pads: tuple[int, ...]
 ) -> bool:
-    """Whether every window has a pixel of the map: one that had none would clamp to a pixel it does not contain."""
+    """Whether every window contains a pixel of the map: one without would clamp to a pixel outside the window."""
     first = all(pad < size for pad, size in zip(pads[:2], kernel, strict=True))
     starts = ((output.shape[2 + i] - 1) * strides[i] - pads[i] for i in range(2))
     return first and all(start < size for start, size in zip(starts, tensor.shape[2:], strict=True))

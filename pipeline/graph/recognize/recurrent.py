@@ -1,7 +1,7 @@
-"""LSTM, GRU and RNN: the input's projections of all time steps as one matrix product, then the recurrence.
+"""LSTM, GRU and RNN: one matrix product for the input projections of all time steps, then the recurrence.
 
-What the recurrence gives is ``(T, D·N, H)``: time, directions and batch, hidden units. ONNX's outputs are cut from it:
-all states, the last state of each direction, and LSTM's last cell, which stands behind the states when it is wanted.
+The recurrence returns ``(T, D·N, H)``: time, directions and batch, hidden units. ONNX's outputs are slices of it: all
+states, the last state of each direction, and LSTM's last cell, which comes after the states when it is needed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def recurrence(editor: Editor, node: Node) -> bool:
 
 
 class _Recurrence:
-    """Takes one node apart."""
+    """Splits one node into a matrix product, a recurrence and slices."""
 
     def __init__(self, editor: Editor, node: Node) -> None:
         assert node.proto is not None
@@ -47,7 +47,7 @@ class _Recurrence:
         self.keeps_cell = bool(self.outputs["Y_c"])
 
     def add(self) -> None:
-        """Adds the matrix product, the recurrence and what cuts the outputs from its result."""
+        """Adds the matrix product, the recurrence and the slices of its result."""
         self._check()
         bias, held_back = self._biases()
         inputs = {"projections": self._projections(bias), "weights": self.inputs["R"]}
@@ -85,17 +85,17 @@ class _Recurrence:
             self._refuse(f"its sequences have the lengths {given}; all must have the full length, {self.steps}")
         dtype = self.editor.graph.tensor(self.inputs["X"]).dtype
         if dtype != "float32":
-            self._refuse(f"its input is {dtype}; only float32 is taken")
+            self._refuse(f"its input is {dtype}; only float32 is supported")
 
     def _refuse(self, why: str) -> NoReturn:
         raise UnsupportedModelError(f"layer {self.node.layers[0]!r} ({self.node.kind}): {why}")
 
     def _matters(self, name: str) -> bool:
-        """Whether an optional operand is there and is not all zeros."""
+        """Whether an optional operand is present and not all zeros."""
         return bool(name) and (name not in self.editor.constants or bool(self.editor.constants[name].any()))
 
     def _biases(self) -> tuple[Array, Array | None]:
-        """The projections' bias ``(D·G·H,)``, and ``(D, H)`` of GRU's new state where the reset gate acts on it."""
+        """The projections' bias ``(D·G·H,)``, and ``(D, H)`` of GRU's new state if the reset gate acts on that bias."""
         if not self._matters(self.inputs["B"]):
             return np.zeros(0, np.float32), None
         parts = self.editor.constants[self.inputs["B"]].reshape(self.directions, 2, self.gates, self.hidden)
@@ -121,7 +121,7 @@ class _Recurrence:
         return result
 
     def _cut(self, states: str) -> None:
-        """ONNX's outputs, from the states (and the last cell behind them)."""
+        """Adds ONNX's outputs as slices of the states (and the last cell behind them)."""
         steps, batch, rows = self.steps, self.batch, self.directions * self.batch
         if self.outputs["Y"]:
             self._reshape(self._slice(states, (0, steps)), "Y")

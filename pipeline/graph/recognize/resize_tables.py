@@ -10,7 +10,7 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 HALF = 1e-6
-"""What is not farther from a half than this is one: so onnxruntime, whose positions are float32, has it."""
+"""A position this close to a half counts as a half, as in onnxruntime, whose positions are float32."""
 
 
 def tables(values: dict[str, Any], kind: str, before: int, after: int, scale: float) -> tuple[Array, Array] | None:
@@ -64,7 +64,7 @@ def _cubic(values: dict[str, Any], position: Array, before: int) -> tuple[Array,
 
 
 def _coordinates(mode: str, before: int, after: int, scale: float) -> Array | None:
-    """Where each output element lies in the input; in float32, as onnxruntime rounds halves by it."""
+    """The input position of each output element; in float32, which decides how onnxruntime rounds halves."""
     place, step, half = np.arange(after, dtype=np.float32), np.float32(scale), np.float32(0.5)
     if mode == "pytorch_half_pixel" and after == 1:
         return np.zeros(1, np.float32)
@@ -82,6 +82,6 @@ def _round(position: Array, mode: str) -> Array:
         return np.floor(position)
     if mode == "ceil":
         return np.ceil(position)
-    # The rounding of halves is what the two names say; elsewhere they agree.
+    # The two other modes differ only in how they round halves.
     position = position.astype(np.float64)
     return np.ceil(position - 0.5 - HALF) if mode == "round_prefer_floor" else np.floor(position + 0.5 + HALF)

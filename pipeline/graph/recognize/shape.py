@@ -27,7 +27,7 @@ def reshape(editor: Editor, node: Node) -> bool:
 
 
 def transpose(editor: Editor, node: Node) -> bool:
-    """Transposes that only move dimensions of size one, and so no element."""
+    """Transposes that only move dimensions of size one, so that no element moves."""
     shape = editor.graph.tensor(node.inputs[0]).shape
     axes = attributes(node).get("perm", range(len(shape))[::-1])
     return keeps_order(shape, axes) and reshape(editor, node)
@@ -40,7 +40,7 @@ def keeps_order(shape: tuple[int, ...], axes: Sequence[int]) -> bool:
 
 
 def gather(editor: Editor, node: Node) -> bool:
-    """Gather of one place that is known, such as the last time step: a slice."""
+    """Gather of one constant index, such as the last time step, as a slice."""
     data, place = node.inputs
     if data in editor.constants or place not in editor.constants or editor.constants[place].ndim:
         return False
@@ -75,7 +75,7 @@ def softmax(editor: Editor, node: Node) -> bool:
 
 
 def reduction(editor: Editor, node: Node) -> bool:
-    """Reductions over neighbouring axes; over the maps of images they are global pooling."""
+    """Reductions over neighbouring axes; means and maxima over the maps of images become global pooling."""
     tensor, values = editor.graph.tensor(node.inputs[0]), attributes(node)
     axes = values.get("axes")
     if len(node.inputs) > 1 and node.inputs[1]:
@@ -104,7 +104,7 @@ def reduction(editor: Editor, node: Node) -> bool:
 
 
 def resize(editor: Editor, node: Node) -> bool:
-    """Resize and Upsample of images along rows and columns, as taps."""
+    """Resize and Upsample of images along rows and columns, as tables of taps."""
     tensor, output = editor.graph.tensor(node.inputs[0]), editor.graph.tensor(node.output)
     if len(tensor.shape) != 4 or tensor.dtype != "float32" or tensor.shape[:2] != output.shape[:2]:
         return False
@@ -129,7 +129,7 @@ def resize(editor: Editor, node: Node) -> bool:
 
 
 def _is_old(editor: Editor, node: Node) -> bool:
-    """Whether the node is from before the coordinates could be chosen."""
+    """Whether the node predates the choice of a coordinate transformation."""
     return node.kind == "Upsample" or editor.graph.opset < 11
 
 

@@ -1,4 +1,4 @@
-"""What a recognition rule is."""
+"""The type of a recognition rule."""
 
 from __future__ import annotations
 
@@ -7,4 +7,4 @@ from collections.abc import Callable
 from tvmopt.pipeline.graph.ir import Editor, Node
 
 Rule = Callable[[Editor, Node], bool]
-"""Adds what stands for the node to the editor, or returns False and adds nothing."""
+"""Adds what replaces the node to the editor, or returns False and adds nothing."""

@@ -1,1 +1,1 @@
-"""Whether an import still computes what its source does."""
+"""Checks that an import computes what its source does."""

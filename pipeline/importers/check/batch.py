@@ -1,4 +1,4 @@
-"""Whether a model that was exported for one batch computes the same for another."""
+"""Checks that a model exported for one batch size computes the same for another."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from tvmopt.pipeline.support.onnxruntime import run_model
 
 
 def check_rebatched(fixed: onnx.ModelProto, rebatched: onnx.ModelProto) -> None:
-    """Checks that `rebatched` gives for a batch what `fixed` gives for its parts, one after the other.
+    """Checks that `rebatched` computes for a whole batch what `fixed` computes for its parts, one after the other.
 
-    Nothing is checked unless both first dimensions are sizes, and the new one a multiple of the old.
+    Nothing is checked unless both first dimensions are static and the new one is a multiple of the old.
 
     Args:
         fixed: the model as it was exported.
         rebatched: the same nodes with other sizes of the inputs' first dimension.
 
     Raises:
-        UnsupportedModelError: it does not, or cannot be run: somewhere inside stands the old batch.
+        UnsupportedModelError: it does not, or it cannot be run: the old batch size is fixed somewhere inside.
     """
     old, new = (input_dims(model.graph.input[0]) for model in (fixed, rebatched))
     if not old or not new or old[0] == new[0] or isinstance(old[0], str) or isinstance(new[0], str) or new[0] % old[0]:
@@ -39,7 +39,7 @@ def check_rebatched(fixed: onnx.ModelProto, rebatched: onnx.ModelProto) -> None:
 
 
 def _first_wrong(fixed: onnx.ModelProto, rebatched: onnx.ModelProto, parts: int) -> str | None:
-    """The first output of `rebatched` that is not made of the outputs of `fixed` for each of `parts` equal parts."""
+    """The first output of `rebatched` that does not match those of `fixed` for each of `parts` equal parts."""
     specs = [tensor_spec(value) for value in rebatched.graph.input]
     inputs = random_inputs(specs, rebatched.graph)
     whole = run_model(rebatched, inputs)

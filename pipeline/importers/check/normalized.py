@@ -1,4 +1,4 @@
-"""Whether two forms of a model compute the same, and if not, from which layer on they differ."""
+"""Checks that two forms of a model compute the same; if not, finds the first layer that differs."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def check_normalized(original: onnx.ModelProto, normalized: onnx.ModelProto, inp
 
 
 def first_wrong(reference: Arrays, computed: Arrays) -> str | None:
-    """The first value of `reference` that `computed` lacks or has otherwise; None when there is none."""
+    """The first value of `reference` that is missing or different in `computed`; None when there is none."""
     for name, value in reference.items():
         if name not in computed or not agrees(value, computed[name]):
             return name
@@ -50,7 +50,7 @@ def first_wrong(reference: Arrays, computed: Arrays) -> str | None:
 
 
 def first_wrong_layer(original: onnx.ModelProto, normalized: onnx.ModelProto, inputs: Arrays) -> str:
-    """The layer of the first value that both models compute, in the order of execution, and that differs."""
+    """The layer of the first value, in execution order, that both models compute but differently."""
     computed_there = {name for node in original.graph.node for name in node.output if name}
     nodes = [(name, node) for node in normalized.graph.node for name in node.output if name in computed_there]
     names = [name for name, _ in nodes]
@@ -61,7 +61,7 @@ def first_wrong_layer(original: onnx.ModelProto, normalized: onnx.ModelProto, in
 
 
 def with_outputs(model: onnx.ModelProto, names: list[str]) -> onnx.ModelProto:
-    """A copy of `model` that has the values `names` as outputs too."""
+    """A copy of `model` with the values `names` as additional outputs."""
     shown = onnx.ModelProto()
     shown.CopyFrom(model)
     present = {output.name for output in model.graph.output}

@@ -12,13 +12,13 @@ from tvmopt.pipeline.errors import UnsupportedModelError
 from tvmopt.pipeline.types import TensorSpec
 
 MAX_BYTES = 4 * 2**30
-"""The most that all inputs together may take."""
+"""The largest total size of all inputs."""
 
 _SMALL = 8
-"""Random integers lie below this, and below what a table looked up with them has entries."""
+"""Random integers are below this, and below the number of entries of any table that they index."""
 
 _BYTE = 128
-"""Random 8-bit numbers lie below this: they are pictures or quantised values, not indices."""
+"""Random 8-bit numbers are below this: they are pictures or quantised values, not indices."""
 
 
 def random_inputs(specs: Sequence[TensorSpec], graph: onnx.GraphProto, seed: int = 0) -> dict[str, np.ndarray]:
@@ -26,7 +26,7 @@ def random_inputs(specs: Sequence[TensorSpec], graph: onnx.GraphProto, seed: int
 
     Args:
         specs: the inputs.
-        graph: the model's, normalised; an input that indexes one of its tables gets no index beyond that table.
+        graph: the normalised model's; an input that indexes one of its tables gets only valid indices.
         seed: the same seed gives the same arrays.
 
     Returns:
@@ -56,7 +56,7 @@ def random_inputs(specs: Sequence[TensorSpec], graph: onnx.GraphProto, seed: int
 
 
 def _index_limits(graph: onnx.GraphProto) -> dict[str, int]:
-    """For each value that is used as an index, the size of the smallest axis it looks up."""
+    """For each value that is used as an index, the size of the smallest axis that it indexes."""
     shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
     for value in (*graph.input, *graph.value_info):
         shapes[value.name] = tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)

@@ -1,4 +1,4 @@
-"""Reading ONNX files, which come from anywhere: nothing in them is believed before it is checked."""
+"""Reads ONNX files, which come from anywhere: nothing in them is trusted before it is checked."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def import_onnx(path: Path, any_operator: bool = False) -> onnx.ModelProto:
 
     Args:
         path: the file.
-        any_operator: whether operators that ONNX does not define are let through.
+        any_operator: whether operators that ONNX does not define are accepted.
 
     Returns:
-        The model with its weights inside, initialisers no longer among its inputs, and named nodes.
+        The model with all weights inside, no initialisers among its inputs, and named nodes.
 
     Raises:
         InputFileError: not an ONNX file, cut short, too large, or with weights outside its folder.
-        UnsupportedModelError: too new, operators that ONNX does not define, inputs that are no tensors.
+        UnsupportedModelError: too new, operators that ONNX does not define, inputs that are not tensors.
     """
     model = read_onnx(path, any_operator)
     drop_initializer_inputs(model)
@@ -85,7 +85,7 @@ def _parse(path: Path) -> onnx.ModelProto:
 
 
 def _check_versions(model: onnx.ModelProto) -> None:
-    """Refuses what this version of ONNX, and so onnxruntime, does not know yet."""
+    """Refuses a model that is too new for this version of ONNX, and so for onnxruntime."""
     newest_opset = onnx.defs.onnx_opset_version()
     opset = standard_opset(model)
     if model.ir_version > onnx.IR_VERSION or opset > newest_opset:
@@ -96,7 +96,7 @@ def _check_versions(model: onnx.ModelProto) -> None:
 
 
 def check_interface(model: onnx.ModelProto) -> None:
-    """Refuses a model without inputs or outputs, and inputs that are no tensors.
+    """Refuses a model without inputs or outputs, and inputs that are not tensors.
 
     Raises:
         UnsupportedModelError: says which.
@@ -108,5 +108,5 @@ def check_interface(model: onnx.ModelProto) -> None:
         kind = value.type.WhichOneof("value") or "undefined"
         if kind != "tensor_type":
             raise UnsupportedModelError(
-                f"input {value.name!r} is a {kind.removesuffix('_type')}: only tensors are taken"
+                f"input {value.name!r} is a {kind.removesuffix('_type')}: only tensors are supported"
             )

@@ -1,1 +1,1 @@
-"""What every importer delivers: static ONNX, normalised, with the layers' names."""
+"""The form that every importer delivers: normalised ONNX with static shapes and layer names."""

@@ -1,4 +1,4 @@
-"""Small rewrites that change no value: constants become initialisers, nodes that pass a value on are taken out."""
+"""Small rewrites that change no value: constants become initialisers, nodes that pass a value on are removed."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from tvmopt.pipeline.errors import UnsupportedModelError
 from tvmopt.pipeline.importers.onnx_form.operators import standard_opset
 
 PASSING_ON = ("Dropout", "Identity")
-"""Operators whose first output is their first input (when it is not training)."""
+"""Operators whose first output is their first input (outside training)."""
 
 
 def drop_initializer_inputs(model: onnx.ModelProto) -> None:
-    """Removes, in place, initialisers from the inputs: old exporters list them there as defaults."""
+    """Removes initialisers from the inputs, in place: old exporters list them there as defaults."""
     stored = {tensor.name for tensor in model.graph.initializer}
     stored |= {tensor.values.name for tensor in model.graph.sparse_initializer}
     kept = [value for value in model.graph.input if value.name not in stored]
@@ -25,10 +25,10 @@ def drop_initializer_inputs(model: onnx.ModelProto) -> None:
 
 
 def clean_graph(model: onnx.ModelProto) -> None:
-    """Tidies `model` in place; it has no subgraphs and no functions any more.
+    """Tidies `model`, which must have no subgraphs and no functions, in place.
 
     Raises:
-        UnsupportedModelError: a constant of another kind than a tensor of numbers.
+        UnsupportedModelError: a constant is not a tensor of numbers.
     """
     graph = model.graph
     _constants_to_initializers(graph)
@@ -50,7 +50,7 @@ def _constants_to_initializers(graph: onnx.GraphProto) -> None:
 
 
 def _constant_value(node: onnx.NodeProto) -> onnx.TensorProto:
-    """The tensor that a `Constant` node holds, in whichever attribute."""
+    """The tensor that a `Constant` node holds, whichever attribute it is in."""
     attribute = node.attribute[0]
     if attribute.name == "value":
         tensor: onnx.TensorProto = attribute.t
@@ -60,11 +60,11 @@ def _constant_value(node: onnx.NodeProto) -> onnx.TensorProto:
         return numpy_helper.from_array(np.asarray(value, dtype=np.float32))
     if attribute.name in ("value_int", "value_ints"):
         return numpy_helper.from_array(np.asarray(value, dtype=np.int64))
-    raise UnsupportedModelError(f"constant {node.name!r} is a {attribute.name}: only tensors of numbers are taken")
+    raise UnsupportedModelError(f"constant {node.name!r} is a {attribute.name}: only tensors of numbers are supported")
 
 
 def _trim_outputs(graph: onnx.GraphProto, model: onnx.ModelProto) -> None:
-    """Drops optional outputs that nothing reads (`Dropout`'s mask, `LayerNormalization`'s mean), from the last on."""
+    """Drops unread optional outputs (`Dropout`'s mask, `LayerNormalization`'s mean), starting with the last."""
     used = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
     opset = standard_opset(model)
     for node in graph.node:
@@ -77,7 +77,7 @@ def _trim_outputs(graph: onnx.GraphProto, model: onnx.ModelProto) -> None:
 
 
 def _remove_passing_on(graph: onnx.GraphProto) -> None:
-    """Takes out nodes that pass their input on; an `Identity` stays where an input or an output is one more output."""
+    """Removes nodes that pass their input on, except where an output repeats an input, a constant or an output."""
     constants = {tensor.name: tensor for tensor in graph.initializer}
     outputs = {output.name for output in graph.output}
     fixed = {value.name for value in graph.input} | constants.keys() | outputs
@@ -104,7 +104,7 @@ def _remove_passing_on(graph: onnx.GraphProto) -> None:
 
 
 def _refuse_training(node: onnx.NodeProto, constants: dict[str, onnx.TensorProto]) -> None:
-    """Refuses a `Dropout` that is switched on."""
+    """Refuses a `Dropout` in training mode."""
     if node.op_type != "Dropout" or len(node.input) < 3 or not node.input[2]:
         return
     training = constants.get(node.input[2])
@@ -113,14 +113,14 @@ def _refuse_training(node: onnx.NodeProto, constants: dict[str, onnx.TensorProto
 
 
 def _now(name: str, renamed: dict[str, str]) -> str:
-    """What the value `name` is called after all renaming."""
+    """The name of the value `name` after all renaming."""
     while name in renamed:
         name = renamed[name]
     return name
 
 
 def _rename(nodes: list[onnx.NodeProto], old: str, new: str) -> None:
-    """Calls the value `old` `new`, in place."""
+    """Renames the value `old` to `new`, in place."""
     for node in nodes:
         node.input[:] = [new if name == old else name for name in node.input]
         node.output[:] = [new if name == old else name for name in node.output]

@@ -1,4 +1,4 @@
-"""Layers of the user's model: every ONNX node has a name, and remembers from which layer it came."""
+"""Layers of the user's model: every ONNX node gets a name and records which layer it came from."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Iterable
 import onnx
 
 LAYER_KEY = "tvmopt.layer"
-"""Key in a node's `metadata_props`: the name of the node of the user's model that it stands for."""
+"""Key in a node's `metadata_props` for the name of the user's node that it stands for."""
 
 
 def layer_of(node: onnx.NodeProto) -> str:
-    """The layer of the user's model that `node` stands for: what errors and tables name."""
+    """The layer of the user's model that `node` stands for, as errors and tables name it."""
     return next((entry.value for entry in node.metadata_props if entry.key == LAYER_KEY), node.name)
 
 
 def name_nodes(nodes: Iterable[onnx.NodeProto]) -> None:
-    """Gives each node, in place, a name that no other has; names that are there and unique stay.
+    """Gives each node a unique name, in place; existing unique names stay.
 
     A node without one is named after what it computes: its operator and first output.
     """
@@ -36,10 +36,10 @@ def unique(name: str, taken: set[str]) -> str:
 
 
 def record_layers(graph: onnx.GraphProto, original: onnx.GraphProto) -> None:
-    """Notes at each node of `graph`, in place, which node of `original` it stands for; both are in execution order.
+    """Records at each node of `graph`, in place, which node of `original` it stands for; both are in execution order.
 
-    A node is recognised by its name, else by a value that both compute; one that an optimiser put in between belongs
-    to the layer that consumes it. Nodes without a name are named after their layer.
+    Nodes are matched by name, else by a value that both compute; a node that an optimiser inserted belongs to the layer
+    that reads its result. Nodes without a name are named after their layer.
     """
     names = {node.name for node in original.node}
     producers = {output: node.name for node in original.node for output in node.output if output}
@@ -59,5 +59,5 @@ def record_layers(graph: onnx.GraphProto, original: onnx.GraphProto) -> None:
 
 
 def _first(values: Iterable[str], known: dict[str, str]) -> str | None:
-    """What `known` has for the first of `values` that it knows."""
+    """The entry of `known` for the first of `values` that it has; None when it has none of them."""
     return next((known[value] for value in values if value in known), None)

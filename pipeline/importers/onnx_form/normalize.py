@@ -1,8 +1,11 @@
-"""From an ONNX model with static inputs to the form that our passes start from: plain, typed and named throughout.
+"""Normalises an ONNX model with static inputs: makes it plain, typed and fully named, as our passes need it.
 
-In this order: functions are inlined; old operator versions converted; onnxruntime's basic optimisation folds
-constants, BatchNorm and shape arithmetic; what is then left of operators is checked; constants become initialisers,
-nodes that only pass a value on go; every value gets a static shape, every node a name and its layer.
+1. Functions are inlined.
+2. Old operator versions are converted.
+3. onnxruntime's basic optimisation folds constants, BatchNorm and shape arithmetic.
+4. The remaining operators are checked.
+5. Constants become initialisers, and nodes that only pass a value on are removed.
+6. Every value gets a static shape, every node a name and its layer.
 """
 
 from __future__ import annotations
@@ -30,7 +33,7 @@ from tvmopt.pipeline.support.messages import one_line
 from tvmopt.pipeline.support.onnxruntime import open_session
 
 OLDEST_OPSET = 13
-"""Older models are converted to this operator set: from it on, shapes and axes are inputs throughout."""
+"""Older models are converted to this operator set; from it on, most operators take shapes and axes as inputs."""
 
 METADATA_IR = 10
 """The first IR version in which a node has `metadata_props`."""
@@ -40,23 +43,23 @@ def normalize(original: onnx.ModelProto) -> onnx.ModelProto:
     """The same function as `original` in normal form.
 
     Args:
-        original: a checked model with static inputs and named nodes; stays as it is.
+        original: a checked model with static inputs and named nodes; is not changed.
 
     Returns:
-        A model with standard operators only, each of them supported; no `Constant`, `Dropout` or `Identity` (unless it
-        makes an input or an output one more output); a static shape and dtype for every value; a unique name for every
-        node, and its layer in `original` (`layers.layer_of`).
+        A model with standard operators only, each of them supported; no `Constant`, `Dropout` or `Identity` (except an
+        `Identity` where an output repeats an input, a constant or an output); a static shape and dtype for every value;
+        a unique name for every node, and its layer in `original` (`layer_names.layer_of`).
 
     Raises:
-        UnsupportedModelError: operators that are not supported (all of them listed), a value whose size depends on
-            data, a dtype that is not taken, or layers that do not fit each other at these shapes.
+        UnsupportedModelError: unsupported operators (all of them are listed), a value whose size depends on data, an
+            unsupported dtype, or layers that do not fit each other at these shapes.
     """
     check_known(original)
     prepared = prepare(original)
     try:
         optimized = optimize(prepared)
     except UnsupportedModelError:
-        check_operators(prepared)  # says more than onnxruntime does, if that is the reason
+        check_operators(prepared)  # if this is the reason, its error says more than onnxruntime's
         raise
     check_operators(optimized)
     inferred = finish(optimized, original)
@@ -65,16 +68,16 @@ def normalize(original: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def prepare(original: onnx.ModelProto) -> onnx.ModelProto:
-    """`original` with functions inlined and at least at `OLDEST_OPSET`, where it can be converted.
+    """`original` with functions inlined, and converted to `OLDEST_OPSET` if it is older and that is possible.
 
     Raises:
-        UnsupportedModelError: its own functions cannot be inlined.
+        UnsupportedModelError: the model's own functions cannot be inlined.
     """
     return _upgrade(_inline(original))
 
 
 def optimize(model: onnx.ModelProto) -> onnx.ModelProto:
-    """`model` after onnxruntime's basic optimisation; as it is if that writes operators that ONNX does not know.
+    """`model` after onnxruntime's basic optimisation; unoptimised if that uses operators that ONNX does not define.
 
     Raises:
         UnsupportedModelError: onnxruntime refuses it.
@@ -84,10 +87,10 @@ def optimize(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def finish(optimized: onnx.ModelProto, original: onnx.ModelProto) -> onnx.ModelProto:
-    """`optimized`, which is changed, tidied up, with the layers of `original` and the shapes that can be inferred.
+    """Tidies `optimized`, in place, and returns it with the layers of `original` and all shapes that can be inferred.
 
     Raises:
-        UnsupportedModelError: a constant that is not taken, or layers that do not fit each other.
+        UnsupportedModelError: an unsupported constant, or layers that do not fit each other.
     """
     clean_graph(optimized)
     optimized.ir_version = max(optimized.ir_version, METADATA_IR)
@@ -96,7 +99,7 @@ def finish(optimized: onnx.ModelProto, original: onnx.ModelProto) -> onnx.ModelP
 
 
 def infer_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
-    """`model` with shape and dtype of every value that can be inferred.
+    """`model` with the shape and dtype of every value where they can be inferred.
 
     Raises:
         UnsupportedModelError: layers do not fit each other.
@@ -108,7 +111,7 @@ def infer_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _inline(model: onnx.ModelProto) -> onnx.ModelProto:
-    """`model` without functions: neither its own, nor operators that ONNX defines by others and nothing else takes."""
+    """`model` without functions: inlines its own, and unsupported operators that ONNX defines by others."""
     if model.functions:
         try:
             model = onnx.inliner.inline_local_functions(model, convert_version=True)
@@ -131,7 +134,7 @@ def _has_definition(operator: str, opset: int) -> bool:
 
 
 def _upgrade(model: onnx.ModelProto) -> onnx.ModelProto:
-    """`model` at `OLDEST_OPSET` when it is older; as it is where the conversion is not possible."""
+    """`model` converted to `OLDEST_OPSET` if it is older; unchanged where the conversion is not possible."""
     if standard_opset(model) >= OLDEST_OPSET:
         return model
     try:
@@ -141,7 +144,7 @@ def _upgrade(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _optimized_at(model: onnx.ModelProto, level: str) -> onnx.ModelProto:
-    """What onnxruntime makes of `model` at the optimisation `level`."""
+    """`model` as onnxruntime optimises it at `level`."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "optimized.onnx"
         open_session(model, level, save_to=path)
@@ -154,7 +157,7 @@ def _optimized_at(model: onnx.ModelProto, level: str) -> onnx.ModelProto:
 
 
 def is_standard(model: onnx.ModelProto) -> bool:
-    """Whether ONNX defines every operator of `model` at the version that it names."""
+    """Whether ONNX defines every operator of `model` at the model's opset."""
     opset = standard_opset(model)
     return all(
         node.domain in STANDARD_DOMAINS and onnx.defs.has(node.op_type, max_inclusive_version=opset, domain="")

@@ -1,4 +1,4 @@
-"""Which ONNX operators are taken, and a refusal that lists all the others at once."""
+"""Which ONNX operators are supported, and an error that lists all unsupported ones at once."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tvmopt.pipeline.errors import UnsupportedModelError
 from tvmopt.pipeline.importers.onnx_form.recurrent import RECURRENT_OPERATORS, why_not_recurrent
 
 GRAPH_OPERATORS = RECURRENT_OPERATORS
-"""Operators that our own passes and schedules take although TVM has no converter for them."""
+"""Operators that our own passes and schedules support although TVM has no converter for them."""
 
 STANDARD_DOMAINS = ("", "ai.onnx")
 """The two spellings of ONNX's own domain."""
 
 FOREIGN_DOMAIN = "foreign"
-"""Where `with_foreign_domain` puts operators of ONNX's own domain that ONNX does not define."""
+"""The domain to which `with_foreign_domain` moves operators of ONNX's own domain that ONNX does not define."""
 
 _LISTED = 20
 """How many unsupported operators an error lists before it only counts the rest."""
@@ -29,10 +29,10 @@ _LISTED = 20
 
 @dataclass(frozen=True, slots=True)
 class UnsupportedOperator:
-    """An operator that is not taken.
+    """An unsupported operator.
 
     Attributes:
-        operator: its name, with what is special about it (``BatchNormalization in training mode``).
+        operator: its name, with the unsupported feature if there is one (``BatchNormalization in training mode``).
         domain: its domain; empty for ONNX's own.
         count: how many nodes have it.
         first: the name of the first such node.
@@ -53,7 +53,7 @@ def supported_operators() -> frozenset[str]:
     """Names of the operators of ONNX's own domain that can be compiled.
 
     Those for which TVM's ONNX importer has a converter, and `GRAPH_OPERATORS`. The converters' names are read from
-    TVM's source: importing TVM to ask takes seconds.
+    TVM's source because importing TVM takes seconds.
 
     Raises:
         RuntimeError: TVM is not installed, or keeps its converters elsewhere than this version of tvmopt expects.
@@ -88,10 +88,10 @@ def standard_opset(model: onnx.ModelProto) -> int:
 
 
 def check_known(model: onnx.ModelProto) -> None:
-    """Refuses a model with operators that ONNX does not define: no optimisation can make them go.
+    """Refuses a model with operators that ONNX does not define: no optimisation can remove them.
 
     Raises:
-        UnsupportedModelError: one line that lists every operator that cannot be taken, whether ONNX knows it or not.
+        UnsupportedModelError: one line that lists every unsupported operator, whether ONNX defines it or not.
     """
     found = find_unsupported(model)
     if any(item.domain or item.operator not in standard_operators() for item in found):
@@ -110,9 +110,9 @@ def check_operators(model: onnx.ModelProto) -> None:
 
 
 def with_foreign_domain(model: onnx.ModelProto) -> onnx.ModelProto:
-    """`model`, or a copy in which operators that ONNX does not define have a domain of their own.
+    """`model`, or a copy in which operators that ONNX does not define are in `FOREIGN_DOMAIN`.
 
-    ONNX's checker and its shape inference pass over operators of domains that they do not know.
+    ONNX's checker and its shape inference skip operators of unknown domains.
     """
     known = standard_operators()
     if all(node.domain not in STANDARD_DOMAINS or node.op_type in known for node in _all_nodes(model.graph.node)):
@@ -133,7 +133,7 @@ def _refusal(found: tuple[UnsupportedOperator, ...]) -> UnsupportedModelError:
 
 
 def find_unsupported(model: onnx.ModelProto) -> tuple[UnsupportedOperator, ...]:
-    """The operators of `model`, its subgraphs and functions that are not taken, in order of appearance."""
+    """The unsupported operators of `model`, its subgraphs and functions, in order of appearance."""
     functions = {(function.domain, function.name) for function in model.functions}
     counts: dict[tuple[str, str], int] = {}
     first: dict[tuple[str, str], str] = {}
@@ -159,7 +159,7 @@ def _all_nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
 
 
 def _why_unsupported(node: onnx.NodeProto) -> tuple[str, str] | None:
-    """What to list for `node`: operator and domain; None when it is taken."""
+    """The operator and domain to list for `node`; None when it is supported."""
     if node.domain not in STANDARD_DOMAINS:
         return node.op_type, node.domain
     if node.op_type not in supported_operators():

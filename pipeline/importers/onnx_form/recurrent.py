@@ -1,4 +1,4 @@
-"""LSTM, GRU and RNN nodes: which are taken, as far as their attributes tell, and the layout that all are brought to."""
+"""LSTM, GRU and RNN nodes: which are supported, judging by their attributes, and the layout that all are given."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def activations_of(node: onnx.NodeProto) -> tuple[str, ...]:
 
 
 def why_not_recurrent(node: onnx.NodeProto) -> str | None:
-    """What a recurrent node has that is not taken, as errors list it; None when it is taken."""
+    """The unsupported feature of a recurrent node, as errors list it; None when it is supported."""
     names = activations_of(node)
     unknown = sorted(set(names) - set(FUNCTIONS))
     if unknown:
@@ -30,9 +30,9 @@ def why_not_recurrent(node: onnx.NodeProto) -> str | None:
 
 
 def put_time_first(graph: onnx.GraphProto) -> None:
-    """Brings recurrent nodes whose tensors have the batch first (``layout`` 1), in place, to ONNX's usual layout.
+    """Converts recurrent nodes whose tensors have the batch first (``layout`` 1) to ONNX's usual layout, in place.
 
-    Transposes before and behind them make up for it. onnxruntime, by which models are checked, has only that layout.
+    Transposes before and behind them keep the result. onnxruntime, which checks models, has only the usual layout.
     """
     nodes: list[onnx.NodeProto] = []
     for node in graph.node:

@@ -1,4 +1,4 @@
-"""Static shapes: what the user asks of the inputs' shapes, put into an ONNX model."""
+"""Static shapes: gives an ONNX model the input shapes that the user asks for."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import onnx
 from tvmopt.pipeline.errors import UnsupportedModelError, UsageError, did_you_mean
 
 Dim = int | str
-"""A size, or the name of one that is open (`?` when it has none)."""
+"""A size, or the name of a dynamic one (`?` when it has none)."""
 
 _EXAMPLE_SIDE = 224
-"""The height and width that an error suggests for open ones."""
+"""The height and width that an error suggests for dynamic ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +22,8 @@ class ShapeRequest:
 
     Attributes:
         shapes: the shape of each input named.
-        batch: the first dimension of every input that has one in common with the first input.
-        defaults: shapes for inputs that stay open otherwise.
+        batch: the new first dimension of every input whose first dimension equals the first input's.
+        defaults: shapes for inputs that would otherwise stay dynamic.
     """
 
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
@@ -38,10 +38,10 @@ class ShapeRequest:
             raise UsageError(f"the batch must be at least 1, got {self.batch}")
 
     def check_names(self, names: list[str]) -> None:
-        """Checks that every shape is of one of the inputs `names`.
+        """Checks that every shape is for one of the inputs `names`.
 
         Raises:
-            UsageError: one of them is not; lists those that are.
+            UsageError: a shape is for another input; lists the inputs that exist.
         """
         for name in self.shapes:
             if name not in names:
@@ -59,13 +59,13 @@ def input_dims(value: onnx.ValueInfoProto) -> tuple[Dim, ...] | None:
 
 
 def make_static(model: onnx.ModelProto, request: ShapeRequest) -> onnx.ModelProto:
-    """A copy of `model` whose inputs have the shapes of `request`, and with no shape stated that follows from them.
+    """A copy of `model` whose inputs have the shapes of `request`; shapes that follow from them are removed.
 
-    A dimension's name stands for one size wherever it occurs: a shape given to one input settles the others' too.
+    A dimension's name means the same size everywhere: a shape given to one input also sets it in the others.
 
     Raises:
         UsageError: an unknown input, a shape of another rank, one name with two sizes.
-        UnsupportedModelError: an input is still open; names all those that are, and the option that closes them.
+        UnsupportedModelError: an input is still dynamic; names all such inputs, and the option that fixes them.
     """
     request.check_names([value.name for value in model.graph.input])
     dims = {value.name: input_dims(value) for value in model.graph.input}
@@ -90,14 +90,14 @@ def make_static(model: onnx.ModelProto, request: ShapeRequest) -> onnx.ModelProt
 
 
 def forget_shapes(model: onnx.ModelProto) -> None:
-    """Removes, in place, every stated shape that follows from the inputs' shapes."""
+    """Removes every shape that follows from the inputs' shapes, in place."""
     del model.graph.value_info[:]
     for output in model.graph.output:
         output.type.tensor_type.ClearField("shape")
 
 
 def _named_sizes(dims: Mapping[str, tuple[Dim, ...] | None], request: ShapeRequest) -> dict[str, int]:
-    """The size of each dimension's name that the request settles."""
+    """The size of each named dimension that the request sets."""
     sizes: dict[str, int] = {}
     for name, shape in request.shapes.items():
         known = dims[name]
@@ -112,7 +112,7 @@ def _named_sizes(dims: Mapping[str, tuple[Dim, ...] | None], request: ShapeReque
 def _settle(
     name: str, dims: Mapping[str, tuple[Dim, ...] | None], sizes: Mapping[str, int], request: ShapeRequest
 ) -> tuple[int, ...] | None:
-    """The static shape of input `name`; None when it stays open."""
+    """The static shape of input `name`; None when it stays dynamic."""
     known = dims[name]
     asked: tuple[Dim, ...] | None = request.shapes.get(name, known)
     if asked is None:

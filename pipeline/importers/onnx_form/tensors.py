@@ -1,4 +1,4 @@
-"""The tensors that an ONNX file stores: every one of them, their data where it stands in other files, and its size."""
+"""The tensors that an ONNX file stores: lists them, reads data that is in other files, and checks sizes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_BYTES = 2**31 - 1
 
 
 def all_tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
-    """Every tensor stored in `model`: initialisers and attributes, those of subgraphs and functions too."""
+    """Every tensor stored in `model`: initialisers and attributes, including those of subgraphs and functions."""
     yield from _graph_tensors(model.graph)
     for function in model.functions:
         yield from _node_tensors(function.node)
@@ -46,12 +46,12 @@ def _node_tensors(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.TensorProto]
 
 
 def read_external_data(model: onnx.ModelProto, folder: Path, budget: int = MAX_BYTES) -> None:
-    """Reads tensors' data that stand in files beside the model, into `model` itself.
+    """Reads tensor data that is in files beside the model into `model` itself.
 
     Args:
         model: changed in place.
         folder: the model's folder; nothing outside it is read, and no link is followed.
-        budget: how many bytes there may be in all.
+        budget: the largest number of bytes to read in all.
 
     Raises:
         InputFileError: a location that leads out of the folder, a missing or too short file, too many bytes.
@@ -75,7 +75,7 @@ def read_external_data(model: onnx.ModelProto, folder: Path, budget: int = MAX_B
 
 
 def _resolve(tensor: str, location: str, folder: Path) -> Path:
-    """The file at `location`, which must lie inside `folder` and be reached without a link."""
+    """The file at `location`, which must be inside `folder` and be reached without a link."""
     relative = PurePosixPath(location)
     what = f"the external data of tensor {tensor!r}"
     if not location or "\0" in location or "\\" in location or relative.is_absolute() or ".." in relative.parts:
@@ -113,10 +113,10 @@ def _extent(tensor: onnx.TensorProto, where: dict[str, str], path: Path) -> tupl
 
 
 def check_sizes(model: onnx.ModelProto) -> None:
-    """Checks that each tensor stored as raw bytes has as many as its shape and dtype take.
+    """Checks that each tensor stored as raw bytes has as many as its shape and dtype need.
 
     Raises:
-        InputFileError: a tensor with other than the right number of bytes, a negative size or an unknown dtype.
+        InputFileError: a tensor with the wrong number of bytes, a negative size or an unknown dtype.
     """
     for tensor in all_tensors(model):
         if tensor.data_type == onnx.TensorProto.STRING:
@@ -127,7 +127,7 @@ def check_sizes(model: onnx.ModelProto) -> None:
         expected = (math.prod(tensor.dims) * bits + 7) // 8
         stored = len(tensor.raw_data) if tensor.HasField("raw_data") else _typed_bytes(tensor, expected)
         if stored != expected:
-            raise InputFileError(f"tensor {tensor.name!r} holds {stored} bytes where its shape takes {expected}")
+            raise InputFileError(f"tensor {tensor.name!r} holds {stored} bytes, but its shape needs {expected}")
 
 
 def _bits(tensor: onnx.TensorProto) -> int:
@@ -147,6 +147,6 @@ def _bits(tensor: onnx.TensorProto) -> int:
 
 
 def _typed_bytes(tensor: onnx.TensorProto, expected: int) -> int:
-    """For data in typed fields: `expected` when there is any, else 0. How many there are, onnxruntime checks."""
+    """For data in typed fields: `expected` when there is any, else 0; onnxruntime checks how many there are."""
     fields = ("float_data", "int32_data", "int64_data", "double_data", "uint64_data")
     return expected if any(len(getattr(tensor, name)) for name in fields) else 0

@@ -1,4 +1,4 @@
-"""What is asked of the values of a normalised model: tensors of sizes and dtypes that are known and can be taken."""
+"""Checks the values of a normalised model: each must be a tensor of static shape and supported dtype."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ def tensor_spec(value: onnx.ValueInfoProto) -> TensorSpec:
     """Name, shape and dtype of `value`.
 
     Raises:
-        UnsupportedModelError: it is no tensor, its shape is not static, a size is 0, or its dtype is not taken.
+        UnsupportedModelError: it is not a tensor, its shape is not static, a size is 0, or its dtype is not supported.
     """
     kind = value.type.WhichOneof("value")
     if kind != "tensor_type":
         what = "of unknown type" if kind is None else f"a {kind.removesuffix('_type')}"
-        raise UnsupportedModelError(f"value {value.name!r} is {what}: only tensors are taken")
+        raise UnsupportedModelError(f"value {value.name!r} is {what}: only tensors are supported")
     tensor = value.type.tensor_type
     dims = [dim.dim_value if dim.HasField("dim_value") else -1 for dim in tensor.shape.dim]
     if not tensor.HasField("shape") or any(size < 0 for size in dims):
         raise UnsupportedModelError(
-            f"the size of value {value.name!r} depends on the data: only static shapes are taken"
+            f"the size of value {value.name!r} depends on the data: only static shapes are supported"
         )
     if 0 in dims:
         raise UnsupportedModelError(f"value {value.name!r} is empty, its shape is {dims}: sizes must be positive")
@@ -44,14 +44,14 @@ def dtype_name(elem_type: int, value: str) -> str:
     """Numpy's name of an ONNX element type.
 
     Raises:
-        UnsupportedModelError: values of this type, such as strings, are not taken; names `value`.
+        UnsupportedModelError: values of this type, such as strings, are not supported; names `value`.
     """
     if elem_type not in onnx.TensorProto.DataType.values() or elem_type == onnx.TensorProto.UNDEFINED:
         raise UnsupportedModelError(f"value {value!r} has the unknown element type {elem_type}")
     name = str(onnx.helper.tensor_dtype_to_np_dtype(elem_type).name)
     if name not in DTYPES:
         spelled = onnx.TensorProto.DataType.Name(elem_type).lower()
-        raise UnsupportedModelError(f"value {value!r} has element type {spelled}; taken are {', '.join(DTYPES)}")
+        raise UnsupportedModelError(f"value {value!r} has element type {spelled}; supported are {', '.join(DTYPES)}")
     return name
 
 
@@ -59,14 +59,14 @@ def check_values(graph: onnx.GraphProto) -> None:
     """Checks every value that `graph` stores or computes.
 
     Raises:
-        UnsupportedModelError: one of them cannot be taken; names it and its layer.
+        UnsupportedModelError: one of them is not supported; names it and its layer.
     """
     for layer, fault in value_faults(graph):
         raise UnsupportedModelError(f"at layer {layer}: {fault}" if layer else fault)
 
 
 def value_faults(graph: onnx.GraphProto) -> Iterator[tuple[str, str]]:
-    """Every value that `graph` stores or computes and that cannot be taken.
+    """Finds every unsupported value that `graph` stores or computes.
 
     Yields:
         The layer that computes it, with its operator (``'conv1' (Conv)``; empty for a constant), and what is wrong.

@@ -1,4 +1,4 @@
-"""Whether an ONNX model computes what PyTorch does, and if not, from which layer on they differ."""
+"""Checks that an ONNX model computes what PyTorch does; if not, finds the first layer that differs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def check_against_framework(form: OnnxForm) -> None:
 
 
 def _first_wrong_layer(form: OnnxForm) -> str:
-    """The layer of the first value that PyTorch's exported program and the ONNX model both compute, and differently."""
+    """The layer of the first value that PyTorch's exported program and the ONNX model both compute but differently."""
     import torch
 
     values: dict[str, np.ndarray] = {}

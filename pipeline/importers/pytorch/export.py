@@ -1,4 +1,4 @@
-"""PyTorch models: a factory's module, or an exported program, through ONNX."""
+"""Translates PyTorch models to ONNX: a factory's module, or an exported program."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def require_torch() -> None:
     """Checks that PyTorch and what its ONNX exporter needs are installed.
 
     Raises:
-        RuntimeMissingError: one of them is not; says how to get it.
+        RuntimeMissingError: one of them is missing; says how to install it.
     """
     missing = [name for name in ("torch", "onnxscript") if importlib.util.find_spec(name) is None]
     if missing:
@@ -86,14 +86,14 @@ def export_onnx(
 
     Args:
         module: in eval mode.
-        inputs: its example inputs; repeated, element by element, to the shapes of `request`.
+        inputs: its example inputs; their elements are repeated to fill the shapes of `request`.
         source: where it came from, for errors.
-        request: shapes by the names of `forward`'s parameters, batch; as the example inputs are by default.
-        run: whether the module is run, once, for its outputs; else it is traced only, and there are none.
+        request: shapes by the names of `forward`'s parameters, and batch; by default the example inputs' shapes.
+        run: whether the module is run once for its outputs; otherwise it is only traced, and there are none.
 
     Returns:
-        The ONNX form; its program is the exported one that the model was translated from, whose nodes' names are
-        values' names in the model.
+        The ONNX form; its program is the exported program that was translated, whose node names are value names in the
+        model.
 
     Raises:
         UnsupportedModelError: the module fails on its inputs, cannot be traced, is too large, or uses a PyTorch
@@ -119,10 +119,10 @@ def export_onnx(
 
 
 def load_program(source: ModelSource) -> ExportedProgram:
-    """Reads a `.pt2` file, running nothing in it.
+    """Reads a `.pt2` file without running anything in it.
 
     Raises:
-        InputFileError: not such a file, damaged, or with content that is not taken.
+        InputFileError: not a `.pt2` file, damaged, or with content that is not allowed.
         UnsupportedModelError: it calls functions outside torch's own operators.
     """
     check_archive(source.path)
@@ -153,8 +153,8 @@ def export_program(program: ExportedProgram, run: bool = True) -> OnnxForm:
     """Translates an exported program to ONNX; its dynamic sizes stay dynamic.
 
     Args:
-        program: what was exported.
-        run: whether it is run, once, on its example inputs, for its outputs; else there are none.
+        program: the exported program.
+        run: whether it is run once on its example inputs for its outputs; otherwise there are none.
 
     Returns:
         As `export_onnx`.
@@ -171,7 +171,7 @@ def export_program(program: ExportedProgram, run: bool = True) -> OnnxForm:
     args, kwargs = program.example_inputs
     inputs = pytree.tree_leaves((args, kwargs))
     if not all(isinstance(x, torch.Tensor) for x in inputs):
-        raise UnsupportedModelError(f"the program takes ({', '.join(map(_kind, inputs))}): only tensors are taken")
+        raise UnsupportedModelError(f"the program takes ({', '.join(map(_kind, inputs))}): only tensors are supported")
     _check_size(sum(tensor.nbytes for tensor in program.state_dict.values()))
     expected = None
     try:
@@ -205,7 +205,7 @@ def _translate(program: ExportedProgram, inputs: tuple[Tensor, ...], expected: A
     names = [value.name for value in model.graph.input]
     if len(names) != len(inputs):
         raise UnsupportedModelError(
-            f"the model takes {len(inputs)} tensors, but its ONNX form the {len(names)} {names}"
+            f"the model takes {len(inputs)} tensors, but its ONNX form takes {len(names)}: {names}"
         )
     arrays = {name: as_array(name, tensor) for name, tensor in zip(names, inputs, strict=True)}
     outputs = {name: as_array(name, tensor) for name, tensor in results.items()} if expected is not None else {}
@@ -213,7 +213,7 @@ def _translate(program: ExportedProgram, inputs: tuple[Tensor, ...], expected: A
 
 
 def _stand_ins(program: ExportedProgram) -> Any:
-    """Tensors without numbers in place of what the program returns, as tracing has left them."""
+    """Tensors without data in place of what the program returns, as tracing left them."""
     from torch.export.graph_signature import OutputKind
     from torch.utils import _pytree as pytree
 
@@ -227,7 +227,7 @@ def _stand_ins(program: ExportedProgram) -> Any:
 
 
 def _root_cause(error: BaseException) -> str:
-    """The innermost exception of the chain, which says what the outer ones only frame."""
+    """The innermost exception of the chain, which gives the actual reason."""
     while error.__cause__ is not None:
         error = error.__cause__
     return f"{type(error).__name__}: {one_line(error)}"
@@ -241,7 +241,7 @@ def _check_size(nbytes: int) -> None:
 
 
 def _resized(module: nn.Module, inputs: tuple[Tensor, ...], request: ShapeRequest) -> tuple[Tensor, ...]:
-    """The example inputs at the shapes that `request` has for them."""
+    """The example inputs, resized to the shapes of `request`."""
     import torch
 
     try:

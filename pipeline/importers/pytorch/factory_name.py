@@ -50,7 +50,7 @@ def _functions(tree: ast.Module) -> list[str]:
 
 
 def _bound_names(tree: ast.Module) -> set[str] | None:
-    """Names that the file may bind at the top level; None after a star import, when only running it can tell."""
+    """Names that the file may bind at the top level; None if it has a star import, since only running it shows them."""
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.ClassDef):

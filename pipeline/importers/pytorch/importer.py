@@ -20,7 +20,7 @@ _PICKLES = (".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth")
 
 
 def _load_program(source: ModelSource, request: ShapeRequest, strict: bool) -> OnnxForm:
-    """Sizes that the program leaves open are those of its example inputs unless the user asks for others."""
+    """Dynamic sizes of the program become those of its example inputs unless the user asks for others."""
     from tvmopt.pipeline.importers.pytorch.export import export_program, load_program
 
     form = export_program(load_program(source), run=strict)

@@ -38,7 +38,7 @@ def output_names(outputs: Any, program: ExportedProgram) -> dict[str, Tensor]:
     named: dict[str, Tensor] = {}
     for path, value in pytree.tree_flatten_with_path(outputs)[0]:
         if not isinstance(value, torch.Tensor):
-            raise UnsupportedModelError(f"the model returns a {type(value).__name__}: only tensors are taken")
+            raise UnsupportedModelError(f"the model returns a {type(value).__name__}: only tensors are supported")
         keys = [str(getattr(key, "key", getattr(key, "idx", getattr(key, "name", key)))) for key in path]
         name = "_".join(keys) if keys and not keys[0].isdecimal() else "_".join(["output", *keys])
         named[unique(name, taken)] = value
@@ -46,23 +46,23 @@ def output_names(outputs: Any, program: ExportedProgram) -> dict[str, Tensor]:
 
 
 def as_array(name: str, tensor: Tensor) -> np.ndarray:
-    """The numbers of `tensor`.
+    """`tensor` as a numpy array.
 
     Raises:
-        UnsupportedModelError: it is of an element type that is not taken; calls it `name`.
+        UnsupportedModelError: its element type is not supported; calls it `name`.
     """
     dtype = str(tensor.dtype).removeprefix("torch.")
     if dtype not in DTYPES:
-        raise UnsupportedModelError(f"value {name!r} has element type {dtype}; taken are {', '.join(DTYPES)}")
+        raise UnsupportedModelError(f"value {name!r} has element type {dtype}; supported are {', '.join(DTYPES)}")
     array: np.ndarray = tensor.detach().numpy()
     return array
 
 
 def friendly_names(model: onnx.ModelProto, program: ExportedProgram) -> onnx.ModelProto:
-    """A copy of `model` with inputs named after parameters of `forward` and nodes after modules, without notes.
+    """A copy of `model` with inputs named after parameters of `forward` and nodes after modules, without metadata.
 
-    A node of module ``features.0`` becomes ``features.0/Conv``; one that stands in the outermost ``forward`` keeps the
-    exporter's name for its function, such as ``add_1``. The notes hold paths and source lines of this machine.
+    A node of module ``features.0`` becomes ``features.0/Conv``; a node of the outermost ``forward`` keeps the
+    exporter's name for its function, such as ``add_1``. The metadata holds paths and source lines of this machine.
 
     Args:
         model: what torch exported.
@@ -87,7 +87,7 @@ def friendly_names(model: onnx.ModelProto, program: ExportedProgram) -> onnx.Mod
 
 
 def _name_inputs(graph: onnx.GraphProto, names: Sequence[Any]) -> None:
-    """Gives each input, in place, its name in `names`: the exporter renames those that are outputs as well."""
+    """Gives each input its name in `names`, in place: the exporter renames inputs that are also outputs."""
     taken = {value for node in graph.node for value in (*node.input, *node.output)} | {v.name for v in graph.output}
     for value, name in zip(graph.input, names, strict=False):
         if value.name == name or name in taken:

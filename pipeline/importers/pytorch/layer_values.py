@@ -1,4 +1,4 @@
-"""What PyTorch computes inside of a model, value by value, under the names that the ONNX form has for them."""
+"""The values that PyTorch computes inside a model, by their names in the ONNX form."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def framework_values(model: ImportedModel, inputs: Arrays, names: Collection[str
     Args:
         model: from a Python file or a ``.pt2`` file, which is loaded again.
         inputs: an array for each of the model's inputs.
-        names: values of `model.original` that are wanted.
+        names: the wanted values of `model.original`.
 
     Returns:
-        Those of them that PyTorch's program has, and all outputs.
+        The wanted values that PyTorch's program computes, and all outputs.
 
     Raises:
         RuntimeMissingError: PyTorch is not installed.
-        InputFileError, UnsupportedModelError: the model cannot be loaded or run a second time, or is another then.
+        InputFileError, UnsupportedModelError: the model cannot be loaded or run a second time, or differs then.
     """
     pytorch.require_torch()
     import torch
@@ -46,17 +46,17 @@ def framework_values(model: ImportedModel, inputs: Arrays, names: Collection[str
         export = pytorch.export_program(pytorch.load_program(model.source))
         return _recorded(export.program, arrays, names)
     module, _ = pytorch.load_module(model.source)
-    # Exported for these inputs, PyTorch's own outputs for them come with it: those of the module, not of the export.
+    # Exporting for these inputs also gives PyTorch's own outputs: those of the module, not of the exported program.
     export = pytorch.export_onnx(module, tuple(torch.from_numpy(array.copy()) for array in arrays), model.source)
     if not _same(export.model.graph, model.original.graph):
         raise UnsupportedModelError(
-            f"{model.source.factory}() returned another network the second time; let it give its weights a seed"
+            f"{model.source.factory}() returned a different network the second time; let it seed its weights"
         )
     return {**_recorded(export.program, arrays, names), **export.outputs}
 
 
 def _recorded(program: ExportedProgram, arrays: list[np.ndarray], names: Collection[str]) -> dict[str, np.ndarray]:
-    """The values `names` and the outputs of a program that was translated to ONNX: its nodes go by the same names."""
+    """The values `names` and the outputs of a program that was translated to ONNX: names are the same in both."""
     import torch
 
     values: dict[str, np.ndarray] = {}

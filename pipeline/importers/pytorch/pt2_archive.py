@@ -1,7 +1,8 @@
 """Checks a `.pt2` file before torch reads it.
 
 `torch.export.load` trusts its file: it unpickles, evaluates expressions and guards, and looks functions up by name.
-What it would do so with is checked here, against lists of what exported networks need; all else is refused.
+Everything that it would use in these ways is checked here, against lists of what exported networks need; all else is
+refused.
 """
 
 from __future__ import annotations
@@ -34,16 +35,16 @@ _FUNCTIONS = re.compile(
     r"|_operator\.(abs|add|and_|eq|floordiv|ge|getitem|gt|index|le|lt|mod|mul|ne|neg|not_|or_|pos|pow|sub|truediv)"
     r"|math\.[a-z]\w*"
 )
-"""What a network may call."""
+"""The functions that a network may call."""
 
 _FORBIDDEN = "torch.ops.aten.from_file"
-"""What it may not, although it is among these: it opens any file."""
+"""A function that it may not call although it is among these: it opens any file."""
 
 _TREE_TYPES = (None, "builtins.tuple", "builtins.list", "builtins.dict", "collections.OrderedDict")
 """The containers in which inputs and outputs may come."""
 
 _SYMBOL = re.compile(r"Symbol\('[a-z]{1,4}\d+'(, [a-z]+=True)*\)")
-"""A size's symbol, as sympy writes it down."""
+"""The symbol of a size, as sympy writes it."""
 
 _NUMBER = re.compile(r"[a-z]{0,4}\d+(\.\d+)?")
 """A number, or a size's symbol by its bare name."""
@@ -55,14 +56,14 @@ _EXPRESSION_FUNCTION = re.compile(
     r"|PythonMod|Rational|Round(Decimal|ToInt)|Strict(Greater|Less)Than|ToFloat|True|TruncTo(Float|Int)|Unequality|Where"
     r"|ceiling|floor"
 )
-"""What the expression of a size may use."""
+"""The functions that the expression of a size may use."""
 
 
 def check_archive(path: Path) -> None:
     """Checks that the file at `path` is an exported network that can be read without running anything in it.
 
     Raises:
-        InputFileError: no archive, cut short, too large, or with content that no network needs.
+        InputFileError: not an archive, cut short, too large, or with content that no network needs.
         UnsupportedModelError: a network that calls functions outside torch's own operators.
     """
     try:
@@ -85,17 +86,15 @@ def check_archive(path: Path) -> None:
 
 
 def _parts(names: list[str]) -> dict[str, str]:
-    """The archive's parts: name without the archive's own top folder, to full name."""
+    """The full names of the archive's parts, by their names without the archive's top folder."""
     if len({name.lower() for name in names}) < len(names):
-        raise InputFileError("the archive has two parts of one name: which of them is read is a matter of chance")
+        raise InputFileError("the archive has two parts with the same name: which of them would be read is undefined")
     if len({name.partition("/")[0] for name in names}) > 1:
         raise InputFileError("the archive has more than one top folder: it was not written by torch.export.save")
     parts = {name.partition("/")[2]: name for name in names}
     for inner, name in parts.items():
         if not _PARTS.fullmatch(inner):
-            raise InputFileError(
-                f"the archive holds {name!r}, which an exported network has no need of: it is not read"
-            )
+            raise InputFileError(f"the archive holds {name!r}, which no exported network needs: it is not read")
     return parts
 
 
@@ -110,9 +109,9 @@ def _check_payloads(config: Any) -> None:
 def _check_network(network: Any) -> None:
     for key, value in _entries(network):
         if key == "target" and not _is_safe_function(value):
-            raise UnsupportedModelError(f"the network calls {value!r}: only torch's own operators are taken")
+            raise UnsupportedModelError(f"the network calls {value!r}: only torch's own operators are supported")
         if key == "expr_str" and not _is_safe_expression(value):
-            raise InputFileError(f"the size {value!r} is no plain expression: it is not evaluated")
+            raise InputFileError(f"the size {value!r} is not a plain expression: it is not evaluated")
         if key in ("in_spec", "out_spec", "treespec") and isinstance(value, str):
             _check_tree(json.loads(value))
 
@@ -151,7 +150,7 @@ def _check_tree(tree: Any) -> None:
     context = tree["context"]
     if tree["type"] not in _TREE_TYPES or "__" in str(context):
         raise InputFileError(
-            f"inputs or outputs come in a {tree['type']}: only tuples, lists and dictionaries are taken"
+            f"inputs or outputs come in a {tree['type']}: only tuples, lists and dictionaries are supported"
         )
     for child in tree["children_spec"]:
         _check_tree(child)

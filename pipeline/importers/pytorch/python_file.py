@@ -1,4 +1,4 @@
-"""Runs a user's Python file, which is code and is run as such, and calls the factory in it."""
+"""Runs a user's Python file, which may do anything that Python code can, and calls the factory in it."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from tvmopt.pipeline.types import ModelSource
 
 
 def call_factory(source: ModelSource) -> Any:
-    """What the factory that `source` names returns.
+    """Calls the factory that `source` names and returns its result.
 
     Raises:
         InputFileError: the file raises when it is run, or lacks the factory.
-        UnsupportedModelError: the factory is no function, takes arguments, or raises; names exception, file and line.
+        UnsupportedModelError: the factory is not callable, needs arguments, or raises; names exception, file and line.
     """
     name = str(source.factory)
     with _beside(source.path):
@@ -55,7 +55,7 @@ def describe(error: BaseException, path: Path) -> str:
 
 
 def _run(path: Path) -> Any:
-    """The module that running the file at `path` gives; the rest of the program cannot import it by accident."""
+    """Runs the file at `path` as a module that the rest of the program cannot import by accident."""
     resolved = path.resolve()
     name = f"_tvmopt_model_{hashlib.sha256(str(resolved).encode()).hexdigest()[:12]}"
     spec = importlib.util.spec_from_file_location(name, resolved)
@@ -74,7 +74,7 @@ def _run(path: Path) -> Any:
 def _check_signature(name: str, factory: Callable[..., Any]) -> None:
     try:
         parameters = inspect.signature(factory).parameters.values()
-    except (TypeError, ValueError):  # some callables have no signature: calling them will tell
+    except (TypeError, ValueError):  # some callables have no signature: the call shows whether it works
         return
     variable = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     needed = [p.name for p in parameters if p.default is inspect.Parameter.empty and p.kind not in variable]
@@ -86,10 +86,10 @@ def _check_signature(name: str, factory: Callable[..., Any]) -> None:
 
 @contextmanager
 def _beside(path: Path) -> Iterator[None]:
-    """Lets the file import others of its folder, after everything that is installed.
+    """Lets the file import others from its folder, which comes after everything that is installed.
 
-    The working directory comes last of all. ``python -m tvmopt`` and an interactive Python put it first, where a
-    ``layers.py`` in it would be imported by models of other folders in place of their own.
+    The working directory comes last. ``python -m tvmopt`` and an interactive Python put it first, where models in other
+    folders would import a ``layers.py`` from it instead of their own.
     """
     folder = str(path.resolve().parent)
     behind = sys.path[:1] if sys.path and Path(sys.path[0]).resolve() == Path.cwd() else []
@@ -100,6 +100,6 @@ def _beside(path: Path) -> Iterator[None]:
         yield
     finally:
         sys.dont_write_bytecode = bytecode
-        for entry in (folder, *behind):  # the last of each: one that was there before stays where it was
+        for entry in (folder, *behind):  # the last of each: an entry that was there before stays
             del sys.path[len(sys.path) - 1 - sys.path[::-1].index(entry)]
         sys.path[:0] = behind

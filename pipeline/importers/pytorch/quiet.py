@@ -1,4 +1,4 @@
-"""torch's exporter as a library: it prints nothing, and says which operators it lacks."""
+"""Uses torch's exporter as a library: keeps it quiet, and finds the operators that it lacks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MISSING = re.compile(r"^- `([^`]+)`: .*All nodes: `\[([^,\]]*)(.*)\]`$", re.MUL
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Nothing on stdout or stderr, no warnings and no log lines: torch's exporter is talkative."""
+    """Suppresses stdout, stderr, warnings and log lines: torch's exporter is verbose."""
     disabled = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
@@ -33,7 +33,7 @@ def quiet() -> Iterator[None]:
 
 
 def export_failures() -> tuple[type[Exception], ...]:
-    """What `torch.onnx.export` raises for a program that it cannot translate."""
+    """The exceptions that `torch.onnx.export` raises for a program that it cannot translate."""
     import torch
 
     return (torch.onnx.errors.OnnxExporterError, RuntimeError, ValueError, TypeError, NotImplementedError)
@@ -43,7 +43,7 @@ def missing_operators(program: ExportedProgram) -> list[str]:
     """The operators of `program` that torch cannot translate to ONNX, from the report of an export that fails.
 
     Returns:
-        Each operator, how often it occurs and where first, as an error lists them; empty if that is not the reason.
+        Each operator, how often it occurs and where first, as an error lists them; empty for any other failure.
     """
     import torch
 

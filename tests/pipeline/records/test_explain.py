@@ -36,7 +36,7 @@ def record(**changes: Any) -> Record:
             "x86_64-avx512-8t, 2 records: another target: instruction set avx512, here avx2; threads 8, here 2",
         ),
         ([record(target_key="unheard-of", target={})], "another target: unheard-of, here x86_64-avx2-2t"),
-        ([record(template="older")], "made with template older, now synthetic takes this workload"),
+        ([record(template="older")], "made with template older, but synthetic now computes this workload"),
         ([record(template_version=3)], "made with synthetic version 3, this release has 1"),
         (
             [record(status="wrong", latency_s=(), error="x"), record(status="crash", latency_s=(), error="x")],

@@ -53,7 +53,7 @@ def test_blank_lines_count_but_are_not_read(tmp_path: Path) -> None:
 
 
 def test_a_line_break_within_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="no line break"):
+    with pytest.raises(ValueError, match="must not contain a line break"):
         append_line(tmp_path / "log", "[1,\n2]")
     assert not (tmp_path / "log").exists()
 

@@ -210,7 +210,7 @@ def test_pytorch_is_a_second_reference(tmp_path: Path) -> None:
     assert result.first_wrong is None
     assert result.framework == ""
     assert set(result.outputs[0].errors) == {ONNXRUNTIME}
-    assert "build() returned another network the second time" in result.notes[0]
+    assert "build() returned a different network the second time" in result.notes[0]
 
 
 def test_values_that_onnxruntime_refuses(model: ImportedModel, good: Path, monkeypatch: pytest.MonkeyPatch) -> None:

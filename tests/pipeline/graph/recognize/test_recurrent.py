@@ -138,5 +138,5 @@ def test_weights_must_be_constant(through: Any, weights: Any, name: str, what: s
 def test_only_float32(through: Any) -> None:
     arrays = {"w": np.ones((1, 3, 2)), "r": np.ones((1, 3, 3))}
     inputs = {"x": ("float64", 2, 1, 2)}
-    with pytest.raises(UnsupportedModelError, match="its input is float64; only float32 is taken"):
+    with pytest.raises(UnsupportedModelError, match="its input is float64; only float32 is supported"):
         through(("RNN", "x w r", "y", {"hidden_size": 3}), passes=PASSES, inputs=inputs, outputs="y", **arrays)

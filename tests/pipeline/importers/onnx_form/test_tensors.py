@@ -78,10 +78,10 @@ def test_too_many_bytes_are_refused_before_they_are_read(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"dims": [1 << 40, 3]}, "holds 24 bytes where its shape takes"),
+        ({"dims": [1 << 40, 3]}, "holds 24 bytes, but its shape needs"),
         ({"dims": [-2, -3]}, "negative size"),
         ({"data_type": 77}, "unknown dtype 77"),
-        ({"data_type": onnx.TensorProto.DOUBLE}, "holds 24 bytes where its shape takes 48"),
+        ({"data_type": onnx.TensorProto.DOUBLE}, "holds 24 bytes, but its shape needs 48"),
     ],
 )
 def test_wrong_sizes_are_found(parse: Parse, change: dict[str, object], message: str) -> None:

@@ -68,7 +68,7 @@ def test_inputs_stay_as_they_are(save_python: SavePython) -> None:
 
 def test_weights_that_change_from_call_to_call(save_python: SavePython) -> None:
     model = load_model(save_python(NETWORK, "unseeded"))
-    with pytest.raises(UnsupportedModelError, match=r"unseeded\(\) returned another network the second time"):
+    with pytest.raises(UnsupportedModelError, match=r"unseeded\(\) returned a different network the second time"):
         framework_values(model, example_inputs(model), [])
 
 
