@@ -1,4 +1,4 @@
-"""What runs a compiled model: the native runtime that is linked into it, or TVM's virtual machine."""
+"""The interface of what runs a compiled model: the native runtime linked into it, or TVM's virtual machine."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tvmopt.pipeline.types import Step
 Array = npt.NDArray[Any]
 
 VisitStep = Callable[[Step, list[Array]], None]
-"""Takes a step that has run, and copies of its outputs as they lie in memory."""
+"""Takes a step that has run, and copies of its outputs as laid out in memory."""
 
 
 class Executor(Protocol):
@@ -22,7 +22,7 @@ class Executor(Protocol):
         """Copies the model's inputs to where it reads them."""
 
     def run(self) -> None:
-        """One inference on the inputs that are set."""
+        """Runs one inference on the inputs that are set."""
 
     def outputs(self) -> list[Array]:
         """Copies of the last run's outputs."""
@@ -31,15 +31,15 @@ class Executor(Protocol):
         """Names of the kernels that a run calls, in order."""
 
     def time_kernels(self) -> list[tuple[int, int]]:
-        """A run of which each kernel call is timed: when it began and ended, in nanoseconds of one clock."""
+        """Runs once and times each kernel call: when it began and ended, in nanoseconds of one clock."""
 
     def visit_kernels(self, steps: Sequence[Step], visit: VisitStep) -> None:
-        """A run that hands on what each kernel makes.
+        """Runs once and passes each kernel's outputs to `visit`.
 
         Args:
             steps: the kernels, as `kernels` names them.
             visit: called after each.
 
         Raises:
-            InputFileError: when a kernel makes something else than its step says.
+            InputFileError: when a kernel's outputs are not those that its step lists.
         """

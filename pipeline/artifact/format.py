@@ -1,8 +1,8 @@
 """The artifact: a tar with the compiled library, its weights, a JSON manifest, and golden inputs and outputs.
 
 Loading needs neither a compiler nor the model's framework; a model for a GPU, or one that sorts, needs TVM's runtime.
-Reading an artifact is safe whatever it holds; running it runs its library, which is a program: trust it as you would
-one.
+Reading an artifact is safe whatever it holds. Running it executes its library, so trust it as you would trust a
+program.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ class ArtifactParts:
 
     Attributes:
         library: the shared library's bytes.
-        manifest: what the library takes, gives and was made from.
+        manifest: the library's inputs, outputs and origin.
         inputs: golden inputs by name.
-        outputs: what the reference made of them, by name.
+        outputs: the reference's outputs for them, by name.
         weights: constants as the kernels read them, dtype uint8; None where TVM keeps them in the library.
     """
 
@@ -53,7 +53,7 @@ class ArtifactParts:
 
 
 def save_artifact(parts: ArtifactParts, path: Path) -> None:
-    """Writes the tar at `path`: the same bytes for the same parts, and never half of it.
+    """Writes the tar at `path`: the same bytes for the same parts, and never a partial file.
 
     Raises:
         InputFileError: when the folder does not exist or cannot be written.
@@ -80,7 +80,7 @@ def read_parts(path: Path) -> ArtifactParts:
     """The parts of the artifact at `path`, checked.
 
     Raises:
-        InputFileError: when it is missing, no artifact, truncated, hostile, or of a newer format.
+        InputFileError: when it is missing, not an artifact, truncated, hostile, or of another format version.
     """
     if path.is_dir():
         raise InputFileError(f"{path} is a directory; an artifact is a .tar that `tvmopt compile` wrote")
@@ -117,12 +117,12 @@ def _sha256(content: Any) -> str:
 
 
 def _member(path: Path, tar: tarfile.TarFile, member: tarfile.TarInfo) -> Array:
-    """The bytes of one member; nothing of the archive is ever written to where its names say."""
+    """The bytes of one member; nothing is ever extracted to the paths that the archive names."""
     if not member.isfile() or member.name not in (MANIFEST, GOLDEN, LIBRARY, WEIGHTS):
         kind = "a link" if member.issym() or member.islnk() else "an entry"
         raise InputFileError(f"{path} is not an artifact: it has {kind} {member.name!r}, which does not belong there")
     if member.size > path.stat().st_size:
-        raise InputFileError(f"{path} is truncated: {member.name} is to have {member.size} bytes, more than the file")
+        raise InputFileError(f"{path} is truncated: {member.name} should have {member.size} bytes, more than the file")
     file = tar.extractfile(member)
     content = reserve(member.size) if member.name == WEIGHTS else np.empty(member.size, np.uint8)
     if not isinstance(file, io.BufferedReader) or _fill(content, file) != member.size:
@@ -131,7 +131,7 @@ def _member(path: Path, tar: tarfile.TarFile, member: tarfile.TarInfo) -> Array:
 
 
 def _fill(content: Array, file: io.BufferedReader) -> int:
-    """Reads into `content`, piece by piece: what is asked for at once, tarfile takes as much memory for again."""
+    """Reads into `content` piece by piece, because tarfile allocates as much again as a read asks for."""
     done = 0
     while done < content.size:
         count = file.readinto(content[done : done + PIECE].data)
@@ -158,10 +158,10 @@ def _manifest(path: Path, text: bytes) -> dict[str, Any]:
 
 
 def _check_manifest(manifest: Mapping[str, Any]) -> None:
-    """Looks at what loading and running rely on.
+    """Checks what loading and running rely on.
 
     Raises:
-        AttributeError, KeyError, TypeError, ValueError: when some of it is missing or of another kind.
+        AttributeError, KeyError, TypeError, ValueError: when some of it is missing or of the wrong type.
     """
     target = manifest["target"]
     if not manifest["outputs"]:
@@ -174,7 +174,7 @@ def _check_manifest(manifest: Mapping[str, Any]) -> None:
             raise ValueError(f"shape {spec['shape']!r} of {spec['name']!r}")
     wrong = [text for text in texts if not isinstance(text, str)]
     if wrong:
-        raise TypeError(f"{wrong[0]!r} where a text should be")
+        raise TypeError(f"{wrong[0]!r} where a string should be")
     for step in manifest["steps"]:
         Step.from_json(step)
     if type(target["threads"]) is not int or target["threads"] < 1:
@@ -182,7 +182,7 @@ def _check_manifest(manifest: Mapping[str, Any]) -> None:
 
 
 def mismatch(arrays: Mapping[str, Array], specs: Sequence[Mapping[str, Any]]) -> str:
-    """How `arrays` differ from what `specs` say of names, shapes and dtypes; empty when they do not."""
+    """How `arrays` differ from the names, shapes and dtypes in `specs`; empty when they do not."""
     wanted = [str(spec["name"]) for spec in specs]
     missing = [name for name in wanted if name not in arrays]
     unknown = sorted(set(arrays) - set(wanted))

@@ -1,4 +1,4 @@
-"""A compiled model observed kernel by kernel: how long each takes, and what it makes."""
+"""Observes a compiled model kernel by kernel: how long each takes, and its outputs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class StepTimes:
 
     Attributes:
         steps: for each step, in order, its time in each run.
-        whole: the time of each run from beginning to end; what the steps do not account for lies between them.
+        whole: the time of each run from beginning to end; time that is not in a step is between steps.
     """
 
     steps: tuple[tuple[float, ...], ...]
@@ -34,7 +34,7 @@ class StepTimes:
 
 
 def time_steps(artifact: LoadedArtifact, runs: int) -> StepTimes:
-    """Runs a model on the inputs that are set and takes the time of every kernel call.
+    """Runs a model on the inputs that are set, and times every kernel call.
 
     Args:
         artifact: with its inputs set.
@@ -55,14 +55,14 @@ def time_steps(artifact: LoadedArtifact, runs: int) -> StepTimes:
 
 
 def visit_steps(artifact: LoadedArtifact, visit: Visit) -> None:
-    """Runs a model once on the inputs that are set and hands on what each kernel made.
+    """Runs a model once on the inputs that are set, and passes each kernel's outputs to `visit`.
 
     Args:
         artifact: with its inputs set.
-        visit: is called after each kernel.
+        visit: called after each kernel.
 
     Raises:
-        InputFileError: when the library runs other kernels than the manifest lists, or they make something else.
+        InputFileError: when the library runs other kernels than the manifest lists, or they have other outputs.
     """
     check_order(artifact)
 

@@ -70,7 +70,7 @@ class LoadedArtifact:
         self.executor.set_inputs([inputs[spec["name"]] for spec in self.manifest["inputs"]])
 
     def run_only(self) -> None:
-        """Runs the model on the inputs that were set: what is timed."""
+        """Runs the model on the inputs that were set; benchmarks time only this."""
         self.executor.run()
 
     def outputs(self) -> dict[str, Array]:
@@ -88,9 +88,9 @@ class LoadedArtifact:
 
 
 def load_artifact(path: Path) -> LoadedArtifact:
-    """Loads an artifact; for this neither compiler nor framework is needed.
+    """Loads an artifact; this needs neither a compiler nor a framework.
 
-    Threads are those it was compiled for unless ``TVM_NUM_THREADS`` says otherwise.
+    The model runs on the number of threads that it was compiled for, unless ``TVM_NUM_THREADS`` says otherwise.
 
     Args:
         path: the tar that `compile_model` wrote. Its library becomes part of this process, so trust it as a program.
@@ -99,7 +99,7 @@ def load_artifact(path: Path) -> LoadedArtifact:
         The model, ready to run.
 
     Raises:
-        InputFileError: when `path` is no artifact.
+        InputFileError: when `path` is not an artifact.
         RuntimeMissingError: when it was compiled for another machine, or for a GPU and there is none.
     """
     return LoadedArtifact(path)
@@ -117,7 +117,7 @@ def check_inputs(inputs: Mapping[str, Array], specs: Sequence[Mapping[str, Any]]
 
 
 def check_machine(path: Path, manifest: Mapping[str, Any]) -> None:
-    """Refuses what this machine cannot execute: a wrong instruction would end the process without a word.
+    """Refuses code that this machine cannot execute: an illegal instruction would end the process without a message.
 
     Raises:
         RuntimeMissingError: the artifact at `path` with this manifest is for another machine.
@@ -129,7 +129,7 @@ def check_machine(path: Path, manifest: Mapping[str, Any]) -> None:
         return
     order = ("sse2", "avx2", "avx512") if host.arch == "x86_64" else (host.isa,)
     same = target["arch"] == host.arch and target["isa"] in order
-    # Features are named alike only where both were detected.
+    # Feature names are comparable only if both lists were detected.
     lacking = sorted(set(target["features"]) - set(host.features)) if target["name"] == "llvm" else []
     if not same or order.index(target["isa"]) > order.index(host.isa) or lacking:
         raise RuntimeMissingError(

@@ -70,7 +70,7 @@ def reserve(nbytes: int) -> Array:
 
 
 class NativeLibrary:
-    """An `Executor`: a library of ours, its weights, its threads.
+    """An `Executor` for a library with the native runtime, its weights and its threads.
 
     Args:
         library: bytes of the shared library.
@@ -79,7 +79,7 @@ class NativeLibrary:
         threads: how many threads kernels are divided among.
 
     Raises:
-        OSError: when the library cannot be loaded, is none of ours, or is not what the manifest says; one line.
+        OSError: when the library cannot be loaded, is not one of ours, or is not what the manifest says; one line.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class NativeLibrary:
             np.copyto(view, array)
 
     def run(self) -> None:
-        """One inference.
+        """Runs one inference.
 
         Raises:
             BuildError: when a kernel fails, with what it says.
@@ -132,17 +132,17 @@ class NativeLibrary:
         return [self._functions.tvmopt_kernel(call).decode() for call in range(self._functions.tvmopt_calls())]
 
     def time_kernels(self) -> list[tuple[int, int]]:
-        """A run with each call's beginning and end, in nanoseconds."""
+        """Runs once and times each call: its beginning and end, in nanoseconds."""
         times = np.zeros((self._functions.tvmopt_calls(), 2), np.int64)
         if self._functions.tvmopt_run_timed(self._model, times.ctypes.data):
             self._fail()
         return [(int(begin), int(end)) for begin, end in times]
 
     def visit_kernels(self, steps: Sequence[Step], visit: VisitStep) -> None:
-        """A run that hands on what each kernel makes.
+        """Runs once and passes each kernel's outputs to `visit`.
 
         Raises:
-            InputFileError: when a kernel makes something else than its step says.
+            InputFileError: when a kernel's outputs are not those that its step lists.
         """
         raised: list[BaseException] = []
 
@@ -169,7 +169,7 @@ class NativeLibrary:
             nbytes = math.prod(tensor.physical_shape) * dtype_of(tensor.dtype).nbytes
             if self._functions.tvmopt_argument_bytes(self._model, call, place) != nbytes:
                 raise InputFileError(
-                    f"kernel {step.kernel} makes something else than its manifest lists; compile it again"
+                    f"kernel {step.kernel} has other outputs than the manifest lists; compile the model again"
                 )
             address = self._functions.tvmopt_argument(self._model, call, place)
             made.append(_view(address, {"shape": tensor.physical_shape, "dtype": tensor.dtype}).copy())
@@ -211,7 +211,7 @@ def _view(address: int, spec: Mapping[str, Any]) -> Array:
 
 
 def _load(library: bytes) -> ctypes.CDLL:
-    """The library's functions, ready to be called; its file is gone by then."""
+    """The library's functions, ready to be called; its file is deleted once it is loaded."""
     with tempfile.TemporaryDirectory(prefix="tvmopt-") as folder:
         path = Path(folder) / "model.so"
         path.write_bytes(library)

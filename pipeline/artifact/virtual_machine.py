@@ -22,11 +22,11 @@ Observer = Callable[[str, bool, Sequence[Any]], None]
 _POOLED = 2
 """TVM's number for the allocator that keeps freed memory for the next run."""
 _GO_ON = 0
-"""What an instrument gives for the function to be run."""
+"""What an instrument returns to let the function run."""
 
 
 class VirtualMachine:
-    """An `Executor`: a model on TVM's virtual machine; GPUs, and models that our own runtime cannot run, need it.
+    """An `Executor` on TVM's virtual machine, which GPUs and models that our own runtime cannot run need.
 
     Args:
         library: bytes of the shared library.
@@ -35,7 +35,7 @@ class VirtualMachine:
 
     Raises:
         RuntimeMissingError: when TVM is not installed, or there is no GPU for a model that needs one.
-        OSError: when the library cannot be loaded or is no model that TVM compiled; the message is one line.
+        OSError: when the library cannot be loaded or is not a model that TVM compiled; the message is one line.
     """
 
     def __init__(self, library: bytes, kernels: Collection[str], cuda: bool = False) -> None:
@@ -67,7 +67,7 @@ class VirtualMachine:
         self._tensors = [self._upload(array) for array in arrays]
 
     def run(self) -> None:
-        """One inference."""
+        """Runs one inference."""
         self._result = self._main(*self._tensors)
 
     def outputs(self) -> list[Array]:
@@ -76,22 +76,22 @@ class VirtualMachine:
         return [self._download(tensor) for tensor in ([self._result] if single else self._result)]
 
     def kernels(self) -> list[str]:
-        """Names of the kernels, in order; finding out takes a run."""
+        """Names of the kernels, in order; runs the model once to find them."""
         names: list[str] = []
         self._observe(lambda name, before, arguments: names.append(name) if before else None)
         return names
 
     def time_kernels(self) -> list[tuple[int, int]]:
-        """A run with each kernel's beginning and end; each seems a microsecond longer than it is."""
+        """Runs once and times each kernel: its beginning and end; each seems a microsecond longer than it is."""
         marks: list[int] = []
         self._observe(lambda name, before, arguments: marks.append(time.perf_counter_ns()))
         return list(zip(marks[::2], marks[1::2], strict=True))
 
     def visit_kernels(self, steps: Sequence[Step], visit: VisitStep) -> None:
-        """A run that hands on what each kernel makes.
+        """Runs once and passes each kernel's outputs to `visit`.
 
         Raises:
-            InputFileError: when a kernel makes something else than its step says.
+            InputFileError: when a kernel's outputs are not those that its step lists.
         """
         remaining = iter(steps)
 
@@ -101,7 +101,7 @@ class VirtualMachine:
                 made = [self._download(tensor) for tensor in arguments[len(arguments) - len(step.outputs) :]]
                 if [array.shape for array in made] != [tensor.physical_shape for _, tensor in step.outputs]:
                     raise InputFileError(
-                        f"kernel {step.kernel} makes something else than its manifest lists; compile it again"
+                        f"kernel {step.kernel} has other outputs than the manifest lists; compile the model again"
                     )
                 visit(step, made)
 
@@ -122,7 +122,7 @@ class VirtualMachine:
         return array
 
     def _observe(self, observer: Observer) -> None:
-        """A run with `observer` told of every kernel, before and after it; calls take longer so."""
+        """Runs once and calls `observer` before and after every kernel, which makes the calls take longer."""
 
         def instrument(function: Any, name: str, before: bool, result: Any, *arguments: Any) -> int:
             if name in self._known:

@@ -1,4 +1,4 @@
-"""Where intermediate tensors lie in one block of memory: those that are never needed at the same time share it."""
+"""Places intermediate tensors in one block of memory: those that are never needed at the same time share space."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ ALIGNMENT = 64
 
 @dataclass(frozen=True, slots=True)
 class Arena:
-    """The plan.
+    """The memory plan.
 
     Attributes:
-        offsets: of each buffer in bytes; constants have none.
+        offsets: the offset of each buffer in bytes; None for constants.
         nbytes: size of the block.
     """
 
@@ -26,7 +26,7 @@ class Arena:
 
 @dataclass(frozen=True, slots=True)
 class _Life:
-    """A buffer from the call that first uses it to the last one."""
+    """The lifetime of a buffer, from the first call that uses it to the last one."""
 
     buffer: int
     nbytes: int
@@ -34,14 +34,14 @@ class _Life:
     last: int
 
     def meets(self, other: _Life) -> bool:
-        """Whether both are needed at some time."""
+        """Whether both are needed at the same time."""
         return self.first <= other.last and other.first <= self.last
 
 
 def plan_arena(program: Program) -> Arena:
     """Offsets of a program's inputs and intermediate tensors.
 
-    Large ones first, each at the lowest place that is free during its life (greedy by size: Pisarchyk and Lee,
+    The largest comes first, each at the lowest offset that is free during its life (greedy by size: Pisarchyk and Lee,
     "Efficient Memory Management for Deep Neural Net Inference", 2020). Inputs live throughout: a run may be repeated.
     """
     placed: list[tuple[_Life, int]] = []

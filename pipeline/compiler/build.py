@@ -12,7 +12,7 @@ from tvmopt.schedules.target import Target
 
 
 def tvm_target(target: Target) -> Any:
-    """`target` as TVM's object; a GPU's host code is for this machine."""
+    """`target` as TVM's object; a GPU's host code is for x86-64 Linux."""
     import tvm
 
     if target.is_gpu:
@@ -23,7 +23,7 @@ def tvm_target(target: Target) -> Any:
 def kernel_library(functions: Mapping[str, Any], target: Target) -> Any:
     """TVM's executable of PrimFuncs, each under its name.
 
-    Machine code is generated when a function is first asked for.
+    It generates machine code when a function is first requested.
     """
     import tvm
 
@@ -34,8 +34,8 @@ def kernel_library(functions: Mapping[str, Any], target: Target) -> Any:
 def schedule(module: Any, target: Target) -> Any:
     """`module` with every operator as a scheduled PrimFunc.
 
-    Relax operators are fused among themselves and scheduled by the last rule of the target; our own kernels are
-    opaque to that.
+    Relax operators are fused with each other and scheduled by the target's fallback rule; our own kernels are opaque
+    to both.
     """
     import tvm
     from tvm import relax
@@ -47,7 +47,7 @@ def schedule(module: Any, target: Target) -> Any:
                 passes.InlinePrivateFunctions(),
                 passes.DecomposeOpsForInference(),
                 passes.CanonicalizeBindings(),
-                # Sorting and scans have implementations of their own, which legalising does not know.
+                # Sorting and scans have dedicated implementations, which LegalizeOps does not know.
                 relax.backend.DispatchSortScan(),
                 # A reshape stays an operator: the runtime makes a view of it, not a copy.
                 passes.LegalizeOps(skip_ops=["relax.reshape"]),
@@ -62,7 +62,7 @@ def schedule(module: Any, target: Target) -> Any:
 
 
 def plan_calls(module: Any, target: Target) -> Any:
-    """`module` with every kernel called with the buffers that it writes to."""
+    """`module` with the buffers that a kernel writes to passed in every kernel call."""
     import tvm
     from tvm import relax
 
@@ -74,7 +74,7 @@ def plan_calls(module: Any, target: Target) -> Any:
 
 
 def plan_memory(module: Any, target: Target) -> Any:
-    """`module` with buffers allocated ahead: intermediate tensors share storage that is reused."""
+    """`module` with buffers allocated ahead of time: intermediate tensors reuse each other's storage."""
     from tvm import relax
 
     with tvm_target(target):

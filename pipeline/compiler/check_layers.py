@@ -1,4 +1,4 @@
-"""Whether the layers that TVM's importer lowered compute what ONNX means by them: each is run and compared."""
+"""Checks that the layers that TVM's importer lowered compute what ONNX specifies: runs and compares each."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ from tvmopt.schedules.target import parse_target
 Array = npt.NDArray[Any]
 
 BITS = 8
-"""Shifting an integer of this many bits by as many is not defined."""
+"""Shifting an integer of this many bits by as many is undefined."""
 SMALL_CONSTANT = 64
-"""A constant with more elements counts by its shape only: layers that differ in weights alone are checked once."""
+"""A larger constant counts only by its dtype and shape: layers that differ in weights alone are checked once."""
 
 
 def check_layers(optimized: OptimizedModel) -> None:
     """Runs every distinct layer that TVM's importer lowered, on this machine, and compares it with onnxruntime.
 
-    Layers whose random inputs onnxruntime refuses (indices that are out of range, say) go unchecked.
+    Layers whose random inputs onnxruntime refuses (out-of-range indices, say) go unchecked.
 
     Args:
-        optimized: the model, for whatever target; the importer does the same for all.
+        optimized: the model, for any target; the importer does the same for all.
 
     Raises:
         BuildError: a layer cannot be compiled; names it.
-        WrongResultError: a layer computes something else; names it.
+        WrongResultError: a layer computes a wrong result; names it.
     """
     for node in distinct_layers(optimized.graph):
         _check(optimized.graph, node)
 
 
 def distinct_layers(graph: Graph) -> Iterator[Node]:
-    """The ONNX nodes of `graph`, each kind of layer once: same operator, attributes, shapes and small constants."""
+    """One ONNX node of `graph` for each kind of layer: same operator, attributes, shapes and small constants."""
     return (alike[0] for alike in layers_alike(graph))
 
 
 def layers_alike(graph: Graph) -> tuple[tuple[Node, ...], ...]:
-    """The ONNX nodes of `graph`, those of one kind of layer together (see `distinct_layers`), in order."""
+    """The ONNX nodes of `graph`, grouped by kind of layer (see `distinct_layers`), in order."""
     groups: dict[tuple[Any, ...], list[Node]] = {}
     for node in graph.nodes:
         if node.op == ONNX:
@@ -88,13 +88,13 @@ def _check(graph: Graph, node: Node) -> None:
         error = numeric_error(expected[name], result).relative
         if not error <= KERNEL.of(result.dtype):
             raise WrongResultError(
-                f"layer {node.layers[0]!r} ({node.kind}): TVM's importer makes something else of it: output {name!r} "
+                f"layer {node.layers[0]!r} ({node.kind}): TVM's importer lowers it to a wrong result: output {name!r} "
                 f"differs from onnxruntime's by {error:.2g} of its largest value"
             )
 
 
 def _defined(node: Node, array: Array) -> Array:
-    """`array`, changed to what the operator is about, and defined for: a division by zero would end the process."""
+    """`array`, changed to values that test the operator and are defined: a division by zero would end the process."""
     if node.kind in ("IsInf", "IsNaN"):
         return np.where(array > 1, np.inf, np.where(array < -1, -np.inf, np.where(array < 0, np.nan, array)))
     if array.dtype.kind not in "iu":
@@ -105,7 +105,7 @@ def _defined(node: Node, array: Array) -> Array:
 
 
 def _run(graph: Graph, node: Node, inputs: list[Array]) -> list[Array]:
-    """What the layer computes here, compiled on its own."""
+    """The layer's outputs on this machine, compiled on its own."""
     import tvm
     from tvm import relax
 
@@ -117,7 +117,7 @@ def _run(graph: Graph, node: Node, inputs: list[Array]) -> list[Array]:
         result = machine["main"](*(tvm.runtime.tensor(array) for array in inputs))
     except TvmoptError:
         raise
-    # Whatever TVM raises here means that this layer cannot be compiled.
+    # Any exception from TVM here means that this layer cannot be compiled.
     except Exception as error:
         raise BuildError(f"layer {node.layers[0]!r} ({node.kind}) cannot be compiled: {one_line(error)}") from error
     results = [result] if len(node.outputs) == 1 else list(result)

@@ -1,4 +1,4 @@
-"""Compiling: a record, a transferred or the default schedule for each task, then the library and its manifest."""
+"""Compiling: picks a recorded, transferred or default schedule for each task, then makes the library and manifest."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class CompileReport:
-    """What a compilation made.
+    """The result of a compilation.
 
     Attributes:
         path: the artifact.
-        choices: for each task what it was built with.
+        choices: what each task was built with.
         imported_layers: names of layers that TVM's importer lowered, because no template takes them.
         storage_bytes: sizes of the planned storages of intermediate tensors, in bytes.
     """
@@ -66,19 +66,19 @@ def compile_model(
         target: what it will run on; need not be this machine.
         records: tuning records; None builds every task with its default.
         out: the tar to write; the same inputs give the same bytes.
-        transfer: whether tasks without a record may get what records of related ones suggest.
+        transfer: whether tasks without a record may use what records of related tasks suggest.
 
     Returns:
-        What was made, and what each task was built with.
+        The artifact's path, and what each task was built with.
 
     Raises:
         UnsupportedModelError: when the target cannot take a layer.
         InputFileError: when `records` has a corrupt line, or `out` cannot be written.
         BuildError: when a layer cannot be built.
-        WrongResultError: when TVM makes something else of a layer that no template takes.
+        WrongResultError: when TVM computes a wrong result for a layer that no template takes.
         RuntimeMissingError: when the target's linker is not installed.
     """
-    linker_of(target)  # a missing one shows now
+    linker_of(target)  # fails now if it is missing, rather than after minutes of compiling
     import_compiler()
     with interruptible():
         bound = optimize_measured(model, target, records)
@@ -91,7 +91,7 @@ def compile_model(
     return CompileReport(out, choices, layers, library.storage_bytes)
 
 
-def write_artifact(  # noqa: PLR0913 # what goes into an artifact, each of another kind
+def write_artifact(  # noqa: PLR0913 # the parts of an artifact, each of another type
     model: ImportedModel,
     bound: BoundModel,
     choices: Sequence[TaskChoice],
@@ -105,9 +105,9 @@ def write_artifact(  # noqa: PLR0913 # what goes into an artifact, each of anoth
         model: what was optimised.
         bound: its graph.
         choices: a config for each task; none for a GPU.
-        golden: inputs and outputs of `golden_pair`.
+        golden: inputs and outputs from `golden_pair`.
         out: the tar to write.
-        objects: kernels that were compiled for other builds, and takes those of this one.
+        objects: has kernels compiled for earlier builds, and takes those of this one.
 
     Raises:
         BuildError: when code generation or linking fails.
@@ -129,7 +129,7 @@ class Library:
         content: bytes of the shared library.
         weights: the constants, dtype uint8; None where TVM keeps them in the library.
         storage_bytes: sizes of the planned storages of intermediate tensors.
-        steps: the kernel calls; none for a GPU, where TVM takes the whole model.
+        steps: the kernel calls; none for a GPU, where TVM compiles the whole model.
     """
 
     content: bytes
@@ -141,7 +141,7 @@ class Library:
 def build_library(
     bound: BoundModel, configs: Mapping[str, Config], linker: str, objects: KernelObjects | None = None
 ) -> Library:
-    """The shared library of `bound`, and what it is made of; `objects` has kernels of other libraries.
+    """The shared library of `bound`, with its weights and steps; `objects` has kernels of other libraries.
 
     Raises:
         BuildError: when code generation or linking fails.
@@ -167,7 +167,7 @@ def build_library(
 
 
 def _for_virtual_machine(bound: BoundModel, module: Any, calls: Sequence[KernelCall], linker: str) -> Library:
-    """The library of a module that TVM's virtual machine runs; `calls` are its kernels', none for a GPU."""
+    """The library of a module that TVM's virtual machine runs; `calls` are its kernel calls, none for a GPU."""
     from tvm.support import cc
 
     from tvmopt.pipeline.compiler import build
@@ -191,7 +191,7 @@ def _for_virtual_machine(bound: BoundModel, module: Any, calls: Sequence[KernelC
 
 
 def golden_pair(model: ImportedModel) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Seeded random inputs, and what onnxruntime makes of them with the model as its framework exported it."""
+    """Seeded random inputs, and onnxruntime's outputs for them from the model as its framework exported it."""
     import onnxruntime
 
     from tvmopt.pipeline.importers import example_inputs

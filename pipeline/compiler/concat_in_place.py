@@ -1,4 +1,4 @@
-"""Concatenation without copies: what is joined is written, from the start, to where the joint tensor lies."""
+"""Concatenation without copies: its inputs are written directly to their places in the output tensor."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from tvmopt.schedules.workload import Workload
 
 
 def joins_memory(workload: Workload) -> bool:
-    """Whether a concatenation's output is its inputs one behind the other, as they lie in memory.
+    """Whether a concatenation's output is its inputs one after another in memory.
 
-    That takes one image, whole channel blocks in all inputs but the last, and halos that are alike.
+    This requires a single image, whole channel blocks in all inputs but the last, and equal block sizes and halos.
     """
     if workload.op != "concat" or workload.epilogue != ACC or workload.output.shape[0] != 1:
         return False
@@ -24,12 +24,12 @@ def joins_memory(workload: Workload) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """A program without the concatenations that memory does.
+    """A program without the concatenations that need no call.
 
     Attributes:
         program: the rest of the calls.
-        dropped: positions of the dropped calls in the program before, each with that of the call that makes the last
-            of its inputs.
+        dropped: for the position of each dropped call that of the call that makes its last input, both in the
+            original program.
     """
 
     program: Program
@@ -39,8 +39,8 @@ class Joined:
 def join_in_place(program: Program, joins: Collection[int]) -> Joined:
     """Drops concatenations whose inputs can be made in place.
 
-    From the last one backwards, so that what was joined can be joined again. A concatenation goes where all its inputs
-    are whole tensors of their own, or where they already lie behind each other because a later one has joined them.
+    Works from the last one backwards, so that a joined tensor can be joined again. Drops a concatenation if each input
+    is a whole tensor of its own, or if a later concatenation has already placed its inputs one after another.
 
     Args:
         program: what to rewrite.
@@ -74,7 +74,7 @@ def join_in_place(program: Program, joins: Collection[int]) -> Joined:
 
 
 def _is_free(program: Program, inputs: Sequence[View], sizes: Sequence[int], homes: dict[int, View]) -> bool:
-    """Whether each input is all of an intermediate buffer, and none has a home yet."""
+    """Whether each input is a whole intermediate buffer, and none has a home yet."""
     buffers = [view.buffer for view in inputs]
     whole = all(view.offset == 0 and view.nbytes == sizes[view.buffer] for view in inputs)
     own = all(program.places[buffer] == WORK and buffer not in homes for buffer in buffers)
@@ -82,7 +82,7 @@ def _is_free(program: Program, inputs: Sequence[View], sizes: Sequence[int], hom
 
 
 def _follow_each_other(inputs: Sequence[View], homes: dict[int, View]) -> bool:
-    """Whether a later concatenation has put all inputs behind each other, in this order."""
+    """Whether a later concatenation has placed all inputs one after another, in this order."""
     if any(view.buffer not in homes for view in inputs):
         return False
     found = [_resolve(view, homes) for view in inputs]
@@ -92,7 +92,7 @@ def _follow_each_other(inputs: Sequence[View], homes: dict[int, View]) -> bool:
 
 
 def _resolve(view: View, homes: dict[int, View]) -> View:
-    """Where `view` lies in the end."""
+    """The final location of `view`."""
     while view.buffer in homes:
         home = homes[view.buffer]
         view = replace(view, buffer=home.buffer, offset=home.offset + view.offset)

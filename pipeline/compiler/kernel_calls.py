@@ -1,12 +1,11 @@
 """Which kernel calls a lowered module makes, and which node of the graph each of them computes.
 
-What of a call survives TVM's passes (0.27, tried): `build.schedule` keeps the attributes of a ``call_tir`` whose kernel
-is opaque to fusion, and with them the place of its node, which `mark` puts there. ``CallTIRRewrite``, in
-`build.plan_calls`, drops attributes, but makes one call of each, in the same order. Neither a kernel's name nor its
-place tells its node: ``BlockBuilder.add_func`` gives equal functions one name, whatever their workloads; FoldConstant
-takes calls away whose operands are constant; FuseOps moves what it fuses in front of calls that stood before it. On
-the way from an imported layer's operators to kernels, LegalizeOps drops attributes and spans: such kernels are traced
-by what they read and who reads them.
+What TVM's passes keep of a call (tried with 0.27): `build.schedule` keeps the attributes of a ``call_tir`` whose kernel
+is opaque to fusion, and with them the place of its node, which `mark` adds. ``CallTIRRewrite``, in `build.plan_calls`,
+drops attributes, but turns each into one call, in the same order. Neither a kernel's name nor its place identifies its
+node: ``BlockBuilder.add_func`` gives equal functions one name, whatever their workloads; FoldConstant removes calls
+whose operands are constant; FuseOps moves fused operators ahead of earlier calls. When an imported layer's operators
+become kernels, LegalizeOps drops attributes and spans: such kernels are traced by what they read and who reads them.
 """
 
 from __future__ import annotations
@@ -30,8 +29,8 @@ class KernelCall:
 
     Attributes:
         kernel: its symbol.
-        node: the place of the bound node that it computes; None where TVM made it of imported layers.
-        inner: of the latter, what it reads and who reads it.
+        node: the place of the bound node that it computes; None if TVM made the kernel from imported layers.
+        inner: for such a kernel, what it reads and who reads it; None for others.
     """
 
     kernel: str
@@ -40,7 +39,7 @@ class KernelCall:
 
 
 def mark(call: Any, place: int) -> Any:
-    """The ``call_tir`` with the place of its node."""
+    """The ``call_tir`` `call`, with the place of its node as an attribute."""
     from tvm import relax
 
     return relax.Call(call.op, call.args, {NODE: place}, call.ty_args)
@@ -90,7 +89,7 @@ class _Reader:
             self.flow.sink(("output", number, 0), value)
 
     def _values(self, expr: Any) -> tuple[Value, ...]:
-        """What an expression is made of: of a tuple that is written down each field, else all in one."""
+        """What an expression is made of: one value per field of a literal tuple, else one for everything."""
         from tvm import relax
 
         if isinstance(expr, relax.Var):

@@ -1,4 +1,4 @@
-"""Which layers each kernel call of a compiled model stands for, and what it makes; the artifact's manifest lists it."""
+"""The layers that each kernel call of a compiled model stands for, and its outputs, for the artifact's manifest."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from tvmopt.pipeline.types import Step
 def steps_of(bound: BoundModel, calls: Sequence[KernelCall]) -> tuple[Step, ...]:
     """The kernel calls of a compiled module, each with the nodes of `bound` that it computes.
 
-    Calls of templates' kernels say which node is theirs. Kernels that TVM made of imported layers stand between the
-    same neighbours as these layers: one kernel a layer where the numbers agree, else each stands for all of them.
+    Calls of templates' kernels say which node is theirs. Kernels that TVM made from imported layers have the same
+    neighbours as these layers: one kernel per layer if they match one to one, else each stands for all of them.
 
     Args:
         bound: the graph that was compiled.
@@ -40,7 +40,7 @@ def steps_of(bound: BoundModel, calls: Sequence[KernelCall]) -> tuple[Step, ...]
 
 
 def joining_calls(bound: BoundModel, calls: Sequence[KernelCall]) -> set[int]:
-    """Positions of the calls that only join what lies in memory already, if it is made in the right place."""
+    """Positions of the concatenations that need no call if their inputs are made in the right place."""
     found = set()
     for place, call in enumerate(calls):
         workload = None if call.node is None else bound.nodes[call.node].workload
@@ -50,10 +50,10 @@ def joining_calls(bound: BoundModel, calls: Sequence[KernelCall]) -> set[int]:
 
 
 def without_joins(steps: Sequence[Step], dropped: Mapping[int, int]) -> tuple[Step, ...]:
-    """Steps without concatenations that memory does; their layers go to what makes the last of the joined parts.
+    """`steps` without the concatenations that need no call; their layers go to the step that makes the last input.
 
     Args:
-        steps: of all calls.
+        steps: the steps of all calls.
         dropped: as in `pipeline.compiler.concat_in_place.Joined`.
     """
     layers = {place: list(step.layers) for place, step in enumerate(steps)}
@@ -63,7 +63,7 @@ def without_joins(steps: Sequence[Step], dropped: Mapping[int, int]) -> tuple[St
 
 
 class _Layers:
-    """The imported layers of a graph, and what lies round them.
+    """The imported layers of a graph, and their neighbours.
 
     Attributes:
         constants: places of the nodes with a template that no input of the model reaches.
@@ -75,10 +75,10 @@ class _Layers:
         self._inner = self._trace(bound)
 
     def of(self, calls: Sequence[KernelCall]) -> dict[int, tuple[tuple[Node, ...], bool]]:
-        """For each call of a kernel that TVM made its nodes, and whether its result is theirs.
+        """For each call of a kernel that TVM made: its nodes, and whether its result is theirs.
 
         Raises:
-            BuildError: when no layer asks for a kernel.
+            BuildError: when a kernel belongs to no layer.
         """
         groups: dict[tuple[int, ...], list[tuple[int, Inner]]] = defaultdict(list)
         for place, call in enumerate(calls):
@@ -122,7 +122,7 @@ class _Layers:
 
 
 def _check_nodes(bound: BoundModel, calls: Sequence[KernelCall], constants: set[int]) -> None:
-    """Checks that every node with a template is computed once; TVM computes one that only reads constants itself."""
+    """Checks that every node with a template is computed once; TVM itself may fold one that only reads constants."""
     own = [call.node for call in calls if call.node is not None]
     for place, one in enumerate(bound.nodes):
         if one.workload is not None and place not in constants and place not in own:
@@ -141,10 +141,10 @@ def _own_step(bound: BoundModel, name: str, place: int) -> Step:
 
 
 def _imported_step(graph: Graph, kernel: str, nodes: Sequence[Node], alone: bool) -> Step:
-    """The step of a kernel that TVM made of `nodes`; a layer that became a view or a constant has none.
+    """The step of a kernel that TVM made from `nodes`; a layer that became a view or a constant has none.
 
     Args:
-        graph: that they stand in.
+        graph: the nodes' graph.
         kernel: its symbol.
         nodes: the layers that it stands for.
         alone: whether it is the only kernel of its layer, so that its result is the layer's.

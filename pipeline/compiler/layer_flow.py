@@ -1,7 +1,7 @@
-"""Follows values between known places, so that what lies between two of them can be told by its neighbours.
+"""Follows values between known places, so that anything between two of them can be identified by its neighbours.
 
 A graph and the module it became have the same known places: the model's inputs and outputs, and the calls of templates'
-kernels. Between them stand imported layers in the one and the kernels that TVM made of them in the other.
+kernels. Between these places the graph has imported layers; the module has the kernels that TVM made from them.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 Source = tuple[str, int]
-"""A known place that gives a value: ``("input", number)`` or ``("node", place)``; ``("inner", number)`` in between."""
+"""A known place that gives a value: ``("input", number)`` or ``("node", place)``; else ``("inner", number)``."""
 
 Sink = tuple[str, int, int]
 """A known place that takes a value: ``("node", place, argument)`` or ``("output", number, 0)``."""
 
 Value = frozenset[Source]
-"""What a value is made of; nothing for a constant. What only looks at values, as a reshape does, unites them."""
+"""What a value is made of; empty for a constant. A mere view of values, such as a reshape, has their union."""
 
 CONSTANT: Value = frozenset()
 
@@ -29,7 +29,7 @@ class Inner:
         part: number of the connected part that it belongs to.
         sources: the known places whose values reach it.
         sinks: the known places that its result reaches.
-        part_sinks: those that the results of its part reach.
+        part_sinks: the known places that the results of its part reach.
     """
 
     part: int
@@ -39,26 +39,26 @@ class Inner:
 
 
 class Flow:
-    """Takes in what lies between known places, in the order it runs."""
+    """Collects everything between known places, in execution order."""
 
     def __init__(self) -> None:
         self._reads: list[Value] = []
         self._feeds: list[set[Sink]] = []
 
     def inner(self, inputs: Iterable[Value]) -> Value:
-        """Adds something that reads `inputs`; gives its result."""
+        """Adds something that reads `inputs`; returns its result."""
         self._reads.append(united(inputs))
         self._feeds.append(set())
         return frozenset({("inner", len(self._reads) - 1)})
 
     def sink(self, sink: Sink, value: Value) -> None:
-        """Adds that `sink` takes `value`."""
+        """Records that `sink` takes `value`."""
         for kind, number in value:
             if kind == "inner":
                 self._feeds[number].add(sink)
 
     def traced(self) -> tuple[Inner, ...]:
-        """What was added with `inner`, in order."""
+        """Everything that was added with `inner`, in order."""
         before = [[number for kind, number in reads if kind == "inner"] for reads in self._reads]
         sources: list[set[Source]] = []
         parts = list(range(len(before)))
@@ -84,9 +84,9 @@ def united(values: Iterable[Value]) -> Value:
 
 
 def same_neighbours(first: Sequence[Inner], second: Sequence[Inner]) -> tuple[int, ...] | None:
-    """For each of `first` the place of the one in `second` with its sources and sinks; None unless all find theirs.
+    """For each of `first` the index of its match in `second`, with equal sources and sinks; None unless all have one.
 
-    Of several that have the same, those in front belong together: what depends on each other keeps its order.
+    Several with the same neighbours are matched in order, because those that depend on each other keep their order.
     """
     if len(first) != len(second):
         return None

@@ -1,4 +1,4 @@
-"""From the optimised graph and a config for each kernel to TVM's IRModule."""
+"""Lowers the optimised graph, with a config for each kernel, to TVM's IRModule."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ OPAQUE = 8
 
 
 def lower(bound: BoundModel, configs: Mapping[str, Config]) -> Any:
-    """The IRModule of `bound`: our kernels as PrimFuncs, the rest as Relax operators, ``main`` that runs them.
+    """The IRModule of `bound`: our kernels as PrimFuncs, the rest as Relax operators, and a ``main`` that runs them.
 
     Args:
         bound: the graph.
-        configs: for each task's name the config its kernel is built with.
+        configs: the config of each task's kernel, by the task's name; the default for others.
 
     Raises:
         BuildError: when a kernel cannot be generated; names the layer.
@@ -120,7 +120,7 @@ class _Lowering:
         return self.kernels[bound.key]
 
     def _emit_onnx(self, node: Node) -> None:
-        """Adds an ONNX node as a function of its own, which a later pass inlines."""
+        """Adds an ONNX node as a separate function, which a later pass inlines."""
         import tvm_ffi
         from tvm.ir import GlobalVar
 

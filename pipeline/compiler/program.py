@@ -1,7 +1,7 @@
 """A compiled model as a list of kernel calls on buffers: what the native runtime executes.
 
-Everything is known ahead: which kernels run in which order, on which parts of which buffers. Modules that need more
-than that (sorting, which TVM's runtime does) have no program and run on TVM's virtual machine.
+Everything is known ahead of time: which kernels run in which order, on which parts of which buffers. Modules that need
+more than that (sorting, which TVM's runtime does) have no program and run on TVM's virtual machine.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ Array = npt.NDArray[Any]
 
 _DTYPES = {"bool", "float16", "float32", "float64"}
 _DTYPES |= {f"{kind}{bits}" for kind in ("int", "uint") for bits in (8, 16, 32, 64)}
-"""Types of elements that a library tells its caller of."""
+"""Element types that a library can report to its caller."""
 
 INPUT, CONSTANT, WORK = "input", "constant", "work"
-"""Where a buffer lies: given by the caller, among the weights, or in the arena."""
+"""Where a buffer is: a model input, one of the weights, or an intermediate tensor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,8 @@ class View:
     """A tensor in memory.
 
     Attributes:
-        buffer: number of the buffer that it lies in.
-        offset: where in it, in bytes.
+        buffer: number of its buffer.
+        offset: where it begins in the buffer, in bytes.
         shape: its sizes; elements follow each other in row-major order.
         dtype: element type, as numpy spells it.
     """
@@ -54,7 +54,7 @@ class Call:
     Attributes:
         kernel: its symbol.
         arguments: inputs first.
-        tasks: of its parallel loops (`schedules.llvm.parts.emit.parallel_tasks`).
+        tasks: number of tasks of its parallel loops (`schedules.llvm.parts.emit.parallel_tasks`).
     """
 
     kernel: str
@@ -68,7 +68,7 @@ class Program:
 
     Attributes:
         calls: what runs.
-        places: for each buffer where it lies.
+        places: where each buffer is.
         inputs: the model's inputs, in order.
         outputs: the model's outputs, in order.
         constants: the arrays of the constant buffers, by number.
@@ -81,7 +81,7 @@ class Program:
     constants: Mapping[int, Array]
 
     def sizes(self) -> list[int]:
-        """Bytes of each buffer: as far as any view of it reaches."""
+        """Bytes of each buffer, up to the end of its furthest view."""
         sizes = [0] * len(self.places)
         for view in self.views():
             sizes[view.buffer] = max(sizes[view.buffer], view.offset + view.nbytes)
@@ -96,7 +96,7 @@ class Program:
 
 
 def program_of(module: Any) -> Program | None:
-    """The program of a module whose kernels are called with the buffers they write to; None when it needs more.
+    """The program of a module whose kernels are called with the buffers they write to; None if it needs more than that.
 
     Args:
         module: after `pipeline.compiler.build.plan_calls`.
@@ -109,7 +109,7 @@ def program_of(module: Any) -> Program | None:
 
 
 class _NotStaticError(Exception):
-    """The module does something else than calling kernels."""
+    """The module does more than call kernels."""
 
 
 class _Reader:
@@ -174,7 +174,7 @@ class _Reader:
         array = expr.value.numpy() if hasattr(expr.value, "numpy") else None
         if array is None:
             raise _NotStaticError
-        # Equal memory is one constant; shape and dtype tell apart what has no memory, or several views of one.
+        # One address is one constant; shape and dtype distinguish empty constants, and several views of one.
         key = (int(expr.value.data_ptr()), array.shape, str(expr.value.dtype))
         if key not in self.arrays:
             view = self._new(CONSTANT, array.shape, str(expr.value.dtype))

@@ -1,7 +1,7 @@
-"""One layer that no template takes, as TVM's own ONNX importer has it; the importer is not trusted.
+"""One layer that no template takes, lowered by TVM's own ONNX importer; the importer is not trusted.
 
-It drops outputs, ignores attributes and takes operators for what they are not. So what it makes of a layer must have
-the shapes and dtypes that ONNX gives it (`import_layer`), and `pipeline.compiler.check_layers` compares the values.
+It drops outputs, ignores attributes and mistakes operators for others. So its outputs must have the shapes that ONNX
+gives them (`import_layer`), and `pipeline.compiler.check_layers` compares the values.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class OnnxLayer:
 
     Attributes:
         module: its ``main`` is a Relax function whose parameters are `dynamic_inputs` and whose result is one tensor or
-            a tuple of them; what else there is are PrimFuncs that it calls.
-        dtypes: of the results, which are not always those that ONNX says: whoever takes the results casts them.
+            a tuple of them; its other functions are PrimFuncs that ``main`` calls.
+        dtypes: dtypes of the results; they may differ from ONNX's, so the caller must cast the results.
     """
 
     module: Any
@@ -35,19 +35,19 @@ class OnnxLayer:
 
     @property
     def function(self) -> Any:
-        """The Relax function, as a part of something larger."""
+        """The Relax function, ready to become part of another module."""
         return self.module["main"].without_attr("global_symbol")
 
     @property
     def helpers(self) -> dict[str, Any]:
-        """The PrimFuncs that `function` calls, by the names that it calls them by."""
+        """The PrimFuncs that `function` calls, by name."""
         functions = {variable.name_hint: function for variable, function in self.module.functions_items()}
         del functions["main"]
         return functions
 
 
 def dynamic_inputs(graph: Graph, node: Node) -> list[str]:
-    """The inputs of a node that are no constants, each once, in order."""
+    """The inputs of a node that are not constants, each once, in order."""
     return list(dict.fromkeys(name for name in node.inputs if name and name not in graph.constants))
 
 
@@ -55,7 +55,7 @@ def node_model(graph: Graph, node: Node) -> onnx.ModelProto:
     """An ONNX model of one node: its dynamic inputs are the model's, its constants initialisers.
 
     Args:
-        graph: that `node` stands in.
+        graph: the graph of `node`.
         node: an operator of ONNX.
     """
     import onnx
@@ -64,7 +64,7 @@ def node_model(graph: Graph, node: Node) -> onnx.ModelProto:
     assert node.proto is not None
     proto = onnx.NodeProto()
     proto.CopyFrom(node.proto)
-    # Passes may have renamed what a node takes and makes; an absent output keeps its place.
+    # Passes may have renamed a node's inputs and outputs; an absent output keeps its place.
     made = iter(node.outputs)
     results = [next(made) if name else "" for name in proto.output]
     del proto.input[:], proto.output[:]
@@ -92,24 +92,24 @@ def node_model(graph: Graph, node: Node) -> onnx.ModelProto:
 
 
 def import_layer(graph: Graph, node: Node) -> OnnxLayer:
-    """What TVM's importer makes of one node at fixed shapes.
+    """One node as TVM's importer lowers it, at fixed shapes.
 
     Raises:
-        BuildError: when the importer refuses the node, or makes something else of it; names the layer.
+        BuildError: when the importer refuses the node, or its outputs have other shapes; names the layer.
     """
     from tvm.relax.frontend.onnx import from_onnx
 
     where = f"layer {node.layers[0]!r} ({node.kind})"
     try:
         module = from_onnx(node_model(graph, node), keep_params_in_input=False)
-    # TVM's importer raises whatever its asserts and C++ side raise; all of it means that the node is not supported.
+    # TVM's importer lets any exception of its asserts and C++ side through; each means that the node is not supported.
     except Exception as error:
         raise BuildError(f"{where}: TVM's importer refuses it: {one_line(error)}") from error
     wanted = [graph.tensor(name) for name in node.outputs]
     made = _tensors(module["main"].ret_ty)
     if [tensor.shape for tensor in made] != [tensor.shape for tensor in wanted]:
         have, expected = (", ".join(f"{t.dtype}{list(t.shape)}" for t in tensors) for tensors in (made, wanted))
-        raise BuildError(f"{where}: TVM's importer makes {have or 'nothing static'} of it, where ONNX has {expected}")
+        raise BuildError(f"{where}: TVM's importer outputs {have or 'no static shapes'} where ONNX has {expected}")
     return OnnxLayer(module, tuple(tensor.dtype for tensor in made))
 
 

@@ -1,1 +1,1 @@
-"""What is known of a model before it runs: costs, memory, coverage."""
+"""Facts about a model before it runs: costs, memory, coverage."""

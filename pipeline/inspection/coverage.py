@@ -1,4 +1,4 @@
-"""How each layer of a model is compiled, and all that is not covered at once, each gap with what to do about it."""
+"""How each layer of a model is compiled, and all gaps in coverage at once, each with what to do about it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from tvmopt.schedules.registry import has_templates
 from tvmopt.schedules.target import Target
 
 FALLBACK, VIEW, FOLDED, GPU_RULES = "fallback", "view", "folded", "GPU rules"
-"""What stands for a layer that no template takes; other layers have their template's name.
+"""Labels for layers that no template takes; other layers have their template's name.
 
-In this order: TVM's importer lowers it and the last rule schedules it; no byte is moved; it became part of a constant
-or of another layer; TVM's rules for GPUs schedule it.
+In this order: TVM's importer lowers it and the fallback rule schedules it; it moves no bytes; it became part of a
+constant or of another layer; TVM's rules for GPUs schedule it.
 """
 
 NONE, UNKNOWN = "none", "–"
-"""What stands for a layer that cannot be compiled, and for one of a model that has no normal form to tell by."""
+"""Labels for a layer that cannot be compiled, and for any layer of a model without a normal form."""
 
 Stage = Literal["importer", "templates", "target"]
 
@@ -36,8 +36,8 @@ class Gap:
     Attributes:
         stage: which part of the compiler lacks it.
         what: the operator, value or tool, and what is wrong.
-        layers: names of the layers concerned; the first of them, where only that is known; none for a tool.
-        blocks: whether the model cannot be compiled because of it; else it runs, but slower than it could.
+        layers: names of the affected layers; only the first if no others are known; none for a tool.
+        blocks: whether it prevents compiling the model; else the model runs, but slower than it could.
         remedy: what to do about it.
     """
 
@@ -53,8 +53,8 @@ class Coverage:
     """How a model is compiled for a target.
 
     Attributes:
-        kernels: for each layer its template's name, or what stands for it otherwise (`FALLBACK`, …).
-        gaps: all that is not covered, what blocks first.
+        kernels: for each layer its template's name, or else a label (`FALLBACK`, …).
+        gaps: everything that is not covered; blocking gaps come first.
     """
 
     kernels: Mapping[str, str]
@@ -62,7 +62,7 @@ class Coverage:
 
     @property
     def compiles(self) -> bool:
-        """Whether nothing that is known stands in the way of compiling the model."""
+        """Whether no known gap prevents compiling the model."""
         return not any(gap.blocks for gap in self.gaps)
 
 
@@ -72,7 +72,7 @@ def cover(survey: Survey, optimized: BoundModel | None, target: Target) -> Cover
     Args:
         survey: of the model.
         optimized: the graph for `target`; None when the model has no normal form.
-        target: what it is to be compiled for.
+        target: what it would be compiled for.
     """
     gaps = [*_importer_gaps(survey), *_target_gaps(target)]
     names = [node.name for node in survey.original.graph.node]
@@ -131,11 +131,11 @@ def _template_gaps(optimized: BoundModel, refused: AbstractSet[str]) -> Iterator
 
 
 def _layer_gaps(optimized: BoundModel, unknown: AbstractSet[str]) -> Iterator[Gap]:
-    """Layers whose operator is taken, but that TVM's importer refuses as they are; one gap for those that are alike.
+    """Layers that TVM's importer refuses although their operator is supported; one gap for each kind of layer.
 
     Args:
         optimized: the graph.
-        unknown: operators that are not taken anyway.
+        unknown: operators that are not supported anyway.
     """
     from tvmopt.pipeline.compiler.check_layers import layers_alike
     from tvmopt.pipeline.support.tvm import import_compiler
@@ -155,7 +155,7 @@ def _refusal(optimized: BoundModel, node: Node) -> str:
     """Why TVM's importer does not take `node`; empty when it does."""
     from tvmopt.pipeline.compiler.tvm_layer import import_layer
 
-    with silent():  # TVM prints what is wrong, too, and complains when what it has begun is thrown away
+    with silent():  # TVM also prints what is wrong, and complains when its unfinished work is discarded
         try:
             import_layer(optimized.graph, node)
         except BuildError as error:
@@ -173,7 +173,7 @@ def _made_by(bound: BoundNode) -> str:
 
 
 def _kernels(optimized: BoundModel, names: Sequence[str], refused: AbstractSet[str]) -> dict[str, str]:
-    """For each layer what computes it; where several kernels do, the first that is no view."""
+    """For each layer what computes it; if several kernels do, the first that is not a view."""
     if not has_templates(optimized.target):
         return {name: NONE if name in refused else GPU_RULES for name in names}
     kernels: dict[str, str] = {}

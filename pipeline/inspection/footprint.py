@@ -16,11 +16,10 @@ class Footprint:
 
     Attributes:
         largest_layer: the layer whose operands and results together are largest; empty where no size is known.
-        largest_layer_bytes: their bytes, its weights included: no execution layer by layer needs less at once.
-        activations_bytes: the model's inputs and all layers' results, were all of them kept.
+        largest_layer_bytes: their bytes, its weights included: execution layer by layer cannot need less at once.
+        activations_bytes: the model's inputs and all layers' results, if all of them were kept.
         weights_bytes: all parameters.
-        arena_bytes: what a compiled model allocates for the results between its kernels, as planned, halos and blocks
-            included, the model's inputs and outputs not; None where the model cannot be compiled.
+        arena_bytes: as `planned_arena` gives it, halos and blocks included; None if the model cannot be compiled.
     """
 
     largest_layer: str
@@ -31,16 +30,16 @@ class Footprint:
 
     @property
     def largest_bytes(self) -> int:
-        """What an execution takes that frees nothing: all activations and the weights."""
+        """What an execution that frees nothing takes: all activations and the weights."""
         return self.activations_bytes + self.weights_bytes
 
 
 def footprint(costs: ModelCosts, arena_bytes: int | None) -> Footprint:
-    """The memory of a model whose layers are known.
+    """The memory that a model needs.
 
     Args:
         costs: its layers.
-        arena_bytes: as `planned_arena` gives it, if it can.
+        arena_bytes: from `planned_arena`; None where that fails.
     """
     largest = max(costs.layers, key=_working_set, default=None)
     results = {spec.name for layer in costs.layers for spec in layer.outputs}
@@ -56,7 +55,9 @@ def footprint(costs: ModelCosts, arena_bytes: int | None) -> Footprint:
 
 
 def planned_arena(optimized: BoundModel) -> int:
-    """Bytes of the memory that the compiled model shares out among its inputs and intermediate tensors.
+    """Bytes of the memory that the compiled model's intermediate tensors share.
+
+    On the native runtime the model's inputs and outputs share it too.
 
     Args:
         optimized: the graph; its kernels are lowered with their defaults, which does not change what they store.
@@ -81,7 +82,7 @@ def planned_arena(optimized: BoundModel) -> int:
 
 
 def _working_set(layer: LayerCost) -> int:
-    """Bytes of all operands and results of a layer; none of one that only looks at bytes that are there."""
+    """Bytes of all operands and results of a layer; 0 for a view."""
     if layer.operator in VIEWS:
         return 0
     return sum(nbytes(spec) for spec in {*layer.inputs, *layer.outputs})

@@ -1,4 +1,4 @@
-"""What there is to know of a model before it is run: costs, memory, coverage, tasks."""
+"""Inspects a model before it is run: costs, memory, coverage, tasks."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from tvmopt.schedules.target import Target
 
 SCHEMA = "tvmopt-inspection"
 VERSION = 1
-"""Of `Inspection.to_json`. 1: the first."""
+"""Version of `Inspection.to_json`. 1: the first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """A model looked at, not run.
+    """The result of inspecting a model without running it.
 
     Attributes:
         name: the model's short name.
         target: what it would be compiled for.
-        costs: of each layer and of all together.
-        memory: at least, at most, as planned.
+        costs: costs of each layer and of all together.
+        memory: memory that it needs at least, at most and as planned.
         coverage: how each layer is compiled, and what is not covered.
         tasks: distinct kernels with their weights; none where the model cannot be compiled, or for a GPU.
     """
@@ -93,16 +93,16 @@ def task_flops(task: Task, target: Target) -> int:
 
 
 def inspect_model(spec: str, target: Target, input_shapes: Mapping[str, tuple[int, ...]] | None = None) -> Inspection:
-    """Looks at a model without running it: what is unsupported is shown, not refused.
+    """Inspects a model without running it; reports unsupported parts instead of refusing them.
 
     Args:
-        spec: what the user named, as `pipeline.importers.load_model` takes it.
+        spec: the model that the user named, as `pipeline.importers.load_model` takes it.
         target: what it would be compiled for; need not be this machine.
         input_shapes: shapes of inputs that the model leaves open.
 
     Raises:
         UsageError, InputFileError: there is no such model.
-        UnsupportedModelError: there is no ONNX model with static inputs to look at.
+        UnsupportedModelError: there is no ONNX model with static inputs to inspect.
     """
     source, survey = survey_model(spec, input_shapes)
     optimized, faults = _optimized(source, survey, target)
@@ -121,13 +121,13 @@ def inspect_model(spec: str, target: Target, input_shapes: Mapping[str, tuple[in
 
 
 def _optimized(source: ModelSource, survey: Survey, target: Target) -> tuple[BoundModel | None, tuple[Gap, ...]]:
-    """The graph as it would be compiled, if the model has a normal form; and why not."""
+    """The graph as it would be compiled, if the model has a normal form; else None, and why it has none."""
     if not survey.static:
         return None, ()
     try:
         return bind(optimize(surveyed_model(source, survey), target)), ()
     except UnsupportedModelError as error:
         if survey.operators:
-            return None, ()  # one of them, most likely, and all are listed
+            return None, ()  # most likely because of one of these, and all are listed
         gap = Gap("importer", str(error), (), True, "export the model without control flow: a trace has none")
         return None, (gap,)

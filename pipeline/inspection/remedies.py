@@ -1,4 +1,4 @@
-"""What to do about parts of a model that are not covered, in words."""
+"""Advice on parts of a model that are not covered."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from tvmopt.pipeline.importers.onnx_form.operators import STANDARD_DOMAINS, UnsupportedOperator, standard_operators
 from tvmopt.schedules.operators import OPERATORS
 
-REMEDY_FALLBACK = "none needed: it runs, by TVM's importer and the last rule; tuning does not touch it"
+REMEDY_FALLBACK = "none needed: it runs, with TVM's importer and the fallback rule; tuning does not change it"
 
 TEMPLATE_FORMS: Mapping[str, str] = {
     kind: form for operator in OPERATORS.values() for kind, form in operator.forms.items()
 }
-"""In which form templates take an operator that they do take."""
+"""The form in which templates take an operator that they take."""
 
 _CHANGES: Mapping[str, str] = {
     "BatchNormalization in training mode": "export the model in eval mode",
@@ -29,7 +29,7 @@ _CHANGES: Mapping[str, str] = {
     "RandomNormal": "make the numbers outside, and pass them as an input",
     "RandomUniform": "make the numbers outside, and pass them as an input",
 }
-"""What stands in well for operators that are not taken."""
+"""Advice on operators that importing refuses."""
 
 
 def operator_remedy(item: UnsupportedOperator) -> str:
@@ -50,5 +50,5 @@ def value_remedy(fault: str) -> str:
     if "element type" in fault:
         return "export the model in float32"
     if "is empty" in fault:
-        return "give larger inputs with --input-shape: nothing is left of these"
+        return "give larger inputs with --input-shape: with these sizes the value has no elements"
     return "export the model so that this value is a tensor"

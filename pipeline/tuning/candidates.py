@@ -19,11 +19,11 @@ Matrix = npt.NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """All configs of a task; a tuner calls them by their position.
+    """All configs of a task; a tuner refers to them by position.
 
     Attributes:
         configs: the whole space, in its own order.
-        knobs: the choices that span it.
+        knobs: the choices that span the space.
         default: position of the config to begin with, None if there is none.
         describe: the template's derived features of a config.
     """
@@ -57,11 +57,11 @@ class Candidates:
         return len(self.configs)
 
     def position(self, config: Config) -> int | None:
-        """Where `config` stands; None when it is not a candidate."""
+        """The position of `config`; None when it is not a candidate."""
         return self._positions.get(config_key(config))
 
     def positions(self, configs: Iterable[Config]) -> list[int]:
-        """Where those of `configs` stand that are candidates."""
+        """The positions of those `configs` that are candidates."""
         return [position for position in map(self.position, configs) if position is not None]
 
     @cached_property
@@ -70,7 +70,7 @@ class Candidates:
 
     @cached_property
     def levels(self) -> npt.NDArray[np.int32]:
-        """Which of its values each knob has, counted from 0: ``(configs, knobs)``; -1 for a value it has not."""
+        """The index of each config's value in each knob: ``(configs, knobs)``; -1 for a value that the knob lacks."""
         places = [{value: place for place, value in enumerate(knob.values)} for knob in self.knobs]
         rows = [
             [place.get(config[knob.name], -1) for knob, place in zip(self.knobs, places, strict=True)]
@@ -80,15 +80,15 @@ class Candidates:
 
     @cached_property
     def features(self) -> Matrix:
-        """What the cost model sees: ``(configs, features)``."""
+        """The cost model's input: ``(configs, features)``."""
         return self.featurize(self.configs, self.describe)
 
     def featurize(self, configs: Iterable[Config], describe: Callable[[Config], tuple[float, ...]]) -> Matrix:
-        """Knob values, then derived features. Values stay as they are: to a tree a logarithm makes no difference.
+        """Knob values, then derived features. Values are not scaled: a logarithm makes no difference to a tree.
 
         Args:
-            configs: configs of this template, also for other workloads; knobs that they lack are NaN.
-            describe: the template's derived features for the workload they are for.
+            configs: configs of this template, possibly for other workloads; knobs that they lack are NaN.
+            describe: the template's derived features of a config for their workload.
         """
         names = [knob.name for knob in self.knobs]
         rows = [[*(config.get(name, np.nan) for name in names), *describe(config)] for config in configs]

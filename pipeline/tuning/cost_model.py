@@ -1,8 +1,8 @@
 """The cost model: gradient-boosted trees that learn to rank the configs of a task by speed.
 
-Ranking, as in Chen et al., "Learning to Optimize Tensor Programs" (NeurIPS 2018): only the order of a task's configs
-matters, so records of other tasks can teach it without any common scale. Replayed on recorded exhaustive tables, it
-found fast configs in fewer trials than regression on speed or on its logarithm did.
+It ranks, as in Chen et al., "Learning to Optimize Tensor Programs" (NeurIPS 2018): only the order of a task's configs
+matters, so it can learn from other tasks' records without a common scale. Replayed on recorded exhaustive tables,
+ranking found fast configs in fewer trials than regression on speed or on its logarithm.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tvmopt.pipeline.tuning.candidates import Matrix
 _ROUNDS = 40
 _PARAMETERS = {
     "objective": "rank:pairwise",
-    # Pairs are drawn at random among all configs, eight for each: slow ones must be known to be slow as well.
+    # Eight random pairs for each config, drawn among all: the model must also learn which configs are slow.
     "lambdarank_pair_method": "mean",
     "lambdarank_num_pair_per_sample": 8,
     "max_depth": 4,
@@ -27,7 +27,7 @@ _PARAMETERS = {
     "min_child_weight": 0.5,
     "tree_method": "hist",
     "max_bin": 64,
-    # One thread: a fit takes some milliseconds, and the other cores are measuring.
+    # One thread: a fit takes a few milliseconds, and the other cores are measuring.
     "nthread": 1,
     "verbosity": 0,
 }
@@ -35,7 +35,7 @@ _PARAMETERS = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Samples:
-    """Measured configs that compare with each other: one workload on one machine.
+    """Measured configs that are comparable: of one workload on one machine.
 
     Attributes:
         features: ``(configs, features)``.

@@ -1,4 +1,4 @@
-"""What the search asks of a measurer and what comes back; how it finds the template of a workload."""
+"""The interface between the search and a measurer, and how the search finds a workload's template."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Trial:
         status: ``ok``, ``wrong``, ``compile_error``, ``timeout`` or ``crash``.
         latency_s: raw samples in seconds; empty unless the status is ``ok``.
         error: the message, one line, if not ok.
-        cost_s: wall time that the trial took.
+        cost_s: wall time of the trial.
     """
 
     config: Config
@@ -34,7 +34,7 @@ class Trial:
 
     @staticmethod
     def of(record: Record) -> Trial:
-        """The trial that a record is of; what it took is not recorded."""
+        """The trial that `record` describes; its cost was not recorded, so it is 0."""
         return Trial(record.config, record.status, record.latency_s, record.error, 0.0)
 
 
@@ -42,7 +42,7 @@ class Measurer(Protocol):
     """Builds, checks and times configs of a task.
 
     Attributes:
-        cpu: name of the processor that they run on.
+        cpu: name of the processor that runs them.
     """
 
     cpu: str
@@ -50,7 +50,7 @@ class Measurer(Protocol):
     def measure(self, task: Task, configs: Sequence[Config]) -> Iterator[Trial]:
         """Yields one trial for each config as results arrive, in any order.
 
-        The caller may close the iterator early; what is not yielded by then is dropped.
+        The caller may close the iterator early; trials not yielded by then are dropped.
         """
         ...
 

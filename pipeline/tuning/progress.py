@@ -1,4 +1,4 @@
-"""How far the tuning of a task has come, and the events that tell a listener."""
+"""The progress of a task's tuning, and the events that report it to a listener."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class TaskState:
         trials: measurements in this run.
         rejected: trials of this run that were wrong, crashed, hung or did not compile.
         default_s: median latency of the default config in seconds; None when it is not measured or failed.
-        best_s: the least median latency of any config in seconds; None when none succeeded.
-        best_config: the config that has it.
+        best_s: the lowest median latency of any config in seconds; None when none succeeded.
+        best_config: the config with that latency.
         ended: why no more trials are spent on it; empty while they may be.
     """
 
@@ -49,7 +49,7 @@ class TaskState:
 
 @dataclass(frozen=True, slots=True)
 class PeakMeasured(Event):
-    """The machine's peak of multiply-adds in registers was measured, at the target's threads."""
+    """The machine's peak of multiply-adds in registers was measured, with the target's number of threads."""
 
     flops_per_s: float
 
@@ -59,7 +59,7 @@ class PeakMeasured(Event):
 
 @dataclass(frozen=True, slots=True)
 class RunStarted(Event):
-    """The search begins; `states` are of all tasks, with what earlier runs had measured."""
+    """The search begins; `states` has all tasks and includes what earlier runs measured."""
 
     states: tuple[TaskState, ...]
 
@@ -103,7 +103,7 @@ class TaskEnded(Event):
 class Progress:
     """The running account of one task.
 
-    A config that is measured again counts with the median of all its samples, so that one lucky run does not win.
+    A config that was measured several times counts with the median of all its samples: one lucky run does not win.
 
     Attributes:
         task: the task.
@@ -132,7 +132,7 @@ class Progress:
     _medians: dict[tuple[tuple[str, int], ...], float] = field(default_factory=dict)
 
     def learn(self, trial: Trial, known: bool = False) -> None:
-        """Counts a trial in.
+        """Adds a trial.
 
         Args:
             trial: the result.
@@ -160,7 +160,7 @@ class Progress:
 
     @property
     def best_s(self) -> float | None:
-        """The least median latency in seconds."""
+        """The lowest median latency in seconds."""
         return min(self._medians.values(), default=None)
 
     @property
@@ -170,11 +170,11 @@ class Progress:
 
     @property
     def since_best(self) -> int:
-        """Trials since the best became better."""
+        """Trials since the best last improved."""
         return len(self.bests) - 1 - self.bests.index(min(self.bests)) if self.bests else 0
 
     def unconfirmed(self, count: int) -> list[Config]:
-        """Those of the default and the `count` fastest configs that were measured only once."""
+        """The configs that were measured only once, among the default and the `count` fastest."""
         fastest = sorted(self._medians, key=lambda key: self._medians[key])[:count]
         keys = dict.fromkeys([config_key(self.default), *fastest])
         return [dict(key) for key in keys if len(self._samples.get(key, ())) == 1]

@@ -1,4 +1,4 @@
-"""What the records of related tasks teach the search of this one; `pipeline.records.predict` compiles by them."""
+"""Samples for the search from records of related tasks; `pipeline.records.predict` uses these when compiling."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _WEIGHT = 0.5
 
 
 class RelatedSamples:
-    """Samples for the cost model from the nearest relatives, looked up anew whenever they are asked for.
+    """Samples for the cost model from the nearest relatives, looked up anew at each call.
 
-    A tuner that is called for the first time in the middle of a run thus learns from the tasks before it.
+    So a tuner that starts in the middle of a run learns from the tasks before it.
     """
 
     def __init__(self, store: RecordStore, subject: Subject, candidates: Candidates) -> None:
@@ -30,7 +30,7 @@ class RelatedSamples:
         self._features: dict[tuple[Workload, str, int], Samples] = {}
 
     def __call__(self) -> tuple[Samples, ...]:
-        """At most `_RECORDS_EACH` records of each of `_RELATIVES` relatives, the nearer the heavier."""
+        """At most `_RECORDS_EACH` records of each of `_RELATIVES` relatives; nearer ones weigh more."""
         relatives = nearest(self._store, self._subject)[:_RELATIVES]
         return tuple(sample for relative in relatives for sample in self._samples(relative))
 

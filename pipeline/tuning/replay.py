@@ -1,4 +1,4 @@
-"""Replays recorded exhaustive tables in a measurer's place, and compares tuners on them: no machine needed."""
+"""Replays recorded exhaustive tables instead of measuring, and compares tuners on them: needs no machine."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Table:
 
     @property
     def best_s(self) -> float:
-        """The least median latency in seconds."""
+        """The lowest median latency in seconds."""
         return min(record.median_s for record in self.records if record.median_s is not None)
 
 
@@ -55,7 +55,7 @@ def read_table(path: Path, target: Target, template_of: TemplateOf = template_fo
     Args:
         path: a log; when a config occurs twice, its last record counts.
         target: the target that was measured, for the template's default and features.
-        template_of: gives the template, for the same.
+        template_of: chooses the template.
 
     Raises:
         InputFileError: when the log is corrupt, empty, or has several workloads or no successful record.
@@ -81,11 +81,11 @@ class ReplayMeasurer:
     """A `Measurer` that looks results up; the trials cost nothing.
 
     Attributes:
-        cpu: the processor that most records are of.
+        cpu: the processor that most records were measured on.
     """
 
     def __init__(self, records: Sequence[Record]) -> None:
-        """Takes the records of any number of workloads; of equal configs the last counts."""
+        """Takes records of any number of workloads; when a config occurs twice, its last record counts."""
         self.cpu = statistics.mode(record.cpu for record in records)
         self._trials = {(r.workload, config_key(r.config)): Trial.of(r) for r in records}
 
@@ -99,7 +99,7 @@ class ReplayMeasurer:
             yield self._trials[task.workload, config_key(config)]
 
     def close(self) -> None:
-        """Nothing to end."""
+        """Does nothing: there are no processes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,12 +141,12 @@ def compare_tuners(
         table: an exhaustive table.
         tuners: names of `TUNERS`.
         seeds: one run each.
-        fractions: after which shares of the space to look, rounded down to whole trials, but at least one.
-        from_default: whether tuners begin with the template's default, as they do in earnest. The default is often
-            near the best, and then there is little to tell tuners apart by; so they begin with nothing.
+        fractions: shares of the space after which to compare, rounded down to whole trials, but at least one.
+        from_default: whether tuners begin with the template's default, as in a real run. The default is often near
+            the best, which leaves little difference between tuners, hence False.
 
     Returns:
-        For each tuner, how near it came.
+        Each tuner's score, by its name.
     """
     candidates = table.candidates if from_default else dataclasses.replace(table.candidates, default=None)
     trials = {config_key(record.config): Trial.of(record) for record in table.records}
@@ -162,7 +162,7 @@ def compare_tuners(
 
 
 def _best_after_each(tuner: Tuner, trials: Mapping[tuple[tuple[str, int], ...], Trial], count: int) -> list[float]:
-    """The least median latency in seconds after each of `count` trials or more; infinite before the first success."""
+    """The lowest median latency in seconds after each of `count` trials or more; infinite before the first success."""
     found: list[float] = []
     while len(found) < count:
         batch = [trials[config_key(config)] for config in tuner.propose(BATCH_SIZE)]

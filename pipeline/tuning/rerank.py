@@ -1,8 +1,8 @@
-"""Finals: the fastest configs of each task, timed once more where they will run, inside the model.
+"""Finals: times the fastest configs of each task again where they will run, inside the model.
 
-A kernel that runs alone finds its data, its weights and the machine's memory otherwise than one between the kernels of
-a model: what wins alone by some percent may lose there. So the model is built once for each place in the ranking, each
-time with the configs of that place, and the builds run in turn; a kernel's times there decide
+A kernel that runs alone finds its data, its weights and the machine's memory in a different state than between the
+kernels of a model: a config that wins alone by a few percent may lose there. So the model is built once for each place
+in the ranking, with the configs of that place, and the builds run in turn. A kernel's times inside the model decide
 (`pipeline.records.store`).
 """
 
@@ -38,7 +38,7 @@ from tvmopt.schedules.space import Config, config_key
 from tvmopt.schedules.target import Target
 
 SECONDS = 12.0
-"""How long the builds of a model take turns, about."""
+"""About how long the builds of a model run in turn."""
 
 _MODULE = "tvmopt.pipeline.tuning.rerank_worker"
 _LIMIT_S = 300.0
@@ -46,7 +46,7 @@ _LIMIT_S = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Finalists:
-    """The records of a task's default and fastest configs that were timed alone, the fastest first, one of each."""
+    """Records of a task's default and fastest configs, timed alone; one for each config, fastest first."""
 
     task: Task
     records: tuple[Record, ...]
@@ -67,13 +67,13 @@ class Finalists:
         return Finalists(task, tuple(sorted(chosen, key=lambda record: record.median_s or 0.0)))
 
     def config(self, place: int, target: Target) -> Config:
-        """The config of a place in the ranking, which starts again at its end; the default when there is none."""
+        """The config at `place` in the ranking, which starts again at its end; the default if there is none."""
         if not self.records:
             return kernel_for(self.task.workload, target).default
         return self.records[place % len(self.records)].config
 
 
-def time_finalists(  # noqa: PLR0913 # a run's nouns, each of another kind
+def time_finalists(  # noqa: PLR0913 # the parts of a run, each of another type
     model: ImportedModel,
     target: Target,
     store: RecordStore,
@@ -83,26 +83,26 @@ def time_finalists(  # noqa: PLR0913 # a run's nouns, each of another kind
 ) -> int:
     """Times the default and the `count` fastest recorded configs of each task inside `model`, and files the times.
 
-    Where the graph can be cut into kernels in several ways, each is timed. Ctrl-C, a stop that the listener asks for,
-    and a failure leave the store as it was.
+    Where the graph can be cut into kernels in several ways, each way is timed. Ctrl-C, a stop that the listener asks
+    for, or a failure leaves the store unchanged.
 
     Args:
         model: imported.
         target: what to build for; the device must be able to run it.
         store: has the tasks' records, and takes the new ones.
         count: finalists of each task besides the default.
-        listener: is told what is being done; may ask for a stop.
+        listener: receives progress; may ask for a stop.
         device: where the builds run.
 
     Returns:
-        How many records were added: none where no task has two configs to choose from.
+        How many records were added: 0 when no task has two configs to choose from.
 
     Raises:
-        BuildError: when a build fails, does not run, or computes something else than the model.
+        BuildError: when a build fails, does not run, or computes other outputs than the model.
         CancelledError: when the listener asked for a stop.
         InputFileError: when the store has a corrupt line, or cannot be written.
     """
-    linker_of(target)  # a missing one shows now
+    linker_of(target)  # fails now if it is missing, rather than after minutes of compiling
     ways, cpu = [way.model for way in optimize_all_ways(model, target)], device.facts().cpu
     finals = [[Finalists.of(task, target, store, count, cpu) for task in extract_tasks(way)] for way in ways]
     if not any(len(task.records) > 1 for way in finals for task in way):
@@ -152,10 +152,10 @@ def _choice(task: Finalists, place: int, target: Target) -> TaskChoice:
 
 
 def _samples(builds: Sequence[_Build], times: Sequence[Sequence[Sequence[float]]]) -> _Samples:
-    """For each task and config its mean over the calls of a run, in seconds: of each build's runs, the faster half.
+    """For each task and config the mean over its calls in a run, in seconds; of each build's runs, the faster half.
 
-    In the others something else may have run beside it. Alone, a probe tells (`pipeline.tuning.measure.quiet_machine`);
-    between the kernels of a model it would change what the caches hold.
+    The slower runs may have had other programs beside them. Kernels that run alone use a probe to detect that
+    (`pipeline.tuning.measure.quiet_machine`); between the kernels of a model it would change what the caches hold.
     """
     samples: dict[tuple[str, tuple[tuple[str, int], ...]], list[float]] = defaultdict(list)
     for build, rounds in zip(builds, times, strict=True):
@@ -170,7 +170,7 @@ def _samples(builds: Sequence[_Build], times: Sequence[Sequence[Sequence[float]]
 
 
 def _faster_half(seconds: Sequence[float]) -> list[float]:
-    """Those that are not above the median, in their order."""
+    """The values that are not above the median, in their order."""
     limit = statistics.median_low(seconds)
     return [second for second in seconds if second <= limit]
 

@@ -1,7 +1,7 @@
 """Runs several builds of a model in turn and times their kernels.
 
-Runs as ``python -m tvmopt.pipeline.tuning.rerank_worker SECONDS ARTIFACT…``, in a process of its own because a kernel
-may end it, and gives for each artifact, each round and each kernel call the seconds that it took.
+Runs as ``python -m tvmopt.pipeline.tuning.rerank_worker SECONDS ARTIFACT…``, in a separate process because a kernel may
+crash it, and returns the seconds of each kernel call, for each artifact and round.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ FEWEST_ROUNDS, MOST_ROUNDS = 9, 60
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Takes the seconds and the artifacts, gives the times."""
+    """Runs the artifacts for about the given seconds, and answers with the times."""
     server = Server()
     seconds, paths = float(arguments[0]), arguments[1:]
     builds = [_load(Path(path)) for path in paths]
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str]) -> None:
     began = time.monotonic()
     while len(times[0]) < FEWEST_ROUNDS or (len(times[0]) < MOST_ROUNDS and time.monotonic() - began < seconds):
         for build, taken in zip(builds, times, strict=True):
-            build.run_only()  # so that the caches hold what this build leaves in them, not what another did
+            build.run_only()  # so that the caches hold what this build leaves there, not another
             taken.append(tuple(step[0] for step in time_steps(build, 1).steps))
     server.give(times)
 

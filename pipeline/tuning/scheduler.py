@@ -1,4 +1,4 @@
-"""Which task gets the next trials: the one whose weight in the model and prospect of gain promise most time."""
+"""Which task gets the next trials: the one that is expected to save the model most time."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _GUESS = 1e9
 class Scheduler:
     """Gradient-based task scheduling after Zheng et al., "Ansor" (OSDI 2020), section 6.
 
-    Every task gets a few trials first, the heaviest first. Then the next trials go where the expected gain is largest:
-    weight × (0.2 × what the latest trials gained each + 0.8 × what is still to gain). What is still to gain is at most
-    latency / trials, for returns diminish, and at most the distance to a roofline whose peaks are the highest
-    throughput and bandwidth that any task of this run has reached, and a tenth.
+    First every task gets a few trials, the heaviest first. Then the next trials go where the expected gain is largest:
+    weight × (0.2 × recent gain per trial + 0.8 × remaining gain). The remaining gain is at most latency / trials, since
+    returns diminish, and at most the distance to 0.9 × the roofline's latency. The roofline's peaks are the highest
+    throughput and bandwidth that any task of this run has reached.
     """
 
     def __init__(self, tasks: Sequence[Progress], first: int) -> None:
@@ -56,11 +56,11 @@ class Roofline:
 
 
 def _promise(task: Progress, roof: Roofline) -> tuple[float, float]:
-    """Seconds of the model's time that one more trial may save, then a rule for ties."""
+    """Seconds of the model's time that one more trial may save, then a tie-breaker."""
     trials, weight, bound_s = len(task.bests), task.task.weight, roof.bound_s(task)
     best_s = task.best_s
     if best_s is None:
-        # Nothing has worked yet: as if it ran at a tenth of the roofline, but not for ever.
+        # No trial has succeeded yet: assume a tenth of the roofline's speed, but only for `_HOPELESS` trials.
         best_s = 10.0 * bound_s if trials < _HOPELESS else bound_s
     past_s = task.bests[-1 - min(_WINDOW, trials - 1)]
     trend = max(0.0, past_s - best_s) / _WINDOW if math.isfinite(past_s) else 0.0

@@ -1,4 +1,4 @@
-"""The search: trials are spent over all tasks of a model, and every result is on disk before the next counts."""
+"""The search: spends trials over all tasks of a model, and writes every result to disk before it takes the next."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ class TuneOptions:
         trials: how many configs to measure in this run, all tasks together.
         time_limit_s: when to stop, in seconds; None for never.
         tuner: a key of `pipeline.tuning.tuners.TUNERS`.
-        early_stopping: a task ends after so many trials without a better one, earlier runs' included; None for never.
+        early_stopping: a task ends after this many trials without a better one, earlier runs' included; None for never.
         seed: fixes every random choice.
         batch_size: configs proposed at a time; the cost model learns after each batch.
-        finalists: at the end, so many of each task's fastest configs, and its default, are timed once more, beyond
-            `trials`: the fastest of many noisy measurements was also the luckiest. None with 0.
+        finalists: at the end, this many of each task's fastest configs, and its default, are timed again, beyond
+            `trials`: the fastest of many noisy measurements was also the luckiest. 0 for none.
         template_of: chooses the template of a workload.
         device: where configs are measured, and finalists timed.
 
@@ -75,10 +75,10 @@ class TuneOptions:
 
 @dataclass(frozen=True, slots=True)
 class TuneSummary:
-    """What a run cost and what it won.
+    """What a run cost and what it gained.
 
     Attributes:
-        states: where each task stands, in the order given.
+        states: the state of each task, in the order given.
         stopped: why the run ended: ``trials``, ``time limit``, ``all tasks ended`` or ``interrupted``.
         wall_s: how long it took, in seconds.
     """
@@ -104,16 +104,16 @@ class TuneSummary:
 
     @property
     def compared(self) -> tuple[TaskState, ...]:
-        """The tasks of which both the default's and the best latency are known, without alternatives to others.
+        """The tasks whose default and best latencies are both known, without alternatives to other tasks.
 
-        `before_s` and `after_s` are theirs.
+        `before_s` and `after_s` sum over them.
         """
         tasks = (state for state in self.states if not state.task.alternative)
         return tuple(state for state in tasks if state.default_s is not None and state.best_s is not None)
 
     @property
     def before_s(self) -> float:
-        """The model's kernels with default configs, in seconds: weight × latency, summed over `compared`."""
+        """Time of the model's kernels with default configs, in seconds: weight × latency, summed over `compared`."""
         return math.fsum(state.task.weight * (state.default_s or 0.0) for state in self.compared)
 
     @property
@@ -122,7 +122,7 @@ class TuneSummary:
         return math.fsum(state.task.weight * (state.best_s or 0.0) for state in self.compared)
 
 
-def tune(  # noqa: PLR0913 # a run's nouns, each of another kind; how to search stands in the options
+def tune(  # noqa: PLR0913 # the parts of a run, each of another type; the options say how to search
     tasks: Sequence[Task],
     target: Target,
     store: RecordStore,
@@ -132,21 +132,21 @@ def tune(  # noqa: PLR0913 # a run's nouns, each of another kind; how to search 
 ) -> TuneSummary:
     """Searches for the fastest config of each task.
 
-    Configs that the store has for a task, its template's version, the target and the measurer's processor are learned
-    and not measured again; other records only guide. Each trial is appended to the store as soon as it is known.
-    Ctrl-C and a listener that asks for a stop end the run like any other reason, with a summary; what was measured is
-    kept.
+    The tuners learn configs that the store has for a task, its template's version, the target and the measurer's
+    processor; these are not measured again. Other records only guide the search. Each trial is appended to the store
+    as soon as it is known. Ctrl-C, or a listener that asks for a stop, ends the run normally, with a summary; what was
+    measured is kept.
 
     Args:
         tasks: what to tune, with the weights that decide where trials go.
-        target: what is tuned for; the measurer must measure on it.
+        target: what to tune for; the measurer must measure on it.
         store: takes the records.
         measurer: builds, checks and times configs; not closed here.
         options: how to search.
-        listener: is told of events; may ask for a stop, which takes effect after the trial under way.
+        listener: receives events; may ask for a stop, which takes effect after the current trial.
 
     Returns:
-        Where each task stands, why the run ended, and how long it took in seconds.
+        The state of each task, why the run ended, and how long it took in seconds.
 
     Raises:
         InputFileError: when the store has a corrupt line, or cannot be written.
@@ -170,7 +170,7 @@ class _Bench:
 
 
 class _TaskRun:
-    """One task with its tuner and account."""
+    """One task with its tuner and progress."""
 
     def __init__(self, task: Task, bench: _Bench, options: TuneOptions) -> None:
         target, store = bench.target, bench.store
@@ -217,7 +217,7 @@ class _Run:
             self._end_if_done(progress, exhausted=not configs)
 
     def confirm(self) -> None:
-        """Times the default and the finalists of the tasks of this run once more."""
+        """Times the default and the finalists of each task of this run again."""
         if not self.options.finalists:
             return
         for run in self.runs.values():
@@ -225,17 +225,17 @@ class _Run:
                 self._measure(run, run.progress.unconfirmed(self.options.finalists))
 
     def summary(self) -> TuneSummary:
-        """Where the tasks stand."""
+        """The outcome so far."""
         states = tuple(run.progress.state() for run in self.runs.values())
         return TuneSummary(states, self.stopped, time.monotonic() - self.began)
 
     def _measure(self, run: _TaskRun, configs: Sequence[Config]) -> int:
-        """Measures, files and learns; how many trials it were."""
+        """Measures, files and learns `configs`; returns how many trials that took."""
         progress, done = run.progress, 0
         if configs and not progress.trials:
             self.listener.tell(TaskStarted(progress.state()))
         for trial in self.bench.measurer.measure(progress.task, configs) if configs else ():
-            # What is filed is also counted, whenever Ctrl-C comes.
+            # A trial that is filed is also counted, whenever Ctrl-C arrives.
             with ctrl_c_later():
                 self.bench.store.append(self._record(run, trial))
                 run.tuner.learn([trial])
@@ -277,7 +277,7 @@ class _Run:
         return math.inf if limit is None else limit - (time.monotonic() - self.began)
 
     def _reserve_s(self) -> float:
-        """What `confirm` will need, at this run's pace, but at most a fifth of the time limit."""
+        """Seconds that `confirm` will need at this run's pace, but at most a fifth of the time limit."""
         limit = self.options.time_limit_s
         trials = sum(run.progress.trials for run in self.runs.values())
         if limit is None or not trials or not self.options.finalists:

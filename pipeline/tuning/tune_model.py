@@ -30,16 +30,16 @@ def check_measurable(target: Target, device: Device = LOCAL) -> None:
     if not device.facts().can_run(target):
         machine = "this machine" if device is LOCAL else device.name
         raise RuntimeMissingError(
-            f"tuning measures on the target, and {machine} cannot run code for {target.key}; "
-            "tune there and bring the records, or compile with the default schedules"
+            f"tuning measures on the target, but {machine} cannot run code for {target.key}; "
+            "tune on a machine that can and copy its records, or compile with the default schedules"
         )
 
 
 def tunable_tasks(model: ImportedModel, target: Target, pattern: str = "*") -> tuple[Task, ...]:
-    """The tasks of `model` that have something to choose.
+    """The tasks of `model` that have knobs to tune.
 
     Args:
-        model: imported.
+        model: the imported model.
         target: what to tune for.
         pattern: a shell pattern that the task's name or one of its layers must match.
 
@@ -60,7 +60,9 @@ def tunable_tasks(model: ImportedModel, target: Target, pattern: str = "*") -> t
 def tune_model(
     model: ImportedModel, target: Target, logs: Path, options: TuneOptions, listener: Listener | None = None
 ) -> TuneSummary:
-    """Tunes every task of `model`, the finalists inside it; records go to ``<logs>/<target key>/<model name>.jsonl``.
+    """Tunes every task of `model`, then times the finalists inside it.
+
+    Records go to ``<logs>/<target key>/<model name>.jsonl``.
 
     Raises:
         BuildError, InputFileError, RuntimeMissingError: as `tune_tasks` and `time_finalists`.
@@ -88,7 +90,7 @@ def tune_tasks(
         RuntimeMissingError: when the device cannot run the target's code, or there is no linker for it.
     """
     check_measurable(target, options.device)
-    store.records()  # an unreadable log shows now, not after the workers have started
+    store.records()  # read early, so that a corrupt log fails before the workers start
     measurer = WorkerMeasurer(target, WorkerOptions(options.device, seed=options.seed))
     try:
         if listener is not None:

@@ -1,1 +1,1 @@
-"""A compiled model against its source, layer by layer."""
+"""Compares a compiled model with its source, layer by layer."""

@@ -1,4 +1,4 @@
-"""What each layer makes of given inputs: a model cut at values that are known, all pieces run at once."""
+"""Computes each layer from given inputs: cuts a model at known values and runs all pieces at once."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ Arrays = Mapping[str, np.ndarray]
 
 
 def run_given(model: onnx.ModelProto, inputs: Arrays, given: Arrays, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Values of a model, each computed from others as they are given, not as they come out.
+    """Values of a model, each computed from the given values before it instead of the computed ones.
 
-    So an error in one of them shows there alone, and not in everything behind it.
+    So an error in one of them shows only there, not in all later values.
 
     Args:
         model: with static inputs.
         inputs: an array for each of its inputs.
-        given: arrays for some of the values that its nodes compute; a value may be given and wanted.
+        given: arrays for some of the values that its nodes compute; a value may be both given and wanted.
         names: which values are wanted.
 
     Raises:
@@ -41,7 +41,7 @@ def run_given(model: onnx.ModelProto, inputs: Arrays, given: Arrays, names: Sequ
 
 
 def _redirect(nodes: Iterable[onnx.NodeProto], names: Mapping[str, str]) -> None:
-    """Makes `nodes` and their subgraphs, in place, read other values: `names` has the new name for each."""
+    """Makes `nodes` and their subgraphs read other values, in place: `names` has the new name for each."""
     for node in nodes:
         node.input[:] = [names.get(name, name) for name in node.input]
         for attribute in node.attribute:

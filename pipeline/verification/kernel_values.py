@@ -1,8 +1,8 @@
 """Points at which a compiled model and its source model can be compared: values that both of them have.
 
-A kernel's result goes by the name of the ONNX value that it is. What was fused into a kernel is compared where the
-kernel ends. Of values that passes made, copies in another layout and global pooling before its result is reshaped are
-the same numbers as a value that the ONNX model has; the graph says so (`pipeline.graph.ir.Origin`).
+A kernel's result has the name of the ONNX value that it is. Layers that were fused into a kernel are compared at the
+kernel's end. Two kinds of values that passes add hold the same numbers as a value of the ONNX model: copies in another
+layout, and global pooling before its result is reshaped. The graph records them (`pipeline.graph.ir.Origin`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Point:
     Attributes:
         step: the kernel call that made it.
         value: its name in the ONNX model.
-        array: what the kernel made, as the model has it.
+        array: the kernel's result, in the model's layout.
         copied: whether it is a copy of a value in another layout, and not computed here.
     """
 
@@ -41,7 +41,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Uncompared:
-    """A kernel's result that has nothing to be compared with.
+    """A kernel's result that cannot be compared.
 
     Attributes:
         step: the kernel call.
@@ -66,12 +66,12 @@ class Uncompared:
 def observe_values(
     artifact: LoadedArtifact, known: Collection[str], origins: Mapping[str, Origin]
 ) -> tuple[list[Point], list[Uncompared]]:
-    """Runs a model once on the inputs that are set, and collects what its kernels make, in the order they run.
+    """Runs a model once on the inputs that are set, and collects its kernels' results in execution order.
 
     Args:
         artifact: with its inputs set.
         known: names of the ONNX model's values, inputs included.
-        origins: of the compiled model's values, by name.
+        origins: origins of the compiled model's values, by name.
 
     Raises:
         InputFileError: when the library runs other kernels than the manifest lists.
@@ -81,7 +81,7 @@ def observe_values(
 
     def visit(step: Step, outputs: Mapping[str, Array]) -> None:
         if not outputs:
-            reason = "TVM merged layers here; what this kernel makes of them is not known"
+            reason = "TVM merged layers here; which of their values this kernel computes is not known"
             uncompared.append(Uncompared(step, "", reason))
         for name, array in outputs.items():
             value = counterpart(name, known, origins)
@@ -101,11 +101,11 @@ def counterpart(name: str, known: Collection[str], origins: Mapping[str, Origin]
     """The ONNX value that holds the same numbers as the value `name` that a kernel made; None when there is none.
 
     Args:
-        name: in the compiled model.
+        name: the value's name in the compiled model.
         known: names of the ONNX model's values.
-        origins: of the compiled model's values, by name.
+        origins: origins of the compiled model's values, by name.
     """
-    # What has an origin is never the ONNX model's own: one of that name was fused away.
+    # A value with an origin is never the ONNX model's value of that name, which was fused away.
     while name in origins:
         name = origins[name].value
     return name if name in known else None
@@ -115,7 +115,7 @@ def layers_between(graph: onnx.GraphProto, value: str, known: Collection[str]) -
     """The layers that compute `value` from the values `known`, in the model's order.
 
     Args:
-        graph: every node has a name of its own.
+        graph: an ONNX graph whose nodes have unique names.
         value: one of its values; it may itself be known.
         known: names of values that are not traced further back.
     """
@@ -131,7 +131,7 @@ def layers_between(graph: onnx.GraphProto, value: str, known: Collection[str]) -
 
 
 def _read(node: onnx.NodeProto) -> list[str]:
-    """Names that a node reads, in its subgraphs too; names of values inside of these are harmless."""
+    """Names that a node reads, in its subgraphs too; names of values inside a subgraph do no harm."""
     names = list(node.input)
     for attribute in node.attribute:
         for graph in (attribute.g, *attribute.graphs):

@@ -1,6 +1,6 @@
-"""What came of comparing a compiled model with its source, value by value.
+"""The result of comparing a compiled model with its source, value by value.
 
-Schema ``tvmopt-verification``, its versions:
+Versions of the schema ``tvmopt-verification``:
 
 1. ``manifest`` (of the artifact), ``inputs``, ``tolerance``, ``passed``, ``first_wrong``, ``values[]`` (``value,
    kernel, operator, tolerance, wrong, at_fault, layers[], unchecked[], errors`` by reference and ``alone``, both of
@@ -10,7 +10,7 @@ Schema ``tvmopt-verification``, its versions:
 
 2. ``relative`` is the largest absolute difference over the largest magnitude of the reference, and ``cosine`` the
    cosine itself, 1 for the same direction, as in measurement files; see `pipeline.support.numeric_error`. Only
-   ``max_abs`` and ``relative`` can be infinite, so null.
+   ``max_abs`` and ``relative`` can be infinite, and then are null.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tvmopt.pipeline.verification.kernel_values import Uncompared
 ONNXRUNTIME = "onnxruntime"
 
 VERSION = 2
-"""Of the JSON that `Verification.to_json` writes."""
+"""Version of the JSON that `Verification.to_json` writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +38,11 @@ class ValueCheck:
         kernel, operator: the kernel that made it and its operator family; empty for a model's output.
         layers: names of the source model's layers that the kernel stands for; for an output, the layer that makes it.
         unchecked: further layers between this value and the values compared before it: their kernels' results could
-            not be compared, so that an error may come from them as well.
+            not be compared, so an error may also come from them.
         tolerance: the largest relative error allowed; `tolerances.ALONE` times that for `alone`.
-        errors: against each reference, by its name; the first one is onnxruntime.
-        alone: against what onnxruntime makes of the inputs that the compiled model gave to these layers; None when it
-            refuses them.
+        errors: the error against each reference, by its name; the first one is onnxruntime.
+        alone: the error against onnxruntime's result for the inputs that the compiled model gave to these layers; None
+            when onnxruntime refuses them.
     """
 
     value: str
@@ -56,17 +56,17 @@ class ValueCheck:
 
     @property
     def wrong_against(self) -> tuple[str, ...]:
-        """Names of the references from which it is further away than the tolerance."""
+        """Names of the references from which it differs by more than the tolerance."""
         return tuple(name for name, error in self.errors.items() if not error.relative <= self.tolerance)
 
     @property
     def at_fault(self) -> bool:
-        """Whether these layers are wrong whatever their inputs were."""
+        """Whether these layers are wrong themselves, even for the inputs that they got."""
         return self.alone is not None and not self.alone.relative <= ALONE * self.tolerance
 
     @property
     def wrong(self) -> bool:
-        """Whether it leaves tolerance."""
+        """Whether it is out of tolerance."""
         return self.at_fault or bool(self.wrong_against)
 
     def to_json(self) -> dict[str, Any]:
@@ -89,7 +89,7 @@ class Verification:
         outputs: the model's outputs.
         uncompared: each kernel's result that was not, and why.
         layers: how many layers the source model has.
-        covered: how many of them lie before a value that was compared.
+        covered: how many of them come before a value that was compared.
         notes: what is missing and why; one line each.
     """
 
@@ -102,23 +102,23 @@ class Verification:
 
     @property
     def first_wrong(self) -> ValueCheck | None:
-        """The first value that leaves tolerance; None when all are right."""
+        """The first value that is out of tolerance; None when all are right."""
         return next((check for check in (*self.checks, *self.outputs) if check.wrong), None)
 
     @property
     def framework(self) -> str:
-        """Name of the original framework among the references; empty when it could not be asked."""
+        """Name of the original framework, if it is among the references; else empty."""
         names = (name for check in (*self.checks, *self.outputs) for name in check.errors)
         return next((name for name in names if name != ONNXRUNTIME), "")
 
     @property
     def later_at_fault(self) -> tuple[ValueCheck, ...]:
-        """Behind the first wrong value those that are wrong in themselves, not for what they were given."""
+        """The values after the first wrong one that are wrong in themselves, not because of their inputs."""
         wrong = [check for check in self.checks if check.wrong]
         return tuple(check for check in wrong[1:] if check.at_fault)
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object; a person's or a program's to read, there is no way back."""
+        """A JSON object for people and programs to read; it cannot be converted back."""
         wrong = self.first_wrong
         return {
             "schema": "tvmopt-verification",

@@ -1,9 +1,9 @@
-"""Whether a compiled model computes what its source does, layer by layer.
+"""Checks, layer by layer, whether a compiled model computes what its source does.
 
 Every kernel's result that is also a value of the ONNX model is compared with onnxruntime's, which runs the model as it
-is written, and with the original framework's where its importer can ask it. An error travels on to the layers behind:
-the first layer that leaves tolerance is the finding. Whether a layer is at fault itself says a second reference: what
-onnxruntime makes of the very inputs that the compiled model gave to it.
+is written, and with the original framework's where its importer can ask for it. An error spreads to later layers, so
+the first layer out of tolerance is the finding. A second reference shows whether a layer itself is at fault:
+onnxruntime's result for the same inputs that the compiled model gave to it.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def check_same_model(model: ImportedModel, artifact: LoadedArtifact, name: str) 
     Args:
         model: what it should have been compiled from.
         artifact: what was compiled.
-        name: what the artifact is called in the error.
+        name: the artifact's name in the error.
 
     Raises:
         InputFileError: it was compiled from another model, or for inputs of other shapes.
@@ -55,7 +55,7 @@ def check_same_model(model: ImportedModel, artifact: LoadedArtifact, name: str) 
     if ours != theirs:
         apart = f"its inputs are {_listed(theirs)}, those of {model.source.spec} {_listed(ours)}"
     else:
-        apart = f"the weights or layers of {model.source.spec} are others"
+        apart = f"the weights or layers of {model.source.spec} differ"
     raise InputFileError(f"{name} was compiled from another model ({made['source']}): {apart}; compile it again")
 
 
@@ -72,8 +72,8 @@ def verify(
         model: what `artifact` was compiled from.
         artifact: what to verify.
         inputs: an array for each of the model's inputs.
-        tolerance: the largest relative error of any value, by default that of `tolerances.COMPILED` for its dtype; a
-            share of it, `tolerances.ALONE`, for a layer given just the inputs that it got.
+        tolerance: the largest relative error allowed, by default that of `tolerances.COMPILED` for the value's dtype;
+            `tolerances.ALONE` times that for a layer recomputed from the inputs that it got.
 
     Raises:
         ModelInputError: names, shapes or dtypes of `inputs` are not the model's.
@@ -105,9 +105,9 @@ def verify(
 
 
 def _origins(model: ImportedModel, artifact: LoadedArtifact) -> Mapping[str, Origin]:
-    """Where values come from that passes made on the way to `artifact`, by name.
+    """The origins of the values that passes made on the way to `artifact`, by name.
 
-    The manifest has the values' names alone; the passes give the same names for the same model and instruction set.
+    The manifest has only the values' names; the passes give the same names for the same model and instruction set.
     """
     if not artifact.steps:
         return {}
@@ -117,9 +117,9 @@ def _origins(model: ImportedModel, artifact: LoadedArtifact) -> Mapping[str, Ori
 
 
 def _fitting(points: Sequence[Point], whole: Arrays, inputs: Arrays) -> tuple[list[Point], list[Uncompared]]:
-    """`points` in the shapes of the ONNX model's values; those that have another number or kind of elements apart.
+    """`points` in the shapes of the ONNX model's values; apart from them those of another size or dtype.
 
-    A copy of a value that was not seen itself counts as that value.
+    If a value itself was not seen, its copy counts as that value.
     """
     fitting: list[Point] = []
     misfits: list[Uncompared] = []
@@ -137,7 +137,7 @@ def _fitting(points: Sequence[Point], whole: Arrays, inputs: Arrays) -> tuple[li
 
 
 def _framework(model: ImportedModel, inputs: Arrays, names: Sequence[str]) -> tuple[Arrays, tuple[str, ...]]:
-    """What the original framework makes of `names`, or nothing and one line that says why."""
+    """The original framework's values of `names`, or none and one line that says why."""
     importer = find_importer(model.source.kind)
     if not importer.framework:
         name = model.source.path.name
@@ -152,14 +152,13 @@ def _framework(model: ImportedModel, inputs: Arrays, names: Sequence[str]) -> tu
 
 @dataclass(frozen=True, slots=True)
 class _References:
-    """What values should be, by name.
+    """The expected values, by name.
 
     Attributes:
         whole: as onnxruntime computes them from the model's inputs.
-        given: as onnxruntime computes them from what the compiled model made of the values before; nothing when it
-            refuses that.
-        framework: as the original framework computes them, those that it has.
-        framework_name: what that framework is called.
+        given: as onnxruntime computes them from the compiled model's earlier values; empty when it refuses these.
+        framework: as the original framework computes them; only those that it has.
+        framework_name: that framework's name.
     """
 
     whole: Arrays
@@ -173,11 +172,11 @@ class _Judge:
     """Compares values with the references.
 
     Attributes:
-        graph: of the ONNX model.
-        references: what is right.
+        graph: the ONNX model's graph.
+        references: the expected values.
         computed: the compiled model's values that are compared, and its inputs.
         unseen: layers whose kernels' results are not compared.
-        tolerance: as `verify` takes it.
+        tolerance: as in `verify`.
     """
 
     graph: onnx.GraphProto
@@ -191,7 +190,7 @@ class _Judge:
         return layers_between(self.graph, value, self.computed)
 
     def check_point(self, point: Point) -> ValueCheck:
-        """A kernel's result; a copy must be what it copies."""
+        """Checks a kernel's result; a copy must equal the value that it copies."""
         step, value = point.step, point.value
         layers = () if point.copied else self.layers_of(value)
         return ValueCheck(
@@ -206,7 +205,7 @@ class _Judge:
         )
 
     def check_output(self, name: str, array: Array) -> ValueCheck:
-        """An output of the model, which may be a view of a kernel's result."""
+        """Checks an output of the model, which may be a view of a kernel's result."""
         layers = self.layers_of(name)
         return ValueCheck(
             name,

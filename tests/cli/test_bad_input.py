@@ -294,7 +294,7 @@ def test_a_corrupt_line_in_a_log(refused: Refused, command: str) -> None:
 @pytest.mark.parametrize("target", ["aarch64", "armv7", "cuda"])
 def test_tuning_for_what_this_machine_cannot_run(refused: Refused, target: str) -> None:
     line = refused(f"tune two.onnx --target {target}", 8)
-    assert "tune there and bring the records" in line
+    assert "tune on a machine that can and copy its records" in line
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Compiling and linking: TVM's kernels, the tables of one program, and the runtime that executes them.
 
-Also the runtime's threads alone, for kernels that are measured by themselves.
+It also links the runtime's threads alone, for kernels that are measured on their own.
 """
 
 from __future__ import annotations
@@ -35,23 +35,23 @@ _OFFERED = {
     b"__TVMFFIErrorSetRaisedFromCStrParts",
     b"__TVMFFIErrorSetRaisedFromCStr",
 }
-"""What kernels may ask of a runtime for ours to run them."""
+"""The functions of TVM's runtime that our runtime offers to kernels."""
 
 
 class KernelObjects:
-    """The machine code of kernels, each compiled once however many libraries have it."""
+    """The machine code of kernels, each compiled once, however many libraries use it."""
 
     def __init__(self, target: Target) -> None:
-        """Has none yet; all are for `target`."""
+        """Starts empty; all kernels are for `target`."""
         self._target = target
         self._objects: dict[tuple[str, int], bytes] = {}
 
     def of(self, module: Any, program: Program) -> tuple[bytes, ...] | None:
-        """An object file for each kernel of a program; None when one needs more of TVM's runtime than ours has.
+        """An object file for each kernel of a program; None when one needs more of TVM's runtime than ours offers.
 
         Args:
-            module: that the program was read from.
-            program: whose kernels are compiled.
+            module: the module that the program was read from.
+            program: the program whose kernels to compile.
         """
         objects = tuple(self._object(module, name) for name in dict.fromkeys(call.kernel for call in program.calls))
         asked = {name for content in objects for name in re.findall(rb"__TVM(?:Backend|FFI)\w+", content)}
@@ -106,7 +106,7 @@ def link(kernels: Sequence[bytes], tables: str, linker: str) -> bytes:
 
 
 def link_pool(linker: str) -> bytes:
-    """The shared library that has TVM's kernels run on the threads that ours run on; see ``pool.cc``.
+    """The shared library that makes kernels under TVM run on our runtime's threads; see ``pool.cc``.
 
     Raises:
         BuildError: when the compiler fails.
@@ -119,7 +119,7 @@ def _own(sources: Sequence[str]) -> tuple[str, ...]:
 
 
 def _library(files: Mapping[str, bytes], inputs: Sequence[str], exports: str, linker: str) -> bytes:
-    """What `linker` makes of `inputs`, in that order: paths, and names of `files`."""
+    """The library that `linker` makes from `inputs`, in that order: paths, and names of `files`."""
     import tvm
     from tvm_ffi import libinfo
 
@@ -130,7 +130,7 @@ def _library(files: Mapping[str, bytes], inputs: Sequence[str], exports: str, li
 
 
 def _run_linker(command: Sequence[str], files: Mapping[str, bytes]) -> bytes:
-    """The library that `command` makes in a folder that has `files`."""
+    """The library that `command` makes in a folder with `files`."""
     with tempfile.TemporaryDirectory(prefix="tvmopt-") as name:
         folder = Path(name)
         for file, content in files.items():

@@ -1,4 +1,4 @@
-"""Which compiler links for a target."""
+"""Finds the compiler that links for a target."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CROSS_COMPILERS = {
     "armv7l": ("arm-linux-gnueabihf-g++", "g++-arm-linux-gnueabihf"),
     "x86_64": ("x86_64-linux-gnu-g++", "g++-x86-64-linux-gnu"),
 }
-"""For each foreign architecture the linker and Debian's package that has it."""
+"""The linker for each foreign architecture, and the Debian package that has it."""
 
 
 def linker_of(target: Target) -> str:

@@ -14,7 +14,7 @@ using tvmopt::Tensor;
 
 struct tvmopt_model {
   char* weights;
-  char* block;  // the memory that the arena lies in
+  char* block;  // the memory that contains the arena
   char* arena;
   DLTensor* tensors;  // as kTensors, with addresses
   TVMFFIAny* arguments;
@@ -26,7 +26,7 @@ namespace {
 
 using tvmopt::kLargePage;
 
-// The arena, and as much again as it takes to begin at a large page.
+// The arena in whole large pages, and one more page so that it can begin at a page boundary.
 size_t BlockBytes() { return tvmopt::RoundUp(static_cast<size_t>(tvmopt::kArenaBytes), kLargePage) + kLargePage; }
 
 bool TakeArena(tvmopt_model* model) {

@@ -1,6 +1,6 @@
 // The artifacts' threads in TVM's process: kernels are tuned on the threads that they will run on.
 //
-// Loaded before TVM's runtime, this library's parallel loop stands before the one of TVM, whose threads yield and move.
+// Loaded before TVM's runtime, this library's parallel loop replaces TVM's, whose threads yield and move between cores.
 
 #include <stdint.h>
 #include <tvm/runtime/c_backend_api.h>
@@ -9,7 +9,7 @@
 
 extern "C" {
 
-// Has the kernels that the calling thread runs from now on divided among `threads`; 0, or -1 when they cannot be had.
+// From now on divides the calling thread's kernels among `threads`; returns 0, or -1 when they cannot be started.
 int32_t tvmopt_use_threads(int32_t threads) {
   tvmopt::Pool* pool = tvmopt::StartPool(threads);
   if (pool == nullptr) return -1;

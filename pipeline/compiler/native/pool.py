@@ -1,7 +1,7 @@
-"""The runtime's threads for kernels that TVM runs: what is tuned on several threads must run on those it will have.
+"""The runtime's threads for kernels that TVM runs: kernels are tuned on the threads that they will run on.
 
-TVM's own wait with ``sched_yield`` and move between cores: by them some kernels take twice as long in every other
-measurement.
+TVM's own threads wait with ``sched_yield`` and move between cores, which makes some kernels take twice as long in every
+other measurement.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tvmopt.schedules.target import Target
 
 
 def write_pool(target: Target, path: Path) -> bool:
-    """Writes the library to `path`; whether that was possible: without a C++ compiler kernels run on TVM's threads."""
+    """Writes the library to `path` if possible, and returns whether it did; without it kernels run on TVM's threads."""
     try:
         path.write_bytes(link_pool(linker_of(target)))
     except (BuildError, RuntimeMissingError):
@@ -34,10 +34,10 @@ class Pool:
 
     @contextmanager
     def sharing(self, tasks: int) -> Iterator[None]:
-        """Kernels within have parallel loops of so many tasks, which threads may take from each other.
+        """A context for kernels whose parallel loops have `tasks` tasks, which threads may take from each other.
 
         Args:
-            tasks: as `schedules.llvm.parts.emit.parallel_tasks` has it.
+            tasks: the number that `schedules.llvm.parts.emit.parallel_tasks` gives.
         """
         before = self._library.tvmopt_expect_tasks(ctypes.c_int32(tasks))
         try:
@@ -47,15 +47,15 @@ class Pool:
 
 
 def use_pool(path: Path, threads: int) -> Pool:
-    """Has the kernels of this process's calling thread divided among `threads`.
+    """Divides the kernels of this process's calling thread among `threads`.
 
-    Must come before TVM is loaded, which then finds the library's parallel loop in place of its own.
+    Call it before TVM is loaded, which then finds the library's parallel loop in place of its own.
 
     Raises:
         OSError: when the library cannot be loaded.
-        RuntimeError: when the threads cannot be had.
+        RuntimeError: when the threads cannot be started.
     """
     library = ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
     if library.tvmopt_use_threads(ctypes.c_int32(threads)) != 0:
-        raise RuntimeError(f"no {threads} threads to be had")
+        raise RuntimeError(f"cannot start {threads} threads")
     return Pool(library)

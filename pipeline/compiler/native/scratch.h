@@ -1,4 +1,4 @@
-// Scratch memory of one thread's kernels: blocks stay for the next kernel.
+// Scratch memory of one thread's kernels: blocks are kept for the next kernel.
 
 #ifndef TVMOPT_SCRATCH_H_
 #define TVMOPT_SCRATCH_H_
@@ -18,7 +18,7 @@ class Scratch {
   // Memory that begins at a cache line; null when there is none, or the kernel holds all blocks already.
   void* Take(size_t bytes) {
     Block* best = nullptr;   // the smallest that is large enough
-    Block* spare = nullptr;  // the smallest: given up for a larger one
+    Block* spare = nullptr;  // the smallest: replaced by a larger one if need be
     for (Block& block : blocks_) {
       if (block.used) continue;
       if (block.bytes >= bytes && (best == nullptr || block.bytes < best->bytes)) best = &block;

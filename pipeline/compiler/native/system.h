@@ -10,7 +10,7 @@
 
 namespace tvmopt {
 
-constexpr size_t kCacheLine = 64;  // bytes; kernels rely on tensors and scratch memory beginning at one
+constexpr size_t kCacheLine = 64;  // bytes; kernels require tensors and scratch memory to begin at one
 constexpr size_t kLargePage = size_t{2} << 20;
 
 // Nanoseconds of the monotonic clock.
@@ -22,7 +22,7 @@ inline int64_t Now() {
 
 inline size_t RoundUp(size_t bytes, size_t step) { return (bytes + step - 1) / step * step; }
 
-// Asks for large pages; memory without them only takes longer to reach.
+// Asks for large pages; without them, access to the memory is only slower.
 inline void AdviseLargePages(void* memory, size_t bytes) {
 #if defined(MADV_HUGEPAGE)
   madvise(memory, bytes, MADV_HUGEPAGE);

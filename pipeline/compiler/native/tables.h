@@ -11,8 +11,8 @@
 namespace tvmopt {
 
 struct Tensor {
-  bool constant;    // lies in the weights, else in the arena
-  int64_t offset;   // there, in bytes
+  bool constant;    // whether it is in the weights, else in the arena
+  int64_t offset;   // where it begins there, in bytes
   int32_t ndim;
   int32_t shape;    // where its sizes begin in kShapes
   DLDataType dtype;
@@ -21,9 +21,9 @@ struct Tensor {
 struct Call {
   const char* name;
   TVMFFISafeCallType kernel;
-  int32_t first;  // its arguments in kTensors
+  int32_t first;  // where its arguments begin in kTensors
   int32_t count;
-  int32_t tasks;  // of its parallel loops, see ExpectTasks
+  int32_t tasks;  // number of tasks of its parallel loops, see ExpectTasks
 };
 
 extern const int64_t kShapes[];

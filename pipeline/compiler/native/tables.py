@@ -14,17 +14,17 @@ from tvmopt.pipeline.compiler.program import CONSTANT, Program, View
 from tvmopt.schedules.dtypes import dtype_of
 
 _CODES = {"int": 0, "uint": 1, "float": 2, "bool": 6}
-"""DLPack's numbers for kinds of elements."""
+"""DLPack's codes for kinds of elements."""
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """The constants of a program, one behind the other.
+    """The constants of a program, one after another.
 
     Attributes:
         offsets: where each constant buffer begins, in bytes, by its number.
-        nbytes: of all.
-        arrays: by number.
+        nbytes: bytes of all together.
+        arrays: the array of each constant buffer, by its number.
     """
 
     offsets: dict[int, int]
@@ -41,7 +41,7 @@ class Weights:
 
 
 def lay_out_weights(program: Program) -> Weights:
-    """Places the constants that calls read or outputs are, in the order they are first used."""
+    """Lays out the constants that calls read or that are outputs, in the order of first use."""
     offsets: dict[int, int] = {}
     end = 0
     for view in program.views():
@@ -90,7 +90,7 @@ def write_tables(program: Program, arena: Arena, weights: Weights) -> str:
 
 
 class _Shapes:
-    """All shapes in one row, equal ones once."""
+    """All shapes in one flat list, equal ones stored once."""
 
     def __init__(self) -> None:
         self.sizes: list[int] = []

@@ -1,7 +1,7 @@
 // The part of TVM's runtime that compiled kernels call: parallel loops, scratch memory, failed checks.
 //
 // Waiting threads spin for a while before they sleep, and never yield their core: kernels follow each other within
-// microseconds, and whoever yields beside another busy process gets the core back milliseconds later.
+// microseconds, and a thread that yields to another busy process gets its core back only milliseconds later.
 
 #include "threads.h"
 
@@ -24,8 +24,8 @@ constexpr int64_t kSpinNanoseconds = 2000000;
 constexpr int kSpinsBetweenClocks = 64;
 constexpr size_t kErrorBytes = 512;
 
-// Into how many shares for each thread a loop's tasks are cut, when it has more. A share costs some ten nanoseconds; what
-// one thread has to do more than another is at most one.
+// About how many shares for each thread a loop's tasks are grouped into, when it has more tasks. A share costs about
+// ten nanoseconds; one thread has at most one share more to do than another.
 constexpr int32_t kSharesEach = 32;
 constexpr int32_t kMostShares = 65535;
 
@@ -37,7 +37,7 @@ void Pause() {
 #endif
 }
 
-// Spins until `ready()`; false when that took too long.
+// Spins until `ready()`; false when that takes too long.
 template <typename Ready>
 bool SpinUntil(const Ready& ready, int64_t nanoseconds) {
   const int64_t end = Now() + nanoseconds;
@@ -50,16 +50,16 @@ bool SpinUntil(const Ready& ready, int64_t nanoseconds) {
   return false;
 }
 
-// The shares of a parallel loop that one thread has not begun yet: from `first` up to `end`. The thread takes them from
-// the front; one that has none left takes from the back of another's, so that both keep to neighbouring data.
+// One thread's shares of a parallel loop that are not begun yet: from `first` up to `end`. The thread takes them from
+// the front; a thread that has none left takes from the back of another's, so that both work on neighbouring data.
 class alignas(kCacheLine) Shares {
  public:
   void Set(uint32_t epoch, uint32_t first, uint32_t end) {
     state_.store(Pack(epoch, first, end), std::memory_order_release);
   }
 
-  // Takes a share of the loop that `epoch` numbers: its number, -1 when none is left. Who comes late, when another loop
-  // runs already, takes nothing.
+  // Takes a share of loop number `epoch`; returns the share's number, or -1 when none is left. A thread that comes
+  // late, when the next loop is already running, takes nothing.
   int32_t Take(uint32_t epoch, bool own) {
     uint64_t state = state_.load(std::memory_order_acquire);
     for (;;) {
@@ -80,7 +80,7 @@ class alignas(kCacheLine) Shares {
   std::atomic<uint64_t> state_{0};
 };
 
-// How often a process that has this library was forked: the new one has the memory of a pool, not its threads.
+// How often a process with this library was forked: the child has the memory of a pool, not its threads.
 std::atomic<uint32_t> g_forks{0};
 
 }  // namespace
@@ -89,10 +89,10 @@ std::atomic<uint32_t> g_forks{0};
 struct Worker {
   Pool* pool;
   int32_t index;
-  int32_t core;  // that it may not leave; -1 when there is none such
+  int32_t core;  // the core that it is bound to; -1 when there is none
   pthread_t thread;
   Scratch scratch;
-  char error[kErrorBytes];  // what its kernel said when it failed; empty when it did not
+  char error[kErrorBytes];  // the error of its kernel that failed; empty when none did
 };
 
 class Pool {
@@ -107,7 +107,7 @@ class Pool {
   }
 
   ~Pool() {
-    if (!Forked()) {  // destroying what threads of another process wait for would wait for them
+    if (!Forked()) {  // in a child, destroying the condition would wait for threads that only the parent has
       stop_.store(true);
       Wake();
       for (int32_t i = 1; i <= started_; ++i) pthread_join(workers_[i].thread, nullptr);
@@ -124,7 +124,7 @@ class Pool {
     cpu_set_t mine;
     CPU_ZERO(&mine);
     sched_getaffinity(0, sizeof(mine), &mine);
-    if (CPU_COUNT(&mine) < threads_) spin_ = 0;  // who spins keeps the others from working
+    if (CPU_COUNT(&mine) < threads_) spin_ = 0;  // a thread that spins would keep the others from working
     for (int32_t i = 0; i < threads_; ++i) new (&workers_[i]) Worker();
     for (int32_t i = 0; i < threads_; ++i) new (&shares_[i]) Shares();
     for (int32_t i = 0; i < threads_; ++i) {
@@ -152,7 +152,7 @@ class Pool {
     const int32_t count = CountShares();
     body_.store(body, std::memory_order_relaxed);
     data_.store(data, std::memory_order_relaxed);
-    group_ = {nullptr, count};  // nobody else reads it: all shares of the loop before were finished
+    group_ = {nullptr, count};  // nobody else reads it: all shares of the previous loop are finished
     result_.store(0, std::memory_order_relaxed);
     finished_.store(0, std::memory_order_relaxed);
     const uint32_t epoch = epoch_.load(std::memory_order_relaxed) + 1;
@@ -160,11 +160,11 @@ class Pool {
       const int64_t first = i * count / threads_, end = (i + 1) * count / threads_;
       shares_[i].Set(epoch, static_cast<uint32_t>(first), static_cast<uint32_t>(end));
     }
-    epoch_.store(epoch);  // sequentially consistent, as is `sleepers_`: one of both sides sees the other
+    epoch_.store(epoch);  // sequentially consistent, as is `sleepers_`: at least one side sees the other's write
     if (sleepers_.load() > 0) Wake();
     const int32_t others = count - RunShares(0, epoch);
     const auto done = [&] { return finished_.load(std::memory_order_acquire) == others; };
-    // Longer than that only when something else holds a core: then let it go on.
+    // It takes longer than that only when something else holds a core: then let that run.
     while (!SpinUntil(done, spin_)) sched_yield();
     return result_.load();
   }
@@ -201,10 +201,10 @@ class Pool {
     }
   }
 
-  // Runs shares of the loop that `epoch` numbers, a thread's own and then others', until none is left; how many it ran.
+  // Runs shares of loop number `epoch`, the thread's own and then others', until none is left; returns how many it ran.
   //
-  // What runs is read before a share is taken. When one is taken, the loop is not finished, so nothing has been written
-  // since: that is what belongs to `epoch`.
+  // `body` and `data` are read before a share is taken. If a share can be taken, the loop is not finished, so nothing
+  // has overwritten them since: they belong to `epoch`.
   int32_t RunShares(int32_t index, uint32_t epoch) {
     const FTVMParallelLambda body = body_.load(std::memory_order_relaxed);
     void* data = data_.load(std::memory_order_relaxed);
@@ -218,7 +218,7 @@ class Pool {
     return count;
   }
 
-  // Generated code gives each share as many tasks as the others, but for the last; where they are few each is a share.
+  // Generated code gives every share but the last the same number of tasks; if tasks are few, each is a share.
   int32_t CountShares() const {
     if (tasks_ <= threads_) return threads_;
     const int32_t most = threads_ < kMostShares / kSharesEach ? threads_ * kSharesEach : kMostShares;
@@ -242,8 +242,8 @@ class Pool {
     pthread_mutex_unlock(&mutex_);
   }
 
-  // Each worker gets a core of its own where the process may use exactly as many as there are threads; the caller has
-  // the one that it is on.
+  // Binds each worker to a core of its own if the process may use exactly as many cores as there are threads; the
+  // caller has the one that it is on.
   void PlaceWorkers(const cpu_set_t& mine) {
     caller_core_ = sched_getcpu();
     if (CPU_COUNT(&mine) != threads_) return;
@@ -253,8 +253,8 @@ class Pool {
     }
   }
 
-  // The caller may be moved to a worker's core, and stay: each would wait for the other's time slices to end. So they
-  // change places.
+  // The system may move the caller to a worker's core and leave it there: each would wait for the other's time slices
+  // to end. So they swap cores.
   void MakeWay() {
     const int32_t here = sched_getcpu();
     if (here == caller_core_) return;
@@ -278,14 +278,14 @@ class Pool {
   int32_t caller_core_ = -1;
   int64_t spin_ = kSpinNanoseconds;
   Worker* workers_ = nullptr;
-  Shares* shares_ = nullptr;  // of each thread
+  Shares* shares_ = nullptr;  // one for each thread
   int32_t tasks_ = 0;
   std::atomic<FTVMParallelLambda> body_{nullptr};
   std::atomic<void*> data_{nullptr};
   TVMParallelGroupEnv group_ = {};
-  alignas(kCacheLine) std::atomic<uint32_t> epoch_{0};  // the line that waiting threads watch
+  alignas(kCacheLine) std::atomic<uint32_t> epoch_{0};  // on the cache line that waiting threads watch
   std::atomic<bool> stop_{false};
-  alignas(kCacheLine) std::atomic<int32_t> finished_{0};  // shares, by other threads than the caller
+  alignas(kCacheLine) std::atomic<int32_t> finished_{0};  // shares that threads other than the caller have run
   alignas(kCacheLine) std::atomic<int32_t> sleepers_{0};
   std::atomic<int> result_{0};
   pthread_mutex_t mutex_;
@@ -338,7 +338,7 @@ void TakeError(Pool* pool, char* text, size_t bytes) {
 extern "C" {
 
 int TVMBackendParallelLaunch(FTVMParallelLambda body, void* data, int tasks) {
-  (void)tasks;  // always 0 from generated code: as many as there are threads
+  (void)tasks;  // always 0 from generated code, which means as many as there are threads
   tvmopt::Worker* worker = tvmopt::t_worker;
   return worker->index == 0 ? worker->pool->Launch(body, data) : tvmopt::Pool::RunAlone(body, data);
 }
@@ -370,7 +370,7 @@ void TVMFFIErrorSetRaisedFromCStr(const char* kind, const char* message) {
   TVMFFIErrorSetRaisedFromCStrParts(kind, &message, 1);
 }
 
-// Generated code calls through these pointers, which a loader of TVM's would set.
+// Generated code calls through these pointers, which TVM's loader would otherwise set.
 extern void* __TVMBackendParallelLaunch __attribute__((weak));
 extern void* __TVMBackendAllocWorkspace __attribute__((weak));
 extern void* __TVMBackendFreeWorkspace __attribute__((weak));

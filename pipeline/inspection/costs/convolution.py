@@ -7,7 +7,7 @@ import math
 from tvmopt.pipeline.inspection.costs.types import Operation, elements
 
 _WEIGHT = {"QLinearConv": 3}
-"""Which operand the weights are, where it is not the second."""
+"""Which operand is the weights, where that is not the second."""
 
 _SAMPLE = 8
 """Operations of one bilinear sample: four multiply-adds."""
@@ -31,7 +31,7 @@ def transposed_convolution(operation: Operation) -> int:
 
 
 def deformable_convolution(operation: Operation) -> int:
-    """A convolution whose every operand is first sampled, for each output pixel, between four pixels of the input."""
+    """A convolution that first samples each of its operands between four input pixels, for each output pixel."""
     data, weight = operation.input(0), operation.input(1)
     pixels = math.prod(operation.output.shape[2:]) * data.shape[0]
     sampled = pixels * data.shape[1] * math.prod(weight.shape[2:])

@@ -1,4 +1,4 @@
-"""Operations that every element of a result, or of an operand, takes: element-wise, normalisation, reduction."""
+"""Operations for each element of a result, or of an operand: element-wise operators, normalisation, reduction."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ ONE_EACH = (
     *("Tanh", "ThresholdedRelu"),
     *("And", "BitShift", "BitwiseAnd", "BitwiseNot", "BitwiseOr", "BitwiseXor", "Not", "Or", "Xor"),
 )
-"""Element-wise operators that are one operation."""
+"""Element-wise operators that count as one operation."""
 
 EACH_OUTPUT = dict.fromkeys(ONE_EACH, 1) | {
     "Celu": 4,  # divide, exponential, subtract, multiply
@@ -53,19 +53,19 @@ EACH_INPUT = {
     "LogSoftmax": 5,  # compare, subtract, exponential, add; subtract the logarithm of the sum
     "Softmax": 5,  # compare, subtract, exponential, add, divide
 }
-"""Operations for each element of the first operand; what comes once a row (root, logarithm) is left out."""
+"""Operations for each element of the first operand; operations done once per row (root, logarithm) are left out."""
 
 VARIADIC = ("Max", "Mean", "Min", "Sum")
 """Operators that combine any number of operands element by element."""
 
 
 def each_output(operation: Operation) -> int:
-    """As many for each element of the result as `EACH_OUTPUT` says."""
+    """The number in `EACH_OUTPUT` for each element of the result."""
     return EACH_OUTPUT[operation.operator] * elements(operation.output)
 
 
 def each_input(operation: Operation) -> int:
-    """As many for each element of the first operand as `EACH_INPUT` says."""
+    """The number in `EACH_INPUT` for each element of the first operand."""
     return EACH_INPUT[operation.operator] * elements(operation.input(0))
 
 

@@ -24,7 +24,7 @@ STEERING: Mapping[str, tuple[int, ...]] = {
     "Resize": (1, 2, 3),
     "Upsample": (1,),
 }
-"""Operands that are no parameters though they may be constant and of more than one element."""
+"""Operands that are not parameters, though they may be constant and have more than one element."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +35,9 @@ class ModelCosts:
         inputs: the model's inputs whose sizes are known.
         outputs: the model's outputs whose sizes are known.
         layers: in the model's order.
-        parameters: elements of all constants, those that several layers share once.
+        parameters: elements of all constants; those that several layers share count once.
         parameter_bytes: their bytes.
-        uncounted: for each layer whose operations are not counted the reason.
+        uncounted: the reason for each layer whose operations are not counted, by its name.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -66,8 +66,8 @@ class ModelCosts:
 def layer_costs(model: ImportedModel) -> tuple[LayerCost, ...]:
     """What each layer of `model` costs, in the model's order; `pipeline.inspection.costs` says how it is counted.
 
-    Layers are the nodes of the source model that depend on what its inputs hold. What computes constants, or shapes, is
-    none: the constants belong to the layers that use them.
+    Layers are the nodes of the source model that depend on its inputs' values. Nodes that compute constants or shapes
+    are not layers: the constants belong to the layers that use them.
     """
     return model_costs(model.original, model.normalized).layers
 
@@ -77,8 +77,8 @@ def model_costs(original: onnx.ModelProto, normalized: onnx.ModelProto | None) -
 
     Args:
         original: the source model, with static inputs and named nodes.
-        normalized: the same, normalised or on the way there; None when that is not possible. Shapes that the source
-            model hides are taken from it, and what a function or a control structure comes to.
+        normalized: the same model, fully or partly normalised; None when that is not possible. It gives the shapes that
+            the source model hides, and the operations of functions and control structures.
     """
     return _Counter(original, normalized).costs()
 
@@ -146,7 +146,7 @@ class _Counter:
         return spec is not None and bool(spec.shape) and spec.dtype not in ("bool", "int64")
 
     def _operations(self, node: onnx.NodeProto) -> tuple[int, int]:
-        """Operations of a node, or of what became of it; notes why, where they cannot be counted."""
+        """Operations of a node, or of the nodes that it became; notes the reason if they cannot be counted."""
         if family_of(node.op_type) is None or node.domain not in ("", "ai.onnx"):
             return self._operations_within(node)
         operation = _operation(node, self.specs)

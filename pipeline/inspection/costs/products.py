@@ -1,4 +1,4 @@
-"""Operations of matrix products and what is made of them."""
+"""Operations of matrix products and of operators built from them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 from tvmopt.pipeline.inspection.costs.types import Operation, elements
 
 _SOFTMAX = 5
-"""Operations of softmax for an element: compare, subtract, exponential, add, divide."""
+"""Operations of softmax for each element: compare, subtract, exponential, add, divide."""
 
 
 def matrix_product(operation: Operation) -> int:
@@ -16,15 +16,15 @@ def matrix_product(operation: Operation) -> int:
 
 
 def gemm(operation: Operation) -> int:
-    """``Gemm``: as a matrix product, where either operand may be transposed."""
+    """``Gemm``: a matrix product where either operand may be transposed."""
     depth = operation.input(0).shape[0 if operation.attributes.get("transA", 0) else 1]
     return 2 * elements(operation.output) * depth
 
 
 def einsum(operation: Operation) -> int:
-    """``Einsum``, computed at once: each combination of all indices takes a multiplication for each further operand.
+    """``Einsum``, computed at once: each combination of indices takes a multiplication for each operand but one.
 
-    And an addition, where an index is summed over.
+    It also takes an addition if an index is summed over.
     """
     terms = str(operation.attributes["equation"]).replace(" ", "").partition("->")[0]
     sizes: dict[str, int] = {}

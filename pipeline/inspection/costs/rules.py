@@ -1,4 +1,4 @@
-"""The table of operator families: what counts the operations of which ONNX operator."""
+"""The table of operator families: which function counts the operations of which ONNX operator."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from tvmopt.pipeline.inspection.costs.windows import (
 )
 
 VIEWS = ("Dropout", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze")
-"""Operators whose result is the operand's bytes, seen otherwise."""
+"""Operators whose result is a view of the operand's bytes."""
 
 PICKING = ("Compress", "Gather", "GatherElements", "GatherND", "Slice")
-"""Operators that read of their first operand only what they give."""
+"""Operators that read only as much of their first operand as they return."""
 
 MOVEMENT = (
     *VIEWS,
@@ -46,7 +46,7 @@ MOVEMENT = (
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """Operators that are counted alike.
+    """Operators that are counted in the same way.
 
     Attributes:
         operators: their ONNX names.

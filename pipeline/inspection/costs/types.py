@@ -20,7 +20,7 @@ class LayerCost:
         inputs: operands whose sizes are known, constants included.
         outputs: results whose sizes are known.
         flops: floating-point operations, a multiply-add as two.
-        integer_ops: operations on integers, counted likewise.
+        integer_ops: operations on integers, counted in the same way.
         parameters: elements of its constants; one that several layers share counts in each.
         read_bytes: bytes of its operands.
         written_bytes: bytes of its results.

@@ -11,7 +11,7 @@ from tvmopt.pipeline.inspection.costs.types import elements
 from tvmopt.pipeline.types import TensorSpec
 
 _LARGE = 1024
-"""A constant with more elements is no shape: its values cannot matter for those of others."""
+"""A constant with more elements is not a shape: its elements cannot affect the shapes of other values."""
 
 
 def value_specs(model: onnx.ModelProto, simplified: onnx.ModelProto | None) -> dict[str, TensorSpec]:
@@ -19,7 +19,7 @@ def value_specs(model: onnx.ModelProto, simplified: onnx.ModelProto | None) -> d
 
     Args:
         model: with static inputs.
-        simplified: the same model with shape arithmetic folded; where its values have shapes, those are believed.
+        simplified: the same model with shape arithmetic folded; shapes that it states are taken as true.
     """
     skeleton = _without_weights(model)
     if simplified is not None:
@@ -31,7 +31,7 @@ def value_specs(model: onnx.ModelProto, simplified: onnx.ModelProto | None) -> d
     try:
         inferred = onnx.shape_inference.infer_shapes(skeleton, data_prop=True)
     except (onnx.shape_inference.InferenceError, ValueError):
-        inferred = skeleton  # what follows from a layer that does not fit is unknown
+        inferred = skeleton  # shapes that depend on an inconsistent layer stay unknown
     return graph_specs(inferred.graph)
 
 
@@ -58,7 +58,7 @@ def nbytes(spec: TensorSpec) -> int:
 
 
 def constant_sources(model: onnx.ModelProto) -> Mapping[str, frozenset[str]]:
-    """For every value that does not depend on the model's inputs the initialisers and constants that it is made of.
+    """The initialisers and constants that make up each value that does not depend on the model's inputs.
 
     The shape of a value counts as constant: all shapes are static.
     """
@@ -95,7 +95,7 @@ def _without_weights(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _dtype(elem_type: int) -> str:
-    """Numpy's name of a number type of ONNX; empty for others."""
+    """Numpy's name of an ONNX number type; empty for other types."""
     if elem_type in (onnx.TensorProto.UNDEFINED, onnx.TensorProto.STRING):
         return ""
     if elem_type not in onnx.TensorProto.DataType.values():

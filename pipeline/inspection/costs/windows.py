@@ -1,4 +1,4 @@
-"""Operations of what slides over a tensor or samples it: pooling, local normalisation, resizing."""
+"""Operations of operators that slide over a tensor or sample it: pooling, local normalisation, resizing."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def pooling(operation: Operation) -> int:
 
 
 def global_pooling(operation: Operation) -> int:
-    """As `pooling`, with one window that is the whole map."""
+    """Like `pooling`, with one window that is the whole map."""
     return elements(operation.input(0)) * (2 if operation.operator == "GlobalLpPool" else 1)
 
 
@@ -34,7 +34,7 @@ def resizing(operation: Operation) -> int:
 
 
 def grid_sampling(operation: Operation) -> int:
-    """As `resizing`, along all axes that have coordinates."""
+    """Like `resizing`, along all axes that have coordinates."""
     taps = _TAPS[str(operation.attributes.get("mode", "linear"))]
     axes = len(operation.output.shape) - 2
     return 2 * elements(operation.output) * taps**axes if taps else 0

@@ -1,4 +1,4 @@
-"""The program that builds candidates: keeps TVM loaded, and gives a shared library for each config.
+"""The program that builds candidates: keeps TVM loaded, and returns a shared library for each config.
 
 Runs as ``python -m tvmopt.pipeline.tuning.measure.build_worker`` at the other end of a `pipeline.devices.channel`.
 Commands: ``target``, ``build``. It never runs a kernel.
@@ -54,7 +54,7 @@ def build_kernel(workload: Workload, target: Target, config: Config) -> BuiltKer
     Raises:
         LookupError: when no template takes the workload.
         RuntimeMissingError: when there is no linker for the target.
-        BuildError: when it fails. What TVM raises comes through.
+        BuildError: when linking fails. TVM's own exceptions pass through.
     """
     from tvmopt.schedules.llvm.parts.emit import parallel_tasks
 

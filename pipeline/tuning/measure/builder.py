@@ -1,4 +1,4 @@
-"""Building candidates: what a builder is, and one that builds in warm processes side by side."""
+"""Building candidates: the interface of a builder, and one that builds in warm processes side by side."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ MODULE = "tvmopt.pipeline.tuning.measure.build_worker"
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """What became of one config.
+    """The result of building one config.
 
     Attributes:
         config: what was built.
         status: ``ok``, ``compile_error``, ``timeout`` or ``crash``.
-        kernel: what came of it; None unless the status is ``ok``.
+        kernel: the built kernel; None unless the status is ``ok``.
         error: the message, one line, if not ok.
-        cost_s: wall time that it took.
+        cost_s: wall time of the build.
     """
 
     config: Config
@@ -60,7 +60,7 @@ class Builder(Protocol):
     def build(self, task: Task, configs: Sequence[Config]) -> Iterator[Build]:
         """One build for each config, as they are done.
 
-        The caller may close the iterator early; what is not yielded by then is dropped.
+        The caller may close the iterator early; builds not yielded by then are dropped.
 
         Raises:
             BuildError: when the builder does not come up.
@@ -73,7 +73,7 @@ class Builder(Protocol):
 
 
 class WorkerBuilder:
-    """A `Builder` of several processes. One that crashes or hangs is replaced; the candidate that it had has failed.
+    """A `Builder` of several processes. A process that crashes or hangs is replaced, and its candidate has failed.
 
     Args:
         device: where they run.
@@ -107,7 +107,7 @@ class WorkerBuilder:
         """One build for each config, as they are done.
 
         Raises:
-            BuildError: when a process in place of one that was lost does not come up.
+            BuildError: when the replacement of a lost process does not come up.
         """
         waiting = deque(configs)
         busy: dict[int, tuple[Config, float]] = {}
@@ -129,7 +129,7 @@ class WorkerBuilder:
         return WorkerProcess(self._device, self._module, self._target)
 
     def _send(self, index: int, task: Task, config: Config) -> None:
-        """Sends a candidate to a process; to a new one if that has ended meanwhile."""
+        """Sends a candidate to a process, or to a new one if that has ended."""
         command = {"command": "build", "workload": task.workload.to_json(), "config": dict(config)}
         try:
             self.workers[index].start(self._limits.start_s)
@@ -139,10 +139,10 @@ class WorkerBuilder:
             try:
                 self.workers[index].channel.send(command)
             except WorkerLostError as error:
-                raise BuildError(f"measurement workers end by themselves: {error}") from error
+                raise BuildError(f"a new measurement worker ended at once: {error}") from error
 
     def _replace(self, index: int, task: Task) -> None:
-        """A new process in place of one that was lost.
+        """Replaces a lost process with a new one.
 
         Raises:
             BuildError: when the new one does not come up either.

@@ -1,4 +1,4 @@
-"""A candidate on its way from where it is built to where it is run: all that crosses, as bytes and JSON."""
+"""A built candidate: everything that the builder sends to the runner, as bytes and JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Argument:
     """A tensor that a kernel is called with.
 
     Attributes:
-        shape: in memory: packed, blocked, with its halo.
+        shape: its shape in memory: packed, blocked, with its halo.
         dtype: as numpy names it.
     """
 
@@ -28,15 +28,15 @@ class Argument:
 class BuiltKernel:
     """A kernel, ready to be loaded and run.
 
-    Inputs do not cross with every candidate: they are `random_inputs` of the workload, packed under the config, and so
-    either made where the kernel runs or sent there once.
+    Inputs are not sent with every candidate: they are `random_inputs` of the workload, packed under the config, so they
+    are either made where the kernel runs or sent there once.
 
     Attributes:
         workload: what it computes.
         config: what it was built with.
         library: an ELF shared library for the target.
-        name: the function in it.
-        arguments: what it is called with: the inputs in the workload's order, then the output.
+        name: the function's name in the library.
+        arguments: the inputs in the workload's order, then the output.
         parallel_tasks: iterations of its parallel loops, which threads may take from each other; 0 when they may not.
     """
 

@@ -1,7 +1,7 @@
-"""The program that runs built kernels: loads each, checks it against the reference, times the right ones.
+"""The program that runs built kernels: loads each, checks it against the reference, times it if it is correct.
 
 Runs as ``python -m tvmopt.pipeline.tuning.measure.run_worker`` at the other end of a `pipeline.devices.channel`.
-Commands: ``target``, ``peak``, ``task``, ``run``. It builds nothing but its own instruments.
+Commands: ``target``, ``peak``, ``task``, ``run``. It builds nothing but its own probes.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ from tvmopt.schedules.workload import Tensor, Workload
 
 PEAK_REPEATS = 7
 SPINS = 3000
-"""How often a waiting thread looks for work before it sleeps: about a millisecond. By TVM's own count it goes on for a
-sixth of a second, in which it keeps the next worker's threads from measuring."""
+"""How often a waiting thread looks for work before it sleeps: about a millisecond. TVM's default lasts a sixth of a
+second, during which the thread keeps the next worker's threads from measuring."""
 
 
 @dataclass(frozen=True, slots=True)
 class MeasuredTask:
-    """The task at hand: its inputs, the output it should give, what times its candidates."""
+    """The current task: its inputs, its expected output, the timer of its candidates."""
 
     workload: Workload
     inputs: list[npt.NDArray[Any]]
@@ -90,7 +90,7 @@ class RunWorker:
         return {"status": "ok"}
 
     def _peak(self) -> float:
-        """Multiply-adds in registers, as floating-point operations a second, at the target's threads."""
+        """Peak of multiply-adds in registers, in floating-point operations per second, with the target's threads."""
         import tvm
 
         from tvmopt.schedules.llvm.probes.peak import peak_kernel
@@ -112,7 +112,7 @@ class RunWorker:
         library = load_library(kernel.library)
         candidate = Candidate(kernel.name, library, partial(self.sharing, kernel.parallel_tasks))
         arguments = [tvm.runtime.tensor(memory) for memory in self._memory(kernel, task.inputs)]
-        # Not zeros: what a kernel forgets to write must show.
+        # Not zeros, so that an element the kernel forgets to write is detected.
         made = tvm.runtime.tensor(_unwritten(kernel.arguments[-1]))
         with candidate.sharing():
             library[kernel.name](*arguments, made)
@@ -128,10 +128,10 @@ class RunWorker:
         return {"status": "ok", "latency_s": samples, "error": "", "cost_s": time.perf_counter() - began}
 
     def _memory(self, kernel: BuiltKernel, inputs: list[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
-        """The inputs as the kernel wants them.
+        """The inputs as the kernel expects them in memory.
 
         Raises:
-            ValueError: when it was built to take others.
+            ValueError: when it was built for other shapes or dtypes.
         """
         assert self.target is not None
         template = template_for(kernel.workload, self.target)
@@ -153,8 +153,8 @@ def load_library(library: bytes) -> Any:
     """TVM's module of a shared library."""
     import tvm
 
-    # Loaded, it needs its file no more. The name is a new one every time: of one that it knows, the system's loader
-    # gives the library that it has.
+    # Once loaded, the library no longer needs its file. The name is new every time: for a name that it knows, the
+    # system's loader would return the library that it already has.
     with tempfile.NamedTemporaryFile(prefix="tvmopt-", suffix=".so") as file:
         file.write(library)
         file.flush()
@@ -179,13 +179,13 @@ def random_inputs(workload: Workload, seed: int) -> list[npt.NDArray[Any]]:
 
     arrays = [draw(tensor) for tensor in workload.inputs]
     if workload.op == "recurrence":
-        # With recurrent weights of order one a state would be chaotic: rounding would grow from step to step.
+        # With recurrent weights of order one the state would be chaotic: rounding errors would grow at each step.
         arrays[1] /= np.float32(math.sqrt(workload.inputs[1].shape[-1]))
     return arrays
 
 
 def _halo_error(workload: Workload, memory: npt.NDArray[Any]) -> str:
-    """What is wrong round the maps: a halo must be zeros and the absent channels finite."""
+    """What is wrong around the maps, if anything: the halo must be zero and the padding channels finite."""
     output = workload.output
     if output.plain:
         return ""

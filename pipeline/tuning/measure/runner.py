@@ -1,4 +1,4 @@
-"""Running built candidates: what a runner is, and one that runs them in a warm process of a device."""
+"""Running built candidates: the interface of a runner, and one that runs them in a warm process on a device."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ MODULE = "tvmopt.pipeline.tuning.measure.run_worker"
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What became of one kernel.
+    """The result of running one kernel.
 
     Attributes:
         status: ``ok``, ``wrong``, ``timeout`` or ``crash``.
         latency_s: raw samples in seconds; empty unless the status is ``ok``.
         error: the message, one line, if not ok.
-        cost_s: wall time that it took.
+        cost_s: wall time of the run.
     """
 
     status: str
@@ -48,7 +48,7 @@ class Runner(Protocol):
     cpu: str
 
     def prepare(self, task: Task) -> None:
-        """Has the machine make the inputs and the reference of `task`, without waiting for it.
+        """Starts making the inputs and the reference of `task` on the machine, without waiting for them.
 
         Raises:
             BuildError: when the runner does not come up.
@@ -64,7 +64,7 @@ class Runner(Protocol):
         ...
 
     def peak_flops_per_s(self) -> float:
-        """The machine's measured peak of multiply-adds at the target's threads.
+        """The machine's measured peak of multiply-adds, with the target's number of threads.
 
         Raises:
             BuildError: when the runner does not come up.
@@ -77,14 +77,14 @@ class Runner(Protocol):
 
 
 class WorkerRunner:
-    """A `Runner` that is a process of a device. One that crashes or hangs is replaced; the kernel that it had failed.
+    """A `Runner` in a process on a device. A process that crashes or hangs is replaced, and its kernel has failed.
 
     Args:
         device: where it runs.
         target: what kernels are built for; the device must be able to run it.
         limits: how long a kernel may take.
-        seed: of the random inputs.
-        module: its program.
+        seed: seed of the random inputs.
+        module: the program of the process.
 
     Attributes:
         cpu: name of the device's processor.
@@ -102,7 +102,7 @@ class WorkerRunner:
         self.worker = self._new()
 
     def prepare(self, task: Task) -> None:
-        """Has the process make the inputs and the reference of `task`, without waiting for it.
+        """Starts making the inputs and the reference of `task` in the process, without waiting for them.
 
         Raises:
             BuildError: when no process comes up.
@@ -132,7 +132,7 @@ class WorkerRunner:
         return Run(answer["status"], tuple(answer.get("latency_s", ())), answer["error"], answer["cost_s"])
 
     def peak_flops_per_s(self) -> float:
-        """The device's measured peak of multiply-adds at the target's threads.
+        """The device's measured peak of multiply-adds, with the target's number of threads.
 
         Raises:
             BuildError: when no process comes up.
@@ -160,7 +160,7 @@ class WorkerRunner:
         self._prepared = False
 
     def _wait(self) -> None:
-        """Waits until the inputs and the reference are made; a process that was lost meanwhile is replaced."""
+        """Waits for the inputs and the reference; replaces the process if it was lost meanwhile."""
         try:
             self._finish()
             if not self.worker.channel.alive:
@@ -174,7 +174,7 @@ class WorkerRunner:
             self._prepared = True
 
     def _replace(self) -> None:
-        """A new process in place of one that was lost, ready for the task.
+        """Replaces a lost process with a new one, ready for the task.
 
         Raises:
             BuildError: when it does not come up either.

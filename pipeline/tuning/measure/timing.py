@@ -1,7 +1,7 @@
-"""Timing a kernel as a model runs it.
+"""Times a kernel as a model runs it.
 
-Its weights come from where a whole run of the model leaves them, and where several threads share the work, its maps
-from the cores that have just written them.
+The kernel reads its weights from wherever a whole run of the model leaves them. Where several threads share the work,
+it reads its feature maps from the cores that have just written them.
 """
 
 from __future__ import annotations
@@ -27,30 +27,31 @@ from tvmopt.schedules.operators import operator_of
 from tvmopt.schedules.target import Target
 
 REPEAT_S = 1e-3
-"""Short calls are timed together for so long."""
+"""Short calls are timed together for this long."""
 ENOUGH_S = 14e-3
 """How long a candidate is timed."""
 PATIENCE_S = 0.6
-"""How long at most, when there are not enough samples by then: the machine is not quiet, or the kernel takes long."""
+"""How long at most, when samples are still too few: the machine is not quiet, or the kernel is slow."""
 MIN_SAMPLES, MAX_SAMPLES = 9, 60
 HOPELESS_SAMPLES = 4
 COLD_CACHES = 4
-"""Of a model that is not known, as much is taken to lie between two calls as so many second-level caches hold."""
+"""When the model is not known, its run is assumed to read as much between two calls as this many L2 caches hold."""
 SHARED_BY = 4
-"""Last-level caches are shared with other programs and virtual machines: as if so many of our kind read as much.
-Of 32 MiB, weights that were read 14 MB ago were found gone."""
+"""Other programs and virtual machines share the last-level cache: this many of our kind are assumed to read as much.
+In a cache of 32 MiB, weights were found gone after another 14 MB had been read."""
 MOST_COLD_BYTES = 128 << 20
-"""What is read between two calls is not made larger than this, which few last-level caches hold."""
+"""The most that is read between two calls; few last-level caches hold as much."""
 HOPELESS = 2.5
-"""A candidate so many times slower than the task's best is not timed any longer."""
+"""Timing stops early for a candidate that is this many times slower than the task's best."""
 
 
 Sharing = Callable[[int], AbstractContextManager[None]]
-"""Kernels within have parallel loops of so many tasks; see `pipeline.compiler.native.pool.Pool.sharing`."""
+"""A context for kernels whose parallel loops have the given number of tasks; see
+`pipeline.compiler.native.pool.Pool.sharing`."""
 
 
 def threads_keep_their_parts(tasks: int) -> AbstractContextManager[None]:
-    """For threads that cannot take tasks from each other."""
+    """The `Sharing` of threads that cannot take tasks from each other."""
     return nullcontext()
 
 
@@ -59,9 +60,9 @@ class Candidate:
     """A kernel to be timed.
 
     Attributes:
-        name: the function's.
-        library: TVM's module that has it.
-        sharing: within that, threads take its tasks from each other.
+        name: the function's name.
+        library: TVM's module that has the function.
+        sharing: gives a context in which threads take the kernel's tasks from each other.
     """
 
     name: str
@@ -73,12 +74,12 @@ class KernelTimer:
     """Times candidates of one task.
 
     Attributes:
-        task: what they compute.
-        target: where they run.
+        task: what the candidates compute.
+        target: where the candidates run.
         best_s: the fastest median so far.
 
     Args:
-        probe: tells whether the machine is quiet.
+        probe: says whether the machine is quiet.
     """
 
     def __init__(self, task: Task, target: Target, probe: QuietProbe) -> None:
@@ -89,10 +90,10 @@ class KernelTimer:
         self._weights = operator_of(task.workload.op).weights
 
     def time(self, candidate: Candidate, arguments: Sequence[Any]) -> list[float]:
-        """Seconds a call takes, as samples.
+        """Samples of the seconds that a call takes.
 
         Args:
-            candidate: what is timed.
+            candidate: what to time.
             arguments: TVM's tensors, the output last.
         """
         tensors = self.task.workload.inputs
@@ -110,14 +111,14 @@ class KernelTimer:
         return samples
 
     def _maps(self) -> tuple[int, ...]:
-        """Which inputs are feature maps that the kernels before this one have written."""
+        """Which inputs are feature maps that earlier kernels have written."""
         inputs = enumerate(self.task.workload.inputs)
         return tuple(
             i for i, tensor in inputs if i not in self._weights and tensor.block > 1 and tensor.dtype == "float32"
         )
 
     def _sample(self, measure: Callable[[], float]) -> list[float]:
-        """What `measure` gives while the machine is quiet; if it hardly ever is, all that it gives."""
+        """Samples that `measure` gives while the machine is quiet; all its samples if the machine hardly ever is."""
         samples: list[float] = []
         others: list[float] = []
         began, quiet = time.perf_counter(), self._probe.quiet()
@@ -133,7 +134,7 @@ class KernelTimer:
         return samples if len(samples) >= HOPELESS_SAMPLES else samples + others
 
     def _several(self, candidate: Candidate, arguments: Sequence[Any]) -> Callable[[], float]:
-        """Calls one behind the other: nothing that a kernel reads is gone by the next call."""
+        """Back-to-back calls: everything that a kernel reads is still cached at the next call."""
         import tvm
 
         evaluator = partial(candidate.library.time_evaluator, candidate.name, tvm.cpu())
@@ -148,9 +149,10 @@ class KernelTimer:
         return several
 
     def _cold(self, arguments: Sequence[Any], nbytes: int) -> list[Sequence[Any]]:
-        """Arguments with copies of the weights, to take turns: a layer's were last read one run of the model ago.
+        """Arguments with copies of the weights, used in turn: a layer's weights were last read one model run ago.
 
-        Small weights have fewer copies than would fill what a run reads. Each is then read once, after as much else.
+        Small weights get fewer copies than would add up to what a run reads. Each copy is then read only once, after as
+        much other memory as a run reads.
         """
         import tvm
 
@@ -169,7 +171,7 @@ class KernelTimer:
     def _one_by_one(
         self, candidate: Candidate, calls: Sequence[Sequence[Any]], maps: Sequence[int]
     ) -> Callable[[], float]:
-        """One call after the other, each after its `maps` were written anew."""
+        """Single calls, each after its `maps` were rewritten."""
         run = candidate.library[candidate.name]
         rewrites = [self._rewriting(calls[0][place]) for place in maps]
         turns = itertools.cycle(calls)
@@ -187,7 +189,7 @@ class KernelTimer:
         return one
 
     def _rewriting(self, tensor: Any) -> Callable[[], None]:
-        """Has the threads write `tensor` as it is, each its part of the channels, as most kernels divide a map."""
+        """Makes the threads rewrite `tensor` unchanged, each its part of the channels, as most kernels divide a map."""
         import tvm
 
         from tvmopt.schedules.llvm.probes.rewrite_memory import rewrite_kernel
@@ -201,5 +203,5 @@ class KernelTimer:
 
 @cache
 def _other_weights(nbytes: int) -> npt.NDArray[np.float32]:
-    """What a run reads between two calls."""
+    """Memory that stands for what a run reads between two calls."""
     return np.ones(nbytes // 4, np.float32)

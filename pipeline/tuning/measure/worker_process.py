@@ -1,4 +1,4 @@
-"""A program that keeps TVM loaded for one target, from the outside."""
+"""The parent's side of a worker program, which keeps TVM loaded for one target."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ class WorkerProcess:
         device: where it runs.
         module: its program.
         target: what it builds for or measures on.
-        options: what more its command ``target`` takes.
+        options: further fields of its command ``target``.
 
     Attributes:
-        channel: to the program.
+        channel: the channel to the program.
     """
 
     def __init__(self, device: Device, module: str, target: Target, options: Mapping[str, Any] | None = None) -> None:
         self.channel = device.start(Program(module, threads=target.threads))
         self._started = False
-        with contextlib.suppress(WorkerLostError):  # which shows in `start`
+        with contextlib.suppress(WorkerLostError):  # `start` reports it
             self.channel.send({"command": "target", "target": target.to_json(), **(options or {})})
 
     def start(self, limit_s: float) -> None:

@@ -1,6 +1,6 @@
-"""Measuring candidates: built by several processes at once, then run one at a time.
+"""Measures candidates: several processes build them at once, then they run one at a time.
 
-So nothing runs beside a measurement. What is built crosses from the builder to the runner as bytes
+So nothing runs beside a measurement. Built kernels go from the builder to the runner as bytes
 (`pipeline.tuning.measure.built_kernel`); the two need not be on one machine.
 """
 
@@ -32,8 +32,8 @@ class WorkerOptions:
 
     Attributes:
         device: where they run.
-        count: how many processes build side by side on this machine; None for one a core, at most four.
-        seed: of the random inputs.
+        count: how many processes build side by side on this machine; None for one per core, at most four.
+        seed: seed of the random inputs.
         limits: how long a candidate may take.
         build_module: the program that builds.
         run_module: the program that runs what was built.
@@ -48,11 +48,11 @@ class WorkerOptions:
 
 
 class WorkerMeasurer:
-    """Builds, checks and times candidates; what `pipeline.tuning.search` calls.
+    """Builds, checks and times candidates for `pipeline.tuning.search`.
 
     Args:
-        target: what for; the device must be able to run it.
-        options: how.
+        target: what to build for; the device must be able to run it.
+        options: how to measure.
 
     Attributes:
         builder: builds, on this machine.
@@ -72,7 +72,7 @@ class WorkerMeasurer:
         self.cpu = self.runner.cpu
 
     def measure(self, task: Task, configs: Sequence[Config]) -> Iterator[Trial]:
-        """One trial for each config: builds of a group side by side, then its measurements in turn.
+        """One trial for each config: builds a group side by side, then measures it one by one.
 
         Raises:
             BuildError: when no worker comes up.
@@ -83,7 +83,7 @@ class WorkerMeasurer:
             yield from self._measure_group(task, configs[start : start + size])
 
     def peak_flops_per_s(self) -> float:
-        """The device's measured peak of multiply-adds at the target's threads.
+        """The device's measured peak of multiply-adds, with the target's number of threads.
 
         Raises:
             BuildError: when no worker comes up.

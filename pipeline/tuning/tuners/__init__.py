@@ -1,4 +1,4 @@
-"""Tuners: which config of a task to measure next. `TUNERS` lists them; `base` has what they share."""
+"""Tuners choose which config of a task to measure next. `TUNERS` lists them; `base` has their common part."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TUNERS: dict[str, str] = {
 
 
 def check_tuner(name: str) -> None:
-    """Whether `name` is one of `TUNERS`.
+    """Checks that `name` is one of `TUNERS`.
 
     Raises:
         UsageError: if not, with the nearest names.
@@ -37,8 +37,8 @@ def make_tuner(name: str, candidates: Candidates, seed: int, related: Related = 
     Args:
         name: a key of `TUNERS`.
         candidates: the task's configs.
-        seed: tuners with the same seed that learn the same propose the same.
-        related: samples of other tasks, asked for anew each time; only ``xgb`` uses them.
+        seed: tuners with the same seed and the same results propose the same configs.
+        related: samples of other tasks, looked up anew each time; only ``xgb`` uses them.
 
     Raises:
         UsageError: when there is no such tuner.

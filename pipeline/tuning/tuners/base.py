@@ -1,4 +1,4 @@
-"""What every tuner does: begin with the default, propose nothing twice, remember what was measured."""
+"""Common to all tuners: begin with the default, propose nothing twice, remember what was measured."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Tuner(Protocol):
         ...
 
     def learn(self, trials: Sequence[Trial]) -> None:
-        """Takes in results, of its own proposals or of earlier runs."""
+        """Learns results of its own proposals or of earlier runs."""
         ...
 
 
@@ -57,7 +57,7 @@ class OnceEach(ABC):
         return [self.candidates.configs[position] for position in chosen]
 
     def learn(self, trials: Sequence[Trial]) -> None:
-        """Takes in results; those of configs that are no candidates are passed over."""
+        """Learns results, except those of configs that are not candidates."""
         for trial in trials:
             position = self.candidates.position(trial.config)
             if position is not None:
@@ -66,7 +66,7 @@ class OnceEach(ABC):
 
     @abstractmethod
     def _choose(self, count: int) -> list[int]:
-        """At least one and at most `count` distinct open positions; there are as many."""
+        """At least one and at most `count` distinct open positions; `count` or more are open."""
 
     def _any_open(self, count: int) -> list[int]:
         """`count` random open positions, or as many as there are."""

@@ -9,7 +9,7 @@ from tvmopt.pipeline.tuning.candidates import Candidates
 from tvmopt.pipeline.tuning.tuners.base import OnceEach
 
 Genes = npt.NDArray[np.int32]
-"""Which value each knob has, by place."""
+"""The index of each knob's value."""
 
 _PARENTS = 16
 _TOURNAMENT = 3
@@ -18,11 +18,11 @@ _ATTEMPTS = 32
 
 
 class GeneticTuner(OnceEach):
-    """The fastest `_PARENTS` configs so far are kept and mate.
+    """Keeps the fastest `_PARENTS` configs so far and breeds children from them.
 
-    Parents win a tournament of `_TOURNAMENT`; a child takes each knob from one of its two parents, and with
-    probability `_MUTATION` the neighbouring value. A child that is not a config of the space, or was measured, is bred
-    again, and a random config takes its place when `_ATTEMPTS` were in vain.
+    Each parent wins a tournament of `_TOURNAMENT`. A child takes each knob from one of its two parents, and with
+    probability `_MUTATION` moves to a neighbouring value. A child that is outside the space or no longer open is bred
+    again; after `_ATTEMPTS` failures a random config takes its place.
     """
 
     def __init__(self, candidates: Candidates, seed: int) -> None:
@@ -52,7 +52,7 @@ class GeneticTuner(OnceEach):
         return None
 
     def _winner(self, parents: list[int]) -> int:
-        """The fastest of a few random ones; `parents` are sorted, so it is the first of them."""
+        """The fastest of a few random parents; `parents` is sorted, so the lowest index wins."""
         return parents[int(self.random.integers(len(parents), size=_TOURNAMENT).min())]
 
     def _mutated(self, genes: Genes) -> Genes:

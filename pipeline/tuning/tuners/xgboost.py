@@ -1,4 +1,4 @@
-"""Search with a cost model: measure what the model believes to be fast, and some of what it does not know."""
+"""Search with a cost model: measures the configs that it predicts to be fast, and some random ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tvmopt.pipeline.tuning.cost_model import CostModel, Samples
 from tvmopt.pipeline.tuning.tuners.base import OnceEach
 
 Related = Callable[[], Sequence[Samples]]
-"""What is known of other tasks by now, to learn from."""
+"""Gives the samples of other tasks that are known by now."""
 
 _FIRST_RANDOM = 4
 _EXPLORATION = 0.1
@@ -19,11 +19,11 @@ _DIVERSITY = 0.3
 
 
 class XGBoostTuner(OnceEach):
-    """Begins at random (or with what related tasks teach), then follows the cost model.
+    """Begins at random (or with related tasks' samples), then follows the cost model.
 
-    Spaces have a few thousand configs at most, so the model scores them all; no walk through the space is needed. Of
-    each batch a share of `_EXPLORATION` is random. The rest are the best scores, each lowered by `_DIVERSITY` standard
-    deviations for its likeness to what the batch has already: a batch of near copies would teach little.
+    Spaces have a few thousand configs at most, so the model scores them all; no walk through the space is needed. A
+    share of `_EXPLORATION` of each batch is random. The rest have the best scores, each lowered by up to `_DIVERSITY`
+    standard deviations for similarity to configs already in the batch: a batch of near copies would teach little.
     """
 
     def __init__(self, candidates: Candidates, seed: int, related: Related = tuple) -> None:
@@ -57,7 +57,7 @@ class XGBoostTuner(OnceEach):
         for _ in range(count):
             pick = int(np.argmax(scores - penalty))
             chosen.append(int(choices[pick]))
-            # From half of the knobs in common on.
+            # 0 up to half of the knobs in common, 1 with all in common.
             likeness = np.maximum(0.0, 2.0 * (levels == levels[pick]).mean(axis=1) - 1.0)
             penalty = np.maximum(penalty, _DIVERSITY * likeness)
             penalty[pick] = np.inf

@@ -208,7 +208,7 @@ def test_a_step_of_another_size(built: Built) -> None:
 
     library = built.open()
     steps = [replace(step, outputs=(("v", Tensor((1, 2))),)) for step in steps_of(built)]
-    with pytest.raises(InputFileError, match="kernel add makes something else than its manifest lists"):
+    with pytest.raises(InputFileError, match="kernel add has other outputs than the manifest lists"):
         library.visit_kernels(steps, lambda step, made: None)
 
 
