@@ -11,7 +11,7 @@ from tvmopt.pipeline.devices.registry import LOCAL
 from tvmopt.pipeline.records.lookup import applicable
 from tvmopt.pipeline.records.predict import Prediction, Predictor
 from tvmopt.pipeline.records.record import Record, target_facts
-from tvmopt.pipeline.records.related import Subject, nearest
+from tvmopt.pipeline.records.related import TransferQuery, nearest
 from tvmopt.pipeline.records.store import RecordStore
 from tvmopt.schedules.registry import BoundKernel, Template
 from tvmopt.schedules.target import Target
@@ -109,7 +109,7 @@ def _transfers(predicted: Prediction) -> str:
 
 
 def _none(store: RecordStore, workload: Workload, target: Target, template: Template) -> str:
-    relatives = nearest(store, Subject(workload, target, template, LOCAL.facts().cpu))
+    relatives = nearest(store, TransferQuery(workload, target, template, LOCAL.facts().cpu))
     if not relatives:
         return "no record of this workload, nor of one like it"
     like = relatives[0].records[0].workload_key

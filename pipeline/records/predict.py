@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from tvmopt.pipeline.devices.registry import LOCAL
 from tvmopt.pipeline.records.record import Record
-from tvmopt.pipeline.records.related import Subject, distance, evenly, threads_of
+from tvmopt.pipeline.records.related import TransferQuery, distance, evenly, threads_of
 from tvmopt.schedules.operators import operator_of
 from tvmopt.schedules.registry import Template
 from tvmopt.schedules.space import Config, config_key
@@ -99,7 +99,7 @@ class Predictor:
             template: its template.
             default: its default config.
         """
-        subject = Subject(workload, self._target, template, self._cpu)
+        subject = TransferQuery(workload, self._target, template, self._cpu)
         relatives = self._nearest(subject)
         names = tuple(sorted({*default, *(name for relative in relatives for name in relative.configs[0])}))
         candidates = _candidates(subject, default, relatives)
@@ -114,7 +114,7 @@ class Predictor:
             return None
         return Prediction(candidates[best], math.exp(gains[best]), len(relatives), relatives[0].workload.key)
 
-    def _nearest(self, subject: Subject) -> list[_Relative]:
+    def _nearest(self, subject: TransferQuery) -> list[_Relative]:
         """The relatives to learn from, the most similar first."""
         template = subject.template
         key = (template.name, template.version)
@@ -252,7 +252,7 @@ def _by_cpu(group: Sequence[Record]) -> list[list[Record]]:
     return list(parts.values())
 
 
-def _candidates(subject: Subject, default: Config, relatives: Sequence[_Relative]) -> list[Config]:
+def _candidates(subject: TransferQuery, default: Config, relatives: Sequence[_Relative]) -> list[Config]:
     """The relatives' fastest configs: whole, the default with one of their knobs, or all of their knobs but one."""
     space = subject.template.space(subject.workload, subject.target)
     found: dict[tuple[tuple[str, int], ...], Config] = {}

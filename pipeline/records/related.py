@@ -17,7 +17,7 @@ Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class TransferQuery:
     """The task to tune, or to predict a config for.
 
     Attributes:
@@ -46,7 +46,7 @@ class Relative:
     records: tuple[Record, ...]
 
 
-def nearest(store: RecordStore, subject: Subject) -> list[Relative]:
+def nearest(store: RecordStore, subject: TransferQuery) -> list[Relative]:
     """Records to learn from, the most similar first.
 
     They are of the same operator, dtype and template version, on the same architecture and instruction set, but of
@@ -65,7 +65,7 @@ def nearest(store: RecordStore, subject: Subject) -> list[Relative]:
     return sorted(relatives, key=lambda relative: relative.distance)
 
 
-def distance(record: Record, subject: Subject) -> float | None:
+def distance(record: Record, subject: TransferQuery) -> float | None:
     """How far a record's workload and target are from the subject's; None where nothing carries over.
 
     Doubling a dimension of a tensor counts 1, as does doubling the threads, or a different value of an attribute.

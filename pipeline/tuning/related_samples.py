@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from tvmopt.pipeline.records.related import Relative, Subject, evenly, nearest, threads_of
+from tvmopt.pipeline.records.related import Relative, TransferQuery, evenly, nearest, threads_of
 from tvmopt.pipeline.records.store import RecordStore
 from tvmopt.pipeline.tuning.candidates import Candidates
 from tvmopt.pipeline.tuning.cost_model import Samples
@@ -25,7 +25,7 @@ class RelatedSamples:
     So a tuner that starts in the middle of a run learns from the tasks before it.
     """
 
-    def __init__(self, store: RecordStore, subject: Subject, candidates: Candidates) -> None:
+    def __init__(self, store: RecordStore, subject: TransferQuery, candidates: Candidates) -> None:
         self._store, self._subject, self._candidates = store, subject, candidates
         self._features: dict[tuple[Workload, str, int], Samples] = {}
 

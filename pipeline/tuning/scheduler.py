@@ -36,7 +36,7 @@ class Scheduler:
         if cold:
             return max(cold, key=lambda task: (-len(task.bests), task.task.weight * (task.flops + task.nbytes)))
         measured = [(task, task.best_s) for task in self._tasks]
-        roof = Roofline(
+        roof = TaskBound(
             flops_per_s=max((task.flops / best_s for task, best_s in measured if best_s), default=0.0),
             bytes_per_s=max((task.nbytes / best_s for task, best_s in measured if best_s), default=0.0),
         )
@@ -44,7 +44,7 @@ class Scheduler:
 
 
 @dataclass(frozen=True, slots=True)
-class Roofline:
+class TaskBound:
     """The highest throughput and bandwidth that any task has reached; 0 when none was measured."""
 
     flops_per_s: float
@@ -55,7 +55,7 @@ class Roofline:
         return max(task.flops / (self.flops_per_s or _GUESS), task.nbytes / (self.bytes_per_s or _GUESS))
 
 
-def _promise(task: Progress, roof: Roofline) -> tuple[float, float]:
+def _promise(task: Progress, roof: TaskBound) -> tuple[float, float]:
     """Seconds of the model's time that one more trial may save, then a tie-breaker."""
     trials, weight, bound_s = len(task.bests), task.task.weight, roof.bound_s(task)
     best_s = task.best_s

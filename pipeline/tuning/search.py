@@ -12,7 +12,7 @@ from tvmopt.pipeline.devices.device import Device
 from tvmopt.pipeline.devices.registry import LOCAL
 from tvmopt.pipeline.errors import CancelledError, UsageError
 from tvmopt.pipeline.records.record import Record, target_facts
-from tvmopt.pipeline.records.related import Subject
+from tvmopt.pipeline.records.related import TransferQuery
 from tvmopt.pipeline.records.store import RecordStore
 from tvmopt.pipeline.support.interrupts import ctrl_c_later
 from tvmopt.pipeline.support.progress import Listener
@@ -176,7 +176,7 @@ class _TaskRun:
         target, store = bench.target, bench.store
         self.template = options.template_of(task.workload, target)
         candidates = Candidates.of(self.template, task.workload, target)
-        subject = Subject(task.workload, target, self.template, bench.measurer.cpu)
+        subject = TransferQuery(task.workload, target, self.template, bench.measurer.cpu)
         related = RelatedSamples(store, subject, candidates)
         self.tuner: Tuner = make_tuner(options.tuner, candidates, options.seed, related)
         default = self.template.default(task.workload, target)

@@ -10,14 +10,14 @@ import pytest
 
 from tests.pipeline.tuning import synthetic
 from tvmopt.pipeline.records.record import target_facts
-from tvmopt.pipeline.records.related import Subject, distance, nearest
+from tvmopt.pipeline.records.related import TransferQuery, distance, nearest
 from tvmopt.pipeline.records.store import RecordStore
 from tvmopt.pipeline.tuning.candidates import Candidates
 from tvmopt.pipeline.tuning.related_samples import RelatedSamples
 from tvmopt.pipeline.tuning.tuners import make_tuner
 from tvmopt.schedules.target import parse_target
 
-SUBJECT = Subject(synthetic.convolution(), synthetic.TARGET, synthetic.SyntheticTemplate(), synthetic.CPU)
+SUBJECT = TransferQuery(synthetic.convolution(), synthetic.TARGET, synthetic.SyntheticTemplate(), synthetic.CPU)
 CONFIGS = synthetic.configs()
 
 
