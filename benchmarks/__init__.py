@@ -1,1 +1,1 @@
-"""Measures compiled models beside their peers, and reports what was measured."""
+"""Measures compiled models against their peers, and reports the results."""

@@ -1,1 +1,1 @@
-"""One model on all runtimes, in turn: participants, cells of batch and threads, outputs compared."""
+"""Compares one model on all runtimes, in turn: participants, cells of batch and threads, outputs."""

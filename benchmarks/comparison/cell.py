@@ -27,15 +27,15 @@ UNSTEADY = "gave other outputs when it was run again"
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What a cell is made of.
+    """The settings of a cell.
 
     Attributes:
         subject: the model, at the cell's batch size.
-        runtimes: who takes part, in order.
-        cores: what all are pinned to; their count is the number of threads.
+        runtimes: the participants, in order.
+        cores: the cores that all are pinned to; their count is the number of threads.
         logs: folders of tuning records for the tuned row.
-        options: how latencies are taken.
-        roofline: what layers are held against; without it they are not profiled.
+        options: how to measure latencies.
+        roofline: the limit that layers are compared with; without it they are not profiled.
     """
 
     subject: Subject
@@ -47,7 +47,7 @@ class Cell:
 
 
 def count_steps(runtimes: int, options: MeasureOptions, layers: bool) -> int:
-    """Steps of a cell: readying each runtime, then the rounds, then profiling each if `layers` are asked for."""
+    """Number of steps of a cell: preparing each runtime, then the rounds, then profiling each if `layers`."""
     return runtimes * (2 if layers else 1) + options.rounds
 
 
@@ -65,14 +65,14 @@ class RowMeasured(Event):
 
 @dataclass(frozen=True, slots=True)
 class CellResult:
-    """What came of a cell.
+    """The result of a cell.
 
     Attributes:
-        rows: in the order of the runtimes. When the run was stopped during the rounds, what they gave so far, or
-            nothing if that is too little for an interval.
-        whole: whether all rounds were made, and the layers profiled if that was asked for.
+        rows: in the order of the runtimes. If the run was stopped during the rounds, the results so far, or none if
+            there are too few for an interval.
+        whole: whether all rounds were completed, and the layers profiled if requested.
         busy_cores: cores that other programs kept busy during the rounds, on average.
-        layers: what was profiled; missing when it was not asked for or not finished.
+        layers: the profiles; None when not requested or not finished.
     """
 
     rows: tuple[Measurement, ...]
@@ -85,8 +85,8 @@ def measure_cell(cell: Cell, steps: Steps) -> CellResult:
     """Measures one cell.
 
     Raises:
-        KeyboardInterrupt: when Ctrl-C comes before the first round.
-        CancelledError: when the listener asks for a stop before it.
+        KeyboardInterrupt: on Ctrl-C before the first round.
+        CancelledError: when the listener requests a stop before the first round.
     """
     with ExitStack() as stack:
         rows: dict[str, Measurement] = {}
@@ -148,7 +148,7 @@ def _ready(cell: Cell, runtime: Runtime, stack: ExitStack) -> Contender | Measur
 
 
 def _take_rounds(cell: Cell, contenders: Sequence[Contender], steps: Steps) -> int:
-    """Gives every contender its turn, round after round; returns how many rounds were completed."""
+    """Gives every contender its turn in each round; returns the number of completed rounds."""
     for number in range(cell.options.rounds):
         try:
             steps.begin(f"{_where(cell)}: round {number + 1} of {cell.options.rounds}")
@@ -161,7 +161,7 @@ def _take_rounds(cell: Cell, contenders: Sequence[Contender], steps: Steps) -> i
 
 
 def _explain(row: Measurement, subject: Subject) -> Measurement:
-    """Puts the blame where it belongs when the reference contradicts itself."""
+    """Replaces the message when the reference's own row is wrong: the model or the reference is not deterministic."""
     if row.status == "wrong" and row.runtime == subject.reference:
         return replace(row, message=UNSEEDED if subject.model.source.factory is not None else UNSTEADY)
     return row

@@ -1,4 +1,4 @@
-"""A comparison from beginning to end: import, lay out, measure every cell in turn, judge."""
+"""A comparison from beginning to end: import, write files, measure every cell, judge."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 def run_comparison(options: CompareOptions, listener: Listener | None = None) -> dict[str, Any]:
     """Measures a model on every runtime.
 
-    Ctrl-C and a listener that asks for a stop end the run early: the document then has what was complete, and
+    Ctrl-C or a listener's request to stop ends the run early: the document then has the complete results, and
     ``complete`` is false.
 
     Args:
-        options: what is compared.
-        listener: told of the progress.
+        options: what to compare.
+        listener: receives progress.
 
     Returns:
         The JSON document that `benchmarks.measurements.files` describes.
@@ -44,7 +44,7 @@ def run_comparison(options: CompareOptions, listener: Listener | None = None) ->
     Raises:
         UsageError: a runtime is unknown, or there are more threads than cores.
         RuntimeMissingError: when psutil is not installed.
-        TvmoptError: whatever importing the model or reading the logs and pictures raises.
+        TvmoptError: any error from importing the model or reading the logs and pictures.
         CancelledError: when the run is stopped before anything is complete.
     """
     runtimes = select_runtimes(options.runtimes)
@@ -78,7 +78,7 @@ def run_comparison(options: CompareOptions, listener: Listener | None = None) ->
 
 
 class _Run:
-    """A comparison under way: what it has so far survives its interruption."""
+    """A running comparison, which keeps its results when interrupted."""
 
     def __init__(
         self, options: CompareOptions, runtimes: tuple[Runtime, ...], cores: tuple[int, ...], listener: Listener
@@ -120,7 +120,7 @@ class _Run:
         return 2 * batches + batches * threads * of_a_cell + (threads if options.layers else 0)
 
     def _measure_rooflines(self) -> dict[int, Roofline]:
-        """What the machine can do, for each thread count; nothing unless layers are asked for."""
+        """The machine's roofline for each thread count; empty unless layers are requested."""
         rooflines = {}
         for threads in self.options.threads if self.options.layers else ():
             self.steps.begin(f"the machine's roofline, {threads} thread{'s' if threads > 1 else ''}")
@@ -143,7 +143,7 @@ class _Run:
         return Cell(subject, self.runtimes, self.cores[:threads], options.logs, options.measure, roofline)
 
     def _lay_out(self, batch: int, folder: Path) -> Subject:
-        """Imports the model at one batch size and computes what its outputs should be."""
+        """Imports the model at one batch size and computes its reference outputs."""
         from tvmopt.pipeline.importers import load_model
 
         options = self.options

@@ -1,4 +1,4 @@
-"""How far a runtime's outputs are from the reference's."""
+"""The error of a runtime's outputs against the reference's."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ def compare_outputs(reference: Sequence[np.ndarray], outputs: Sequence[np.ndarra
     """The worst error over all outputs.
 
     Args:
-        reference: what the runtime should have given.
-        outputs: what it gave, in the model's order: same count, same shapes; dtypes are the runtime's own affair.
+        reference: the expected outputs.
+        outputs: the runtime's outputs, in the model's order: same count and shapes; dtypes may differ.
 
     Raises:
-        ValueError: with one line, when counts or shapes differ or a value is not finite where the reference's is.
+        ValueError: with a one-line message, when counts or shapes differ or only the reference's value is finite.
     """
     if len(outputs) != len(reference):
         raise ValueError(f"gave {len(outputs)} outputs, the reference {len(reference)}")
@@ -34,5 +34,5 @@ def _error(index: int, reference: np.ndarray, output: np.ndarray) -> NumericErro
         raise ValueError(f"output {index} has shape {output.shape}, the reference {reference.shape}")
     error = numeric_error(*as_one_dtype(reference, output))
     if error == INCOMPARABLE:
-        raise ValueError(f"output {index} has infinite or undefined values that the reference has not")
+        raise ValueError(f"output {index} has infinite or undefined values that the reference does not have")
     return error

@@ -25,12 +25,12 @@ class Contender:
     """A runtime that takes part in a cell.
 
     Attributes:
-        runtime: which.
-        job: what it runs.
-        prepare_s: what preparing it took, if it was prepared.
-        options: how latencies are taken.
+        runtime: the runtime.
+        job: the job that it runs.
+        prepare_s: the time to prepare it, if it was prepared.
+        options: how to measure latencies.
         turns: samples of the rounds so far.
-        failure: why it is out, one line, or empty.
+        failure: why it dropped out, one line, or empty.
     """
 
     runtime: Runtime
@@ -52,10 +52,10 @@ class Contender:
         return None if self._worker is None else self._worker.pid
 
     def start(self, cores: Sequence[int], reference: Sequence[np.ndarray]) -> None:
-        """Starts the worker, loads the model, compares its outputs and warms it up; then suspends it.
+        """Starts the worker, loads the model, compares its outputs, warms it up and suspends it.
 
         Args:
-            cores: what it is pinned to.
+            cores: the cores that it is pinned to.
             reference: outputs to compare with, in the model's order.
         """
         self._worker = WorkerHandle(self.runtime.name, cores)
@@ -81,7 +81,7 @@ class Contender:
             self._worker.suspend()
 
     def finish(self, rounds: int) -> Measurement:
-        """Ends the worker and gives the row of the first `rounds` rounds."""
+        """Ends the worker and returns the row of the first `rounds` rounds."""
         peak = None if self._worker is None else self._worker.peak_memory_bytes()
         self.close()
         runtime = self.runtime
@@ -102,7 +102,7 @@ class Contender:
         )
 
     def close(self) -> None:
-        """Ends the worker, if it still runs."""
+        """Ends the worker if it is running."""
         if self._worker is not None:
             self._worker.kill()
             self._worker = None
@@ -128,7 +128,7 @@ class Contender:
             self._wrong = f"wrong outputs: relative error {relative:.2g}, above {allowed:g} for FP32"
 
     def _ask(self, command: dict[str, Any], timeout_s: float) -> dict[str, Any] | None:
-        """The worker's reply; when there is none, says why in `failure` and puts the contender out."""
+        """The worker's reply; without one, notes the reason in `failure` and ends the worker."""
         if self._worker is None:
             return None
         try:

@@ -1,1 +1,1 @@
-"""The machine that is measured on: its environment, its roofline, what else is running on it."""
+"""The measuring machine: its environment, its roofline, the load of other programs."""

@@ -1,4 +1,4 @@
-"""The fingerprint of a machine: what a measurement depends on, and nothing that names its owner."""
+"""The fingerprint of a machine: the facts that a measurement depends on, and none that identify its owner."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ MACHINE_FIELDS = ("cpu", "architecture", "isa", "cores", "threads", "caches_byte
 """Fields in which two files' environments must agree for their latencies to be comparable."""
 
 SOFTWARE_FIELDS = ("os", "kernel", "governor", "python", "packages")
-"""Fields that may differ between comparable files, but are worth a word."""
+"""Fields that may differ between comparable files; reports mention the difference."""
 
 
 def read_environment(packages: Iterable[str] = ()) -> dict[str, Any]:
     """This machine's facts, as a JSON object with the fields below.
 
-    ``cpu`` (model name), ``architecture``, ``isa`` (those of `ISA_FLAGS` it has), ``cores`` (physical) and
+    ``cpu`` (model name), ``architecture``, ``isa`` (its `ISA_FLAGS`), ``cores`` (physical) and
     ``threads`` (logical) of the machine, ``usable_cores`` (numbers that this process may run on), ``caches_bytes``
     (by level), ``memory_gib``, ``hypervisor``, ``os``, ``kernel``, ``governor`` (``null`` where it cannot be read),
     ``load_average`` (1, 5, 15 minutes, at the time of the call), ``python``, ``packages`` (name to version).
 
     Args:
-        packages: distributions whose versions to record besides those of `OWN_PACKAGES`, if they are installed.
+        packages: distributions whose versions to record besides `OWN_PACKAGES`, if installed.
     """
     facts = LOCAL.facts()
     return {
@@ -63,7 +63,7 @@ def read_environment(packages: Iterable[str] = ()) -> dict[str, Any]:
 
 
 def package_versions(names: Iterable[str]) -> dict[str, str]:
-    """Versions of those of the named distributions that are installed."""
+    """Versions of the named distributions that are installed."""
     versions = {}
     for name in names:
         try:
@@ -76,22 +76,22 @@ def package_versions(names: Iterable[str]) -> dict[str, str]:
 def has_int8_dot_product() -> bool:
     """Whether 8-bit products are summed in 32 bits, so that full-range INT8 weights cannot saturate.
 
-    On x86 without VNNI, ``vpmaddubsw`` sums pairs of products in 16 bits and saturates. Arm has no such sum.
+    On x86 without VNNI, ``vpmaddubsw`` sums pairs of products in 16 bits and saturates. Arm has no such instruction.
     """
     facts = LOCAL.facts()
     return facts.architecture != "x86_64" or bool({"avx512_vnni", "avx_vnni", "amx_int8"}.intersection(facts.features))
 
 
 def usable_cores() -> list[int]:
-    """Numbers of the logical cores that this process may run on, one of each physical core first."""
+    """Numbers of the logical cores that this process may run on; the first ones are on distinct physical cores."""
     return list(LOCAL.facts().usable_cores)
 
 
 def choose_cores(threads: int) -> tuple[int, ...]:
-    """As many of the `usable_cores` as `threads`, or all of them for 0.
+    """The first `threads` of the `usable_cores`, or all of them for 0.
 
     Raises:
-        UsageError: when there are fewer.
+        UsageError: when there are fewer cores than threads.
     """
     cores = usable_cores()
     if threads > len(cores):
@@ -100,5 +100,5 @@ def choose_cores(threads: int) -> tuple[int, ...]:
 
 
 def differing_fields(first: Mapping[str, Any], second: Mapping[str, Any], fields: Iterable[str]) -> list[str]:
-    """Those of `fields` in which two environments differ."""
+    """The `fields` in which two environments differ."""
     return [field for field in fields if first.get(field) != second.get(field)]

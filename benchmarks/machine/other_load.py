@@ -1,4 +1,4 @@
-"""How busy other programs kept the machine while something was measured."""
+"""The load of other programs on the machine during a measurement."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def check_psutil() -> None:
 
 
 class OtherLoad:
-    """Counts the processor time that others take from its making until `busy_cores` is asked.
+    """Counts the processor time that other programs use between construction and the call of `busy_cores`.
 
     Args:
-        pids: the workers, which do not count as others; nor does this process.
+        pids: the workers, which do not count as other programs; nor does this process.
     """
 
     def __init__(self, pids: Iterable[int]) -> None:
@@ -34,15 +34,15 @@ class OtherLoad:
         self._began = time.monotonic()
 
     def busy_cores(self) -> float:
-        """Cores that others kept busy on average: 0 up to the machine's number of cores."""
-        # A worker that has ended meanwhile is counted with others from its start; its row failed anyway.
+        """Average number of cores that others kept busy: from 0 to the machine's number of cores."""
+        # If a worker has ended, all its time counts as others'; its row failed anyway.
         own_s = sum(max(0.0, _process_s(pid) - start) for pid, start in self._own_at_start.items())
         elapsed_s = time.monotonic() - self._began
         return max(0.0, (_machine_s() - self._all_at_start - own_s) / elapsed_s) if elapsed_s else 0.0
 
 
 def _machine_s() -> float:
-    """Seconds that all cores together have been busy, with what other virtual machines took away."""
+    """Busy seconds of all cores together, including time stolen by other virtual machines."""
     import psutil
 
     times = psutil.cpu_times()

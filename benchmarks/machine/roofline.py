@@ -1,4 +1,4 @@
-"""The roofline of this machine: what its arithmetic and each level of its memory allow at most; measured, and kept.
+"""The roofline of this machine: the measured peak of its arithmetic and of each memory level, cached on disk.
 
 After Williams, Waterman, Patterson, "Roofline: An Insightful Visual Performance Model for Multicore Architectures",
 2009.
@@ -23,7 +23,7 @@ from tvmopt.pipeline.support.files import replaced
 from tvmopt.pipeline.support.tvm import tvm_version
 
 VERSION = 1
-"""Raised whenever something else is measured; what was kept before is then measured again."""
+"""Incremented whenever the measurement changes, which invalidates cached results."""
 
 _MODULE = "tvmopt.benchmarks.machine.roofline_worker"
 _LIMIT_S = 300.0
@@ -31,13 +31,13 @@ _LIMIT_S = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Roofline:
-    """What a machine allows at most.
+    """The upper bounds of a machine's performance.
 
     Attributes:
-        threads: with how many threads.
+        threads: number of threads.
         peak_flops: float32 operations a second, a multiply-add as two.
-        bandwidth: for each level of memory, the smallest first, the bytes that it holds for all threads together, and
-            the bytes a second that can be read and written there (two reads for each write).
+        bandwidth: for each level of memory, the smallest first, its capacity in bytes for all threads together, and
+            the bytes a second that it can read and write (two reads for each write).
     """
 
     threads: int
@@ -52,11 +52,11 @@ class Roofline:
             raise ValueError(f"a roofline needs levels of memory, the smallest first, got {sizes}")
 
     def bandwidth_at(self, nbytes: int) -> float:
-        """Bytes a second of the smallest level that holds `nbytes`; of the last one, if none does."""
+        """Bytes a second of the smallest level that holds `nbytes`, or of the last level if none does."""
         return next((rate for size, rate in self.bandwidth if nbytes <= size), self.bandwidth[-1][1])
 
     def attainable_s(self, flops: int, nbytes: int) -> float:
-        """The least time, in seconds, for `flops` operations on `nbytes` bytes that are each moved once.
+        """The minimum time, in seconds, for `flops` operations on `nbytes` bytes, each moved once.
 
         Computing and moving overlap, so the longer of the two counts.
         """
@@ -75,7 +75,7 @@ class Roofline:
         """The inverse of `to_json`.
 
         Raises:
-            KeyError, TypeError, ValueError: when `data` is not what `to_json` writes.
+            KeyError, TypeError, ValueError: when `data` was not written by `to_json`.
         """
         bandwidth = tuple((int(size), float(rate)) for size, rate in data["bandwidth"])
         return Roofline(int(data["threads"]), float(data["peak_flops"]), bandwidth)
@@ -84,9 +84,9 @@ class Roofline:
 def measure_roofline(threads: int) -> Roofline:
     """The roofline of this machine at `threads` threads.
 
-    Measured once (ten seconds; more on a machine that has other work, which it should not have) and kept in the user's
-    cache folder, by processor, instruction set, threads and versions. What cannot be read there is measured again, and
-    so is what did not settle because the machine had other work.
+    It is measured once (in ten seconds; longer on a busy machine, so use an idle one) and kept in the user's cache
+    folder, by processor, instruction set, threads and versions. It is measured again if the cache cannot be read, or if
+    the measurement did not settle because the machine was busy.
 
     Raises:
         UsageError: when `threads` is below one.
@@ -103,7 +103,7 @@ def measure_roofline(threads: int) -> Roofline:
     roofline = Roofline.from_json({"threads": threads, **measured})
     if not measured["settled"]:
         return roofline
-    # Where nothing can be kept, it is measured again the next time.
+    # If the result cannot be saved, the next call measures again.
     with contextlib.suppress(OSError, InputFileError):
         path.parent.mkdir(parents=True, exist_ok=True)
         with replaced(path) as file:
@@ -112,14 +112,14 @@ def measure_roofline(threads: int) -> Roofline:
 
 
 def cache_folder() -> Path:
-    """Where this user's measurements of the machine are kept: ``$XDG_CACHE_HOME/tvmopt`` or ``~/.cache/tvmopt``."""
+    """The cache folder of this user's machine measurements: ``$XDG_CACHE_HOME/tvmopt`` or ``~/.cache/tvmopt``."""
     given = os.environ.get("XDG_CACHE_HOME", "")
-    # The specification has relative paths ignored.
+    # The XDG specification requires ignoring relative paths.
     return (Path(given) if Path(given).is_absolute() else Path.home() / ".cache") / "tvmopt"
 
 
 def _machine(threads: int) -> dict[str, Any]:
-    """All that a measurement depends on."""
+    """Everything that the measurement depends on."""
     facts = LOCAL.facts()
     return {
         "version": VERSION,
@@ -132,7 +132,7 @@ def _machine(threads: int) -> dict[str, Any]:
 
 
 def _read(path: Path, machine: Mapping[str, Any]) -> Roofline | None:
-    """What is kept at `path` for `machine`; None when it cannot be read."""
+    """The cached roofline at `path` for `machine`; None when it cannot be read."""
     try:
         kept = json.loads(path.read_bytes())
         if kept["machine"] != machine:

@@ -1,8 +1,7 @@
 """Measures this machine's roofline: multiply-adds in registers, and a triad at working sets of each memory level.
 
-Runs as ``python -m tvmopt.benchmarks.machine.roofline_worker THREADS``, in a process of its own because TVM's runtime
-fixes its threads once, and gives ``{"peak_flops": …, "bandwidth": [[bytes, bytes/s], …], "settled":
-…}``.
+Runs as ``python -m tvmopt.benchmarks.machine.roofline_worker THREADS``, in its own process because TVM's runtime fixes
+its number of threads once, and returns ``{"peak_flops": …, "bandwidth": [[bytes, bytes/s], …], "settled": …}``.
 """
 
 from __future__ import annotations
@@ -21,15 +20,15 @@ from tvmopt.schedules.target import Target, parse_target
 
 FEWEST_ROUNDS, MOST_ROUNDS = 6, 16
 AGREEMENT = 0.05
-"""The best two rounds of a kernel that differ by no more than this part are believed."""
+"""The best two rounds of a kernel may differ by at most this fraction to be trusted."""
 
 UNDISTURBED = 0.9
-"""The share of its threads' time that a kernel must have run for; threads that wait for others spin."""
+"""The minimum share of its threads' time that a kernel must run; waiting threads spin, so they count as running."""
 
 SAMPLES = 5
 SAMPLE_BYTES = 2**29
-"""Bytes that one sample moves at least, so that dividing the work among threads does not count: half a millisecond in
-the fastest cache."""
+"""Minimum bytes that one sample moves, so that the cost of starting threads is negligible: half a millisecond in the
+fastest cache."""
 
 LARGEST_SET = 2**30
 SMALLEST_MEMORY_SET = 2**28
@@ -37,11 +36,11 @@ SMALLEST_MEMORY_SET = 2**28
 
 @dataclass(frozen=True, slots=True, order=True)
 class Round:
-    """A kernel measured once.
+    """One measurement of a kernel.
 
     Attributes:
         rate: median of its calls: operations or bytes a second.
-        share: the processor time that its threads had, as a part of what they asked for: 1 on an idle machine.
+        share: the processor time of its threads as a fraction of the elapsed time: 1 on an idle machine.
     """
 
     rate: float
@@ -53,8 +52,8 @@ class Level:
     """A level of memory.
 
     Attributes:
-        capacity: bytes that all threads together have of it.
-        working_set: bytes at which it is measured.
+        capacity: its size in bytes for all threads together.
+        working_set: the size in bytes at which it is measured.
     """
 
     capacity: int
@@ -62,19 +61,19 @@ class Level:
 
 
 def data_caches(target: Target, facts: Facts) -> tuple[tuple[int, int], ...]:
-    """Size in bytes and number of CPUs that share it of each data cache of a core, the smallest first.
+    """Size in bytes and number of sharing CPUs of each data cache of a core, the smallest first.
 
-    Where the system does not tell, the target's two caches, shared by none.
+    If the system does not report them: the target's two caches, unshared.
     """
     found = tuple((cache.size_bytes, cache.shared_by) for cache in facts.caches)
     return found or ((target.l1_bytes, 1), (target.l2_bytes, 1))
 
 
 def levels(target: Target, facts: Facts) -> tuple[Level, ...]:
-    """The caches and the memory, each with a working set that lies in it but not in the one before.
+    """The caches and the memory, each with a working set that fits in it but not in the level before.
 
-    Half of a cache, since a set that fills it is evicted in part; of a cache that is far larger than the one before at
-    most eight times that: it is often shared with others, who leave no half of it.
+    A working set takes half of a cache, since a set that fills it is partly evicted; and at most eight times the level
+    before, since a far larger cache is often shared with other programs, which may occupy more than half of it.
     """
     found: list[Level] = []
     busy = min(target.threads, facts.threads)
@@ -88,11 +87,11 @@ def levels(target: Target, facts: Facts) -> tuple[Level, ...]:
 
 
 def measure(target: Target, facts: Facts) -> dict[str, Any]:
-    """The roofline of the machine of `facts`, this one, at the target's threads, and whether it has settled.
+    """The roofline of this machine, described by `facts`, at the target's threads, and whether it has settled.
 
-    Nothing makes a kernel faster than the machine, but much makes it slower: another process, a low clock. So each
-    kernel is measured in several rounds, apart from each other in time, and the best round counts. Within a round the
-    median does, for a single sample may be wrong in either direction. Rounds go on until the measurement settles.
+    No disturbance makes a kernel faster than the machine allows, but many make it slower: another process, a low clock.
+    Each kernel is therefore measured in several rounds, spread over time, and the best round counts. Within a round the
+    median counts, since a single sample may be wrong in either direction. Rounds continue until the results settle.
     """
     memories, busy = levels(target, facts), min(target.threads, len(facts.usable_cores))
     kernels = (_peak(target, busy), *(_triad(target, level, busy) for level in memories))
@@ -109,7 +108,7 @@ def measure(target: Target, facts: Facts) -> dict[str, Any]:
 def settled(rounds: Sequence[Round]) -> bool:
     """Whether the best two rounds of a kernel agree, and no other process took the processor from them.
 
-    On a machine that is busy all the time, rounds agree as well: on what was left.
+    The second condition is needed because on a constantly busy machine rounds also agree, at a lower rate.
     """
     second, best = sorted(rounds)[-2:]
     return second.rate >= (1 - AGREEMENT) * best.rate and min(second.share, best.share) >= UNDISTURBED
@@ -131,7 +130,7 @@ def _triad(target: Target, level: Level, busy: int) -> Callable[[], Round]:
 
 
 def _timed(target: Target, function: Any, sizes: tuple[int, ...], amount: int, busy: int) -> Callable[[], Round]:
-    """Something that measures a kernel once; `amount` is what one call does on `busy` cores."""
+    """A function that measures a kernel once; `amount` is the work of one call, on `busy` cores."""
     import numpy as np
     import tvm
 
@@ -151,7 +150,7 @@ def _timed(target: Target, function: Any, sizes: tuple[int, ...], amount: int, b
 
 
 def main() -> None:
-    """Measures at the number of threads that the command line gives, and gives the result."""
+    """Measures at the number of threads given on the command line, and sends the result."""
     server = Server()
     target = parse_target("llvm", int(sys.argv[1]))
     from tvmopt.pipeline.compiler.build import threads_environment

@@ -1,1 +1,1 @@
-"""What was measured: types, statistics, verdicts, and the files that hold them."""
+"""Measurements: types, statistics, verdicts, and their files."""

@@ -6,20 +6,20 @@ Schema ``tvmopt-comparison``, its versions:
    ``measurements[]`` (``runtime, variant, batch, threads, status, message, latency_s {median, mean, p50, p90, p99,
    stdev, interval, samples, turns}, fps, prepare_s, import_s, load_s, first_run_s, peak_memory_bytes, output_error
    {max_abs, relative, cosine}, settings``) and ``verdicts[]`` (``runtime, against, batch, threads, ratio, interval,
-   verdict``). What each field means stands at `benchmarks.measurements.types`, that of the environment at
-   `benchmarks.machine.environment`. Times are in seconds, sizes in bytes.
+   verdict``). `benchmarks.measurements.types` describes each field, and `benchmarks.machine.environment` the
+   environment. Times are in seconds, sizes in bytes.
 
-2. also ``layers[]``, one for each cell that was profiled layer by layer, so none unless that was asked for: ``batch,
+2. also ``layers[]``, one for each cell that was profiled layer by layer (empty unless requested): ``batch,
    threads, order[]`` (layers' names), ``costs`` (by layer: ``layer, operator, inputs[], outputs[] {name, shape,
    dtype}, flops, integer_ops, parameters, read_bytes, written_bytes``), ``roofline {threads, peak_flops,
    bandwidth[]}`` or null, and ``profiles`` (by runtime: ``kernels[] {name, kind, detail, layers, seconds}, outside_s,
-   profiled_s, whole_s``, or ``status, message`` where there is none). See `benchmarks.measurements.layer_table` and
-   `benchmarks.measurements.layer_profile`. A file of version 1 is read as one without layers.
+   profiled_s, whole_s``, or ``status, message`` without a profile). See `benchmarks.measurements.layer_table` and
+   `benchmarks.measurements.layer_profile`. A file of version 1 is read as having no layers.
 
-3. also ``relative_error``, what ``relative`` of ``output_error`` is: ``largest``, the largest absolute difference over
-   the largest magnitude of the reference, or ``l2``, the L2 norm of the difference over that of the reference. In
-   files of versions 1 and 2 it is ``l2``. ``max_abs`` and ``relative`` are null where they are infinite; ``cosine`` was
-   the cosine itself, 1 for the same direction, from the first version on.
+3. also ``relative_error``, the definition of ``relative`` in ``output_error``: ``largest``, the largest absolute
+   difference over the largest magnitude of the reference, or ``l2``, the L2 norm of the difference over that of the
+   reference. In files of versions 1 and 2 it is ``l2``. ``max_abs`` and ``relative`` are null where they are infinite;
+   in every version ``cosine`` is the cosine itself, 1 for the same direction.
 
 Schema ``tvmopt-suite``, versions as above: ``comparisons[]``, each a comparison.
 """
@@ -41,7 +41,7 @@ SCHEMA = "tvmopt-comparison"
 SUITE_SCHEMA = "tvmopt-suite"
 SCHEMA_VERSION = 3
 MAX_FILE_BYTES = 256 * 2**20
-"""Above this, a file is none of ours: a thousand rows of ten thousand samples stay below it."""
+"""A larger file cannot be ours: a thousand rows of ten thousand samples are smaller."""
 
 Item = TypeVar("Item")
 
@@ -70,7 +70,7 @@ def from_document(data: Any) -> Comparison:
     """The inverse of `to_document`.
 
     Raises:
-        ValueError: with one line that names the field that is not as it should be.
+        ValueError: with a one-line message that names the invalid field.
     """
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         raise ValueError(f"it is not a comparison: its schema must be {SCHEMA!r}")
@@ -108,7 +108,7 @@ def from_suite(data: Any) -> tuple[Comparison, ...]:
     """The comparisons of a document of either schema.
 
     Raises:
-        ValueError: with one line that names the field that is not as it should be.
+        ValueError: with a one-line message that names the invalid field.
     """
     if isinstance(data, dict) and data.get("schema") == SUITE_SCHEMA:
         _check_version(data)

@@ -1,4 +1,4 @@
-"""Typed access to fields of JSON objects that came from outside; every error is one line that names the field."""
+"""Typed access to fields of untrusted JSON objects; every error is one line that names the field."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def mapping_of(data: Any, name: str) -> Mapping[str, Any]:
 
 
 def optional(data: Any, name: str, read: Callable[[Any, str], Value]) -> Value | None:
-    """What `read` gives, or ``None`` where the field is null or missing."""
+    """The result of `read`, or ``None`` when the field is null or missing."""
     if isinstance(data, dict) and data.get(name) is None:
         return None
     return read(data, name)

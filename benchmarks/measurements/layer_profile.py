@@ -1,4 +1,4 @@
-"""What a runtime did layer by layer: KernelTime, LayerProfile; and layers grouped so that runtimes can be compared."""
+"""Layer-by-layer times of a runtime (KernelTime, LayerProfile), and layers grouped for comparing runtimes."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from tvmopt.benchmarks.measurements.json_fields import list_of, non_negative, po
 
 @dataclass(frozen=True, slots=True)
 class KernelTime:
-    """One kernel of a runtime, in its own words, and the layers of the source model that it stands for.
+    """One kernel of a runtime, in the runtime's terms, and the layers of the source model that it computes.
 
     Attributes:
-        name: what the runtime calls it.
-        kind: operator or algorithm, in the runtime's words (``FusedConv``, ``jit_avx512_FP32``, ``conv2d``).
-        detail: what more is known: the config, the precision; or empty.
-        layers: names of the source model's layers; none when it is no layer's (a copy, a change of layout).
-        seconds: in a median run, as its profiler says how.
+        name: the runtime's name for it.
+        kind: operator or algorithm, in the runtime's terms (``FusedConv``, ``jit_avx512_FP32``, ``conv2d``).
+        detail: further facts, such as the config or the precision; or empty.
+        layers: names of the source model's layers; none if it belongs to no layer (a copy, a change of layout).
+        seconds: its time in a median run; each profiler documents how it is measured.
     """
 
     name: str
@@ -42,14 +42,14 @@ class KernelTime:
 
 @dataclass(frozen=True, slots=True)
 class LayerProfile:
-    """Where the time of one runtime goes.
+    """The distribution of one runtime's time.
 
     Attributes:
         kernels: in the order of execution.
         outside_s: time of a run without the profiler that is in no kernel: ingestion, dispatch, allocation, copies,
-            waiting. 0 where the kernels take longer under the profiler than a whole run takes without it.
-        profiled_s: a whole run with the profiler on; median.
-        whole_s: a whole run with the profiler off, in the same process, runs with and without taking turns; median.
+            waiting. 0 when the kernels take longer under the profiler than a whole run takes without it.
+        profiled_s: median of a whole run with the profiler on.
+        whole_s: median of a whole run with the profiler off, in the same process and alternating with profiled runs.
     """
 
     kernels: tuple[KernelTime, ...]
@@ -59,23 +59,23 @@ class LayerProfile:
 
     @staticmethod
     def measured(kernels: Sequence[KernelTime], profiled_s: float, whole_s: float) -> LayerProfile:
-        """A profile; what the kernels leave of a whole run without the profiler is the time outside of them."""
+        """A profile; the time outside kernels is the whole run without the profiler minus the kernels' times."""
         inside_s = sum(kernel.seconds for kernel in kernels)
         return LayerProfile(tuple(kernels), max(0.0, whole_s - inside_s), profiled_s, whole_s)
 
     @property
     def kernels_s(self) -> float:
-        """The kernels' times together."""
+        """Sum of the kernels' times."""
         return sum(kernel.seconds for kernel in self.kernels)
 
     @property
     def sum_over_whole(self) -> float:
-        """The kernels' times over a run without the profiler: 1 when they account for all of it."""
+        """The kernels' total time over a run without the profiler: 1 when they account for all of it."""
         return self.kernels_s / self.whole_s
 
     @property
     def mapped(self) -> float:
-        """The share of the kernels' time that is in kernels whose layers are known."""
+        """The share of the kernels' time in kernels with known layers."""
         return sum(kernel.seconds for kernel in self.kernels if kernel.layers) / (self.kernels_s or 1.0)
 
     def to_json(self) -> dict[str, Any]:
@@ -98,7 +98,7 @@ class LayerGroup:
 
     Attributes:
         layers: in the model's order; the first names the group.
-        seconds: what each runtime takes for them, by the runtime's name.
+        seconds: each runtime's time for them, by the runtime's name.
     """
 
     layers: tuple[str, ...]
@@ -106,14 +106,14 @@ class LayerGroup:
 
 
 def group_layers(order: Sequence[str], profiles: Mapping[str, LayerProfile]) -> tuple[LayerGroup, ...]:
-    """The finest parts of the model in which every runtime's kernels lie whole, each with its times.
+    """The smallest parts of the model that no runtime's kernel crosses, each with its times.
 
     Args:
         order: names of all layers, in the order they run.
         profiles: by the runtime's name. Kernels without layers, or with names that `order` lacks, are left out.
 
     Returns:
-        Groups in the order of their first layers; those that no runtime spends time on are left out.
+        Groups in the order of their first layers; groups without any time are left out.
     """
     place = {layer: index for index, layer in enumerate(order)}
     parent = list(range(len(order)))

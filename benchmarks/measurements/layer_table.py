@@ -1,4 +1,4 @@
-"""What every layer costs in theory, and what it takes in every runtime: LayerTable, frozen, and as JSON."""
+"""The theoretical cost of every layer and its time in every runtime: LayerTable, frozen, and as JSON."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ class LayerTable:
     """One model at one batch size and thread count, layer by layer.
 
     Attributes:
-        batch: where it was profiled.
-        threads: where it was profiled.
-        order: the layers' names in the order they run; the source model's names.
+        batch: the batch size profiled.
+        threads: the thread count profiled.
+        order: the source model's layer names, in the order they run.
         costs: by layer.
-        roofline: what the machine can do with as many threads; missing when it was not measured.
-        entries: each runtime's profile, or why it has none.
+        roofline: the machine's roofline at that thread count; None if not measured.
+        entries: each runtime's profile, or the reason why it has none.
     """
 
     batch: int
@@ -73,12 +73,12 @@ class LayerTable:
 
     @property
     def profiles(self) -> dict[str, LayerProfile]:
-        """The runtimes that have a profile."""
+        """The runtimes with a profile."""
         return {name: entry for name, entry in self.entries.items() if isinstance(entry, LayerProfile)}
 
     @property
     def absent(self) -> dict[str, NoProfile]:
-        """The runtimes that have none."""
+        """The runtimes without a profile."""
         return {name: entry for name, entry in self.entries.items() if isinstance(entry, NoProfile)}
 
     def to_json(self) -> dict[str, Any]:
@@ -110,7 +110,7 @@ class LayerTable:
 def _cost(data: Any, layer: str) -> LayerCost:
     try:
         if text(data, "layer") != layer:
-            raise ValueError(f"layer must be the name it stands under, got {data['layer'][:40]!r}")
+            raise ValueError(f"layer must match its key, got {data['layer'][:40]!r}")
         return LayerCost(
             layer=layer,
             operator=text(data, "operator"),
@@ -153,7 +153,7 @@ def _count(data: Any, name: str) -> int:
 
 
 def _inside(mapping: Mapping[str, Any], field: str, name: str) -> Mapping[str, Any]:
-    """The object that stands under `name`."""
+    """The object at key `name`."""
     value = mapping[name]
     if not isinstance(value, dict):
         raise ValueError(f"{field}[{name[:40]!r}] must be an object")

@@ -1,4 +1,4 @@
-"""What a comparison is asked to do."""
+"""Options of a comparison."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from tvmopt.pipeline.errors import UsageError
 
 @dataclass(frozen=True, slots=True)
 class MeasureOptions:
-    """How latencies are taken.
+    """How to measure latencies.
 
     Attributes:
-        rounds: how often every runtime has its turn.
-        turn_s: about how long the timed calls of one turn take; at least one call is made.
-        untimed_calls: calls at the start of each turn that are not timed: they bring threads and caches back.
-        max_calls: timed calls in a turn at most.
-        warmup_s: how long each runtime runs before the first round.
-        warmup_calls: calls it makes at least in that time.
-        profile_s: about how long each runtime is profiled, when it is asked for.
-        calibration_samples: how many samples INT8 models are calibrated on.
-        ready_timeout_s: how long preparing or loading a model may take.
-        answer_timeout_s: how long a turn may take beyond what was foreseen, before the worker counts as hung.
+        rounds: number of turns of every runtime.
+        turn_s: approximate time of the timed calls of one turn; at least one call is made.
+        untimed_calls: untimed calls at the start of each turn, which warm up threads and caches again.
+        max_calls: maximum timed calls in a turn.
+        warmup_s: running time of each runtime before the first round.
+        warmup_calls: minimum number of calls in that time.
+        profile_s: approximate profiling time of each runtime, if requested.
+        calibration_samples: number of samples for calibrating INT8 models.
+        ready_timeout_s: time limit for preparing or loading a model.
+        answer_timeout_s: time that a turn may exceed its estimate before the worker counts as hung.
     """
 
     rounds: int = 20
@@ -41,7 +41,7 @@ class MeasureOptions:
 
     def __post_init__(self) -> None:
         if self.rounds < MIN_ROUNDS:
-            raise UsageError(f"rounds must be at least {MIN_ROUNDS}, for the intervals' sake; got {self.rounds}")
+            raise UsageError(f"rounds must be at least {MIN_ROUNDS} for confidence intervals, got {self.rounds}")
 
     def to_json(self) -> dict[str, Any]:
         """The ``protocol`` of a measurement file."""
@@ -54,7 +54,7 @@ class MeasureOptions:
 
 @dataclass(frozen=True, slots=True)
 class CompareOptions:
-    """What is compared.
+    """What to compare.
 
     Attributes:
         model: MODEL as on the command line.
@@ -62,11 +62,11 @@ class CompareOptions:
         batches: batch sizes.
         threads: thread counts.
         input_shapes: shapes of the model's inputs by name, where it leaves them open.
-        logs: folders of tuning records for the tuned row, the one to look in first in front; they need not exist.
-        data: folder of pictures to calibrate and measure on, instead of the sample photographs.
-        tune_trials: trials of tuning before each cell; none when 0.
-        layers: whether every runtime is also profiled layer by layer.
-        measure: how latencies are taken.
+        logs: folders of tuning records for the tuned row, in search order; they need not exist.
+        data: folder of pictures for calibration and measuring, instead of the sample photographs.
+        tune_trials: tuning trials before each cell; none when 0.
+        layers: whether to also profile every runtime layer by layer.
+        measure: how to measure latencies.
     """
 
     model: str

@@ -1,9 +1,9 @@
 """From raw samples to medians, intervals and verdicts.
 
-Calls that follow each other share the state of the machine, so single samples are not independent. What is
-resampled is therefore the turn (a burst of calls in one round): a cluster bootstrap, percentile method (Davison and
-Hinkley, Bootstrap Methods and their Application, 1997, sections 3.8 and 5.3). In a ratio the rounds of both sides are
-resampled together, since turns of one round lie side by side in time, and so slow drifts cancel.
+Consecutive calls share the state of the machine, so single samples are not independent. The bootstrap therefore
+resamples turns (bursts of calls in one round): a cluster bootstrap, percentile method (Davison and Hinkley, Bootstrap
+Methods and their Application, 1997, sections 3.8 and 5.3). A ratio resamples the rounds of both sides together, since
+the turns of one round are close in time, so that slow drifts cancel.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ CONFIDENCE = 0.95
 """Probability that an interval covers the true value."""
 
 RESAMPLES = 2000
-"""Bootstrap resamples an interval is made of."""
+"""Bootstrap resamples for an interval."""
 
 MIN_ROUNDS = 5
-"""Rounds below which no interval is given: there is too little to resample."""
+"""Minimum rounds for an interval: fewer are too few to resample."""
 
 Turns = Sequence[Sequence[float]]
 """Seconds of each call, by turn."""
@@ -35,7 +35,7 @@ def summarize(turns: Turns, seed: int = 0) -> Latency:
 
     Args:
         turns: at least `MIN_ROUNDS` turns, none empty.
-        seed: of the resampling.
+        seed: seed of the resampling.
 
     Raises:
         ValueError: when there are too few turns, or an empty one.
@@ -61,7 +61,7 @@ def ratio_of_medians(subject: Latency, against: Latency, seed: int = 0) -> tuple
     """Median latency of `subject` over that of `against`, with its interval.
 
     Raises:
-        ValueError: when the two have not the same number of rounds.
+        ValueError: when the numbers of rounds differ.
     """
     ours, theirs = _arrays(split_turns(subject)), _arrays(split_turns(against))
     if len(ours) != len(theirs):
@@ -71,7 +71,7 @@ def ratio_of_medians(subject: Latency, against: Latency, seed: int = 0) -> tuple
 
 
 def judge(interval: tuple[float, float]) -> Outcome:
-    """What an interval of a latency ratio allows to say."""
+    """The verdict that an interval of a latency ratio supports."""
     low, high = interval
     if high < 1.0:
         return "faster"
@@ -96,7 +96,7 @@ def _median(groups: list[np.ndarray], rounds: np.ndarray) -> float:
 
 
 def _bootstrap(rounds: int, statistic: Callable[[np.ndarray], float], seed: int) -> tuple[float, float]:
-    """Percentile interval of `statistic`, a function of the (resampled) numbers of the rounds."""
+    """Percentile interval of `statistic`, a function of the (resampled) round numbers."""
     from scipy import stats
 
     result: Any = stats.bootstrap(

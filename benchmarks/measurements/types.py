@@ -1,4 +1,4 @@
-"""The nouns of a comparison: Latency, Measurement, Verdict, Comparison; frozen, and as JSON."""
+"""The types of a comparison: Latency, Measurement, Verdict, Comparison; frozen, and as JSON."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from tvmopt.benchmarks.measurements.layer_table import LayerTable
 from tvmopt.pipeline.support.numeric_error import NumericError
 
 STATUSES = ("ok", "wrong", "unavailable", "not_applicable", "failed")
-"""What can come of a row.
+"""The statuses of a row.
 
-``ok``: measured; ``wrong``: measured, but its outputs are not the model's, so it takes part in no verdict;
-``unavailable``: a package, tool or record is missing, and the message says how to get it; ``not_applicable``: the
-runtime cannot take this kind of model; ``failed``: it raised, crashed or hung, and the message says where.
+``ok``: measured; ``wrong``: measured, but its outputs differ from the model's, so no verdict uses it; ``unavailable``:
+a package, tool or record is missing, and the message says how to get it; ``not_applicable``: the runtime cannot take
+this kind of model; ``failed``: it raised, crashed or hung, and the message says where.
 """
 
 OUTCOMES = ("faster", "no difference", "slower")
 
 RelativeError = Literal["largest", "l2"]
-"""What `output_error.relative` of a comparison is.
+"""The definition of `output_error.relative` in a comparison.
 
-``largest``: as `NumericError` defines it, over the whole output; ``l2``: the L2 norm of the difference over that of the
+``largest``: as in `NumericError`, over the whole output; ``l2``: the L2 norm of the difference over that of the
 reference, in files of versions 1 and 2.
 """
 RELATIVE_ERRORS: tuple[RelativeError, ...] = get_args(RelativeError)
@@ -47,9 +47,9 @@ class Latency:
 
     Attributes:
         median, mean, p50, p90, p99, stdev: of all samples.
-        interval: where the median lies with 95 % confidence.
+        interval: the 95 % confidence interval of the median.
         samples: every timed call, in order.
-        turns: how many of the samples each turn has, in order.
+        turns: the number of samples in each turn, in order.
     """
 
     median: float
@@ -89,17 +89,17 @@ class Measurement:
     Attributes:
         runtime: its name on the command line.
         variant: precision and kind, such as ``FP32, tuned``.
-        batch, threads: where it was measured.
+        batch, threads: batch size and thread count.
         status: one of `STATUSES`.
-        message: empty, or one line on why the status is what it is.
-        latency_s: missing unless the status is ``ok`` or ``wrong``.
-        prepare_s: compiling or quantising ahead of time, in a process of its own.
-        import_s: importing the runtime's library.
-        load_s: from the model's file to ready to run.
-        first_run_s: the first call.
-        peak_memory_bytes: highest resident memory of the worker process, Python and library included.
-        output_error: against the reference, the worst of the model's outputs; that of the reference's own row shows
-            how well it repeats itself.
+        message: empty, or the reason for the status in one line.
+        latency_s: None unless the status is ``ok`` or ``wrong``.
+        prepare_s: time for compiling or quantising ahead of time, in a separate process.
+        import_s: time for importing the runtime's library.
+        load_s: time from the model's file to ready to run.
+        first_run_s: time of the first call.
+        peak_memory_bytes: highest resident memory of the worker process, including Python and the library.
+        output_error: error against the reference, of the model's worst output; in the reference's own row it shows
+            how reproducible the reference is.
         settings: how the runtime was set up.
     """
 
@@ -126,7 +126,7 @@ class Measurement:
 
     @property
     def fps(self) -> float | None:
-        """Frames a second: batch over median latency."""
+        """Frames a second: batch size over median latency."""
         return self.batch / self.latency_s.median if self.latency_s else None
 
     def to_json(self) -> dict[str, Any]:
@@ -168,13 +168,13 @@ def _read_error(data: Any) -> NumericError:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What may be said of two runtimes at one batch size and thread count.
+    """The verdict on two runtimes at one batch size and thread count.
 
     Attributes:
         runtime, against: the two; the ratio is the first's median latency over the second's.
-        batch, threads: where.
-        ratio: below 1 means that `runtime` is faster.
-        interval: where the ratio lies with 95 % confidence.
+        batch, threads: batch size and thread count.
+        ratio: below 1 when `runtime` is faster.
+        interval: the 95 % confidence interval of the ratio.
         outcome: ``no difference`` when the interval covers 1.
     """
 
@@ -217,11 +217,11 @@ class Comparison:
         created: when it began, ISO 8601 with time zone.
         complete: false when it was stopped early.
         environment: see `benchmarks.machine.environment.read_environment`.
-        model: name, spec, kind, sha256, inputs, outputs, input_data, calibration, reference, framework.
+        model: name, spec, kind, sha256, inputs, outputs, input_data, calibration, reference, reference_note.
         protocol: how it was measured: rounds, turn_s, warmup_s and so on.
         measurements, verdicts: the rows.
-        layers: what was profiled layer by layer, a table for each cell; empty unless that was asked for.
-        relative_error: what ``relative`` of the measurements' `output_error` is.
+        layers: a table of layer profiles for each cell; empty unless requested.
+        relative_error: the definition of ``relative`` in the measurements' `output_error`.
     """
 
     created: str

@@ -1,4 +1,4 @@
-"""Which pairs of runtimes are judged, and the judgement."""
+"""Selects the pairs of runtimes to judge, and judges them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tvmopt.benchmarks.measurements.statistics import judge, ratio_of_medians
 from tvmopt.benchmarks.measurements.types import Measurement, Verdict
 
 OURS = ("tvmopt", "tvmopt-untuned")
-"""Our runtimes, which are judged against every other: tuned, and what stands in where there are no records."""
+"""Our runtimes, which are judged against every other: tuned, and untuned, its substitute without records."""
 
 
 def judge_rows(rows: Sequence[Measurement], reference: str) -> list[Verdict]:

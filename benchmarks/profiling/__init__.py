@@ -1,1 +1,1 @@
-"""Where a model's time goes, layer by layer, in each runtime."""
+"""Profiles a model layer by layer in each runtime."""

@@ -1,4 +1,4 @@
-"""A profile of a compiled artifact as it is, without the model that it was made from."""
+"""Profiles an existing artifact, without the model that it was compiled from."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ def profile_artifact(options: ProfileOptions, listener: Listener | None = None) 
     """Profiles an artifact on its golden inputs; costs are those of its kernels.
 
     Args:
-        options: `model` is the artifact's path, threads are those it was compiled for unless given; `runtimes`,
-            `input_shapes` and `logs` do not matter.
-        listener: told of the progress; may ask for a stop.
+        options: `model` is the artifact's path; `threads` defaults to the number that it was compiled for; `runtimes`,
+            `input_shapes` and `logs` are ignored.
+        listener: receives progress; may request a stop.
 
     Returns:
-        A document as `benchmarks.profiling.profile_model` describes; each kernel's costs stand at its first layer.
+        A document as described in `benchmarks.profiling.profile_model`, with each kernel's costs at its first layer.
 
     Raises:
         UsageError: it was compiled for a GPU, or there are more threads than cores.
-        InputFileError, RuntimeMissingError: it cannot be read, or not be run here.
+        InputFileError, RuntimeMissingError: it cannot be read, or cannot run here.
         BuildError: running it failed.
-        CancelledError: the listener asked for a stop.
+        CancelledError: the listener requested a stop.
     """
     from tvmopt.pipeline.artifact.format import read_parts
     from tvmopt.pipeline.artifact.loaded import check_machine
@@ -53,7 +53,7 @@ def profile_artifact(options: ProfileOptions, listener: Listener | None = None) 
     parts = read_parts(path)
     target = parts.manifest["target"]
     if target["isa"] == "cuda":
-        raise UsageError(f"{path} is compiled for a GPU, and profiles are of the CPU; compile with --target llvm")
+        raise UsageError(f"{path} is compiled for a GPU, but only CPU code can be profiled; compile with --target llvm")
     check_machine(path, parts.manifest)
     cores = choose_cores(options.threads or int(target["threads"]))
     document = open_document()
@@ -85,7 +85,7 @@ def _profile(path: Path, parts: ArtifactParts, cores: Sequence[int], seconds: fl
 
 
 def _costs(manifest: Mapping[str, Any]) -> dict[str, LayerCost]:
-    """Costs by layer, in order: those of a kernel at its first layer, nothing at the others."""
+    """Costs by layer, in order: a kernel's costs at its first layer, none at its others."""
     costs: dict[str, LayerCost] = {}
     steps = [Step.from_json(step) for step in manifest["steps"]]
     for step, layers in zip(steps, layers_of(steps, manifest), strict=True):

@@ -1,10 +1,10 @@
-"""A profile from beginning to end: import, lay out, prepare, profile every runtime, put it beside what is possible.
+"""A profile from beginning to end: import, write files, prepare, profile every runtime, compare with the roofline.
 
 Schema ``tvmopt-profile``, its versions:
 
 1. ``schema``, ``schema_version``, ``created``, ``environment`` (see `benchmarks.machine.environment`), ``model``
-   (``name, spec, kind, sha256``), ``notes`` (by runtime: how it was made ready, where that is not as usual), and what
-   `benchmarks.measurements.layer_table.LayerTable` has: ``batch, threads, order[], costs, roofline, profiles``.
+   (``name, spec, kind, sha256``), ``notes`` (by runtime: unusual preparation), and the fields of
+   `benchmarks.measurements.layer_table.LayerTable`: ``batch, threads, order[], costs, roofline, profiles``.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ from tvmopt.pipeline.support.progress import Listener, Steps
 SCHEMA = "tvmopt-profile"
 SCHEMA_VERSION = 1
 RUNTIMES = ("tvmopt", "pytorch", "onnxruntime", "openvino")
-"""Those that are profiled when none are named."""
+"""The runtimes profiled when none are named."""
 
-DEFAULTS = "no records for this model, machine and thread count: all kernels by their default schedules"
+DEFAULTS = "no records for this model, machine and thread count: all kernels use their default schedules"
 
 
 @dataclass(frozen=True, slots=True)
 class ProfileOptions:
-    """What is profiled.
+    """What to profile.
 
     Attributes:
         model: MODEL as on the command line, or an artifact's path.
         runtimes: names, in any order.
-        threads: threads of each; all cores when 0, or those an artifact was compiled for.
+        threads: threads of each; when 0, all cores, or the number that an artifact was compiled for.
         input_shapes: shapes of the model's inputs by name, where it leaves them open.
-        logs: folders of tuning records, the one to look in first in front; they need not exist.
-        seconds: about how long each runtime is profiled.
+        logs: folders of tuning records, in search order; they need not exist.
+        seconds: approximate profiling time of each runtime.
     """
 
     model: str
@@ -65,20 +65,20 @@ class ProfileOptions:
 
 
 def profile_model(options: ProfileOptions, listener: Listener | None = None) -> dict[str, Any]:
-    """Profiles a model in every runtime that is named and there.
+    """Profiles a model in every named runtime that is installed.
 
     Args:
-        options: what is profiled.
-        listener: told of the progress; may ask for a stop.
+        options: what to profile.
+        listener: receives progress; may request a stop.
 
     Returns:
-        The JSON document described above. A runtime that is missing, or failed, has an entry that says why.
+        The JSON document described above. A missing or failed runtime has an entry with the reason.
 
     Raises:
         UsageError: a runtime is unknown, or there are more threads than cores.
-        RuntimeMissingError: none of the runtimes is there.
-        CancelledError: the listener asked for a stop.
-        TvmoptError: whatever importing the model or reading the logs raises.
+        RuntimeMissingError: none of the runtimes is installed.
+        CancelledError: the listener requested a stop.
+        TvmoptError: any error from importing the model or reading the logs.
     """
     runtimes = select_runtimes(options.runtimes)
     absent = _find_absent(runtimes, parse_source(options.model).kind)
@@ -114,7 +114,7 @@ def profile_model(options: ProfileOptions, listener: Listener | None = None) -> 
 
 
 def _profile(wanted: Profiling, absent: Mapping[str, NoProfile], steps: Steps) -> LayerTable:
-    """Profiles the runtimes that are wanted, but for those that are absent."""
+    """Profiles the requested runtimes except the absent ones."""
     ready = tuple(runtime for runtime in wanted.runtimes if runtime.name not in absent)
     name = wanted.subject.model.name
     return profile_layers(
@@ -124,7 +124,7 @@ def _profile(wanted: Profiling, absent: Mapping[str, NoProfile], steps: Steps) -
 
 
 def open_document() -> dict[str, Any]:
-    """The beginning of a document: what it is, when and where it was made."""
+    """The head of a document: schema, time and environment."""
     return {
         "schema": SCHEMA,
         "schema_version": SCHEMA_VERSION,
@@ -134,7 +134,7 @@ def open_document() -> dict[str, Any]:
 
 
 def _find_absent(runtimes: Sequence[Runtime], kind: str) -> dict[str, NoProfile]:
-    """Those of the runtimes that cannot be profiled, by name."""
+    """The runtimes that cannot be profiled, by name."""
     absent = {}
     for runtime in runtimes:
         reason = runtime.unprofiled or runtime.refusal(kind) or runtime.missing()
@@ -144,7 +144,7 @@ def _find_absent(runtimes: Sequence[Runtime], kind: str) -> dict[str, NoProfile]
 
 
 def _lay_out(options: ProfileOptions, runtimes: Sequence[Runtime], folder: Path, steps: Steps) -> Subject:
-    """Imports the model and writes what the workers take."""
+    """Imports the model and writes the workers' files."""
     from tvmopt.pipeline.importers import load_model
 
     steps.begin(f"importing {options.model}")
@@ -155,11 +155,11 @@ def _lay_out(options: ProfileOptions, runtimes: Sequence[Runtime], folder: Path,
 
 
 def _prepare(wanted: Profiling, runtime: Runtime) -> tuple[NoProfile | None, str]:
-    """Does the runtime's step ahead of time in a process of its own; why it failed, or what is worth a note."""
+    """Runs the runtime's ahead-of-time step in its own process; returns a failure or None, and a note or nothing."""
     subject, cores, timeout_s = wanted.subject, wanted.cores, wanted.options.ready_timeout_s
     done, note = prepare_runtime(subject, runtime, cores, wanted.logs, timeout_s), ""
     if done.missing and runtime.name == "tvmopt":
-        # Without records there is still a profile: that of the default schedules.
+        # Without records, the default schedules can still be profiled.
         job = subject.job(runtime, len(cores), wanted.logs)
         done, note = prepare_job("tvmopt-untuned", job, cores, timeout_s), DEFAULTS
     if done.failure:

@@ -1,4 +1,4 @@
-"""One cell of a comparison layer by layer: every runtime that was measured is profiled in a process of its own."""
+"""Profiles one cell of a comparison layer by layer, each measured runtime in its own process."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from tvmopt.benchmarks.workers.supervisor import WorkerError, WorkerHandle
 
 @dataclass(frozen=True, slots=True)
 class Profiling:
-    """What is profiled.
+    """What to profile.
 
     Attributes:
         subject: the model, at the cell's batch size.
-        runtimes: those that were measured, in order.
-        cores: what all are pinned to; their count is the number of threads.
-        logs: folders of tuning records, as the runtimes were prepared with.
-        roofline: what the machine can do with as many threads.
+        runtimes: the measured runtimes, in order.
+        cores: the cores that all are pinned to; their count is the number of threads.
+        logs: the folders of tuning records that the runtimes were prepared with.
+        roofline: the machine's roofline at that thread count.
         options: how long a profile may take.
     """
 
@@ -37,11 +37,11 @@ class Profiling:
 
 
 def profile_layers(profiling: Profiling, step: Callable[[Runtime], None]) -> LayerTable:
-    """Profiles the runtimes one after the other; one that fails is an entry that says why.
+    """Profiles the runtimes one after the other; a failed one has an entry with the reason.
 
     Args:
-        profiling: what is profiled; everything has been prepared.
-        step: told before each runtime.
+        profiling: what to profile; everything has been prepared.
+        step: called before each runtime.
     """
     from tvmopt.pipeline.inspection.costs import layer_costs
 
@@ -60,7 +60,7 @@ def profile_layers(profiling: Profiling, step: Callable[[Runtime], None]) -> Lay
 
 
 def profile_job(runtime: str, job: Job, cores: Sequence[int], options: MeasureOptions) -> LayerProfile | NoProfile:
-    """Profiles the runtime called `runtime`, which has a profiler, in a process of its own, or says why it failed."""
+    """Profiles the runtime called `runtime`, which has a profiler, in its own process; or returns why it failed."""
     command = {"do": "profile", "job": job.to_json(), "seconds": options.profile_s}
     try:
         with WorkerHandle(runtime, cores) as worker:

@@ -1,1 +1,1 @@
-"""Reports from measurement files, offline: a page that stands alone, and Markdown."""
+"""Reports from measurement files, offline: a self-contained page, and Markdown."""

@@ -1,4 +1,4 @@
-"""Where our time goes: the layers where ours loses most against the best peer, and most against the roofline."""
+"""The layers where our runtime loses most time against the best peer and against the roofline."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tvmopt.benchmarks.report.tables import escape, markdown_table, plain_table
 from tvmopt.benchmarks.report.view import title_of
 
 COUNT = 10
-"""So many rows of each kind."""
+"""Default number of rows of each kind."""
 
 _WORDS = ("layer", "shapes", "best peer", "algorithm and config")
 _NAME_LENGTH = 40
@@ -24,9 +24,9 @@ class Losses:
     """The rows where our runtime loses most, worst first.
 
     Attributes:
-        ours: our runtime's title; empty when it has no profile, and then there are no rows.
+        ours: our runtime's title; empty when it has no profile, in which case there are no rows.
         to_peer: against the best runtime of the row.
-        to_roofline: against what the roofline allows.
+        to_roofline: against the roofline's limit.
     """
 
     ours: str
@@ -42,7 +42,7 @@ class Losses:
 
 
 def find_losses(table: LayerTable, count: int = COUNT) -> Losses:
-    """The `count` rows of either kind where ours loses most."""
+    """The `count` rows of each kind where our runtime loses most."""
     rows, ours = make_rows(table), ours_of(table)
     lists = (tuple(most_lost_to_peer(rows, count)), tuple(most_lost_to_roofline(rows, count)))
     return Losses(title_of(ours) if ours else "", *lists)
@@ -72,7 +72,7 @@ def losses_in_columns(losses: Losses) -> str:
 
 
 def heads_of(rows: Sequence[LayerRow]) -> tuple[str, ...]:
-    """The heads of a table of `rows`, at least one: the layer, numbers, and last the algorithm and its config."""
+    """The heads of a table of `rows` (not empty): the layer, numbers, and last the algorithm and its config."""
     ours = title_of(rows[0].ours)
     return (
         "layer",

@@ -1,4 +1,4 @@
-"""The rows of a layer table: what no runtime tells apart is one row, with ours, the best peer and the roofline."""
+"""The rows of a layer table: layers that some runtime fuses share a row, with ours, the best peer and the roofline."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ _NO_PEERS = frozenset(runtime.name for runtime in RUNTIMES if not runtime.peer)
 
 @dataclass(frozen=True, slots=True)
 class LayerRow:
-    """Layers that some runtime computes in one kernel, what they cost, and what they take.
+    """Layers that some runtime computes in one kernel, with their costs and times.
 
     Attributes:
         layers: names, in the model's order.
-        operator: of the layer with most operations.
-        operands: what that layer works on: its first two inputs, so data and weights if it has any.
-        outputs: what the last of the layers gives.
+        operator: the operator of the layer with most operations.
+        operands: that layer's first two inputs: data, and weights if it has any.
+        outputs: the outputs of the last layer.
         flops: floating point operations of all of them.
         integer_ops: operations on integers.
-        parameters: numbers that were learnt.
-        nbytes: read and written at least, were the layers computed as one: what stays inside is not counted.
-        attainable_s: what the measured roofline allows; missing without a roofline.
-        seconds: what each profiled runtime takes.
-        ours: which of them is ours; empty when none is.
-        peer: the best of the others in the same precision; empty when there is none.
-        kernels: ours, in the order of execution.
+        parameters: number of learnt parameters.
+        nbytes: minimum bytes read and written if the layers were computed as one, without values between them.
+        attainable_s: the measured roofline's minimum time; None without a roofline.
+        seconds: the time of each profiled runtime.
+        ours: the name of our runtime; empty if it was not profiled.
+        peer: the fastest other runtime in the same precision; empty if there is none.
+        kernels: our kernels, in the order of execution.
     """
 
     layers: tuple[str, ...]
@@ -53,47 +53,47 @@ class LayerRow:
 
     @property
     def intensity(self) -> float | None:
-        """Operations for each byte moved; missing where no byte is."""
+        """Operations per byte moved; None if no byte is moved."""
         return (self.flops + self.integer_ops) / self.nbytes if self.nbytes else None
 
     @property
     def ours_s(self) -> float | None:
-        """What ours takes; missing when ours was not profiled."""
+        """Our time; None if ours was not profiled."""
         return self.seconds.get(self.ours)
 
     @property
     def peer_s(self) -> float | None:
-        """What the best peer takes; missing when there is none."""
+        """The best peer's time; None if there is none."""
         return self.seconds.get(self.peer)
 
     @property
     def difference_s(self) -> float | None:
-        """Ours over the best peer: above 0 where we lose."""
+        """Our time minus the best peer's: above 0 where we lose."""
         return None if self.ours_s is None or self.peer_s is None else self.ours_s - self.peer_s
 
     @property
     def ratio(self) -> float | None:
-        """Ours over the best peer: above 1 where we lose; missing where the peer takes no time."""
+        """Our time over the best peer's: above 1 where we lose; None if the peer takes no time."""
         return None if self.ours_s is None or not self.peer_s else self.ours_s / self.peer_s
 
     @property
     def roofline_share(self) -> float | None:
-        """What the roofline allows over what ours takes; above 1 where an algorithm saves operations."""
+        """The roofline's minimum time over ours; above 1 where an algorithm saves operations."""
         return None if self.attainable_s is None or not self.ours_s else self.attainable_s / self.ours_s
 
     @property
     def over_roofline_s(self) -> float | None:
-        """What ours takes beyond what the roofline allows."""
+        """Our time minus the roofline's minimum."""
         return None if self.attainable_s is None or self.ours_s is None else self.ours_s - self.attainable_s
 
 
 def ours_of(table: LayerTable) -> str:
-    """Our runtime to speak of; empty when none has a profile."""
+    """Our first runtime that has a profile; empty when none has one."""
     return next((name for name in OURS if name in table.profiles), "")
 
 
 def peers_of(table: LayerTable) -> tuple[str, ...]:
-    """The profiled runtimes that ours is held against; one that this version does not know counts as well."""
+    """The profiled runtimes that ours is compared with, including any that this version does not know."""
     return tuple(name for name in table.profiles if name not in _NO_PEERS)
 
 
@@ -129,24 +129,24 @@ def make_rows(table: LayerTable) -> tuple[LayerRow, ...]:
 
 
 def most_lost_to_peer(rows: Sequence[LayerRow], count: int = 10) -> list[LayerRow]:
-    """The rows where ours takes most time beyond the best peer, worst first; none where ours wins."""
+    """The rows where ours exceeds the best peer most, worst first; without rows where ours wins."""
     losing = [(row.difference_s, row) for row in rows if row.difference_s is not None and row.difference_s > 0]
     return [row for _, row in sorted(losing, key=lambda pair: -pair[0])[:count]]
 
 
 def most_lost_to_roofline(rows: Sequence[LayerRow], count: int = 10) -> list[LayerRow]:
-    """The rows where ours takes most time beyond what the roofline allows, worst first; none where it is beaten."""
+    """The rows where ours exceeds the roofline's minimum most, worst first; without rows that beat it."""
     losing = [(row.over_roofline_s, row) for row in rows if row.over_roofline_s is not None and row.over_roofline_s > 0]
     return [row for _, row in sorted(losing, key=lambda pair: -pair[0])[:count]]
 
 
 def _operands(cost: LayerCost) -> tuple[TensorSpec, ...]:
-    """The first two inputs; a second that is a list of axes or sizes is none."""
+    """The first two inputs, without a second one that is a list of axes or sizes."""
     return tuple(spec for number, spec in enumerate(cost.inputs[:2]) if not number or len(spec.shape) > 1)
 
 
 def _best_peer(group: LayerGroup, peers: Sequence[str], flops: int) -> str:
-    """The quickest of `peers`; one that takes no time for what must be computed was not understood, and is out."""
+    """The fastest of `peers`, except a peer without time for layers that must compute: its mapping is incomplete."""
     known = [name for name in peers if group.seconds[name] > 0 or not flops]
     return min(known, key=lambda name: group.seconds[name], default="")
 
@@ -161,7 +161,7 @@ def _readers(table: LayerTable) -> dict[str, list[LayerCost]]:
 
 
 def _outer_bytes(costs: Sequence[LayerCost], readers: Mapping[str, Sequence[LayerCost]]) -> int:
-    """Bytes that layers read and write together when values that only they see never leave the processor."""
+    """Bytes that the layers read and write together if values used only between them stay in the processor."""
     members = {cost.layer for cost in costs}
     made: set[str] = set()
     total = 0
@@ -175,7 +175,7 @@ def _outer_bytes(costs: Sequence[LayerCost], readers: Mapping[str, Sequence[Laye
 
 
 def _stays(value: str, members: set[str], readers: Mapping[str, Sequence[LayerCost]]) -> bool:
-    """Whether only `members` see a value; one that nobody reads is an output of the model."""
+    """Whether only `members` read a value; a value without readers is an output of the model."""
     pending, known = [value], set[str]()
     while pending:
         name = pending.pop()
@@ -190,7 +190,7 @@ def _stays(value: str, members: set[str], readers: Mapping[str, Sequence[LayerCo
 
 
 def _is_view(cost: LayerCost) -> bool:
-    """Whether a layer gives the same bytes under another shape."""
+    """Whether a layer returns the same bytes with another shape."""
     return not cost.read_bytes and not cost.written_bytes
 
 

@@ -1,4 +1,4 @@
-"""What a report shows of one layer table, as text with numbers to sort by, for all forms alike."""
+"""The contents of a layer table in a report, as text with numeric sort keys, for every output format."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tvmopt.benchmarks.report.view import AbsentView, title_of
 from tvmopt.pipeline.types import TensorSpec
 
 NOTABLE_RATIO = 1.05
-"""From where on a difference between two kernels is colored: profilers are no finer."""
+"""Minimum ratio of two kernels' times that is colored; profilers are no more precise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +21,8 @@ class Item:
     """A number in a table.
 
     Attributes:
-        text: as it is shown.
-        key: what it is sorted by; missing numbers stand last.
+        text: the displayed text.
+        key: the sort key; missing numbers come last.
         style: ``faster`` and ``slower`` are colored.
     """
 
@@ -36,12 +36,12 @@ class LayerRowView:
     """One row.
 
     Attributes:
-        name: the first layer's.
-        layers: all of them.
-        operator: of the heaviest.
-        output: shape of what the last gives.
+        name: the first layer's name.
+        layers: the names of all layers.
+        operator: the heaviest layer's operator.
+        output: shape of the last layer's output.
         items: the numbers, one for each of the table's heads.
-        kernels: algorithm and config of each kernel of ours.
+        kernels: algorithm and config of each of our kernels.
     """
 
     name: str
@@ -54,7 +54,7 @@ class LayerRowView:
 
 @dataclass(frozen=True, slots=True)
 class AccountView:
-    """Where the time of one runtime is, within layers and without."""
+    """The time of one runtime inside and outside layers."""
 
     name: str
     title: str
@@ -70,12 +70,12 @@ class LayerTableView:
     """One batch size and thread count, layer by layer.
 
     Attributes:
-        heading: which.
+        heading: batch size and thread count.
         finding: where ours loses, in a sentence or two.
-        heads: of the numbers, in two lines each.
+        heads: heads of the numbers, each in two lines.
         rows: in the model's order.
-        accounts: a line a runtime.
-        absent: runtimes without a profile, and why.
+        accounts: one line per runtime.
+        absent: runtimes without a profile, and the reasons.
         ours: our runtime's title; empty when it has no profile.
     """
 
@@ -89,7 +89,7 @@ class LayerTableView:
 
 
 def view_layers(table: LayerTable) -> LayerTableView:
-    """What is shown of `table`."""
+    """The view of `table`."""
     ours, rows = ours_of(table), make_rows(table)
     names = sorted(table.profiles, key=lambda name: name != ours)
     heads = [("GFLOP", ""), ("Parameters", ""), ("MB", "moved"), ("FLOP", "per byte")]
@@ -115,7 +115,7 @@ def shapes(specs: Sequence[TensorSpec]) -> str:
 
 
 def kernels_of(row: LayerRow) -> tuple[tuple[str, str], ...]:
-    """Algorithm and config of ours, each pair once."""
+    """Algorithms and configs of our kernels, each pair once."""
     return tuple(dict.fromkeys((kernel.kind, kernel.detail) for kernel in row.kernels))
 
 
@@ -171,7 +171,7 @@ def _account(name: str, profile: LayerProfile) -> AccountView:
 
 
 def _finding(table: LayerTable, rows: Sequence[LayerRow]) -> str:
-    """Where ours loses, or why nothing can be said."""
+    """Where ours loses, or why that is unknown."""
     ours = ours_of(table)
     if not ours:
         return "No profile of tvmopt: the runtimes are shown side by side."

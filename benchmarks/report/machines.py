@@ -1,4 +1,4 @@
-"""Which measurement files may be compared with each other: those of one machine."""
+"""Groups measurement files by machine, since only files of one machine are comparable."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from tvmopt.benchmarks.measurements.types import Comparison
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """One machine and what was measured on it.
+    """One machine and the comparisons made on it.
 
     Attributes:
-        label: its processor, cores and instruction set in a few words.
+        label: its processor, cores and operating system in a few words.
         comparisons: in the order given.
-        software: facts in which the comparisons' software differs.
+        software: the software fields in which the comparisons differ.
     """
 
     label: str
@@ -38,7 +38,7 @@ def group_by_machine(comparisons: Sequence[Comparison]) -> list[Machine]:
 
 
 def unlike_warning(machines: Sequence[Machine]) -> str | None:
-    """What to say when there is more than one machine; nothing when there is one."""
+    """The warning for more than one machine; None for one."""
     if len(machines) < 2:
         return None
     first = machines[0].comparisons[0].environment
@@ -47,8 +47,8 @@ def unlike_warning(machines: Sequence[Machine]) -> str | None:
         fields += differing_fields(first, machine.comparisons[0].environment, MACHINE_FIELDS)
     names = ", ".join(field.removesuffix("_bytes").removesuffix("_gib") for field in dict.fromkeys(fields))
     return (
-        f"These files come from {len(machines)} unlike machines (they differ in: {names}). Latencies of different "
-        "machines say nothing about runtimes, so each machine is shown by itself and no comparison spans them."
+        f"These files come from {len(machines)} different machines (they differ in: {names}). Latencies of different "
+        "machines say nothing about runtimes, so each machine is shown separately and no comparison spans them."
     )
 
 

@@ -29,7 +29,7 @@ def render_markdown(comparisons: Sequence[Comparison]) -> str:
     parts = []
     warning = unlike_warning(machines)
     if warning:
-        parts.append(f"> **Unlike machines.** {escape(warning)}")
+        parts.append(f"> **Different machines.** {escape(warning)}")
     for machine in machines:
         if warning:
             parts.append(f"# {escape(machine.label)}")

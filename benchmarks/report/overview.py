@@ -1,4 +1,4 @@
-"""Several comparisons of one machine side by side."""
+"""Several comparisons on one machine, side by side."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Overview:
 
     Attributes:
         columns: the runtimes' titles.
-        lines: what was measured (model, cell) and its medians, a dash where there is none.
+        lines: model and cell, and the medians, with a dash for none.
     """
 
     columns: tuple[str, ...]
@@ -25,7 +25,7 @@ class Overview:
 
 
 def view_overview(comparisons: Sequence[Comparison]) -> Overview:
-    """The overview of comparisons that were made on one machine."""
+    """The overview of comparisons on one machine."""
     present = {row.runtime for comparison in comparisons for row in comparison.measurements if row.status == "ok"}
     known = [runtime.name for runtime in RUNTIMES if runtime.name in present]
     names = known + sorted(present - set(known))

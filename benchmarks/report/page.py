@@ -1,4 +1,4 @@
-"""The report as one HTML page that needs nothing beside itself."""
+"""The report as one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def render_page(comparisons: Sequence[Comparison]) -> str:
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    # Our own drawings, in which matplotlib has escaped whatever came from the file.
+    # These are our own drawings; matplotlib has escaped all text from the file.
     environment.filters["drawing"] = Markup
     machines = group_by_machine(comparisons)
     names = list(dict.fromkeys(str(comparison.model["name"]) for comparison in comparisons))
@@ -85,5 +85,5 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
 
 
 def _salt(comparison: Comparison, table: LayerTable) -> str:
-    """What tells the table's drawings from all others of the page."""
+    """A salt that makes identifiers in the table's drawings unique on the page."""
     return f"{comparison.model['name']}{comparison.created}{table.batch},{table.threads}"

@@ -7,26 +7,26 @@ from collections.abc import Iterable, Sequence
 
 
 def escape(text: object) -> str:
-    """`text` on one line, with nothing in it that Markdown or HTML takes for markup."""
+    """`text` on one line, with Markdown and HTML markup escaped."""
     line = " ".join(str(text).split())
     line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]|~#!])", r"\\\1", line)
 
 
 def markdown_table(heads: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown; what stands in it is escaped."""
+    """A table in Markdown, with escaped cells."""
     rows = [heads, ["---"] * len(heads), *lines]
     cells = [[item if item == "---" else escape(item) for item in row] for row in rows]
     return "\n".join(f"| {' | '.join(row)} |" for row in cells)
 
 
 def plain_table(heads: Sequence[str], lines: Iterable[Sequence[str]], words: Sequence[str] = ()) -> str:
-    """A table in columns of spaces, without what would steer a terminal: names may come from somebody else's file.
+    """A table in space-separated columns, without control characters: names may come from untrusted files.
 
     Args:
-        heads: of the columns.
-        lines: as many items each.
-        words: heads of the columns that begin at the left; numbers end at the right.
+        heads: heads of the columns.
+        lines: the rows, each with an item per column.
+        words: heads of the left-aligned columns; the others are right-aligned.
     """
     rows = [[_printable(item) for item in row] for row in (heads, *lines)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(heads))]

@@ -1,4 +1,4 @@
-"""What a report shows of one comparison, as text, for all forms alike."""
+"""The contents of a comparison in a report, as text, for every output format."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class RowView:
 
 @dataclass(frozen=True, slots=True)
 class AbsentView:
-    """A runtime that gave no latency in one cell, or a wrong one, and why."""
+    """A runtime without a valid row in one cell, and the reason."""
 
     title: str
     message: str
@@ -48,7 +48,7 @@ class AbsentView:
 
 @dataclass(frozen=True, slots=True)
 class StartView:
-    """What it takes to get one runtime ready."""
+    """The time to get one runtime ready."""
 
     title: str
     prepare: str
@@ -62,9 +62,9 @@ class CellView:
     """One batch size and thread count.
 
     Attributes:
-        heading: which.
+        heading: batch size and thread count.
         finding: the outcome in one sentence.
-        ours: title of the one of our runtimes that the others are held against; empty when none was measured.
+        ours: title of our runtime that the others are compared with; empty when none was measured.
         rows: the runtimes that were measured.
         absent: the others.
     """
@@ -78,7 +78,7 @@ class CellView:
 
 @dataclass(frozen=True, slots=True)
 class RuntimeView:
-    """What a runtime is and how it was run."""
+    """A runtime's description and settings."""
 
     title: str
     variant: str
@@ -88,7 +88,7 @@ class RuntimeView:
 
 
 def title_of(runtime: str) -> str:
-    """The runtime's name in tables; its name on the command line when it is not one of ours."""
+    """The runtime's name in tables; its name on the command line if the registry does not know it."""
     return _TITLES.get(runtime, runtime)
 
 
@@ -119,11 +119,11 @@ def view_runtimes(comparison: Comparison) -> list[RuntimeView]:
 
 
 def view_protocol(comparison: Comparison) -> str:
-    """How latencies were taken, in sentences."""
+    """A description of how latencies were measured."""
     protocol = comparison.protocol
     cores = ", ".join(str(core) for core in protocol.get("cores", ()))
     return (
-        f"Every runtime ran in a process of its own, pinned to the same cores ({cores}). After loading, each ran for "
+        f"Every runtime ran in its own process, pinned to the same cores ({cores}). After loading, each ran for "
         f"{protocol.get('warmup_s')} s to warm up. Then came {protocol.get('rounds')} rounds: in each, every runtime "
         f"had one turn of about {protocol.get('turn_s')} s, one after the other, while all others were suspended; the "
         f"first {protocol.get('untimed_calls')} calls of a turn were not timed. Latency is the median of all timed "
@@ -136,10 +136,10 @@ def view_protocol(comparison: Comparison) -> str:
 
 
 def view_notes(comparison: Comparison) -> list[str]:
-    """What a reader must know before believing the numbers."""
+    """Notes that a reader needs to judge the numbers."""
     model, notes = comparison.model, []
     if not comparison.complete:
-        notes.append("The run was stopped early: what is shown was complete by then.")
+        notes.append("The run was stopped early; the results shown were complete by then.")
     load = max((float(cell["busy_cores"]) for cell in comparison.protocol.get("other_load", ())), default=0.0)
     if load >= NOTABLE_LOAD:
         notes.append(
@@ -150,13 +150,13 @@ def view_notes(comparison: Comparison) -> list[str]:
         notes.append(f"{model['reference_note']}.")
     if model["calibration"] and any("INT8" in row.variant for row in comparison.measurements if row.latency_s):
         notes.append(
-            f"INT8 rows compute in another precision than the rest. They were calibrated on {model['calibration']}."
+            f"INT8 rows use a different precision from the rest. They were calibrated on {model['calibration']}."
         )
     return notes
 
 
 NOTABLE_LOAD = 0.2
-"""Cores kept busy by other programs from which on a report mentions them."""
+"""Minimum number of cores kept busy by other programs that a report mentions."""
 
 
 def view_environment(environment: Mapping[str, object]) -> list[tuple[str, str]]:
@@ -180,7 +180,7 @@ def view_environment(environment: Mapping[str, object]) -> list[tuple[str, str]]
 
 
 def view_start(comparison: Comparison) -> tuple[str, list[StartView]]:
-    """What getting ready took in the last cell, and the cell's name."""
+    """The last cell's name, and the time to get ready in it."""
     batch, threads = comparison.cells()[-1]
     views = [
         StartView(
@@ -235,7 +235,7 @@ def _view_row(row: Measurement, comparison: Comparison, ours: str) -> RowView:
 
 
 def _finding(comparison: Comparison, batch: int, threads: int) -> str:
-    """One sentence on ours (or else the fastest in FP32) against all others of the cell."""
+    """One sentence that compares ours (or else the fastest in FP32) with all others in the cell."""
     rows = {row.runtime: row for row in comparison.rows(batch, threads) if row.status == "ok"}
     ours = next((name for name in OURS if name in rows), None)
     if ours is None:
@@ -256,7 +256,7 @@ def _finding(comparison: Comparison, batch: int, threads: int) -> str:
 
 
 def _against(verdicts: Sequence[Verdict], outcome: str) -> str:
-    """``ONNX Runtime (1.42×) and OpenVINO (1.31×)``: those that `outcome` holds against."""
+    """``ONNX Runtime (1.42×) and OpenVINO (1.31×)``: the runtimes with `outcome`."""
     named = [f"{title_of(v.against)} ({words.speedup(v)})" for v in verdicts if v.outcome == outcome]
     return words.listing(named) if named else ""
 

@@ -22,7 +22,7 @@ def milliseconds(seconds: float) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Seconds with a unit that fits; a dash for nothing."""
+    """Seconds with a suitable unit; a dash for None."""
     if seconds is None:
         return "–"
     for scale, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
@@ -32,12 +32,12 @@ def duration(seconds: float | None) -> str:
 
 
 def mebibytes(size_bytes: int | None) -> str:
-    """Bytes as MiB, without the unit; a dash for nothing."""
+    """Bytes as MiB, without the unit; a dash for None."""
     return "–" if size_bytes is None else f"{size_bytes / 2**20:,.0f}"
 
 
 def size(size_bytes: int) -> str:
-    """Bytes with a unit that fits."""
+    """Bytes with a suitable unit."""
     for scale, unit in ((2**30, "GiB"), (2**20, "MiB"), (2**10, "KiB")):
         if size_bytes >= scale:
             return f"{size_bytes / scale:g} {unit}"
@@ -45,20 +45,20 @@ def size(size_bytes: int) -> str:
 
 
 RELATIVE_ERROR: Mapping[RelativeError, str] = {
-    "largest": "the largest difference from the reference's outputs over the largest magnitude of these",
-    "l2": "the L2 norm of the difference from the reference's outputs over the norm of these",
+    "largest": "the largest difference from the reference's outputs over their largest magnitude",
+    "l2": "the L2 norm of the difference from the reference's outputs over their norm",
 }
 
 
 def error(value: float | None) -> str:
-    """A relative error; a dash for nothing."""
+    """A relative error; a dash for None."""
     if value is None:
         return "–"
     return "0" if value == 0 else f"{value:.1e}".replace("e-0", "e-").replace("e+0", "e+")
 
 
 def speedup(verdict: Verdict) -> str:
-    """How many times the speed of the other: ``1.42×``."""
+    """The speed relative to the other runtime: ``1.42×``."""
     return f"{_times(1 / verdict.ratio)}×"
 
 
@@ -69,12 +69,12 @@ def speedup_interval(verdict: Verdict) -> str:
 
 
 def _times(value: float) -> str:
-    """Two decimals, three significant digits for what is larger: 0.97; 1.42; 37.2."""
+    """Two decimals below 10, else three significant digits: 0.97; 1.42; 37.2."""
     return f"{value:.2f}" if value < 10 else significant(value)
 
 
 def short(name: str, length: int) -> str:
-    """`name` on one line; of a long one the end is kept, since that is where layers' names differ."""
+    """`name` on one line; a long name keeps its end, which is where layers' names differ."""
     line = "".join(char if char.isprintable() else " " for char in name)
     return line if len(line) <= length else f"…{line[1 - length :]}"
 

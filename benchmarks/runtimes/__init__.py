@@ -1,1 +1,1 @@
-"""The runtimes that are compared, one folder each; `registry` lists them."""
+"""The compared runtimes, one folder each; `registry` lists them."""

@@ -1,7 +1,7 @@
-"""What every runner is: a library that is opened, a model that is loaded, and one call to be timed.
+"""The interface of runtimes and their runners: open a library, load a model, and run it in one timed call.
 
-A runner's class is called ``Run<Source>``, its ahead-of-time step ``prepare``. Libraries are imported in
-`Runner.open_library`, never at the top of a file, so that all runtimes can be listed where none is installed.
+A runner's class is called ``Run<Source>``, its ahead-of-time step ``prepare``. Libraries are imported
+in `Runner.open_library`, never at the top of a file, so that all runtimes can be listed even if none is installed.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from tvmopt.pipeline.support.npz import load_arrays
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a runner is to run; made of plain values, so that it travels to a worker process as JSON.
+    """A runner's job, made of plain values so that it can be sent to a worker process as JSON.
 
     Attributes:
         onnx: the model's file.
-        inputs: an ``.npz`` with one array for each of the model's inputs, in order, under its name.
+        inputs: an ``.npz`` with one named array for each of the model's inputs, in order.
         outputs: names of the model's outputs, in order.
         batch, threads: batch size of `onnx`, threads to use.
-        folder: where `Runner.prepare` leaves what it makes; a folder of this job's own.
+        folder: this job's own folder, where `Runner.prepare` writes its files.
         source: spec, kind, path and factory of the user's model, for runtimes that load it themselves.
         calibration: an ``.npz`` with calibration batches stacked for each input, or empty.
-        logs: folders of tuning records, the one to look in first in front.
+        logs: folders of tuning records, in search order.
     """
 
     onnx: str
@@ -60,62 +60,62 @@ class Job:
 
 
 class Runner(Protocol):
-    """A runtime with one model in it. Methods are called in this order, `run` many times."""
+    """A runtime with one loaded model. Methods are called in this order, `run` many times."""
 
     settings: dict[str, str]
-    """How the runtime is set up, in its own words; complete after `load`."""
+    """The runtime's settings, in its own terms; complete after `load`."""
 
     def open_library(self) -> None:
         """Imports the runtime's library."""
 
     def prepare(self, job: Job) -> None:
-        """Does what is done once, ahead of time, in a process of its own: quantises or compiles into `job.folder`."""
+        """Runs the ahead-of-time step, once and in a separate process: quantises or compiles into `job.folder`."""
 
     def load(self, job: Job) -> None:
-        """Gets the model ready to run, with its inputs in the runtime's own tensors."""
+        """Makes the model ready to run, with its inputs in the runtime's own tensors."""
 
     def run(self) -> None:
-        """Runs the model once: this is what is timed. Neither inputs nor outputs are copied in or out."""
+        """Runs the model once; this call is timed. It copies neither inputs nor outputs."""
 
     def read_outputs(self) -> list[np.ndarray]:
         """The last run's outputs, in the model's order."""
 
 
 class NothingToPrepareError(Exception):
-    """Raised by `Runner.prepare` with one line, when what it needs is missing; the row is then ``unavailable``."""
+    """Raised by `Runner.prepare`, with a one-line message, when something is missing: the row is ``unavailable``."""
 
 
 Profiler = Callable[[Job, float], LayerProfile]
-"""Loads the job's model and profiles it for about that many seconds."""
+"""Loads the job's model and profiles it for about the given number of seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
-    """Everything the project knows about a runtime; nothing about it stands anywhere else.
+    """Everything that the project knows about a runtime, in this one place.
 
     Attributes:
-        name: on the command line: lower-case words with hyphens between.
-        title: in tables and plots.
+        name: its name on the command line: lower-case words joined by hyphens.
+        title: its name in tables and plots.
         variant: precision and kind.
-        about: what it is and how it is run, one or two sentences for the report.
-        packages: distributions it needs, the runtime itself first. Measurement files record their versions.
-        modules: modules that must be found for it to be there.
+        about: its description and setup, one or two sentences for the report.
+        packages: distributions that it needs, the runtime itself first. Measurement files record their versions.
+        modules: modules that must be found for it to count as installed.
         extra: the extra of setup.cfg that installs its packages; ``None`` when tvmopt itself requires them all.
-        by_hand: how to get it where no extra can install it (it needs an environment of its own, say); else empty.
-        runner: makes the runner.
-        profiler: where its `Profiler` stands, as ``module:function``; empty when it has none. A string, because
-            profilers import their runners, and because nobody needs them before a worker profiles.
+        by_hand: how to install it when no extra can (for example, it needs a separate environment); else empty.
+        runner: creates the runner.
+        profiler: its `Profiler`, as ``module:function``; empty when it has none. A string, because profilers import
+            their runners, and are not needed before a worker profiles.
         unprofiled: why it has no profiler, one line; empty when it has one.
-        peer: whether tvmopt is held against it: another project's runtime that computes in the same precision.
-        prepared: whether there is a step ahead of time: not at all, once for a batch size, or for each thread count.
-        kinds: the kinds of models that it takes because it loads the user's source itself; None for a runtime that
-            runs the ONNX form, and so takes every kind.
-        lacks: says in one line what else is missing (a compiler, say), or nothing.
+        peer: whether tvmopt is compared with it: another project's runtime that computes in the same precision.
+        prepared: how often an ahead-of-time step runs: ``never``, ``per batch`` size, or ``per threads``.
+        kinds: the kinds of models that it accepts because it loads the user's source itself; None for a runtime that
+            runs the ONNX form and so accepts every kind.
+        lacks: returns one line on anything else missing (such as a compiler), or None.
         quantized: whether it computes in INT8 and so needs calibration.
-        uses_records: whether it is compiled with tuning records, so that bad records are its concern.
+        uses_records: whether it compiles with tuning records, which must then be readable.
 
     Raises:
-        ValueError: when there is neither a profiler nor a reason why not, or both.
+        ValueError: when it has neither a profiler nor a reason for having none, or both.
     """
 
     name: str
@@ -142,20 +142,20 @@ class Runtime:
 
     @property
     def install(self) -> str:
-        """How to get it, one line."""
+        """How to install it, one line."""
         if self.by_hand:
             return self.by_hand
         return f"pip install 'tvmopt[{self.extra}]'" if self.extra else "pip install tvmopt"
 
     def versions(self) -> dict[str, str]:
-        """Versions of those of its packages that are installed."""
+        """Versions of its installed packages."""
         return package_versions(self.packages)
 
     def load_profiler(self) -> Profiler:
         """Imports its profiler.
 
         Raises:
-            ValueError: when it has none; says why.
+            ValueError: when it has none, with the reason.
         """
         if not self.profiler:
             raise ValueError(f"{self.name} cannot be profiled: {self.unprofiled}")
@@ -164,13 +164,13 @@ class Runtime:
         return profiler
 
     def refusal(self, kind: str) -> str | None:
-        """One line on why it does not apply to models of `kind`, or ``None`` when it takes them."""
+        """One line on why it does not apply to models of `kind`, or ``None`` when it does."""
         if self.kinds is None or kind in self.kinds:
             return None
         return f"not applicable: the model is {find_importer(kind).title}"
 
     def missing(self) -> str | None:
-        """One line on what is missing and how to get it, or ``None`` when the runtime is there. Imports nothing."""
+        """One line on what is missing and how to install it, or ``None`` if nothing is. Imports nothing."""
         absent = [name for name in self.modules if importlib.util.find_spec(name) is None]
         if absent:
             return f"{', '.join(absent)} not installed: {self.install}"

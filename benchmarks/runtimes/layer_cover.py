@@ -1,8 +1,8 @@
-"""Which layers of the source model a runtime's kernels stand for.
+"""Maps a runtime's kernels to the layers of the source model that they compute.
 
-A runtime names, for most kernels, one or two layers: by the kernel's name or by the value it makes. The other layers
-went into those, and the graph says where: an elementwise layer into the kernel that makes its input (the epilogue;
-the last one to run when there are several), any other layer into the kernel that takes its output.
+A runtime names one or two layers for most kernels, through the kernel's name or its output value. The other layers were
+fused into those kernels, and the graph shows where: an elementwise layer into the kernel that produces its input (as an
+epilogue; the last to run if there are several), any other layer into the kernel that consumes its output.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ _EPILOGUES = frozenset(
         *("Neg", "Reciprocal", "Floor", "Ceil", "Round", "Not", "Where", "Greater", "Less", "Equal", "And", "Or"),
     )
 )
-"""Operators that runtimes fuse into what makes their input."""
+"""Operators that runtimes fuse into the producer of their input."""
 
 
 @dataclass(frozen=True, slots=True)
 class LayerGraph:
-    """The layers of a model and how they hang together.
+    """The layers of a model and their connections.
 
     Attributes:
         operators: each layer's ONNX operator, in the order they run.
-        producers: the layer that makes each value.
-        inputs: the layers that make each layer's inputs.
-        readers: the layers that take each layer's outputs.
+        producers: the layer that produces each value.
+        inputs: the layers that produce each layer's inputs.
+        readers: the layers that consume each layer's outputs.
     """
 
     operators: Mapping[str, str]
@@ -42,19 +42,19 @@ class LayerGraph:
     readers: Mapping[str, tuple[str, ...]]
 
     def find(self, name: str) -> str | None:
-        """The layer that is called so, or that makes the value that is called so."""
+        """The layer called `name`, or the layer that produces the value called `name`."""
         return name if name in self.operators else self.producers.get(name)
 
 
 def read_layers(path: str) -> LayerGraph:
-    """The layers of the ONNX file at `path`: its nodes; constants are none."""
+    """The layers of the ONNX file at `path`: its nodes, except constants."""
     import onnx
 
     return layers_of(onnx.load(path, load_external_data=False).graph)
 
 
 def layers_of(graph: onnx.GraphProto) -> LayerGraph:
-    """The layers of an ONNX graph: its nodes; constants are none."""
+    """The layers of an ONNX graph: its nodes, except constants."""
     nodes = [node for node in graph.node if node.op_type != "Constant"]
     producers = {value: node.name for node in nodes for value in node.output if value}
     inputs = {node.name: tuple(dict.fromkeys(producers[v] for v in _taken(node) if v in producers)) for node in nodes}
@@ -71,26 +71,26 @@ def layers_of(graph: onnx.GraphProto) -> LayerGraph:
 
 
 def _taken(node: onnx.NodeProto) -> list[str]:
-    """Values that a node takes, with those that only its bodies (of a loop or a branch) take."""
+    """Values that a node reads, including those that only its bodies (of a loop or a branch) read."""
     bodies = [attribute.g for attribute in node.attribute if attribute.HasField("g")]
     return [*node.input, *(value for body in bodies for inner in body.node for value in _taken(inner))]
 
 
 def find_layer(graph: LayerGraph, name: str, rename: Callable[[str], Iterable[str]]) -> str | None:
-    """The layer that a runtime means by `name`: as it stands, or as one of those that `rename` makes of it."""
+    """The layer that a runtime means by `name`, either literally or after one of the changes by `rename`."""
     found = (graph.find(candidate) for candidate in (name, *rename(name)))
     return next((layer for layer in found if layer is not None), None)
 
 
 def cover_layers(graph: LayerGraph, claims: Sequence[Collection[str]]) -> list[tuple[str, ...]]:
-    """All layers that each kernel stands for.
+    """All layers that each kernel computes.
 
     Args:
         graph: the source model's layers.
-        claims: the layers that each kernel is known to stand for, in the order of execution; may be none.
+        claims: the layers that each kernel is known to compute, in the order of execution; may be none.
 
     Returns:
-        For each kernel the layers, in the model's order. A kernel that claims nothing gets nothing.
+        For each kernel its layers, in the model's order. A kernel without a claim gets none.
     """
     owner: dict[str, int] = {}
     for kernel, layers in enumerate(claims):
@@ -114,7 +114,7 @@ def cover_layers(graph: LayerGraph, claims: Sequence[Collection[str]]) -> list[t
 
 
 def _take_epilogues(graph: LayerGraph, owner: Mapping[str, int], layers: Sequence[str]) -> dict[str, int]:
-    """Elementwise layers whose inputs all have a kernel: the last of these takes them."""
+    """Elementwise layers whose inputs all have a kernel; the last of those kernels takes the layer."""
     taken: dict[str, int] = {}
     for layer in layers:
         if graph.operators[layer] not in _EPILOGUES:
@@ -127,7 +127,7 @@ def _take_epilogues(graph: LayerGraph, owner: Mapping[str, int], layers: Sequenc
 
 
 def _take_prologues(graph: LayerGraph, owner: Mapping[str, int], layers: Sequence[str]) -> dict[str, int]:
-    """The last of the layers that has a kernel next to it, before or behind: one, since it may settle others."""
+    """The last layer whose reader has a kernel, else the first whose producer has one; it may in turn settle others."""
     for layer in reversed(layers):
         behind = [owner[name] for name in graph.readers.get(layer, ()) if name in owner]
         if behind:

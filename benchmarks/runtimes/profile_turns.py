@@ -1,4 +1,4 @@
-"""Runs with the profiler and without it, taking turns, so that what else the machine does meets both alike."""
+"""Alternates runs with and without the profiler, so that other load on the machine affects both equally."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from dataclasses import dataclass
 import numpy as np
 
 TURN_S = 0.05
-"""About how long one turn takes."""
+"""Approximate time of one turn."""
 UNTIMED = 2
-"""Runs at the start of each turn that do not count: they bring caches back."""
+"""Runs at the start of each turn that do not count; they warm up the caches."""
 MIN_CALLS = 3
-"""Runs in a turn that count, at least."""
+"""Minimum number of counted runs in a turn."""
 MICROSECOND_S = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How many runs there are.
+    """The number of runs.
 
     Attributes:
-        seconds: how long they go on, about.
-        max_calls: runs in a turn at most.
-        min_turns: turns of each kind, however long they take.
+        seconds: their approximate total time.
+        max_calls: maximum runs in a turn.
+        min_turns: minimum turns of each kind, even if they exceed `seconds`.
     """
 
     seconds: float
@@ -37,13 +37,13 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class Turns:
-    """What was taken.
+    """The times of runs with and without the profiler.
 
     Attributes:
-        plain: seconds of each run without the profiler.
-        profiled: seconds of each run with it.
-        counted: numbers of these among all profiled runs, from 0.
-        all_profiled: seconds of every run with it, also of those that do not count.
+        plain: seconds of each counted run without the profiler.
+        profiled: seconds of each counted run with it.
+        counted: indices of the counted runs among all profiled runs.
+        all_profiled: seconds of every run with it, including uncounted ones.
     """
 
     plain: tuple[float, ...]
@@ -63,7 +63,7 @@ class Turns:
 
     @property
     def disturbance(self) -> float:
-        """The mean of all profiled runs over the median of those that count: 1 when nothing disturbed them."""
+        """The mean of all profiled runs over the median of the counted ones: 1 when nothing disturbed them."""
         return statistics.fmean(self.all_profiled) / self.profiled_s
 
 
@@ -73,13 +73,13 @@ def take_turns(
     pace: Pace,
     burst: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> Turns:
-    """Runs a model without and with its profiler, a burst each, after a warm-up.
+    """Runs a model alternately without and with its profiler, in bursts, after a warm-up.
 
     Args:
         plain: runs it once without the profiler.
-        profiled: runs it once with it.
-        pace: how many runs there are.
-        burst: entered before each burst of profiled runs, left after it.
+        profiled: runs it once with the profiler.
+        pace: the number of runs.
+        burst: a context entered around each burst of profiled runs.
     """
     warm = [time_call(plain) for _ in range(5)]
     end = time.perf_counter() + pace.seconds
@@ -108,15 +108,15 @@ def time_call(call: Callable[[], None]) -> float:
 
 
 def typical_seconds(times: np.ndarray, cut_to_s: float = 0.0) -> np.ndarray:
-    """What each kernel takes in a typical run.
+    """The time of each kernel in a typical run.
 
-    The mean over the runs whose sums are next to the median sum, a fifth of all: so the kernels add up to what a median
-    run takes, which medians of each kernel by itself do not where now one and now another is disturbed.
+    This is the mean over the fifth of the runs whose sums are closest to the median sum, so that the kernels add up to
+    a median run. Separate medians of each kernel would not, if different kernels are disturbed in different runs.
 
     Args:
-        times: seconds, one row a run and one column a kernel.
-        cut_to_s: the unit to which a clock cut them down; half of it is what that takes away on average. It is added
-            where a kernel took any time at all.
+        times: seconds, with a row per run and a column per kernel.
+        cut_to_s: the resolution that the clock truncates to. Truncation loses half of it on average, which is added to
+            every kernel that took any time.
     """
     order = np.argsort(times.sum(axis=1), kind="stable")
     count = min(len(order), max(MIN_CALLS, len(order) // 5))

@@ -40,7 +40,7 @@ def find_runtime(name: str) -> Runtime:
     """The runtime called `name`.
 
     Raises:
-        UsageError: when there is none; offers the nearest names.
+        UsageError: when there is none; suggests the nearest names.
     """
     for runtime in RUNTIMES:
         if runtime.name == name:
@@ -59,20 +59,20 @@ def select_runtimes(names: Sequence[str]) -> tuple[Runtime, ...]:
 
 
 def peers() -> tuple[str, ...]:
-    """Names of the runtimes that tvmopt is held against, in the registry's order."""
+    """Names of the runtimes that tvmopt is compared with, in the registry's order."""
     return tuple(runtime.name for runtime in RUNTIMES if runtime.peer)
 
 
 def recorded_packages() -> tuple[str, ...]:
-    """Every package that some runtime needs, once each: measurement files record their versions."""
+    """Every package that some runtime needs, without duplicates; measurement files record their versions."""
     return tuple(dict.fromkeys(package for runtime in RUNTIMES for package in runtime.packages))
 
 
 def reference_runtimes(kind: str) -> tuple[Runtime, ...]:
-    """The runtimes that may compute a model's reference outputs, the one to ask first in front.
+    """The runtimes that may compute a model's reference outputs, in order of preference.
 
     Args:
-        kind: of the model's importer.
+        kind: the kind of the model's importer.
 
     Returns:
         The model's original framework, if it is a runtime, then onnxruntime, which runs the ONNX form of every kind.

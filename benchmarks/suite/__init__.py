@@ -1,1 +1,1 @@
-"""The figures that this project holds itself to; ``python -m tvmopt.benchmarks.suite`` measures them."""
+"""The project's performance targets; ``python -m tvmopt.benchmarks.suite`` measures them."""

@@ -1,4 +1,4 @@
-"""``python -m tvmopt.benchmarks.suite``: the networks' suite."""
+"""``python -m tvmopt.benchmarks.suite``: runs the networks' suite."""
 
 from tvmopt.benchmarks.suite.networks import main
 

@@ -1,7 +1,7 @@
-"""Which limit a kernel is held to: by what it computes and by which algorithm; and how far it is from it.
+"""Classes of kernels by operator and algorithm, each with a performance limit that its kernels must reach.
 
-A share says how near a kernel comes to what the machine allows: direct FLOP / time / measured peak, so above 1 where
-an algorithm saves operations, or the least time of the roofline / time for kernels that are bound by memory.
+A kernel's share measures how close it comes to the machine's limit: direct FLOP / time / measured peak, which exceeds 1
+if an algorithm saves operations; or, for memory-bound kernels, the roofline's minimum time / time.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ from tvmopt.schedules.operators import CONV2D, DENSE, DEPTHWISE_CONV2D, SEPARABL
 from tvmopt.schedules.workload import Workload
 
 LARGE_FLOPS = 50_000_000
-"""Smaller direct convolutions and matrix products have no limit: their time is starting and ending."""
+"""Smaller direct convolutions and matrix products have no limit, since start-up and end dominate their time."""
 
 SMALL_PIXELS = 64
-"""Maps of 7×7 and the like: few pixels for each weight, which comes from beyond the caches."""
+"""Maps of 7×7 and similar: few pixels for each weight, which is read from beyond the caches."""
 
 WINOGRAD_SIDES = (28, 56)
 SCALED_NETWORK, SCALING_LIMIT = "resnet50", 1.8
-"""Twice the threads must make this network so many times as fast."""
+"""The network whose speed-up from one to two threads has a limit, and the limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class KernelClass:
-    """Kernels that are held to one limit.
+    """Kernels that share one limit.
 
     Attributes:
-        name: what tables call it.
-        limit: the share that each must reach; None where nothing is asked.
-        of_roofline: whether the share is of the roofline, not of the peak.
-        single_thread: whether only kernels on one thread count.
+        name: its name in tables.
+        limit: the share that each kernel must reach; None for no limit.
+        of_roofline: whether the share is of the roofline instead of the peak.
+        single_thread: whether only single-threaded kernels belong to it.
     """
 
     name: str
@@ -57,15 +57,15 @@ class Kernel:
     """A distinct kernel of a network with its time inside the running model.
 
     Attributes:
-        network, threads: where it ran.
-        layer: the first layer of the source model that it stands for.
-        shape: its operands, in words.
+        network, threads: the network and thread count.
+        layer: the first layer of the source model that it computes.
+        shape: its operands' shapes, as text.
         kind: name of its `KernelClass`.
-        algorithm: what computes it.
-        calls: how often one inference runs it.
-        seconds: of one call.
-        share: of the peak or of the roofline; see `KernelClass`.
-        limit: what the share must reach; None where nothing is asked.
+        algorithm: its algorithm.
+        calls: number of calls in one inference.
+        seconds: time of one call.
+        share: share of the peak or of the roofline; see `KernelClass`.
+        limit: the share that it must reach; None for no limit.
     """
 
     network: str
@@ -86,7 +86,7 @@ class Kernel:
 
     @property
     def lost_s(self) -> float:
-        """What one inference would save if the kernel just reached its limit."""
+        """The time that one inference would save if the kernel just reached its limit."""
         return self.calls * self.seconds * (1.0 - self.share / self.limit) if self.limit and self.misses else 0.0
 
     def to_json(self) -> dict[str, Any]:
@@ -96,11 +96,11 @@ class Kernel:
 
 @dataclass(frozen=True, slots=True)
 class Scaling:
-    """What two threads gain over one.
+    """The gain of two threads over one.
 
     Attributes:
-        network: which.
-        whole_s: a whole inference by the number of threads.
+        network: the network's name.
+        whole_s: seconds of a whole inference, by the number of threads.
     """
 
     network: str
@@ -113,7 +113,7 @@ class Scaling:
 
     @property
     def limit(self) -> float | None:
-        """What the speed-up must reach; None where nothing is asked."""
+        """The speed-up to reach; None for no limit."""
         return SCALING_LIMIT if self.network == SCALED_NETWORK else None
 
     def to_json(self) -> dict[str, Any]:
@@ -122,13 +122,13 @@ class Scaling:
 
 
 def classes_of(workload: Workload, algorithm: str, flops: int, threads: int) -> tuple[KernelClass, ...]:
-    """The classes that a kernel belongs to; none for those that nobody asks about.
+    """The classes that a kernel belongs to; empty for kernels outside every class.
 
     Args:
-        workload: what it computes.
-        algorithm: what computes it, as `schedules.registry.algorithm_of` names it.
+        workload: the workload that it computes.
+        algorithm: its algorithm, as named by `schedules.registry.algorithm_of`.
         flops: floating-point operations by the operator's definition.
-        threads: with how many threads.
+        threads: number of threads.
     """
     found, operator = [], operator_of(workload.op)
     if operator is SEPARABLE_CONV2D:
@@ -143,7 +143,7 @@ def classes_of(workload: Workload, algorithm: str, flops: int, threads: int) -> 
         if algorithm != "winograd" and flops >= LARGE_FLOPS:
             found.append(SMALL if math.prod(workload.output.shape[2:]) <= SMALL_PIXELS else LARGE)
     elif operator is DENSE and flops >= LARGE_FLOPS:
-        # One row reads every weight for one multiply-add: no share of the peak can be asked of it.
+        # One row reads every weight for one multiply-add, so it cannot approach the peak.
         found = [VECTOR if workload.output.shape[-2] == 1 else LARGE]
     return tuple(kind for kind in found if threads == 1 or not kind.single_thread)
 
@@ -157,7 +157,7 @@ def describe(workload: Workload) -> str:
 
 
 def _is_winograds(workload: Workload) -> bool:
-    """Whether a convolution is of the kind that Winograd's algorithm is asked to win."""
+    """Whether a convolution is of the kind on which Winograd's algorithm must win."""
     same = workload.attr("strides") == workload.attr("dilations") == (1, 1) and workload.attr("groups") == 1
     rows, columns = workload.output.shape[2:]
     return same and workload.inputs[1].shape[2:] == (3, 3) and rows == columns and rows in WINOGRAD_SIDES

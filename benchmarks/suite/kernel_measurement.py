@@ -1,8 +1,8 @@
-"""Measures our compiled networks kernel by kernel, with the machine's peak beside them.
+"""Measures our compiled networks kernel by kernel, against the machine's peak.
 
-A machine is faster at one time than at another. So a network is profiled in several turns, the peak is measured before
-and after each, and a kernel's share is of the higher of the two; its median over the turns counts. Thread counts take
-turns as well.
+A machine's speed varies over time. A network is therefore profiled in several turns, with the peak measured before and
+after each; a kernel's share is of the higher of the two, and its median over the turns counts. Thread counts also
+alternate.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ TURNS = 3
 
 @dataclass(frozen=True, slots=True)
 class KernelBench:
-    """What is measured.
+    """What to measure.
 
     Attributes:
         threads: thread counts.
         records: tuning records; None for default schedules.
-        seconds: about how long each turn profiles a network.
-        turns: how many there are of each thread count.
+        seconds: approximate profiling time of each turn.
+        turns: number of turns for each thread count.
     """
 
     threads: tuple[int, ...]
@@ -55,12 +55,12 @@ class KernelBench:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One profile, and what the machine could do round it.
+    """One profile, and the machine's limits around it.
 
     Attributes:
         profile: the kernels' times.
         peak_flops: the higher of the peaks measured before and after it.
-        roofline: of this machine, as it is kept.
+        roofline: this machine's cached roofline.
     """
 
     profile: LayerProfile
@@ -77,7 +77,7 @@ class Built:
         threads: the thread count.
         artifact: the file.
         steps: its kernel calls.
-        choices: what each task was built with, by the task's name.
+        choices: each task's config and origin, by the task's name.
     """
 
     network: str
@@ -94,11 +94,12 @@ def measure_network(
 
     Args:
         model: the network.
-        bench: how it is measured.
-        listener: told of the progress.
+        bench: how to measure it.
+        listener: receives progress.
 
     Returns:
-        The kernels of some class, what threads gain, and the peaks by threads, in FLOP/s, one for each turn.
+        The kernels that belong to a class, the gain of threads, and for each thread count the peaks of its turns, in
+        FLOP/s.
 
     Raises:
         TvmoptError: when compiling or running the network fails.
@@ -118,7 +119,7 @@ def measure_network(
 
 
 def kernels_of(built: Built, turns: Sequence[Turn]) -> Iterator[Kernel]:
-    """The distinct kernels of some class, in the order they run, each once for each of its classes."""
+    """The distinct kernels that belong to a class, in the order they run, once for each of their classes."""
     calls: dict[str, list[int]] = defaultdict(list)
     for index, step in enumerate(built.steps):
         if step.task in built.choices:
@@ -141,7 +142,7 @@ def kernels_of(built: Built, turns: Sequence[Turn]) -> Iterator[Kernel]:
 
 
 def _share(kind: KernelClass, turn: Turn, step: Step, indices: Sequence[int]) -> float:
-    """The share of one turn: of the median call, for a model may run a kernel often."""
+    """The share in one turn, from the median call, since a model may run a kernel several times."""
     seconds = statistics.median(turn.profile.kernels[i].seconds for i in indices)
     if kind.of_roofline:
         roofline = replace(turn.roofline, peak_flops=turn.peak_flops)
@@ -173,12 +174,12 @@ def _take_turn(built: Built, seconds: float) -> Turn:
 
 @contextmanager
 def _peak_worker(threads: int) -> Iterator[WorkerRunner]:
-    """A worker that measures the peak on the cores that a profile with as many threads runs on."""
+    """A worker that measures the peak, on the cores that a profile with the same thread count uses."""
     from tvmopt.pipeline.tuning.measure.runner import WorkerRunner
     from tvmopt.pipeline.tuning.measure.worker_process import Limits
     from tvmopt.schedules.target import parse_target
 
     with closing(WorkerRunner(LOCAL, parse_target("llvm", threads), Limits())) as runner:
-        # Before it has loaded TVM, and with it the threads that would keep their cores.
+        # Pin the worker before it loads TVM, whose threads would keep their previous cores.
         os.sched_setaffinity(runner.worker.channel.pid, choose_cores(threads))
         yield runner

@@ -1,4 +1,4 @@
-"""The kernels' figures as Markdown: each class with its median and its worst, what misses its limit, the scaling."""
+"""The kernels' results as Markdown: each class's median and worst share, the misses, and the scaling."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def render_classes(kernels: Sequence[Kernel]) -> str:
 
 
 def render_scaling(scalings: Sequence[Scaling]) -> str:
-    """What two threads gain over one, where both were measured."""
+    """The gain of two threads over one, for networks with both measured."""
     rows = [
         (s.network, f"{s.whole_s[1] * 1e3:.3f}", f"{s.whole_s[2] * 1e3:.3f}", f"{s.speedup:.2f}", _share(s.limit))
         for s in scalings
@@ -46,7 +46,7 @@ def render_scaling(scalings: Sequence[Scaling]) -> str:
 
 
 def render_misses(kernels: Sequence[Kernel]) -> str:
-    """What misses its limit, those first that would save most time by reaching it."""
+    """The kernels below their limit, sorted by the time that reaching it would save."""
     missing = sorted((kernel for kernel in kernels if kernel.misses), key=lambda kernel: -kernel.lost_s)
     rows = [
         (

@@ -1,10 +1,10 @@
-"""How near our kernels come to what the machine allows: ``python -m tvmopt.benchmarks.suite.kernels``.
+"""Compares our kernels with the machine's limits: ``python -m tvmopt.benchmarks.suite.kernels``.
 
-The example networks are compiled and profiled, without any peer, and each kernel is held to the limit of its class
-(`benchmarks.suite.kernel_classes`). Prints the classes, what two threads gain, and what misses its limit, most time
-first.
+It compiles and profiles the example networks, without any peer, and checks each kernel against the limit of its class
+(`benchmarks.suite.kernel_classes`). It prints the classes, the gain of two threads, and the kernels below their limit,
+largest loss first.
 
-With ``--results`` it keeps the table as Markdown, and everything as JSON. Schema ``tvmopt-kernels``, version 1:
+With ``--results`` it also writes the table as Markdown, and everything as JSON. Schema ``tvmopt-kernels``, version 1:
 ``created, environment, networks[]``, each with ``network``, ``peaks`` (FLOP/s by threads, one for each turn),
 ``scaling``, ``kernels[]``.
 """
@@ -43,8 +43,8 @@ SCHEMA_VERSION = 1
 @click.option("--network", "networks", type=click.Choice(NETWORKS), multiple=True, help="Repeatable.  [default: all]")
 @click.option("--threads", type=click.IntRange(min=1), multiple=True, default=(1, 2), help="Repeatable.")
 @click.option("--logs", type=click.Path(path_type=Path), default=shipped("tuning_logs"), help="Tuning records.")
-@click.option("--seconds", type=click.FloatRange(min=0.1), default=1.5, show_default=True, help="Of each turn.")
-@click.option("--turns", type=click.IntRange(min=1), default=3, show_default=True, help="Of each thread count.")
+@click.option("--seconds", type=click.FloatRange(min=0.1), default=1.5, show_default=True, help="Length of each turn.")
+@click.option("--turns", type=click.IntRange(min=1), default=3, show_default=True, help="For each thread count.")
 @click.option("--results", type=click.Path(path_type=Path), help="Folder for the files.  [default: none are written]")
 def main(networks: tuple[str, ...], threads: tuple[int, ...], logs: Path, results: Path | None, **pace: Any) -> None:
     """Measure our kernels inside the example networks, and print which miss their limit."""
@@ -65,10 +65,10 @@ def main(networks: tuple[str, ...], threads: tuple[int, ...], logs: Path, result
 
 @dataclass(slots=True)
 class Findings:
-    """What was measured so far.
+    """The results so far.
 
     Attributes:
-        kernels: of all networks.
+        kernels: the kernels of all networks.
         scalings: one for each network.
         networks: their entries in the file.
     """
@@ -82,7 +82,7 @@ def _records(logs: Path) -> Records:
     from tvmopt.pipeline.records.store import RecordStore
 
     store = RecordStore(logs)
-    store.records()  # an unreadable log shows now
+    store.records()  # an unreadable log fails now
     return store
 
 

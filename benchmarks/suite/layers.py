@@ -1,7 +1,7 @@
-"""Where our time goes in the example networks, layer by layer: what ``nox -s bench -- --layers`` prints.
+"""Profiles the example networks layer by layer for ``nox -s bench -- --layers``.
 
-Only profiles are taken; no comparison is made. Schema ``tvmopt-profiles``, version 1: ``profiles[]``, each a document
-of `benchmarks.profiling.profile_model`.
+It only profiles and makes no comparison. Schema ``tvmopt-profiles``, version 1: ``profiles[]``, each a document of
+`benchmarks.profiling.profile_model`.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class LayerBench:
-    """What is profiled.
+    """What to profile.
 
     Attributes:
         models: each MODEL as on the command line.
         threads: thread counts.
         logs: folder of tuning records.
-        seconds: about how long each runtime is profiled.
+        seconds: approximate profiling time of each runtime.
     """
 
     models: tuple[str, ...]
@@ -44,7 +44,7 @@ def profile_networks(bench: LayerBench, listener: Listener) -> Iterator[dict[str
     """Profiles the models one after the other, on each thread count.
 
     Raises:
-        TvmoptError: whatever importing a model or reading the logs raises.
+        TvmoptError: any error from importing a model or reading the logs.
     """
     for model in bench.models:
         for threads in bench.threads:
@@ -64,8 +64,8 @@ def write_profiles(documents: Sequence[dict[str, Any]], stem: Path) -> tuple[Pat
     """Writes the profiles as JSON, and the layers where we lose most as Markdown.
 
     Args:
-        documents: of `benchmarks.profiling.profile_model`, at least one.
-        stem: the files' path without an ending.
+        documents: documents of `benchmarks.profiling.profile_model`, at least one.
+        stem: the files' path without a suffix.
 
     Raises:
         InputFileError: when they cannot be written.
@@ -81,5 +81,5 @@ def write_profiles(documents: Sequence[dict[str, Any]], stem: Path) -> tuple[Pat
 
 
 def heading_of(document: dict[str, Any]) -> str:
-    """Which profile it is: ``resnet50, batch 1, 2 threads``."""
+    """The profile's heading: ``resnet50, batch 1, 2 threads``."""
     return f"{document['model']['name']}, {words.where(document['batch'], document['threads'])}"

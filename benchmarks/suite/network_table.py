@@ -13,27 +13,27 @@ from tvmopt.benchmarks.runtimes.registry import peers
 from tvmopt.pipeline.support.tolerances import GOLDEN
 
 MEAN_LIMIT, WORST_LIMIT = 1.2, 1.0
-"""What the speed over the best peer must reach: as a geometric mean over all lines, and on each line."""
+"""Minimum speed over the best peer: as a geometric mean over all lines, and on each line."""
 
 MEMORY_LIMIT, ERROR_LIMIT = 1.0, GOLDEN.float32
-"""What must not be passed: peak memory over onnxruntime's, relative error of the outputs."""
+"""Maximum peak memory over onnxruntime's, and maximum relative error of the outputs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One network at one batch size and thread count; what was not measured is missing.
+    """One network at one batch size and thread count; values that were not measured are None or empty.
 
     Attributes:
-        network, batch, threads: which.
-        runtime: which of `OURS` was measured, or empty.
-        ours_s, untuned_s: median latencies of it, and without tuning.
+        network, batch, threads: the network, batch size and thread count.
+        runtime: the one of `OURS` that was measured, or empty.
+        ours_s, untuned_s: median latencies of that runtime, and without tuning.
         peer: the fastest of the `peers`, or empty.
         peer_s: its median latency.
-        speed: the peer's latency over ours: above 1, tvmopt is faster.
-        interval: where `speed` lies with 95 % confidence.
+        speed: the peer's latency over ours; above 1 when tvmopt is faster.
+        interval: the 95 % confidence interval of `speed`.
         memory: our peak memory over onnxruntime's.
-        error: relative error of our outputs, the largest.
-        note: what was not measured and why, or empty.
+        error: the largest relative error of our outputs.
+        note: the runtimes not measured and the reasons, or empty.
     """
 
     network: str
@@ -52,7 +52,7 @@ class Line:
 
     @property
     def passes(self) -> bool:
-        """Whether it was measured and keeps the limits of a line."""
+        """Whether it was measured and meets the limits of a line."""
         if self.speed is None or self.memory is None or self.error is None:
             return False
         return self.speed >= WORST_LIMIT and self.memory <= MEMORY_LIMIT and self.error <= ERROR_LIMIT
@@ -70,13 +70,13 @@ def mean_speed(lines: Sequence[Line]) -> float | None:
 
 
 def passes(lines: Sequence[Line]) -> bool:
-    """Whether the suite reaches everything."""
+    """Whether the suite meets all limits."""
     mean = mean_speed(lines)
     return mean is not None and mean >= MEAN_LIMIT and all(line.passes for line in lines)
 
 
 def render_table(lines: Sequence[Line]) -> str:
-    """The lines and totals in Markdown; what misses its limit is bold."""
+    """The lines and totals in Markdown, with missed limits in bold."""
     heads = (
         *("network", "batch", "threads", "untuned ms", "tvmopt ms", "best peer", "its ms"),
         *(f"best peer / tvmopt (≥ {WORST_LIMIT:g})", "95 % interval", f"memory / onnxruntime (≤ {MEMORY_LIMIT:g})"),
@@ -88,7 +88,7 @@ def render_table(lines: Sequence[Line]) -> str:
 
 
 def render_settings(comparisons: Sequence[Comparison]) -> str:
-    """How each runtime was set up, one line of Markdown each; versions of what was compared."""
+    """The settings of each runtime, in one line of Markdown."""
     rows: dict[str, Measurement] = {}
     for comparison in comparisons:
         for row in comparison.measurements:

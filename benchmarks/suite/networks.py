@@ -1,9 +1,9 @@
-"""The numbers this project is held to: ``python -m tvmopt.benchmarks.suite`` (`nox -s bench`).
+"""Measures the project's performance targets: ``python -m tvmopt.benchmarks.suite`` (`nox -s bench`).
 
-Compares the suite's networks with their peers, all in turn: tvmopt's latency against that of the best peer of each
-network, its peak memory against onnxruntime's, the outputs against PyTorch's. Writes all measurements as JSON, and the
-table as Markdown. With ``--short`` it takes three networks and few rounds; ``--against`` says what became slower since
-results that were kept; with ``--layers`` it instead says which layers our time goes to.
+It compares tvmopt with its peers on the suite's networks, all in turn: its latency with that of each network's best
+peer, its peak memory with onnxruntime's, its outputs with PyTorch's. It writes all measurements as JSON, and the table
+as Markdown. ``--short`` takes three networks and few rounds; ``--against`` reports what became slower than earlier
+results; ``--layers`` instead reports the layers that our time goes to.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ NETWORKS = (
 )
 SHORT_NETWORKS = ("mobilenet_v2", "squeezenet1_1", "resnet50")
 BATCHED = {"mobilenet_v2": (1, 4), "resnet50": (1, 4)}
-"""Networks that are measured at other batch sizes too; never in the short form."""
+"""Networks that are also measured at other batch sizes, except in the short form."""
 
 ROUNDS, SHORT_ROUNDS = 20, 7
 
@@ -57,9 +57,11 @@ _RESULTS = Path(__file__).resolve().parents[1] / "results"
     type=click.Path(path_type=Path),
     help="Folder for the files.  [default: benchmarks/results; with --layers none are written]",
 )
-@click.option("--against", type=click.Path(path_type=Path), help="Say what became slower since this file of results.")
+@click.option(
+    "--against", type=click.Path(path_type=Path), help="Report what became slower since this file of results."
+)
 @click.option("--check", is_flag=True, help="End with exit code 1 when a limit is missed or something became slower.")
-@click.option("--layers", is_flag=True, help="Only say which layers lose most to the best peer and the roofline.")
+@click.option("--layers", is_flag=True, help="Only report the layers that lose most to the best peer and the roofline.")
 @click.pass_context
 def main(
     context: click.Context,
@@ -77,7 +79,7 @@ def main(
     if layers:
         for name in ("trials", "rounds", "peer", "against", "check"):
             if name in given:
-                raise click.UsageError(f"--{name} does not go with --layers, which takes profiles alone")
+                raise click.UsageError(f"--{name} does not go with --layers, which only profiles")
         _profile(LayerBench(tuple(map(_model_of, networks)), counts, settings["logs"]), settings["results"])
     else:
         rounds = SHORT_ROUNDS if short and "rounds" not in given else settings["rounds"]
@@ -91,16 +93,16 @@ def main(
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is measured.
+    """What to measure.
 
     Attributes:
         networks: names of files in models/.
         threads: thread counts.
-        batches: batch sizes of those networks that are measured at others than 1.
-        trials: of tuning, before each cell.
+        batches: batch sizes of the networks that are not measured at batch size 1 only.
+        trials: tuning trials before each cell.
         logs: folder of tuning records.
         rounds: turns of each runtime.
-        runtimes: what is measured, peers first.
+        runtimes: the runtimes to measure, peers first.
     """
 
     networks: tuple[str, ...]
@@ -113,7 +115,7 @@ class Plan:
 
 
 def _compare(plan: Plan, results: Path, against: Path | None) -> bool:
-    """Compares the networks, prints and keeps the tables; says whether all is reached and nothing became slower."""
+    """Compares the networks, prints and saves the tables; returns whether all limits hold and nothing became slower."""
     try:
         earlier = read_comparisons(against) if against else ()
         documents, failed = _measure_all(plan)
@@ -134,7 +136,7 @@ def _compare(plan: Plan, results: Path, against: Path | None) -> bool:
 
 
 def _measure_all(plan: Plan) -> tuple[list[dict[str, Any]], list[str]]:
-    """The documents of the networks, and the names of those that could not be measured; Ctrl-C keeps what is whole."""
+    """The networks' documents, and the names of those that could not be measured; Ctrl-C keeps complete results."""
     documents: list[dict[str, Any]] = []
     failed: list[str] = []
     for network in plan.networks:
@@ -143,7 +145,7 @@ def _measure_all(plan: Plan) -> tuple[list[dict[str, Any]], list[str]]:
         except (KeyboardInterrupt, CancelledError):
             break
         except TvmoptError as error:
-            # Hours of measurements shall not be lost for one network.
+            # One failed network must not lose hours of measurements.
             click.echo(f"{network}: {error}", err=True)
             failed.append(network)
             continue
@@ -154,7 +156,7 @@ def _measure_all(plan: Plan) -> tuple[list[dict[str, Any]], list[str]]:
 
 
 def _profile(bench: LayerBench, results: Path | None) -> None:
-    """Profiles the networks and prints where we lose; keeps it if there is a folder to keep it in."""
+    """Profiles the networks and prints where we lose; also writes the profiles if `results` is given."""
     documents = []
     try:
         for document in profile_networks(bench, EchoSteps()):
@@ -183,7 +185,7 @@ def _measure(plan: Plan, network: str) -> dict[str, Any]:
 
 
 def _model_of(network: str) -> str:
-    """MODEL; relative, since measurement files name it as it was given."""
+    """MODEL with a relative path, since measurement files record it as given."""
     return f"{os.path.relpath(shipped('models') / f'{network}.py')}:build"
 
 
@@ -197,7 +199,7 @@ def _write(folder: Path, documents: Sequence[dict[str, Any]], parts: Sequence[st
 
 
 def _today() -> str:
-    """What files are named after: the machine and the day."""
+    """The stem of file names: the machine and the date."""
     facts = LOCAL.facts()
     return f"{facts.architecture}-{facts.isa}-{datetime.now(UTC).date().isoformat()}"
 

@@ -1,8 +1,8 @@
-"""The suite against results that were committed earlier: what became slower.
+"""Compares the suite with results that were committed earlier, to find regressions.
 
-A machine is faster on one day than on another, and so is every runtime on it. What is compared is therefore our latency
-over onnxruntime's of the same run, and it counts as slower when the two intervals of that ratio lie apart, by more than
-what the same program may differ by from one start to the next.
+A machine's speed varies from day to day, and affects every runtime. The comparison therefore uses our latency over
+onnxruntime's from the same run. It counts as slower when the two intervals of that ratio do not overlap and the ratio
+grew by more than the same program varies from one start to the next.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tvmopt.pipeline.errors import UsageError
 
 YARDSTICK = "onnxruntime"
 NOTICEABLE = 1.03
-"""Two starts of one program differ by up to so much: where its memory comes to lie, how its threads meet."""
+"""Maximum ratio between two starts of one program, due to memory placement and thread timing."""
 
 _MACHINE = ("cpu", "architecture", "cores", "isa")
 
@@ -28,7 +28,7 @@ Key = tuple[str, int, int, str]
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """A latency over onnxruntime's, and where it lies with 95 % confidence."""
+    """A latency over onnxruntime's, with its 95 % confidence interval."""
 
     value: float
     interval: tuple[float, float]
@@ -39,7 +39,7 @@ class Change:
     """One of our runtimes on one network, then and now.
 
     Attributes:
-        network, batch, threads, runtime: which.
+        network, batch, threads, runtime: what was measured.
         then, now: latency over onnxruntime's.
     """
 
@@ -52,7 +52,7 @@ class Change:
 
     @property
     def outcome(self) -> Literal["slower", "faster", "no difference"]:
-        """What the intervals allow to say."""
+        """The verdict that the intervals support."""
         if self.now.interval[0] > self.then.interval[1] and self.now.value > self.then.value * NOTICEABLE:
             return "slower"
         if self.now.interval[1] < self.then.interval[0] and self.now.value * NOTICEABLE < self.then.value:
@@ -61,17 +61,17 @@ class Change:
 
 
 def compare_runs(then: Sequence[Comparison], now: Sequence[Comparison]) -> list[Change]:
-    """What both runs measured, in the order of `now`.
+    """The changes in everything that both runs measured, in the order of `now`.
 
     Raises:
-        UsageError: when the runs are of unlike machines, or have nothing in common.
+        UsageError: when the runs are from different machines, or have nothing in common.
     """
     for name in _MACHINE:
         values = [{str(comparison.environment.get(name)) for comparison in run} for run in (then, now)]
         if values[0] != values[1]:
             before, after = (", ".join(sorted(each)) for each in values)
             raise UsageError(
-                f"--against is for results of the same machine: their {name} is {before}, this one's {after}"
+                f"--against needs results of the same machine: their {name} is {before}, this one's {after}"
             )
     earlier = dict(_ratios(then))
     changes = [Change(*key, earlier[key], ratio) for key, ratio in _ratios(now) if key in earlier]
@@ -81,12 +81,12 @@ def compare_runs(then: Sequence[Comparison], now: Sequence[Comparison]) -> list[
 
 
 def regressions(changes: Sequence[Change]) -> list[Change]:
-    """Those that became slower."""
+    """The changes that became slower."""
     return [change for change in changes if change.outcome == "slower"]
 
 
 def render_changes(changes: Sequence[Change], source: str) -> str:
-    """What changed, in Markdown; slower ones are bold, and the rest that did not change is only counted."""
+    """The changes in Markdown, slower ones in bold; unchanged ones are only counted."""
     told = [change for change in changes if change.outcome != "no difference"]
     same = len(changes) - len(told)
     head = f"Latency over {YARDSTICK}'s, against {source}: {same} of {len(changes)} without a difference."

@@ -1,4 +1,4 @@
-"""What the suite's commands share: which thread counts they take, and how they tell what they do."""
+"""Code that the suite's commands share: usable thread counts and progress on standard error."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from tvmopt.pipeline.support.progress import Event, Listener, StepBegan
 
 
 class EchoSteps(Listener):
-    """Says on standard error what is being done, rounds left out."""
+    """Prints each step except rounds to standard error."""
 
     def tell(self, event: Event) -> None:
-        """One line a step."""
+        """Prints one line per step."""
         if isinstance(event, StepBegan) and ": round " not in event.text:
             click.echo(event.text, err=True)
 
 
 def fitting_threads(counts: Iterable[int]) -> tuple[int, ...]:
-    """Those of the thread counts that this process has cores for.
+    """The thread counts that this process has enough cores for.
 
     Raises:
-        click.UsageError: when it has for none.
+        click.UsageError: when it has enough for none.
     """
     cores = len(usable_cores())
     fitting = tuple(count for count in counts if count <= cores)

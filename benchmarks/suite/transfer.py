@@ -1,9 +1,9 @@
-"""What a network that was never tuned gains from the records of others: ``python -m tvmopt.benchmarks.suite.transfer``.
+"""Shows the gain of an untuned network from other networks' records: ``python -m tvmopt.benchmarks.suite.transfer``.
 
-For each target that the records know, each network is left out in turn: its kernels get what compiling would give them
-if its own log were not there. What was chosen, the default and the best of the network's own log are then looked up in
-that log and compared, each kernel counted as often as the network runs it. Kernels of which one of the three was never
-measured are left out; with ``--measure`` all three are measured, in turn, where the target is this machine.
+For each target in the records, each network is left out in turn: its kernels get the configs that compiling would
+choose without the network's own log. The chosen, the default and the best config are then looked up in that log and
+compared, with each kernel counted as often as the network runs it. Kernels without all three latencies are left out;
+with ``--measure`` all three are measured, in turn, if the target is this machine.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from tvmopt.schedules.target import Target
 
 ENOUGH = 0.9
-"""The speed that a network which was never tuned must have, as a part of the tuned one's."""
+"""Minimum speed of an untuned network, as a fraction of its tuned speed."""
 
 TURNS = 3
-"""Of measuring."""
+"""How often the three configs are measured, in turn."""
 
 _HEAD = ("target", "network", "kernels", "compared", "records", "transfers", "default / best", "transfer / best")
 
@@ -47,12 +47,12 @@ class Score:
     """One network on one target, left out.
 
     Attributes:
-        target_key, network: which.
-        tasks: its distinct kernels.
-        compared: those of which all three latencies are known; the seconds are theirs.
-        records: kernels that another network's record fits exactly.
-        transfers: kernels that related records chose for.
-        default_s, chosen_s, best_s: weight × latency, summed.
+        target_key, network: the target and the network.
+        tasks: number of its distinct kernels.
+        compared: number of kernels with all three latencies; the seconds are theirs.
+        records: number of kernels that another network's record matches exactly.
+        transfers: number of kernels with a config chosen by related records.
+        default_s, chosen_s, best_s: sums of weight × latency.
     """
 
     target_key: str
@@ -70,9 +70,9 @@ class Score:
 @click.option("--target", "targets", multiple=True, metavar="KEY", help="Such as x86_64-avx2-1t.  [default: all]")
 @click.option("--network", "networks", multiple=True, metavar="NAME", help="Repeatable.  [default: all with a log]")
 @click.option("--logs", type=click.Path(path_type=Path), default=shipped("tuning_logs"), help="Tuning records.")
-@click.option("--measure", is_flag=True, help="Measure what is compared, where the target is this machine.")
+@click.option("--measure", is_flag=True, help="Measure the configs if the target is this machine.")
 def main(targets: tuple[str, ...], networks: tuple[str, ...], logs: Path, measure: bool) -> None:
-    """Leave each network's records out, and print what those of the others give it."""
+    """Leave out each network's records, and print its speed with the records of the others."""
     scores = []
     try:
         for path in log_files(logs):
@@ -95,7 +95,7 @@ def score_network(path: Path, logs: Path, measure: bool = False) -> Score:
         measure: measure instead of looking up.
 
     Raises:
-        UsageError: when there is no such network, or nothing can be measured for the target here.
+        UsageError: when there is no such network, or this machine cannot measure for the target.
     """
     from tvmopt.pipeline.tasks.choose_configs import choose_configs
 
@@ -125,7 +125,7 @@ def render(scores: Sequence[Score]) -> str:
     if compared:
         worst = min(compared, key=lambda score: score.best_s / score.chosen_s)
         share = worst.best_s / worst.chosen_s
-        lines += ["", f"Least part of the tuned speed: {share:.1%}, {worst.network} (must: {ENOUGH:.0%})."]
+        lines += ["", f"Lowest share of the tuned speed: {share:.1%}, {worst.network} (limit: {ENOUGH:.0%})."]
     return "\n".join(lines)
 
 
@@ -136,12 +136,12 @@ def _tasks(network: str, target: Target) -> tuple[Task, ...]:
 
     file = shipped("models") / f"{network}.py"
     if not file.is_file():
-        raise UsageError(f"the log {network!r} is of no network in models; name those to score with --network")
+        raise UsageError(f"the log {network!r} is not of a network in models; select networks with --network")
     return extract_tasks(optimize(load_model(f"{file}:build"), target))
 
 
 def _without(network: str, logs: Path, folder: Path) -> RecordStore:
-    """The records of all other networks, read."""
+    """The records of all other networks, already read."""
     for path in log_files(logs):
         if path.stem != network:
             (folder / path.parent.name).mkdir(exist_ok=True)
@@ -152,7 +152,7 @@ def _without(network: str, logs: Path, folder: Path) -> RecordStore:
 
 
 def _looked_up(path: Path, target: Target, choices: Sequence[TaskChoice]) -> list[tuple[float, ...]]:
-    """Default, chosen and best of each task whose three latencies are in the log, times its weight."""
+    """Default, chosen and best latency times weight, for each task with all three in the log."""
     rows = []
     for choice, known in _known(path, target, choices):
         default = template_for(choice.task.workload, target).default(choice.task.workload, target)
@@ -165,7 +165,7 @@ def _looked_up(path: Path, target: Target, choices: Sequence[TaskChoice]) -> lis
 
 
 def _measured(path: Path, target: Target, choices: Sequence[TaskChoice]) -> list[tuple[float, ...]]:
-    """The same for all tasks that the log has, measured here."""
+    """The same for all tasks in the log, measured on this machine."""
     from tvmopt.pipeline.tuning.measure.workers import WorkerMeasurer
     from tvmopt.pipeline.tuning.tune_model import check_measurable
 
@@ -183,9 +183,9 @@ def _measured(path: Path, target: Target, choices: Sequence[TaskChoice]) -> list
 
 
 def _measure(measurer: WorkerMeasurer, task: Task, configs: Sequence[Config]) -> list[float]:
-    """Latencies of `configs`, measured in turn: the least of the turns' medians; fewer where one failed.
+    """Latencies of `configs`, measured in turn: the smallest of the turns' medians, without failed configs.
 
-    Other work makes a turn slower, and nothing makes it faster.
+    The smallest counts because disturbances make a turn slower, never faster.
     """
     distinct = {config_key(config): config for config in configs}
     medians: dict[tuple[tuple[str, int], ...], list[float]] = {key: [] for key in distinct}
@@ -198,7 +198,7 @@ def _measure(measurer: WorkerMeasurer, task: Task, configs: Sequence[Config]) ->
 
 
 def _known(path: Path, target: Target, choices: Sequence[TaskChoice]) -> Iterator[tuple[TaskChoice, list[Record]]]:
-    """Each task with the log's successful records of it by its template, of the processor that has most."""
+    """Each task with its successful records by its template in the log, from the processor with most of them."""
     records = [record for record in read_records(path) if record.latency_s and not record.in_model]
     for choice in choices:
         template = template_for(choice.task.workload, target)

@@ -1,8 +1,8 @@
 """Compares the tuners on recorded exhaustive tables: ``python -m tvmopt.benchmarks.suite.tuners``.
 
-A table has every config of one real task, measured once (`tvmopt tune --tuner grid --tasks NAME`). Replaying it, every
-tuner sees the same machine, and how near it came to the best is known. Tuners begin with nothing: with the template's
-default, which is often near the best, there would be little to tell them apart by.
+A table has every config of one real task, measured once (`tvmopt tune --tuner grid --tasks NAME`). In a replay every
+tuner sees the same machine, and its distance from the best is known. Tuners start without the template's default, which
+is often close to the best and would hide their differences.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FRACTIONS = (0.02, 0.05, 0.1, 0.15, 0.25)
 @click.option("--tables", type=click.Path(path_type=Path, exists=True, file_okay=False), default=TABLES, metavar="DIR")
 @click.option("--seeds", type=click.IntRange(min=1), default=20, show_default=True, help="Runs of each tuner.")
 def main(tables: Path, seeds: int) -> None:
-    """Print, for each table and tuner, best latency found / best of the table after shares of the space."""
+    """Print, for each table and tuner, the best latency found over the table's best, after fractions of the space."""
     click.echo(render(score_tables(tables, tuple(range(seeds)))))
 
 
@@ -53,7 +53,7 @@ def table_target(path: Path) -> Target:
 
 
 def render(scores: Sequence[tuple[str, int, dict[str, TunerScore]]]) -> str:
-    """A Markdown table of medians over seeds, with the worst seed behind the 15 %."""
+    """A Markdown table of medians over seeds, with the worst seed at 15 %."""
     header = " | ".join(f"{fraction:.0%}" for fraction in FRACTIONS)
     lines = [f"| table | configs | tuner | {header} | worst of 15 % |", f"|---|---|---|{'---|' * (len(FRACTIONS) + 1)}"]
     for name, count, tuners in scores:

@@ -1,1 +1,1 @@
-"""A process for each runtime, and what is laid out for it."""
+"""A process for each runtime, and the files that it reads."""

@@ -1,4 +1,4 @@
-"""What a run does before it measures or profiles: reads the tuning records, prepares each runtime in a worker."""
+"""Preparation for measuring or profiling: reads the tuning records, prepares each runtime in a worker."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tvmopt.benchmarks.workers.supervisor import WorkerError, WorkerHandle
 
 
 def check_records(runtimes: Iterable[Runtime], logs: Iterable[Path]) -> None:
-    """Reads the records once if a runtime uses them, so that a bad one ends the run before it begins.
+    """Reads the records if a runtime uses them, so that a corrupt one fails before the run begins.
 
     Raises:
         InputFileError: when a record cannot be read.
@@ -26,14 +26,14 @@ def check_records(runtimes: Iterable[Runtime], logs: Iterable[Path]) -> None:
 def prepare_runtime(
     subject: Subject, runtime: Runtime, cores: Sequence[int], logs: Sequence[Path], timeout_s: float
 ) -> Prepared:
-    """Does the runtime's step ahead of time, unless there is none or it has been done for `subject`.
+    """Runs the runtime's ahead-of-time step, unless it has none or has already run it for `subject`.
 
     Args:
         subject: the model; keeps the result.
-        runtime: which.
-        cores: what the worker is pinned to; their count is the number of threads.
+        runtime: the runtime.
+        cores: the cores that the worker is pinned to; their count is the number of threads.
         logs: folders of tuning records.
-        timeout_s: how long the step may take, in seconds.
+        timeout_s: time limit of the step, in seconds.
     """
     if runtime.prepared == "never":
         return Prepared()
@@ -45,7 +45,7 @@ def prepare_runtime(
 
 
 def prepare_job(runtime: str, job: Job, cores: Sequence[int], timeout_s: float) -> Prepared:
-    """Does the step ahead of time of the runtime called `runtime` for `job`, in a process of its own."""
+    """Runs the ahead-of-time step of the runtime called `runtime` for `job`, in its own process."""
     try:
         with WorkerHandle(runtime, cores) as worker:
             reply = worker.ask({"do": "prepare", "job": job.to_json()}, timeout_s)

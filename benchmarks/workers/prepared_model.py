@@ -1,4 +1,4 @@
-"""A model at one batch size, laid out on disk for the workers: its ONNX file, inputs, calibration data, reference."""
+"""A model at one batch size, written to disk for the workers: ONNX file, inputs, calibration data, reference."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
 RANDOM_INPUTS = "random numbers"
 
 Feeds = Callable[[int, int], list[dict[str, np.ndarray]]]
-"""Gives a number of feeds (arrays by input) drawn with a seed."""
+"""Takes a count and a seed; returns that many random feeds (arrays by input)."""
 
 _INPUT_SEED = 0
 _CALIBRATION_SEED = 1
-# Protocol buffers cannot hold more in one message.
+# The maximum size of a Protocol Buffers message, with a margin.
 _PROTOBUF_LIMIT_BYTES = 2**31 - 2**20
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """What came of a runtime's step ahead of time.
+    """The result of a runtime's ahead-of-time step.
 
     Attributes:
         seconds: how long it took, if it succeeded.
-        missing: what was lacking, one line, or empty.
+        missing: what was missing, one line, or empty.
         failure: why it failed, one line, or empty.
     """
 
@@ -48,20 +48,20 @@ class Prepared:
 
 @dataclass(slots=True)
 class Subject:
-    """What is measured at one batch size.
+    """A model to measure at one batch size.
 
     Attributes:
         model: the imported model.
         batch: its batch size.
-        folder: everything below is in it.
-        onnx, inputs: files as `Job` wants them.
-        input_data: in words, what the inputs are.
+        folder: the folder of all files below.
+        onnx, inputs: files in the form that `Job` needs.
+        input_data: a description of the inputs.
         calibration: the file of calibration data, or empty.
-        calibration_data: in words, what INT8 models were calibrated on, or empty.
+        calibration_data: a description of the INT8 calibration data, or empty.
         reference: name of the runtime whose outputs are the reference.
         reference_note: why it is not the original framework, or empty.
         reference_outputs: in the model's order.
-        prepared: what has been prepared, by folder.
+        prepared: results of ahead-of-time steps, by folder.
     """
 
     model: ImportedModel
@@ -78,7 +78,7 @@ class Subject:
     prepared: dict[str, Prepared] = field(default_factory=dict)
 
     def job(self, runtime: Runtime, threads: int, logs: Sequence[Path] = ()) -> Job:
-        """What `runtime` is to run on `threads` threads; makes its folder."""
+        """The job of `runtime` on `threads` threads; creates its folder."""
         suffix = "" if runtime.prepared == "per batch" else f"-{threads}t"
         folder = self.folder / f"{runtime.name}{suffix}"
         folder.mkdir(exist_ok=True)
@@ -102,17 +102,17 @@ class Subject:
 
 
 def make_subject(model: ImportedModel, batch: int, folder: Path, options: CompareOptions, calibrate: bool) -> Subject:
-    """Writes the model, its inputs and, if asked to, calibration data.
+    """Writes the model, its inputs and optionally calibration data.
 
     Args:
         model: the model at the batch size to be measured.
         batch: that size.
         folder: an empty folder to write to.
-        options: what is compared.
-        calibrate: whether INT8 runtimes take part.
+        options: what to compare.
+        calibrate: whether INT8 runtimes take part and need calibration data.
 
     Raises:
-        UsageError: when pictures are given for a model that takes none.
+        UsageError: when pictures are given for a model that does not take pictures.
         InputFileError, RuntimeMissingError: when the pictures of ``options.data`` cannot be read.
     """
     onnx, inputs, calibration = folder / f"{model.name}.onnx", folder / "inputs.npz", folder / "calibration.npz"
@@ -130,7 +130,7 @@ def make_subject(model: ImportedModel, batch: int, folder: Path, options: Compar
 
 
 def add_reference(subject: Subject, cores: Sequence[int], timeout_s: float) -> None:
-    """Runs the original framework, or else onnxruntime, once, and keeps the outputs.
+    """Runs the original framework, or else onnxruntime, once, and stores the reference outputs in `subject`.
 
     Raises:
         RuntimeMissingError: when not even onnxruntime can run the model.
@@ -155,9 +155,9 @@ def add_reference(subject: Subject, cores: Sequence[int], timeout_s: float) -> N
 
 
 def describe_model(model: ImportedModel) -> dict[str, str]:
-    """Which model it is, for the ``model`` of a document: ``name, spec, kind, sha256``."""
+    """The ``model`` entry of a document: ``name, spec, kind, sha256``."""
     source = model.source
-    # Documents travel, and the folders of an absolute path are nobody's business.
+    # Documents are shared, so the folders of an absolute path stay private.
     spec = Path(source.spec).name if Path(source.spec).is_absolute() else source.spec
     return {"name": model.name, "spec": spec, "kind": source.kind, "sha256": model.sha256}
 
@@ -171,7 +171,7 @@ def _save_onnx(model: ImportedModel, path: Path) -> None:
 
 
 def _pictures(model: ImportedModel, data: Path | None) -> Pictures | None:
-    """The pictures to cut inputs from; none when the model takes none, or the sample photographs cannot be had."""
+    """The pictures to crop inputs from; None if the model takes no pictures or the sample photographs are missing."""
     if not takes_pictures(model.inputs):
         if data is not None:
             shapes = ", ".join(f"{spec.name} {spec.shape} {spec.dtype}" for spec in model.inputs)
@@ -188,7 +188,7 @@ def _pictures(model: ImportedModel, data: Path | None) -> Pictures | None:
 def _random_feeds(model: ImportedModel) -> tuple[Feeds, str]:
     from tvmopt.pipeline.importers import example_inputs
 
-    # Seeds far apart, so that calibration never sees the inputs that are measured.
+    # The seeds are far apart, so that calibration never uses the measured inputs.
     return lambda count, seed: [example_inputs(model, seed=10_000 * seed + i) for i in range(count)], RANDOM_INPUTS
 
 

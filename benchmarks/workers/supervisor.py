@@ -1,4 +1,4 @@
-"""Starts, asks, suspends and ends worker processes, whatever they do: crash, hang or print."""
+"""Starts, commands, suspends and ends worker processes, even if they crash, hang or print."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class WorkerError(Exception):
 
 
 class WorkerHandle:
-    """A worker process as its supervisor sees it; to be used as a context manager.
+    """The supervisor's handle of a worker process; a context manager.
 
     Args:
         runtime: the runtime's name.
@@ -53,7 +53,7 @@ class WorkerHandle:
         """Sends a command and waits for its reply.
 
         Raises:
-            WorkerError: when the worker raised, ended or did not answer in time (it is ended then).
+            WorkerError: when the worker raised, ended or did not answer in time (a late worker is killed).
         """
         doing = str(command["do"])
         try:
@@ -65,7 +65,7 @@ class WorkerHandle:
         return reply
 
     def suspend(self) -> None:
-        """Stops the process where it stands, so that threads which spin take no core from others' turns."""
+        """Stops the process, so that its spinning threads take no core during other runtimes' turns."""
         self._channel.suspend()
 
     def resume(self) -> None:
@@ -73,7 +73,7 @@ class WorkerHandle:
         self._channel.resume()
 
     def peak_memory_bytes(self) -> int | None:
-        """The highest resident memory the process has had so far, or nothing where the kernel does not tell."""
+        """The process's peak resident memory so far; None if the kernel does not report it."""
         try:
             lines = Path(f"/proc/{self.pid}/status").read_text().splitlines()
         except OSError:
@@ -81,7 +81,7 @@ class WorkerHandle:
         return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), None)
 
     def kill(self) -> None:
-        """Ends the process and whatever it has started; does nothing when it is gone."""
+        """Ends the process and its child processes; does nothing if it has already ended."""
         self._channel.close()
 
 
@@ -96,8 +96,8 @@ def _describe(error: WorkerLostError, doing: str, timeout_s: float) -> str:
 
 
 def _variables(cores: Sequence[int]) -> dict[str, str]:
-    """The variables a worker starts with: thread counts."""
+    """The environment variables of a worker, which set thread counts."""
     variables = dict.fromkeys(_THREAD_VARIABLES, str(len(cores)))
-    # TVM binds its threads to the machine's first cores; right only when those are the ones we were given.
+    # TVM binds its threads to the machine's first cores, which is right only if `cores` are those.
     variables["TVM_BIND_THREADS"] = "1" if list(cores) == list(range(len(cores))) else "0"
     return variables

@@ -1,9 +1,9 @@
 """The worker process: one runtime, one model, commands and replies over a `pipeline.devices.channel`.
 
-Run as ``python -m tvmopt.benchmarks.workers.worker RUNTIME CORES`` by `benchmarks.workers.supervisor`, never by hand.
-Commands, and what the reply holds besides ``"ok": true``:
+`benchmarks.workers.supervisor` runs it as ``python -m tvmopt.benchmarks.workers.worker RUNTIME CORES``.
+Commands, and the fields of the reply besides ``"ok": true``:
 
-- ``prepare {job}``: ``prepare_s``, ``missing`` (a line, when there was nothing to prepare from);
+- ``prepare {job}``: ``prepare_s``, ``missing`` (one line, if something that preparing needs is missing);
 - ``load {job, outputs}``: ``import_s, load_s, first_run_s, settings``; saves the outputs as an ``.npz``;
 - ``warm {seconds, calls}``: ``call_s``, the median of the calls;
 - ``turn {calls, untimed, limit_s}``: ``samples`` in seconds;
@@ -30,14 +30,14 @@ from tvmopt.pipeline.support.npz import save_arrays
 
 
 class Worker:
-    """Answers the commands for the runtime called `name`, with one runner."""
+    """Executes the commands for the runtime called `name`, with one runner."""
 
     def __init__(self, name: str) -> None:
         self._runtime = find_runtime(name)
         self._runner: Runner = self._runtime.runner()
 
     def answer(self, command: dict[str, Any]) -> dict[str, Any]:
-        """What the command named by ``do`` gives."""
+        """The result of the command named by ``do``."""
         steps: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "prepare": self._prepare,
             "load": self._load,
@@ -71,7 +71,7 @@ class Worker:
         samples: list[float] = []
         while len(samples) < command["calls"] or time.perf_counter() < end:
             samples.append(_seconds(self._runner.run))
-        # The later half: the earlier one may still hold what warming up is for.
+        # Only the later half: the earlier calls may still be slow.
         return {"call_s": statistics.median(samples[len(samples) // 2 :])}
 
     def _turn(self, command: dict[str, Any]) -> dict[str, Any]:
@@ -114,7 +114,7 @@ def main() -> None:
     def answer(command: dict[str, Any]) -> dict[str, Any]:
         try:
             return worker.answer(command)
-        except Exception as error:  # noqa: BLE001  # whatever a runtime raises is its row's message
+        except Exception as error:  # noqa: BLE001  # any error of a runtime becomes its row's message
             return {"ok": False, "error": _describe(error)}
 
     server.serve(answer)

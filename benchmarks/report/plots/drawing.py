@@ -1,6 +1,6 @@
-"""What the plots of a report have in common: colors, frames, and SVG that stands inline in the page.
+"""The common parts of a report's plots: colors, frames, and SVG for inlining in the page.
 
-Text stays text, so that it can be searched, scales, and takes the page's typeface.
+Text stays text, so that it is searchable, scales, and takes the page's typeface.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ COLORS = {
 """A runtime's color in all plots: the framework grey, peers cool (INT8 pale), ours warm."""
 
 INK, SOFT, FAINT = "#1f2933", "#52606d", "#d5dae1"
-"""Of text and marks, of lesser text, of grids."""
+"""Colors of text and marks, of secondary text, and of grids."""
 
 WIDTH_IN = 7.6
 _OTHER_COLOR = "#8c7aa9"
@@ -41,7 +41,7 @@ _OTHER_COLOR = "#8c7aa9"
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """A plot with its caption; the caption also serves those who cannot see it."""
+    """A plot with its caption; the caption also serves as its text alternative."""
 
     title: str
     caption: str
@@ -49,13 +49,13 @@ class Plot:
 
 
 def draw_plot(title: str, caption: str, salt: str, draw: Callable[[], Figure | None]) -> Plot | None:
-    """What `draw` draws, in the report's style; nothing when it draws nothing.
+    """Draws a plot in the report's style; None if `draw` returns None.
 
     Args:
-        title: the plot's.
-        caption: the plot's.
-        salt: tells the plot from all others of a page: identifiers within the drawings must differ.
-        draw: gives the figure.
+        title: the plot's title.
+        caption: the plot's caption.
+        salt: makes identifiers within the drawing unique on the page.
+        draw: returns the figure.
 
     Raises:
         RuntimeMissingError: when matplotlib is not installed.
@@ -66,15 +66,15 @@ def draw_plot(title: str, caption: str, salt: str, draw: Callable[[], Figure | N
         raise RuntimeMissingError("plots need matplotlib: pip install 'tvmopt[compare]'") from None
     settings: Any = {"svg.fonttype": "none", "text.parse_math": False, "font.size": 9.0}
     with mpl.rc_context(settings | {"svg.hashsalt": f"{salt}{title}"}), warnings.catch_warnings():
-        # The typeface here only measures; the page has its own, and for what that lacks another.
+        # The typeface here only measures text; the page uses its own, with a fallback for missing glyphs.
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         figure = draw()
         return None if figure is None else Plot(title, caption, _svg(figure))
 
 
 def make_figure(lines: int, columns: int, height_in: float) -> tuple[Figure, list[Axes]]:
-    """An empty figure as wide as the page's text, and its axes line by line."""
-    # Not pyplot: that keeps figures alive and picks a window system.
+    """An empty figure as wide as the page's text, and its axes row by row."""
+    # Not pyplot, which keeps figures alive and selects a window system.
     from matplotlib.figure import Figure as Canvas
     from matplotlib.layout_engine import ConstrainedLayoutEngine
 
@@ -84,7 +84,7 @@ def make_figure(lines: int, columns: int, height_in: float) -> tuple[Figure, lis
 
 
 def plain_frame(place: Axes) -> None:
-    """Leaves of the frame only the axes themselves."""
+    """Removes the frame except the axis lines."""
     for side in ("top", "right", "left"):
         place.spines[side].set_visible(side == "left")
     for side in ("left", "bottom"):
@@ -93,7 +93,7 @@ def plain_frame(place: Axes) -> None:
 
 
 def color_of(runtime: str) -> str:
-    """The runtime's color; all that are not ours share one."""
+    """The runtime's color; unknown runtimes share one."""
     return COLORS.get(runtime, _OTHER_COLOR)
 
 

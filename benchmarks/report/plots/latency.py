@@ -58,7 +58,7 @@ def draw_plots(comparison: Comparison) -> list[Plot]:
             f"Difference from {baseline}'s outputs",
             (
                 f"Relative error on a logarithmic axis: {words.RELATIVE_ERROR[comparison.relative_error]}. FP32 "
-                "runtimes differ by rounding alone."
+                "runtimes differ only by rounding."
             ),
             _draw_error,
         ),
@@ -111,7 +111,7 @@ def _draw_memory(comparison: Comparison) -> Figure | None:
 
 
 def _draw_fps(comparison: Comparison) -> Figure | None:
-    """Lines over batch size, a panel for each thread count; over threads when there is one batch size."""
+    """Lines over batch size, with a panel for each thread count; over threads if there is only one batch size."""
     measured = [row for row in comparison.measurements if row.status == "ok"]
     batches, threads = sorted({row.batch for row in measured}), sorted({row.threads for row in measured})
     if len(batches) * len(threads) < 2:
@@ -154,7 +154,7 @@ def _panels(
     finish: Callable[[Axes, Sequence[_Bar]], None],
     dots: bool = False,
 ) -> Figure | None:
-    """One panel a cell, two abreast; one line a runtime, the same runtimes in every panel."""
+    """One panel per cell, two side by side; one line per runtime, in the same order in every panel."""
     by_cell = {cell: [bar(row) for row in comparison.rows(*cell) if row.status == "ok"] for cell in cells}
     bars = {cell: [item for item in items if item] for cell, items in by_cell.items()}
     bars = {cell: items for cell, items in bars.items() if items}
@@ -224,13 +224,13 @@ def _finish_error(place: Axes, items: Sequence[_Bar]) -> None:
 
 
 def _few(low: int, high: int) -> range:
-    """Exponents from `low` to `high`, zero among them if it lies there, as many as have room for their labels."""
+    """Exponents from `low` to `high`, including zero if in range, as many as there is room to label."""
     step = -(-(high - low + 1) // 6)
     return range(low + -low % step, high + 1, step)
 
 
 def _one_thread_count(comparison: Comparison) -> list[tuple[int, int]]:
-    """For each batch size the cell with most threads: what is plotted hardly depends on the threads."""
+    """For each batch size the cell with most threads, for values that hardly depend on the threads."""
     most: dict[int, int] = {}
     for batch, threads in comparison.cells():
         most[batch] = max(threads, most.get(batch, 0))

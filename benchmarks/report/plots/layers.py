@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 HEAVIEST = 10
-"""So many layers have bars."""
+"""Number of layers with bars."""
 
 NO_LAYER, OUTSIDE = "in no layer", "outside of kernels"
 _PALETTE = ("#2f6690", "#d9a441", "#3a8f85", "#8c7aa9", "#6f9e4f", "#b0617a", "#9dbcd4")
@@ -32,8 +32,8 @@ def draw_layer_plots(table: LayerTable, salt: str) -> list[Plot]:
     """Bars, roofline and pie of one table; those without data are left out.
 
     Args:
-        table: what is drawn.
-        salt: tells it from all others of a page.
+        table: the table to draw.
+        salt: distinguishes the table from others on the page.
 
     Raises:
         RuntimeMissingError: when matplotlib is not installed.
@@ -44,21 +44,21 @@ def draw_layer_plots(table: LayerTable, salt: str) -> list[Plot]:
     colors, subject = _kind_colors(table, rows), title_of(ours)
     bars = draw_plot(
         "The heaviest layers",
-        "Time in ms in every runtime; beside ours, how much it takes over the best of the others.",
+        "Time in ms in every runtime; next to ours, its difference from the best of the others.",
         salt,
         partial(_draw_bars, table, rows),
     )
     roofline = draw_plot(
         f"Roofline of {subject}",
-        "Operations a second over operations per byte moved, with the roofs measured on this machine at as many "
-        "threads. The larger a point, the more time its layers take. Above the peak are algorithms that compute with "
-        "fewer operations than the layer has.",
+        "Operations a second over operations per byte moved, with the roofs measured on this machine at the same "
+        "thread count. The larger a point, the more time its layers take. Points above the peak are algorithms that "
+        "need fewer operations than the layer's definition.",
         salt,
         partial(draw_roofline, table, rows, colors),
     )
     pie = draw_plot(
         f"Where the time of {subject} goes",
-        "Share of a run by kind of operator, that of a kernel's heaviest layer.",
+        "Share of a run by kind of operator; a kernel counts as its heaviest layer's operator.",
         salt,
         partial(_draw_pie, table, rows, colors),
     )
@@ -66,7 +66,7 @@ def draw_layer_plots(table: LayerTable, salt: str) -> list[Plot]:
 
 
 def _draw_bars(table: LayerTable, rows: Sequence[LayerRow]) -> Figure:
-    """A group of bars for each of the rows that take most time, heaviest on top."""
+    """A group of bars for each of the slowest rows, heaviest on top."""
     names = sorted(table.profiles, key=lambda name: name != ours_of(table))
 
     def weight(row: LayerRow) -> float:
@@ -136,7 +136,7 @@ def _draw_pie(table: LayerTable, rows: Sequence[LayerRow], colors: Mapping[str, 
 
 
 def _shares(table: LayerTable, rows: Sequence[LayerRow]) -> dict[str, float]:
-    """Seconds of ours by kind of operator, largest first; then what is in no layer."""
+    """Our seconds by kind of operator, largest first; then the time in no layer and outside kernels."""
     ours = ours_of(table)
     if not ours:
         return {}
@@ -150,7 +150,7 @@ def _shares(table: LayerTable, rows: Sequence[LayerRow]) -> dict[str, float]:
 
 
 def _kind_colors(table: LayerTable, rows: Sequence[LayerRow]) -> dict[str, str]:
-    """A color for each kind of operator, the same in all plots: the heaviest kinds have one of their own."""
+    """A color for each kind of operator, the same in all plots; only the heaviest kinds have distinct colors."""
     kinds = [kind for kind in _shares(table, rows) if kind not in (NO_LAYER, OUTSIDE)]
     own = dict(zip(kinds, _PALETTE, strict=False))
     return dict.fromkeys(kinds, _REST) | own | dict(zip((NO_LAYER, OUTSIDE), _OVERHEAD, strict=True))

@@ -1,4 +1,4 @@
-"""The roofline plot: what the machine can do, and where the layers of our runtime stand under it.
+"""The roofline plot: the machine's limits, and the layers of our runtime below them.
 
 After Williams, Waterman and Patterson, "Roofline: an insightful visual performance model for multicore
 architectures", Communications of the ACM 52(4), 2009.
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from tvmopt.benchmarks.machine.roofline import Roofline
 
 LABELLED = 7
-"""So many points have names."""
+"""Number of labelled points."""
 
 _HEIGHT_IN = 4.6
 _SMALLEST, _LARGEST = 14.0, 320.0
 _FEW_TICKS = 300.0
 _NAME_LENGTH = 26
 _CHAR_PT, _LINE_PT = 4.1, 9.0
-# Where a label may stand: on which side of its point, and how far up, in lines; the first place that is free is taken.
+# Candidate places of a label: the side of its point, and the offset in lines; the first free place is used.
 _PLACES = tuple((side, lines) for lines in (0, 1, -1, 2, -2, 3, -3) for side in (1, -1))
 
 
@@ -47,9 +47,9 @@ def draw_roofline(table: LayerTable, rows: Sequence[LayerRow], colors: Mapping[s
     """The roofs and a point for each row that computes anything; nothing without a roofline or points.
 
     Args:
-        table: whose roofline.
-        rows: its rows.
-        colors: of the kinds of operators.
+        table: the table with the roofline.
+        rows: the table's rows.
+        colors: colors by kind of operator.
     """
     points = [
         _Point(row.layers[0], row.operator or "unknown", row.intensity, row.flops / row.ours_s / 1e9, row.ours_s)
@@ -71,13 +71,13 @@ def draw_roofline(table: LayerTable, rows: Sequence[LayerRow], colors: Mapping[s
 
 
 def _frame(place: Axes, points: Sequence[_Point], roofline: Roofline) -> None:
-    """Limits that hold all points and the place where the roofs of memory and computing meet."""
+    """Axis limits that include all points and the ridge, where the roofs of memory and computing meet."""
     from matplotlib.ticker import LogLocator
 
     peak = roofline.peak_flops / 1e9
     ridge = roofline.peak_flops / min(rate for _, rate in roofline.bandwidth)
     xs, ys = [point.intensity for point in points], [point.gflops for point in points]
-    # The names of the points need room at the right.
+    # The points' labels need room on the right.
     place.set_xlim(min(xs) / 2.5, max(*xs, ridge) * 6)
     place.set_ylim(min(*ys, peak) / 2, max(*ys, peak) * 1.9)
     place.set_xlabel("FLOP per byte")
@@ -91,7 +91,7 @@ def _frame(place: Axes, points: Sequence[_Point], roofline: Roofline) -> None:
 
 
 def _draw_roofs(place: Axes, roofline: Roofline) -> None:
-    """The peak as a level line, and a slanting one for each level of memory up to where it meets the peak."""
+    """The peak as a horizontal line, and a slanted line for each level of memory up to the peak."""
     peak = roofline.peak_flops / 1e9
     (left, right), (bottom, _) = place.get_xlim(), place.get_ylim()
     quickest = max(rate for _, rate in roofline.bandwidth) / 1e9
@@ -110,7 +110,7 @@ def _draw_roofs(place: Axes, roofline: Roofline) -> None:
         slope = rate / 1e9
         start = max(left, bottom / slope)
         place.plot([start, peak / slope], [start * slope, peak], color=SOFT, lw=0.9)
-        # Lines that all but coincide share the place of their names: the next one goes further along.
+        # The labels of nearly coinciding lines would overlap, so the next label moves further along.
         along = 1.25 * start
         while any(abs(math.log(along * slope / other)) < 0.25 for other in used) and along < peak / slope:
             along *= 1.6
@@ -133,13 +133,13 @@ def level_names(roofline: Roofline) -> list[str]:
 
 
 def _slope(place: Axes) -> float:
-    """Degrees at which a line of constant bandwidth rises in the drawing."""
+    """The angle of a line of constant bandwidth in the drawing, in degrees."""
     scale = _points_per_decade(place)
     return math.degrees(math.atan2(scale[1], scale[0]))
 
 
 def _points_per_decade(place: Axes) -> tuple[float, float]:
-    """Points (1/72 inch) of a factor of ten along both axes, before the layout trims the margins."""
+    """Length of a factor of ten along both axes in points (1/72 inch), before the layout trims the margins."""
     (left, right), (bottom, top) = place.get_xlim(), place.get_ylim()
     return 72 * (WIDTH_IN - 0.7) / math.log10(right / left), 72 * (_HEIGHT_IN - 1.0) / math.log10(top / bottom)
 
@@ -160,17 +160,17 @@ def _draw_points(place: Axes, points: Sequence[_Point], colors: Mapping[str, str
             edgecolors="white",
             zorder=3,
         )
-        # The legend's marks are of one size, whatever the points are.
+        # The legend's marks all have the same size.
         place.scatter([], [], s=40, color=colors[kind], label=kind)
 
 
 def _area(point: _Point, longest_s: float) -> float:
-    """Square points that a mark covers: in proportion to the time, yet never too small to see."""
+    """Area of a mark in square points: proportional to the time, but never too small to see."""
     return max(_SMALLEST, _LARGEST * point.seconds / longest_s)
 
 
 def _label(place: Axes, points: Sequence[_Point], peak_gflops: float) -> None:
-    """Names beside the points, each where no other name stands, nor the line of the peak; heaviest first."""
+    """Labels the points, heaviest first, avoiding other labels and the line of the peak."""
     across, up = _points_per_decade(place)
     taken = [(-math.inf, math.inf, math.log10(peak_gflops) * up)]
     for point in points:

@@ -1,4 +1,4 @@
-// A click on a column's head sorts by it: numbers largest first, words from A; a second click turns the order round. What is missing stands last.
+// A click on a column's head sorts by it: numbers largest first, words from A; a second click reverses the order. Missing values come last.
 for (const table of document.querySelectorAll("table.rows")) {
   const heads = [...table.tHead.rows[0].cells], body = table.tBodies[0];
   const sort = (head) => {

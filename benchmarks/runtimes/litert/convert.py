@@ -1,4 +1,4 @@
-"""An exported PyTorch program as a LiteRT model: a script, run by a Python that has litert-torch and not this project.
+"""Converts an exported PyTorch program to LiteRT; run by a Python that has litert-torch but not this project.
 
 Arguments: the program (``.pt2``), the model to write (``.tflite``), the ranks of the program's inputs as JSON.
 """
@@ -10,7 +10,7 @@ import sys
 
 
 def convert(program: str, model: str, ranks: list[int]) -> None:
-    """Converts `program`; its inputs of rank 4 become channels last."""
+    """Converts `program`, with its inputs of rank 4 changed to channels last."""
     import litert_torch
     import torch
 
@@ -21,7 +21,7 @@ def convert(program: str, model: str, ranks: list[int]) -> None:
     inputs = [tensor.movedim(1, -1).contiguous() if index in images else tensor for index, tensor in enumerate(given)]
     if images:
         module = litert_torch.to_channel_last_io(module, args=images)
-    # The converter would put the module into eval mode, which an exported program is in and cannot be asked for.
+    # The converter calls eval, which an exported program does not support and does not need.
     setattr(module, "eval", lambda: module)  # noqa: B010  # methods are not assigned to
     litert_torch.convert(module, tuple(inputs)).export(model)
 

@@ -1,10 +1,10 @@
-"""LiteRT (once TensorFlow Lite) with XNNPACK in FP32, its model converted from PyTorch by litert-torch.
+"""LiteRT (formerly TensorFlow Lite) with XNNPACK in FP32, its model converted from PyTorch by litert-torch.
 
-Set up as its documentation has it: the XNNPACK delegate, which is the interpreter's default, on as many threads as the
-others get; images go in with channels last, the converter's advice, so that nothing is transposed on the way in.
+Set up as its documentation advises: the XNNPACK delegate, the interpreter's default, with the same number of threads as
+the other runtimes; images are passed with channels last, as the converter advises, so that no input is transposed.
 
-The converter cannot live beside this project (it needs another release of typing-extensions than TVM's), so it runs in
-an environment of its own, which `PYTHON` names.
+The converter cannot share this project's environment (it and TVM need different releases of typing-extensions), so it
+runs in a separate environment, named by `PYTHON`.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ import numpy as np
 from tvmopt.benchmarks.runtimes.base import Job, Runtime
 
 PYTHON = "TVMOPT_LITERT_PYTHON"
-"""The environment variable that gives the Python which has litert-torch."""
+"""The environment variable with the path of a Python that has litert-torch."""
 
-_CONVERTER = f"pip install litert-torch==0.10.0 in an environment of its own, and give its Python in {PYTHON}"
+_CONVERTER = f"pip install litert-torch==0.10.0 in a separate environment, and set {PYTHON} to its Python"
 _PROGRAM, _MODEL = "program.pt2", "model.tflite"
 
 
@@ -69,7 +69,7 @@ class RunLitert:
         (folder / _PROGRAM).unlink()
 
     def load(self, job: Job) -> None:
-        """Makes the interpreter and sets its inputs."""
+        """Creates the interpreter and sets its inputs."""
         path = str(Path(job.folder) / _MODEL)
         self._interpreter = self._make(path, num_threads=job.threads)
         self._interpreter.allocate_tensors()
@@ -88,7 +88,7 @@ class RunLitert:
         }
 
     def run(self) -> None:
-        """One inference on the tensors that are set."""
+        """One inference on the input tensors."""
         self._interpreter.invoke()
 
     def read_outputs(self) -> list[np.ndarray]:
@@ -97,7 +97,7 @@ class RunLitert:
 
 
 def find_python() -> str | None:
-    """The Python that has the converter: what `PYTHON` names, else this one, else none."""
+    """The Python that has the converter: the one named by `PYTHON`, else this one, else None."""
     given = os.environ.get(PYTHON)
     if given:
         return shutil.which(Path(given).expanduser())
@@ -108,12 +108,12 @@ def _lacks_converter() -> str | None:
     if find_python():
         return None
     given = os.environ.get(PYTHON)
-    what = f"{PYTHON}={given} is no Python" if given else "litert-torch, its converter, not installed"
+    what = f"{PYTHON}={given} is not a Python" if given else "litert-torch, its converter, not installed"
     return f"{what}: {_CONVERTER}"
 
 
 def _number(name: str) -> int:
-    """The place of ``args_0`` or ``output_12`` among its kind."""
+    """The index in ``args_0`` or ``output_12``."""
     return int(name.rpartition("_")[2])
 
 
@@ -126,7 +126,7 @@ RUNTIME = Runtime(
     modules=("ai_edge_litert", "torch"),
     extra="litert",
     runner=RunLitert,
-    unprofiled="the interpreter's Python interface gives no times of operators",
+    unprofiled="the interpreter's Python interface does not report operator times",
     peer=True,
     prepared="per batch",
     kinds=("pt2", "python"),

@@ -1,7 +1,7 @@
 """MNN's CPU backend in FP32, its model converted from ONNX by MNN's own converter.
 
-Set up as its documentation has it for speed: the Module interface with weights laid out at loading and fixed shapes,
-memory and power modes high; precision high, which is FP32 (normal and low allow 16 bits where the CPU has them).
+Set up for speed as its documentation advises: the Module interface with fixed shapes and weights rearranged at loading,
+and high memory and power modes. Precision is high, which is FP32 (normal and low allow 16 bits if the CPU has them).
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ class RunMnn:
         Raises:
             RuntimeError: when MNN cannot convert it.
         """
-        # The converter itself. MNN.tools.mnnconvert, which calls it, installs packages by itself when it is imported,
-        # and reports each use to the vendor.
+        # Call the converter directly: its wrapper MNN.tools.mnnconvert installs packages when imported, and reports
+        # each use to the vendor.
         import _tools
 
         model = Path(job.folder) / _FILE
         arguments = ["-f", "ONNX", "--modelFile", job.onnx, "--MNNModel", str(model), "--bizCode", "tvmopt"]
-        # Without this one, its rewriting of recurrent layers as loops ends in a segmentation fault.
+        # Without useOriginRNNImpl, it rewrites recurrent layers as loops and dies with a segmentation fault.
         _tools.mnnconvert(["MNNConvert", *arguments, "--useOriginRNNImpl"])
         if not model.is_file():
             raise RuntimeError("MNN's converter made no model; its log says why")
@@ -77,11 +77,11 @@ class RunMnn:
         }
 
     def run(self) -> None:
-        """One inference on the variables that are set."""
+        """One inference on the input variables."""
         self._results = self._module.forward(self._inputs)
 
     def read_outputs(self) -> list[np.ndarray]:
-        """The last run's outputs, in plain order."""
+        """The last run's outputs, in NCHW order."""
         results = self._results if isinstance(self._results, (list, tuple)) else [self._results]
         plain = [self._expr.convert(result, self._expr.NCHW) for result in results]
         return [np.array(variable.read()).reshape(variable.shape) for variable in plain]
@@ -103,7 +103,7 @@ RUNTIME = Runtime(
     modules=("MNN",),
     extra="mnn",
     runner=RunMnn,
-    unprofiled="its Module interface gives no times of operators",
+    unprofiled="its Module interface does not report operator times",
     peer=True,
     prepared="per batch",
 )

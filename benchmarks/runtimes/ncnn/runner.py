@@ -1,7 +1,7 @@
 """ncnn on the CPU in FP32, its model converted from ONNX by pnnx, the converter of the same project.
 
-Set up as the project's own benchmark (benchmark/benchncnn.cpp) has it: light mode, packing layouts, Winograd and sgemm
-convolutions, pool allocators. What would compute or keep numbers in 16 bits is off.
+Set up like the project's own benchmark (benchmark/benchncnn.cpp): light mode, packing layouts, Winograd and sgemm
+convolutions, pool allocators. Options that compute or store numbers in 16 bits are off.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tvmopt.benchmarks.runtimes.base import Job, Runtime
 
 _PARAM, _BIN, _SCRIPT, _NOTES = "model.ncnn.param", "model.ncnn.bin", "model_ncnn.py", "notes.json"
 _NO_BATCH = 233
-"""What pnnx calls the batch dimension of a tensor that has none."""
+"""pnnx's batch axis for a tensor without a batch dimension."""
 
 _TYPES = {"float32": "f32", "float64": "f64", "float16": "f16", "int64": "i64", "int32": "i32", "int8": "i8"}
 _OFF = ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_packed", "use_bf16_storage")
@@ -52,7 +52,7 @@ class RunNcnn:
             RuntimeError: when pnnx cannot convert it.
         """
         folder = Path(job.folder)
-        # pnnx leaves files beside the model that it reads.
+        # pnnx writes its files beside the model that it reads.
         model = folder / "model.onnx"
         model.unlink(missing_ok=True)
         model.symlink_to(job.onnx)
@@ -101,14 +101,14 @@ class RunNcnn:
         self._results = [extractor.extract(name) for name in self._names]
 
     def read_outputs(self) -> list[np.ndarray]:
-        """The last run's outputs; ncnn leaves the batch's dimension out, which is put back."""
+        """The last run's outputs, with the batch dimension that ncnn omits."""
         if any(status for status, _ in self._results):
             raise RuntimeError(f"ncnn could not compute every output: {[status for status, _ in self._results]}")
         mats = (mat for _, mat in self._results)
         return [_array(mat).reshape(shape) for mat, shape in zip(mats, self._shapes, strict=True)]
 
     def _mat(self, array: np.ndarray, axis: int) -> Any:
-        # The clone owns its memory, which a Mat made of an array does not.
+        # The clone owns its memory; a Mat made from an array does not.
         return self._ncnn.Mat(np.ascontiguousarray(array), batch_index=axis).clone()
 
 
@@ -117,7 +117,7 @@ def _array(mat: Any) -> np.ndarray:
 
 
 def _find_converter() -> str:
-    """The program of the package pnnx, which is not imported: that would import PyTorch."""
+    """The program in the package pnnx, found without importing the package, which would import PyTorch."""
     spec = importlib.util.find_spec("pnnx")
     assert spec is not None
     assert spec.origin is not None
@@ -125,7 +125,7 @@ def _find_converter() -> str:
 
 
 def _batch_axes(script: str) -> list[int]:
-    """The batch's dimension of each input, in order, from the example that pnnx writes beside the model."""
+    """The batch axis of each input, in order, from the example script that pnnx writes beside the model."""
     found = re.findall(r'ex\.input\("in(\d+)",.*?(?:batch_index=(\d+))?\)\.clone\(\)', script)
     return [int(axis) if axis else _NO_BATCH for _, axis in sorted(found, key=lambda pair: int(pair[0]))]
 
@@ -141,12 +141,12 @@ RUNTIME = Runtime(
     name="ncnn",
     title="ncnn",
     variant="FP32",
-    about="ncnn set up as its own benchmark is, 16-bit storage and arithmetic off; converted from ONNX by pnnx.",
+    about="ncnn set up like its own benchmark, with 16-bit storage and arithmetic off; converted from ONNX by pnnx.",
     packages=("ncnn", "pnnx"),
     modules=("ncnn", "pnnx"),
     extra="ncnn",
     runner=RunNcnn,
-    unprofiled="the wheel's Python interface gives no times of layers",
+    unprofiled="the wheel's Python interface does not report layer times",
     peer=True,
     prepared="per batch",
 )

@@ -1,8 +1,8 @@
-"""onnxruntime in INT8: static quantisation into QDQ form with its own tool.
+"""onnxruntime in INT8: static quantisation to QDQ form with its own tool.
 
-Choices follow the guidance in `onnxruntime.quantization.quantize_static`: uint8 activations and int8 weights on x86,
-int8 both on Arm; 7-bit weights (``reduce_range``) where the CPU has no VNNI, since 8-bit products then saturate;
-per-channel weights, without which networks with depthwise convolutions lose their accuracy.
+The settings follow the guidance in `onnxruntime.quantization.quantize_static`: uint8 activations and int8 weights on
+x86, int8 for both on Arm; 7-bit weights (``reduce_range``) if the CPU has no VNNI, since 8-bit products then saturate;
+per-channel weights, without which networks with depthwise convolutions lose accuracy.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class RunOnnxruntimeInt8(RunOnnxruntime):
         logging.disable(logging.WARNING)
         folder = Path(job.folder)
         prepared = folder / "preprocessed.onnx"
-        # Symbolic inference is for dynamic shapes; ours are static.
+        # Symbolic shape inference is for dynamic shapes; ours are static.
         quant_pre_process(job.onnx, prepared, skip_symbolic_shape=True)
         activations = QuantType.QUInt8 if _is_x86() else QuantType.QInt8
         quantize_static(
@@ -51,7 +51,7 @@ class RunOnnxruntimeInt8(RunOnnxruntime):
         prepared.unlink()
 
     def load(self, job: Job) -> None:
-        """Makes the session of the quantised model."""
+        """Creates the session of the quantised model."""
         super().load(job)
         self.settings |= {
             "quantisation": "static QDQ, min-max calibration",
@@ -65,11 +65,11 @@ class RunOnnxruntimeInt8(RunOnnxruntime):
 
 
 def _reader(batches: Mapping[str, np.ndarray]) -> Any:
-    """Calibration batches in the form that onnxruntime asks for: an object with ``get_next``."""
+    """Calibration batches in the form that onnxruntime needs: an object with ``get_next``."""
     from onnxruntime.quantization import CalibrationDataReader
 
     class ReadBatches(CalibrationDataReader):  # type: ignore[misc]  # untyped base of a lazily imported library
-        """Gives one feed after the other, then nothing."""
+        """Returns one feed after the other, then None."""
 
         def __init__(self) -> None:
             self._feeds = iterate_feeds(batches)

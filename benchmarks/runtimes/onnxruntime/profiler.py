@@ -1,11 +1,11 @@
-"""onnxruntime: its profiler's kernel times, in a second session beside the one that is not profiled.
+"""onnxruntime: its profiler's kernel times, from a second session beside the unprofiled one.
 
-Layers come from the optimised graph that the session writes: its nodes are called after nodes or values of the model
-(``relu_1_nchwc``, ``fused fc/Gemm``), and what was fused into them `covering` finds out. A change of layout, which
-onnxruntime puts in, belongs to the layer that takes what it makes.
+Layers come from the optimised graph that the session writes. Its nodes are named after nodes or values of the model
+(``relu_1_nchwc``, ``fused fc/Gemm``); `layer_cover` finds the layers fused into them. A layout change inserted by
+onnxruntime belongs to the layer that reads its output.
 
-The profile has whole microseconds (`turns.typical_seconds` makes finer times of many), and each kernel's time has in
-it what the profiler does meanwhile: it notes shapes. That is measured on kernels with nothing to do, and taken off.
+The profile has whole microseconds; `profile_turns.typical_seconds` combines many runs into finer times. Each kernel's
+time includes the profiler's own overhead (it records shapes), which is measured on trivial kernels and subtracted.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _KERNEL = "_kernel_time"
 _LAYOUT = frozenset(("ReorderInput", "ReorderOutput"))
 _CALLS = 20
-"""Profiled runs in a turn at most; each adds half a kilobyte a kernel to the profile."""
+"""Maximum profiled runs in a turn; each adds half a kilobyte per kernel to the profile."""
 _MAX_SECONDS = 3.0
 _ADDED = re.compile(
     r"^fused |(?:_nchwc|_quant|_quantized|/\w*Fusion\w*/?|_(?:De)?[Qq]uantize(?:Linear)?|_Input|_Output|_\d+)$"
@@ -42,7 +42,7 @@ _ADDED = re.compile(
 _EMPTY_KERNELS, _EMPTY_RUNS = 8, 500
 
 Key = tuple[str, int]
-"""A node's name, and how many of that name ran before it."""
+"""A node's name, and the number of earlier nodes of that name in the run."""
 
 
 def profile_onnxruntime(job: Job, seconds: float) -> LayerProfile:
@@ -56,18 +56,18 @@ def profile_onnxruntime_int8(job: Job, seconds: float) -> LayerProfile:
 
 
 class _ProfiledRun(RunOnnxruntime):
-    """As its base, with the profiler on; the optimised graph goes into the job's folder."""
+    """The base class with the profiler on; writes the optimised graph to the job's folder."""
 
     def session_options(self, job: Job) -> Any:
-        """The base's, and what to write where."""
+        """The base's options, with profiling and its output files."""
         return _observed(super().session_options(job), job)
 
 
 class _ProfiledRunInt8(RunOnnxruntimeInt8):
-    """As its base, with the profiler on; the optimised graph goes into the job's folder."""
+    """The base class with the profiler on; writes the optimised graph to the job's folder."""
 
     def session_options(self, job: Job) -> Any:
-        """The base's, and what to write where."""
+        """The base's options, with profiling and its output files."""
         return _observed(super().session_options(job), job)
 
 
@@ -85,11 +85,11 @@ def _optimized_file(job: Job) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class KernelTimes:
-    """A kernel as the profile has it.
+    """A kernel in the profile.
 
     Attributes:
-        operator, provider: onnxruntime's words.
-        seconds: in each run that counts, whole microseconds; 0 where it did not run.
+        operator, provider: onnxruntime's names.
+        seconds: its time in each counted run, in whole microseconds; 0 if it did not run.
     """
 
     operator: str
@@ -117,7 +117,7 @@ def _profile(job: Job, seconds: float, plain: RunOnnxruntime, profiled: RunOnnxr
 
 
 def _take_events(runner: RunOnnxruntime) -> list[Mapping[str, Any]]:
-    """Ends the profile and reads it."""
+    """Ends profiling and reads the profile."""
     file = Path(runner.end_profiling())
     events: list[Mapping[str, Any]] = json.loads(file.read_text())
     file.unlink()
@@ -125,7 +125,7 @@ def _take_events(runner: RunOnnxruntime) -> list[Mapping[str, Any]]:
 
 
 def _empty_kernel_s(job: Job) -> float:
-    """What the profiler itself takes in the time of a kernel: the time of one that changes the sign of one number."""
+    """The profiler's overhead in a kernel's time: the time of a kernel that negates one number."""
     from onnx import TensorProto, helper, save_model
 
     values = [f"v{index}" for index in range(_EMPTY_KERNELS + 1)]
@@ -157,8 +157,8 @@ def read_kernels(events: Sequence[Mapping[str, Any]], runs: Sequence[int]) -> di
     """Kernels in the order of execution, with their times.
 
     Args:
-        events: the profile, as onnxruntime wrote it.
-        runs: numbers of the runs that count.
+        events: the profile that onnxruntime wrote.
+        runs: indices of the counted runs.
     """
     place = {number: index for index, number in enumerate(runs)}
     kernels: dict[Key, KernelTimes] = {}
@@ -176,7 +176,7 @@ def read_kernels(events: Sequence[Mapping[str, Any]], runs: Sequence[int]) -> di
 
 
 def _runs(events: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
-    """The kernels' events of each run; a run's own event comes after those of its kernels."""
+    """The kernels' events of each run; the event of a run follows those of its kernels."""
     kernels: list[Mapping[str, Any]] = []
     for event in events:
         if event.get("cat") == "Node" and str(event["name"]).endswith(_KERNEL):
@@ -187,7 +187,7 @@ def _runs(events: Sequence[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any
 
 
 def map_nodes(optimized: onnx.GraphProto, source: LayerGraph) -> dict[Key, tuple[str, ...]]:
-    """The source model's layers that each node of onnxruntime's optimised graph stands for."""
+    """The source model's layers that each node of onnxruntime's optimised graph computes."""
     claims: list[set[str]] = []
     for node in optimized.node:
         names = () if node.op_type in _LAYOUT else (node.name, *filter(None, node.output))
@@ -204,7 +204,7 @@ def map_nodes(optimized: onnx.GraphProto, source: LayerGraph) -> dict[Key, tuple
 
 
 def _plain_names(name: str) -> Iterator[str]:
-    """What `name` may have been before onnxruntime's optimiser, or its quantiser, put words before or behind it."""
+    """Possible forms of `name` before onnxruntime's optimiser or quantiser added prefixes and suffixes."""
     while True:
         shorter = _ADDED.sub("", name, count=1) or name
         if shorter == name:
@@ -214,7 +214,7 @@ def _plain_names(name: str) -> Iterator[str]:
 
 
 def _with_neighbours(graph: onnx.GraphProto, layers: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
-    """The same, where nodes without a layer get those of the node that takes what they make, or else makes it."""
+    """The same, but a node without layers gets those of its output's consumer, else of its input's producer."""
     result = list(layers)
     takers: dict[str, int] = {}
     for index in reversed(range(len(result))):

@@ -1,7 +1,7 @@
 """onnxruntime's CPU provider in FP32.
 
-Set up as its documentation has it for the lowest latency (performance/tune-performance: threading, I/O binding): all
-graph optimisations, sequential execution, one pool of `threads` that spins between calls, inputs and outputs bound.
+Set up for the lowest latency as its documentation advises (performance/tune-performance: threading, I/O binding): all
+graph optimisations, sequential execution, one pool of `threads` that spin between calls, bound inputs and outputs.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ class RunOnnxruntime:
         self._ort = onnxruntime
 
     def prepare(self, job: Job) -> None:
-        """Nothing: the session optimises when it is made."""
+        """Does nothing: the session optimises when it is created."""
 
     def load(self, job: Job) -> None:
-        """Makes the session and binds inputs and outputs."""
+        """Creates the session and binds inputs and outputs."""
         options = self.session_options(job)
         self._session = self._ort.InferenceSession(self.model_file(job), options, providers=["CPUExecutionProvider"])
         self._binding = self._session.io_binding()
@@ -49,7 +49,7 @@ class RunOnnxruntime:
         }
 
     def session_options(self, job: Job) -> Any:
-        """How the session is set up."""
+        """The session's options."""
         options = self._ort.SessionOptions()
         options.intra_op_num_threads = job.threads
         options.inter_op_num_threads = 1
@@ -60,7 +60,7 @@ class RunOnnxruntime:
         return options
 
     def model_file(self, job: Job) -> str:
-        """The file the session is made of."""
+        """The file that the session loads."""
         return job.onnx
 
     def run(self) -> None:
@@ -68,7 +68,7 @@ class RunOnnxruntime:
         self._session.run_with_iobinding(self._binding)
 
     def end_profiling(self) -> str:
-        """Ends what the session's options began; gives the file that onnxruntime wrote."""
+        """Ends the profiling that the session's options started; returns the file that onnxruntime wrote."""
         return str(self._session.end_profiling())
 
     def read_outputs(self) -> list[np.ndarray]:
@@ -80,7 +80,7 @@ RUNTIME = Runtime(
     name="onnxruntime",
     title="ONNX Runtime",
     variant="FP32",
-    about="ONNX Runtime's CPU provider with all graph optimisations, inputs and outputs bound, threads that spin.",
+    about="ONNX Runtime's CPU provider with all graph optimisations, bound inputs and outputs, and spinning threads.",
     packages=("onnxruntime",),
     modules=("onnxruntime",),
     runner=RunOnnxruntime,

@@ -1,7 +1,7 @@
 """OpenVINO in INT8: post-training quantisation with NNCF.
 
-NNCF's defaults for CNNs (performance preset, fast bias correction), and its overflow fix (7-bit weights) for all
-layers where the CPU has no VNNI, since 8-bit products then saturate; nowhere else, since it costs accuracy.
+NNCF's defaults for CNNs (performance preset, fast bias correction). Its overflow fix (7-bit weights) is on, for all
+layers, only if the CPU has no VNNI, since 8-bit products then saturate; elsewhere it would only cost accuracy.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""OpenVINO: its performance counters, which name the kernel chosen and its precision.
+"""OpenVINO: its performance counters, which name the chosen kernel and its precision.
 
-The counters are averages, in whole microseconds, over all inferences of a compiled model, the first ones included. So
-the model is compiled `_MODELS` times over; each is warmed up, and what the counters had then is taken off what they
-have later. Averages have disturbed runs in them: they are scaled by what the median of the whole runs is to their mean,
-and the half of the models counts in which that is least. Cutting to whole microseconds takes half of one away from each
-inference and half from the average.
+The counters are averages, in whole microseconds, over all inferences of a compiled model, including the first ones. The
+model is therefore compiled `_MODELS` times; each copy is warmed up, and its counters at that point are subtracted from
+the later ones. The averages include disturbed runs, so they are multiplied by the ratio of the whole runs' median to
+their mean, and only the half of the copies with the least disturbance counts. Truncation to whole microseconds loses
+half a microsecond in each inference and another half in the average.
 
-Layers come from the runtime model: each of its nodes lists the nodes of the ONNX model that went into it, under the
-names that OpenVINO's importer gave them (the node's, its output's, or the node's with a suffix).
+Layers come from the runtime model: each of its nodes lists the nodes of the ONNX model fused into it, by the names that
+OpenVINO's importer gave them (the node's, its output's, or the node's with a suffix).
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ _WARM_RUNS = 10
 
 
 class _CountedRun(RunOpenvino):
-    """As its base, with performance counters."""
+    """The base class with performance counters."""
 
     def properties(self, job: Job) -> dict[str, Any]:
-        """The base's, and the counters on."""
+        """The base's properties with the counters on."""
         return super().properties(job) | {"PERF_COUNT": True}
 
 
 class _CountedRunInt8(RunOpenvinoInt8):
-    """As its base, with performance counters."""
+    """The base class with performance counters."""
 
     def properties(self, job: Job) -> dict[str, Any]:
-        """The base's, and the counters on."""
+        """The base's properties with the counters on."""
         return super().properties(job) | {"PERF_COUNT": True}
 
 
@@ -87,12 +87,12 @@ def _profile(job: Job, seconds: float, plain: RunOpenvino, counted: type[RunOpen
 
 @dataclass(frozen=True, slots=True)
 class _Round:
-    """What one compiled model gave.
+    """The results of one compiled model.
 
     Attributes:
         turns: whole runs.
         times: seconds of each kernel in a typical run, by name.
-        choices: the kernels that run, by name: which was chosen, and its precision (``brgconv_avx512_1x1_f32``).
+        choices: the implementation and precision of each kernel, by name (``brgconv_avx512_1x1_f32``).
     """
 
     turns: Turns
@@ -101,10 +101,10 @@ class _Round:
 
 
 def _take_round(plain: RunOpenvino, counted: RunOpenvino, seconds: float) -> _Round:
-    """Runs both in turn."""
+    """Runs both alternately."""
     for _ in range(_WARM_RUNS):
         counted.run()
-    # A kernel whose average is below a microsecond counts as not run: only now do the first, slow runs show them all.
+    # The counters omit kernels whose average is below a microsecond; only the slow first runs show all kernels.
     choices = {info.node_name: info.exec_type for info in _infos(counted) if info.status.name == "EXECUTED"}
     before = _averages(counted)
     turns = take_turns(plain.run, counted.run, Pace(seconds, min_turns=2))
@@ -126,7 +126,7 @@ def _infos(runner: RunOpenvino) -> list[Any]:
 
 
 def _nodes(compiled: Any) -> dict[str, dict[str, Any]]:
-    """The runtime model's nodes by name, in topological order: notes, and the nodes that take their outputs."""
+    """The runtime model's nodes by name, in topological order: runtime info, and the nodes that read their outputs."""
     nodes: dict[str, dict[str, Any]] = {}
     for operation in compiled.get_runtime_model().get_ordered_ops():
         notes = operation.get_rt_info()
@@ -143,11 +143,11 @@ def _text(value: Any) -> str:
 
 
 def map_nodes(nodes: Mapping[str, Mapping[str, Any]], source: LayerGraph) -> dict[str, tuple[str, ...]]:
-    """The source model's layers that each node of OpenVINO's runtime model stands for.
+    """The source model's layers that each node of OpenVINO's runtime model computes.
 
     Args:
-        nodes: by name, in topological order: ``originalLayersNames`` with commas between, ``layerType`` and
-            ``takers``, the nodes that take what it makes.
+        nodes: by name, in topological order: comma-separated ``originalLayersNames``, ``layerType`` and ``takers``, the
+            nodes that read its outputs.
         source: the source model's layers.
     """
     claims: list[set[str]] = []
@@ -157,7 +157,7 @@ def map_nodes(nodes: Mapping[str, Mapping[str, Any]], source: LayerGraph) -> dic
         found = (find_layer(source, name, _plain_names) for name in names)
         claims.append({layer for layer in found if layer is not None})
     layers = dict(zip(nodes, cover_layers(source, claims), strict=True))
-    # What OpenVINO put in (changes of layout) belongs to the layer that takes what it makes.
+    # Layout changes that OpenVINO inserted belong to the layer that reads their output.
     for name in reversed(list(nodes)):
         if not layers[name]:
             layers[name] = next((layers[taker] for taker in nodes[name]["takers"] if layers.get(taker)), ())
@@ -166,7 +166,7 @@ def map_nodes(nodes: Mapping[str, Mapping[str, Any]], source: LayerGraph) -> dic
 
 
 def _plain_names(name: str) -> Iterator[str]:
-    """What `name` may have been before OpenVINO put something behind it."""
+    """Possible forms of `name` before OpenVINO added suffixes."""
     while "/" in name or "." in name:
         cut = max(name.rfind("/"), name.rfind("."))
         name = name[:cut]

@@ -1,8 +1,8 @@
 """OpenVINO's CPU device in FP32.
 
-Set up as its documentation has it for latency (CPU device: performance hints and thread scheduling): latency hint,
-one stream, `threads` inference threads. Precision is held at f32, since the device would otherwise compute in
-bfloat16 or float16 on CPUs that have it. The inference request's tensors share memory with the inputs.
+Set up for latency as its documentation advises (CPU device: performance hints and thread scheduling): latency hint, one
+stream, `threads` inference threads. Precision is fixed at f32, since the device would otherwise compute in bfloat16 or
+float16 on CPUs that support it. The inference request's tensors share memory with the inputs.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class RunOpenvino:
         self._openvino = openvino
 
     def prepare(self, job: Job) -> None:
-        """Nothing: the model is compiled when it is loaded."""
+        """Does nothing: the model is compiled when it is loaded."""
 
     def load(self, job: Job) -> None:
         """Compiles the model and sets the request's input tensors."""
@@ -53,7 +53,7 @@ class RunOpenvino:
         }
 
     def properties(self, job: Job) -> dict[str, Any]:
-        """How the device is set up."""
+        """The device's properties."""
         return {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": "f32",
@@ -66,7 +66,7 @@ class RunOpenvino:
         return job.onnx
 
     def run(self) -> None:
-        """One inference on the tensors that are set."""
+        """One inference on the input tensors."""
         self.request.infer(share_outputs=True)
 
     def read_outputs(self) -> list[np.ndarray]:
@@ -78,7 +78,7 @@ RUNTIME = Runtime(
     name="openvino",
     title="OpenVINO",
     variant="FP32",
-    about="OpenVINO's CPU device with the latency hint, one stream, precision held at f32, inputs in shared memory.",
+    about="OpenVINO's CPU device with the latency hint, one stream, precision fixed at f32, inputs in shared memory.",
     packages=("openvino",),
     modules=("openvino",),
     extra="openvino",

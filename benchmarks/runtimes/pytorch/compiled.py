@@ -1,6 +1,6 @@
 """PyTorch compiled: `torch.compile` with Inductor.
 
-Freezing is on, as Inductor's documentation has it for inference (weights become constants, are folded and packed).
+Freezing is on, as Inductor's documentation advises for inference (weights become constants, are folded and packed).
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ class RunPytorchCompile(RunPytorch):
 
     def load(self, job: Job) -> None:
         """Wraps the module; Inductor compiles at the first run."""
-        # A cache of an earlier run would hide what compiling costs.
+        # A cache from an earlier run would hide the cost of compiling.
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = tempfile.mkdtemp(prefix="inductor-", dir=job.folder)
         super().load(job)
         self.settings |= {"mode": "no_grad, eval", "compiler": "inductor, freezing, static shapes"}
 
     def compile(self, module: Any) -> Any:
-        """The module behind `torch.compile`."""
+        """The module wrapped by `torch.compile`."""
         import torch._inductor.config as inductor
 
         inductor.freezing = True
         return self._torch.compile(module, backend="inductor", dynamic=False)
 
     def run(self) -> None:
-        """One inference; freezing works on inference without gradients, not in inference mode."""
+        """One inference; freezing works with no_grad, but not in inference mode."""
         with self._torch.no_grad():
             self._result = self._call(*self._inputs)
 
 
 def find_compiler() -> str | None:
-    """The C++ compiler that Inductor would use, or nothing."""
+    """The C++ compiler that Inductor would use, or None."""
     wanted = os.environ.get("CXX")
     return shutil.which(wanted) if wanted else next(filter(None, map(shutil.which, _COMPILERS)), None)
 
@@ -62,7 +62,7 @@ RUNTIME = Runtime(
     modules=("torch",),
     extra="torch",
     runner=RunPytorchCompile,
-    unprofiled="Inductor's frozen kernels do not say which layers they stand for; profile pytorch instead",
+    unprofiled="Inductor's frozen kernels do not say which layers they compute; profile pytorch instead",
     peer=True,
     kinds=("pt2", "python"),
     lacks=_lacks_compiler,

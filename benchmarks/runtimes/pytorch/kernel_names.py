@@ -1,4 +1,4 @@
-"""Which ONNX operators stand for PyTorch's functions, and so which layer of a module a call of one may be."""
+"""Maps PyTorch's functions to ONNX operators, to find the layer that a call may belong to."""
 
 from __future__ import annotations
 
@@ -47,13 +47,13 @@ _OPERATORS: Mapping[str, tuple[str, ...]] = {
 
 
 def base_name(function: str) -> str:
-    """``aten::conv2d_`` → ``conv``: without namespace, dimensions and the mark of working in place."""
+    """``aten::conv2d_`` → ``conv``: without namespace, dimensions and the in-place suffix."""
     name = function.removeprefix("aten::").rstrip("_")
     return name[:-2] if name[-2:] in ("1d", "2d", "3d") else name
 
 
 def operators_of(function: str) -> tuple[str, ...]:
-    """ONNX operators that a call of `function` (``aten::…``) may have become, the likeliest first."""
+    """ONNX operators that a call of `function` (``aten::…``) may have become, most likely first."""
     base = base_name(function)
     return _OPERATORS.get(base, ("".join(word.capitalize() for word in base.split("_")),))
 

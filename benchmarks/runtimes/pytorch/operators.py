@@ -1,8 +1,8 @@
-"""Which layers the functions stand for that PyTorch runs.
+"""Maps the functions that PyTorch runs to layers of the source model.
 
-A function is called inside of modules, and layers are named after modules (``features.0/Conv``): among the layers of
-the innermost module that has any, in order, the first that may stand for the function and is still free. What has no
-layer of its own (a batch normalisation that was folded when the model was exported) belongs to the one before it.
+A function is called inside modules, and layers are named after modules (``features.0/Conv``). The function gets the
+first matching unassigned layer, in order, of the innermost module that has any. A function without its own layer (such
+as a batch normalisation folded at export) belongs to the layer before it.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ class Operation:
     """A function that a run of the model calls.
 
     Attributes:
-        function: ``aten::conv2d``.
-        module: path of the innermost module that it is called in; empty for the outermost.
+        function: its name, such as ``aten::conv2d``.
+        module: path of the innermost module that calls it; empty for the outermost.
     """
 
     function: str
@@ -28,10 +28,10 @@ class Operation:
 
 
 def map_operations(operations: Sequence[Operation], source: LayerGraph) -> list[tuple[str, ...]]:
-    """The layers of the source model that each operation stands for.
+    """The layers of the source model that each operation computes.
 
     Args:
-        operations: of one run, in order.
+        operations: the operations of one run, in order.
         source: the model's layers.
     """
     free: dict[str, list[str]] = {}
@@ -39,7 +39,7 @@ def map_operations(operations: Sequence[Operation], source: LayerGraph) -> list[
         free.setdefault(layer.rpartition("/")[0], []).append(layer)
     own = [_take(operation, free, source.operators) for operation in operations]
     covered = cover_layers(source, [() if layer is None else (layer,) for layer in own])
-    # What lies before the first layer goes to that.
+    # Operations before the first layer belong to it.
     before = next((layers for layers in covered if layers), ())
     for index, layers in enumerate(covered):
         covered[index] = before = layers or before
@@ -47,7 +47,7 @@ def map_operations(operations: Sequence[Operation], source: LayerGraph) -> list[
 
 
 def _take(operation: Operation, free: Mapping[str, list[str]], operators: Mapping[str, str]) -> str | None:
-    """Takes the operation's layer out of those that are free; None when it has none."""
+    """Removes the operation's layer from the free layers and returns it; None when it has none."""
     module = operation.module
     scopes = [module, *(module.rsplit(".", count)[0] for count in range(1, module.count(".") + 1)), ""]
     for scope in dict.fromkeys(scopes):
@@ -57,6 +57,6 @@ def _take(operation: Operation, free: Mapping[str, list[str]], operators: Mappin
                 layers.remove(layer)
                 return layer
         if layers and scope == module:
-            # Its own module has layers, and none that fits: it is no layer, not one of a module further out.
+            # Its own module has layers but none matches, so it has no layer; outer modules are not searched.
             return None
     return None

@@ -1,8 +1,8 @@
-"""PyTorch, eager: the functions that torch.profiler sees, each in the module that calls it.
+"""PyTorch, eager: the functions that torch.profiler records, each in the module that calls it.
 
-Hooks open a range of the profiler for every module. The profiler takes its time for every function and for those that
-the function calls in turn, inside of the outer one's time; what it takes for one is measured on a tiny one, with the
-profiler and without, and taken off for each of the inner ones.
+Hooks open a profiler range for every module. The profiler's overhead for each inner function call is part of the outer
+function's time; the overhead of one event is measured on a tiny function, with and without the profiler, and subtracted
+for each inner call.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tvmopt.benchmarks.runtimes.pytorch.runner import RunPytorch
 
 _RANGE = "module:"
 _CALLS = 10
-"""Profiled runs in a turn at most: each event takes a hundred microseconds to read."""
+"""Maximum profiled runs in a turn; each event takes a hundred microseconds to read."""
 _PROBES = 300
 
 
@@ -51,7 +51,7 @@ def profile_pytorch(job: Job, seconds: float) -> LayerProfile:
 
 
 class _Seen:
-    """What the profiler saw of each run: operations with their seconds and the number of events inside each."""
+    """The profiler's record of each run: operations with their seconds and the number of events inside each."""
 
     def __init__(self) -> None:
         self.runs: list[list[tuple[Operation, float, int]]] = []
@@ -59,7 +59,7 @@ class _Seen:
 
 @contextmanager
 def _watched(module: Any, seen: _Seen) -> Iterator[None]:
-    """Profiles what runs meanwhile, and adds it to `seen`."""
+    """Profiles the runs within the context, and adds them to `seen`."""
     from torch.profiler import ProfilerActivity, profile
 
     handles = _open_ranges(module)
@@ -75,7 +75,7 @@ def _watched(module: Any, seen: _Seen) -> Iterator[None]:
 
 
 def _open_ranges(module: Any) -> list[Any]:
-    """Lets every module's call show as a range of the profiler; gives the hooks that do it."""
+    """Adds hooks that show every module's call as a profiler range; returns the hooks."""
     from torch.profiler import record_function
 
     handles: list[Any] = []
@@ -94,7 +94,7 @@ def _open_ranges(module: Any) -> list[Any]:
 
 
 def _operations(event: Any, module: str) -> Iterator[tuple[Operation, float, int]]:
-    """The outermost functions inside of a module's range, in order."""
+    """The outermost functions inside a module's range, in order."""
     for child in sorted(event.cpu_children, key=lambda inner: inner.time_range.start):
         if child.name.startswith(_RANGE):
             yield from _operations(child, child.name.removeprefix(_RANGE))
@@ -107,7 +107,7 @@ def _count_inside(event: Any) -> int:
 
 
 def _event_s() -> float:
-    """What the profiler takes for one event: that of a function of many small ones, over their number."""
+    """The profiler's overhead for one event: that of a function with many small events, over their number."""
     import torch
     from torch.profiler import ProfilerActivity, profile
 
@@ -126,7 +126,7 @@ def _event_s() -> float:
 
 
 def _with_modules(operations: list[Operation], module: Any) -> list[Operation]:
-    """The same, with the modules that an exported program's graph notes: it calls no modules itself."""
+    """The same, with modules from the graph of an exported program, which calls no modules itself."""
     graph = getattr(module, "graph", None)
     if graph is None or any(operation.module for operation in operations):
         return operations

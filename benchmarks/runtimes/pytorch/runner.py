@@ -1,7 +1,7 @@
-"""PyTorch, eager: the framework as it is, and the reference when the model comes from it.
+"""PyTorch, eager: the unmodified framework, and the reference for models that come from it.
 
-Set up as its performance tuning guide has it for CPU inference: evaluation mode, `torch.inference_mode`, channels-last
-memory format, as many threads as the others get.
+Set up for CPU inference as its performance tuning guide advises: evaluation mode, `torch.inference_mode`, channels-last
+memory format; the same number of threads as the other runtimes.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ class RunPytorch:
         self._torch = torch
 
     def prepare(self, job: Job) -> None:
-        """Nothing."""
+        """Does nothing."""
 
     def load(self, job: Job) -> None:
-        """Builds the module from the user's source and lays it out for CPU inference."""
+        """Builds the module from the user's source and sets its layout for CPU inference."""
         torch = self._torch
         torch.set_num_threads(job.threads)
         torch.set_num_interop_threads(1)
@@ -59,16 +59,16 @@ class RunPytorch:
     prefers_channels_last = True
 
     def compile(self, module: Any) -> Any:
-        """What is called for an inference: here the module itself."""
+        """The callable for an inference; here the module itself."""
         return module
 
     def run(self) -> None:
-        """One inference on the tensors that are set."""
+        """One inference on the input tensors."""
         with self._torch.inference_mode():
             self._result = self._call(*self._inputs)
 
     def read_outputs(self) -> list[np.ndarray]:
-        """The last result's tensors, nested structures flattened."""
+        """The last result's tensors, flattened from nested structures."""
         leaves = self._torch.utils._pytree.tree_leaves(self._result)
         return [leaf.detach().contiguous().numpy().copy() for leaf in leaves if isinstance(leaf, self._torch.Tensor)]
 

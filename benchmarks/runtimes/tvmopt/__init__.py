@@ -1,1 +1,1 @@
-"""tvmopt itself, with records and without."""
+"""tvmopt itself, with and without records."""

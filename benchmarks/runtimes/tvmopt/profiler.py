@@ -1,4 +1,4 @@
-"""tvmopt: the artifact's own runtime says when each kernel call began and ended."""
+"""tvmopt: the artifact's own runtime records the beginning and end of each kernel call."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def profile_tvmopt(job: Job, seconds: float) -> LayerProfile:
     """Profiles the artifact in the job's folder.
 
     Raises:
-        InputFileError: when its library runs other kernels than its manifest lists.
+        InputFileError: when its library runs different kernels from those in its manifest.
     """
     runner = RunTvmoptUntuned()
     runner.open_library()
@@ -41,7 +41,7 @@ def profile_tvmopt(job: Job, seconds: float) -> LayerProfile:
 
 
 def layers_of(steps: Sequence[Step], manifest: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """The layers that each step stands for; one that only lays out an input belongs to the step after it."""
+    """The layers that each step computes; a step that only changes an input's layout belongs to the step after it."""
     inputs = {str(spec["name"]) for spec in manifest["inputs"]}
     layers: list[tuple[str, ...]] = []
     behind: tuple[str, ...] = ()
@@ -52,7 +52,7 @@ def layers_of(steps: Sequence[Step], manifest: Mapping[str, Any]) -> list[tuple[
 
 
 def _describe(step: Step, task: Mapping[str, Any] | None) -> tuple[str, str]:
-    """A kernel's algorithm, and its config with who chose it: a record or the template's default."""
+    """A kernel's algorithm, and its config with its origin: a record, a transfer or the template's default."""
     if task is None:
         return step.operator, "no template"
     config = " ".join(f"{knob} {value}" for knob, value in task["knobs"].items())

@@ -26,7 +26,7 @@ class RunTvmopt(RunTvmoptUntuned):
         if not any(store.records() for store in stores):
             raise NothingToPrepareError(NO_RECORDS)
         report = self.compile(job, FirstMatch(tuple(stores)))
-        # What is transferred from other networks' records alone is not tuned.
+        # A model with only configs transferred from other networks' records is not tuned.
         if not any(choice.origin == "record" for choice in report.choices):
             raise NothingToPrepareError(NO_RECORDS)
 
@@ -35,7 +35,7 @@ RUNTIME = Runtime(
     name="tvmopt",
     title="tvmopt tuned",
     variant="FP32, tuned",
-    about="This project's kernels by the best tuning records for this machine; run by the runtime linked into them.",
+    about="This project's kernels with the best tuning records for this machine; run by the runtime linked into them.",
     packages=("tvmopt", "apache-tvm"),
     modules=("tvm",),
     runner=RunTvmopt,

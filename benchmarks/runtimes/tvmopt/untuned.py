@@ -1,4 +1,4 @@
-"""tvmopt without tuning: every kernel by its template's default schedule."""
+"""tvmopt without tuning: every kernel uses its template's default schedule."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class RunTvmoptUntuned:
         self._outputs: tuple[str, ...] = ()
 
     def open_library(self) -> None:
-        """Imports what loads artifacts, as a deployed program does."""
+        """Imports the loader of artifacts, as a deployed program does."""
         import tvmopt.pipeline.artifact.format  # noqa: F401
 
     def prepare(self, job: Job) -> None:
@@ -38,7 +38,7 @@ class RunTvmoptUntuned:
         self.compile(job, None)
 
     def compile(self, job: Job, records: Records | None) -> CompileReport:
-        """Compiles the model with `records`, or none, and notes what each kernel was built with."""
+        """Compiles the model with `records`, if any, and notes the origins of the kernels' configs."""
         from tvmopt.pipeline.compiler.compile import compile_model
         from tvmopt.pipeline.importers import load_model
         from tvmopt.schedules.target import parse_target
@@ -68,7 +68,7 @@ class RunTvmoptUntuned:
         self.settings |= {**_notes(folder), "threads": str(job.threads)}
 
     def run(self) -> None:
-        """One inference on the inputs that are set."""
+        """One inference on the current inputs."""
         self.artifact.run_only()
 
     def read_outputs(self) -> list[np.ndarray]:
@@ -78,7 +78,7 @@ class RunTvmoptUntuned:
 
 
 def _notes(folder: Path) -> dict[str, str]:
-    """What compiling noted; nothing for an artifact that was put there."""
+    """The notes from compiling; empty for an artifact that was compiled elsewhere."""
     notes = folder / _NOTES
     return dict(json.loads(notes.read_text())) if notes.exists() else {}
 
@@ -87,7 +87,7 @@ RUNTIME = Runtime(
     name="tvmopt-untuned",
     title="tvmopt untuned",
     variant="FP32, untuned",
-    about="This project's kernels by their default schedules, no tuning; run by the runtime linked into them.",
+    about="This project's kernels with default schedules, untuned; run by the runtime linked into them.",
     packages=("tvmopt", "apache-tvm"),
     modules=("tvm",),
     runner=RunTvmoptUntuned,

@@ -45,7 +45,7 @@ def test_without_a_roofline() -> None:
         (("order",), [3], "order must be a string, got 3"),
         (("costs",), [], r"costs must be an object, got \[\]"),
         (("costs", "conv"), 3, r"costs\['conv'\] must be an object"),
-        (("costs", "conv", "layer"), "relu", r"costs\['conv'\]: layer must be the name it stands under, got 'relu'"),
+        (("costs", "conv", "layer"), "relu", r"costs\['conv'\]: layer must match its key, got 'relu'"),
         (("costs", "conv", "flops"), -1, r"costs\['conv'\]: flops must not be below 0"),
         (("costs", "conv", "flops"), 0.5, r"costs\['conv'\]: flops must be a whole number"),
         (("costs", "conv", "flops"), 10**400, r"costs\['conv'\]: flops must be a number"),

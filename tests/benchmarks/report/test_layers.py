@@ -127,7 +127,7 @@ def test_page(layered: Comparison) -> None:
     outline = Outline(render_page([layered]))
     assert outline.open == []
     for words in (
-        *("Layer by layer: batch 1, 2 threads", "GlobalAveragePool", "Within layers and without", "conv2d_nchwc"),
+        *("Layer by layer: batch 1, 2 threads", "GlobalAveragePool", "Inside and outside layers", "conv2d_nchwc"),
         *("its kernels cannot be told apart", "The heaviest layers", "Roofline of tvmopt tuned", "tile=4×4"),
     ):
         assert words in outline.text, words

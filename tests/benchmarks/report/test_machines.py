@@ -26,7 +26,7 @@ def test_unlike_machines(comparison: Comparison) -> None:
     assert [len(machine.comparisons) for machine in machines] == [2, 1]
     warning = unlike_warning(machines)
     assert warning is not None
-    assert "2 unlike machines (they differ in: cpu, cores)" in warning
+    assert "2 different machines (they differ in: cpu, cores)" in warning
 
 
 def test_overview_has_a_line_for_each_cell(comparison: Comparison) -> None:

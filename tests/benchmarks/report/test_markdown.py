@@ -39,6 +39,6 @@ def test_text_from_files_stays_text(comparison: Comparison) -> None:
 def test_unlike_machines(comparison: Comparison) -> None:
     other = replace(comparison, environment={**comparison.environment, "cpu": "Another CPU"})
     text = render_markdown([comparison, other])
-    assert text.startswith("> **Unlike machines.**")
+    assert text.startswith("> **Different machines.**")
     assert "Overview" not in text
     assert "## Overview" in render_markdown([comparison, comparison])

@@ -283,7 +283,7 @@ def test_litert_says_where_its_converter_is_missing(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("TVMOPT_LITERT_PYTHON", "/no/such/python")
     missing = registry.find_runtime("litert").missing()
     assert missing is not None
-    assert missing.startswith("TVMOPT_LITERT_PYTHON=/no/such/python is no Python: ")
+    assert missing.startswith("TVMOPT_LITERT_PYTHON=/no/such/python is not a Python: ")
     monkeypatch.delenv("TVMOPT_LITERT_PYTHON")
     missing = registry.find_runtime("litert").missing()
     assert missing is None or missing.startswith("litert-torch, its converter, not installed: ")

@@ -77,7 +77,7 @@ def test_the_table_names_the_worst() -> None:
     scores = [Score("x", "good", 3, 2, 0, 1, 1.2, 1.05, 1.0), Score("x", "bad", 3, 2, 0, 1, 1.1, 1.25, 1.0)]
     text = render(scores)
     assert "| x | good | 3 | 2 | 0 | 1 | 1.200 | 1.050 |" in text
-    assert "Least part of the tuned speed: 80.0%, bad (must: 90%)." in text
+    assert "Lowest share of the tuned speed: 80.0%, bad (limit: 90%)." in text
 
 
 def test_no_such_log(tmp_path: Path) -> None:
@@ -90,4 +90,4 @@ def test_a_log_of_no_network(tmp_path: Path) -> None:
     file(tmp_path, "unheard-of", tiny.tasks(TARGET)[0], 4e-6, 2e-6)
     done = CliRunner().invoke(transfer.main, ["--logs", str(tmp_path)])
     assert done.exit_code == 1
-    assert "no network in models" in done.output
+    assert "not of a network in models" in done.output
