@@ -1,7 +1,7 @@
 """Checks and measurements; `nox -l` lists them.
 
-Each session has an environment of its own, made once and used again. In an environment that has everything already,
-``nox --no-venv`` runs them there: that is what `.ci/run` does.
+Each session has its own environment, made once and reused. `.ci/run` instead runs them with ``nox --no-venv`` in one
+environment that already has everything.
 """
 
 import shutil
@@ -14,15 +14,15 @@ nox.options.reuse_venv = "yes"
 
 
 def install(session: nox.Session) -> None:
-    """Install the project with all that works together, unless the session runs where nox does."""
+    """Install the project with every compatible extra, unless the session runs in nox's own environment."""
     if session.virtualenv.venv_backend != "none":
         session.install("-e", ".[all,dev]")
 
 
 def assemble() -> Path:
-    """Lay the four folders out as the package that is installed, with links.
+    """Link the four folders into the layout of the installed package.
 
-    Mypy and import-linter do not follow the finder of an editable installation.
+    Mypy and import-linter do not follow an editable installation's import finder.
     """
     root = Path(__file__).resolve().parent
     assembled = root / "build" / "assembled"
@@ -35,7 +35,7 @@ def assemble() -> Path:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style, format, import layers, and what every file must keep to."""
+    """Style, format, import layers, and the rules for every file."""
     install(session)
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
@@ -56,8 +56,8 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """The whole test suite, and how much of the code its quick tests cover.
 
-    Coverage costs the interpreter a third of its speed before Python 3.12, so the slow tests run without it. With
-    arguments for pytest, only those tests run, all without it.
+    Before Python 3.12, coverage costs the interpreter a third of its speed, so the slow tests run without it. Given
+    arguments for pytest, the session runs only those tests, all without coverage.
     """
     install(session)
     if session.posargs:
@@ -80,7 +80,7 @@ def quick(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """What the README's numbers come from; give the suite's arguments after ``--``."""
+    """Measure the README's numbers; give the suite's arguments after ``--``."""
     install(session)
     session.run("python", "-m", "tvmopt.benchmarks.suite", *session.posargs)
     if not session.posargs:

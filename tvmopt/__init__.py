@@ -1,9 +1,9 @@
 """Tunes trained networks for one target with Apache TVM, compiles them, and compares them with their peers.
 
-Each command is a function too: `inspect`, `tune`, `compile`, `run`, `profile`, `verify`, `compare` and `report` take a
-job (`TuneJob`, …) and a `Listener`, which hears of the progress and may cancel. Their parts, in the order of a model's
-journey: `load_model`, `parse_target`, `extract_tasks`, `compile_model`, `load_artifact`. Each name is imported when it
-is first used, so that ``import tvmopt`` is instant and loads no framework that a program does not need.
+Each command is also a function: `inspect`, `tune`, `compile`, `run`, `profile`, `verify`, `compare` and `report` take
+a job (`TuneJob`, …) and a `Listener`, which receives progress and may cancel. The functions below them, in the order of
+a model's journey: `load_model`, `parse_target`, `extract_tasks`, `compile_model`, `load_artifact`. Names are imported
+on first use, so ``import tvmopt`` is instant and loads no framework that a program does not need.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ _HOMES = {
     "tune": "tvmopt.jobs.tuning",
     "verify": "tvmopt.jobs.verifying",
 }
-"""Which module defines each public name; the imports above say the same to type checkers."""
+"""The module that defines each public name; the imports above declare the same for type checkers."""
 
 __all__ = list(_HOMES)
 

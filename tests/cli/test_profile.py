@@ -113,6 +113,6 @@ def profile(kernel_s: float, whole_s: float) -> LayerProfile:
 def test_time_outside_of_the_layers_is_a_finding() -> None:
     assert describe_outside(profile(95e-6, 100e-6)) == ""
     assert describe_outside(profile(60e-6, 100e-6)) == (
-        "40% of a run (40.0 µs) is outside of the layers: data ingestion, dispatch, allocation, copies"
+        "40% of a run (40.0 µs) is outside the layers: data ingestion, dispatch, allocation, copies"
     )
     assert "20% longer under the profiler" in describe_outside(profile(120e-6, 100e-6))

@@ -42,7 +42,7 @@ def test_unlike_machines(run_tvmopt: RunTvmopt, results: Path, tmp_path: Path) -
     (tmp_path / "other.json").write_text(json.dumps(document))
     done = run_tvmopt("report", results, "other.json")
     assert done.returncode == 0, done.stderr
-    assert "2 unlike machines (they differ in: cpu)" in done.stdout
+    assert "2 different machines (they differ in: cpu)" in done.stdout
     assert "\x1b" not in done.stdout
     assert "[red]" in done.stdout
 

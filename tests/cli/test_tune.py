@@ -85,7 +85,10 @@ def test_tasks_without_a_trial_are_reported(run_tvmopt: RunTvmopt, model: Path) 
     command = ("tune", model, "--threads", "2", "--logs", "logs", "--trials")
     done = run_tvmopt(*command, "1")
     assert done.returncode == 0, done.stderr
-    assert f"{count - 1} of {count} tasks had no trial yet; the same command again goes on with them" in done.stdout
+    assert (
+        f"{count - 1} of {count} tasks had no trial yet; run the same command again to continue with them"
+        in done.stdout
+    )
     done = run_tvmopt(*command, str(count))
     assert done.returncode == 0, done.stderr
     assert "no trial yet" not in done.stdout

@@ -61,9 +61,9 @@ def test_a_broken_kernel_is_pinned_to_its_layer(run_tvmopt: RunTvmopt, tmp_path:
     done = run_tvmopt("verify", "residual.onnx", artifact, "--json", "errors.json")
     assert done.returncode == 6
     assert re.match(
-        rf"tvmopt: error: layer '{layer}' \(conv2d, fused with net.add_b/Add, net.relu_b/Relu\) is the first that "
-        r"leaves tolerance; relative error \S+ against onnxruntime, allowed 0.001; "
-        r"\S+ for just the inputs that it got, allowed 0.0001: it is at fault itself\n$",
+        rf"tvmopt: error: layer '{layer}' \(conv2d, fused with net.add_b/Add, net.relu_b/Relu\) is the first "
+        r"out of tolerance; relative error \S+ against onnxruntime, allowed 0.001; "
+        r"\S+ on the inputs that it received, allowed 0.0001: it is at fault itself\n$",
         done.stderr,
     ), done.stderr
     assert row_of(done.stdout, layer).rstrip().endswith("first out of tolerance")
@@ -82,7 +82,7 @@ def test_a_correct_artifact(run_tvmopt: RunTvmopt, shelf: Path) -> None:
     assert done.stderr == ""
     assert re.split(r"\s{2,}", done.stdout.splitlines()[0].strip()) == ["layer", "kernel", *ERRORS]
     assert "compared 4 of 4 kernels' results, 1 outputs (5 with onnxruntime)" in done.stdout
-    assert "3 of 3 layers of the model lie before one of them" in done.stdout
+    assert "3 of 3 layers of the model feed into one of them" in done.stdout
     assert "no comparison with the original framework: two.onnx does not say which one" in done.stdout
     assert re.search(r"all within tolerance: largest relative error \S+e-0\d, allowed 0.001; alone \S+,", done.stdout)
 
@@ -150,9 +150,9 @@ def test_a_tolerance_is_above_zero(run_tvmopt: RunTvmopt, shelf: Path, value: st
         ("two.onnx aarch64.tar", 8, ["compiled for aarch64", "run it there"]),
         ("two.onnx --target aarch64", 8, ["target 'aarch64' is aarch64, this machine", "verify it there"]),
         ("two.onnx --target aarch46", 2, ["unknown target 'aarch46'", "did you mean aarch64"]),
-        ("two.onnx two.tar --target aarch64", 2, ["--target says how to compile, but two.tar is compiled already"]),
-        ("two.onnx two.tar --logs logs", 2, ["--logs says how to compile, but two.tar is compiled already"]),
-        ("two.onnx two.tar --seed 1 --inputs right.npz", 2, ["--seed is for random inputs"]),
+        ("two.onnx two.tar --target aarch64", 2, ["--target says how to compile, but two.tar is already compiled"]),
+        ("two.onnx two.tar --logs logs", 2, ["--logs says how to compile, but two.tar is already compiled"]),
+        ("two.onnx two.tar --seed 1 --inputs right.npz", 2, ["--seed makes random inputs"]),
         ("two.onnx two.tar --seed -1", 2, ["--seed"]),
         ("two.onnx two.tar --json nowhere/errors.json", 2, ["no folder 'nowhere'"]),
         ("two.onnx two.tar --json errors.txt", 2, ["ends with .json"]),
@@ -207,7 +207,7 @@ def test_an_artifact_for_a_gpu(run_tvmopt: RunTvmopt, tmp_path: Path) -> None:
     compile_model(load_model(str(model)), parse_target("cuda"), None, tmp_path / "gpu.tar")
     done = run_tvmopt("verify", model, "gpu.tar")
     if done.returncode == 0:
-        assert "the artifact does not list its kernels (it is for a GPU): outputs only were compared" in done.stdout
+        assert "the artifact does not list its kernels (it is for a GPU): only outputs were compared" in done.stdout
     else:
         assert done.returncode == 8, done.stderr
         assert "GPU" in done.stderr

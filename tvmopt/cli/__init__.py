@@ -1,4 +1,4 @@
-"""The command line: a group of commands, each imported when it is asked for, and one place that ends with errors."""
+"""The command line: a group of commands, each imported on demand, and the one place that reports errors."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ COMMANDS: dict[str, str] = {
     "targets": "List the targets, or the facts of one.",
     "demo": "Tune, compile and compare MobileNetV2, in ten minutes.",
 }
-"""Every command with its line in ``tvmopt --help``: ``tvmopt/cli/<name>.py`` holds it, as ``command``."""
+"""Every command with its line in ``tvmopt --help``; ``tvmopt/cli/<name>.py`` defines it as ``command``."""
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported when they are asked for, so that ``--help`` loads none of them.
+    """A group that imports a command on demand, so that ``--help`` loads none.
 
     Args:
         summaries: each command's name and its line in the help.
-        package: the package with one module a command.
-        attributes: what `click.Group` takes.
+        package: the package that has one module per command.
+        attributes: passed to `click.Group`.
     """
 
     def __init__(self, summaries: Mapping[str, str], package: str, **attributes: Any) -> None:
@@ -50,7 +50,7 @@ class LazyGroup(click.Group):
         return list(self._summaries)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import the command `cmd_name`; None when there is none."""
+        """Import the command `cmd_name`; None if it does not exist."""
         if cmd_name not in self._summaries:
             return None
         command: click.Command = importlib.import_module(f"{self._package}.{cmd_name}").command
@@ -62,14 +62,14 @@ class LazyGroup(click.Group):
         """Find the command that `args` begin with.
 
         Raises:
-            UsageError: when there is none, with the nearest names.
+            UsageError: when it does not exist; suggests the nearest names.
         """
         if args[0] not in self._summaries and not ctx.resilient_parsing:
             raise UsageError(did_you_mean("command", args[0], self._summaries))
         return super().resolve_command(ctx, args)
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write what MODEL may be, as the registry of importers lists it, before the options and commands."""
+        """Write the forms of MODEL from the registry of importers, before the options and commands."""
         from tvmopt.pipeline.importers.registry import IMPORTERS
 
         with formatter.section("MODEL is one of"):
@@ -89,7 +89,7 @@ class LazyGroup(click.Group):
 
 _GROUP_HELP = """Tune, compile and compare trained networks with Apache TVM.
 
-Begin with `tvmopt demo`; `tvmopt COMMAND --help` tells more of each command.
+Begin with `tvmopt demo`; `tvmopt COMMAND --help` describes each command.
 """
 
 tvmopt = LazyGroup(
@@ -103,12 +103,12 @@ click.version_option(__version__, prog_name="tvmopt")(tvmopt)
 
 
 def main(arguments: Sequence[str] | None = None, group: click.Group = tvmopt) -> int:
-    """Run one command of `group`; give the process's exit code, a key of `EXIT_CODES`.
+    """Run one command of `group` and return the process's exit code, a key of `EXIT_CODES`.
 
-    What a user can put right ends in one line on stderr; a bug keeps its traceback.
+    An error that the user can fix becomes one line on stderr; a bug keeps its traceback.
 
     Args:
-        arguments: the words after the program's name; the process's own by default.
+        arguments: the words after the program's name; those of this process by default.
         group: the commands.
     """
     name = group.name or "tvmopt"
@@ -133,7 +133,7 @@ def main(arguments: Sequence[str] | None = None, group: click.Group = tvmopt) ->
         return _fail(name, f"{message} (see {context.command_path} --help)" if context else message, error.exit_code)
     except BrokenPipeError:
         if not _stdout_is_closed():
-            raise  # some other pipe broke, to a worker say: a bug
+            raise  # another pipe broke, such as one to a worker: a bug
         return 1
     return 0
 
@@ -149,7 +149,7 @@ def _fail(name: str, message: str, exit_code: int) -> int:
 
 
 def _stdout_is_closed() -> bool:
-    """Whether who read our output has gone away (``tvmopt … | head``); if so, further output is thrown away."""
+    """Whether the reader of our output has closed it (``tvmopt … | head``); if so, discard further output."""
     poll = select.poll()
     poll.register(sys.stdout.fileno(), 0)
     if not poll.poll(0):

@@ -46,8 +46,8 @@ def command(
 ) -> None:
     """Measure MODEL on every runtime: same cores, same inputs, in turn.
 
-    Each runtime runs in a process of its own. One that is missing gets a row that says how to install it. Ctrl-C keeps
-    what is complete.
+    Each runtime runs in its own process. A missing runtime gets a row that says how to install it. Ctrl-C keeps the
+    complete results.
     """
     from tvmopt.jobs.comparing import CompareJob, compare
     from tvmopt.jobs.reporting import require_page_packages
@@ -69,7 +69,7 @@ def command(
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """The files to write, those that are asked for."""
+    """The files to write; None for those not requested."""
 
     json_file: Path | None
     html_file: Path | None
@@ -77,7 +77,7 @@ class Outputs:
 
 
 def _progress_line() -> ProgressLine:
-    """Progress goes to standard error, so that standard output holds the result alone."""
+    """A progress line on standard error, so that standard output has only the result."""
     from rich.console import Console
 
     return ProgressLine(Console(stderr=True))

@@ -1,4 +1,4 @@
-"""What `tvmopt compare` and `tvmopt report` print: a table for each cell, machine by machine."""
+"""The output of `tvmopt compare` and `tvmopt report`: a table for each cell, machine by machine."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from tvmopt.cli.tables import Column, Table, printable
 
 
 def print_comparisons(comparisons: Sequence[Comparison], console: Console) -> None:
-    """Prints all there is to print."""
+    """Prints the whole output."""
     for part in parts(comparisons):
         console.print(part)
 
 
 def parts(comparisons: Sequence[Comparison]) -> Iterator[RenderableType]:
-    """All there is to print, in order."""
+    """All parts of the output, in order."""
     machines = group_by_machine(comparisons)
     warning = unlike_warning(machines)
     if warning:
@@ -54,7 +54,7 @@ def cell_table(cell: CellView, baseline: str) -> Table:
 
 
 def losses_table(rows: Sequence[LayerRow]) -> Table:
-    """The layers where ours loses most, `rows` being those of one kind of loss."""
+    """The layers where our runtime loses most; `rows` are those of one kind of loss."""
     layer, shapes, *numbers, config = heads_of(rows)
     table = Table(
         Column(layer, least=16),

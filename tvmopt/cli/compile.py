@@ -1,4 +1,4 @@
-"""``tvmopt compile``: a model and its records into an artifact."""
+"""``tvmopt compile``: builds an artifact from a model and its records."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     "--transfer/--no-transfer",
     default=True,
     show_default=True,
-    help="Let records of related kernels choose for those that have none.",
+    help="Let records of related kernels choose configs for kernels without records.",
 )
 @click.option("--batch", type=click.IntRange(min=1), metavar="N", help="First dimension of every input.")
 def command(
@@ -52,9 +52,10 @@ def command(
 ) -> None:
     """Build MODEL into an artifact that runs on the target.
 
-    Every kernel uses the best record that matches it exactly; or else what records of related kernels suggest, where
-    they leave no doubt that it is faster; or else its default schedule. The table says which. The artifact needs TVM's
-    runtime only, and has golden inputs and outputs for `tvmopt run --check`.
+    Each kernel uses the best record that matches it exactly. Without one, it uses a config suggested by records of
+    related kernels if that is clearly faster, and its default schedule otherwise. The table shows the origin of each
+    config. The artifact contains golden inputs and outputs for `tvmopt run --check`, and needs TVM's runtime only for
+    GPUs and for models that sort.
     """
     from tvmopt.cli.consoles import make_console
     from tvmopt.cli.progress_line import StatusLine
@@ -71,7 +72,7 @@ def command(
 
 
 def parts(result: CompileResult) -> Iterator[RenderableType]:
-    """What the artifact is made of: a table of its kernels, and where their configs came from."""
+    """The artifact's contents: a table of its kernels, and the origins of their configs."""
     from tvmopt.schedules.registry import has_templates
 
     report = result.report
@@ -87,7 +88,7 @@ def parts(result: CompileResult) -> Iterator[RenderableType]:
 
 
 def table(report: CompileReport) -> Table:
-    """One row a kernel: layer, times it runs, record, transfer or default, the algorithm and its config."""
+    """One row per kernel: layer, number of runs, origin (record, transfer or default), algorithm and config."""
     from tvmopt.cli.consoles import first_of
     from tvmopt.cli.tables import Column, Table
 

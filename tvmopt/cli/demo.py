@@ -23,8 +23,10 @@ ROUNDS = 12
     metavar="DIR",
     help="The folder for records, artifact, measurements and report.",
 )
-@click.option("--trials", type=click.IntRange(min=1), default=1000, show_default=True, metavar="N", help="Trials.")
-@click.option("--time-limit", type=Duration(), default="4m", show_default=True, help="Of tuning.")
+@click.option(
+    "--trials", type=click.IntRange(min=1), default=1000, show_default=True, metavar="N", help="Tuning trials."
+)
+@click.option("--time-limit", type=Duration(), default="4m", show_default=True, help="Tuning time.")
 @click.pass_context
 def command(context: click.Context, output: Path, trials: int, time_limit: float) -> None:
     """Tune MobileNetV2 for this machine, compile it, check it, and compare it with every runtime installed.
@@ -40,7 +42,7 @@ def command(context: click.Context, output: Path, trials: int, time_limit: float
     logs, artifact = output / "tuning_logs", output / "mobilenet_v2.tar"
     results, page, notes = (output / f"mobilenet_v2.{suffix}" for suffix in ("json", "html", "md"))
     if not output.parent.is_dir():
-        raise UsageError(f"--output needs a folder that exists to lie in; there is no {str(output.parent)!r}")
+        raise UsageError(f"--output needs an existing parent folder; there is no {str(output.parent)!r}")
     output.mkdir(exist_ok=True)
 
     def step(number: int, what: str, line: str) -> None:

@@ -1,4 +1,4 @@
-"""``tvmopt inspect``: layers, memory, coverage and tasks of a model that is not run."""
+"""``tvmopt inspect``: layers, memory, coverage and tasks of a model, without running it."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 @target_option
 @threads_option
 @input_shape_option
-@click.option("--json", "json_file", type=OutputFile(".json"), help="Write all of it there as JSON, too.")
+@click.option("--json", "json_file", type=OutputFile(".json"), help="Also write everything as JSON.")
 def command(
     model: str, target: str, threads: int | None, input_shape: Mapping[str, tuple[int, ...]], json_file: Path | None
 ) -> None:
     """Show what each layer of MODEL costs and how it would be compiled, running nothing.
 
-    Operations count a multiply-add as two; bytes are those of each operand and result once. What is not supported does
-    not end the command: it is listed, all of it, with what to do about it.
+    A multiply-add counts as two operations; bytes count each operand and result once. Unsupported parts do not end the
+    command: it lists all of them, each with a remedy.
     """
     from tvmopt.cli.consoles import make_console
     from tvmopt.cli.inspect_view import parts
@@ -50,7 +50,7 @@ def command(
 
 
 def write(inspection: Inspection, path: Path) -> None:
-    """Writes all that was found as JSON.
+    """Writes the whole inspection as JSON.
 
     Raises:
         InputFileError: when the file cannot be written.

@@ -1,4 +1,4 @@
-"""What `tvmopt inspect` shows, as tables and lines."""
+"""The output of `tvmopt inspect`, as tables and lines."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 INDENT = 2
 
 _FEW = 3
-"""How many layers a row of gaps or tasks names."""
+"""Maximum number of layers that a row of gaps or tasks names."""
 
 
 def parts(found: Inspection) -> Iterator[RenderableType]:
-    """All there is to print, in order."""
+    """All parts of the output, in order."""
     yield f"{found.name} for {found.target.key}"
     yield f"  inputs   {_tensors(found.costs.inputs)}"
     yield f"  outputs  {_tensors(found.costs.outputs)}\n"
@@ -44,7 +44,7 @@ def parts(found: Inspection) -> Iterator[RenderableType]:
 
 
 def layer_table(found: Inspection) -> Table:
-    """One row a layer and one for all; integer operations have a column where there are any."""
+    """One row per layer and a total; integer operations have a column if there are any."""
     total = found.costs.total
     columns: list[tuple[Column, Callable[[LayerCost], str]]] = [
         (Column("layer", least=16), lambda layer: layer.layer),
@@ -74,13 +74,13 @@ def layer_table(found: Inspection) -> Table:
 
 
 def memory_table(memory: Footprint) -> Table:
-    """What a model takes, from least to most."""
+    """The memory that a model takes, from least to most."""
     arena = "–" if memory.arena_bytes is None else kib(memory.arena_bytes)
     table = Table(Column("memory"), Column("KiB", number=True), Column("what it is", least=24), indent=INDENT)
     table.add("weights", kib(memory.weights_bytes), "all parameters")
     table.add("minimum", kib(memory.largest_layer_bytes), f"the largest layer, weights too: {memory.largest_layer}")
-    table.add("planned arena", arena, "what a compiled model's kernels share out among their results")
-    table.add("all activations", kib(memory.activations_bytes), "the inputs and all layers' results, all kept")
+    table.add("planned arena", arena, "one buffer that a compiled model's kernels share for their results")
+    table.add("all activations", kib(memory.activations_bytes), "the inputs and all layers' results, none freed")
     table.add("maximum", kib(memory.largest_bytes), "all activations and the weights")
     return table
 
@@ -113,9 +113,9 @@ _WORDS = {
 
 
 def gap_table(coverage: Coverage) -> Table:
-    """All gaps: what is not covered, where, what to do about it."""
+    """All gaps: what is not covered, where, and the remedy."""
     table = Table(
-        Column("lacks it"),
+        Column("missing in"),
         Column("what", least=14),
         Column("compiles"),
         Column("layers", least=12),
@@ -143,16 +143,16 @@ def task_table(found: Inspection) -> Table:
 
 
 def shapes(layer: LayerCost) -> str:
-    """``1×64×56×56, 64×64×3×3 → 1×64×56×56``; ``?`` stands where nothing is known.
+    """``1×64×56×56, 64×64×3×3 → 1×64×56×56``; ``?`` where nothing is known.
 
-    Operands that only steer, such as shapes and axes, are left out.
+    Operands that are only parameters, such as shapes and axes, are left out.
     """
     data = [spec for spec in layer.inputs if spec.dtype != "int64" or len(spec.shape) > 1] or layer.inputs
     return " → ".join(", ".join(map(_shape, specs)) or "?" for specs in (data, layer.outputs))
 
 
 def giga(operations: int) -> str:
-    """Operations in units of 10⁹: four decimals, or two digits where these would all be zeros."""
+    """Operations in units of 10⁹: four decimals, or two significant digits where all four would be zeros."""
     amount = operations / 1e9
     return f"{amount:.4f}" if amount >= 5e-5 or not operations else f"{amount:.1e}"
 
@@ -163,13 +163,13 @@ def kib(nbytes: int) -> str:
 
 
 def few(layers: Sequence[str]) -> str:
-    """The first names, and how many more there are."""
+    """The first names, and the number of further ones."""
     rest = len(layers) - _FEW
     return ", ".join(layers[:_FEW]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _uncounted(found: Inspection) -> Iterator[str]:
-    """Each reason with the layers that it holds for."""
+    """Each reason with the layers that it applies to."""
     reasons = found.costs.uncounted
     for reason in dict.fromkeys(reasons.values()):
         yield f"{reason} ({few([layer for layer, why in reasons.items() if why == reason])})"

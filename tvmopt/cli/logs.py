@@ -29,14 +29,14 @@ _PATTERNS = {"target": "x86_64-*", "op": "conv2d", "model": "mobilenet*"}
 def command() -> None:
     """Show, merge, prune and explain tuning records.
 
-    Records lie in DIR/<target>/<model>.jsonl, one line a trial.
+    Records are in DIR/<target>/<model>.jsonl, one line per trial.
     """
 
 
 def filters(function: click.decorators.FC) -> click.decorators.FC:
     """The options that choose records: ``--target``, ``--op`` and ``--model``."""
     for name, what in (("model", "log (model)"), ("op", "operator"), ("target", "target's key")):
-        text = f"Only records whose {what} fits the pattern, such as {_PATTERNS[name]!r}."
+        text = f"Only records whose {what} matches the pattern, such as {_PATTERNS[name]!r}."
         function = click.option(f"--{name}", default="*", metavar="GLOB", help=text)(function)
     return function
 
@@ -81,7 +81,7 @@ def show(logs: Path, target: str, op: str, model: str) -> None:
 def best(logs: Path, target: str, op: str, model: str) -> None:
     """List the fastest config of each workload.
 
-    There is one for each target, template version and processor.
+    Each target, template version and processor has its own.
     """
     from tvmopt.cli.tables import Column, Table
 
@@ -112,12 +112,12 @@ def best(logs: Path, target: str, op: str, model: str) -> None:
     required=True,
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
-    help="The folder of logs to add to; made when missing.",
+    help="The folder of logs to add to; created when missing.",
 )
 def merge(sources: Sequence[Path], output: Path) -> None:
     """Add the records of SRC… to those in DIR.
 
-    SRC is a log or a folder with logs in it. No record is there twice in the end.
+    SRC is a log or a folder of logs. Records that DIR already has are not added again.
     """
     from tvmopt.pipeline.records.upkeep import merge as merge_logs
 
@@ -127,13 +127,13 @@ def merge(sources: Sequence[Path], output: Path) -> None:
 
 @command.command()
 @click.argument("directory", type=click.Path(path_type=Path), metavar="DIR")
-@click.option("--keep", type=click.IntRange(min=1), default=3, show_default=True, help="How many configs to keep.")
+@click.option("--keep", type=click.IntRange(min=1), default=3, show_default=True, help="Number of configs to keep.")
 @click.option("--corrupt-only", is_flag=True, help="Keep every record; only move corrupt lines away.")
 def prune(directory: Path, keep: int, corrupt_only: bool) -> None:
     """Keep the fastest configs of each workload in DIR.
 
-    They are kept for each target, template version and processor; failed trials go. Corrupt lines move to
-    <log>.corrupt beside the log. DIR may also be one log.
+    This is done for each target, template version and processor; failed trials are removed. Corrupt lines move to
+    <log>.corrupt beside the log. DIR may also be a single log.
     """
     from tvmopt.pipeline.records.upkeep import prune as prune_logs
 
@@ -165,7 +165,7 @@ def explain(
 
     machine = resolve_target(target, threads)
     store = RecordStore(logs)
-    store.records()  # an unreadable log shows before a model is imported
+    store.records()  # an unreadable log fails here, before a model is imported
     table = Table(
         Column("Task"), Column("Shape", least=20, rank=1), Column("Layers", least=16), Column("Record", least=30)
     )
@@ -190,12 +190,12 @@ def shapes(workload: Workload) -> str:
 
 
 def milliseconds(record: Record | None) -> str:
-    """The record's median latency, ``–`` if there is none."""
+    """The record's median latency in ms, ``–`` if there is none."""
     return "–" if record is None or record.median_s is None else f"{record.median_s * 1e3:.4g}"
 
 
 def _chosen(logs: Path, target: str, op: str, model: str) -> Iterator[tuple[str, Record]]:
-    """The stem of its log and the record, for the records that fit the patterns."""
+    """Each record that matches the patterns, with the stem of its log."""
     from tvmopt.pipeline.records.store import log_files, read_records
 
     for path in log_files(logs):
@@ -206,7 +206,7 @@ def _chosen(logs: Path, target: str, op: str, model: str) -> Iterator[tuple[str,
 
 
 def _by_workload(records: Iterable[tuple[str, Record]], with_log: bool) -> list[tuple[str, list[Record]]]:
-    """Groups of records of one workload, target and template version; with the log's name, or by processor."""
+    """Records grouped by workload, target, template version, and the log's name or the processor."""
     groups: defaultdict[tuple[str, ...], list[Record]] = defaultdict(list)
     for log, record in records:
         template = (record.template, str(record.template_version))
@@ -246,7 +246,7 @@ def _workloads(path: Path) -> list[Workload]:
     except OSError as error:
         raise InputFileError(f"{path}: cannot be read: {error.strerror}") from error
     except (AttributeError, KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
-        raise InputFileError(f"{path}: not a workload as a record has it ({error!r})") from None
+        raise InputFileError(f"{path}: not a workload in the format of records ({error!r})") from None
     return [workload]
 
 

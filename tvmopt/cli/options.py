@@ -1,4 +1,4 @@
-"""Arguments and options that several commands share, and the types of their values."""
+"""Arguments and options shared by several commands, and the types of their values."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 class Shape(click.ParamType[NamedShape]):
-    """``NAME:1,3,224,224`` → ``("NAME", (1, 3, 224, 224))``; the name may have colons itself (``input:0:1,3``)."""
+    """``NAME:1,3,224,224`` → ``("NAME", (1, 3, 224, 224))``; the name itself may contain colons (``input:0:1,3``)."""
 
     name = "NAME:1,3,224,224"
 
@@ -65,7 +65,7 @@ class Integers(click.ParamType[tuple[int, ...]]):
         if isinstance(value, tuple):
             return value
         if not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", str(value)):
-            self.fail(f"expected positive integers with commas between, such as 1,4; got {value!r}")
+            self.fail(f"expected positive integers separated by commas, such as 1,4; got {value!r}")
         return tuple(dict.fromkeys(int(item) for item in str(value).split(",")))
 
 
@@ -80,15 +80,15 @@ class Names(click.ParamType[tuple[str, ...]]):
             return value
         names = tuple(dict.fromkeys(item.strip() for item in str(value).split(",")))
         if not all(names):
-            self.fail(f"expected names with commas between, such as a,b; got {value!r}")
+            self.fail(f"expected names separated by commas, such as a,b; got {value!r}")
         return names
 
 
 class OutputFile(click.ParamType[Path]):
-    """A file to write, in a folder that exists and may be written; neither is touched here.
+    """A file to write, in an existing writable folder; neither is touched here.
 
     Args:
-        suffixes: what the name may end with; nothing means anything.
+        suffixes: endings that the name may have; any if none are given.
     """
 
     name = "FILE"
@@ -132,7 +132,7 @@ def threads_option(command: Command) -> Command:
         "--threads",
         type=click.IntRange(min=1),
         metavar="N",
-        help="Threads a kernel is divided among.  [default: the target's cores]",
+        help="Threads that each kernel runs on.  [default: the target's cores]",
     )(command)
 
 
@@ -155,7 +155,7 @@ def input_shape_option(command: Command) -> Command:
         type=Shape(),
         multiple=True,
         callback=_distinct_names,
-        help="The shape of an input whose sizes the model leaves open; once for each such input.",
+        help="The shape of an input whose sizes the model leaves open; repeat it for each such input.",
     )(command)
 
 

@@ -29,10 +29,10 @@ from tvmopt.pipeline.importers.registry import listed_forms
     type=click.FloatRange(min=0, min_open=True, max=600),
     default=3.0,
     show_default=True,
-    help="How long each runtime is profiled, about.",
+    help="Approximate profiling time of each runtime.",
 )
 @input_shape_option
-@click.option("--top", type=click.IntRange(min=1), metavar="N", help="Only the N layers that take longest.")
+@click.option("--top", type=click.IntRange(min=1), metavar="N", help="Show only the N slowest layers.")
 @click.option("--json", "json_file", type=OutputFile(".json"), help="Write the profiles.")
 def command(
     model: str,
@@ -46,8 +46,8 @@ def command(
 ) -> None:
     """Show where the time of MODEL goes, layer by layer: in tvmopt's kernels and in other runtimes.
 
-    Each runtime runs in a process of its own, under its own profiler, in turn with runs without it. A fused kernel
-    names the layers it covers. ARTIFACT is a .tar that `tvmopt compile` wrote: it is profiled alone, as it is.
+    Each runtime runs in its own process, alternately with its own profiler on and off. A fused kernel names the layers
+    that it covers. ARTIFACT is a .tar that `tvmopt compile` wrote; it is profiled by itself and unchanged.
     """
     from rich.console import Console
 

@@ -1,4 +1,4 @@
-"""What `tvmopt profile` shows, as tables and lines."""
+"""The output of `tvmopt profile`, as tables and lines."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from tvmopt.cli.consoles import first_of
 from tvmopt.cli.tables import Column, Table
 
 NOTABLE = 0.1
-"""A share of a run that is worth a sentence."""
+"""The smallest share of a run that is worth mentioning."""
 
 
 def parts(table: LayerTable, document: Mapping[str, Any], top: int | None) -> Iterator[RenderableType]:
-    """All there is to print, in order.
+    """All parts of the output, in order.
 
     Args:
         table: the profiles.
-        document: what they came in: its model, notes.
-        top: how many layers to show, those that take longest; all when None.
+        document: the document that they came in, for its model and notes.
+        top: the number of slowest layers to show; all when None.
     """
     threads = f"{table.threads} thread{'s' if table.threads > 1 else ''}"
     yield f"{document['model']['name']}, batch {table.batch}, {threads}"
@@ -37,7 +37,7 @@ def parts(table: LayerTable, document: Mapping[str, Any], top: int | None) -> It
         yield "\n" + title(ours) + ", in order of execution"
         yield own_table(table, ours, top)
     if len(table.profiles) > 1:
-        yield "\nAll runtimes, µs; what no runtime tells apart is one row"
+        yield "\nAll runtimes, µs; layers that some runtime fuses share a row"
         yield runtimes_table(table, ours, top)
     yield "\nWhole runs"
     yield account_table(table)
@@ -45,12 +45,12 @@ def parts(table: LayerTable, document: Mapping[str, Any], top: int | None) -> It
 
 
 def title(runtime: str) -> str:
-    """The runtime's name in tables; an artifact's is not known to be tuned."""
+    """The runtime's name in tables; just ``tvmopt`` for ours, since an artifact may be untuned."""
     return "tvmopt" if runtime == "tvmopt" else find_runtime(runtime).title
 
 
 def roofline_line(roofline: Roofline) -> str:
-    """What the machine can do, as measured."""
+    """The machine's measured peak and bandwidths."""
     levels = ", ".join(f"{rate / 1e9:.0f} GB/s in {_size(size)}" for size, rate in roofline.bandwidth)
     return f"measured roofline: {roofline.peak_flops / 1e9:.0f} GFLOP/s; {levels}"
 
@@ -81,7 +81,7 @@ def own_table(table: LayerTable, ours: str, top: int | None) -> Table:
 
 
 def runtimes_table(table: LayerTable, ours: str, top: int | None) -> Table:
-    """One row a group of layers, one column a runtime, and what ours (or the first) takes beyond the best."""
+    """One row per group of layers, one column per runtime, and the time of ours (or the first) beyond the best."""
     names = list(table.profiles)
     first = ours or names[0]
     rows = make_rows(table)
@@ -89,7 +89,7 @@ def runtimes_table(table: LayerTable, ours: str, top: int | None) -> Table:
     grid = Table(
         Column("layers", least=16),
         Column("operator", least=10, rank=len(names) + 1),
-        # Ours always stays; of the others, those that stand last go first.
+        # Our column always stays; of the others, the rightmost is dropped first.
         *(Column(title(name), number=True, rank=0 if name == first else place) for place, name in enumerate(names, 1)),
         Column("best", least=10),
         Column(f"{title(first)} − best", number=True),
@@ -106,7 +106,7 @@ def runtimes_table(table: LayerTable, ours: str, top: int | None) -> Table:
 
 
 def account_table(table: LayerTable) -> Table:
-    """Whether kernels add up to whole runs, how much of their time has layers, and what is outside of them."""
+    """Whether kernels add up to whole runs, the share of their time mapped to layers, and the time outside kernels."""
     heads = ("whole run µs", "kernels µs", "kernels / whole", "mapped to layers", "outside µs")
     grid = Table(Column("runtime", least=16), *(Column(head, number=True) for head in heads))
     for name, profile in table.profiles.items():
@@ -116,7 +116,7 @@ def account_table(table: LayerTable) -> Table:
 
 
 def _remarks(table: LayerTable, notes: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """What else there is to say of each runtime."""
+    """Further remarks on each runtime."""
     for name, profile in table.profiles.items():
         if name in notes:
             yield name, notes[name]
@@ -128,11 +128,11 @@ def _remarks(table: LayerTable, notes: Mapping[str, str]) -> Iterator[tuple[str,
 
 
 def describe_outside(profile: LayerProfile) -> str:
-    """Where the kernels do not account for the run, in a sentence; empty where they do."""
+    """A sentence on how far the kernels' times differ from a whole run; empty when they agree."""
     share = profile.sum_over_whole
     if share < 1 - NOTABLE:
         return (
-            f"{1 - share:.0%} of a run ({_us(profile.outside_s)} µs) is outside of the layers: "
+            f"{1 - share:.0%} of a run ({_us(profile.outside_s)} µs) is outside the layers: "
             "data ingestion, dispatch, allocation, copies"
         )
     if share > 1 + NOTABLE:
@@ -144,7 +144,7 @@ def describe_outside(profile: LayerProfile) -> str:
 
 
 def _longest(rows: Sequence[LayerRow], top: int | None, seconds: Any) -> Sequence[LayerRow]:
-    """The `top` rows that take longest, in the order of execution; all when `top` is None."""
+    """The `top` slowest rows, in the order of execution; all when `top` is None."""
     if top is None:
         return rows
     chosen = {row.layers for row in sorted(rows, key=seconds, reverse=True)[:top]}
@@ -152,7 +152,7 @@ def _longest(rows: Sequence[LayerRow], top: int | None, seconds: Any) -> Sequenc
 
 
 def _us(seconds: float) -> str:
-    """Microseconds, with a decimal below a hundred."""
+    """Microseconds, with one decimal below 100."""
     return f"{seconds * 1e6:.1f}" if abs(seconds) < 1e-4 else f"{seconds * 1e6:,.0f}"
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 class ProgressLine(Listener):
     """A bar that moves with each step; a context manager.
 
-    It is drawn only when a step begins, never from a thread of its own, which would take a core from what is measured.
+    It is drawn only on events, never from a separate thread, which would take a core from the measurement.
 
     Args:
         console: where it is drawn.
@@ -42,7 +42,7 @@ class ProgressLine(Listener):
         self._bar.stop()
 
     def tell(self, event: Event) -> None:
-        """Moves on with each step, and counts the trials of a tuning run."""
+        """Advances with each step, and counts the trials of a tuning run."""
         from tvmopt.pipeline.tuning.progress import TrialDone
 
         if isinstance(event, StepBegan):
@@ -61,7 +61,7 @@ class ProgressLine(Listener):
 
 
 class StatusLine(Listener):
-    """A spinner beside the step under way, for jobs that measure nothing; a context manager.
+    """A spinner beside the current step, for jobs that measure nothing; a context manager.
 
     Args:
         console: where it is drawn.
@@ -81,7 +81,7 @@ class StatusLine(Listener):
         self._status.stop()
 
     def tell(self, event: Event) -> None:
-        """Says which step has begun."""
+        """Shows the step that has begun."""
         from rich.text import Text
 
         if isinstance(event, StepBegan):

@@ -1,4 +1,4 @@
-"""``tvmopt run``: an artifact on arrays from a file."""
+"""``tvmopt run``: runs an artifact on arrays from a file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 @click.argument("artifact", type=click.Path(path_type=Path))
 @click.option("--inputs", type=click.Path(path_type=Path), metavar="FILE.npz", help="Arrays by the inputs' names.")
 @click.option("--outputs", type=OutputFile(".npz"), help="Where to write the outputs, by their names.")
-@click.option("--repeat", type=click.IntRange(min=1), default=1, metavar="N", help="Run N times and tell the latency.")
+@click.option(
+    "--repeat", type=click.IntRange(min=1), default=1, metavar="N", help="Run N times and report the latency."
+)
 @click.option("--check", is_flag=True, help="Run the golden inputs and compare with the golden outputs.")
 @click.option("--threads", type=click.IntRange(min=1), metavar="N", help="Threads.  [default: as compiled]")
 def command(
@@ -32,7 +34,7 @@ def command(
     if not check and inputs is None:
         raise UsageError("nothing to run on: give --inputs FILE.npz, or --check for the golden inputs")
     if outputs is not None and inputs is None:
-        raise UsageError(f"--outputs writes what comes of --inputs: give --inputs FILE.npz too, not only {outputs}")
+        raise UsageError(f"--outputs saves the results for --inputs: give --inputs FILE.npz too, not only {outputs}")
     from tvmopt.jobs.running import RunJob, run
 
     given = None if inputs is None else read_arrays(inputs)
@@ -45,7 +47,7 @@ def command(
 
 
 def lines(result: RunResult) -> Iterator[str]:
-    """What came of the run: how near the golden outputs are, the median latency, the outputs' shapes."""
+    """The results: error against the golden outputs, median latency, shapes of the outputs."""
     if result.golden_error is not None:
         yield f"golden outputs match: relative error {result.golden_error:.2g}, allowed {result.golden_allowed:g}"
     if result.latency_s:
@@ -59,7 +61,7 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     """The arrays of an .npz file by name.
 
     Raises:
-        InputFileError: when the file is missing or no .npz.
+        InputFileError: when the file is missing or is not an .npz.
     """
     from tvmopt.pipeline.support.npz import read_npz
 

@@ -1,4 +1,4 @@
-"""``tvmopt runtimes``: what a model can be compared with."""
+"""``tvmopt runtimes``: the runtimes that a model can be compared on."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Tables that fit their terminal: columns give way by importance, and nothing is cut.
+"""Tables that fit the terminal: less important columns give way, and no cell is truncated.
 
-In a narrow terminal, in this order: long details move below their row, text is broken over lines, and columns that
-matter less are left out, which a last line says. Numbers and names are never shortened.
+In a narrow terminal, in this order: long details move below their row, text wraps, and less important columns are left
+out, which a last line says. Numbers and names are never shortened.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 GAP = 2
-"""Blanks between two columns."""
+"""Spaces between two columns."""
 
 LEAST = 4
-"""No column becomes narrower, however narrow the terminal is."""
+"""Minimum width of a column, however narrow the terminal is."""
 
 _BREAKS = "/._-"
-"""Where a long name is broken, if its line is at least half full by then."""
+"""Characters after which a long name may wrap, if its line is at least half full by then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +29,11 @@ class Column:
     """A column, and how it gives way.
 
     Attributes:
-        name: its head, which may be broken between words.
-        number: whether it is of numbers, which are set to the right.
-        least: its text may be broken over lines down to as many columns; 0 for text that is not broken.
-        rank: 0 when it always stays; of the others, those of the highest rank are the first to be left out, together.
-        below: whether it moves below its row as soon as it does not fit.
+        name: its head, which may wrap between words.
+        number: whether it has numbers, which are right-aligned.
+        least: the smallest width that its text may be wrapped to; 0 for text that never wraps.
+        rank: 0 if it always stays; all columns of the highest rank are left out first, together.
+        below: whether it moves below its row when it does not fit.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """Which columns stand side by side, how wide, which below their rows, and which are left out; by number."""
+    """Widths of the columns shown side by side, the columns below their rows, and those left out; by number."""
 
     widths: dict[int, int]
     below: tuple[int, ...]
@@ -57,7 +57,7 @@ class Table:
 
     Args:
         columns: from left to right.
-        indent: blanks before each line.
+        indent: spaces before each line.
     """
 
     def __init__(self, *columns: Column, indent: int = 0) -> None:
@@ -66,12 +66,12 @@ class Table:
         self.rows: list[tuple[tuple[str, ...], str]] = []
 
     def add(self, *cells: str, style: str = "") -> None:
-        """Adds a row: a text for each column, in which what would steer the terminal is blanked, and a rich style."""
+        """Adds a row: a text for each column, with control characters blanked, and a rich style."""
         assert len(cells) == len(self.columns)
         self.rows.append((tuple(map(printable, cells)), style))
 
     def lines(self, width: int) -> Iterator[tuple[str, str]]:
-        """Each line, at most `width` columns wide if that is at all possible, with its style."""
+        """Each line with its style, at most `width` columns wide if possible."""
         plan = self._plan(width - self.indent)
         yield from ((line, "bold") for line in self._row([column.name for column in self.columns], plan, head=True))
         for cells, style in self.rows:
@@ -111,7 +111,7 @@ class Table:
         return _Plan(used, below, tuple(sorted(left_out)))
 
     def _widened(self, narrow: dict[int, int], natural: dict[int, int], room: int) -> dict[int, int]:
-        """Shares out the room that is left: to the narrowest column of text that wants more, then to heads."""
+        """Distributes the remaining room: first to the narrowest text columns that need more, then to heads."""
         widths = dict(narrow)
         for _ in range(room - _total(narrow)):
             wanting = [number for number, width in widths.items() if width < natural[number]]
@@ -121,14 +121,14 @@ class Table:
         return widths
 
     def _used(self, number: int, width: int) -> int:
-        """Of the width that a column has, what its lines need once they are broken."""
+        """The part of a column's width that its lines need once wrapped."""
         from rich.cells import cell_len
 
         texts = (self.columns[number].name, *(cells[number] for cells, _ in self.rows))
         return max(cell_len(line) for text in texts for line in broken(text, width))
 
     def _widths(self, number: int) -> Iterator[int]:
-        """Widths of a column's head and of all lines of its cells, as they are."""
+        """Widths of a column's head and of all lines of its cells, unwrapped."""
         from rich.cells import cell_len
 
         yield cell_len(self.columns[number].name)
@@ -143,7 +143,7 @@ class Table:
         return max(head, min(cells, column.least) if column.least else cells)
 
     def _row(self, cells: Sequence[str], plan: _Plan, head: bool = False) -> Iterator[str]:
-        """The lines of a row; a head stands at the foot of its lines."""
+        """The lines of a row; heads are aligned at the bottom."""
         from rich.cells import cell_len
 
         blocks = {number: broken(cells[number], width) for number, width in plan.widths.items()}
@@ -162,7 +162,7 @@ class Table:
 
 
 def broken(text: str, width: int) -> list[str]:
-    """`text` in lines of at most `width` columns: broken between words, a long word within."""
+    """`text` in lines of at most `width` columns: wrapped between words, and within a word that is too long."""
     from rich.cells import cell_len
 
     lines = []
@@ -182,12 +182,12 @@ def broken(text: str, width: int) -> list[str]:
 
 
 def printable(text: str) -> str:
-    """`text` with blanks for what would steer the terminal: names may come from somebody else's file."""
+    """`text` with control characters blanked: names may come from untrusted files."""
     return "".join(char if char.isprintable() or char == "\n" else " " for char in text)
 
 
 def _chopped(word: str, width: int) -> list[str]:
-    """A word in pieces that fit, broken after punctuation where that is not far."""
+    """A word in pieces that fit, broken after punctuation if that leaves the piece at least half full."""
     from rich.cells import cell_len, chop_cells
 
     pieces = []
@@ -205,7 +205,7 @@ def _total(widths: dict[int, int]) -> int:
 
 
 def _squeezed(narrow: dict[int, int], room: int) -> dict[int, int]:
-    """Takes from the widest columns, until what must stay fits."""
+    """Narrows the widest columns until the remaining ones fit."""
     widths = dict(narrow)
     while _total(widths) > room and max(widths.values()) > LEAST:
         widths[max(widths, key=lambda number: widths[number])] -= 1

@@ -1,4 +1,4 @@
-"""``tvmopt targets``: the targets by name, and the facts of one."""
+"""``tvmopt targets``: lists the targets by name, and the facts of one."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def command(target: str, threads: int | None) -> None:
 
 
 def describe(target: Target) -> dict[str, str]:
-    """What templates and records know of `target`, each fact with its unit."""
+    """The facts of `target` that templates and records use, with units."""
     return {
         "key": f"{target.key} (what tuning records are filed under)",
         "architecture": target.arch,
@@ -50,7 +50,7 @@ def describe(target: Target) -> dict[str, str]:
 
 
 def table(rows: Mapping[str, str]) -> str:
-    """Two aligned columns, indented by two; what does not fit goes on in the second."""
+    """Two aligned columns, indented by two; long text wraps within the second."""
     width = max(len(name) for name in rows)
     lines = []
     for name, meaning in rows.items():

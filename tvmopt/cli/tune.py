@@ -22,21 +22,25 @@ from tvmopt.pipeline.tuning.tuners import TUNERS
 @click.command()
 @model_argument
 @target_option
-@click.option("--trials", type=click.IntRange(min=0), default=1000, show_default=True, metavar="N", help="Trials.")
-@click.option("--time-limit", type=Duration(), help="Stop after so long, such as 5m.")
+@click.option(
+    "--trials", type=click.IntRange(min=0), default=1000, show_default=True, metavar="N", help="Total trials."
+)
+@click.option("--time-limit", type=Duration(), help="Stop after this time, such as 5m.")
 @click.option("--tuner", default="xgb", show_default=True, metavar="NAME", help=f"One of {', '.join(TUNERS)}.")
 @click.option(
     "--early-stopping",
     type=click.IntRange(min=1),
     metavar="N",
-    help="End a task after N trials without a better one.",
+    help="End a task after N trials without an improvement.",
 )
 @threads_option
 @logs_option
 @input_shape_option
-@click.option("--tasks", default="*", show_default=True, metavar="GLOB", help="Tune tasks or layers of these names.")
+@click.option(
+    "--tasks", default="*", show_default=True, metavar="GLOB", help="Tune only tasks or layers with matching names."
+)
 @click.option("--batch", type=click.IntRange(min=1), metavar="N", help="First dimension of every input.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Fixes every random choice.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of every random choice.")
 def command(
     model: str,
     target: str,
@@ -53,9 +57,9 @@ def command(
 ) -> None:
     """Search for the fastest kernels of MODEL on this machine, and record every trial.
 
-    Trials go where time is: the weight of a task in the model times what is still to gain. At the end the fastest
-    configs of each task are timed once more, inside the model; with --trials 0 that is all. Ctrl-C ends the search and
-    keeps what was measured; the same command again goes on from there.
+    Trials go to the tasks that can save most time: a task's weight in the model times its expected gain. At the end the
+    fastest configs of each task are timed once more, inside the model; with --trials 0 nothing else is done. Ctrl-C
+    ends the search and keeps the records; running the same command again resumes from them.
     """
     from tvmopt.cli.consoles import make_console
     from tvmopt.cli.tuning_view import TuningView, parts

@@ -1,4 +1,4 @@
-"""What a tuning run shows: a live table of tasks, and the summary at its end."""
+"""The output of a tuning run: a live table of tasks, and a summary at the end."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ MAX_ROWS = 24
 
 
 class TuningView(Listener):
-    """A listener of a tuning job that draws; a context manager.
+    """A listener that draws a tuning job's progress; a context manager.
 
     Args:
         console: where to draw.
-        trials: how many the job may spend.
+        trials: the job's budget of trials.
     """
 
     def __init__(self, console: Console, trials: int) -> None:
@@ -61,7 +61,7 @@ class TuningView(Listener):
         self.live.stop()
 
     def tell(self, event: Event) -> None:
-        """Takes a step or a task's new state, and draws: each step, but not every trial."""
+        """Records a step or a task's new state, and redraws: at each step, but not at every trial."""
         now = time.monotonic()
         match event:
             case PeakMeasured():
@@ -90,7 +90,7 @@ class TuningView(Listener):
 
 
 def parts(result: TuneResult | None, peak_flops_per_s: float) -> Iterator[RenderableType]:
-    """All there is to print at the end, in order; nothing when the job was stopped before the search."""
+    """All parts of the final output, in order; nothing when the job was stopped before the search."""
     if result is None:
         return
     yield task_table(result.summary.states, peak_flops_per_s)
@@ -100,12 +100,12 @@ def parts(result: TuneResult | None, peak_flops_per_s: float) -> Iterator[Render
 
 
 def task_table(states: Sequence[TaskState], peak_flops_per_s: float, rows: int | None = None) -> Table:
-    """The tasks, those that take most of the model's time first.
+    """The tasks, in decreasing order of their share of the model's time.
 
     Args:
-        states: where the tasks stand.
-        peak_flops_per_s: the machine's; 0 where it is not known.
-        rows: how many at most; None for all.
+        states: the states of the tasks.
+        peak_flops_per_s: the machine's peak; 0 if unknown.
+        rows: the maximum number of rows; None for all.
     """
     shown = sorted(states, key=_time_s, reverse=True)
     total_s = sum(_time_s(state) for state in shown) or 1.0
@@ -135,13 +135,13 @@ def task_table(states: Sequence[TaskState], peak_flops_per_s: float, rows: int |
 
 
 def summary_lines(summary: TuneSummary, logs: str) -> list[str]:
-    """What the run cost and what it won."""
+    """The run's cost and gain."""
     cost = f"{summary.trials} trials in {summary.wall_s:.0f} s ({summary.trials_per_s:.1f}/s)"
     lines = [f"{cost}, {summary.rejected} rejected; ended: {summary.stopped}"]
     idle = sum(not state.trials and not state.known for state in summary.states)
     if idle:
         lines.append(
-            f"{idle} of {len(summary.states)} tasks had no trial yet; the same command again goes on with them"
+            f"{idle} of {len(summary.states)} tasks had no trial yet; run the same command again to continue with them"
         )
     before_ms, after_ms = summary.before_s * 1e3, summary.after_s * 1e3
     if after_ms:

@@ -1,4 +1,4 @@
-"""``tvmopt verify``: a compiled model against onnxruntime and its framework, layer by layer."""
+"""``tvmopt verify``: checks a compiled model against onnxruntime and its framework, layer by layer."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Tolerance(click.ParamType[float]):
 
 @click.command()
 @model_argument
-@click.argument("artifact", type=click.Path(path_type=Path), required=False, help="What was compiled from it.")
+@click.argument("artifact", type=click.Path(path_type=Path), required=False, help="The artifact compiled from it.")
 @click.option(
     "--tolerance",
     type=Tolerance(),
@@ -51,7 +51,9 @@ class Tolerance(click.ParamType[float]):
     ),
 )
 @click.option("--inputs", type=click.Path(path_type=Path), metavar="FILE.npz", help="Arrays by the inputs' names.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N", help="Of random inputs.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N", help="Seed of random inputs."
+)
 @target_option
 @threads_option
 @logs_option
@@ -64,12 +66,12 @@ def command(
 ) -> None:
     """Check layer by layer that ARTIFACT computes what MODEL does; without ARTIFACT, compile MODEL and check that.
 
-    Every kernel's result that the ONNX model has too is compared with onnxruntime, whose optimisation is off, and with
-    the framework that MODEL is from, where MODEL tells. The relative error is the largest difference over the largest
-    magnitude of the reference, the cosine that of the angle between the two. An error travels on to later layers, so
-    the first one that leaves tolerance is the finding, and ends with exit code 6. "Alone" is the relative error of a
-    layer for just the inputs that it got: it tells the layers at fault from those behind them, and a tenth of the
-    tolerance is allowed for it.
+    Every kernel's result that also exists in the ONNX model is compared with onnxruntime, with optimisation off, and
+    with MODEL's original framework, if known. The relative error is the largest difference over the largest magnitude
+    of the reference; the cosine is that of the angle between result and reference. Errors propagate to later layers, so
+    the command reports the first layer out of tolerance, and ends with exit code 6. "Alone" is the relative error of a
+    layer on the inputs that it actually received: it separates the layers at fault from those after them, and a tenth
+    of the tolerance is allowed for it.
     """
     _refuse_what_clashes(context, artifact)
     from tvmopt.cli.consoles import make_console
@@ -95,16 +97,16 @@ def command(
 
 
 def _refuse_what_clashes(context: click.Context, artifact: Path | None) -> None:
-    """Refuses options that would have no effect beside others."""
+    """Rejects options that would have no effect in combination with others."""
 
     def given(name: str) -> bool:
         return context.get_parameter_source(name) is ParameterSource.COMMANDLINE
 
     if artifact is not None and (given("target") or given("logs")):
         name = "--target" if given("target") else "--logs"
-        raise UsageError(f"{name} says how to compile, but {artifact} is compiled already: give one of them")
+        raise UsageError(f"{name} says how to compile, but {artifact} is already compiled: give one of them")
     if given("seed") and given("inputs"):
-        raise UsageError("--seed is for random inputs, --inputs for those of a file: give one of them")
+        raise UsageError("--seed makes random inputs, --inputs reads them from a file: give one of them")
 
 
 def write_json(path: Path, document: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What `tvmopt verify` prints: a row a layer, what was compared, and the finding in one line."""
+"""The output of `tvmopt verify`: a row per layer, what was compared, and the finding in one line."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from tvmopt.pipeline.verification.result import ValueCheck, Verification
 
 LISTED = 8
-"""How many layers a line names before it only counts the rest."""
+"""Maximum number of layers that a line names; it only counts the rest."""
 
 
 def parts(result: Verification) -> Iterator[RenderableType]:
-    """All there is to print but the finding, in order."""
+    """All parts of the output except the finding, in order."""
     yield table(result)
     yield from summary(result)
 
 
 def table(result: Verification) -> Table:
-    """One row a kernel in the order of execution, then the model's outputs."""
+    """One row per kernel in the order of execution, then the model's outputs."""
     names = ("relative", "alone", *filter(None, [result.framework]))
     rows = Table(
         Column("layer", least=16),
@@ -66,16 +66,16 @@ def _number(error: float) -> str:
 
 
 def summary(result: Verification) -> Iterator[str]:
-    """How much was compared, what was not and why; one line each."""
+    """What was compared, and what was not and why; one line each."""
     checks = (*result.checks, *result.outputs)
     references = list(dict.fromkeys(name for check in checks for name in check.errors))
     counts = ", ".join(f"{sum(name in check.errors for check in checks)} with {name}" for name in references)
     kernels = len(result.checks) + len(result.uncompared)
     if kernels:
         yield f"compared {len(result.checks)} of {kernels} kernels' results, {len(result.outputs)} outputs ({counts})"
-        yield f"{result.covered} of {result.layers} layers of the model lie before one of them"
+        yield f"{result.covered} of {result.layers} layers of the model feed into one of them"
     else:
-        yield f"the artifact does not list its kernels (it is for a GPU): outputs only were compared ({counts})"
+        yield f"the artifact does not list its kernels (it is for a GPU): only outputs were compared ({counts})"
     ordered = sorted(result.uncompared, key=lambda entry: entry.reason)
     for reason, group in groupby(ordered, key=lambda entry: entry.reason):
         missing = list(group)
@@ -93,10 +93,10 @@ def summary(result: Verification) -> Iterator[str]:
 
 
 def finding(result: Verification) -> str:
-    """The first layer that leaves tolerance, by how much, and whether it is at fault itself.
+    """The first layer out of tolerance, its errors, and whether it is at fault itself.
 
     Raises:
-        ValueError: when there is none.
+        ValueError: when every layer is within tolerance.
     """
     check = result.first_wrong
     if check is None:
@@ -104,7 +104,7 @@ def finding(result: Verification) -> str:
     first, *others = check.layers or (check.value,)
     fused = f", fused with {_listed(others)}" if others else ""
     what = f"layer {first!r} ({check.operator}{fused})" if check.kernel else f"output {check.value!r} (layer {first!r})"
-    parts = [f"{what} is the first that leaves tolerance"]
+    parts = [f"{what} is the first out of tolerance"]
     parts += [
         f"relative error {_number(check.errors[reference].relative)} against {reference}, allowed {check.tolerance:g}"
         for reference in check.wrong_against
@@ -112,7 +112,7 @@ def finding(result: Verification) -> str:
     if check.alone is not None:
         cause = "it is at fault itself" if check.at_fault else "errors of earlier layers grew here"
         error, allowed = _number(check.alone.relative), f"{ALONE * check.tolerance:g}"
-        parts.append(f"{error} for just the inputs that it got, allowed {allowed}: {cause}")
+        parts.append(f"{error} on the inputs that it received, allowed {allowed}: {cause}")
     if check.unchecked:
         parts.append(f"{_listed(check.unchecked)} before it could not be compared and may be the cause")
     if result.later_at_fault:

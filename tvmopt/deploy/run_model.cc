@@ -1,9 +1,9 @@
-// Runs a compiled model from C++, with nothing but the C library. README.md says how to build and call it.
+// Runs a compiled model from C++, needing only the C library. README.md says how to build and call it.
 //
 //   run_model MODEL --input SHAPE:FILE ... --output FILE ... [--runs N] [--threads N]
 //
 // MODEL is a folder with model.so and weights.bin of an artifact (tar xf model.tar -C MODEL). Input and output files
-// hold the elements of one tensor in row-major order; the manifest tells which comes when.
+// hold the elements of one tensor in row-major order; the manifest gives the order of the files.
 
 #include <dlfcn.h>
 #include <sys/mman.h>
@@ -34,7 +34,7 @@ constexpr std::size_t kLargePage = std::size_t{2} << 20;
 constexpr const char* kUsage =
     "usage: run_model MODEL --input SHAPE:FILE ... --output FILE ... [--runs N] [--threads N]";
 
-// Something the user can put right, in one line.
+// An error that the user can fix, in one line.
 struct UserError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
@@ -97,7 +97,7 @@ void ReadFile(const std::string& what, const std::string& path, void* memory, st
   if (!file) throw UserError("cannot read " + what + " file '" + path + "'");
 }
 
-// The weights in memory, on large pages where the system has them: they are read from end to end in every run.
+// The weights in memory, on large pages if available, since every run reads all of them.
 class Weights {
  public:
   Weights(const std::string& path, std::int64_t wanted) {
@@ -130,7 +130,7 @@ class Weights {
   void* data_;
 };
 
-// The functions of model.h that are used here.
+// The functions of model.h that this program uses.
 struct Library {
   explicit Library(const std::string& path) {
     void* handle = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);  // stays open until the program ends
@@ -168,7 +168,7 @@ std::string ShapeText(const tvmopt_spec& spec) {
   return text;
 }
 
-// The model of a folder, ready to run.
+// The model in a folder, ready to run.
 class Model {
  public:
   explicit Model(const Options& options)
@@ -196,7 +196,7 @@ class Model {
     }
   }
 
-  // Reads the file of SHAPE:FILE to where the model reads its input.
+  // Reads the file of SHAPE:FILE into the model's input buffer.
   void ReadInput(std::int32_t index, const std::string& argument) {
     const std::size_t colon = argument.find(':');
     if (colon == std::string::npos) {

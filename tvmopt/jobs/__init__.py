@@ -1,5 +1,5 @@
-"""Jobs: what each command does, as a function that a script, a notebook or a page can call too.
+"""Jobs: the work of each command as a function that a script, a notebook or a page can also call.
 
 Each takes an options dataclass and a listener (`pipeline.support.progress`), and returns a value; none prints or ends
-the process. A job that is stopped, with Ctrl-C or by its listener, raises `CancelledError`.
+the process. A job stopped by Ctrl-C or by its listener raises `CancelledError`.
 """

@@ -19,18 +19,18 @@ from tvmopt.pipeline.support.progress import Listener
 
 @dataclass(frozen=True, slots=True)
 class CompareJob:
-    """What is compared.
+    """What to compare.
 
     Attributes:
         model: ``file.onnx``, ``file.pt2`` or ``path/file.py:factory``.
         runtimes: names of runtimes; all when empty.
         batches: batch sizes.
-        threads: thread counts; all cores that this process may use when empty.
+        threads: thread counts; when empty, the number of cores that this process may use.
         rounds: turns of each runtime, at least `benchmarks.measurements.statistics.MIN_ROUNDS`.
-        tune_trials: trials of tuning before each cell; none when 0.
-        layers: whether every runtime is also profiled layer by layer.
-        data: folder of pictures to measure and calibrate on; the sample photographs when None.
-        logs: the user's tuning records, which need not exist; those that come with tvmopt stand behind them.
+        tune_trials: tuning trials before each cell; none when 0.
+        layers: whether to also profile every runtime layer by layer.
+        data: folder of pictures for measuring and calibration; the sample photographs when None.
+        logs: the user's tuning records, which need not exist; searched before the records shipped with tvmopt.
         input_shapes: shapes of the model's inputs by name, where it leaves them open.
     """
 
@@ -50,16 +50,16 @@ def compare(job: CompareJob, listener: Listener | None = None) -> Comparison:
     """Measures a model on every runtime: same cores, same inputs, in turn.
 
     Args:
-        job: what is compared.
-        listener: is told of each step, round and row; may ask for a stop, which takes effect after the turn under way.
+        job: what to compare.
+        listener: receives each step, round and row; may request a stop, which takes effect after the current turn.
 
     Returns:
         The rows and verdicts; `benchmarks.measurements.files.to_document` gives the JSON document.
 
     Raises:
-        CancelledError: the job was stopped; `partial` has the rounds and cells that were complete, if any were.
+        CancelledError: the job was stopped; `partial` has the complete rounds and cells, if any.
         UsageError: a runtime is unknown, there are more threads than cores, or too few rounds.
-        TvmoptError: whatever importing the model or reading the records and pictures raises.
+        TvmoptError: any error from importing the model or reading the records and pictures.
     """
     options = CompareOptions(
         job.model,

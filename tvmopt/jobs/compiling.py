@@ -17,17 +17,17 @@ from tvmopt.schedules.target import Target
 
 @dataclass(frozen=True, slots=True)
 class CompileJob:
-    """What is compiled.
+    """What to compile.
 
     Attributes:
         model: ``file.onnx``, ``file.pt2`` or ``path/file.py:factory``.
         output: the artifact to write, a .tar.
-        target: a target's name, or TVM's target as JSON; need not be this machine.
-        threads: threads a kernel is divided among; the target's cores when None.
-        logs: the user's tuning records, which need not exist; those that come with tvmopt stand behind them.
+        target: a target's name, or TVM's target as JSON; it may be another machine.
+        threads: threads that each kernel runs on; the target's cores when None.
+        logs: the user's tuning records, which need not exist; searched before the records shipped with tvmopt.
         input_shapes: shapes of the model's inputs by name, where it leaves them open.
-        batch: first dimension of every input; as the model has it when None.
-        transfer: whether records of related kernels may choose for those that have none.
+        batch: first dimension of every input; the model's own when None.
+        transfer: whether records of related kernels may choose configs for kernels without records.
     """
 
     model: str
@@ -42,39 +42,39 @@ class CompileJob:
 
 @dataclass(frozen=True, slots=True)
 class CompileResult:
-    """What compiling a model gave.
+    """The result of compiling a model.
 
     Attributes:
-        target: what the artifact runs on.
-        report: the artifact, and what each kernel was built with.
+        target: the target that the artifact runs on.
+        report: the artifact, and the config of each kernel.
     """
 
     target: Target
     report: CompileReport
 
 
-def compile(job: CompileJob, listener: Listener | None = None) -> CompileResult:  # noqa: A001  # what the job is called
-    """Builds a model into an artifact that needs TVM's runtime only.
+def compile(job: CompileJob, listener: Listener | None = None) -> CompileResult:  # noqa: A001  # named like the command
+    """Builds a model into an artifact, which needs TVM's runtime only for GPUs and for models that sort.
 
     Args:
-        job: what is compiled.
-        listener: is told of each step; may ask for a stop, which takes effect before the next step. The artifact is
+        job: what to compile.
+        listener: receives each step; may request a stop, which takes effect before the next step. The artifact is
             written whole or not at all.
 
     Returns:
-        What was built for which target, and where each kernel's config came from. The artifact is in the job's file.
+        The target, and the origin of each kernel's config. The artifact is in the job's output file.
 
     Raises:
         CancelledError: the job was stopped; there is no artifact.
         UsageError: there is no such target.
         RuntimeMissingError: the target's linker is not installed.
-        InputFileError: the model or a record cannot be read, or the artifact not be written.
+        InputFileError: the model or a record cannot be read, or the artifact cannot be written.
         UnsupportedModelError: the model cannot be imported.
         WrongResultError: a step of the import, or TVM, changed what a layer computes.
         BuildError: a layer cannot be built.
     """
     target = resolve_target(job.target, job.threads)
-    linker_of(target)  # this and unreadable records fail now rather than after a minute of work
+    linker_of(target)  # a missing linker or unreadable records fail now rather than after a minute of work
     records = open_records(job.logs)
     with ctrl_c_cancels(), Steps(listener, 2) as steps:
         steps.begin("importing")

@@ -1,4 +1,4 @@
-"""Inspecting a model that is not run: what its layers cost, and how they would be compiled."""
+"""Inspecting a model without running it: the costs of its layers, and how they would be compiled."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tvmopt.pipeline.support.progress import Listener, Steps
 
 @dataclass(frozen=True, slots=True)
 class InspectJob:
-    """What is inspected.
+    """What to inspect.
 
     Attributes:
         model: ``file.onnx``, ``file.pt2`` or ``path/file.py:factory``.
-        target: a target's name, or TVM's target as JSON; need not be this machine.
-        threads: threads a kernel would be divided among; the target's cores when None.
+        target: a target's name, or TVM's target as JSON; it may be another machine.
+        threads: threads that each kernel would run on; the target's cores when None.
         input_shapes: shapes of the model's inputs by name, where it leaves them open.
     """
 
@@ -29,20 +29,20 @@ class InspectJob:
 
 
 def inspect(job: InspectJob, listener: Listener | None = None) -> Inspection:
-    """Looks at a model without running it; what is unsupported is in the result, not refused.
+    """Inspects a model without running it; reports unsupported parts in the result instead of raising.
 
     Args:
-        job: what is inspected.
-        listener: is told when the job begins and ends.
+        job: what to inspect.
+        listener: receives the beginning and end of the job.
 
     Returns:
-        Costs of each layer, memory in bytes, tasks, and all that is not covered.
+        Costs of each layer, memory in bytes, tasks, and everything that is not covered.
 
     Raises:
         CancelledError: the job was stopped.
         UsageError: there is no such target or model.
         InputFileError: the model cannot be read.
-        UnsupportedModelError: there is no ONNX model with static inputs to look at.
+        UnsupportedModelError: the model has no ONNX form with static inputs.
     """
     target = resolve_target(job.target, job.threads)
     with ctrl_c_cancels(), Steps(listener, 1) as steps:

@@ -1,4 +1,4 @@
-"""Profiling a model in several runtimes, or an artifact as it is."""
+"""Profiling a model in several runtimes, or an existing artifact."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from tvmopt.pipeline.support.interrupts import ctrl_c_cancels
 from tvmopt.pipeline.support.progress import Listener
 
 ARTIFACT = ".tar"
-"""What the name of an artifact ends with."""
+"""The ending of an artifact's name."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProfileJob:
-    """What is profiled.
+    """What to profile.
 
     Attributes:
         model: ``file.onnx``, ``file.pt2``, ``path/file.py:factory``, or an artifact (.tar), which is profiled alone.
         runtimes: names of runtimes; `benchmarks.profiling.profile_model.RUNTIMES` when empty.
-        threads: threads of each; all cores, or those an artifact was compiled for, when None.
-        logs: the user's tuning records, which need not exist; those that come with tvmopt stand behind them.
+        threads: threads of each; when None, all cores, or the threads that an artifact was compiled for.
+        logs: the user's tuning records, which need not exist; searched before the records shipped with tvmopt.
         input_shapes: shapes of the model's inputs by name, where it leaves them open.
-        seconds: about how long each runtime is profiled.
+        seconds: approximate profiling time of each runtime.
     """
 
     model: str
@@ -41,20 +41,20 @@ class ProfileJob:
 
 
 def profile(job: ProfileJob, listener: Listener | None = None) -> dict[str, Any]:
-    """Times a model layer by layer, each runtime in a process of its own.
+    """Times a model layer by layer, each runtime in its own process.
 
     Args:
-        job: what is profiled.
-        listener: is told of each step; may ask for a stop, which takes effect before the next step.
+        job: what to profile.
+        listener: receives each step; may request a stop, which takes effect before the next step.
 
     Returns:
         The JSON document that `benchmarks.profiling.profile_model` describes; `LayerTable.from_json` reads its tables.
 
     Raises:
         CancelledError: the job was stopped.
-        UsageError: a runtime is unknown, there are more threads than cores, or an option does not go with an artifact.
-        RuntimeMissingError: none of the runtimes is there, or the artifact does not run here.
-        TvmoptError: whatever importing the model, reading the records or running the artifact raises.
+        UsageError: a runtime is unknown, there are more threads than cores, or an option does not apply to an artifact.
+        RuntimeMissingError: none of the runtimes is installed, or the artifact does not run here.
+        TvmoptError: any error from importing the model, reading the records or running the artifact.
     """
     options = ProfileOptions(
         job.model, job.runtimes or RUNTIMES, job.threads or 0, job.input_shapes, log_folders(job.logs), job.seconds

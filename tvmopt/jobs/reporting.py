@@ -1,4 +1,4 @@
-"""Reports of measurement files: a page, Markdown; offline, from the files alone."""
+"""Reports from measurement files, as a page or Markdown; offline, from the files alone."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from tvmopt.pipeline.errors import RuntimeMissingError
 
 @dataclass(frozen=True, slots=True)
 class ReportJob:
-    """What is reported.
+    """What to report.
 
     Attributes:
         results: measurement files of `compare`.
-        html_file: where a page that needs nothing else is written; None for none.
-        md_file: where Markdown is written; None for none.
+        html_file: where to write a self-contained page; None for none.
+        md_file: where to write Markdown; None for none.
     """
 
     results: tuple[Path, ...]
@@ -28,17 +28,17 @@ class ReportJob:
 
 
 def report(job: ReportJob) -> tuple[Comparison, ...]:
-    """Reads measurement files and writes the reports that are asked for, each whole or not at all.
+    """Reads measurement files and writes the requested reports, each whole or not at all.
 
     Args:
         job: which files, and which reports.
 
     Returns:
-        What the files hold, in their order.
+        The comparisons in the files, in order.
 
     Raises:
-        InputFileError: a file cannot be read, or is no measurement file, or a report cannot be written.
-        RuntimeMissingError: a page is asked for, and what it is made with is not installed.
+        InputFileError: a file cannot be read, or is not a measurement file, or a report cannot be written.
+        RuntimeMissingError: a page is requested, and a package that it needs is not installed.
     """
     comparisons = tuple(comparison for path in job.results for comparison in read_comparisons(path))
     write_reports(comparisons, job.html_file, job.md_file)
@@ -46,7 +46,7 @@ def report(job: ReportJob) -> tuple[Comparison, ...]:
 
 
 def require_page_packages() -> None:
-    """Makes sure, before hours of measuring, that a page can be made of it.
+    """Checks, before hours of measuring, that the packages for a page are installed.
 
     Raises:
         RuntimeMissingError: when jinja2 or matplotlib is not installed.
@@ -57,11 +57,11 @@ def require_page_packages() -> None:
 
 
 def write_reports(comparisons: Sequence[Comparison], html_file: Path | None, md_file: Path | None) -> None:
-    """Writes the reports that are asked for, each whole or not at all.
+    """Writes the requested reports, each whole or not at all.
 
     Raises:
         InputFileError: when one cannot be written.
-        RuntimeMissingError: when a page is asked for, and what it is made with is not installed.
+        RuntimeMissingError: when a page is requested, and a package that it needs is not installed.
     """
     if html_file is not None:
         require_page_packages()

@@ -1,4 +1,4 @@
-"""Running an artifact: on given inputs, or on its golden ones to check it."""
+"""Running an artifact on given inputs, or checking it on its golden inputs."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class RunJob:
-    """What is run.
+    """What to run.
 
     Attributes:
-        artifact: what `compile` wrote.
+        artifact: a file that `compile` wrote.
         inputs: an array for each input by its name; None for the golden inputs.
-        check: whether the golden outputs are compared with.
-        repeat: how often the run is timed, after one that is not; with golden inputs, not at all when 1.
-        threads: threads of the kernels; as compiled when None.
+        check: whether to compare with the golden outputs.
+        repeat: number of timed runs, after an untimed one; with golden inputs, 1 means no timing.
+        threads: threads of the kernels; the number compiled for when None.
     """
 
     artifact: Path
@@ -47,11 +47,11 @@ class RunJob:
 
 @dataclass(frozen=True, slots=True)
 class RunResult:
-    """What running an artifact gave.
+    """The result of running an artifact.
 
     Attributes:
-        golden_error: the largest relative error of a golden output; None unless it was checked.
-        golden_allowed: what was allowed for it.
+        golden_error: the largest relative error of a golden output; None if not checked.
+        golden_allowed: the largest error that was allowed.
         latency_s: seconds of each timed run.
         outputs: an array for each output by its name; None without inputs.
     """
@@ -63,11 +63,11 @@ class RunResult:
 
 
 def run(job: RunJob, listener: Listener | None = None) -> RunResult:
-    """Checks an artifact, times it, and gives its outputs. Sets the number of threads of this process's kernels.
+    """Checks and times an artifact, and returns its outputs. Sets the number of threads of this process's kernels.
 
     Args:
-        job: what is run.
-        listener: may ask for a stop, which takes effect after the run under way.
+        job: what to run.
+        listener: may request a stop, which takes effect after the current run.
 
     Returns:
         The largest relative error of a golden output, seconds of each timed run, and the outputs.
@@ -93,7 +93,7 @@ def run(job: RunJob, listener: Listener | None = None) -> RunResult:
 
 
 def check_golden(loaded: LoadedArtifact) -> tuple[float, float]:
-    """Runs the golden inputs; the largest relative error of an output, and the largest that was allowed.
+    """Runs the golden inputs; returns the largest relative error of an output and the largest allowed.
 
     Raises:
         WrongResultError: when an output differs from the golden one by more than `tolerances.GOLDEN` of its magnitude.
@@ -105,14 +105,14 @@ def check_golden(loaded: LoadedArtifact) -> tuple[float, float]:
         if not error <= allowed:
             raise WrongResultError(
                 f"output {name!r} differs from its golden value by {error:.3g}, allowed {allowed:g}: "
-                "compile again, and report it if it stays so"
+                "compile again, and report a bug if it persists"
             )
         found, widest = max(found, error), max(widest, allowed)
     return found, widest
 
 
 def _time_runs(loaded: LoadedArtifact, repeat: int, listener: Listener) -> tuple[float, ...]:
-    """Seconds of each of `repeat` runs on the inputs that were set."""
+    """Seconds of each of `repeat` runs on the current inputs."""
     loaded.run_only()
     samples = []
     for _ in range(repeat):

@@ -1,4 +1,4 @@
-"""What several jobs make of their options: the target, the tuning records, the number of threads."""
+"""Options that several jobs share: the target, the tuning records, the number of threads."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from tvmopt.schedules.target import Target
 
 LOGS = Path("tuning_logs")
-"""The folder of tuning records, unless another is given."""
+"""The default folder of tuning records."""
 
 
 def resolve_target(text: str, threads: int | None = None) -> Target:
     """The target that `text` names, for `threads` threads.
 
     Raises:
-        UsageError: with the nearest names, when there is no such target.
+        UsageError: when there is no such target; suggests the nearest names.
     """
     from tvmopt.schedules.target import TARGETS, parse_target
 
@@ -31,17 +31,17 @@ def resolve_target(text: str, threads: int | None = None) -> Target:
 
 
 def log_folders(logs: Path) -> tuple[Path, ...]:
-    """The user's folder of records, which need not exist, and behind it the one that comes with tvmopt."""
+    """The user's folder of records, which need not exist, then the folder shipped with tvmopt."""
     from tvmopt.pipeline.support.shipped import shipped
 
     return tuple(dict.fromkeys(folder.resolve() for folder in (logs, shipped("tuning_logs"))))
 
 
 def open_records(logs: Path) -> Records:
-    """The records under `logs`, and behind them the shipped ones.
+    """The records under `logs`, then the shipped ones.
 
     Args:
-        logs: the user's folder; need not exist.
+        logs: the user's folder, which need not exist.
 
     Raises:
         InputFileError: when a line of the user's records is corrupt.

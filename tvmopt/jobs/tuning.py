@@ -1,4 +1,4 @@
-"""Tuning a model: the search over its kernels, then the finalists inside the model."""
+"""Tuning a model: searches over its kernels, then times the finalists inside the model."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from tvmopt.pipeline.tuning.tune_model import check_measurable, tunable_tasks, t
 
 @dataclass(frozen=True, slots=True)
 class TuneJob:
-    """What is tuned.
+    """What to tune.
 
     Attributes:
         model: ``file.onnx``, ``file.pt2`` or ``path/file.py:factory``.
         target: a target's name, or TVM's target as JSON; must be this machine.
-        threads: threads a kernel is divided among; the target's cores when None.
-        logs: the folder that records are added to; made when missing.
+        threads: threads that each kernel runs on; the target's cores when None.
+        logs: the folder that records are added to; created when missing.
         input_shapes: shapes of the model's inputs by name, where it leaves them open.
-        batch: first dimension of every input; as the model has it when None.
+        batch: first dimension of every input; the model's own when None.
         tasks: a shell pattern that the name of a task, or of one of its layers, must match.
-        search: how to search.
+        search: options of the search.
     """
 
     model: str
@@ -45,13 +45,13 @@ class TuneJob:
 
 @dataclass(frozen=True, slots=True)
 class TuneResult:
-    """What tuning a model gave.
+    """The result of tuning a model.
 
     Attributes:
-        summary: what the search cost and won.
-        log: the file that the records are in.
-        finalists: how many configs were timed inside the model; None when the job was stopped before that was done.
-        finals_s: how long that took, in seconds.
+        summary: the search's cost and gain.
+        log: the file of the records.
+        finalists: number of configs timed inside the model; None when the job was stopped before that.
+        finals_s: the time that took, in seconds.
     """
 
     summary: TuneSummary
@@ -63,27 +63,27 @@ class TuneResult:
 def tune(job: TuneJob, listener: Listener | None = None) -> TuneResult:
     """Searches for the fastest kernels of a model on this machine, and records every trial.
 
-    Trials go where time is. At the end the fastest configs of each task are timed once more, inside the model; with
-    ``trials=0`` that is all. The same job again goes on from the records.
+    Trials go to the tasks that can save most time. At the end the fastest configs of each task are timed once more,
+    inside the model; with ``trials=0`` nothing else is done. Running the same job again resumes from the records.
 
     Args:
-        job: what is tuned.
-        listener: is told of each step and trial; may ask for a stop.
+        job: what to tune.
+        listener: receives each step and trial; may request a stop.
 
     Returns:
-        Where each task stands, the log that has the records, and how many finalists were timed in how many seconds.
+        The state of each task, the log of the records, the number of finalists timed, and the seconds that took.
 
     Raises:
-        CancelledError: the job was stopped; `partial` is a TuneResult once the search had begun.
-        UsageError: there is no such target, or nothing to tune.
+        CancelledError: the job was stopped; `partial` is a TuneResult if the search had begun.
+        UsageError: there is no such target, or there is nothing to tune.
         RuntimeMissingError: this machine cannot run the target's code.
-        InputFileError: the model or a record cannot be read, or a record not be written.
+        InputFileError: the model or a record cannot be read, or a record cannot be written.
         UnsupportedModelError, WrongResultError: the model cannot be imported.
-        BuildError: no worker process comes up, or the model with its finalists cannot be built.
+        BuildError: no worker process starts, or the model with its finalists cannot be built.
     """
     target = resolve_target(job.target, job.threads)
     if job.logs.exists() and not job.logs.is_dir():
-        raise UsageError(f"tuning records go to a folder, and {str(job.logs)!r} is a file")
+        raise UsageError(f"tuning records need a folder, but {str(job.logs)!r} is a file")
     check_measurable(target, job.search.device)  # fails now rather than after the import
     with ctrl_c_cancels(), Steps(listener) as steps:
         steps.begin("importing")

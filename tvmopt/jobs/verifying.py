@@ -30,19 +30,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class VerifyJob:
-    """What is verified.
+    """What to verify.
 
     Attributes:
         model: ``file.onnx``, ``file.pt2`` or ``path/file.py:factory``.
-        artifact: what was compiled from it; when None, the model is compiled for `target` with the records of `logs`.
+        artifact: the artifact compiled from it; when None, the model is compiled for `target` with the records of
+            `logs`.
         inputs: an array for each of the model's inputs; random ones when None.
-        seed: of the random inputs.
+        seed: seed of the random inputs.
         tolerance: the relative error allowed of any value; `pipeline.support.tolerances.COMPILED` when None.
-        target: what to compile for; must be this machine.
-        threads: threads of the kernels; the target's cores, or those of the artifact, when None.
-        logs: the user's tuning records; need not exist.
+        target: the target to compile for; must be this machine.
+        threads: threads of the kernels; when None, the target's cores or the artifact's threads.
+        logs: the user's tuning records, which need not exist.
         input_shapes: shapes of the model's inputs by name, where it leaves them open.
-        batch: first dimension of every input; as the model has it when None.
+        batch: first dimension of every input; the model's own when None.
     """
 
     model: str
@@ -59,7 +60,7 @@ class VerifyJob:
 
 @dataclass(frozen=True, slots=True)
 class VerifyResult:
-    """What verifying gave.
+    """The result of verifying.
 
     Attributes:
         verification: what was compared, with every error.
@@ -71,16 +72,17 @@ class VerifyResult:
 
 
 def verify(job: VerifyJob, listener: Listener | None = None) -> VerifyResult:
-    """Compares every kernel's result that the ONNX model has too with the references.
+    """Compares with the references every kernel's result that also exists in the ONNX model.
 
-    Layers out of tolerance are in the result, they raise nothing. Sets the number of threads of this process's kernels.
+    Reports layers out of tolerance in the result instead of raising. Sets the number of threads of this process's
+    kernels.
 
     Args:
-        job: what is verified.
-        listener: is told of each step; may ask for a stop, which takes effect before the next step.
+        job: what to verify.
+        listener: receives each step; may request a stop, which takes effect before the next step.
 
     Returns:
-        Every value that was compared, with its errors, and the artifact's manifest.
+        Every value compared, with its errors, and the artifact's manifest.
 
     Raises:
         CancelledError: the job was stopped.
@@ -111,7 +113,7 @@ def _load(job: VerifyJob, artifact: Path, steps: Steps) -> tuple[ImportedModel, 
 
 
 def _build(job: VerifyJob, steps: Steps) -> tuple[ImportedModel, LoadedArtifact]:
-    """The model, and what it is compiled into for this machine."""
+    """The model, and the artifact that it is compiled into for this machine."""
     target = resolve_target(job.target, job.threads)
     _require_architecture(target)
     linker_of(target)
