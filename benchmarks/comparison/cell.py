@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tvmopt.benchmarks.comparison.participant import Contender
+from tvmopt.benchmarks.comparison.participant import Participant
 from tvmopt.benchmarks.machine.other_load import OtherLoad
 from tvmopt.benchmarks.machine.roofline import Roofline
 from tvmopt.benchmarks.measurements.layer_table import LayerTable
@@ -17,7 +17,7 @@ from tvmopt.benchmarks.measurements.types import Measurement
 from tvmopt.benchmarks.profiling.profile_runtimes import Profiling, profile_layers
 from tvmopt.benchmarks.runtimes.base import Runtime
 from tvmopt.benchmarks.workers.prepare import prepare_runtime
-from tvmopt.benchmarks.workers.prepared_model import Subject
+from tvmopt.benchmarks.workers.prepared_model import PreparedModel
 from tvmopt.pipeline.errors import CancelledError
 from tvmopt.pipeline.support.progress import Event, Steps
 
@@ -38,7 +38,7 @@ class Cell:
         roofline: the limit that layers are compared with; without it they are not profiled.
     """
 
-    subject: Subject
+    subject: PreparedModel
     runtimes: tuple[Runtime, ...]
     cores: tuple[int, ...]
     logs: tuple[Path, ...]
@@ -90,11 +90,11 @@ def measure_cell(cell: Cell, steps: Steps) -> CellResult:
     """
     with ExitStack() as stack:
         rows: dict[str, Measurement] = {}
-        contenders: list[Contender] = []
+        contenders: list[Participant] = []
         for runtime in cell.runtimes:
             steps.begin(f"{_where(cell)}: {runtime.title}, getting ready")
             entry = _ready(cell, runtime, stack)
-            if isinstance(entry, Contender):
+            if isinstance(entry, Participant):
                 contenders.append(entry)
             else:
                 rows[runtime.name] = entry
@@ -125,7 +125,7 @@ def _profile(cell: Cell, roofline: Roofline, rows: Sequence[Measurement], steps:
     return profile_layers(profiling, lambda runtime: steps.begin(f"{_where(cell)}: {runtime.title}, layer by layer"))
 
 
-def _ready(cell: Cell, runtime: Runtime, stack: ExitStack) -> Contender | Measurement:
+def _ready(cell: Cell, runtime: Runtime, stack: ExitStack) -> Participant | Measurement:
     """A contender that has loaded the model, or the row of a runtime that takes no part."""
     subject, threads = cell.subject, len(cell.cores)
     absent = Measurement(runtime.name, runtime.variant, subject.batch, threads, "failed")
@@ -141,13 +141,13 @@ def _ready(cell: Cell, runtime: Runtime, stack: ExitStack) -> Contender | Measur
     if prepared.failure:
         return replace(absent, message=prepared.failure)
     job = subject.job(runtime, threads, cell.logs)
-    contender = Contender(runtime, job, prepared.seconds, cell.options)
+    contender = Participant(runtime, job, prepared.seconds, cell.options)
     stack.callback(contender.close)
     contender.start(cell.cores, subject.reference_outputs)
     return contender
 
 
-def _take_rounds(cell: Cell, contenders: Sequence[Contender], steps: Steps) -> int:
+def _take_rounds(cell: Cell, contenders: Sequence[Participant], steps: Steps) -> int:
     """Gives every contender its turn in each round; returns the number of completed rounds."""
     for number in range(cell.options.rounds):
         try:
@@ -160,7 +160,7 @@ def _take_rounds(cell: Cell, contenders: Sequence[Contender], steps: Steps) -> i
     return cell.options.rounds
 
 
-def _explain(row: Measurement, subject: Subject) -> Measurement:
+def _explain(row: Measurement, subject: PreparedModel) -> Measurement:
     """Replaces the message when the reference's own row is wrong: the model or the reference is not deterministic."""
     if row.status == "wrong" and row.runtime == subject.reference:
         return replace(row, message=UNSEEDED if subject.model.source.factory is not None else UNSTEADY)

@@ -19,7 +19,7 @@ from tvmopt.benchmarks.measurements.verdicts import judge_rows
 from tvmopt.benchmarks.runtimes.base import Runtime
 from tvmopt.benchmarks.runtimes.registry import recorded_packages, select_runtimes
 from tvmopt.benchmarks.workers.prepare import check_records
-from tvmopt.benchmarks.workers.prepared_model import Subject, add_reference, describe_model, make_subject
+from tvmopt.benchmarks.workers.prepared_model import PreparedModel, add_reference, describe_model, make_subject
 from tvmopt.pipeline.data.pictures import load_pictures
 from tvmopt.pipeline.errors import CancelledError
 from tvmopt.pipeline.support.progress import Inside, Listener, Steps
@@ -138,11 +138,11 @@ class _Run:
         if summary.stopped == INTERRUPTED:
             raise CancelledError
 
-    def _cell(self, subject: Subject, threads: int, roofline: Roofline | None) -> Cell:
+    def _cell(self, subject: PreparedModel, threads: int, roofline: Roofline | None) -> Cell:
         options = self.options
         return Cell(subject, self.runtimes, self.cores[:threads], options.logs, options.measure, roofline)
 
-    def _lay_out(self, batch: int, folder: Path) -> Subject:
+    def _lay_out(self, batch: int, folder: Path) -> PreparedModel:
         """Imports the model at one batch size and computes its reference outputs."""
         from tvmopt.pipeline.importers import load_model
 
@@ -158,7 +158,7 @@ class _Run:
         return subject
 
 
-def _describe(subject: Subject) -> dict[str, Any]:
+def _describe(subject: PreparedModel) -> dict[str, Any]:
     """The ``model`` of the document; shapes are those of the first batch size."""
     model = subject.model
     specs = {"inputs": model.inputs, "outputs": model.outputs}

@@ -21,7 +21,7 @@ from tvmopt.pipeline.support.tolerances import COMPILED
 
 
 @dataclass(slots=True)
-class Contender:
+class Participant:
     """A runtime that takes part in a cell.
 
     Attributes:

@@ -24,7 +24,7 @@ from tvmopt.benchmarks.profiling.profile_runtimes import Profiling, profile_laye
 from tvmopt.benchmarks.runtimes.base import Runtime
 from tvmopt.benchmarks.runtimes.registry import recorded_packages, select_runtimes
 from tvmopt.benchmarks.workers.prepare import check_records, prepare_job, prepare_runtime
-from tvmopt.benchmarks.workers.prepared_model import Subject, describe_model, make_subject
+from tvmopt.benchmarks.workers.prepared_model import PreparedModel, describe_model, make_subject
 from tvmopt.pipeline.errors import RuntimeMissingError, UsageError
 from tvmopt.pipeline.importers import parse_source
 from tvmopt.pipeline.support.progress import Listener, Steps
@@ -143,7 +143,7 @@ def _find_absent(runtimes: Sequence[Runtime], kind: str) -> dict[str, NoProfile]
     return absent
 
 
-def _lay_out(options: ProfileOptions, runtimes: Sequence[Runtime], folder: Path, steps: Steps) -> Subject:
+def _lay_out(options: ProfileOptions, runtimes: Sequence[Runtime], folder: Path, steps: Steps) -> PreparedModel:
     """Imports the model and writes the workers' files."""
     from tvmopt.pipeline.importers import load_model
 

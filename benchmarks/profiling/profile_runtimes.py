@@ -11,7 +11,7 @@ from tvmopt.benchmarks.measurements.layer_profile import LayerProfile
 from tvmopt.benchmarks.measurements.layer_table import LayerTable, NoProfile
 from tvmopt.benchmarks.measurements.options import MeasureOptions
 from tvmopt.benchmarks.runtimes.base import Job, Runtime
-from tvmopt.benchmarks.workers.prepared_model import Subject
+from tvmopt.benchmarks.workers.prepared_model import PreparedModel
 from tvmopt.benchmarks.workers.supervisor import WorkerError, WorkerHandle
 
 
@@ -28,7 +28,7 @@ class Profiling:
         options: how long a profile may take.
     """
 
-    subject: Subject
+    subject: PreparedModel
     runtimes: tuple[Runtime, ...]
     cores: tuple[int, ...]
     logs: tuple[Path, ...]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tvmopt.benchmarks.runtimes.base import Job, Runtime
-from tvmopt.benchmarks.workers.prepared_model import Prepared, Subject
+from tvmopt.benchmarks.workers.prepared_model import Prepared, PreparedModel
 from tvmopt.benchmarks.workers.supervisor import WorkerError, WorkerHandle
 
 
@@ -24,7 +24,7 @@ def check_records(runtimes: Iterable[Runtime], logs: Iterable[Path]) -> None:
 
 
 def prepare_runtime(
-    subject: Subject, runtime: Runtime, cores: Sequence[int], logs: Sequence[Path], timeout_s: float
+    subject: PreparedModel, runtime: Runtime, cores: Sequence[int], logs: Sequence[Path], timeout_s: float
 ) -> Prepared:
     """Runs the runtime's ahead-of-time step, unless it has none or has already run it for `subject`.
 

@@ -47,7 +47,7 @@ class Prepared:
 
 
 @dataclass(slots=True)
-class Subject:
+class PreparedModel:
     """A model to measure at one batch size.
 
     Attributes:
@@ -101,7 +101,9 @@ class Subject:
         )
 
 
-def make_subject(model: ImportedModel, batch: int, folder: Path, options: CompareOptions, calibrate: bool) -> Subject:
+def make_subject(
+    model: ImportedModel, batch: int, folder: Path, options: CompareOptions, calibrate: bool
+) -> PreparedModel:
     """Writes the model, its inputs and optionally calibration data.
 
     Args:
@@ -121,7 +123,7 @@ def make_subject(model: ImportedModel, batch: int, folder: Path, options: Compar
     pictures = _pictures(model, options.data)
     feeds, origin = _random_feeds(model) if pictures is None else _picture_feeds(model, pictures)
     save_arrays(inputs, feeds(1, _INPUT_SEED)[0])
-    subject = Subject(model, batch, folder, str(onnx), str(inputs), origin)
+    subject = PreparedModel(model, batch, folder, str(onnx), str(inputs), origin)
     if calibrate:
         stacked = feeds(batches, _CALIBRATION_SEED)
         save_arrays(calibration, {name: np.stack([feed[name] for feed in stacked]) for name in stacked[0]})
@@ -129,7 +131,7 @@ def make_subject(model: ImportedModel, batch: int, folder: Path, options: Compar
     return subject
 
 
-def add_reference(subject: Subject, cores: Sequence[int], timeout_s: float) -> None:
+def add_reference(subject: PreparedModel, cores: Sequence[int], timeout_s: float) -> None:
     """Runs the original framework, or else onnxruntime, once, and stores the reference outputs in `subject`.
 
     Raises:

@@ -27,7 +27,7 @@ from tvmopt.benchmarks.runtimes import registry
 from tvmopt.benchmarks.runtimes.base import Runtime
 from tvmopt.benchmarks.runtimes.onnxruntime.runner import RunOnnxruntime
 from tvmopt.benchmarks.runtimes.pytorch.compiled import find_compiler
-from tvmopt.benchmarks.workers.prepared_model import Subject, add_reference, make_subject
+from tvmopt.benchmarks.workers.prepared_model import PreparedModel, add_reference, make_subject
 from tvmopt.pipeline.errors import UsageError
 from tvmopt.pipeline.graph.optimize import optimize
 from tvmopt.pipeline.importers.registry import IMPORTERS
@@ -189,7 +189,7 @@ def test_references_take_their_kind_and_begin_with_the_original() -> None:
 
 
 @pytest.fixture(scope="module")
-def subject(network: ImportedModel, tmp_path_factory: pytest.TempPathFactory) -> Subject:
+def subject(network: ImportedModel, tmp_path_factory: pytest.TempPathFactory) -> PreparedModel:
     """A small network in PyTorch with its reference outputs."""
     laid_out = make_subject(
         network, 1, tmp_path_factory.mktemp("subject"), CompareOptions("net.py:build", measure=QUICK), calibrate=True
@@ -210,13 +210,13 @@ def logs(network: ImportedModel, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return folder
 
 
-def make_cell(subject: Subject, runtime: Runtime, logs: Iterable[Path] = ()) -> Cell:
+def make_cell(subject: PreparedModel, runtime: Runtime, logs: Iterable[Path] = ()) -> Cell:
     return Cell(subject, (runtime,), tuple(usable_cores()[:1]), tuple(logs), QUICK, ROOFLINE)
 
 
 @pytest.mark.slow
 @each_runtime
-def test_installed_it_measures_and_profiles(runtime: Runtime, subject: Subject, logs: Path) -> None:
+def test_installed_it_measures_and_profiles(runtime: Runtime, subject: PreparedModel, logs: Path) -> None:
     missing = runtime.missing()
     if missing:
         pytest.skip(missing)
@@ -243,7 +243,7 @@ def test_installed_it_measures_and_profiles(runtime: Runtime, subject: Subject, 
 @pytest.mark.slow
 @each_runtime
 def test_not_installed_it_is_a_row_with_the_hint(
-    runtime: Runtime, subject: Subject, monkeypatch: pytest.MonkeyPatch
+    runtime: Runtime, subject: PreparedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in runtime.modules else find(name))

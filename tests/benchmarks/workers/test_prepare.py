@@ -11,30 +11,30 @@ from tvmopt.benchmarks.machine.environment import usable_cores
 from tvmopt.benchmarks.measurements.options import CompareOptions
 from tvmopt.benchmarks.runtimes.registry import RUNTIMES, find_runtime
 from tvmopt.benchmarks.workers.prepare import check_records, prepare_runtime
-from tvmopt.benchmarks.workers.prepared_model import Prepared, Subject, describe_model, make_subject
+from tvmopt.benchmarks.workers.prepared_model import Prepared, PreparedModel, describe_model, make_subject
 from tvmopt.pipeline.errors import InputFileError
 
 CORES = usable_cores()[:1]
 
 
 @pytest.fixture
-def subject(tmp_path: Path) -> Subject:
+def subject(tmp_path: Path) -> PreparedModel:
     return make_subject(tiny.load(), 1, tmp_path, CompareOptions("two.onnx"), calibrate=False)
 
 
-def test_nothing_to_prepare(subject: Subject) -> None:
+def test_nothing_to_prepare(subject: PreparedModel) -> None:
     assert prepare_runtime(subject, find_runtime("onnxruntime"), CORES, (), 60.0) == Prepared()
     assert subject.prepared == {}
 
 
-def test_missing_records_are_reported_and_not_retried(subject: Subject, tmp_path: Path) -> None:
+def test_missing_records_are_reported_and_not_retried(subject: PreparedModel, tmp_path: Path) -> None:
     runtime = find_runtime("tvmopt")
     first = prepare_runtime(subject, runtime, CORES, (tmp_path / "none",), 60.0)
     assert first == Prepared(missing="no records: run tvmopt tune or pass --tune-trials")
     assert prepare_runtime(subject, runtime, CORES, (tmp_path / "none",), 60.0) is first
 
 
-def test_a_failure_is_one_line(subject: Subject) -> None:
+def test_a_failure_is_one_line(subject: PreparedModel) -> None:
     # Without calibration data.
     done = prepare_runtime(subject, find_runtime("onnxruntime-int8"), CORES, (), 60.0)
     assert done.failure.startswith("prepare failed: ")
