@@ -160,7 +160,9 @@ def test_int8(onnx_file: Path) -> None:
         assert row.status == "ok", row.message
         assert row.prepare_s is not None
         assert row.output_error is not None
-        assert 1e-5 < row.output_error.relative < 0.1
+        # The largest error of any element is about twice the ratio of norms; the cosine bounds the ratio by 0.1.
+        assert 1e-5 < row.output_error.relative < 0.2
+        assert row.output_error.cosine > 0.995
         assert "bits used" in row.settings["weights"]
     assert comparison.model["calibration"].startswith("8 samples: random crops of scikit-learn's")
 
