@@ -30,18 +30,19 @@ def parts(result: Verification) -> Iterator[RenderableType]:
 
 def table(result: Verification) -> Table:
     """One row per kernel in the order of execution, then the model's outputs."""
-    names = ("relative", "alone", *filter(None, [result.framework]))
+    names = ("alone", *filter(None, [result.framework]))
     rows = Table(
         Column("layer", least=16),
         Column("kernel", least=10),
         Column("max abs", number=True, rank=2),
+        Column("relative", number=True),
         Column("1 − cosine", number=True, rank=1),
         *(Column(name, number=True) for name in names),
         Column("", least=14),
     )
     for check in (*result.checks, *result.outputs):
         error = check.errors[ONNXRUNTIME]
-        cells = [_number(error.max_abs), _number(1 - error.cosine), _number(error.relative), _relative(check.alone)]
+        cells = [_number(error.max_abs), _number(error.relative), _number(1 - error.cosine), _relative(check.alone)]
         if result.framework:
             cells.append(_relative(check.errors.get(result.framework)))
         layer = first_of(check.layers) if check.kernel else f"output {check.value}"
