@@ -74,7 +74,7 @@ class Draw:
         for i in range(first or 1, first + count if first else count):
             expr = call(self.pick("add", "mul", "max", "sub"), expr, Arg(i))
         function = self.pick(None, "relu", "sigmoid", "silu", "hard_swish", "tanh")
-        return expr if function is None else (function, expr)
+        return expr if function is None else call(function, expr)
 
     def convolution(self) -> tuple[Workload, None]:
         kernel = self.pick((1, 1), (1, 1), (3, 3), (2, 3), (5, 1))
