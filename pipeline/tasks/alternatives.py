@@ -64,10 +64,10 @@ def optimize_all_ways(
     Raises:
         UnsupportedModelError: as `optimize`.
     """
-    possible: dict[str, list[Piece]] = {}
+    possible: dict[str, None] = {}  # a set that keeps its order
 
-    def ask(name: str, piece: Piece) -> bool:
-        possible.setdefault(name, []).append(piece)
+    def ask(name: str, _: Piece) -> bool:
+        possible[name] = None
         return False
 
     apart = Way("", bind(optimize(model, target, ask, alternatives)), ())

@@ -51,11 +51,6 @@ class Shape:
         return self.in_channels // self.groups
 
     @property
-    def group_vectors(self) -> tuple[int, int]:
-        """Output channels of one group, and the number of groups."""
-        return self.out_channels // self.groups, self.groups
-
-    @property
     def pointwise(self) -> bool:
         """Whether each output pixel depends only on the input pixel at the same place."""
         return self.kernel == (1, 1) and self.stride == (1, 1)
