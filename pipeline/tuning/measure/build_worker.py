@@ -14,7 +14,7 @@ from tvmopt.pipeline.compiler.native.linker import linker_of
 from tvmopt.pipeline.devices.serve import Server
 from tvmopt.pipeline.support.tvm import import_compiler
 from tvmopt.pipeline.tuning.measure.built_kernel import Argument, BuiltKernel
-from tvmopt.schedules.registry import packed_shapes, template_for
+from tvmopt.schedules.registry import kernel_for
 from tvmopt.schedules.space import Config
 from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Workload
@@ -58,10 +58,10 @@ def build_kernel(workload: Workload, target: Target, config: Config) -> BuiltKer
     """
     from tvmopt.schedules.llvm.parts.emit import parallel_tasks
 
-    template = template_for(workload, target)
-    function = template.build(workload, target, config)
+    bound = kernel_for(workload, target)
+    function = bound.build(config)
     library = link_kernel(compile_kernel(NAME, function, target), linker_of(target))
-    packed = packed_shapes(template, workload, target, config)
+    packed = bound.packed_shapes(config)
     shapes = [packed.get(place, tensor.physical_shape) for place, tensor in enumerate(workload.inputs)]
     tensors = (*workload.inputs, workload.output)
     arguments = tuple(

@@ -30,7 +30,7 @@ from tvmopt.pipeline.tuning.measure.timing import Candidate, KernelTimer, Sharin
 from tvmopt.pipeline.types import Task
 from tvmopt.schedules.compute.reference import reference
 from tvmopt.schedules.operators import RESIZE2D
-from tvmopt.schedules.registry import pack_inputs, template_for
+from tvmopt.schedules.registry import kernel_for
 from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Tensor, Workload
 
@@ -134,8 +134,7 @@ class RunWorker:
             ValueError: when it was built for other shapes or dtypes.
         """
         assert self.target is not None
-        template = template_for(kernel.workload, self.target)
-        packed = pack_inputs(template, kernel.workload, self.target, kernel.config, dict(enumerate(inputs)))
+        packed = kernel_for(kernel.workload, self.target).pack(kernel.config, dict(enumerate(inputs)))
         memory = [packed[place] for place in range(len(inputs))]
         for place, (array, wanted) in enumerate(zip(memory, kernel.arguments[:-1], strict=True)):
             if (array.shape, array.dtype.name) != (wanted.shape, wanted.dtype):

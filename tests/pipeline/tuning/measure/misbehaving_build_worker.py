@@ -12,6 +12,7 @@ from typing import Any
 from tvmopt.pipeline.tuning.measure import build_worker
 from tvmopt.schedules.expression import call
 from tvmopt.schedules.llvm.convolution.conv2d import Convolution
+from tvmopt.schedules.registry import BoundKernel
 from tvmopt.schedules.space import Config
 from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Workload
@@ -46,11 +47,15 @@ class MisbehavingConv2d(Convolution):
         return super().pack(workload, target, config, index, array)
 
 
+def bind(workload: Workload, target: Target) -> BoundKernel:
+    return BoundKernel(MisbehavingConv2d(), workload, target)
+
+
 def split(config: Config) -> tuple[int, Config]:
     """The behaviour, and the config for the underlying template."""
     return config.get("behaviour", GOOD), {name: value for name, value in config.items() if name != "behaviour"}
 
 
 if __name__ == "__main__":
-    build_worker.template_for = lambda workload, target: MisbehavingConv2d()
+    build_worker.kernel_for = bind
     build_worker.main()
