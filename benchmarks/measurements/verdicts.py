@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from tvmopt.benchmarks.measurements.statistics import judge, ratio_of_medians
 from tvmopt.benchmarks.measurements.types import Measurement, Verdict
 
-OURS = ("tvmopt", "tvmopt-untuned")
-"""Our runtimes, which are judged against every other: tuned, and untuned, its substitute without records."""
+TUNED, TRANSFER, UNTUNED = "tvmopt", "tvmopt-transfer", "tvmopt-untuned"
+
+OURS = (TUNED, TRANSFER, UNTUNED)
+"""Our runtimes, which are judged against every other: tuned, by transfer, and untuned, their substitute."""
 
 
 def judge_rows(rows: Sequence[Measurement], reference: str) -> list[Verdict]:
@@ -25,8 +27,9 @@ def judge_rows(rows: Sequence[Measurement], reference: str) -> list[Verdict]:
 def _pairs(names: Sequence[str], reference: str) -> Iterator[tuple[str, str]]:
     for ours in OURS:
         if ours in names:
-            # The untuned row is judged against the tuned one the other way round.
-            yield from ((ours, other) for other in names if other != ours and (ours, other) != OURS[::-1])
+            # Of two of ours, only the better prepared one is judged against the other.
+            better = OURS[: OURS.index(ours) + 1]
+            yield from ((ours, other) for other in names if other not in better)
     if reference in names:
         yield from ((name, reference) for name in names if name not in (*OURS, reference))
 

@@ -113,6 +113,7 @@ class Runtime:
         lacks: returns one line on anything else missing (such as a compiler), or None.
         quantized: whether it computes in INT8 and so needs calibration.
         uses_records: whether it compiles with tuning records, which must then be readable.
+        only_named: whether a comparison has it only when it is named.
 
     Raises:
         ValueError: when it has neither a profiler nor a reason for having none, or both.
@@ -135,6 +136,7 @@ class Runtime:
     lacks: Callable[[], str | None] = lambda: None
     quantized: bool = False
     uses_records: bool = False
+    only_named: bool = False
 
     def __post_init__(self) -> None:
         if bool(self.profiler) == bool(self.unprofiled):

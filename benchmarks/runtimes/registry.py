@@ -15,6 +15,7 @@ from tvmopt.benchmarks.runtimes.openvino import runner as openvino
 from tvmopt.benchmarks.runtimes.pytorch import compiled as pytorch_compile
 from tvmopt.benchmarks.runtimes.pytorch import runner as pytorch
 from tvmopt.benchmarks.runtimes.tvmopt import runner as tvmopt
+from tvmopt.benchmarks.runtimes.tvmopt import transfer as tvmopt_transfer
 from tvmopt.benchmarks.runtimes.tvmopt import untuned as tvmopt_untuned
 from tvmopt.pipeline.errors import UsageError, did_you_mean
 from tvmopt.pipeline.importers.registry import find_importer
@@ -30,6 +31,7 @@ RUNTIMES: tuple[Runtime, ...] = (
     onnxruntime_int8.RUNTIME,
     openvino_int8.RUNTIME,
     tvmopt_untuned.RUNTIME,
+    tvmopt_transfer.RUNTIME,
     tvmopt.RUNTIME,
 )
 
@@ -49,13 +51,15 @@ def find_runtime(name: str) -> Runtime:
 
 
 def select_runtimes(names: Sequence[str]) -> tuple[Runtime, ...]:
-    """The named runtimes in the registry's order, all of them when `names` is empty.
+    """The named runtimes in the registry's order; when `names` is empty, all that need not be named.
 
     Raises:
         UsageError: when one is unknown.
     """
     chosen = {find_runtime(name).name for name in names}
-    return tuple(runtime for runtime in RUNTIMES if not chosen or runtime.name in chosen)
+    if not chosen:
+        return tuple(runtime for runtime in RUNTIMES if not runtime.only_named)
+    return tuple(runtime for runtime in RUNTIMES if runtime.name in chosen)
 
 
 def peers() -> tuple[str, ...]:

@@ -2,8 +2,9 @@
 
 It compares tvmopt with its peers on the suite's networks, all in turn: its latency with that of each network's best
 peer, its peak memory with onnxruntime's, its outputs with PyTorch's. It writes all measurements as JSON, and the table
-as Markdown. ``--short`` takes three networks and few rounds; ``--against`` reports what became slower than earlier
-results; ``--layers`` instead reports the layers that our time goes to.
+as Markdown. ``--short`` takes three networks and few rounds; ``--networks`` takes networks of many kinds that were
+never tuned; ``--against`` reports what became slower than earlier results; ``--layers`` instead reports the layers that
+our time goes to.
 """
 
 from __future__ import annotations
@@ -21,10 +22,18 @@ from click.core import ParameterSource
 from tvmopt.benchmarks.comparison.compare import run_comparison
 from tvmopt.benchmarks.measurements.files import from_document, read_comparisons, to_suite, write_document, write_text
 from tvmopt.benchmarks.measurements.options import CompareOptions, MeasureOptions
-from tvmopt.benchmarks.measurements.verdicts import OURS
+from tvmopt.benchmarks.measurements.verdicts import TRANSFER, TUNED, UNTUNED
 from tvmopt.benchmarks.runtimes.registry import peers
+from tvmopt.benchmarks.suite import never_tuned
 from tvmopt.benchmarks.suite.layers import LayerBench, losses_of, profile_networks, write_profiles
-from tvmopt.benchmarks.suite.network_table import passes, render_settings, render_table, summarize_comparison
+from tvmopt.benchmarks.suite.network_table import (
+    MEAN_LIMIT,
+    NEVER_TUNED_MEAN_LIMIT,
+    passes,
+    render_settings,
+    render_table,
+    summarize_comparison,
+)
 from tvmopt.benchmarks.suite.regressions import compare_runs, regressions, render_changes
 from tvmopt.benchmarks.suite.steps import EchoSteps, fitting_threads
 from tvmopt.pipeline.devices.registry import LOCAL
@@ -45,12 +54,22 @@ _RESULTS = Path(__file__).resolve().parents[1] / "results"
 
 
 @click.command()
-@click.option("--network", "networks", type=click.Choice(NETWORKS), multiple=True, help="Repeatable.  [default: all]")
+@click.option(
+    "--network",
+    "chosen",
+    type=click.Choice((*NETWORKS, *never_tuned.NAMES)),
+    multiple=True,
+    metavar="NAME",
+    help="Repeatable.  [default: all of the suite]",
+)
+@click.option("--networks", "untuned", is_flag=True, help="Networks of many kinds that were never tuned.")
 @click.option("--short", is_flag=True, help=f"{', '.join(SHORT_NETWORKS)}; {SHORT_ROUNDS} rounds; batch 1.")
 @click.option("--threads", type=click.IntRange(min=1), multiple=True, default=(1, 2), help="Repeatable.")
 @click.option("--trials", type=click.IntRange(min=0), default=0, show_default=True, help="Tune each line first.")
 @click.option("--logs", type=click.Path(path_type=Path), default=shipped("tuning_logs"), help="Tuning records.")
-@click.option("--peer", type=click.Choice(peers()), multiple=True, help="Repeatable.  [default: all]")
+@click.option(
+    "--peer", type=click.Choice(peers()), multiple=True, help="Repeatable.  [default: all; with --networks three]"
+)
 @click.option("--rounds", type=click.IntRange(min=5), default=ROUNDS, show_default=True, help="Turns of each runtime.")
 @click.option(
     "--results",
@@ -66,25 +85,36 @@ _RESULTS = Path(__file__).resolve().parents[1] / "results"
 def main(
     context: click.Context,
     /,
-    networks: tuple[str, ...],
+    chosen: tuple[str, ...],
+    untuned: bool,
     short: bool,
     threads: tuple[int, ...],
-    layers: bool,
     **settings: Any,
 ) -> None:
     """Measure the example networks against their peers, print the ratios, keep the files."""
     counts = fitting_threads(threads)
-    networks = networks or (SHORT_NETWORKS if short else NETWORKS)
+    if untuned and short:
+        raise click.UsageError("--short does not go with --networks; name some with --network instead")
+    networks = chosen or (never_tuned.NAMES if untuned else SHORT_NETWORKS if short else NETWORKS)
     given = {name for name in settings if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
-    if layers:
+    if settings["layers"]:
         for name in ("trials", "rounds", "peer", "against", "check"):
             if name in given:
                 raise click.UsageError(f"--{name} does not go with --layers, which only profiles")
         _profile(LayerBench(tuple(map(_model_of, networks)), counts, settings["logs"]), settings["results"])
     else:
         rounds = SHORT_ROUNDS if short and "rounds" not in given else settings["rounds"]
-        runtimes = (*(settings["peer"] or peers()), *reversed(OURS))
-        plan = Plan(networks, counts, {} if short else BATCHED, settings["trials"], settings["logs"], rounds, runtimes)
+        rivals = settings["peer"] or (never_tuned.PEERS if untuned else peers())
+        plan = Plan(
+            networks,
+            counts,
+            {} if short else BATCHED,
+            settings["trials"],
+            settings["logs"],
+            rounds,
+            (*rivals, *((TRANSFER,) if untuned else (UNTUNED, TUNED))),
+            NEVER_TUNED_MEAN_LIMIT if untuned else MEAN_LIMIT,
+        )
         results = settings["results"] or _RESULTS
         reached = _compare(plan, results, settings["against"])
         if settings["check"] and not reached:
@@ -96,13 +126,14 @@ class Plan:
     """What to measure.
 
     Attributes:
-        networks: names of files in models/.
+        networks: names of files in models/, or of `never_tuned.NAMES`.
         threads: thread counts.
         batches: batch sizes of the networks that are not measured at batch size 1 only.
         trials: tuning trials before each cell.
         logs: folder of tuning records.
         rounds: turns of each runtime.
         runtimes: the runtimes to measure, peers first.
+        mean_limit: minimum geometric mean of the speeds over the best peers.
     """
 
     networks: tuple[str, ...]
@@ -112,6 +143,7 @@ class Plan:
     logs: Path
     rounds: int
     runtimes: tuple[str, ...]
+    mean_limit: float
 
 
 def _compare(plan: Plan, results: Path, against: Path | None) -> bool:
@@ -126,13 +158,13 @@ def _compare(plan: Plan, results: Path, against: Path | None) -> bool:
     except TvmoptError as error:
         raise click.ClickException(str(error)) from None
     lines = [line for comparison in comparisons for line in summarize_comparison(comparison)]
-    parts = [render_table(lines), render_settings(comparisons)]
+    parts = [render_table(lines, plan.mean_limit), render_settings(comparisons)]
     if against:
         parts.append(render_changes(changes, against.name))
     click.echo("\n".join(parts))
-    for path in _write(results, documents, parts):
+    for path in _write(results / f"{_today()}{'-networks' if TRANSFER in plan.runtimes else ''}", documents, parts):
         click.echo(f"wrote {path}")
-    return passes(lines) and not failed and not regressions(changes)
+    return passes(lines, plan.mean_limit) and not failed and not regressions(changes)
 
 
 def _measure_all(plan: Plan) -> tuple[list[dict[str, Any]], list[str]]:
@@ -186,12 +218,14 @@ def _measure(plan: Plan, network: str) -> dict[str, Any]:
 
 def _model_of(network: str) -> str:
     """MODEL with a relative path, since measurement files record it as given."""
+    if network in never_tuned.NAMES:
+        return never_tuned.model_of(network)
     return f"{os.path.relpath(shipped('models') / f'{network}.py')}:build"
 
 
-def _write(folder: Path, documents: Sequence[dict[str, Any]], parts: Sequence[str]) -> tuple[Path, Path]:
-    folder.mkdir(parents=True, exist_ok=True)
-    json_file, table_file = folder / f"{_today()}.json", folder / f"{_today()}.md"
+def _write(stem: Path, documents: Sequence[dict[str, Any]], parts: Sequence[str]) -> tuple[Path, Path]:
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    json_file, table_file = (stem.with_name(f"{stem.name}{suffix}") for suffix in (".json", ".md"))
     write_document(to_suite(documents), json_file)
     environment = documents[0]["environment"]
     write_text("\n".join([f"{environment['cpu']}, {environment['os']}\n", *parts]), table_file)

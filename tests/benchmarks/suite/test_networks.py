@@ -94,7 +94,7 @@ def test_every_network_has_its_file() -> None:
 
 @pytest.mark.slow
 def test_a_small_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(suite, "OURS", ("tvmopt-untuned",))
+    monkeypatch.setattr(suite, "TUNED", "tvmopt-untuned")
     arguments = ["--network", "fc_dnn", "--peer", "onnxruntime", "--threads", "1", "--rounds", "5"]
     done = CliRunner().invoke(suite.main, [*arguments, "--results", str(tmp_path)])
     assert done.exit_code == 0, done.output
