@@ -150,6 +150,21 @@ REDUCE = Operator(
     operands=1,
     forms=dict.fromkeys(("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin"), _REDUCTION),
 )
+ROW_NORM = Operator(
+    "row_norm",
+    "normalisation of rows",
+    operands=1,
+    takes_epilogue=True,
+    forms=dict.fromkeys(("LayerNormalization", "RMSNormalization"), _FLOAT),
+)
+MAP_NORM = Operator(
+    "map_norm",
+    "normalisation of maps",
+    operands=1,
+    layout=Layout.FOLLOWS,
+    takes_epilogue=True,
+    forms={"InstanceNormalization": "in float32, with constant scale and bias"},
+)
 SOFTMAX = Operator("softmax", "softmax", operands=1, forms={"Softmax": _FLOAT})
 RESIZE2D = Operator(
     "resize2d",
@@ -177,7 +192,7 @@ OPERATORS: Mapping[str, Operator] = {
     operator.name: operator
     for operator in (
         *(CONV2D, DEPTHWISE_CONV2D, SEPARABLE_CONV2D, DENSE, RECURRENCE, POOL2D, POINTWISE),
-        *(CONCAT, RELAYOUT, REDUCE, SOFTMAX, RESIZE2D, RESHAPE, LEFT_TO_TVM),
+        *(CONCAT, RELAYOUT, REDUCE, ROW_NORM, MAP_NORM, SOFTMAX, RESIZE2D, RESHAPE, LEFT_TO_TVM),
     )
 }
 """All operators by name."""

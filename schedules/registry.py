@@ -64,10 +64,12 @@ def llvm_templates() -> tuple[Template, ...]:
     from tvmopt.schedules.llvm.convolution.separable import SeparableConv2d
     from tvmopt.schedules.llvm.dense import Dense
     from tvmopt.schedules.llvm.memory_bound.layout import Concat, Relayout
+    from tvmopt.schedules.llvm.memory_bound.map_norm import MapNorm
     from tvmopt.schedules.llvm.memory_bound.pointwise import Pointwise
     from tvmopt.schedules.llvm.memory_bound.pool2d import Pool2d
     from tvmopt.schedules.llvm.memory_bound.reduction import Reduce, Softmax
     from tvmopt.schedules.llvm.memory_bound.resize2d import Resize2d
+    from tvmopt.schedules.llvm.memory_bound.row_norm import RowNorm
     from tvmopt.schedules.llvm.recurrent.recurrent import Recurrence
 
     return (
@@ -81,6 +83,8 @@ def llvm_templates() -> tuple[Template, ...]:
         Concat(),
         Relayout(),
         Reduce(),
+        RowNorm(),
+        MapNorm(),
         Softmax(),
         Resize2d(),
     )

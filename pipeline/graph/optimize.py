@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from tvmopt.pipeline.errors import UnsupportedModelError
 from tvmopt.pipeline.graph.ir import Graph
+from tvmopt.pipeline.graph.passes.find_group_norms import find_group_norms
+from tvmopt.pipeline.graph.passes.find_norms import find_norms
 from tvmopt.pipeline.graph.passes.fold_batchnorm import fold_batchnorm
 from tvmopt.pipeline.graph.passes.fold_pad import fold_pad
 from tvmopt.pipeline.graph.passes.fuse_epilogue import fuse_epilogue
@@ -52,8 +54,10 @@ def passes(
         return (_refuse_own_operators, fold_batchnorm)
     return (
         fold_batchnorm,
+        find_norms,
         recognize,
         merge_reshapes,
+        find_group_norms,
         fold_pad,
         fuse_epilogue,
         *(_chosen(alternative, target, choice) for alternative in alternatives),

@@ -7,13 +7,14 @@ from dataclasses import replace
 
 from tvmopt.pipeline.graph.ir import Graph, Node
 from tvmopt.pipeline.graph.recognize.shape import view_of_axes
-from tvmopt.schedules.workload import Tensor, Workload
+from tvmopt.schedules.workload import Attr, Tensor, Workload
 
 
 def workload_of(graph: Graph, node: Node) -> Workload:
     """What the kernel of `node` computes.
 
-    Matrix products, reductions and softmax view their tensors in three dimensions; others see them as they are.
+    Matrix products, reductions and softmax view their tensors in three dimensions, normalisation of plain tensors in
+    four (`schedules.llvm.memory_bound.row_norm`); others see them as they are.
 
     Raises:
         KeyError: when `node` has an input that the graph does not know.
@@ -29,6 +30,10 @@ def workload_of(graph: Graph, node: Node) -> Workload:
         outer, axis, inner = view_of_axes(inputs[0].shape, axes)
         inputs = (Tensor((outer, axis, inner)),)
         output = Tensor((outer, axis if node.op == "softmax" else 1, inner))
+    elif node.op == "row_norm":
+        inputs, output = _row_views(inputs, output, attrs.pop("axis"))
+    elif node.op == "map_norm" and output.plain:
+        inputs, output = _group_views(inputs, output, attrs.pop("groups"))
     elif not output.plain:
         own = node.operator.own(len(inputs))
         inputs = (*inputs[:own], *(_blocked_operand(tensor, output.block) for tensor in inputs[own:]))
@@ -53,3 +58,32 @@ def _dense_views(inputs: tuple[Tensor, ...], output: Tensor, packed: bool) -> tu
         shape = (batch, rows, columns) if full else (1, 1, tensor.elements)
         operands.append(Tensor(shape, tensor.dtype))
     return (Tensor((batch, rows, depth)), right, *operands), Tensor((batch, rows, columns))
+
+
+def _row_views(inputs: tuple[Tensor, ...], output: Tensor, axis: Attr) -> tuple[tuple[Tensor, ...], Tensor]:
+    """Rows as images of one group; a row has several channels only if an operand repeats within it."""
+    assert isinstance(axis, int)
+    rows, row, last = math.prod(output.shape[:axis]), output.shape[axis:], output.shape[-1]
+    repeats = any(1 < tensor.elements == last < math.prod(row) for tensor in inputs[1:])
+    whole = (rows, 1, *((math.prod(row[:-1]), last) if repeats else (1, math.prod(row))))
+
+    def view(tensor: Tensor) -> Tensor:
+        if tensor.shape == output.shape:
+            return Tensor(whole)
+        if tensor.elements == 1:
+            return Tensor((1, 1, 1, 1))
+        return Tensor((1, 1, *whole[2:]) if tensor.elements == math.prod(row) else (1, 1, 1, last))
+
+    return tuple(map(view, inputs)), Tensor(whole)
+
+
+def _group_views(inputs: tuple[Tensor, ...], output: Tensor, groups: Attr) -> tuple[tuple[Tensor, ...], Tensor]:
+    """Maps by groups of channels, rows and columns as one."""
+    assert isinstance(groups, int)
+
+    def view(tensor: Tensor) -> Tensor:
+        images, channels, rows, columns = (1,) * (4 - len(tensor.shape)) + tensor.shape
+        split = (groups, channels // groups) if channels > 1 else (1, 1)
+        return Tensor((images, *split, rows * columns))
+
+    return tuple(map(view, inputs)), view(output)

@@ -191,6 +191,18 @@ def _reduce(workload: Workload, inputs: Sequence[Array]) -> Array:
     return np.asarray(function(inputs[0], axis=1, keepdims=True))
 
 
+def _norm(workload: Workload, inputs: Sequence[Array]) -> Array:
+    data = inputs[0].astype(np.float64)
+    # Maps are normalised in groups of channels; plain tensors are seen as (images, groups, channels, pixels).
+    groups = dict(workload.attrs).get("groups", data.shape[1])
+    assert isinstance(groups, int)
+    rows = data.reshape(data.shape[0], groups, -1)
+    if workload.attr("kind") == "standard":
+        rows = rows - rows.mean(axis=2, keepdims=True)
+    squares = np.square(rows).mean(axis=2, keepdims=True)
+    return (rows / np.sqrt(squares + workload.attr("epsilon"))).reshape(data.shape).astype(np.float32)
+
+
 def _softmax(workload: Workload, inputs: Sequence[Array]) -> Array:
     shifted = np.exp(inputs[0] - inputs[0].max(axis=1, keepdims=True))
     return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
@@ -217,6 +229,8 @@ REFERENCES: Mapping[str, Callable[[Workload, Sequence[Array]], Any]] = {
     "relayout": _first,
     "concat": _concat,
     "reduce": _reduce,
+    "row_norm": _norm,
+    "map_norm": _norm,
     "softmax": _softmax,
     "resize2d": _resize2d,
 }

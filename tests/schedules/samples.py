@@ -44,6 +44,8 @@ def workloads(wide: Wide, make: Callable[..., Workload]) -> dict[str, Workload]:
         "relayout": make("relayout", (Tensor(maps.shape),), maps),
         "reduce": make("reduce", (rows,), Tensor((64, 1, 1)), kind="max"),
         "reduce columns": make("reduce", (Tensor((2, 9, 64)),), Tensor((2, 1, 64)), kind="sum"),
+        "row_norm": make("row_norm", (Tensor((64, 1, 1, 130)),), Tensor((64, 1, 1, 130)), kind="rms", epsilon=1e-5),
+        "map_norm": make("map_norm", (maps,), maps, kind="standard", epsilon=1e-5, groups=3 * LANES),
         "softmax": make("softmax", (rows,), rows),
         "resize2d": make("resize2d", (maps, *table, *table), Tensor((2, 3 * LANES, 12, 12), block=LANES), taps=2),
         "recurrence": recurrence(steps=4, hidden=128),

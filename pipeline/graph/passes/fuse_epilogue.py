@@ -14,7 +14,7 @@ from dataclasses import replace
 from tvmopt.pipeline.graph.ir import Graph, Node, without_dead_code
 from tvmopt.schedules.compute.pointwise import finite_at_zero
 from tvmopt.schedules.expression import Arg, Expr, reads_of, rename_arguments, size_of
-from tvmopt.schedules.operators import Layout
+from tvmopt.schedules.operators import MAP_NORM, Layout
 from tvmopt.schedules.workload import Tensor
 
 MAX_FUNCTIONS = 24
@@ -68,7 +68,7 @@ def _merge(graph: Graph, producer: Node, node: Node) -> Node | None:
             return None
     elif not producer.operator.takes_epilogue or not all(_operand_fits(graph, producer, name) for name in others):
         return None
-    elif producer.operator.layout is Layout.BLOCKED and not finite_at_zero(node.epilogue):
+    elif producer.operator.layout is not Layout.PLAIN and not finite_at_zero(node.epilogue):
         # The padding channels of the last block would become infinite.
         return None
     inputs = list(producer.inputs)
@@ -101,6 +101,8 @@ def _operand_fits(graph: Graph, producer: Node, name: str) -> bool:
         return True
     if producer.operator.layout is Layout.PLAIN:
         return name in graph.constants and tensor.elements == tensor.shape[-1] == result.shape[-1]
+    if producer.operator is MAP_NORM and tensor.shape[-2:] not in (result.shape[-2:], (1, 1)):
+        return False
     # A kernel reads feature maps; only constants can be reshaped to that rank.
     return broadcasts(tensor, result) and (len(tensor.shape) == 4 or name in graph.constants)
 

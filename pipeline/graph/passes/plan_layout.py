@@ -18,7 +18,7 @@ import numpy as np
 from tvmopt.pipeline.graph.ir import ONNX, Editor, Graph, Node, Origin, without_dead_code
 from tvmopt.pipeline.graph.passes.fuse_epilogue import broadcasts
 from tvmopt.schedules.compute.pointwise import finite_at_zero
-from tvmopt.schedules.operators import CONCAT, POINTWISE, Layout
+from tvmopt.schedules.operators import CONCAT, MAP_NORM, POINTWISE, Layout
 from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Tensor
 
@@ -84,7 +84,7 @@ def _can_block(graph: Graph, node: Node, target: Target) -> bool:
     block = target.channel_block(output.dtype)
     if node.operator is CONCAT:
         return all(graph.tensor(name).shape[1] % block == 0 for name in node.inputs[:-1])
-    assert node.operator is POINTWISE
+    assert node.operator in (POINTWISE, MAP_NORM)
     if len(output.shape) != 4:
         return False
     # In the padding of the last block operands are zero; a result that is not finite there would spread.

@@ -1,7 +1,8 @@
 """Turns ONNX operators into the operator families that templates know. Returns a new graph.
 
 Each file has a table from ONNX operator types to rules. A rule adds what replaces the node, or returns False and leaves
-the node to TVM's importer. The tables: `convolution`, `dense`, `recurrent`, `pooling`, `elementwise`, `shape`.
+the node to TVM's importer. The tables: `convolution`, `dense`, `recurrent`, `pooling`, `elementwise`, `norms`,
+`shape`.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from tvmopt.pipeline.graph.recognize.types import Rule
 
 def rules() -> dict[str, Rule]:
     """All rules by ONNX operator type."""
-    from tvmopt.pipeline.graph.recognize import convolution, dense, elementwise, pooling, recurrent, shape
+    from tvmopt.pipeline.graph.recognize import convolution, dense, elementwise, norms, pooling, recurrent, shape
 
-    tables = (convolution, dense, recurrent, pooling, elementwise, shape)
+    tables = (convolution, dense, recurrent, pooling, elementwise, norms, shape)
     return {kind: rule for table in tables for kind, rule in table.RULES.items()}
 
 

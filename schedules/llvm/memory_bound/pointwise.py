@@ -120,7 +120,7 @@ def _plain(workload: Workload, target: Target, config: Config) -> Any:
         # One long row: cut it, so that threads can share it.
         pieces = _pieces(sizes[0], target)
         sizes, spans = (pieces, sizes[0] // pieces), [span * 2 for span in spans]
-    views = [_flat_view(x.tensor, f"flat{i}") for i, x in enumerate((*inputs, result))]
+    views = [flat_view(x.tensor, f"flat{i}") for i, x in enumerate((*inputs, result))]
     strides = [_strides(sizes, span) for span in spans]
     inner, outer = sizes[-1], math.prod(sizes[:-1])
 
@@ -179,7 +179,8 @@ def _strides(sizes: tuple[int, ...], span: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(strides)
 
 
-def _flat_view(tensor: Tensor, name: str) -> emit.Buffer:
+def flat_view(tensor: Tensor, name: str) -> emit.Buffer:
+    """A view of a plain tensor as one row."""
     from tvm import tirx
 
     return tirx.decl_buffer((max(tensor.elements, 1),), tensor.dtype, name=name)

@@ -237,6 +237,15 @@ def part(vector: Expr, first: int, lanes: int) -> Expr:
     return tirx.Shuffle([vector], [tirx.const(first + i, "int32") for i in range(lanes)])
 
 
+def lanes_sum(vector: Expr, lanes: int) -> Expr:
+    """The sum of the elements of a vector of float32, halves added to halves."""
+    if lanes == 1:
+        return vector
+    whole = tirx.Var("whole", f"float32x{lanes}")
+    halves = part(whole, 0, lanes // 2) + part(whole, lanes // 2, lanes // 2)
+    return tirx.Let(whole, vector, lanes_sum(halves, lanes // 2))
+
+
 def _vector_indices(indices: Sequence[Index], lanes: int) -> list[Index]:
     if lanes == 1:
         return list(indices)

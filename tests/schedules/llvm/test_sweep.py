@@ -184,6 +184,19 @@ class Draw:
         kind = self.pick("sum", "mean", "max", "min")
         return self.make("reduce", (Tensor(shape),), Tensor((shape[0], 1, shape[2])), kind=kind), None
 
+    def norm(self) -> tuple[Workload, None]:
+        attrs: dict[str, Any] = {"kind": self.pick("standard", "rms"), "epsilon": self.pick(1e-5, 0.1)}
+        if self.pick(True, False):
+            shape = (self.pick(1, 3), self.pick(1, 2), self.pick(1, 3), self.pick(2, 7, 16, 37, 64, 2500))
+            full, by_channel = Tensor(shape), Tensor((1, *shape[1:3], 1))
+            extra = [self.pick(full, by_channel, Tensor((1, 1, 1, shape[3])), Tensor((1, 1, 1, 1)))]
+            return self.make("row_norm", (full, *extra), full, self.epilogue(1, 1), **attrs), None
+        shape = (self.pick(1, 2), self.channels(), self.pick(2, 3, 7), self.pick(2, 5, 11, 130))
+        attrs["groups"] = self.pick(*(count for count in range(1, shape[1] + 1) if shape[1] % count == 0))
+        data, output = (Tensor(shape, block=self.lanes, halo=self.halo()) for _ in range(2))
+        extra = [self.map_like(shape) for _ in range(self.pick(0, 1))]
+        return self.make("map_norm", (data, *extra), output, self.epilogue(1, len(extra)), **attrs), None
+
     def resize2d(self) -> tuple[Workload, list[np.ndarray]]:
         shape, taps, after = self.shape(), self.pick(1, 2), (self.size(), self.size())
         arrays = [self.numpy.standard_normal(shape, np.float32)]
@@ -220,7 +233,7 @@ class Draw:
 
 
 OPERATORS = ("convolution",) * 4 + ("separable", "separable", "dense", "pool2d", "pointwise", "movement")
-OPERATORS += ("reduction", "resize2d", "recurrence")
+OPERATORS += ("reduction", "norm", "resize2d", "recurrence")
 
 
 def run_case(seed: int, make: Make, wide: Wide, wide_separable: Wide, kernels_for: Callable[..., Any]) -> None:
