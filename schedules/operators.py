@@ -61,6 +61,7 @@ class Operator:
 
 _FLOAT = "in float32"
 _MAPS = "in two dimensions, float32"
+_LINES = "in one or two dimensions, float32"
 _CELL = "in float32, with constant weights and the usual activations"
 _REDUCTION = "in float32, over neighbouring axes that are constant"
 
@@ -73,7 +74,7 @@ CONV2D = Operator(
     plain_data=True,
     takes_epilogue=True,
     convolution=True,
-    forms={"Conv": f"{_MAPS}, with constant weights"},
+    forms={"Conv": f"{_LINES}, with constant weights"},
 )
 DEPTHWISE_CONV2D = Operator(
     "depthwise_conv2d",
@@ -115,10 +116,10 @@ POOL2D = Operator(
     layout=Layout.BLOCKED,
     takes_epilogue=True,
     forms={
-        "MaxPool": f"{_MAPS}, without indices",
-        "AveragePool": _MAPS,
-        "GlobalAveragePool": _MAPS,
-        "GlobalMaxPool": _MAPS,
+        "MaxPool": f"{_LINES}, without indices",
+        "AveragePool": _LINES,
+        "GlobalAveragePool": _LINES,
+        "GlobalMaxPool": _LINES,
     },
 )
 POINTWISE = Operator(

@@ -78,11 +78,11 @@ class Origin:
     Attributes:
         value: name of the other value.
         form: ``layout``: a copy in another layout; ``maps``: maps of one pixel each, which become `value` when their
-            rows and columns are dropped.
+            rows and columns are dropped; ``image``: a line or a volume as an image, in another shape.
     """
 
     value: str
-    form: Literal["layout", "maps"]
+    form: Literal["layout", "maps", "image"]
 
 
 @dataclass(frozen=True, slots=True)

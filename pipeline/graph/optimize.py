@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from tvmopt.pipeline.errors import UnsupportedModelError
 from tvmopt.pipeline.graph.ir import Graph
+from tvmopt.pipeline.graph.passes.delay_views import delay_views
 from tvmopt.pipeline.graph.passes.find_group_norms import find_group_norms
 from tvmopt.pipeline.graph.passes.find_norms import find_norms
 from tvmopt.pipeline.graph.passes.fold_batchnorm import fold_batchnorm
 from tvmopt.pipeline.graph.passes.fold_pad import fold_pad
+from tvmopt.pipeline.graph.passes.fold_slice import fold_slice
 from tvmopt.pipeline.graph.passes.fuse_epilogue import fuse_epilogue
 from tvmopt.pipeline.graph.passes.fuse_separable import fuse_separable
 from tvmopt.pipeline.graph.passes.merge_groups import merge_groups
@@ -56,9 +58,11 @@ def passes(
         fold_batchnorm,
         find_norms,
         recognize,
+        delay_views,
         merge_reshapes,
         find_group_norms,
         fold_pad,
+        fold_slice,
         fuse_epilogue,
         *(_chosen(alternative, target, choice) for alternative in alternatives),
         lambda graph: merge_groups(graph, target),

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tvmopt.pipeline.graph.attributes import attributes
 from tvmopt.pipeline.graph.ir import Editor, Graph, Node, rewrite
+from tvmopt.pipeline.graph.parameters import padding_of
 
 
 def fold_pad(graph: Graph) -> Graph:
@@ -38,19 +38,12 @@ def fold_pad(graph: Graph) -> Graph:
 
 def _zero_pads(graph: Graph, pad: Node) -> tuple[int, int, int, int] | None:
     """Top, left, bottom, right of a Pad that only adds zeros around images; None for any other."""
-    values = attributes(pad)
-    if values.get("mode", "constant") != "constant" or len(graph.tensor(pad.inputs[0]).shape) != 4:
+    if len(graph.tensor(pad.inputs[0]).shape) != 4:
         return None
-    if len(pad.inputs) > 3 and pad.inputs[3]:
+    padding = padding_of(graph.constants, pad, 4)
+    if padding is None or padding.mode != "constant" or padding.fill != 0.0:
         return None
-    fill: float | None = float(values.get("value", 0.0))
-    amounts = values.get("pads")
-    if len(pad.inputs) > 1:
-        if pad.inputs[1] not in graph.constants:
-            return None
-        amounts = graph.constants[pad.inputs[1]].reshape(-1).tolist()
-        fill = graph.scalar(pad.inputs[2]) if len(pad.inputs) > 2 and pad.inputs[2] else 0.0
-    if fill != 0.0 or amounts is None or any(int(a) < 0 for a in amounts):
+    (*outer, top, left), (*further, bottom, right) = padding.before, padding.after
+    if any((*outer, *further)) or min(top, left, bottom, right) < 0:
         return None
-    n0, c0, top, left, n1, c1, bottom, right = (int(a) for a in amounts)
-    return None if n0 or c0 or n1 or c1 else (top, left, bottom, right)
+    return top, left, bottom, right

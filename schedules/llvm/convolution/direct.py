@@ -80,7 +80,7 @@ class DirectConv2d:
         rows = useful_sizes(shape.rows, 4, (2, 3, 4))
         counts = [v for v in range(1, min(vectors, 6) + 1) if shape.groups == 1 or vectors % v == 0]
         tiles = [r * c * v for r in rows for c in columns for v in counts if tile_fits(r * c, v, target)]
-        units = max(1, shape.columns if shape.flat else shape.rows)
+        units = max(1, shape.columns if shape.one_row else shape.rows)
         # Fewer accumulators leave the arithmetic units idle; a small map may not have more.
         least = min(target.registers // 4, max(tiles))
 
@@ -162,7 +162,7 @@ class DirectConv2d:
 
     def _units(self, shape: Shape, config: Config) -> int:
         """How many pieces the pixels are cut into."""
-        extent, step = (shape.columns, config["columns"]) if shape.flat else (shape.rows, config["rows"])
+        extent, step = (shape.columns, config["columns"]) if shape.one_row else (shape.rows, config["rows"])
         return Cut.of(extent, step).pieces
 
     def _unroll(self, workload: Workload) -> int:

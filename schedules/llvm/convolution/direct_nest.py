@@ -56,6 +56,11 @@ class Shape:
         return self.kernel == (1, 1) and self.stride == (1, 1)
 
     @property
+    def one_row(self) -> bool:
+        """Whether the map is one row, so that threads share its columns."""
+        return self.rows == 1
+
+    @property
     def reduction(self) -> int:
         """Multiply-adds for one output element."""
         return self.group_in * self.kernel[0] * self.kernel[1]
@@ -142,7 +147,7 @@ class DirectConv2dNest:
 
     def _tasks(self) -> Stmt:
         shape, config = self.shape, self.config
-        cut = Cut.of(shape.columns, config["columns"]) if shape.flat else Cut.of(shape.rows, config["rows"])
+        cut = Cut.of(shape.columns, config["columns"]) if shape.one_row else Cut.of(shape.rows, config["rows"])
         tiles, whole_tiles = math.ceil(self.blocks / config["vectors"]), self.blocks // config["vectors"]
         # With chunks a task is the whole map: all of it is multiplied with one chunk's weights at a time.
         units = 1 if config["depth"] else cut.pieces
@@ -188,16 +193,22 @@ class DirectConv2dNest:
         return emit.seq([start, sums, map_through(before, True)])
 
     def _unit(self, panel: _Panel, first: Index, size: int, chunk: _Chunk) -> Stmt:
-        """`size` rows of the output from `first` on; pixels of the one row when the convolution is flat."""
-        if self.shape.flat:
-            return self._tile(panel, (0, first), (1, size), chunk)
+        """`size` rows of the output from `first` on; pixels of the row when it is the only one."""
+        if self.shape.one_row:
+            border = [] if self.shape.flat or not chunk.last else self._border(panel, 0, 1, (first, size))
+            return emit.seq([*border, self._tile(panel, (0, first), (1, size), chunk)])
         cut = Cut.of(self.shape.columns, self.config["columns"])
         rows = cut.each(lambda column, columns: self._tile(panel, (first, column), (size, columns), chunk))
         if not chunk.last:
             return rows
+        return emit.seq([*self._border(panel, first, size), rows])
+
+    def _border(self, panel: _Panel, first: Index, rows: int, columns: tuple[Index, int] | None = None) -> list[Stmt]:
+        """The zeros around some rows, or columns of the only row, of the panel's channels."""
         blocks = [self._first_block(panel) + v for v in range(panel.vectors)]
-        border = [part for block in blocks for part in self.epilogue.zero_halo(panel.image, block, first, size)]
-        return emit.seq([*border, rows])
+        if columns is None:
+            return [part for block in blocks for part in self.epilogue.zero_halo(panel.image, block, first, rows)]
+        return [part for block in blocks for part in self.epilogue.zero_ends(panel.image, block, *columns)]
 
     def _tile(self, panel: _Panel, at: tuple[Index, Index], size: tuple[int, int], chunk: _Chunk) -> Stmt:
         shape = self.shape
@@ -233,7 +244,7 @@ class DirectConv2dNest:
         if self.config["depth"]:
             return Share(row * self.shape.columns + column * rows, rows * columns, self.shape.rows * self.shape.columns)
         unit, units = panel.unit
-        if self.shape.flat:
+        if self.shape.one_row:
             return Share(unit, 1, units)
         return Share(unit * self.shape.columns + column, columns, units * self.shape.columns)
 

@@ -146,6 +146,25 @@ class Epilogue:
             statements.append(_when(first_row + rows, height, below))
         return statements
 
+    def zero_ends(self, image: Index, block: Index, first_column: Index, columns: int) -> list[Stmt]:
+        """Like `zero_halo`, for a map of one row whose columns several tasks share.
+
+        The task with the first column also writes the halo before it and the rows above and below, the one with the
+        last column the halo after it.
+        """
+        tensor = self.output.tensor
+        top, left, bottom, right = tensor.halo
+        width = tensor.shape[3]
+        whole = left + width + right
+        before = [self._zeros(Pixel(image, block, top, 0), 1, left)] if left else []
+        for row, rows in ((0, top), (top + 1, bottom)):
+            before += [self._zeros(Pixel(image, block, row, 0), rows, whole)] if rows else []
+        statements = [_when(first_column, 0, emit.seq(before))] if before else []
+        if right:
+            after = self._zeros(Pixel(image, block, top, left + width), 1, right)
+            statements.append(_when(first_column + columns, width, after))
+        return statements
+
     def _zeros(self, at: Pixel, rows: int, columns: int) -> Stmt:
         """Zeros from pixel `at` on, whose row and column include the halo."""
         lanes = self.output.tensor.block

@@ -199,6 +199,34 @@ def u_net(w: Random) -> dict[str, Any]:
     }
 
 
+def sound(w: Random) -> dict[str, Any]:
+    return {
+        "nodes": [
+            ("Conv", "x a", "c0", {"strides": [3], "pads": [2, 1]}),
+            ("Relu", "c0", "r0"),
+            ("Conv", "r0 b bias", "c1", {"pads": [8, 8], "dilations": [4]}),
+            ("Slice", "c1 from to axis", "s"),
+            ("Tanh", "s", "t"),
+            ("Add", "t r0", "u"),
+            ("Conv", "u d", "c2", {"group": 19, "pads": [1, 1]}),
+            ("MaxPool", "c2", "p", {"kernel_shape": [3], "strides": [2]}),
+            ("Concat", "p p", "k", {"axis": 1}),
+            ("Conv", "k e", "y"),
+        ],
+        "inputs": {"x": (2, 1, 83)},
+        "constants": {
+            "a": w(19, 1, 7),
+            "b": w(19, 19, 3),
+            "bias": w(19),
+            "d": w(19, 1, 3),
+            "e": w(5, 38, 2),
+            "from": whole(0),
+            "to": whole(-8),
+            "axis": whole(2),
+        },
+    }
+
+
 def attention(w: Random) -> dict[str, Any]:
     def heads(name: str, perm: list[int]) -> list[Any]:
         return [
@@ -293,6 +321,7 @@ MODELS = {
         channel_shuffle,
         super_resolution,
         u_net,
+        sound,
         attention,
         quantized,
         two_halos_and_an_input_read_twice,
@@ -314,7 +343,7 @@ def test_computes_what_onnxruntime_does(model_of: Any, check_whole: Any, name: s
 
 @pytest.mark.sweep
 @pytest.mark.parametrize("text", ["x86-64-v3", '{"kind": "llvm", "mtriple": "x86_64-linux-gnu"}'])
-@pytest.mark.parametrize("name", ["squeeze_and_excitation", "fire_modules", "u_net"])
+@pytest.mark.parametrize("name", ["squeeze_and_excitation", "fire_modules", "u_net", "sound"])
 def test_other_vector_widths(model_of: Any, check_whole: Any, name: str, text: str) -> None:
     target = parse_target(text, 2)
     if not LOCAL.facts().can_run(target):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tvmopt.pipeline.graph.attributes import window_pads
+from tvmopt.pipeline.graph.ir import Origin
 from tvmopt.pipeline.graph.recognize import recognize
 
 PASSES = (recognize,)
@@ -40,15 +41,37 @@ def test_one_channel_is_no_depthwise_convolution(through: Any, weights: Any) -> 
 
 
 @pytest.mark.parametrize(
+    ("weight", "attributes", "op"),
+    [
+        ((6, 4, 3), {}, "conv2d"),
+        ((6, 4, 1), {"strides": [2]}, "conv2d"),
+        ((6, 4, 3), {"strides": [3], "dilations": [2], "pads": [4, 1]}, "conv2d"),
+        ((6, 2, 5), {"group": 2, "pads": [2, 2]}, "conv2d"),
+        ((4, 1, 3), {"group": 4}, "depthwise_conv2d"),
+        ((6, 4, 4), {"auto_pad": "SAME_UPPER"}, "conv2d"),
+        ((6, 4, 4), {"auto_pad": "SAME_LOWER", "strides": [2]}, "conv2d"),
+    ],
+)
+def test_lines(through: Any, weights: Any, weight: Any, attributes: Any, op: str) -> None:
+    constants = {"w": weights(*weight), "b": weights(weight[0])}
+    done = through(
+        ("Conv", "x w b", "y", attributes), passes=PASSES, inputs={"x": (2, 4, 13)}, outputs="y", **constants
+    )
+    assert done.ops() == ["reshape", op, "reshape"]
+    assert done.tensor(op, 0).shape == (2, 4, 1, 13)
+    assert done.graph.origins[done.node(op).output] == Origin("y", "image")
+    done.check()
+
+
+@pytest.mark.parametrize(
     ("inputs", "weight", "constants"),
     [
-        ({"x": (1, 4, 9)}, (6, 4, 3), "w b"),
         ({"x": (1, 4, 5, 5, 5)}, (6, 4, 3, 3, 3), "w b"),
         ({"x": (1, 4, 5, 5)}, (6, 4, 3, 3), "b"),
         ({"x": (1, 4, 5, 5)}, (6, 4, 3, 3), "w"),
         ({}, (6, 4, 3, 3), "w b x"),
     ],
-    ids=["sound", "volumes", "computed weights", "computed bias", "constant data"],
+    ids=["volumes", "computed weights", "computed bias", "constant data"],
 )
 def test_others_are_left(through: Any, weights: Any, inputs: Any, weight: Any, constants: str) -> None:
     shapes = {"w": weight, "b": (6,), "x": (1, 4, 5, 5)}

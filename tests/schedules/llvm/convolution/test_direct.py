@@ -44,6 +44,14 @@ SHAPES: dict[str, tuple[tuple[int, int, int, int], int, dict[str, Any]]] = {
         21,
         {"kernel": (3, 3), "pads": (1, 1, 1, 1), "margin": (2, 0, 1, 3), "halo": (2, 1, 3, 2)},
     ),
+    "one row": ((2, 19, 1, 37), 37, {"kernel": (1, 3), "pads": (0, 1, 0, 1), "halo": (0, 2, 0, 1)}),
+    "one row of a causal network": ((1, 16, 1, 29), 21, {"kernel": (1, 3), "pads": (0, 8, 0, 0), "dilations": (1, 4)}),
+    "one row, strided, into a wide halo": (
+        (1, 1, 1, 83),
+        23,
+        {"kernel": (1, 10), "strides": (1, 5), "block": 1, "halo": (1, 3, 2, 1)},
+    ),
+    "one row out of three": ((1, 17, 3, 7), 19, {"kernel": (3, 2), "halo": (1, 1, 1, 1)}),
     "window larger than the map": ((1, 7, 2, 3), 9, {"kernel": (5, 5), "pads": (2, 2, 2, 2)}),
 }
 
