@@ -167,6 +167,12 @@ MAP_NORM = Operator(
     forms={"InstanceNormalization": "in float32, with constant scale and bias"},
 )
 SOFTMAX = Operator("softmax", "softmax", operands=1, forms={"Softmax": _FLOAT})
+ATTENTION = Operator(
+    "attention",
+    "attention",
+    # Q, K and V; the operands of what lies between the products follow.
+    operands=3,
+)
 RESIZE2D = Operator(
     "resize2d",
     "resizing",
@@ -193,7 +199,7 @@ OPERATORS: Mapping[str, Operator] = {
     operator.name: operator
     for operator in (
         *(CONV2D, DEPTHWISE_CONV2D, SEPARABLE_CONV2D, DENSE, RECURRENCE, POOL2D, POINTWISE),
-        *(CONCAT, RELAYOUT, REDUCE, ROW_NORM, MAP_NORM, SOFTMAX, RESIZE2D, RESHAPE, LEFT_TO_TVM),
+        *(CONCAT, RELAYOUT, REDUCE, ROW_NORM, MAP_NORM, SOFTMAX, ATTENTION, RESIZE2D, RESHAPE, LEFT_TO_TVM),
     )
 }
 """All operators by name."""

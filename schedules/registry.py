@@ -59,6 +59,7 @@ class PackingTemplate(Template, Protocol):
 
 def llvm_templates() -> tuple[Template, ...]:
     """Templates for CPUs, in the order they are asked."""
+    from tvmopt.schedules.llvm.attention.attention import Attention
     from tvmopt.schedules.llvm.convolution.conv2d import Convolution
     from tvmopt.schedules.llvm.convolution.depthwise import DepthwiseConv2d
     from tvmopt.schedules.llvm.convolution.separable import SeparableConv2d
@@ -86,6 +87,7 @@ def llvm_templates() -> tuple[Template, ...]:
         RowNorm(),
         MapNorm(),
         Softmax(),
+        Attention(),
         Resize2d(),
     )
 

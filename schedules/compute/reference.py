@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tvmopt.schedules.compute.attention import stored, views_of
 from tvmopt.schedules.compute.reference_recurrence import recurrence
 from tvmopt.schedules.dtypes import FLOAT32, dtype_of
 from tvmopt.schedules.expression import Acc, Arg, Call, Const, Expr, Named
@@ -208,6 +209,18 @@ def _softmax(workload: Workload, inputs: Sequence[Array]) -> Array:
     return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
 
 
+def _attention(workload: Workload, inputs: Sequence[Array]) -> Array:
+    query, key, value, *operands = views_of(workload, inputs)
+    products = np.matmul(query.astype(np.float64), key.astype(np.float64).swapaxes(-1, -2))
+    scores = evaluate(workload.inner, products.astype(FLOAT32), [query, key, value, *operands]).astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
+        weights /= weights.sum(axis=-1, keepdims=True)
+    if workload.attr("guard"):
+        weights = np.where(np.isnan(weights), 0.0, weights)
+    return stored(workload, np.matmul(weights, value.astype(np.float64)).astype(FLOAT32))
+
+
 def _resize2d(workload: Workload, inputs: Sequence[Array]) -> Array:
     data, row_index, row_weight, column_index, column_weight = inputs
     taps = workload.attr("taps")
@@ -232,6 +245,7 @@ REFERENCES: Mapping[str, Callable[[Workload, Sequence[Array]], Any]] = {
     "row_norm": _norm,
     "map_norm": _norm,
     "softmax": _softmax,
+    "attention": _attention,
     "resize2d": _resize2d,
 }
 """Computes each operator of `schedules.operators` from its own operands, before its epilogue."""

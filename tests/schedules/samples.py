@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from tests.attentions import attention
 from tests.recurrences import recurrence
 from tvmopt.schedules.expression import ACC, Arg, call
 from tvmopt.schedules.target import parse_target
@@ -48,5 +49,6 @@ def workloads(wide: Wide, make: Callable[..., Workload]) -> dict[str, Workload]:
         "map_norm": make("map_norm", (maps,), maps, kind="standard", epsilon=1e-5, groups=3 * LANES),
         "softmax": make("softmax", (rows,), rows),
         "resize2d": make("resize2d", (maps, *table, *table), Tensor((2, 3 * LANES, 12, 12), block=LANES), taps=2),
+        "attention": attention(3, 40, 70, 16, 24),
         "recurrence": recurrence(steps=4, hidden=128),
     }

@@ -25,7 +25,8 @@ Wide = Callable[..., Workload]
 
 NAMES = [
     *("conv2d", "depthwise_conv2d", "separable_conv2d", "dense", "pool2d", "pointwise", "pointwise plain"),
-    *("concat", "relayout", "reduce", "reduce columns", "row_norm", "map_norm", "softmax", "resize2d", "recurrence"),
+    *("concat", "relayout", "reduce", "reduce columns", "row_norm", "map_norm", "softmax", "resize2d", "attention"),
+    "recurrence",
 ]
 
 

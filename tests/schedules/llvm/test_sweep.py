@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.attentions import attention, with_mask
 from tests.recurrences import recurrence, tame_inputs
 from tvmopt.pipeline.devices.registry import LOCAL
 from tvmopt.schedules.expression import ACC, Arg, Expr, call
@@ -197,6 +198,14 @@ class Draw:
         extra = [self.map_like(shape) for _ in range(self.pick(0, 1))]
         return self.make("map_norm", (data, *extra), output, self.epilogue(1, len(extra)), **attrs), None
 
+    def attention(self) -> tuple[Workload, None]:
+        sizes, heads, rows = (1, 2, 5, 7, 16, 19, 37), self.pick(1, 2, 3), self.pick(True, False)
+        queries, keys, depth, width = (self.pick(*sizes) for _ in range(4))
+        keys = self.pick(keys, 131)
+        if self.pick(True, False):
+            return attention(heads, queries, keys, depth, width, rows=rows), None
+        return with_mask(queries, keys, heads, self.pick(True, False), depth=depth, width=width, rows=rows), None
+
     def resize2d(self) -> tuple[Workload, list[np.ndarray]]:
         shape, taps, after = self.shape(), self.pick(1, 2), (self.size(), self.size())
         arrays = [self.numpy.standard_normal(shape, np.float32)]
@@ -233,7 +242,7 @@ class Draw:
 
 
 OPERATORS = ("convolution",) * 4 + ("separable", "separable", "dense", "pool2d", "pointwise", "movement")
-OPERATORS += ("reduction", "norm", "resize2d", "recurrence")
+OPERATORS += ("reduction", "norm", "resize2d", "recurrence", "attention")
 
 
 def run_case(seed: int, make: Make, wide: Wide, wide_separable: Wide, kernels_for: Callable[..., Any]) -> None:

@@ -1,0 +1,1 @@
+"""Attention: two matrix products with a softmax between, in one kernel."""

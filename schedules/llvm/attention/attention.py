@@ -1,0 +1,101 @@
+"""The template of attention; `schedules.llvm.attention.nest` writes its loop nest.
+
+Each task computes some queries of one head: all scores of these queries, or of one span of keys after another, stay in
+the cache between the two products. Spans are joined as in FlashAttention (T. Dao et al., NeurIPS 2022): what was summed
+so far is scaled down whenever a span has a larger score.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tvmopt.schedules.compute.attention import is_filled, places_of, result_of, shape_of
+from tvmopt.schedules.dtypes import FLOAT32
+from tvmopt.schedules.llvm.attention.nest import Nest, key_rows, query_lanes
+from tvmopt.schedules.llvm.parts.register_tile import tile_cycles
+from tvmopt.schedules.space import Config, ConfigSpace, Knob
+from tvmopt.schedules.target import Target
+from tvmopt.schedules.workload import Workload
+
+SPANS = (64, 128, 256, 512, 1024)
+CACHE_SHARE = 0.25
+"""The scores of a span take at most this share of the second-level cache by default; keys and values need the rest."""
+EXPONENTIAL_CYCLES = 10
+"""For each vector of scores: the maximum, the exponential, the sum."""
+
+
+class Attention:
+    """The template.
+
+    Workload: inputs Q, K, V, then the operands of `inner`, an expression of a score; all flat. Attributes (see
+    `schedules.compute.attention`): ``batch``, ``queries``, ``keys``, ``depth``, ``width``; the places ``query``,
+    ``key``, ``value``, ``result``, and those of the operands, one after another, in ``operands``; ``guard``: 1 gives
+    zeros in place of NaN for a query whose scores have no softmax, because all are -inf or one is NaN.
+    """
+
+    name = "attention"
+    version = 1
+
+    def accepts(self, workload: Workload, target: Target) -> bool:
+        """Float32, the columns of V and of the result next to each other, the result without gaps."""
+        if workload.op != "attention" or workload.dtypes != {FLOAT32}:
+            return False
+        columns = [places_of(workload)[2].column, result_of(workload).column]
+        return is_filled(workload) and (columns == [1, 1] or shape_of(workload).width == 1)
+
+    def flops(self, workload: Workload) -> int:
+        """Operations of both products, a multiply-add as two."""
+        shape = shape_of(workload)
+        return 2 * math.prod(shape.batch) * shape.queries * shape.keys * (shape.depth + shape.width)
+
+    def space(self, workload: Workload, target: Target) -> ConfigSpace:
+        """Vectors of queries in a task, and how many keys are in a span; ``keys`` 0 is all of them."""
+        shape = shape_of(workload)
+        blocks = math.ceil(shape.queries / query_lanes(shape.queries, target))
+        spans = tuple(span for span in SPANS if span < shape.keys)
+        return ConfigSpace((Knob("vectors", tuple(v for v in (1, 2, 4) if v <= blocks)), Knob("span", (0, *spans))))
+
+    def default(self, workload: Workload, target: Target) -> Config:
+        """Two vectors of queries unless threads would idle; the longest span whose scores stay in the cache."""
+        shape = shape_of(workload)
+        lanes = query_lanes(shape.queries, target)
+        values = {knob.name: knob.values for knob in self.space(workload, target).knobs}
+
+        def tasks(vectors: int) -> int:
+            return math.prod(shape.batch) * math.ceil(shape.queries / (vectors * lanes))
+
+        vectors = max(v for v in values["vectors"] if v == 1 or (v == 2 and tasks(v) >= 2 * target.threads))
+        room = CACHE_SHARE * target.l2_bytes / (4 * vectors * lanes)
+        if shape.keys <= room:
+            return {"vectors": vectors, "span": 0}
+        return {"vectors": vectors, "span": max(span for span in values["span"] if 0 < span <= max(room, SPANS[0]))}
+
+    def cycles(self, workload: Workload, target: Target, config: Config) -> float:
+        """Estimated cycles on one core."""
+        shape = shape_of(workload)
+        lanes = query_lanes(shape.queries, target)
+        blocks = math.prod(shape.batch) * math.ceil(shape.queries / (config["vectors"] * lanes))
+        rows = key_rows(config["vectors"], target)
+        scores = shape.keys / rows * shape.depth * tile_cycles(rows, config["vectors"], True, target)
+        values = shape.keys * config["vectors"] * lanes * math.ceil(shape.width / target.lanes(FLOAT32)) / 2
+        spans = math.ceil(shape.keys / (config["span"] or shape.keys))
+        joins = (spans - 1) * config["vectors"] * lanes * math.ceil(shape.width / target.lanes(FLOAT32))
+        return blocks * (scores + values + joins + shape.keys * config["vectors"] * EXPONENTIAL_CYCLES)
+
+    def features(self, workload: Workload, target: Target, config: Config) -> tuple[float, ...]:
+        """Estimated cycles, vectors of queries, bytes of a span's scores, parallel tasks."""
+        shape = shape_of(workload)
+        lanes = query_lanes(shape.queries, target)
+        tasks = math.prod(shape.batch) * math.ceil(shape.queries / (config["vectors"] * lanes))
+        return (
+            math.log2(self.cycles(workload, target, config)),
+            float(config["vectors"]),
+            math.log2((config["span"] or shape.keys) * config["vectors"] * lanes * 4),
+            math.log2(tasks),
+            float(tasks % target.threads),
+        )
+
+    def build(self, workload: Workload, target: Target, config: Config) -> Any:
+        """The scheduled PrimFunc."""
+        return Nest(workload, target, config).function()
