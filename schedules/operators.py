@@ -192,14 +192,32 @@ RESHAPE = Operator(
         "Gather": "of one constant place of a computed value",
     },
 )
+BOUNDS = Operator("bounds", "check of indices", operands=1, kernel=False)
+"""Copies indices that the next operator follows, and fails if one is out of range."""
 LEFT_TO_TVM = Operator("onnx", "left to TVM's importer", operands=None, kernel=False)
 """Any operator that no template takes, and that TVM's own importer lowers."""
 
 OPERATORS: Mapping[str, Operator] = {
     operator.name: operator
     for operator in (
-        *(CONV2D, DEPTHWISE_CONV2D, SEPARABLE_CONV2D, DENSE, RECURRENCE, POOL2D, POINTWISE),
-        *(CONCAT, RELAYOUT, REDUCE, ROW_NORM, MAP_NORM, SOFTMAX, ATTENTION, RESIZE2D, RESHAPE, LEFT_TO_TVM),
+        CONV2D,
+        DEPTHWISE_CONV2D,
+        SEPARABLE_CONV2D,
+        DENSE,
+        RECURRENCE,
+        POOL2D,
+        POINTWISE,
+        CONCAT,
+        RELAYOUT,
+        REDUCE,
+        ROW_NORM,
+        MAP_NORM,
+        SOFTMAX,
+        ATTENTION,
+        RESIZE2D,
+        RESHAPE,
+        BOUNDS,
+        LEFT_TO_TVM,
     )
 }
 """All operators by name."""

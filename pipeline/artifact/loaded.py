@@ -82,7 +82,9 @@ class LoadedArtifact:
         manifest = self.manifest
         if parts.weights is None:
             kernels = [step.kernel for step in self.steps]
-            return VirtualMachine(parts.library, kernels, cuda=manifest["target"]["isa"] == "cuda")
+            return VirtualMachine(
+                parts.library, kernels, manifest["target"]["isa"] == "cuda", manifest.get("checks", ())
+            )
         threads = int(os.environ["TVM_NUM_THREADS"])
         return NativeLibrary(parts.library, parts.weights, (manifest["inputs"], manifest["outputs"]), threads)
 

@@ -14,13 +14,15 @@ import numpy as np
 import numpy.typing as npt
 
 from tvmopt.pipeline.artifact.executor import VisitStep
-from tvmopt.pipeline.errors import BuildError, InputFileError
+from tvmopt.pipeline.errors import BuildError, InputFileError, ModelInputError
 from tvmopt.pipeline.types import Step
 from tvmopt.schedules.dtypes import dtype_of
 
 Array = npt.NDArray[Any]
 
 HUGE_PAGE = 2 << 20
+INDEX_ERROR = "IndexError"
+"""The kind of error that a check of indices reports."""
 
 
 class _Spec(ctypes.Structure):
@@ -118,6 +120,7 @@ class NativeLibrary:
         """Runs one inference.
 
         Raises:
+            ModelInputError: when an index that the inputs lead to is out of range; names the layer.
             BuildError: when a kernel fails, with what it says.
         """
         if self._run(self._model):
@@ -176,8 +179,11 @@ class NativeLibrary:
         return made
 
     def _fail(self) -> None:
-        said = self._functions.tvmopt_error(self._model).decode(errors="replace")
-        raise BuildError(f"a kernel failed: {' '.join(said.split())}")
+        said = " ".join(self._functions.tvmopt_error(self._model).decode(errors="replace").split())
+        kind, _, message = said.partition(": ")
+        if kind == INDEX_ERROR:
+            raise ModelInputError(message)
+        raise BuildError(f"a kernel failed: {said}")
 
 
 def _check_specs(what: str, find: Any, specs: Sequence[Mapping[str, Any]]) -> None:

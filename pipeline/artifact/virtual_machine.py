@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from tvmopt.pipeline.artifact.executor import VisitStep
-from tvmopt.pipeline.errors import InputFileError
+from tvmopt.pipeline.errors import InputFileError, ModelInputError
 from tvmopt.pipeline.support.interrupts import interruptible
+from tvmopt.pipeline.support.messages import one_line
 from tvmopt.pipeline.support.tvm import CPU, CUDA, Array, import_runtime, open_cuda
 from tvmopt.pipeline.types import Step
 
@@ -32,15 +33,18 @@ class VirtualMachine:
         library: bytes of the shared library.
         kernels: names of the kernels among all the functions that a run calls.
         cuda: whether it runs on a GPU.
+        checks: if the model has one more output than its manifest lists, what is wrong where an element is not 0.
 
     Raises:
         RuntimeMissingError: when TVM is not installed, or there is no GPU for a model that needs one.
         OSError: when the library cannot be loaded or is not a model that TVM compiled; the message is one line.
     """
 
-    def __init__(self, library: bytes, kernels: Collection[str], cuda: bool = False) -> None:
+    def __init__(
+        self, library: bytes, kernels: Collection[str], cuda: bool = False, checks: Sequence[str] = ()
+    ) -> None:
         self._ffi = import_runtime()
-        self._known = frozenset(kernels)
+        self._known, self._checks = frozenset(kernels), tuple(checks)
         devices = [CPU]
         if cuda:
             open_cuda()
@@ -67,8 +71,21 @@ class VirtualMachine:
         self._tensors = [self._upload(array) for array in arrays]
 
     def run(self) -> None:
-        """Runs one inference."""
-        self._result = self._main(*self._tensors)
+        """Runs one inference.
+
+        Raises:
+            ModelInputError: when an index that the inputs lead to is out of range; names the layer.
+        """
+        try:
+            self._result = self._main(*self._tensors)
+        except IndexError as error:
+            raise ModelInputError(one_line(error)) from None
+        if self._checks:
+            *outputs, outside = self._result
+            self._result = outputs
+            for message, found in zip(self._checks, self._download(outside), strict=True):
+                if found:
+                    raise ModelInputError(message)
 
     def outputs(self) -> list[Array]:
         """Copies of the last run's outputs."""

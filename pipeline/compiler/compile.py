@@ -17,6 +17,7 @@ from tvmopt.pipeline.artifact.format import FORMAT_VERSION, ArtifactParts, save_
 from tvmopt.pipeline.compiler.arena import plan_arena
 from tvmopt.pipeline.compiler.check_layers import check_layers
 from tvmopt.pipeline.compiler.concat_in_place import join_in_place
+from tvmopt.pipeline.compiler.guarded_onnx import guarded_onnx
 from tvmopt.pipeline.compiler.kernel_calls import KernelCall, calls_of, check_calls
 from tvmopt.pipeline.compiler.kernel_layers import joining_calls, steps_of, without_joins
 from tvmopt.pipeline.compiler.native.link import KernelObjects, link
@@ -238,8 +239,14 @@ def _manifest(model: ImportedModel, target: Target, choices: Sequence[TaskChoice
             for choice in choices
         ],
         "steps": [step.to_json() for step in library.steps],
+        "checks": _checks(model, target),
         "memory": {"storage_bytes": list(library.storage_bytes), "activations_bytes": sum(library.storage_bytes)},
     }
+
+
+def _checks(model: ImportedModel, target: Target) -> list[str]:
+    """What each element of the additional output of `guarded_onnx` says; none where kernels report errors."""
+    return [] if has_templates(target) else list(guarded_onnx(model.normalized).messages)
 
 
 def _spec(spec: TensorSpec) -> dict[str, Any]:

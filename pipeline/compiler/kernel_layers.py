@@ -133,11 +133,11 @@ def _check_nodes(bound: BoundModel, calls: Sequence[KernelCall], constants: set[
 
 
 def _own_step(bound: BoundModel, name: str, place: int) -> Step:
-    """The step of a node with a template."""
+    """The step of a node with a template, or of a check."""
     node, kernel, graph = bound.nodes[place].node, bound.nodes[place].kernel, bound.graph
-    assert kernel is not None
     outputs = ((node.output, graph.values[node.output]),)
-    return Step(name, node.op, node.layers, outputs, kernel.key, kernel.flops, _bytes(graph, [node]))
+    task, flops = ("", 0) if kernel is None else (kernel.key, kernel.flops)
+    return Step(name, node.op, node.layers, outputs, task, flops, _bytes(graph, [node]))
 
 
 def _imported_step(graph: Graph, kernel: str, nodes: Sequence[Node], alone: bool) -> Step:

@@ -8,11 +8,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tvmopt.pipeline.compiler.guarded_onnx import guarded_onnx
 from tvmopt.pipeline.compiler.kernel_calls import mark
 from tvmopt.pipeline.compiler.tvm_layer import dynamic_inputs, import_layer
 from tvmopt.pipeline.errors import BuildError
 from tvmopt.pipeline.graph.ir import Node
 from tvmopt.pipeline.tasks.bind import BoundModel, BoundNode
+from tvmopt.schedules.llvm.memory_bound.index_bounds import check_indices
+from tvmopt.schedules.operators import BOUNDS
 from tvmopt.schedules.registry import BoundKernel, has_templates
 from tvmopt.schedules.space import Config
 
@@ -38,7 +41,7 @@ def lower(bound: BoundModel, configs: Mapping[str, Config]) -> Any:
 def _import_whole(bound: BoundModel) -> Any:
     from tvm.relax.frontend.onnx import from_onnx
 
-    return from_onnx(bound.model.normalized, keep_params_in_input=False)
+    return from_onnx(guarded_onnx(bound.model.normalized).model, keep_params_in_input=False)
 
 
 class _Lowering:
@@ -79,6 +82,8 @@ class _Lowering:
             shape = self.graph.values[node.output].physical_shape
             value = self.relax.op.reshape(self._value(node.inputs[0]), shape)
             self.values[node.output] = self.builder.emit(value)
+        elif bound.is_check:
+            self._emit_check(place, node)
         else:
             self._emit_kernel(place, node, bound.kernel)
 
@@ -108,6 +113,16 @@ class _Lowering:
         if stored != workload.output.physical_shape:
             value = self.builder.emit(self.relax.op.reshape(value, stored))
         self.values[node.output] = value
+
+    def _emit_check(self, place: int, node: Node) -> None:
+        attrs, tensor = node.attrs, self.graph.values[node.output]
+        limits, message = attrs["limits"], attrs["message"]
+        assert isinstance(limits, tuple)
+        function = check_indices(tensor, limits, bool(attrs["wraps"]), str(message)).with_attr("op_pattern", OPAQUE)
+        kernel = self.builder.add_func(function, f"{BOUNDS.name}_{place}")
+        made = self._type(tensor.physical_shape, tensor.dtype)
+        arguments = self.relax.Tuple([self._value(node.inputs[0])])
+        self.values[node.output] = self.builder.emit(mark(self.relax.call_tir(kernel, arguments, made), place))
 
     def _shaped(self, value: Any, have: tuple[int, ...], tensor: Any) -> Any:
         want = tensor.physical_shape

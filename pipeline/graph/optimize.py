@@ -15,6 +15,7 @@ from tvmopt.pipeline.graph.passes.fold_pad import fold_pad
 from tvmopt.pipeline.graph.passes.fold_slice import fold_slice
 from tvmopt.pipeline.graph.passes.fuse_epilogue import fuse_epilogue
 from tvmopt.pipeline.graph.passes.fuse_separable import fuse_separable
+from tvmopt.pipeline.graph.passes.guard_indices import guard_indices
 from tvmopt.pipeline.graph.passes.merge_groups import merge_groups
 from tvmopt.pipeline.graph.passes.merge_reshapes import merge_reshapes
 from tvmopt.pipeline.graph.passes.plan_layout import plan_layout
@@ -57,6 +58,7 @@ def passes(
     return (
         fold_batchnorm,
         find_norms,
+        guard_indices,
         recognize,
         delay_views,
         merge_reshapes,

@@ -165,7 +165,7 @@ def _refusal(optimized: BoundModel, node: Node) -> str:
 
 def _made_by(bound: BoundNode) -> str:
     """What computes a node."""
-    if bound.is_view:
+    if bound.is_view or bound.is_check:
         return VIEW
     if bound.is_imported:
         return FALLBACK

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tvmopt.pipeline.graph.ir import ONNX, Node
 from tvmopt.pipeline.graph.optimize import OptimizedModel
 from tvmopt.pipeline.tasks.workloads import workload_of
-from tvmopt.schedules.operators import RESHAPE
+from tvmopt.schedules.operators import BOUNDS, RESHAPE
 from tvmopt.schedules.registry import BoundKernel, kernel_for
 from tvmopt.schedules.workload import Workload
 
@@ -19,7 +19,8 @@ class BoundNode:
 
     Attributes:
         node: of the graph.
-        workload: what its kernel computes; None where TVM's importer lowers the node, and where it is a view.
+        workload: what its kernel computes; None where TVM's importer lowers the node, and where it is a view or
+            a check.
         kernel: the template's kernel; None without a workload, and where no template supports it on the target.
     """
 
@@ -31,6 +32,11 @@ class BoundNode:
     def is_view(self) -> bool:
         """Whether the node computes nothing."""
         return self.node.op == RESHAPE.name
+
+    @property
+    def is_check(self) -> bool:
+        """Whether the node only checks indices."""
+        return self.node.op == BOUNDS.name
 
     @property
     def is_imported(self) -> bool:

@@ -7,11 +7,16 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
 
+from tests.conftest import RunTvmopt
 from tests.deploy.conftest import Unpacked, unpack
+from tests.onnx_models import OnnxModel
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(shutil.which("g++") is None, reason="g++ is not installed")]
 
@@ -174,3 +179,26 @@ def test_from_c(header: Path, unpacked: Unpacked) -> None:
     done = run(unpacked.folder / "main", unpacked.folder)
     assert done.returncode == 0
     assert done.stdout == "float32 4 8 0\nfloat32 4 16 0\n"
+
+
+def test_an_index_that_is_out_of_range(
+    program: Path, onnx_model: OnnxModel, run_tvmopt: RunTvmopt, tmp_path: Path
+) -> None:
+    table = np.arange(15, dtype=np.float32).reshape(5, 3)
+    onnx.save(onnx_model(("Gather", "w i", "y"), inputs={"i": ("int64", 4)}, outputs="y", w=table), tmp_path / "g.onnx")
+    assert run_tvmopt("compile", "g.onnx", "-o", "g.tar").returncode == 0
+    with tarfile.open(tmp_path / "g.tar") as tar:
+        tar.extractall(tmp_path, filter="data")
+    arguments = (".", "--input", "4:i.in", "--output", "y.out")
+    says = "layer 'Gather0' (Gather): an index is out of range; axis 0 has 5 elements"
+    for wrong in (5, -6, 10**9, -(2**63)):
+        np.array([0, 4, -5, wrong]).tofile(tmp_path / "i.in")
+        done = run(program, tmp_path, *arguments)
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr == f"run_model: error: IndexError: {says}\n"
+        np.savez(tmp_path / "i.npz", i=np.array([0, 4, -5, wrong]))
+        asked = run_tvmopt("run", "g.tar", "--inputs", "i.npz")
+        assert (asked.returncode, asked.stderr) == (5, f"tvmopt: error: {says}\n")
+    np.array([0, 4, -5, -1]).tofile(tmp_path / "i.in")
+    assert run(program, tmp_path, *arguments).returncode == 0
+    np.testing.assert_array_equal(np.fromfile(tmp_path / "y.out", np.float32).reshape(4, 3), table[[0, 4, -5, -1]])

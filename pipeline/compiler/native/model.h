@@ -52,7 +52,8 @@ const tvmopt_spec* tvmopt_output_spec(int32_t index);
 void* tvmopt_input(tvmopt_model* model, int32_t index);
 const void* tvmopt_output(tvmopt_model* model, int32_t index);
 
-// Runs one inference; returns 0 on success, else tvmopt_error says what failed.
+// Runs one inference; returns 0 on success, else tvmopt_error says what failed: "IndexError: layer …" when the inputs
+// lead to an index that is out of range. After an error the outputs are undefined, and the model can run again.
 int32_t tvmopt_run(tvmopt_model* model);
 const char* tvmopt_error(const tvmopt_model* model);
 
