@@ -1,13 +1,14 @@
-"""Frozen types that several stages share: TensorSpec, ModelSource, ImportedModel, Task, Step."""
+"""Frozen types that several stages share: TensorSpec, ModelSource, Draw, ImportedModel, Task, Step."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
     import onnx
 
     from tvmopt.schedules.workload import Tensor, Workload
@@ -40,6 +41,21 @@ class ModelSource:
 
 
 @dataclass(frozen=True, slots=True)
+class Draw:
+    """How example values of an input are made: given, or drawn evenly between two limits.
+
+    Attributes:
+        low: the least value.
+        high: what all values are below.
+        given: the values themselves; then the limits count for nothing.
+    """
+
+    low: float = 0
+    high: float = 1
+    given: np.ndarray | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ImportedModel:
     """A model in ONNX, with static shapes, checked.
 
@@ -51,6 +67,7 @@ class ImportedModel:
         inputs: the model's inputs, in order.
         outputs: the model's outputs, in order.
         sha256: hash of `original`'s bytes.
+        draws: by input, how to make values that the model takes; inputs of its dtype's usual values have none.
     """
 
     name: str
@@ -60,6 +77,7 @@ class ImportedModel:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     sha256: str
+    draws: Mapping[str, Draw] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

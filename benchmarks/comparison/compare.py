@@ -148,7 +148,7 @@ class _Run:
 
         options = self.options
         self.steps.begin(f"importing {options.model}, batch {batch}")
-        model = load_model(options.model, options.input_shapes or None, batch)
+        model = load_model(options.model, options.input_shapes, batch, options.inputs, options.input_values)
         place = folder / f"batch-{batch}"
         place.mkdir()
         subject = make_subject(model, batch, place, options, any(runtime.quantized for runtime in self.runtimes))

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tvmopt.benchmarks.measurements.statistics import CONFIDENCE, MIN_ROUNDS, RESAMPLES
 from tvmopt.pipeline.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,8 @@ class CompareOptions:
         tune_trials: tuning trials before each cell; none when 0.
         layers: whether to also profile every runtime layer by layer.
         measure: how to measure latencies.
+        inputs: an array for each input that the model runs on; it settles open shapes too. Random ones when None.
+        input_values: values of inputs that become constants.
     """
 
     model: str
@@ -79,6 +84,8 @@ class CompareOptions:
     tune_trials: int = 0
     layers: bool = False
     measure: MeasureOptions = MeasureOptions()
+    inputs: Mapping[str, np.ndarray] | None = None
+    input_values: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, values in (("batch", self.batches), ("threads", self.threads)):

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tvmopt.benchmarks.machine.environment import choose_cores, read_environment
 from tvmopt.benchmarks.machine.roofline import measure_roofline
@@ -28,6 +28,9 @@ from tvmopt.benchmarks.workers.prepared_model import PreparedModel, describe_mod
 from tvmopt.pipeline.errors import RuntimeMissingError, UsageError
 from tvmopt.pipeline.importers import parse_source
 from tvmopt.pipeline.support.progress import Listener, Steps
+
+if TYPE_CHECKING:
+    import numpy as np
 
 SCHEMA = "tvmopt-profile"
 SCHEMA_VERSION = 1
@@ -48,6 +51,8 @@ class ProfileOptions:
         input_shapes: shapes of the model's inputs by name, where it leaves them open.
         logs: folders of tuning records, in search order; they need not exist.
         seconds: approximate profiling time of each runtime.
+        inputs: an array for each input that the model runs on; it settles open shapes too. Random ones when None.
+        input_values: values of inputs that become constants.
     """
 
     model: str
@@ -56,6 +61,8 @@ class ProfileOptions:
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     logs: tuple[Path, ...] = ()
     seconds: float = 3.0
+    inputs: Mapping[str, np.ndarray] | None = None
+    input_values: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not 0 < self.seconds < 3600:
@@ -148,7 +155,7 @@ def _lay_out(options: ProfileOptions, runtimes: Sequence[Runtime], folder: Path,
     from tvmopt.pipeline.importers import load_model
 
     steps.begin(f"importing {options.model}")
-    model = load_model(options.model, options.input_shapes or None)
+    model = load_model(options.model, options.input_shapes, None, options.inputs, options.input_values)
     batch = model.inputs[0].shape[0] if model.inputs and model.inputs[0].shape else 1
     quantized = any(runtime.quantized for runtime in runtimes)
     return make_subject(model, max(1, batch), folder, CompareOptions(options.model), quantized)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tvmopt.pipeline.types import ImportedModel
 
 RANDOM_INPUTS = "random numbers"
+GIVEN_INPUTS = "the inputs given, or those of the model's factory"
 
 Feeds = Callable[[int, int], list[dict[str, np.ndarray]]]
 """Takes a count and a seed; returns that many random feeds (arrays by input)."""
@@ -174,6 +175,10 @@ def _save_onnx(model: ImportedModel, path: Path) -> None:
 
 def _pictures(model: ImportedModel, data: Path | None) -> Pictures | None:
     """The pictures to crop inputs from; None if the model takes no pictures or the sample photographs are missing."""
+    if _are_given(model):
+        if data is not None:
+            raise UsageError("--data takes inputs from pictures, but the model runs on those of --inputs: give one")
+        return None
     if not takes_pictures(model.inputs):
         if data is not None:
             shapes = ", ".join(f"{spec.name} {spec.shape} {spec.dtype}" for spec in model.inputs)
@@ -187,11 +192,17 @@ def _pictures(model: ImportedModel, data: Path | None) -> Pictures | None:
         return None
 
 
+def _are_given(model: ImportedModel) -> bool:
+    return any(draw.given is not None for draw in model.draws.values())
+
+
 def _random_feeds(model: ImportedModel) -> tuple[Feeds, str]:
     from tvmopt.pipeline.importers import example_inputs
 
-    # The seeds are far apart, so that calibration never uses the measured inputs.
-    return lambda count, seed: [example_inputs(model, seed=10_000 * seed + i) for i in range(count)], RANDOM_INPUTS
+    # The seeds are far apart, so that calibration never uses the measured inputs unless they were given.
+    return lambda count, seed: [example_inputs(model, seed=10_000 * seed + i) for i in range(count)], (
+        GIVEN_INPUTS if _are_given(model) else RANDOM_INPUTS
+    )
 
 
 def _picture_feeds(model: ImportedModel, pictures: Pictures) -> tuple[Feeds, str]:

@@ -11,7 +11,7 @@ import hashlib
 import io
 import json
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ import numpy.typing as npt
 from tvmopt.pipeline.artifact.native_library import reserve
 from tvmopt.pipeline.errors import InputFileError
 from tvmopt.pipeline.support.files import replaced
+from tvmopt.pipeline.support.fit import mismatch
 from tvmopt.pipeline.support.npz import read_npz, write_npz
 from tvmopt.pipeline.types import Step
 
@@ -179,25 +180,3 @@ def _check_manifest(manifest: Mapping[str, Any]) -> None:
         Step.from_json(step)
     if type(target["threads"]) is not int or target["threads"] < 1:
         raise ValueError(f"threads {target['threads']!r}")
-
-
-def mismatch(arrays: Mapping[str, Array], specs: Sequence[Mapping[str, Any]]) -> str:
-    """How `arrays` differ from the names, shapes and dtypes in `specs`; empty when they do not."""
-    wanted = [str(spec["name"]) for spec in specs]
-    missing = [name for name in wanted if name not in arrays]
-    unknown = sorted(set(arrays) - set(wanted))
-    if missing or unknown:
-        parts = [f"missing {', '.join(map(repr, missing))}"] if missing else []
-        parts += [f"unknown {', '.join(map(repr, unknown))}"] if unknown else []
-        return f"{', '.join(parts)} (the model has {', '.join(map(repr, wanted))})"
-    for spec in specs:
-        array = arrays[spec["name"]]
-        if list(array.shape) != list(spec["shape"]):
-            return f"{spec['name']!r} has shape {_text(array.shape)}, the model's is {_text(spec['shape'])}"
-        if str(array.dtype) != spec["dtype"]:
-            return f"{spec['name']!r} has dtype {array.dtype}, the model's is {spec['dtype']}"
-    return ""
-
-
-def _text(shape: Sequence[int]) -> str:
-    return ",".join(map(str, shape)) or "scalar"

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tvmopt.pipeline.artifact.executor import Executor
-from tvmopt.pipeline.artifact.format import LIBRARY, Array, ArtifactParts, mismatch, read_parts
+from tvmopt.pipeline.artifact.format import LIBRARY, Array, ArtifactParts, read_parts
 from tvmopt.pipeline.artifact.native_library import NativeLibrary
 from tvmopt.pipeline.artifact.virtual_machine import VirtualMachine
-from tvmopt.pipeline.errors import InputFileError, ModelInputError, RuntimeMissingError
+from tvmopt.pipeline.errors import InputFileError, RuntimeMissingError
+from tvmopt.pipeline.support.fit import check_inputs
 from tvmopt.pipeline.types import Step
 
 
@@ -105,17 +106,6 @@ def load_artifact(path: Path) -> LoadedArtifact:
         RuntimeMissingError: when it was compiled for another machine, or for a GPU and there is none.
     """
     return LoadedArtifact(path)
-
-
-def check_inputs(inputs: Mapping[str, Array], specs: Sequence[Mapping[str, Any]]) -> None:
-    """Checks names, shapes and dtypes of `inputs` against the model's.
-
-    Raises:
-        ModelInputError: names the first input that does not fit, what it is and what it should be.
-    """
-    reason = mismatch(inputs, specs)
-    if reason:
-        raise ModelInputError(f"inputs do not fit the model: {reason}")
 
 
 def check_machine(path: Path, manifest: Mapping[str, Any]) -> None:

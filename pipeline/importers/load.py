@@ -5,12 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from tvmopt.pipeline.errors import TvmoptError
+from tvmopt.pipeline.errors import TvmoptError, UsageError
 from tvmopt.pipeline.importers.registry import find_importer
 from tvmopt.pipeline.importers.source import model_name, parse_source
-from tvmopt.pipeline.types import ImportedModel, ModelSource
+from tvmopt.pipeline.types import Draw, ImportedModel, ModelSource
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,7 +22,11 @@ if TYPE_CHECKING:
 
 
 def load_model(
-    spec: str, input_shapes: Mapping[str, tuple[int, ...]] | None = None, batch: int | None = None
+    spec: str,
+    input_shapes: Mapping[str, tuple[int, ...]] | None = None,
+    batch: int | None = None,
+    inputs: Mapping[str, np.ndarray] | None = None,
+    input_values: Mapping[str, tuple[float, ...]] | None = None,
 ) -> ImportedModel:
     """Imports a model and checks the import.
 
@@ -29,6 +34,9 @@ def load_model(
         spec: ``file.onnx``, ``file.pt2``, ``path/file.py:factory`` or another form that the registry lists.
         input_shapes: a shape for each input that is dynamic in the file or should differ from it.
         batch: the new first dimension of every input whose first dimension equals the first input's.
+        inputs: an array for each input, to check the import on; by default the factory's, or random ones that suit.
+            They also give the sizes that the model and `input_shapes` leave open.
+        input_values: values of inputs that become constants (``{"sr": (16000,)}``); layers that they decide fold away.
 
     Returns:
         The model with static shapes, as exported and normalised. Both were run and gave the same results, which also
@@ -38,22 +46,35 @@ def load_model(
         UsageError: `spec`, `input_shapes` or `batch` are invalid, or name something that the model does not have.
         InputFileError: the file cannot be read.
         UnsupportedModelError: the model is not supported: operators, dtypes, dynamic shapes, size.
+        ModelInputError: `inputs` do not fit the model, or it does not run on them.
         WrongResultError: a step of the import changed what the model computes; names the first layer.
     """
     source = parse_source(spec)
     with _named(source):
         from tvmopt.pipeline.importers.onnx_form.shapes import ShapeRequest
 
-        original = _read(source, ShapeRequest(dict(input_shapes or {}), batch))
-        return _finish(source, original)
+        request = ShapeRequest(dict(input_shapes or {}), batch, _sizes(inputs), dict(input_values or {}))
+        original, examples = _read(source, request)
+        return _finish(source, original, examples, inputs)
 
 
-def survey_model(spec: str, input_shapes: Mapping[str, tuple[int, ...]] | None = None) -> tuple[ModelSource, Survey]:
+def _sizes(inputs: Mapping[str, np.ndarray] | None) -> dict[str, tuple[int, ...]]:
+    return {name: array.shape for name, array in (inputs or {}).items()}
+
+
+def survey_model(
+    spec: str,
+    input_shapes: Mapping[str, tuple[int, ...]] | None = None,
+    inputs: Mapping[str, np.ndarray] | None = None,
+    input_values: Mapping[str, tuple[float, ...]] | None = None,
+) -> tuple[ModelSource, Survey]:
     """Imports a model as far as possible, without running it, and lists everything that `load_model` would refuse.
 
     Args:
         spec: as `load_model`.
         input_shapes: as `load_model`.
+        inputs: an array for each input; they only settle open shapes.
+        input_values: as `load_model`.
 
     Returns:
         The source that the user named, and the survey of its model.
@@ -67,17 +88,22 @@ def survey_model(spec: str, input_shapes: Mapping[str, tuple[int, ...]] | None =
         from tvmopt.pipeline.importers.onnx_form.shapes import ShapeRequest
         from tvmopt.pipeline.importers.survey import survey
 
-        return source, survey(_read(source, ShapeRequest(dict(input_shapes or {})), strict=False))
+        request = ShapeRequest(dict(input_shapes or {}), None, _sizes(inputs), dict(input_values or {}))
+        original, _ = _read(source, request, strict=False)
+        return source, survey(original)
 
 
 def surveyed_model(source: ModelSource, found: Survey) -> ImportedModel:
     """The surveyed model, whose values all have static shapes, as `load_model` would return it, but unchecked."""
     assert found.simplified is not None
-    return _imported(source, found.original, found.simplified)
+    return _imported(source, found.original, found.simplified, {})
 
 
 def example_inputs(model: ImportedModel, seed: int = 0) -> dict[str, np.ndarray]:
-    """Random inputs that fit `model`: standard normal floats, small integers that are valid indices, booleans.
+    """Inputs that `model` runs on: standard normal floats, small integers that are valid indices, booleans.
+
+    Where the import found that the model needs others, they are drawn from what it found: values like those of a
+    factory's example inputs, or the inputs that the user gave.
 
     Args:
         model: an imported model.
@@ -89,9 +115,9 @@ def example_inputs(model: ImportedModel, seed: int = 0) -> dict[str, np.ndarray]
     Raises:
         UnsupportedModelError: when the inputs take more bytes than allowed.
     """
-    from tvmopt.pipeline.importers.check.random_inputs import random_inputs
+    from tvmopt.pipeline.importers.check.random_inputs import draw_inputs
 
-    return random_inputs(model.inputs, model.normalized.graph, seed)
+    return draw_inputs(model.inputs, model.draws, seed)
 
 
 @contextmanager
@@ -104,41 +130,60 @@ def _named(source: ModelSource) -> Iterator[None]:
         raise type(error)(f"{source.spec}: {message}") from error
 
 
-def _read(source: ModelSource, request: ShapeRequest, strict: bool = True) -> onnx.ModelProto:
-    """The model in ONNX with static inputs.
+def _read(
+    source: ModelSource, request: ShapeRequest, strict: bool = True
+) -> tuple[onnx.ModelProto, Mapping[str, np.ndarray]]:
+    """The model in ONNX with static inputs, and arrays on which its framework ran it (none, where it did not).
 
     When `strict`, ONNX defines all its operators, and it is checked against its framework if the importer can do that.
     Otherwise, nothing is run.
     """
-    from tvmopt.pipeline.importers.check.batch import check_rebatched
+    from tvmopt.pipeline.importers.check.batch import check_rebatched, repeated
+    from tvmopt.pipeline.importers.onnx_form.fixed_inputs import fix_inputs
     from tvmopt.pipeline.importers.onnx_form.shapes import make_static
 
     importer = find_importer(source.kind)
+    if request.values and importer.check is not None:
+        raise UsageError("--input-value is for ONNX files: let the factory, or the exported program, hold the value")
     form = importer.load(source, request, strict)
     if strict and importer.check is not None:
         importer.check(form)
     if form.request is None:
-        return form.model
+        return form.model, form.inputs
+    fix_inputs(form.model, form.request.values)
     static = make_static(form.model, form.request)
     if form.request.batch is not None:
-        check_rebatched(form.model, static)
-    return static
+        check_rebatched(form.model, static, form.inputs)
+    return static, repeated(form.inputs, static.graph)
 
 
-def _finish(source: ModelSource, original: onnx.ModelProto) -> ImportedModel:
+def _finish(
+    source: ModelSource,
+    original: onnx.ModelProto,
+    examples: Mapping[str, np.ndarray],
+    given: Mapping[str, np.ndarray] | None,
+) -> ImportedModel:
     """Normalises `original`, checks that it still computes the same, and returns the imported model."""
     from tvmopt.pipeline.importers.check.normalized import check_normalized
-    from tvmopt.pipeline.importers.check.random_inputs import random_inputs
+    from tvmopt.pipeline.importers.check.suitable_inputs import find_inputs, take_inputs
     from tvmopt.pipeline.importers.onnx_form.normalize import normalize
     from tvmopt.pipeline.importers.onnx_form.values import tensor_spec
+    from tvmopt.pipeline.support.fit import check_inputs
 
     normalized = normalize(original)
-    inputs = tuple(tensor_spec(value) for value in normalized.graph.input)
-    check_normalized(original, normalized, random_inputs(inputs, normalized.graph))
-    return _imported(source, original, normalized)
+    specs = tuple(tensor_spec(value) for value in normalized.graph.input)
+    if given is None:
+        found = find_inputs(original, specs, normalized.graph, examples)
+    else:
+        check_inputs(given, [asdict(spec) for spec in specs])
+        found = take_inputs(original, given)
+    check_normalized(original, normalized, found.inputs, found.outputs)
+    return _imported(source, original, normalized, found.draws)
 
 
-def _imported(source: ModelSource, original: onnx.ModelProto, normalized: onnx.ModelProto) -> ImportedModel:
+def _imported(
+    source: ModelSource, original: onnx.ModelProto, normalized: onnx.ModelProto, draws: Mapping[str, Draw]
+) -> ImportedModel:
     """Builds the imported model; sets the outputs' shapes in `original`."""
     from tvmopt.pipeline.importers.onnx_form.values import tensor_spec
 
@@ -153,4 +198,5 @@ def _imported(source: ModelSource, original: onnx.ModelProto, normalized: onnx.M
         inputs=tuple(tensor_spec(value) for value in normalized.graph.input),
         outputs=tuple(tensor_spec(value) for value in normalized.graph.output),
         sha256=hashlib.sha256(original.SerializeToString(deterministic=True)).hexdigest(),
+        draws=draws,
     )

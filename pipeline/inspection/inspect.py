@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tvmopt.pipeline.errors import BuildError, UnsupportedModelError
 from tvmopt.pipeline.graph.optimize import optimize
@@ -20,6 +20,9 @@ from tvmopt.pipeline.tasks.extract import extract_tasks
 from tvmopt.pipeline.types import ModelSource, Task
 from tvmopt.schedules.registry import has_templates, kernel_for
 from tvmopt.schedules.target import Target
+
+if TYPE_CHECKING:
+    import numpy as np
 
 SCHEMA = "tvmopt-inspection"
 VERSION = 1
@@ -92,19 +95,27 @@ def task_flops(task: Task, target: Target) -> int:
     return kernel_for(task.workload, target).flops
 
 
-def inspect_model(spec: str, target: Target, input_shapes: Mapping[str, tuple[int, ...]] | None = None) -> Inspection:
+def inspect_model(
+    spec: str,
+    target: Target,
+    input_shapes: Mapping[str, tuple[int, ...]] | None = None,
+    inputs: Mapping[str, np.ndarray] | None = None,
+    input_values: Mapping[str, tuple[float, ...]] | None = None,
+) -> Inspection:
     """Inspects a model without running it; reports unsupported parts instead of refusing them.
 
     Args:
         spec: the model that the user named, as `pipeline.importers.load_model` takes it.
         target: what it would be compiled for; need not be this machine.
         input_shapes: shapes of inputs that the model leaves open.
+        inputs: an array for each input, which settles open shapes too.
+        input_values: values of inputs that become constants.
 
     Raises:
         UsageError, InputFileError: there is no such model.
         UnsupportedModelError: there is no ONNX model with static inputs to inspect.
     """
-    source, survey = survey_model(spec, input_shapes)
+    source, survey = survey_model(spec, input_shapes, inputs, input_values)
     optimized, faults = _optimized(source, survey, target)
     coverage = cover(survey, optimized, target)
     coverage = replace(coverage, gaps=(*faults, *coverage.gaps))

@@ -69,7 +69,13 @@ def run_model(
     Raises:
         UnsupportedModelError: onnxruntime refuses the model or fails at one of its layers.
     """
-    session = open_session(model)
+    return run_session(open_session(model), inputs, outputs)
+
+
+def run_session(
+    session: Any, inputs: Mapping[str, np.ndarray], outputs: Sequence[str] | None = None
+) -> dict[str, np.ndarray]:
+    """As `run_model`, in a session from `open_session`."""
     names = list(outputs) if outputs is not None else [output.name for output in session.get_outputs()]
     if not names:  # onnxruntime would compute all of them
         return {}

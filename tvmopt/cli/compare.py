@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tvmopt.cli.options import Integers, Names, OutputFile, input_shape_option, logs_option, model_argument
+from tvmopt.cli.options import Integers, Names, OutputFile, input_options, logs_option, model_argument
 from tvmopt.cli.progress_line import ProgressLine
 from tvmopt.pipeline.errors import CancelledError
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     help="Pictures to measure and calibrate on.  [default: scikit-learn's two sample photographs]",
 )
 @logs_option
-@input_shape_option
+@input_options
 @click.option("--json", "json_file", type=OutputFile(".json"), help="Write the measurement file.")
 @click.option("--html", "html_file", type=OutputFile(".html", ".htm"), help="Write the report as a page.")
 @click.option("--md", "md_file", type=OutputFile(".md"), help="Write the report as Markdown.")
@@ -49,11 +49,11 @@ def command(
     Each runtime runs in its own process. A missing runtime gets a row that says how to install it. Ctrl-C keeps the
     complete results.
     """
+    from tvmopt.cli.run import with_inputs
     from tvmopt.jobs.comparing import CompareJob, compare
     from tvmopt.jobs.reporting import require_page_packages
 
-    batches, input_shapes = settings.pop("batch"), settings.pop("input_shape")
-    job = CompareJob(model, batches=batches, input_shapes=input_shapes, **settings)
+    job = CompareJob(model, batches=settings.pop("batch"), **with_inputs(settings))
     outputs = Outputs(json_file, html_file, md_file)
     if html_file is not None:
         require_page_packages()

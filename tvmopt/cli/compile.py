@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tvmopt.cli.options import (
     OutputFile,
-    input_shape_option,
+    input_options,
     logs_option,
     model_argument,
     target_option,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 @target_option
 @logs_option
 @threads_option
-@input_shape_option
+@input_options
 @click.option(
     "--transfer/--no-transfer",
     default=True,
@@ -40,16 +40,7 @@ if TYPE_CHECKING:
     help="Let records of related kernels choose configs for kernels without records.",
 )
 @click.option("--batch", type=click.IntRange(min=1), metavar="N", help="First dimension of every input.")
-def command(
-    model: str,
-    output: Path,
-    target: str,
-    logs: Path,
-    threads: int | None,
-    input_shape: Mapping[str, tuple[int, ...]],
-    transfer: bool,
-    batch: int | None,
-) -> None:
+def command(model: str, output: Path, **settings: Any) -> None:
     """Build MODEL into an artifact that runs on the target.
 
     Each kernel uses the best record that matches it exactly. Without one, it uses a config suggested by records of
@@ -59,9 +50,10 @@ def command(
     """
     from tvmopt.cli.consoles import make_console
     from tvmopt.cli.progress_line import StatusLine
+    from tvmopt.cli.run import with_inputs
     from tvmopt.jobs.compiling import CompileJob, compile
 
-    job = CompileJob(model, output, target, threads, logs, input_shape, batch, transfer)
+    job = CompileJob(model, output, **with_inputs(settings))
     console = make_console()
     with StatusLine(console) as status:
         result = compile(job, status)

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tvmopt.cli.options import (
     OutputFile,
-    input_shape_option,
+    input_options,
     model_argument,
     target_option,
     threads_option,
@@ -25,11 +24,9 @@ if TYPE_CHECKING:
 @model_argument
 @target_option
 @threads_option
-@input_shape_option
+@input_options
 @click.option("--json", "json_file", type=OutputFile(".json"), help="Also write everything as JSON.")
-def command(
-    model: str, target: str, threads: int | None, input_shape: Mapping[str, tuple[int, ...]], json_file: Path | None
-) -> None:
+def command(model: str, json_file: Path | None, **settings: Any) -> None:
     """Show what each layer of MODEL costs and how it would be compiled, running nothing.
 
     A multiply-add counts as two operations; bytes count each operand and result once. Unsupported parts do not end the
@@ -38,11 +35,12 @@ def command(
     from tvmopt.cli.consoles import make_console
     from tvmopt.cli.inspect_view import parts
     from tvmopt.cli.progress_line import StatusLine
+    from tvmopt.cli.run import with_inputs
     from tvmopt.jobs.inspecting import InspectJob, inspect
 
     console = make_console()
     with StatusLine(console) as status:
-        found = inspect(InspectJob(model, target, threads, input_shape), status)
+        found = inspect(InspectJob(model, **with_inputs(settings)), status)
     if json_file is not None:
         write(found, json_file)
     for part in parts(found):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 NamedShape = tuple[str, tuple[int, ...]]
+NamedValue = tuple[str, tuple[float, ...]]
 
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -37,6 +38,32 @@ class Shape(click.ParamType[NamedShape]):
         if not name or not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", sizes):
             self.fail(f"expected an input's name, a colon and positive sizes, such as x:1,3,224,224; got {value!r}")
         return name, tuple(int(size) for size in sizes.split(","))
+
+
+class Value(click.ParamType[NamedValue]):
+    """``NAME=16000`` or ``NAME=1,2.5`` → ``("NAME", (1, 2.5))``; ``true`` and ``false`` are 1 and 0."""
+
+    name = "NAME=16000"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> NamedValue:
+        """Split `value` at its last equals sign."""
+        if isinstance(value, tuple):
+            return value
+        name, _, text = str(value).rpartition("=")
+        try:
+            numbers = tuple(map(_number, text.split(",")))
+        except ValueError:
+            numbers = ()
+        if not name or not numbers:
+            self.fail(f"expected an input's name, an equals sign and numbers, such as sr=16000; got {value!r}")
+        return name, numbers
+
+
+def _number(text: str) -> float:
+    word = text.strip().lower()
+    if word in ("true", "false"):
+        return int(word == "true")
+    return int(word) if re.fullmatch(r"[+-]?\d+", word) else float(word)
 
 
 class Duration(click.ParamType[float]):
@@ -159,12 +186,30 @@ def input_shape_option(command: Command) -> Command:
     )(command)
 
 
+def input_options(command: Command) -> Command:
+    """``--input-shape``, ``--input-value`` and ``--inputs`` → `input_shape`, `input_value` (mappings), `inputs`."""
+    command = click.option(
+        "--inputs",
+        type=click.Path(path_type=Path),
+        metavar="FILE.npz",
+        help="Arrays by the inputs' names, for models that do not run on random ones.",
+    )(command)
+    command = click.option(
+        "--input-value",
+        type=Value(),
+        multiple=True,
+        callback=_distinct_names,
+        help="The value of an input that becomes a constant, for ONNX files; repeat it for each such input.",
+    )(command)
+    return input_shape_option(command)
+
+
 def _distinct_names(
-    ctx: click.Context, param: click.Parameter, value: tuple[NamedShape, ...]
-) -> Mapping[str, tuple[int, ...]]:
-    shapes: dict[str, tuple[int, ...]] = {}
-    for name, shape in value:
-        if name in shapes:
-            raise click.BadParameter(f"input {name!r} is given twice: {shapes[name]} and {shape}", ctx, param)
-        shapes[name] = shape
-    return MappingProxyType(shapes)
+    ctx: click.Context, param: click.Parameter, value: tuple[tuple[str, tuple[Any, ...]], ...]
+) -> Mapping[str, tuple[Any, ...]]:
+    found: dict[str, tuple[Any, ...]] = {}
+    for name, numbers in value:
+        if name in found:
+            raise click.BadParameter(f"input {name!r} is given twice: {found[name]} and {numbers}", ctx, param)
+        found[name] = numbers
+    return MappingProxyType(found)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
-from tvmopt.cli.options import Names, OutputFile, input_shape_option, logs_option
+from tvmopt.cli.options import Names, OutputFile, input_options, logs_option
 from tvmopt.cli.progress_line import ProgressLine
 from tvmopt.pipeline.importers.registry import listed_forms
 
@@ -31,18 +31,14 @@ from tvmopt.pipeline.importers.registry import listed_forms
     show_default=True,
     help="Approximate profiling time of each runtime.",
 )
-@input_shape_option
+@input_options
 @click.option("--top", type=click.IntRange(min=1), metavar="N", help="Show only the N slowest layers.")
 @click.option("--json", "json_file", type=OutputFile(".json"), help="Write the profiles.")
 def command(
     model: str,
-    runtimes: tuple[str, ...],
-    threads: int | None,
-    logs: Path,
-    seconds: float,
-    input_shape: Mapping[str, tuple[int, ...]],
     top: int | None,
     json_file: Path | None,
+    **settings: Any,
 ) -> None:
     """Show where the time of MODEL goes, layer by layer: in tvmopt's kernels and in other runtimes.
 
@@ -55,9 +51,10 @@ def command(
     from tvmopt.benchmarks.measurements.layer_table import LayerTable
     from tvmopt.cli.consoles import make_console
     from tvmopt.cli.profile_view import parts
+    from tvmopt.cli.run import with_inputs
     from tvmopt.jobs.profiling import ProfileJob, profile
 
-    job = ProfileJob(model, runtimes, threads, logs, input_shape, seconds)
+    job = ProfileJob(model, **with_inputs(settings))
     with ProgressLine(Console(stderr=True)) as progress:
         document = profile(job, progress)
     if json_file is not None:

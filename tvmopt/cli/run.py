@@ -75,6 +75,17 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
         raise InputFileError(f"{path} is not a readable .npz file: {error}") from None
 
 
+def with_inputs(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a command's options, those of `input_options` renamed to a job's: arrays in place of a file.
+
+    Raises:
+        InputFileError: as `read_arrays`.
+    """
+    names = {"input_shape": "input_shapes", "input_value": "input_values"}
+    job = {names.get(name, name): value for name, value in settings.items()}
+    return job if job["inputs"] is None else {**job, "inputs": read_arrays(job["inputs"])}
+
+
 def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
     """Writes an .npz file, whole or not at all."""
     from tvmopt.pipeline.support.files import replaced

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from typing import Any
 
 import click
 
 from tvmopt.cli.options import (
     Duration,
-    input_shape_option,
+    input_options,
     logs_option,
     model_argument,
     target_option,
@@ -35,7 +34,7 @@ from tvmopt.pipeline.tuning.tuners import TUNERS
 )
 @threads_option
 @logs_option
-@input_shape_option
+@input_options
 @click.option(
     "--tasks", default="*", show_default=True, metavar="GLOB", help="Tune only tasks or layers with matching names."
 )
@@ -43,17 +42,12 @@ from tvmopt.pipeline.tuning.tuners import TUNERS
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of every random choice.")
 def command(
     model: str,
-    target: str,
     trials: int,
     time_limit: float | None,
     tuner: str,
     early_stopping: int | None,
-    threads: int | None,
-    logs: Path,
-    input_shape: Mapping[str, tuple[int, ...]],
-    tasks: str,
-    batch: int | None,
     seed: int,
+    **settings: Any,
 ) -> None:
     """Search for the fastest kernels of MODEL on this machine, and record every trial.
 
@@ -62,12 +56,13 @@ def command(
     ends the search and keeps the records; running the same command again resumes from them.
     """
     from tvmopt.cli.consoles import make_console
+    from tvmopt.cli.run import with_inputs
     from tvmopt.cli.tuning_view import TuningView, parts
     from tvmopt.jobs.tuning import TuneJob, tune
     from tvmopt.pipeline.tuning.search import TuneOptions
 
     search = TuneOptions(trials=trials, time_limit_s=time_limit, tuner=tuner, early_stopping=early_stopping, seed=seed)
-    job = TuneJob(model, target, threads, logs, input_shape, batch, tasks, search)
+    job = TuneJob(model, search=search, **with_inputs(settings))
     console = make_console()
     view = TuningView(console, trials)
     try:

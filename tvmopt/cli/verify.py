@@ -13,7 +13,7 @@ from click.core import ParameterSource
 
 from tvmopt.cli.options import (
     OutputFile,
-    input_shape_option,
+    input_options,
     logs_option,
     model_argument,
     target_option,
@@ -50,14 +50,13 @@ class Tolerance(click.ParamType[float]):
         "integers and booleans must be equal]"
     ),
 )
-@click.option("--inputs", type=click.Path(path_type=Path), metavar="FILE.npz", help="Arrays by the inputs' names.")
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N", help="Seed of random inputs."
 )
 @target_option
 @threads_option
 @logs_option
-@input_shape_option
+@input_options
 @click.option("--batch", type=click.IntRange(min=1), metavar="N", help="First dimension of every input.")
 @click.option("--json", "json_file", type=OutputFile(".json"), help="Write every error of every layer.")
 @click.pass_context
@@ -76,13 +75,12 @@ def command(
     _refuse_what_clashes(context, artifact)
     from tvmopt.cli.consoles import make_console
     from tvmopt.cli.progress_line import StatusLine
-    from tvmopt.cli.run import read_arrays
+    from tvmopt.cli.run import with_inputs
     from tvmopt.cli.verify_view import finding, parts
     from tvmopt.jobs.verifying import VerifyJob, verify
 
-    inputs, input_shape = settings.pop("inputs"), settings.pop("input_shape")
-    given = None if inputs is None else read_arrays(inputs)
-    job = VerifyJob(model, artifact, given, input_shapes=input_shape, **settings)
+    inputs = settings["inputs"]
+    job = VerifyJob(model, artifact, **with_inputs(settings))
     console = make_console()
     with StatusLine(console) as status:
         result = verify(job, status)

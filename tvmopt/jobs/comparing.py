@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tvmopt.benchmarks.comparison.compare import run_comparison
 from tvmopt.benchmarks.machine.environment import usable_cores
@@ -15,6 +16,9 @@ from tvmopt.jobs.settings import LOGS, log_folders
 from tvmopt.pipeline.errors import CancelledError
 from tvmopt.pipeline.support.interrupts import ctrl_c_cancels
 from tvmopt.pipeline.support.progress import Listener
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,8 @@ class CompareJob:
         data: folder of pictures for measuring and calibration; the sample photographs when None.
         logs: the user's tuning records, which need not exist; searched before the records shipped with tvmopt.
         input_shapes: shapes of the model's inputs by name, where it leaves them open.
+        inputs: an array for each input that the model runs on; it settles open shapes too. Random ones when None.
+        input_values: values of inputs that become constants.
     """
 
     model: str
@@ -44,6 +50,8 @@ class CompareJob:
     data: Path | None = None
     logs: Path = LOGS
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    inputs: Mapping[str, np.ndarray] | None = None
+    input_values: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 def compare(job: CompareJob, listener: Listener | None = None) -> Comparison:
@@ -67,6 +75,8 @@ def compare(job: CompareJob, listener: Listener | None = None) -> Comparison:
         batches=job.batches,
         threads=job.threads or (len(usable_cores()),),
         input_shapes=job.input_shapes,
+        inputs=job.inputs,
+        input_values=job.input_values,
         logs=log_folders(job.logs),
         data=job.data,
         tune_trials=job.tune_trials,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tvmopt.jobs.settings import LOGS, open_records, resolve_target
 from tvmopt.pipeline.compiler.compile import CompileReport, compile_model
@@ -13,6 +14,9 @@ from tvmopt.pipeline.importers import load_model
 from tvmopt.pipeline.support.interrupts import ctrl_c_cancels
 from tvmopt.pipeline.support.progress import Listener, Steps
 from tvmopt.schedules.target import Target
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,8 @@ class CompileJob:
         input_shapes: shapes of the model's inputs by name, where it leaves them open.
         batch: first dimension of every input; the model's own when None.
         transfer: whether records of related kernels may choose configs for kernels without records.
+        inputs: an array for each input that the model runs on; it settles open shapes too. Random ones when None.
+        input_values: values of inputs that become constants.
     """
 
     model: str
@@ -38,6 +44,8 @@ class CompileJob:
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     batch: int | None = None
     transfer: bool = True
+    inputs: Mapping[str, np.ndarray] | None = None
+    input_values: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +86,6 @@ def compile(job: CompileJob, listener: Listener | None = None) -> CompileResult:
     records = open_records(job.logs)
     with ctrl_c_cancels(), Steps(listener, 2) as steps:
         steps.begin("importing")
-        model = load_model(job.model, job.input_shapes, job.batch)
+        model = load_model(job.model, job.input_shapes, job.batch, job.inputs, job.input_values)
         steps.begin("compiling")
         return CompileResult(target, compile_model(model, target, records, job.output, job.transfer))

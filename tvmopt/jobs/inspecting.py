@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from tvmopt.jobs.settings import resolve_target
 from tvmopt.pipeline.inspection.inspect import Inspection, inspect_model
 from tvmopt.pipeline.support.interrupts import ctrl_c_cancels
 from tvmopt.pipeline.support.progress import Listener, Steps
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +24,16 @@ class InspectJob:
         target: a target's name, or TVM's target as JSON; it may be another machine.
         threads: threads that each kernel would run on; the target's cores when None.
         input_shapes: shapes of the model's inputs by name, where it leaves them open.
+        inputs: an array for each input that the model runs on; here it only settles open shapes.
+        input_values: values of inputs that become constants.
     """
 
     model: str
     target: str = "llvm"
     threads: int | None = None
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    inputs: Mapping[str, np.ndarray] | None = None
+    input_values: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 def inspect(job: InspectJob, listener: Listener | None = None) -> Inspection:
@@ -47,4 +55,4 @@ def inspect(job: InspectJob, listener: Listener | None = None) -> Inspection:
     target = resolve_target(job.target, job.threads)
     with ctrl_c_cancels(), Steps(listener, 1) as steps:
         steps.begin("inspecting")
-        return inspect_model(job.model, target, job.input_shapes)
+        return inspect_model(job.model, target, job.input_shapes, job.inputs, job.input_values)

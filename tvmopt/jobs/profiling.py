@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tvmopt.benchmarks.profiling.profile_artifact import profile_artifact
 from tvmopt.benchmarks.profiling.profile_model import RUNTIMES, ProfileOptions, profile_model
@@ -14,6 +14,9 @@ from tvmopt.jobs.settings import LOGS, log_folders
 from tvmopt.pipeline.errors import UsageError
 from tvmopt.pipeline.support.interrupts import ctrl_c_cancels
 from tvmopt.pipeline.support.progress import Listener
+
+if TYPE_CHECKING:
+    import numpy as np
 
 ARTIFACT = ".tar"
 """The ending of an artifact's name."""
@@ -30,6 +33,8 @@ class ProfileJob:
         logs: the user's tuning records, which need not exist; searched before the records shipped with tvmopt.
         input_shapes: shapes of the model's inputs by name, where it leaves them open.
         seconds: approximate profiling time of each runtime.
+        inputs: an array for each input that the model runs on; it settles open shapes too. Random ones when None.
+        input_values: values of inputs that become constants.
     """
 
     model: str
@@ -38,6 +43,8 @@ class ProfileJob:
     logs: Path = LOGS
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     seconds: float = 3.0
+    inputs: Mapping[str, np.ndarray] | None = None
+    input_values: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 def profile(job: ProfileJob, listener: Listener | None = None) -> dict[str, Any]:
@@ -57,7 +64,14 @@ def profile(job: ProfileJob, listener: Listener | None = None) -> dict[str, Any]
         TvmoptError: any error from importing the model, reading the records or running the artifact.
     """
     options = ProfileOptions(
-        job.model, job.runtimes or RUNTIMES, job.threads or 0, job.input_shapes, log_folders(job.logs), job.seconds
+        job.model,
+        job.runtimes or RUNTIMES,
+        job.threads or 0,
+        job.input_shapes,
+        log_folders(job.logs),
+        job.seconds,
+        job.inputs,
+        job.input_values,
     )
     with ctrl_c_cancels():
         if not job.model.endswith(ARTIFACT):
@@ -71,5 +85,7 @@ def _refuse_what_is_for_models(job: ProfileJob) -> None:
     others = [runtime.name for runtime in named if runtime.name != "tvmopt"]
     if others:
         raise UsageError(f"an artifact runs in tvmopt alone; profile its model to see {', '.join(others)} too")
-    if job.input_shapes:
-        raise UsageError(f"an artifact's shapes are fixed; --input-shape is for a model, not {job.model}")
+    given = {"--input-shape": job.input_shapes, "--input-value": job.input_values, "--inputs": job.inputs}
+    for option, value in given.items():
+        if value:
+            raise UsageError(f"an artifact's inputs are fixed; {option} is for a model, not {job.model}")

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tvmopt.jobs.settings import LOGS, resolve_target
 from tvmopt.pipeline.errors import CancelledError, UsageError
@@ -16,6 +17,9 @@ from tvmopt.pipeline.support.progress import Listener, Steps
 from tvmopt.pipeline.tuning.rerank import time_finalists
 from tvmopt.pipeline.tuning.search import INTERRUPTED, TuneOptions, TuneSummary
 from tvmopt.pipeline.tuning.tune_model import check_measurable, tunable_tasks, tune_tasks
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,8 @@ class TuneJob:
         batch: first dimension of every input; the model's own when None.
         tasks: a shell pattern that the name of a task, or of one of its layers, must match.
         search: options of the search.
+        inputs: an array for each input that the model runs on; it settles open shapes too. Random ones when None.
+        input_values: values of inputs that become constants.
     """
 
     model: str
@@ -41,6 +47,8 @@ class TuneJob:
     batch: int | None = None
     tasks: str = "*"
     search: TuneOptions = field(default_factory=TuneOptions)
+    inputs: Mapping[str, np.ndarray] | None = None
+    input_values: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +95,7 @@ def tune(job: TuneJob, listener: Listener | None = None) -> TuneResult:
     check_measurable(target, job.search.device)  # fails now rather than after the import
     with ctrl_c_cancels(), Steps(listener) as steps:
         steps.begin("importing")
-        model = load_model(job.model, job.input_shapes, job.batch)
+        model = load_model(job.model, job.input_shapes, job.batch, job.inputs, job.input_values)
         store = RecordStore(job.logs, model.name)
         tasks = tunable_tasks(model, target, job.tasks)
         steps.begin("tuning")

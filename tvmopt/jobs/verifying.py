@@ -5,12 +5,12 @@ from __future__ import annotations
 import platform
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tvmopt.jobs.settings import LOGS, open_records, resolve_target
-from tvmopt.pipeline.artifact.loaded import LoadedArtifact, check_inputs, load_artifact
+from tvmopt.pipeline.artifact.loaded import LoadedArtifact, load_artifact
 from tvmopt.pipeline.compiler.build import threads_environment
 from tvmopt.pipeline.compiler.compile import compile_model
 from tvmopt.pipeline.compiler.native.linker import linker_of
@@ -44,6 +44,7 @@ class VerifyJob:
         logs: the user's tuning records, which need not exist.
         input_shapes: shapes of the model's inputs by name, where it leaves them open.
         batch: first dimension of every input; the model's own when None.
+        input_values: values of inputs that become constants.
     """
 
     model: str
@@ -56,6 +57,7 @@ class VerifyJob:
     logs: Path = LOGS
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     batch: int | None = None
+    input_values: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +109,7 @@ def _load(job: VerifyJob, artifact: Path, steps: Steps) -> tuple[ImportedModel, 
         threads_environment(job.threads)
     loaded = load_artifact(artifact)
     steps.begin("importing")
-    model = load_model(job.model, job.input_shapes, job.batch)
+    model = load_model(job.model, job.input_shapes, job.batch, job.inputs, job.input_values)
     check_same_model(model, loaded, str(artifact))
     return model, loaded
 
@@ -119,9 +121,7 @@ def _build(job: VerifyJob, steps: Steps) -> tuple[ImportedModel, LoadedArtifact]
     linker_of(target)
     records = open_records(job.logs)
     steps.begin("importing")
-    model = load_model(job.model, job.input_shapes, job.batch)
-    if job.inputs is not None:
-        check_inputs(job.inputs, [asdict(spec) for spec in model.inputs])
+    model = load_model(job.model, job.input_shapes, job.batch, job.inputs, job.input_values)
     steps.begin("compiling")
     threads_environment(target.threads)
     with tempfile.TemporaryDirectory(prefix="tvmopt-") as folder:

@@ -45,7 +45,7 @@ class RunTvmoptUntuned:
 
         target = parse_target("llvm", job.threads)
         folder = Path(job.folder)
-        report = compile_model(load_model(job.onnx), target, records, folder / ARTIFACT)
+        report = compile_model(load_model(job.onnx, inputs=job.load_inputs()), target, records, folder / ARTIFACT)
         counts = Counter(choice.origin for choice in report.choices)
         moved = f"{counts['transfer']} by transfer from related records, " if counts["transfer"] else ""
         notes = {

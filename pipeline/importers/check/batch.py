@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import onnx
 
 from tvmopt.pipeline.errors import UnsupportedModelError
 from tvmopt.pipeline.importers.check.normalized import agrees
-from tvmopt.pipeline.importers.check.random_inputs import random_inputs
+from tvmopt.pipeline.importers.check.suitable_inputs import find_inputs
 from tvmopt.pipeline.importers.onnx_form.shapes import input_dims
 from tvmopt.pipeline.importers.onnx_form.values import tensor_spec
 from tvmopt.pipeline.support.onnxruntime import run_model
 
+Arrays = Mapping[str, np.ndarray]
 
-def check_rebatched(fixed: onnx.ModelProto, rebatched: onnx.ModelProto) -> None:
+
+def check_rebatched(fixed: onnx.ModelProto, rebatched: onnx.ModelProto, examples: Arrays | None = None) -> None:
     """Checks that `rebatched` computes for a whole batch what `fixed` computes for its parts, one after the other.
 
     Nothing is checked unless both first dimensions are static and the new one is a multiple of the old.
@@ -21,6 +25,7 @@ def check_rebatched(fixed: onnx.ModelProto, rebatched: onnx.ModelProto) -> None:
     Args:
         fixed: the model as it was exported.
         rebatched: the same nodes with other sizes of the inputs' first dimension.
+        examples: arrays on which `fixed` is known to run; none where it is not known.
 
     Raises:
         UnsupportedModelError: it does not, or it cannot be run: the old batch size is fixed somewhere inside.
@@ -31,18 +36,26 @@ def check_rebatched(fixed: onnx.ModelProto, rebatched: onnx.ModelProto) -> None:
     what = f"the model is fixed to a batch of {old[0]} and cannot be given one of {new[0]}"
     cure = "export it for that batch or with a dynamic one"
     try:
-        wrong = _first_wrong(fixed, rebatched, new[0] // old[0])
+        wrong = _first_wrong(fixed, rebatched, repeated(examples or {}, rebatched.graph))
     except UnsupportedModelError as error:
         raise UnsupportedModelError(f"{what}: {cure} ({error})") from error
     if wrong is not None:
         raise UnsupportedModelError(f"{what}: {cure} (output {wrong!r} differs from that of each part alone)")
 
 
-def _first_wrong(fixed: onnx.ModelProto, rebatched: onnx.ModelProto, parts: int) -> str | None:
-    """The first output of `rebatched` that does not match those of `fixed` for each of `parts` equal parts."""
+def repeated(arrays: Arrays, graph: onnx.GraphProto) -> dict[str, np.ndarray]:
+    """`arrays`, their elements repeated to fill the shapes of the inputs of `graph`, which are static."""
+    shapes = {value.name: tensor_spec(value).shape for value in graph.input if value.name in arrays}
+    return {name: np.resize(arrays[name], shape) for name, shape in shapes.items()}
+
+
+def _first_wrong(fixed: onnx.ModelProto, rebatched: onnx.ModelProto, examples: Arrays) -> str | None:
+    """The first output of `rebatched` that does not match those of `fixed` for each of its equal parts."""
     specs = [tensor_spec(value) for value in rebatched.graph.input]
-    inputs = random_inputs(specs, rebatched.graph)
-    whole = run_model(rebatched, inputs)
+    found = find_inputs(rebatched, specs, rebatched.graph, examples)
+    inputs, whole = found.inputs, found.outputs
+    (old, *_), (new, *_) = (input_dims(model.graph.input[0]) or (1,) for model in (fixed, rebatched))
+    parts = int(new) // int(old)
     sizes = {value.name: input_dims(value) for value in fixed.graph.input}
     split = {name: sizes[name] != array.shape for name, array in inputs.items()}
     results = []

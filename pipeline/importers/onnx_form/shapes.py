@@ -24,11 +24,13 @@ class ShapeRequest:
         shapes: the shape of each input named.
         batch: the new first dimension of every input whose first dimension equals the first input's.
         defaults: shapes for inputs that would otherwise stay dynamic.
+        values: the elements of inputs that become constants.
     """
 
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     batch: int | None = None
     defaults: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    values: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, shape in self.shapes.items():
@@ -122,6 +124,8 @@ def _settle(
     if request.batch is not None and known and first and known[0] == first[0]:
         shape[0] = request.batch
     default = request.defaults.get(name, asked)
+    if len(default) != len(shape):
+        return None
     shape = [usual if isinstance(dim, str) else dim for dim, usual in zip(shape, default, strict=True)]
     settled = tuple(dim for dim in shape if isinstance(dim, int))
     return settled if len(settled) == len(shape) else None

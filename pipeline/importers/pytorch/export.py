@@ -68,6 +68,8 @@ def load_module(source: ModelSource) -> tuple[nn.Module, tuple[Tensor, ...]]:
         raise UnsupportedModelError(
             f"{source.factory}() returned ({kinds}) as example inputs: {_EXPECTED} was expected"
         )
+    if isinstance(module, torch.nn.DataParallel):  # on a CPU it does nothing but hide its module's parameters
+        module = module.module
     return module.cpu().eval(), tuple(x.detach().cpu() for x in inputs)
 
 
@@ -244,14 +246,11 @@ def _resized(module: nn.Module, inputs: tuple[Tensor, ...], request: ShapeReques
     """The example inputs, resized to the shapes of `request`."""
     import torch
 
-    try:
-        names = list(inspect.signature(module.forward).bind(*inputs).arguments)
-    except TypeError as error:
-        raise UnsupportedModelError(f"the example inputs do not fit {_kind(module)}.forward: {error}") from error
+    names = _parameter_names(module, len(inputs))
     request.check_names(names)
     sized = []
     first = inputs[0].shape[:1]
-    for name, tensor in zip(names, inputs, strict=False):
+    for name, tensor in zip(names, inputs, strict=True):
         shape = list(request.shapes.get(name, tuple(tensor.shape)))
         if request.batch is not None and shape and tensor.shape[:1] == first:
             shape[0] = request.batch
@@ -259,3 +258,21 @@ def _resized(module: nn.Module, inputs: tuple[Tensor, ...], request: ShapeReques
         array = as_array(name, tensor)
         sized.append(tensor if same else torch.from_numpy(np.resize(array, shape)))
     return tuple(sized)
+
+
+def _parameter_names(module: nn.Module, count: int) -> list[str]:
+    """What torch calls the `count` inputs of `module`: parameters of `forward`; ``inputs_0``, … for ``*inputs``.
+
+    Raises:
+        UnsupportedModelError: `forward` takes fewer of them, or needs more.
+    """
+    signature = inspect.signature(module.forward)
+    try:
+        bound = signature.bind(*range(count)).arguments
+    except TypeError as error:
+        raise UnsupportedModelError(f"the example inputs do not fit {_kind(module)}.forward: {error}") from error
+    names: list[str] = []
+    for name, value in bound.items():
+        several = signature.parameters[name].kind is inspect.Parameter.VAR_POSITIONAL
+        names += [f"{name}_{place}" for place in range(len(value))] if several else [name]
+    return names

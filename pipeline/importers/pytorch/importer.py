@@ -24,7 +24,8 @@ def _load_program(source: ModelSource, request: ShapeRequest, strict: bool) -> O
     from tvmopt.pipeline.importers.pytorch.export import export_program, load_program
 
     form = export_program(load_program(source), run=strict)
-    return replace(form, request=replace(request, defaults={name: x.shape for name, x in form.inputs.items()}))
+    sizes = {name: x.shape for name, x in form.inputs.items()}
+    return replace(form, request=replace(request, defaults={**sizes, **request.defaults}))
 
 
 def _load_module(source: ModelSource, request: ShapeRequest, strict: bool) -> OnnxForm:

@@ -14,8 +14,8 @@ import pytest
 
 from tests import tiny
 from tvmopt.pipeline.artifact.format import ArtifactParts, read_parts, save_artifact
-from tvmopt.pipeline.artifact.loaded import check_inputs, load_artifact
-from tvmopt.pipeline.errors import InputFileError, ModelInputError, RuntimeMissingError
+from tvmopt.pipeline.artifact.loaded import load_artifact
+from tvmopt.pipeline.errors import InputFileError, RuntimeMissingError
 
 
 @pytest.fixture
@@ -153,18 +153,3 @@ def test_an_invalid_manifest(path: Path, text: str) -> None:
     path.write_bytes(changed)
     with pytest.raises(InputFileError, match=r"manifest\.json|format version"):
         read_parts(path)
-
-
-def test_the_mismatched_input_is_named() -> None:
-    specs = [{"name": "a", "shape": [], "dtype": "int64"}, {"name": "b", "shape": [2], "dtype": "bool"}]
-    right = {"a": np.array(1), "b": np.array([True, False])}
-    check_inputs(right, specs)
-    for change, says in (
-        ({"a": np.array([1])}, "'a' has shape 1, the model's is scalar"),
-        ({"b": np.array([1, 0])}, "'b' has dtype int64, the model's is bool"),
-        ({"c": np.array(1)}, "unknown 'c' .the model has 'a', 'b'."),
-    ):
-        with pytest.raises(ModelInputError, match=says):
-            check_inputs({**right, **change}, specs)
-    with pytest.raises(ModelInputError, match="missing 'a', 'b'"):
-        check_inputs({}, specs)

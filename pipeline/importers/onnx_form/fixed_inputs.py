@@ -1,0 +1,59 @@
+"""Inputs that the user fixes to a value: they become constants, and the layers that only they decide fold away."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+
+from tvmopt.pipeline.errors import UsageError, did_you_mean
+from tvmopt.pipeline.importers.onnx_form.shapes import input_dims
+from tvmopt.pipeline.importers.onnx_form.values import dtype_name
+
+
+def fix_inputs(model: onnx.ModelProto, values: Mapping[str, tuple[float, ...]]) -> None:
+    """Makes inputs of `model` constants, in place.
+
+    Args:
+        model: with dynamic inputs or not.
+        values: by input, its elements in row-major order; a single number fills any static shape.
+
+    Raises:
+        UsageError: an input that does not exist, the wrong number of elements, numbers that its dtype lacks, or no
+            input would be left.
+        UnsupportedModelError: an input of an element type that is not supported.
+    """
+    graph = model.graph
+    known = {value.name: value for value in graph.input}
+    for name, numbers in values.items():
+        if name not in known:
+            raise UsageError(did_you_mean("input", name, known))
+        graph.initializer.append(numpy_helper.from_array(_array(known[name], numbers), name))
+    kept = [value for value in graph.input if value.name not in values]
+    if not kept:
+        raise UsageError(f"all inputs are fixed ({', '.join(values)}): at least one must stay open")
+    del graph.input[:]
+    graph.input.extend(kept)
+
+
+def _array(value: onnx.ValueInfoProto, numbers: tuple[float, ...]) -> np.ndarray:
+    """`numbers` in the shape and dtype of the input `value`."""
+    dtype = np.dtype(dtype_name(value.type.tensor_type.elem_type, value.name))
+    given = np.asarray(numbers)
+    array = given.astype(dtype)
+    if dtype.kind in "iub" and not np.array_equal(array, given):
+        raise UsageError(f"input {value.name!r} is of {dtype}, which cannot hold {', '.join(map(str, numbers))}")
+    dims = input_dims(value)
+    if dims is None or (len(dims) == 1 and not isinstance(dims[0], int)):
+        return array.reshape(()) if dims is None and array.size == 1 else array
+    if any(isinstance(dim, str) for dim in dims):
+        raise UsageError(f"input {value.name!r} has open sizes, {','.join(map(str, dims))}: it cannot be fixed")
+    shape = tuple(int(dim) for dim in dims)
+    wanted = math.prod(shape)
+    if array.size not in (1, wanted):
+        counts = "1 number" if wanted == 1 else f"1 or {wanted} numbers"
+        raise UsageError(f"input {value.name!r} needs {counts}, got {array.size}")
+    return np.resize(array, shape)
