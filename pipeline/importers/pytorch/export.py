@@ -14,6 +14,7 @@ from tvmopt.pipeline.errors import InputFileError, RuntimeMissingError, Unsuppor
 from tvmopt.pipeline.importers.base import OnnxForm
 from tvmopt.pipeline.importers.onnx_form.shapes import ShapeRequest
 from tvmopt.pipeline.importers.onnx_form.tensors import MAX_BYTES
+from tvmopt.pipeline.importers.pytorch.keep_tensors import keep_tensors
 from tvmopt.pipeline.importers.pytorch.layer_names import as_array, friendly_names, output_names
 from tvmopt.pipeline.importers.pytorch.pt2_archive import check_archive
 from tvmopt.pipeline.importers.pytorch.python_file import call_factory, describe
@@ -43,7 +44,8 @@ def load_module(source: ModelSource) -> tuple[nn.Module, tuple[Tensor, ...]]:
     """Runs the factory that `source` names.
 
     Returns:
-        The module, in eval mode and on the CPU, and its example inputs.
+        The module, in eval mode and on the CPU, and its example inputs. It returns no objects that torch cannot trace,
+        such as the caches of language models.
 
     Raises:
         InputFileError: the file cannot be run.
@@ -70,6 +72,7 @@ def load_module(source: ModelSource) -> tuple[nn.Module, tuple[Tensor, ...]]:
         )
     if isinstance(module, torch.nn.DataParallel):  # on a CPU it does nothing but hide its module's parameters
         module = module.module
+    keep_tensors(module)
     return module.cpu().eval(), tuple(x.detach().cpu() for x in inputs)
 
 
