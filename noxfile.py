@@ -90,6 +90,13 @@ def bench(session: nox.Session) -> None:
 
 
 @nox.session
+def conformance(session: nox.Session) -> None:
+    """ONNX's own tests of its operators, beside ONNX Runtime: of all, or of those named after ``--``."""
+    install(session)
+    session.run("python", "-m", "tvmopt.benchmarks.conformance", *session.posargs)
+
+
+@nox.session
 def demo(session: nox.Session) -> None:
     """MobileNetV2 tuned, compiled and compared."""
     install(session)
