@@ -9,6 +9,8 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy.typing as npt
@@ -41,28 +43,34 @@ def import_compiler() -> None:
     Ctrl-C is delayed until the import is done: during it, it would abort the process.
     """
     import_runtime()
-    with ctrl_c_later():
+    with ctrl_c_later(), _without_torch():
         import tvm  # noqa: F401
 
 
 def _import_ffi() -> Any:
-    """The module ``tvm_ffi``.
+    """The module ``tvm_ffi``."""
+    with _without_torch():
+        try:
+            import tvm_ffi
+        except ImportError as error:
+            raise RuntimeMissingError(f"TVM's runtime is not installed ({error}): pip install apache-tvm") from error
+    return tvm_ffi
 
-    It imports PyTorch, if installed, to exchange tensors: a second and 250 MB that a deployed model does not need. So
-    PyTorch is hidden meanwhile; importing it afterwards works as usual.
+
+@contextmanager
+def _without_torch() -> Iterator[None]:
+    """Hides PyTorch from imports unless it is loaded already; importing it afterwards works as usual.
+
+    TVM and its FFI import PyTorch, if installed, to exchange tensors: seconds and 250 MB that we do not need.
     """
-    if "tvm_ffi" in sys.modules or "torch" in sys.modules:
-        import tvm_ffi
-
-        return tvm_ffi
+    if "torch" in sys.modules:
+        yield
+        return
     sys.modules["torch"] = None  # type: ignore[assignment]  # the documented way to make an import fail
     try:
-        import tvm_ffi
-    except ImportError as error:
-        raise RuntimeMissingError(f"TVM's runtime is not installed ({error}): pip install apache-tvm") from error
+        yield
     finally:
         del sys.modules["torch"]
-    return tvm_ffi
 
 
 @functools.cache
