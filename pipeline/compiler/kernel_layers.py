@@ -156,4 +156,5 @@ def _imported_step(graph: Graph, kernel: str, nodes: Sequence[Node], alone: bool
 
 def _bytes(graph: Graph, nodes: Sequence[Node]) -> int:
     names = dict.fromkeys(name for node in nodes for name in (*node.inputs, *node.outputs) if name)
-    return sum(graph.tensor(name).nbytes for name in names)
+    # A constant without elements is no tensor: it stands for an absent operand.
+    return sum(graph.constants[n].nbytes if n in graph.constants else graph.tensor(n).nbytes for n in names)

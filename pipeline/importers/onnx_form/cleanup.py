@@ -7,6 +7,7 @@ import onnx
 from onnx import numpy_helper
 
 from tvmopt.pipeline.errors import UnsupportedModelError
+from tvmopt.pipeline.importers.onnx_form.empty_operands import drop_empty_operands
 from tvmopt.pipeline.importers.onnx_form.operators import standard_opset
 
 PASSING_ON = ("Dropout", "Identity")
@@ -32,6 +33,7 @@ def clean_graph(model: onnx.ModelProto) -> None:
     """
     graph = model.graph
     _constants_to_initializers(graph)
+    drop_empty_operands(graph)
     _trim_outputs(graph, model)
     _remove_passing_on(graph)
     used = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
