@@ -134,7 +134,8 @@ POINTWISE = Operator(
         **dict.fromkeys(("LeakyRelu", "Elu", "HardSigmoid", "PRelu"), _FLOAT),
         **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Max", "Min"), _FLOAT),
         "Clip": "in float32, with constant bounds",
-        "Pow": "in float32, by 2, 0.5 or -1",
+        **dict.fromkeys(("Celu", "Mish", "Round", "Shrink", "Softsign"), _FLOAT),
+        "Pow": "of float32",
     },
 )
 CONCAT = Operator(

@@ -38,10 +38,14 @@ ARITY: dict[str, int] = {
     "hard_sigmoid": 3,
     "hard_swish": 1,
     "clip": 3,
+    "round": 1,
+    "power": 2,
+    "integer_power": 2,
+    "if_greater": 4,
 }
 """Functions that an expression may name, with their number of operands."""
 
-INFINITE_AT_ZERO = frozenset({"div", "log", "reciprocal"})
+INFINITE_AT_ZERO = frozenset({"div", "log", "power", "reciprocal"})
 """Functions whose value is not finite when all operands are zero."""
 
 
@@ -54,6 +58,8 @@ def finite_at_zero(expr: Expr) -> bool:
     if not isinstance(expr, Call):
         return True
     if expr.function == "div" and isinstance(expr.operands[1], Const) and expr.operands[1].value != 0:
+        return finite_at_zero(expr.operands[0])
+    if expr.function == "power" and isinstance(expr.operands[1], Const) and expr.operands[1].value >= 0:
         return finite_at_zero(expr.operands[0])
     return expr.function not in INFINITE_AT_ZERO and all(map(finite_at_zero, expr.operands))
 
@@ -286,3 +292,34 @@ class VectorMath:
 
     def _hard_swish(self, x: Any) -> Any:
         return self._let(x, lambda y: y * self._hard_sigmoid(y, self.const(1.0 / 6.0), self.const(0.5)))
+
+    def _round(self, x: Any) -> Any:
+        """Half to even."""
+        from tvm import tirx
+
+        return tirx.nearbyint(x)
+
+    def _power(self, x: Any, exponent: Any) -> Any:
+        from tvm import tirx
+
+        return tirx.pow(x, exponent)
+
+    def _integer_power(self, x: Any, exponent: Any) -> Any:
+        """`x` to the power of a constant integer, not negative, by squaring."""
+        from tvm import tirx
+
+        scalar = exponent.value if isinstance(exponent, tirx.Broadcast) else exponent
+
+        def power(base: Any, count: int) -> Any:
+            if count <= 1:
+                return base if count else self.const(1.0)
+            rest = self._let(base * base, lambda square: power(square, count // 2))
+            return rest * base if count % 2 else rest
+
+        return self._let(x, lambda base: power(base, int(scalar.value)))
+
+    def _if_greater(self, x: Any, bound: Any, then: Any, otherwise: Any) -> Any:
+        """`then` where `x` is greater than `bound`, else, and for NaN, `otherwise`."""
+        from tvm import tirx
+
+        return tirx.Select(x > bound, then, otherwise)

@@ -108,6 +108,10 @@ _FUNCTIONS: dict[str, Any] = {
     "hard_sigmoid": _hard_sigmoid,
     "hard_swish": lambda x: x * _hard_sigmoid(x, np.float32(1 / 6), np.float32(0.5)),
     "clip": lambda x, low, high: np.minimum(np.maximum(x, low), high),
+    "round": np.rint,
+    "power": np.power,
+    "integer_power": np.power,
+    "if_greater": lambda x, bound, then, otherwise: np.where(x > bound, then, otherwise),
 }
 
 
@@ -201,7 +205,8 @@ def _norm(workload: Workload, inputs: Sequence[Array]) -> Array:
     if workload.attr("kind") == "standard":
         rows = rows - rows.mean(axis=2, keepdims=True)
     squares = np.square(rows).mean(axis=2, keepdims=True)
-    return (rows / np.sqrt(squares + workload.attr("epsilon"))).reshape(data.shape).astype(np.float32)
+    normalized = rows / np.sqrt(squares + workload.attr("epsilon"))
+    return np.asarray(normalized.reshape(data.shape), np.float32)
 
 
 def _softmax(workload: Workload, inputs: Sequence[Array]) -> Array:

@@ -13,9 +13,18 @@ from tvmopt.pipeline.graph.recognize.types import Rule
 
 def rules() -> dict[str, Rule]:
     """All rules by ONNX operator type."""
-    from tvmopt.pipeline.graph.recognize import convolution, dense, elementwise, norms, pooling, recurrent, shape
+    from tvmopt.pipeline.graph.recognize import (
+        activations,
+        convolution,
+        dense,
+        elementwise,
+        norms,
+        pooling,
+        recurrent,
+        shape,
+    )
 
-    tables = (convolution, dense, recurrent, pooling, elementwise, norms, shape)
+    tables = (convolution, dense, recurrent, pooling, elementwise, activations, norms, shape)
     return {kind: rule for table in tables for kind, rule in table.RULES.items()}
 
 

@@ -12,6 +12,9 @@ from tvmopt.schedules.expression import Arg, Const, Expr, call
 
 ARG: Expr = Arg(0)
 
+MOST_PRODUCTS = 16
+"""The largest exponent that becomes products: each rounds, so that more of them would be off by more than 1e-6."""
+
 SIMPLE = {
     "Relu": "relu",
     "Sigmoid": "sigmoid",
@@ -112,15 +115,25 @@ def prelu(editor: Editor, node: Node) -> bool:
 
 
 def power(editor: Editor, node: Node) -> bool:
-    """Pow by 2, 0.5 or -1."""
-    if not _is_float(editor, node):
-        return False
+    """Pow; by small integers as products, by other numbers with the function of the C library."""
+    base = editor.graph.tensor(node.inputs[0])
     exponent = editor.graph.scalar(node.inputs[1])
-    table: dict[float, Expr] = {2.0: call("mul", ARG, ARG), 0.5: call("sqrt", ARG), -1.0: call("reciprocal", ARG)}
-    if exponent is None or exponent not in table:
+    if exponent is None and _is_float(editor, node):
+        editor.add(Node("pointwise", node.inputs, node.outputs, node.layers, {}, call("power", ARG, Arg(1))))
+        return True
+    if exponent is None or base.dtype != "float32" or node.inputs[0] in editor.constants:
         return False
-    editor.add(Node("pointwise", node.inputs[:1], node.outputs, node.layers, {}, table[exponent]))
+    table: dict[float, Expr] = {2.0: call("mul", ARG, ARG), 0.5: call("sqrt", ARG), -1.0: call("reciprocal", ARG)}
+    expr = table.get(exponent) or _power_of(exponent)
+    editor.add(Node("pointwise", node.inputs[:1], node.outputs, node.layers, {}, expr))
     return True
+
+
+def _power_of(exponent: float) -> Expr:
+    if not exponent.is_integer() or abs(exponent) > MOST_PRODUCTS:
+        return call("power", ARG, Const(exponent))
+    product = call("integer_power", ARG, Const(abs(exponent)))
+    return call("reciprocal", product) if exponent < 0 else product
 
 
 def gelu(editor: Editor, node: Node) -> bool:

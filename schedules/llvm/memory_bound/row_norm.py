@@ -177,13 +177,15 @@ class _Rows:
             stored = VectorMath(width).evaluate(self.workload.epilogue, value, operand)
             return emit.store(self.views[-1], stored, [self._place(-1, position, pixel)], width)
 
-        parts, done = [], 0
+        def vectors(first: Index, width: int, count: int) -> Stmt:
+            return emit.loop(count, lambda i: vector(first + i * width, width))
+
+        parts = []
         for width in dict.fromkeys((self.wide, self.lanes, 1)):
-            count = (size - done) // width
+            count = size // width
             if count:
-                first = start + done
-                parts.append(emit.loop(count, lambda i, first=first, width=width: vector(first + i * width, width)))
-            done += count * width
+                parts.append(vectors(start, width, count))
+            start, size = start + count * width, size - count * width
         return emit.seq(parts)
 
     def _operand(self, i: int, position: tuple[Index, ...], pixel: Index, width: int) -> emit.Expr:

@@ -42,6 +42,7 @@ FUNCTIONS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]] = {
     "reciprocal": (lambda x: 1 / x, POSITIVE),
     "floor": (np.floor, EVERYWHERE),
     "ceil": (np.ceil, EVERYWHERE),
+    "round": (np.rint, EVERYWHERE),
     "exp": (np.exp, EVERYWHERE),
     "log": (np.log, POSITIVE),
     "relu": (lambda x: np.maximum(x, 0), EVERYWHERE),
@@ -65,6 +66,9 @@ WITH_CONSTANTS: dict[str, tuple[tuple[float, ...], Callable[[np.ndarray], np.nda
     "elu": ((0.5,), lambda x: np.where(x < 0, 0.5 * np.expm1(np.minimum(x, 0)), x)),
     "hard_sigmoid": ((0.2, 0.5), lambda x: np.clip(np.float32(0.2) * x + 0.5, 0, 1)),
     "clip": ((-1.5, 6.0), lambda x: np.clip(x, -1.5, 6)),
+    "power": ((1.5,), lambda x: x**1.5),
+    "integer_power": ((7.0,), lambda x: x**7),
+    "if_greater": ((0.5, 2.0, -3.0), lambda x: np.where(x > 0.5, 2, -3)),
 }
 
 ABSOLUTE = {
@@ -84,7 +88,7 @@ def check_elements(result: np.ndarray, exact: np.ndarray, absolute: float) -> No
     with np.errstate(over="ignore"):
         expected = exact.astype(np.float32)
     finite = np.isfinite(expected)
-    assert np.array_equal(result[~finite], expected[~finite])
+    assert np.array_equal(result[~finite], expected[~finite], equal_nan=True)
     error = np.abs(result[finite].astype(np.float64) - exact[finite])
     # Denormal numbers may be flushed to zero.
     allowed = 4e-7 * np.abs(exact[finite]) + absolute + 2.4e-38
@@ -114,10 +118,12 @@ def test_functions_with_constants(kernels: Any, make: Any, name: str) -> None:
     expr = call(name, Arg(0), *(Const(value) for value in constants))
     workload = make("pointwise", (Tensor(EVERYWHERE.shape),), Tensor(EVERYWHERE.shape), expr)
     (result,) = kernels.run(workload, [EVERYWHERE], kernels.configs(workload, 0))
-    check_elements(result, function(EVERYWHERE.astype(np.float64)), ABSOLUTE.get(name, 0.0))
+    with np.errstate(all="ignore"):
+        exact = function(EVERYWHERE.astype(np.float64))
+    check_elements(result, exact, ABSOLUTE.get(name, 0.0))
 
 
-@pytest.mark.parametrize("name", sorted({*FUNCTIONS, *WITH_CONSTANTS} - {"max", "min"}))
+@pytest.mark.parametrize("name", sorted({*FUNCTIONS, *WITH_CONSTANTS} - {"max", "min", "if_greater"}))
 def test_nan_stays_nan(kernels: Any, make: Any, name: str) -> None:
     constants = WITH_CONSTANTS[name][0] if name in WITH_CONSTANTS else ()
     values = np.full(19, np.nan, np.float32)
@@ -138,7 +144,30 @@ def test_gelu_as_the_graph_writes_it(kernels: Any, make: Any) -> None:
     check_elements(result, exact, 2e-6)
 
 
-@pytest.mark.parametrize("name", sorted(ARITY))
+@pytest.mark.parametrize("exponent", [-2.5, -1.0, 0.0, 0.75, 2.5, 3.0, 1e3])
+def test_powers_at_special_values_are_the_librarys(kernels: Any, make: Any, exponent: float) -> None:
+    values = np.array([0.0, -0.0, 1.0, -1.0, 2.0, -2.0, np.inf, -np.inf, np.nan] * 3, np.float32)
+    expr = call("power", Arg(0), Const(exponent))
+    workload = make("pointwise", (Tensor(values.shape),), Tensor(values.shape), expr)
+    (result,) = kernels.run(workload, [values], kernels.configs(workload, 0))
+    with np.errstate(all="ignore"):
+        np.testing.assert_allclose(result, np.power(values, np.float32(exponent)), rtol=1e-6)
+
+
+@pytest.mark.parametrize("exponent", [0, 1, 2, 3, 6, 16])
+def test_integer_powers_at_special_values(kernels: Any, make: Any, exponent: int) -> None:
+    values = np.array([0.0, -0.0, 1.5, -1.5, 1e20, -1e20, np.inf, -np.inf, np.nan] * 3, np.float32)
+    expr = call("integer_power", Arg(0), Const(float(exponent)))
+    workload = make("pointwise", (Tensor(values.shape),), Tensor(values.shape), expr)
+    (result,) = kernels.run(workload, [values], kernels.configs(workload, 0))
+    with np.errstate(all="ignore"):
+        expected = np.power(values, np.float32(exponent))
+    np.testing.assert_allclose(result, expected, rtol=1e-6)
+    assert np.array_equal(np.signbit(result), np.signbit(expected))
+
+
+# An exponent that is computed may be negative, and an integer one is always a constant.
+@pytest.mark.parametrize("name", sorted({*ARITY} - {"power", "integer_power"}))
 def test_finite_at_zero_matches_the_kernel(host: Any, make: Any, name: str) -> None:
     expr = call(name, *(Arg(i) for i in range(ARITY[name])))
     zeros = [np.zeros(5, np.float32)] * ARITY[name]
@@ -153,6 +182,10 @@ def test_finite_at_zero_matches_the_kernel(host: Any, make: Any, name: str) -> N
         (ACC, True),
         (call("div", ACC, Const(6.0)), True),
         (call("div", ACC, Const(0.0)), False),
+        (call("power", ACC, Const(1.5)), True),
+        (call("power", ACC, Const(-0.5)), False),
+        (call("power", ACC, Arg(0)), False),
+        (call("integer_power", ACC, Const(3.0)), True),
         (call("div", call("log", ACC), Const(6.0)), False),
         (call("relu", call("reciprocal", Arg(0))), False),
     ],

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tvmopt.pipeline.graph.passes.fuse_epilogue import fuse_epilogue
 from tvmopt.pipeline.graph.recognize import recognize
 from tvmopt.pipeline.graph.recognize.elementwise import SIMPLE
 from tvmopt.schedules.expression import Arg, Const, call
@@ -125,16 +126,29 @@ def test_prelu(through: Any, weights: Any, slope: tuple[int, ...]) -> None:
     done.check()
 
 
-@pytest.mark.parametrize("exponent", [2.0, 0.5, -1.0])
-def test_powers_that_are_something_simpler(through: Any, exponent: float) -> None:
+@pytest.mark.parametrize("exponent", [2.0, 0.5, -1.0, 3.0, 0.0, -2.0, 1.5, -0.5, 17.0, np.int64(3), np.ones(1, "f4")])
+def test_powers(through: Any, exponent: float) -> None:
     done = through(
         ("Abs", "x", "a"),
         ("Pow", "a e", "y"),
         passes=PASSES,
         inputs={"x": SHAPE},
         outputs="y",
-        e=np.float32(exponent),
+        e=np.float32(exponent) if isinstance(exponent, float) else exponent,
     )
+    assert done.ops() == ["pointwise", "pointwise"]
+    done.check()
+
+
+def test_powers_of_negative_numbers(through: Any) -> None:
+    done = through(("Pow", "x e", "y"), passes=PASSES, inputs={"x": SHAPE}, outputs="y", e=np.float32(3))
+    assert done.node("pointwise").epilogue == call("integer_power", Arg(0), Const(3.0))
+    done.check()
+
+
+def test_an_exponent_that_is_computed(through: Any) -> None:
+    nodes = (("Abs", "x", "a"), ("Pow", "a z", "y"))
+    done = through(*nodes, passes=PASSES, inputs={"x": SHAPE, "z": (4,)}, outputs="y")
     assert done.ops() == ["pointwise", "pointwise"]
     done.check()
 
@@ -142,15 +156,64 @@ def test_powers_that_are_something_simpler(through: Any, exponent: float) -> Non
 @pytest.mark.parametrize(
     "node",
     [
-        ("Pow", "x three", "y"),
-        ("Pow", "x x", "y"),
-        ("Pow", "x whole", "y"),
+        *(("Celu", "x", "y"), ("Celu", "x", "y", {"alpha": 0.5}), ("Mish", "x", "y"), ("Round", "x", "y")),
+        *(("Shrink", "x", "y"), ("Shrink", "x", "y", {"bias": 0.3, "lambd": 0.2}), ("Softsign", "x", "y")),
+    ],
+)
+def test_activations(through: Any, node: Any) -> None:
+    done = through(node, passes=PASSES, inputs={"x": (9, 13)}, outputs="y")
+    assert done.ops() == ["pointwise"]
+    done.check()
+
+
+GELU_FORMS = {
+    "new": [
+        *(("Pow", "x three", "c"), ("Mul", "c k", "d"), ("Add", "x d", "e"), ("Mul", "e root", "f")),
+        *(("Tanh", "f", "t"), ("Add", "t one", "u"), ("Mul", "x half", "h"), ("Mul", "h u", "y")),
+    ],
+    "product": [
+        *(("Mul", "x x", "q"), ("Mul", "q x", "c"), ("Mul", "k c", "d"), ("Add", "d x", "e"), ("Mul", "root e", "f")),
+        *(("Tanh", "f", "t"), ("Add", "one t", "u"), ("Mul", "half x", "h"), ("Mul", "u h", "y")),
+    ],
+    "erf": [
+        *(("Div", "x two", "d"), ("Erf", "d", "e"), ("Add", "e one", "u"), ("Mul", "x u", "p"), ("Mul", "p half", "y")),
+    ],
+    "erf, product": [
+        *(("Mul", "x k", "d"), ("Erf", "d", "e"), ("Add", "one e", "u"), ("Mul", "half u", "p"), ("Mul", "x p", "y")),
+    ],
+    "sigmoid": [("Mul", "x root", "s"), ("Sigmoid", "s", "g"), ("Mul", "x g", "y")],
+    "operator": [("Gelu", "x", "y")],
+}
+
+
+@pytest.mark.parametrize("form", GELU_FORMS)
+def test_each_form_of_gelu_joins_the_product_before_it(through: Any, weights: Any, form: str) -> None:
+    scalars = {"three": 3.0, "k": 0.044715, "root": 0.79788456, "one": 1.0, "half": 0.5, "two": 1.41421356}
+    done = through(
+        ("MatMul", "a w", "m"),
+        ("Add", "m b", "x"),
+        *GELU_FORMS[form],
+        passes=(recognize, fuse_epilogue),
+        inputs={"a": (5, 6)},
+        outputs="y",
+        opset=20,
+        w=weights(6, 9),
+        b=weights(9),
+        **{name: np.float32(value) for name, value in scalars.items()},
+    )
+    assert done.ops() == ["dense"]
+    done.check()
+
+
+@pytest.mark.parametrize(
+    "node",
+    [
         ("Clip", "x bound", "y"),
-        ("Round", "x", "y"),
+        ("Sinh", "x", "y"),
         ("Selu", "x", "y"),
         ("Add", "two three", "y"),
     ],
-    ids=["cube", "computed exponent", "whole exponent", "computed bound", "no such function", "nor this", "constants"],
+    ids=["computed bound", "no such function", "nor this", "constants"],
 )
 def test_others_are_left(through: Any, node: Any) -> None:
     constants = {"two": np.float32(2), "three": np.float32(3), "whole": np.int64(2)}
