@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tvmopt.pipeline.errors import UnsupportedModelError
+from tvmopt.pipeline.graph.attention.fuse import fuse_attention
 from tvmopt.pipeline.graph.ir import Graph
 from tvmopt.pipeline.graph.passes.delay_views import delay_views
 from tvmopt.pipeline.graph.passes.find_group_norms import find_group_norms
@@ -60,6 +61,7 @@ def passes(
         find_norms,
         guard_indices,
         recognize,
+        fuse_attention,
         delay_views,
         merge_reshapes,
         find_group_norms,

@@ -14,7 +14,7 @@ def workload_of(graph: Graph, node: Node) -> Workload:
     """What the kernel of `node` computes.
 
     Matrix products, reductions and softmax view their tensors in three dimensions, normalisation of plain tensors in
-    four (`schedules.llvm.memory_bound.row_norm`); others see them as they are.
+    four (`schedules.llvm.memory_bound.row_norm`), attention in one; others see them as they are.
 
     Raises:
         KeyError: when `node` has an input that the graph does not know.
@@ -34,10 +34,17 @@ def workload_of(graph: Graph, node: Node) -> Workload:
         inputs, output = _row_views(inputs, output, attrs.pop("axis"))
     elif node.op == "map_norm" and output.plain:
         inputs, output = _group_views(inputs, output, attrs.pop("groups"))
+    elif node.op == "attention":
+        # Its attributes say where in memory its operands are, whatever shape they have.
+        inputs, output = tuple(map(_flat, inputs)), _flat(output)
     elif not output.plain:
         own = node.operator.own(len(inputs))
         inputs = (*inputs[:own], *(_blocked_operand(tensor, output.block) for tensor in inputs[own:]))
     return Workload(node.op, inputs, output, tuple(sorted(attrs.items())), node.epilogue, node.inner)
+
+
+def _flat(tensor: Tensor) -> Tensor:
+    return Tensor((tensor.elements,), tensor.dtype)
 
 
 def _blocked_operand(tensor: Tensor, block: int) -> Tensor:

@@ -42,6 +42,7 @@ ARITY: dict[str, int] = {
     "power": 2,
     "integer_power": 2,
     "if_greater": 4,
+    "select": 3,
 }
 """Functions that an expression may name, with their number of operands."""
 
@@ -286,6 +287,12 @@ class VectorMath:
         from tvm import tirx
 
         return tirx.Select(x < self.const(0.0), alpha * (self._exp(x) - self.const(1.0)), x)
+
+    def _select(self, condition: Any, x: Any, y: Any) -> Any:
+        from tvm import tirx
+
+        # `x` wherever the condition is not zero.
+        return tirx.Select(tirx.EQ(condition, self.const(0.0)), y, x)
 
     def _hard_sigmoid(self, x: Any, alpha: Any, beta: Any) -> Any:
         return self._clip(alpha * x + beta, self.const(0.0), self.const(1.0))

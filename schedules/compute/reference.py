@@ -107,6 +107,7 @@ _FUNCTIONS: dict[str, Any] = {
     "elu": lambda x, alpha: np.where(x < 0, alpha * np.expm1(x), x),
     "hard_sigmoid": _hard_sigmoid,
     "hard_swish": lambda x: x * _hard_sigmoid(x, np.float32(1 / 6), np.float32(0.5)),
+    "select": lambda condition, x, y: np.where(condition != 0, x, y),
     "clip": lambda x, low, high: np.minimum(np.maximum(x, low), high),
     "round": np.rint,
     "power": np.power,

@@ -69,6 +69,7 @@ WITH_CONSTANTS: dict[str, tuple[tuple[float, ...], Callable[[np.ndarray], np.nda
     "power": ((1.5,), lambda x: x**1.5),
     "integer_power": ((7.0,), lambda x: x**7),
     "if_greater": ((0.5, 2.0, -3.0), lambda x: np.where(x > 0.5, 2, -3)),
+    "select": ((2.0, -3.0), lambda x: np.where(x == 0, -3.0, 2.0)),
 }
 
 ABSOLUTE = {
@@ -123,7 +124,7 @@ def test_functions_with_constants(kernels: Any, make: Any, name: str) -> None:
     check_elements(result, exact, ABSOLUTE.get(name, 0.0))
 
 
-@pytest.mark.parametrize("name", sorted({*FUNCTIONS, *WITH_CONSTANTS} - {"max", "min", "if_greater"}))
+@pytest.mark.parametrize("name", sorted({*FUNCTIONS, *WITH_CONSTANTS} - {"max", "min", "if_greater", "select"}))
 def test_nan_stays_nan(kernels: Any, make: Any, name: str) -> None:
     constants = WITH_CONSTANTS[name][0] if name in WITH_CONSTANTS else ()
     values = np.full(19, np.nan, np.float32)

@@ -1,0 +1,1 @@
+"""Attention: how it is found in a graph, and how it becomes one kernel."""
