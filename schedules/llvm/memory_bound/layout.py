@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tvm import tirx
-
+from tvmopt.schedules.lazily import lazily
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import Index, Stmt, divmod_index
 from tvmopt.schedules.llvm.parts.fixed import NoKnobs
@@ -14,6 +13,8 @@ from tvmopt.schedules.llvm.parts.operands import Epilogue, Operand, Pixel, decla
 from tvmopt.schedules.space import Config
 from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Workload
+
+tirx = lazily("tvm.tirx")
 
 
 class Relayout(NoKnobs):

@@ -10,9 +10,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tvm import tirx
-
 from tvmopt.schedules.dtypes import FLOAT32
+from tvmopt.schedules.lazily import lazily
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import Index, Stmt, divmod_index
 from tvmopt.schedules.llvm.parts.operands import Epilogue, Pixel, declared, operands_of
@@ -20,6 +19,8 @@ from tvmopt.schedules.llvm.parts.register_tile import Accumulators, useful_sizes
 from tvmopt.schedules.space import Config, ConfigSpace, Knob
 from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Workload
+
+tirx = lazily("tvm.tirx")
 
 LOWEST = -math.inf
 PARTIAL_SUMS = 4

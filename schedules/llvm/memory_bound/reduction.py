@@ -9,11 +9,10 @@ import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from tvm import tirx
-
 from tvmopt.schedules.compute.pointwise import VectorMath
 from tvmopt.schedules.dtypes import FLOAT32
 from tvmopt.schedules.expression import ACC, call
+from tvmopt.schedules.lazily import lazily
 from tvmopt.schedules.llvm.memory_bound.pool2d import LOWEST
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import Index, Stmt, divmod_index
@@ -22,6 +21,8 @@ from tvmopt.schedules.llvm.parts.operands import declared, operands_of
 from tvmopt.schedules.space import Config
 from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Workload
+
+tirx = lazily("tvm.tirx")
 
 KINDS = ("sum", "mean", "max", "min")
 _START = {"sum": 0.0, "mean": 0.0, "max": LOWEST, "min": -LOWEST}

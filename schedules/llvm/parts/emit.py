@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tvm import tirx
-from tvm.tirx import ForKind
+from tvmopt.schedules.lazily import lazily
+
+tirx = lazily("tvm.tirx")
+
 
 Expr = Any
 Stmt = Any
@@ -35,7 +37,7 @@ def loop(extent: int, body: Callable[[Index], Stmt], name: str = "i") -> Stmt:
     if extent == 1:
         return body(0)
     variable = tirx.Var(name, "int32")
-    return tirx.For(variable, 0, extent, ForKind.SERIAL, body(variable))
+    return tirx.For(variable, 0, extent, tirx.ForKind.SERIAL, body(variable))
 
 
 def nest(extents: Sequence[int], body: Callable[..., Stmt], name: str = "i") -> Stmt:
@@ -50,7 +52,7 @@ def parallel(extent: int, body: Callable[[Index], Stmt]) -> Stmt:
     if extent == 1:
         return body(0)
     variable = tirx.Var("task", "int32")
-    return tirx.For(variable, 0, extent, ForKind.PARALLEL, body(variable))
+    return tirx.For(variable, 0, extent, tirx.ForKind.PARALLEL, body(variable))
 
 
 def split_loop(extent: int, step: int, body: Callable[[Index, int], Stmt], name: str = "t") -> Stmt:
@@ -200,9 +202,9 @@ def serialized(function: Any) -> Any:
     import tvm_ffi
 
     def serial(statement: Any) -> Any:
-        if int(statement.kind) != int(ForKind.PARALLEL):
+        if int(statement.kind) != int(tirx.ForKind.PARALLEL):
             return statement
-        return tirx.For(statement.loop_var, statement.min, statement.extent, ForKind.SERIAL, statement.body)
+        return tirx.For(statement.loop_var, statement.min, statement.extent, tirx.ForKind.SERIAL, statement.body)
 
     return function.with_body(tvm_ffi.structural_map(function.body, (tirx.For, serial), order="post"))
 
@@ -220,7 +222,7 @@ def parallel_tasks(function: Any) -> int:
     def visit(statement: Any) -> None:
         if isinstance(statement, tirx.AttrStmt) and statement.attr_key == LAUNCH_POINT:
             extents.add(0)
-        if isinstance(statement, tirx.For) and int(statement.kind) == int(ForKind.PARALLEL):
+        if isinstance(statement, tirx.For) and int(statement.kind) == int(tirx.ForKind.PARALLEL):
             extents.add(int(statement.extent) if isinstance(statement.extent, tirx.IntImm) else 0)
 
     tvm_ffi.structural_walk(function.body, ((tirx.For, tirx.AttrStmt), visit))

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from tvm import tirx
-
 from tvmopt.schedules.compute.pointwise import LONG_CHAINS, VectorMath
 from tvmopt.schedules.expression import Expr, arguments_of, functions_of
+from tvmopt.schedules.lazily import lazily
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import Buffer, Index, Stmt
 from tvmopt.schedules.workload import Tensor, Workload
+
+tirx = lazily("tvm.tirx")
 
 SIDE_BY_SIDE = 2
 """How many results of functions in `LONG_CHAINS` are computed as one vector."""

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tvm import tirx
-
+from tvmopt.schedules.lazily import lazily
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import Index, Stmt
 from tvmopt.schedules.target import Target
+
+tirx = lazily("tvm.tirx")
 
 LINE = 16
 """Distance between marks, in int32 elements: each has its own cache line."""

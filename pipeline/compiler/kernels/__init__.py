@@ -1,0 +1,1 @@
+"""Machine code of kernels: made in processes side by side, each kernel once, and kept on disk."""
