@@ -35,8 +35,8 @@ class Tensor:
     halo: tuple[int, int, int, int] = (0, 0, 0, 0)
 
     def __post_init__(self) -> None:
-        if any(size < 1 for size in self.shape):
-            raise ValueError(f"a tensor needs positive sizes, got {self.shape}")
+        if any(size < 0 for size in self.shape):
+            raise ValueError(f"a tensor has no negative sizes, got {self.shape}")
         if (self.block != 1 or any(self.halo)) and len(self.shape) != 4:
             raise ValueError(f"only rank 4 has blocks and halos, got shape {self.shape}")
 

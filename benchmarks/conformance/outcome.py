@@ -56,7 +56,7 @@ def differences(expected: Mapping[str, Array], got: Mapping[str, Array]) -> str:
             place = tuple(int(i) for i in np.argwhere(~np.atleast_1d(same))[0][: wanted.ndim])
             count = int(np.sum(~np.asarray(same)))
             return (
-                f"output {name!r}: {count} of {wanted.size} differ; at {list(place)} it is {made[place]}, "
-                f"expected {wanted[place]}"
+                f"output {name!r}: {count} of {wanted.size} differ; at {list(place)} it is {made[place]:.5g}, "
+                f"expected {wanted[place]:.5g}"
             )
     return ""

@@ -62,6 +62,6 @@ def _tensor(info: Any) -> Tensor | None:
     if not kind.HasField("shape") or any(not dim.HasField("dim_value") for dim in kind.shape.dim):
         return None
     shape = tuple(int(dim.dim_value) for dim in kind.shape.dim)
-    if any(size < 1 for size in shape):
+    if any(size < 0 for size in shape):
         return None
     return Tensor(shape, str(helper.tensor_dtype_to_np_dtype(kind.elem_type)))

@@ -8,7 +8,7 @@ import onnx
 
 from tvmopt.pipeline.errors import UnsupportedModelError
 from tvmopt.pipeline.importers.onnx_form.normalize import finish, optimize, prepare
-from tvmopt.pipeline.importers.onnx_form.operators import UnsupportedOperator, find_unsupported
+from tvmopt.pipeline.importers.onnx_form.operators import WRITTEN_OUT, UnsupportedOperator, find_unsupported
 from tvmopt.pipeline.importers.onnx_form.values import value_faults
 
 
@@ -55,5 +55,5 @@ def survey(original: onnx.ModelProto) -> Survey:
         operators = find_unsupported(simplified)
         simplified = finish(simplified, original)
     except UnsupportedModelError as error:
-        return Survey(original, None, find_unsupported(prepared), (), str(error))
+        return Survey(original, None, find_unsupported(prepared, WRITTEN_OUT), (), str(error))
     return Survey(original, simplified, operators, tuple(value_faults(simplified.graph)), "")

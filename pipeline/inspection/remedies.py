@@ -18,16 +18,14 @@ _CHANGES: Mapping[str, str] = {
     "BatchNormalization in training mode": "export the model in eval mode",
     "Loop": "unroll it when exporting: a trace has no loops",
     "Scan": "unroll it when exporting: a trace has no loops",
-    "LpNormalization": "write it with ReduceL1 or ReduceL2 and Div",
-    "QLinearConv": "export in QDQ form, with QuantizeLinear and DequantizeLinear around Conv",
-    "QLinearMatMul": "export in QDQ form, with QuantizeLinear and DequantizeLinear around MatMul",
-    "ConvInteger": "export in QDQ form, with DequantizeLinear before Conv",
     "MatMulInteger": "export in QDQ form, with DequantizeLinear before MatMul",
     "DynamicQuantizeLinear": "quantise with fixed scales instead: QuantizeLinear",
     "ReverseSequence": "write it with Slice of negative steps, where all lengths are the same",
     "NonMaxSuppression": "cut the model before it, and select boxes in your own code",
     "RandomNormal": "make the numbers outside, and pass them as an input",
     "RandomUniform": "make the numbers outside, and pass them as an input",
+    "RandomNormalLike": "make the numbers outside, and pass them as an input",
+    "RandomUniformLike": "make the numbers outside, and pass them as an input",
 }
 """Advice on operators that importing refuses."""
 
@@ -49,6 +47,4 @@ def value_remedy(fault: str) -> str:
         return "export with fixed sizes; give open ones with --input-shape"
     if "element type" in fault:
         return "export the model in float32"
-    if "is empty" in fault:
-        return "give larger inputs with --input-shape: with these sizes the value has no elements"
     return "export the model so that this value is a tensor"

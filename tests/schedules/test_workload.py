@@ -53,7 +53,7 @@ def test_sizes() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"shape": (3, 0)}, r"positive sizes, got \(3, 0\)"),
+        ({"shape": (3, -1)}, r"no negative sizes, got \(3, -1\)"),
         ({"shape": (3, 4), "block": 8}, r"only rank 4 .* got shape \(3, 4\)"),
         ({"shape": (3,), "halo": (1, 0, 0, 0)}, "only rank 4"),
     ],

@@ -12,8 +12,8 @@ from tvmopt.pipeline.graph.ir import Editor, Node, Origin
 from tvmopt.pipeline.graph.recognize.identity import nothing
 from tvmopt.pipeline.graph.recognize.insert_onnx import add_slice
 from tvmopt.pipeline.graph.recognize.pooling import whole_map_attrs
-from tvmopt.pipeline.graph.recognize.resize_tables import tables
 from tvmopt.pipeline.graph.recognize.types import Rule
+from tvmopt.pipeline.importers.onnx_form.resize_tables import AxisResize, tables
 
 REDUCTIONS = {"ReduceSum": "sum", "ReduceMean": "mean", "ReduceMax": "max", "ReduceMin": "min"}
 
@@ -118,7 +118,8 @@ def resize(editor: Editor, node: Node) -> bool:
     names = [node.inputs[0]]
     taps = 0
     for axis in (2, 3):
-        made = tables(attributes(node), kind, tensor.shape[axis], output.shape[axis], scales[axis])
+        stretch = AxisResize(tensor.shape[axis], output.shape[axis], scales[axis])
+        made = tables(attributes(node), kind, stretch)
         if made is None:
             return False
         taps = made[0].shape[1]
@@ -140,7 +141,8 @@ def _stretches(editor: Editor, node: Node) -> bool:
         return False
     if values.get("antialias", 0) or values.get("axes"):
         return False
-    return str(values.get("keep_aspect_ratio_policy", "stretch")) == "stretch"
+    crops = values.get("coordinate_transformation_mode") == "tf_crop_and_resize"
+    return not crops and str(values.get("keep_aspect_ratio_policy", "stretch")) == "stretch"
 
 
 def _scales(editor: Editor, node: Node, before: tuple[int, ...], after: tuple[int, ...]) -> tuple[float, ...]:

@@ -96,14 +96,13 @@ def _check_versions(model: onnx.ModelProto) -> None:
 
 
 def check_interface(model: onnx.ModelProto) -> None:
-    """Refuses a model without inputs or outputs, and inputs that are not tensors.
+    """Refuses a model without outputs, and inputs that are not tensors.
 
     Raises:
         UnsupportedModelError: says which.
     """
-    for what, values in (("inputs", model.graph.input), ("outputs", model.graph.output)):
-        if not values:
-            raise UnsupportedModelError(f"the model has no {what}: there is nothing to run")
+    if not model.graph.output:
+        raise UnsupportedModelError("the model has no outputs: there is nothing to run")
     for value in model.graph.input:
         kind = value.type.WhichOneof("value") or "undefined"
         if kind != "tensor_type":

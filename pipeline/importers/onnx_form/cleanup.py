@@ -32,7 +32,7 @@ def clean_graph(model: onnx.ModelProto) -> None:
         UnsupportedModelError: a constant is not a tensor of numbers.
     """
     graph = model.graph
-    _constants_to_initializers(graph)
+    constants_to_initializers(graph)
     drop_empty_operands(graph)
     _trim_outputs(graph, model)
     _remove_passing_on(graph)
@@ -43,7 +43,12 @@ def clean_graph(model: onnx.ModelProto) -> None:
     del model.metadata_props[:]
 
 
-def _constants_to_initializers(graph: onnx.GraphProto) -> None:
+def constants_to_initializers(graph: onnx.GraphProto) -> None:
+    """Makes an initialiser of every `Constant` of `graph`, in place.
+
+    Raises:
+        UnsupportedModelError: a constant is not a tensor of numbers.
+    """
     for node in [node for node in graph.node if node.op_type == "Constant"]:
         tensor = graph.initializer.add()
         tensor.CopyFrom(_constant_value(node))

@@ -2,7 +2,8 @@
 
 1. Functions are inlined.
 2. Old operator versions are converted.
-3. onnxruntime's basic optimisation folds constants, BatchNorm and shape arithmetic.
+3. onnxruntime's basic optimisation folds constants, BatchNorm and shape arithmetic; operators that nothing behind us
+   takes are written out in others, until none is left.
 4. The remaining operators are checked.
 5. Constants become initialisers, and nodes that only pass a value on are removed.
 6. Every value gets a static shape, every node a name and its layer.
@@ -20,20 +21,26 @@ import onnx.version_converter
 
 from tvmopt.pipeline.errors import UnsupportedModelError
 from tvmopt.pipeline.importers.onnx_form.cleanup import clean_graph
+from tvmopt.pipeline.importers.onnx_form.fold import fold_constants
 from tvmopt.pipeline.importers.onnx_form.layer_names import record_layers
 from tvmopt.pipeline.importers.onnx_form.operators import (
     STANDARD_DOMAINS,
+    WRITTEN_OUT,
     check_known,
     check_operators,
     standard_opset,
     supported_operators,
 )
+from tvmopt.pipeline.importers.onnx_form.rewrites.rewrite import rewrite
 from tvmopt.pipeline.importers.onnx_form.values import check_values
 from tvmopt.pipeline.support.messages import one_line
 from tvmopt.pipeline.support.onnxruntime import open_session
 
 OLDEST_OPSET = 13
 """Older models are converted to this operator set; from it on, most operators take shapes and axes as inputs."""
+
+_MOST_ROUNDS = 10
+"""How often rules are applied: what one writes out, another may take."""
 
 METADATA_IR = 10
 """The first IR version in which a node has `metadata_props`."""
@@ -59,7 +66,7 @@ def normalize(original: onnx.ModelProto) -> onnx.ModelProto:
     try:
         optimized = optimize(prepared)
     except UnsupportedModelError:
-        check_operators(prepared)  # if this is the reason, its error says more than onnxruntime's
+        check_operators(prepared, WRITTEN_OUT)  # if this is the reason, its error says more than onnxruntime's
         raise
     check_operators(optimized)
     inferred = finish(optimized, original)
@@ -77,13 +84,34 @@ def prepare(original: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def optimize(model: onnx.ModelProto) -> onnx.ModelProto:
-    """`model` after onnxruntime's basic optimisation; unoptimised if that uses operators that ONNX does not define.
+    """`model` after onnxruntime's basic optimisation, with the operators written out that `rewrites` has rules for.
+
+    It stays unoptimised if that uses operators that ONNX does not define.
 
     Raises:
-        UnsupportedModelError: onnxruntime refuses it.
+        UnsupportedModelError: onnxruntime refuses it, or layers do not fit each other.
     """
+    for _ in range(_MOST_ROUNDS):
+        model = _optimized(model)
+        rewritten = rewrite(model) if not _has_subgraphs(model) else None
+        if rewritten is None:
+            break
+        model = rewritten
+    return model
+
+
+def _optimized(model: onnx.ModelProto) -> onnx.ModelProto:
+    """`model` after onnxruntime's basic optimisation, if possible, with constants folded and shapes inferred."""
     optimized = _optimized_at(model, "ORT_ENABLE_BASIC")
-    return optimized if is_standard(optimized) else _optimized_at(model, "ORT_DISABLE_ALL")
+    if not is_standard(optimized):
+        optimized = _optimized_at(model, "ORT_DISABLE_ALL")
+    inferred = infer_shapes(optimized)
+    fold_constants(inferred)
+    return inferred
+
+
+def _has_subgraphs(model: onnx.ModelProto) -> bool:
+    return any(attribute.HasField("g") or attribute.graphs for node in model.graph.node for attribute in node.attribute)
 
 
 def finish(optimized: onnx.ModelProto, original: onnx.ModelProto) -> onnx.ModelProto:
@@ -122,7 +150,20 @@ def _inline(model: onnx.ModelProto) -> onnx.ModelProto:
     defined = [("", name) for name in sorted(foreign) if _has_definition(name, opset)]
     if not defined:
         return model
-    return onnx.inliner.inline_selected_functions(model, defined, inline_schema_functions=True)
+    return onnx.inliner.inline_selected_functions(_with_types(model), defined, inline_schema_functions=True)
+
+
+def _with_types(model: onnx.ModelProto) -> onnx.ModelProto:
+    """`model` with the types of its values: functions that depend on types are inlined by them."""
+    typed = onnx.ModelProto()
+    typed.CopyFrom(model)
+    listed = {value.name for value in (*model.graph.input, *model.graph.value_info)}
+    for tensor in model.graph.initializer:
+        if tensor.name not in listed:
+            typed.graph.value_info.append(
+                onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+            )
+    return typed
 
 
 def _has_definition(operator: str, opset: int) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import importlib.util
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,14 @@ from tvmopt.pipeline.importers.onnx_form.recurrent import RECURRENT_OPERATORS, w
 
 GRAPH_OPERATORS = RECURRENT_OPERATORS
 """Operators that our own passes and schedules support although TVM has no converter for them."""
+
+WRITTEN_OUT = frozenset(
+    {
+        *("BatchNormalization", "CastLike", "Col2Im", "ConvInteger", "CumProd", "DeformConv", "Det", "LpNormalization"),
+        *("QLinearConv", "QLinearMatMul", "ReverseSequence", "TensorScatter", "TfIdfVectorizer"),
+    }
+)
+"""Operators, or features of them, that are not supported themselves, but that `rewrites` writes out in others."""
 
 STANDARD_DOMAINS = ("", "ai.onnx")
 """The two spellings of ONNX's own domain."""
@@ -93,18 +101,22 @@ def check_known(model: onnx.ModelProto) -> None:
     Raises:
         UnsupportedModelError: one line that lists every unsupported operator, whether ONNX defines it or not.
     """
-    found = find_unsupported(model)
+    found = find_unsupported(model, WRITTEN_OUT)
     if any(item.domain or item.operator not in standard_operators() for item in found):
         raise _refusal(found)
 
 
-def check_operators(model: onnx.ModelProto) -> None:
+def check_operators(model: onnx.ModelProto, besides: Collection[str] = ()) -> None:
     """Refuses a model with operators that cannot be compiled.
+
+    Args:
+        model: what to check.
+        besides: operators that count as supported.
 
     Raises:
         UnsupportedModelError: one line with each such operator, how often it occurs and where first.
     """
-    found = find_unsupported(model)
+    found = find_unsupported(model, besides)
     if found:
         raise _refusal(found)
 
@@ -132,8 +144,13 @@ def _refusal(found: tuple[UnsupportedOperator, ...]) -> UnsupportedModelError:
     return UnsupportedModelError(f"the model has operators that cannot be compiled: {listed}{rest}")
 
 
-def find_unsupported(model: onnx.ModelProto) -> tuple[UnsupportedOperator, ...]:
-    """The unsupported operators of `model`, its subgraphs and functions, in order of appearance."""
+def find_unsupported(model: onnx.ModelProto, besides: Collection[str] = ()) -> tuple[UnsupportedOperator, ...]:
+    """The unsupported operators of `model`, its subgraphs and functions, in order of appearance.
+
+    Args:
+        model: what to search.
+        besides: operators that count as supported.
+    """
     functions = {(function.domain, function.name) for function in model.functions}
     counts: dict[tuple[str, str], int] = {}
     first: dict[tuple[str, str], str] = {}
@@ -142,7 +159,7 @@ def find_unsupported(model: onnx.ModelProto) -> tuple[UnsupportedOperator, ...]:
         nodes = [*nodes, *_all_nodes(function.node)]
     for node in nodes:
         key = _why_unsupported(node)
-        if key is None or (node.domain, node.op_type) in functions:
+        if key is None or (node.domain, node.op_type) in functions or (key[1] == "" and node.op_type in besides):
             continue
         counts[key] = counts.get(key, 0) + 1
         first.setdefault(key, node.name or (node.output[0] if node.output else "?"))

@@ -35,8 +35,6 @@ def tensor_spec(value: onnx.ValueInfoProto) -> TensorSpec:
         raise UnsupportedModelError(
             f"the size of value {value.name!r} depends on the data: only static shapes are supported"
         )
-    if 0 in dims:
-        raise UnsupportedModelError(f"value {value.name!r} is empty, its shape is {dims}: sizes must be positive")
     return TensorSpec(value.name, tuple(dims), dtype_name(tensor.elem_type, value.name))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tvmopt.pipeline.graph.recognize import recognize
-from tvmopt.pipeline.graph.recognize.resize_tables import tables
+from tvmopt.pipeline.importers.onnx_form.resize_tables import AxisResize, tables
 from tvmopt.pipeline.support.onnxruntime import run_model
 
 COORDINATES = ("half_pixel", "pytorch_half_pixel", "asymmetric", "align_corners")
@@ -22,8 +22,15 @@ SCALES = (0.3, 0.5, 0.6, 0.77, 1.3, 1.5, 2.0, 2.5, 3.0, 7.1)
 """1.3 and 7.1 put positions within a rounding error of halves."""
 
 
-@pytest.mark.parametrize("coordinates", COORDINATES)
-@pytest.mark.parametrize("values", MODES, ids=lambda values: "-".join(map(str, values.values())))
+@pytest.mark.parametrize(
+    ("coordinates", "values"),
+    [
+        *((coordinates, values) for coordinates in COORDINATES for values in MODES),
+        # Where this one's positions should be integers, onnxruntime's are a rounding error off: nearest is left out.
+        *(("half_pixel_symmetric", values) for values in MODES if values["mode"] != "nearest"),
+    ],
+    ids=str,
+)
 def test_every_mode_matches_onnxruntime(onnx_model: Any, coordinates: str, values: dict[str, Any]) -> None:
     attributes = {"coordinate_transformation_mode": coordinates, **values}
     for before in SIZES:
@@ -39,7 +46,7 @@ def test_every_mode_matches_onnxruntime(onnx_model: Any, coordinates: str, value
 
 
 def check(attributes: dict[str, Any], column: np.ndarray, exact: np.ndarray, scale: float) -> None:
-    made = tables(attributes, "Resize", column.size, exact.size, scale)
+    made = tables(attributes, "Resize", AxisResize(column.size, exact.size, scale))
     assert made is not None
     index, weight = made
     assert index.dtype == np.int32
@@ -102,14 +109,13 @@ def test_the_same_size_is_the_same_map(through: Any) -> None:
     ("taken", "attributes", "shape"),
     [
         ("x . s", {"mode": "linear", "antialias": 1}, (1, 3, 8, 8)),
-        ("x . s", {"mode": "linear", "coordinate_transformation_mode": "half_pixel_symmetric"}, (1, 3, 8, 8)),
         ("x r s", {"mode": "linear", "coordinate_transformation_mode": "tf_crop_and_resize"}, (1, 3, 8, 8)),
         ("x . . z", {"mode": "linear", "keep_aspect_ratio_policy": "not_larger"}, (1, 3, 8, 8)),
         ("x . half", {"mode": "linear", "axes": [2, 3]}, (1, 3, 8, 8)),
         ("x . c", {"mode": "nearest"}, (1, 3, 8, 8)),
         ("x . t", {"mode": "nearest"}, (3, 8, 8)),
     ],
-    ids=["smooth", "symmetric", "crop", "proportions", "axes", "channels", "rank"],
+    ids=["smooth", "crop", "proportions", "axes", "channels", "rank"],
 )
 def test_others_are_left(through: Any, taken: str, attributes: dict[str, Any], shape: tuple[int, ...]) -> None:
     constants = {

@@ -1,0 +1,65 @@
+"""Applies the rules until none applies any more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import onnx
+
+from tvmopt.pipeline.importers.onnx_form.operators import STANDARD_DOMAINS
+from tvmopt.pipeline.importers.onnx_form.rewrites import (
+    algebra,
+    casts,
+    indexing,
+    normalization,
+    quantized,
+    reductions,
+    resize,
+    windows,
+)
+from tvmopt.pipeline.importers.onnx_form.rewrites.draft import Draft, NotKnownError, Rule
+
+TABLES: tuple[Mapping[str, Rule], ...] = tuple(
+    table.RULES for table in (casts, algebra, reductions, normalization, quantized, windows, resize, indexing)
+)
+"""A table of rules by operator in each file."""
+
+
+def rules() -> dict[str, Rule]:
+    """All rules by ONNX operator."""
+    return {kind: rule for table in TABLES for kind, rule in table.items()}
+
+
+def rewrite(model: onnx.ModelProto) -> onnx.ModelProto | None:
+    """`model` with every node replaced that a rule takes; None when no rule takes any.
+
+    Args:
+        model: with the types of its values; is not changed. Subgraphs stay as they are.
+    """
+    table = rules()
+    draft, changed = Draft(model), False
+    for node in model.graph.node:
+        draft.begin(node)
+        changed |= not _apply(table, draft, node)
+    if not changed:
+        return None
+    rewritten = onnx.ModelProto()
+    rewritten.CopyFrom(model)
+    del rewritten.graph.node[:], rewritten.graph.initializer[:], rewritten.graph.value_info[:]
+    rewritten.graph.node.extend(draft.nodes)
+    rewritten.graph.initializer.extend(draft.initializers.values())
+    return rewritten
+
+
+def _apply(table: Mapping[str, Rule], draft: Draft, node: onnx.NodeProto) -> bool:
+    """Adds `node`, or what its rule makes of it; returns whether it was left as it is."""
+    rule = table.get(node.op_type) if node.domain in STANDARD_DOMAINS else None
+    if rule is not None:
+        nodes = len(draft.nodes)
+        try:
+            if rule(draft, node):
+                return False
+        except NotKnownError:
+            del draft.nodes[nodes:]
+    draft.keep(node)
+    return True

@@ -1,0 +1,197 @@
+"""Windows that slide over maps: their places, and the operators that put their elements back or move them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+
+from tvmopt.pipeline.importers.onnx_form.rewrites.draft import (
+    Array,
+    Draft,
+    Dtype,
+    Rule,
+    attributes_of,
+    input_of,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A window and the maps that it slides over; every tuple has an entry for each spatial axis, `pads` has two.
+
+    Attributes:
+        sizes: of the map.
+        kernel: of the window.
+        strides, dilations: steps of the window, and of its elements.
+        pads: before each axis, then behind each.
+    """
+
+    sizes: tuple[int, ...]
+    kernel: tuple[int, ...]
+    strides: tuple[int, ...]
+    dilations: tuple[int, ...]
+    pads: tuple[int, ...]
+
+    @property
+    def ends(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """The pads before and behind."""
+        rank = len(self.sizes)
+        return self.pads[:rank], self.pads[rank:]
+
+    @property
+    def padded(self) -> tuple[int, ...]:
+        """Sizes of the padded map."""
+        return tuple(sum(sizes) for sizes in zip(self.sizes, *self.ends, strict=True))
+
+    @property
+    def after(self) -> tuple[int, ...]:
+        """How many windows there are along each axis."""
+        each = zip(self.padded, self.kernel, self.strides, self.dilations, strict=True)
+        return tuple((size - (kernel - 1) * dilation - 1) // stride + 1 for size, kernel, stride, dilation in each)
+
+    @property
+    def taps(self) -> int:
+        """Elements of a window."""
+        return math.prod(self.kernel)
+
+    @property
+    def steps(self) -> int:
+        """Number of windows."""
+        return math.prod(self.after)
+
+    def places(self) -> tuple[Array, ...]:
+        """For each axis, the place in the padded map of each window's elements, ``(taps, steps)``."""
+        taps = _grid(self.kernel) * np.array(self.dilations)
+        corners = _grid(self.after) * np.array(self.strides)
+        return tuple(np.moveaxis(taps[:, None] + corners[None], -1, 0))
+
+
+def _grid(sizes: Sequence[int]) -> Array:
+    """All indices into an array of `sizes`, in row-major order."""
+    return np.array(list(itertools.product(*map(range, sizes))), np.int64).reshape(-1, len(sizes))
+
+
+def window_of(node: onnx.NodeProto, sizes: Sequence[int], kernel: Sequence[int]) -> Window:
+    """The window of `node` on a map of `sizes`."""
+    values, ones = attributes_of(node), (1,) * len(sizes)
+    strides, dilations = tuple(values.get("strides", ones)), tuple(values.get("dilations", ones))
+    pads = tuple(values.get("pads", (0,) * (2 * len(sizes))))
+    mode = values.get("auto_pad", "NOTSET")
+    if mode in ("SAME_UPPER", "SAME_LOWER"):
+        pads = _same(Window(tuple(sizes), tuple(kernel), strides, dilations, pads), mode)
+    return Window(tuple(sizes), tuple(kernel), strides, dilations, pads if mode != "VALID" else (0,) * len(pads))
+
+
+def _same(window: Window, mode: str) -> tuple[int, ...]:
+    """Pads for a window at each place that is a multiple of its stride."""
+    each = zip(window.sizes, window.kernel, window.strides, window.dilations, strict=True)
+    totals = [
+        max(0, (-(-size // stride) - 1) * stride + (kernel - 1) * dilation + 1 - size)
+        for size, kernel, stride, dilation in each
+    ]
+    small, large = [total // 2 for total in totals], [total - total // 2 for total in totals]
+    return (*small, *large) if mode == "SAME_UPPER" else (*large, *small)
+
+
+def columns_to_image(draft: Draft, node: onnx.NodeProto) -> bool:
+    """Col2Im: each element of the padded image is the sum of the columns' elements that lie on it."""
+    data, image, block = node.input
+    sizes, kernel = (tuple(int(size) for size in draft.constant(name)) for name in (image, block))
+    window, (batch, rows, _) = window_of(node, sizes, kernel), draft.shape(data)
+    channels = rows // window.taps
+    flat = draft.reshape(data, (batch, channels, window.taps * window.steps))
+    index = np.ravel_multi_index(window.places(), window.padded).reshape(-1)
+    inside = [
+        (place >= before) & (place < before + size)
+        for place, before, size in zip(window.places(), window.ends[0], window.sizes, strict=True)
+    ]
+    kept = np.logical_and.reduce(inside).reshape(-1)
+    # The elements on each pixel, one list a pixel; shorter lists are filled up with a zero behind the columns.
+    lists: list[list[int]] = [[] for _ in range(math.prod(window.padded))]
+    for place in np.flatnonzero(kept):
+        lists[index[place]].append(int(place))
+    crop = tuple(slice(before, before + size) for before, size in zip(window.ends[0], window.sizes, strict=True))
+    pixels = np.arange(math.prod(window.padded)).reshape(window.padded)[crop].reshape(-1)
+    deepest = max((len(lists[pixel]) for pixel in pixels), default=0) or 1
+    table = np.full((deepest, pixels.size), index.size)
+    for column, pixel in enumerate(pixels):
+        table[: len(lists[pixel]), column] = lists[pixel]
+    filled = draft.add("Concat", flat, draft.store(np.zeros((batch, channels, 1)), draft.dtype(data)), axis=2)
+    total = draft.reduce("ReduceSum", draft.take(filled, table, 2), [2])
+    draft.give(node.output[0], draft.reshape(total, (batch, channels, *sizes)))
+    return True
+
+
+def deformable(draft: Draft, node: onnx.NodeProto) -> bool:
+    """DeformConv of images (J. Dai et al., Deformable convolutional networks, 2017): sampled, then a matrix product."""
+    values = attributes_of(node)
+    data, weight, offset = node.input[:3]
+    if len(draft.shape(data)) != 4:
+        return False
+    _, _, *sizes = draft.shape(data)
+    outputs, of_group, *kernel = draft.shape(weight)
+    window, dtype = window_of(node, sizes, kernel), draft.dtype(data)
+    batch, channels = draft.shape(data)[:2]
+    groups, parts = int(values.get("group", 1)), int(values.get("offset_group", 1))
+    spread = (batch, parts, window.taps, window.steps)
+    moves = draft.reshape(offset, (batch, parts, window.taps, 2, window.steps))
+    mask = draft.reshape(node.input[4], spread) if input_of(node, 4) else ""
+    image = draft.reshape(data, (batch, parts, channels // parts, math.prod(sizes)))
+    positions = []
+    for axis, place in enumerate(window.places()):
+        move = draft.reshape(draft.take(moves, [axis], 3), spread)
+        positions.append(draft.add("Add", move, draft.store(place - window.ends[0][axis], dtype)))
+    samples = _Samples(image, (batch, parts, channels // parts, window.taps, window.steps), dtype)
+    sampled = _bilinear(draft, samples, positions, sizes, mask)
+    columns = draft.reshape(sampled, (batch, groups, of_group * window.taps, window.steps))
+    factors = draft.reshape(weight, (groups, outputs // groups, of_group * window.taps))
+    made = draft.reshape(draft.add("MatMul", factors, columns), (batch, outputs, *window.after))
+    if input_of(node, 3):
+        made = draft.add("Add", made, draft.reshape(node.input[3], (-1, 1, 1)))
+    draft.give(node.output[0], made)
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class _Samples:
+    """Samples of images ``(N, G, C, H·W)``: ``(N, G, C, taps, windows)`` of a dtype."""
+
+    image: str
+    shape: tuple[int, int, int, int, int]
+    dtype: Dtype
+
+    def at(self, draft: Draft, index: str) -> str:
+        """The pixels of every channel at `index`, (N, G, taps, windows)."""
+        batch, parts, channels, taps, steps = self.shape
+        flat = draft.reshape(index, (batch, parts, 1, taps * steps))
+        each = draft.add("Expand", flat, draft.ints(batch, parts, channels, taps * steps))
+        return draft.reshape(draft.add("GatherElements", self.image, each, axis=3), self.shape)
+
+
+def _bilinear(draft: Draft, samples: _Samples, positions: Sequence[str], sizes: Sequence[int], mask: str) -> str:
+    """The samples at positions (N, G, taps, windows) of each axis, times the mask; pixels outside are zero."""
+    dtype = samples.dtype
+    low = [draft.add("Floor", position) for position in positions]
+    share = [draft.add("Sub", position, floor) for position, floor in zip(positions, low, strict=True)]
+    one, zero, width, total = draft.store(1, dtype), draft.store(0, dtype), draft.store(sizes[1], dtype), ""
+    for corner in itertools.product((0, 1), repeat=2):
+        factor, index = mask, ""
+        for axis, step in enumerate(corner):
+            place = draft.add("Add", low[axis], one) if step else low[axis]
+            part = share[axis] if step else draft.add("Sub", one, share[axis])
+            clipped = draft.add("Min", draft.add("Max", place, zero), draft.store(sizes[axis] - 1, dtype))
+            part = draft.add("Where", draft.add("Equal", clipped, place), part, zero)
+            factor = draft.add("Mul", factor, part) if factor else part
+            index = draft.add("Add", draft.add("Mul", index, width), clipped) if index else clipped
+        found = samples.at(draft, draft.cast(index, np.int64))
+        weighted = draft.add("Mul", found, draft.add("Unsqueeze", factor, draft.ints(2)))
+        total = draft.add("Add", total, weighted) if total else weighted
+    return total
+
+
+RULES: dict[str, Rule] = {"Col2Im": columns_to_image, "DeformConv": deformable}

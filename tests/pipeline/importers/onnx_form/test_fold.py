@@ -1,0 +1,59 @@
+"""Values that are known while importing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from tvmopt.pipeline.importers.onnx_form.fold import fold_constants
+from tvmopt.pipeline.importers.onnx_form.normalize import infer_shapes
+
+Parse = Callable[..., onnx.ModelProto]
+
+
+def folded(model: onnx.ModelProto) -> tuple[list[str], dict[str, np.ndarray]]:
+    """What is left of `model`, and its constants."""
+    typed = infer_shapes(model)
+    fold_constants(typed)
+    onnx.checker.check_model(typed, full_check=True)
+    constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in typed.graph.initializer}
+    return [node.op_type for node in typed.graph.node], constants
+
+
+def test_what_follows_from_constants_is_computed(parse: Parse) -> None:
+    ops, constants = folded(
+        parse("g (float[2] x) => (float[2] y) <float[2] c = {1, 4}> { r = Sqrt(c) s = Add(r,c) y = Mul(x,s) }")
+    )
+    assert ops == ["Mul"]
+    np.testing.assert_array_equal(constants["s"], [2, 6])
+    assert "r" not in constants  # nothing reads it any more
+
+
+def test_an_output_may_be_a_constant(parse: Parse) -> None:
+    ops, constants = folded(parse("g () => (float[n] y) <float[2] c = {1, 4}> { y = Sqrt(c) }"))
+    assert ops == []
+    np.testing.assert_array_equal(constants["y"], [1, 2])
+
+
+def test_values_without_elements_are_known(parse: Parse) -> None:
+    ops, constants = folded(
+        parse(
+            "g (float[4] x, float[0] e) => (float[0] y, float z, float[4] w)"
+            " <int64[1] a = {4}, int64[1] b = {9}> { y = Slice(x,a,b) z = ReduceSum<keepdims=0>(e) w = Relu(x) }"
+        )
+    )
+    assert ops == ["Relu"]
+    assert constants["y"].shape == (0,)
+    assert constants["z"] == 0
+
+
+@pytest.mark.parametrize("operator", ["RandomNormalLike", "RandomUniformLike", "Bernoulli"])
+def test_random_numbers_stay_random(parse: Parse, operator: str) -> None:
+    ops, _ = folded(
+        parse(f"g (float[2] x) => (float[2] y) <float[2] c = {{1, 0}}> {{ r = {operator}(c) y = Add(x,r) }}")
+    )
+    assert ops == [operator, "Add"]
