@@ -15,15 +15,17 @@ import numpy.typing as npt
 
 from tvmopt.pipeline.artifact.format import FORMAT_VERSION, ArtifactParts, save_artifact
 from tvmopt.pipeline.compiler.arena import plan_arena
+from tvmopt.pipeline.compiler.assemble import assemble
 from tvmopt.pipeline.compiler.check_layers import check_layers
 from tvmopt.pipeline.compiler.concat_in_place import join_in_place
 from tvmopt.pipeline.compiler.guarded_onnx import guarded_onnx
 from tvmopt.pipeline.compiler.kernel_calls import KernelCall, calls_of, check_calls
-from tvmopt.pipeline.compiler.kernel_layers import joining_calls, steps_of, without_joins
-from tvmopt.pipeline.compiler.native.link import KernelObjects, link
+from tvmopt.pipeline.compiler.kernel_layers import steps_of, without_joins
+from tvmopt.pipeline.compiler.kernels.forge import Forge
+from tvmopt.pipeline.compiler.kernels.runtime import runtime_objects
+from tvmopt.pipeline.compiler.native.link import link
 from tvmopt.pipeline.compiler.native.linker import linker_of
 from tvmopt.pipeline.compiler.native.tables import lay_out_weights, write_tables
-from tvmopt.pipeline.compiler.program import program_of
 from tvmopt.pipeline.errors import BuildError
 from tvmopt.pipeline.records.lookup import Records
 from tvmopt.pipeline.support.interrupts import interruptible
@@ -57,8 +59,13 @@ class CompileReport:
     storage_bytes: tuple[int, ...]
 
 
-def compile_model(
-    model: ImportedModel, target: Target, records: Records | None, out: Path, transfer: bool = True
+def compile_model(  # noqa: PLR0913 # what to compile, for what, with what
+    model: ImportedModel,
+    target: Target,
+    records: Records | None,
+    out: Path,
+    transfer: bool = True,
+    forge: Forge | None = None,
 ) -> CompileReport:
     """Compiles `model` for `target` into the artifact `out`.
 
@@ -68,6 +75,7 @@ def compile_model(
         records: tuning records; None builds every task with its default.
         out: the tar to write; the same inputs give the same bytes.
         transfer: whether tasks without a record may use what records of related tasks suggest.
+        forge: makes the kernels; one with the user's cache by default.
 
     Returns:
         The artifact's path, and what each task was built with.
@@ -80,14 +88,16 @@ def compile_model(
         RuntimeMissingError: when the target's linker is not installed.
     """
     linker_of(target)  # fails now if it is missing, rather than after minutes of compiling
-    import_compiler()
+    if forge is None:
+        with Forge() as own:
+            return compile_model(model, target, records, out, transfer, own)
     with interruptible():
         bound = optimize_measured(model, target, records)
         choices: tuple[TaskChoice, ...] = ()
         if has_templates(target):
-            check_layers(bound)
+            check_layers(bound, forge)
             choices = choose_configs(extract_tasks(bound), target, records, transfer)
-        library = write_artifact(model, bound, choices, golden_pair(model), out)
+        library = write_artifact(model, bound, choices, golden_pair(model), out, forge)
     layers = tuple(one.node.layers[0] for one in bound.nodes if one.is_imported)
     return CompileReport(out, choices, layers, library.storage_bytes)
 
@@ -98,7 +108,7 @@ def write_artifact(  # noqa: PLR0913 # the parts of an artifact, each of another
     choices: Sequence[TaskChoice],
     golden: tuple[Mapping[str, Array], Mapping[str, Array]],
     out: Path,
-    objects: KernelObjects | None = None,
+    forge: Forge,
 ) -> Library:
     """Builds `bound` with the configs that were chosen, and writes the artifact `out`.
 
@@ -108,7 +118,7 @@ def write_artifact(  # noqa: PLR0913 # the parts of an artifact, each of another
         choices: a config for each task; none for a GPU.
         golden: inputs and outputs from `golden_pair`.
         out: the tar to write.
-        objects: has kernels compiled for earlier builds, and takes those of this one.
+        forge: makes the kernels.
 
     Raises:
         BuildError: when code generation or linking fails.
@@ -116,7 +126,7 @@ def write_artifact(  # noqa: PLR0913 # the parts of an artifact, each of another
         RuntimeMissingError: when the target's linker is not installed.
     """
     configs = {choice.task.name: choice.config for choice in choices}
-    library = build_library(bound, configs, linker_of(bound.target), objects)
+    library = build_library(bound, configs, linker_of(bound.target), forge)
     manifest = _manifest(model, bound.target, choices, library)
     save_artifact(ArtifactParts(library.content, manifest, *golden, library.weights), out)
     return library
@@ -139,41 +149,36 @@ class Library:
     steps: tuple[Step, ...]
 
 
-def build_library(
-    bound: BoundModel, configs: Mapping[str, Config], linker: str, objects: KernelObjects | None = None
-) -> Library:
-    """The shared library of `bound`, with its weights and steps; `objects` has kernels of other libraries.
+def build_library(bound: BoundModel, configs: Mapping[str, Config], linker: str, forge: Forge) -> Library:
+    """The shared library of `bound`, with its weights and steps; `forge` makes its kernels.
 
     Raises:
         BuildError: when code generation or linking fails.
     """
-    from tvmopt.pipeline.compiler import build
-    from tvmopt.pipeline.compiler.lower import lower
-
-    module = build.schedule(lower(bound, configs), bound.target)
-    if bound.target.is_gpu:
-        return _for_virtual_machine(bound, module, (), linker)
-    calls = calls_of(module)
-    program = program_of(build.plan_calls(module, bound.target))
-    objects = objects or KernelObjects(bound.target)
-    kernels = None if program is None else objects.of(module, program)
-    if program is None or kernels is None:
-        return _for_virtual_machine(bound, module, calls, linker)
-    check_calls(calls, (call.kernel for call in program.calls))
-    joined = join_in_place(program, joining_calls(bound, calls))
+    assembly = assemble(bound, configs, forge) if has_templates(bound.target) else None
+    if assembly is None:
+        return _for_virtual_machine(bound, configs, linker)
+    joined = join_in_place(assembly.program, assembly.joins)
     arena, weights = plan_arena(joined.program), lay_out_weights(joined.program)
-    content = link(kernels, write_tables(joined.program, arena, weights), linker)
-    steps = without_joins(steps_of(bound, calls), joined.dropped)
+    called = {call.kernel for call in joined.program.calls}
+    tables = write_tables(joined.program, arena, weights)
+    kernels = [kernel.content for kernel in assembly.kernels if kernel.symbol in called]
+    content = link(kernels, tables, runtime_objects(linker, forge.cache), linker)
+    steps = without_joins(assembly.steps, joined.dropped)
     return Library(content, weights.content(), (arena.nbytes,), steps)
 
 
-def _for_virtual_machine(bound: BoundModel, module: Any, calls: Sequence[KernelCall], linker: str) -> Library:
-    """The library of a module that TVM's virtual machine runs; `calls` are its kernel calls, none for a GPU."""
+def _for_virtual_machine(bound: BoundModel, configs: Mapping[str, Config], linker: str) -> Library:
+    """The library of a model that TVM's virtual machine runs."""
+    import_compiler()
     from tvm.support import cc
 
     from tvmopt.pipeline.compiler import build
+    from tvmopt.pipeline.compiler.lower import lower
 
     target = bound.target
+    module = build.schedule(lower(bound, configs), target)
+    calls: Sequence[KernelCall] = () if target.is_gpu else calls_of(module)
     module = build.plan_memory(module, target)
     if not target.is_gpu:
         check_calls(calls, build.called_kernels(module))

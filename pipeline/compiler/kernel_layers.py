@@ -6,13 +6,13 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from tvmopt.pipeline.compiler.concat_in_place import joins_memory
 from tvmopt.pipeline.compiler.kernel_calls import KernelCall
 from tvmopt.pipeline.compiler.layer_flow import CONSTANT, Flow, Inner, Value, same_neighbours, united
 from tvmopt.pipeline.errors import BuildError
 from tvmopt.pipeline.graph.ir import Graph, Node
 from tvmopt.pipeline.tasks.bind import BoundModel
 from tvmopt.pipeline.types import Step
+from tvmopt.schedules.registry import BoundKernel
 
 
 def steps_of(bound: BoundModel, calls: Sequence[KernelCall]) -> tuple[Step, ...]:
@@ -32,21 +32,11 @@ def steps_of(bound: BoundModel, calls: Sequence[KernelCall]) -> tuple[Step, ...]
     _check_nodes(bound, calls, layers.constants)
     imported = layers.of(calls)
     return tuple(
-        _imported_step(bound.graph, call.kernel, *imported[place])
+        imported_step(bound.graph, call.kernel, *imported[place][0], alone=imported[place][1])
         if call.node is None
-        else _own_step(bound, call.kernel, call.node)
+        else _step_of(bound, call.kernel, call.node)
         for place, call in enumerate(calls)
     )
-
-
-def joining_calls(bound: BoundModel, calls: Sequence[KernelCall]) -> set[int]:
-    """Positions of the concatenations that need no call if their inputs are made in the right place."""
-    found = set()
-    for place, call in enumerate(calls):
-        workload = None if call.node is None else bound.nodes[call.node].workload
-        if workload is not None and joins_memory(workload):
-            found.add(place)
-    return found
 
 
 def without_joins(steps: Sequence[Step], dropped: Mapping[int, int]) -> tuple[Step, ...]:
@@ -132,26 +122,29 @@ def _check_nodes(bound: BoundModel, calls: Sequence[KernelCall], constants: set[
             raise BuildError(f"the compiled module runs {call.kernel} more often than the graph asks for")
 
 
-def _own_step(bound: BoundModel, name: str, place: int) -> Step:
-    """The step of a node with a template, or of a check."""
-    node, kernel, graph = bound.nodes[place].node, bound.nodes[place].kernel, bound.graph
+def _step_of(bound: BoundModel, symbol: str, place: int) -> Step:
+    return own_step(bound.graph, bound.nodes[place].node, bound.nodes[place].kernel, symbol)
+
+
+def own_step(graph: Graph, node: Node, kernel: BoundKernel | None, symbol: str) -> Step:
+    """The step of a node with a template, or of a check, which has no `kernel`."""
     outputs = ((node.output, graph.values[node.output]),)
     task, flops = ("", 0) if kernel is None else (kernel.key, kernel.flops)
-    return Step(name, node.op, node.layers, outputs, task, flops, _bytes(graph, [node]))
+    return Step(symbol, node.op, node.layers, outputs, task, flops, _bytes(graph, [node]))
 
 
-def _imported_step(graph: Graph, kernel: str, nodes: Sequence[Node], alone: bool) -> Step:
+def imported_step(graph: Graph, symbol: str, *nodes: Node, alone: bool) -> Step:
     """The step of a kernel that TVM made from `nodes`; a layer that became a view or a constant has none.
 
     Args:
         graph: the nodes' graph.
-        kernel: its symbol.
+        symbol: the kernel's.
         nodes: the layers that it stands for.
         alone: whether it is the only kernel of its layer, so that its result is the layer's.
     """
     layers = tuple(dict.fromkeys(layer for node in nodes for layer in node.layers))
     outputs = tuple((name, graph.values[name]) for name in nodes[0].outputs) if alone else ()
-    return Step(kernel, "+".join(node.kind for node in nodes), layers, outputs, "", 0, _bytes(graph, nodes))
+    return Step(symbol, "+".join(node.kind for node in nodes), layers, outputs, "", 0, _bytes(graph, nodes))
 
 
 def _bytes(graph: Graph, nodes: Sequence[Node]) -> int:

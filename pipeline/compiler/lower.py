@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,12 +12,13 @@ from tvmopt.pipeline.compiler.guarded_onnx import guarded_onnx
 from tvmopt.pipeline.compiler.kernel_calls import mark
 from tvmopt.pipeline.compiler.tvm_layer import dynamic_inputs, import_layer
 from tvmopt.pipeline.errors import BuildError
-from tvmopt.pipeline.graph.ir import Node
+from tvmopt.pipeline.graph.ir import Graph, Node
 from tvmopt.pipeline.tasks.bind import BoundModel, BoundNode
 from tvmopt.schedules.llvm.memory_bound.index_bounds import check_indices
 from tvmopt.schedules.operators import BOUNDS
 from tvmopt.schedules.registry import BoundKernel, has_templates
 from tvmopt.schedules.space import Config
+from tvmopt.schedules.target import Target
 
 OPAQUE = 8
 """TVM's operator pattern for kernels that must not be fused with others."""
@@ -35,7 +36,16 @@ def lower(bound: BoundModel, configs: Mapping[str, Config]) -> Any:
     """
     if not has_templates(bound.target):
         return _import_whole(bound)
-    return _Lowering(bound, configs).module()
+    return _Lowering(bound.graph, bound.target, configs).module(bound.nodes)
+
+
+def lower_layer(graph: Graph) -> Any:
+    """The IRModule of a graph whose nodes are all left to TVM's importer.
+
+    Raises:
+        BuildError: when the importer refuses one; names the layer.
+    """
+    return _Lowering(graph, None, {}).module([BoundNode(node) for node in graph.nodes])
 
 
 def _import_whole(bound: BoundModel) -> Any:
@@ -47,17 +57,17 @@ def _import_whole(bound: BoundModel) -> Any:
 class _Lowering:
     """Emits the graph node by node into a Relax function."""
 
-    def __init__(self, bound: BoundModel, configs: Mapping[str, Config]) -> None:
+    def __init__(self, graph: Graph, target: Target | None, configs: Mapping[str, Config]) -> None:
         from tvm import relax
 
         self.relax = relax
-        self.bound, self.graph, self.configs = bound, bound.graph, configs
+        self.graph, self.target, self.configs = graph, target, configs
         self.builder = relax.BlockBuilder()
         self.kernels: dict[str, Any] = {}
         self.constants: dict[tuple[str, str], Any] = {}
         self.values: dict[str, Any] = {}
 
-    def module(self) -> Any:
+    def module(self, nodes: Sequence[BoundNode]) -> Any:
         relax, graph = self.relax, self.graph
         parameters = [
             relax.Var(f"input_{i}", self._type(graph.values[name].physical_shape, graph.values[name].dtype))
@@ -66,7 +76,7 @@ class _Lowering:
         self.values.update(zip(graph.inputs, parameters, strict=True))
         with self.builder.function("main", parameters):
             with self.builder.dataflow():
-                for place, bound in enumerate(self.bound.nodes):
+                for place, bound in enumerate(nodes):
                     self._emit(place, bound)
                 outputs = [self._value(name) for name in graph.outputs]
                 result = outputs[0] if len(outputs) == 1 else relax.Tuple(outputs)
@@ -89,7 +99,8 @@ class _Lowering:
 
     def _emit_kernel(self, place: int, node: Node, bound: BoundKernel | None) -> None:
         if bound is None:
-            raise BuildError(f"layer {node.layers[0]!r}: no template takes {node.op} for {self.bound.target.key}")
+            key = self.target.key if self.target is not None else "any target"
+            raise BuildError(f"layer {node.layers[0]!r}: no template takes {node.op} for {key}")
         workload = bound.workload
         try:
             config = self.configs.get(bound.key) or bound.default

@@ -87,6 +87,10 @@ class Program:
             sizes[view.buffer] = max(sizes[view.buffer], view.offset + view.nbytes)
         return sizes
 
+    def renamed(self, kernels: Mapping[str, str]) -> Program:
+        """The program with other symbols for its kernels."""
+        return replace(self, calls=tuple(replace(call, kernel=kernels[call.kernel]) for call in self.calls))
+
     def views(self) -> Iterable[View]:
         """Every tensor that is used."""
         yield from self.inputs
@@ -104,11 +108,11 @@ def program_of(module: Any) -> Program | None:
     reader = _Reader(module)
     try:
         return reader.program(module["main"])
-    except _NotStaticError:
+    except NotStaticError:
         return None
 
 
-class _NotStaticError(Exception):
+class NotStaticError(Exception):
     """The module does more than call kernels."""
 
 
@@ -135,7 +139,7 @@ class _Reader:
         result = self._value(function.body.body)
         outputs = result if isinstance(result, tuple) else (result,)
         if not all(isinstance(view, View) for view in outputs):
-            raise _NotStaticError
+            raise NotStaticError
         return Program(tuple(self.calls), tuple(self.places), tuple(inputs), outputs, self.constants)
 
     def _value(self, expr: Any) -> Any:
@@ -151,7 +155,7 @@ class _Reader:
         if isinstance(expr, relax.TupleGetItem):
             return self._value(expr.tuple_value)[int(expr.index)]
         if not isinstance(expr, relax.Call):
-            raise _NotStaticError
+            raise NotStaticError
         if isinstance(expr.op, GlobalVar):
             return self._call(expr)
         name = getattr(expr.op, "name", "")
@@ -160,20 +164,20 @@ class _Reader:
         if name == "relax.reshape":
             view = self._value(expr.args[0])
             return replace(view, shape=_shape(expr.ty))
-        raise _NotStaticError
+        raise NotStaticError
 
     def _call(self, expr: Any) -> None:
         from tvmopt.schedules.llvm.parts.emit import parallel_tasks
 
         arguments = [self._value(argument) for argument in expr.args]
         if not all(isinstance(argument, View) for argument in arguments):
-            raise _NotStaticError
+            raise NotStaticError
         self.calls.append(Call(expr.op.name_hint, tuple(arguments), parallel_tasks(self.module[expr.op])))
 
     def _constant(self, expr: Any) -> View:
         array = expr.value.numpy() if hasattr(expr.value, "numpy") else None
         if array is None:
-            raise _NotStaticError
+            raise NotStaticError
         # One address is one constant; shape and dtype distinguish empty constants, and several views of one.
         key = (int(expr.value.data_ptr()), array.shape, str(expr.value.dtype))
         if key not in self.arrays:
@@ -183,10 +187,19 @@ class _Reader:
         return self.arrays[key]
 
     def _new(self, place: str, shape: Sequence[int], dtype: str) -> View:
-        if dtype not in _DTYPES:
-            raise _NotStaticError
         self.places.append(place)
-        return View(len(self.places) - 1, 0, tuple(shape), dtype)
+        return View(len(self.places) - 1, 0, tuple(shape), checked_dtype(dtype))
+
+
+def checked_dtype(dtype: str) -> str:
+    """`dtype`, if our runtime can hold it.
+
+    Raises:
+        NotStaticError: otherwise.
+    """
+    if dtype not in _DTYPES:
+        raise NotStaticError
+    return dtype
 
 
 def _shape(type_: Any) -> tuple[int, ...]:
@@ -194,5 +207,5 @@ def _shape(type_: Any) -> tuple[int, ...]:
 
     shape = getattr(type_, "shape", None)
     if not isinstance(shape, relax.ShapeExpr) or not all(isinstance(size, tirx.IntImm) for size in shape.values):
-        raise _NotStaticError
+        raise NotStaticError
     return tuple(int(size) for size in shape.values)

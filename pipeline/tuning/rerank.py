@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from tvmopt.pipeline.compiler.compile import golden_pair, write_artifact
-from tvmopt.pipeline.compiler.native.link import KernelObjects
+from tvmopt.pipeline.compiler.kernels.forge import Forge
 from tvmopt.pipeline.compiler.native.linker import linker_of
 from tvmopt.pipeline.devices.device import Device
 from tvmopt.pipeline.devices.program import Program
@@ -108,9 +108,8 @@ def time_finalists(  # noqa: PLR0913 # the parts of a run, each of another type
     if not any(len(task.records) > 1 for way in finals for task in way):
         return 0
     golden = golden_pair(model)
-    with tempfile.TemporaryDirectory(prefix="tvmopt-finals-") as name:
+    with tempfile.TemporaryDirectory(prefix="tvmopt-finals-") as name, Forge() as forge:
         builds: list[_Build] = []
-        objects = KernelObjects(target)
         plans = [
             (way, tasks, place)
             for way, tasks in zip(ways, finals, strict=True)
@@ -122,7 +121,7 @@ def time_finalists(  # noqa: PLR0913 # the parts of a run, each of another type
             path = Path(name) / f"{number}.tar"
             choices = tuple(_choice(task, place, target) for task in tasks)
             with interruptible():
-                calls = write_artifact(model, way, choices, golden, path, objects).steps
+                calls = write_artifact(model, way, choices, golden, path, forge).steps
             builds.append(_Build(path, calls, {choice.task.name: choice.config for choice in choices}))
         steps.begin(f"timing {len(builds)} builds of the model in turn")
         arguments = (f"{SECONDS:g}", *(device.send(build.path) for build in builds))

@@ -9,14 +9,22 @@ from typing import TYPE_CHECKING
 
 from tvmopt.jobs.settings import LOGS, open_records, resolve_target
 from tvmopt.pipeline.compiler.compile import CompileReport, compile_model
+from tvmopt.pipeline.compiler.kernels.forge import Forge
+from tvmopt.pipeline.compiler.kernels.job import environment
 from tvmopt.pipeline.compiler.native.linker import linker_of
 from tvmopt.pipeline.importers import load_model
+from tvmopt.pipeline.importers.source import parse_source
+from tvmopt.pipeline.support.cache import Cache, digest
 from tvmopt.pipeline.support.interrupts import ctrl_c_cancels
 from tvmopt.pipeline.support.progress import Listener, Steps
+from tvmopt.schedules.registry import has_templates
 from tvmopt.schedules.target import Target
 
 if TYPE_CHECKING:
     import numpy as np
+
+_SEEN = "seen"
+"""The kind of entries in the cache that say which files were compiled."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +92,34 @@ def compile(job: CompileJob, listener: Listener | None = None) -> CompileResult:
     target = resolve_target(job.target, job.threads)
     linker_of(target)  # a missing linker or unreadable records fail now rather than after a minute of work
     records = open_records(job.logs)
-    with ctrl_c_cancels(), Steps(listener, 2) as steps:
+    with ctrl_c_cancels(), Steps(listener, 2) as steps, Forge() as forge:
+        seen = _Seen(job, target, forge.cache)
+        if has_templates(target) and not seen.before():
+            forge.start()  # it loads TVM meanwhile
         steps.begin("importing")
         model = load_model(job.model, job.input_shapes, job.batch, job.inputs, job.input_values)
         steps.begin("compiling")
-        return CompileResult(target, compile_model(model, target, records, job.output, job.transfer))
+        result = CompileResult(target, compile_model(model, target, records, job.output, job.transfer, forge))
+        seen.note()
+        return result
+
+
+class _Seen:
+    """Whether the same file was compiled in the same way before: then there is probably nothing to make.
+
+    It only decides when the worker is started, never what is compiled.
+    """
+
+    def __init__(self, job: CompileJob, target: Target, cache: Cache) -> None:
+        self._cache = cache
+        path = parse_source(job.model).path.resolve()
+        status = path.stat()
+        shapes = sorted((name, list(shape)) for name, shape in job.input_shapes.items())
+        what = (str(path), status.st_size, status.st_mtime_ns, target.to_json(), shapes, job.batch, job.transfer)
+        self._key = digest(environment(), what)
+
+    def before(self) -> bool:
+        return self._cache.get(_SEEN, self._key) is not None
+
+    def note(self) -> None:
+        self._cache.put(_SEEN, self._key, b"")

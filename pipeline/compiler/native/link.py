@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from tvmopt.pipeline.compiler.build import kernel_library
-from tvmopt.pipeline.compiler.program import Program
-from tvmopt.pipeline.errors import BuildError
+from tvmopt.pipeline.errors import BuildError, RuntimeMissingError
 from tvmopt.schedules.target import Target
 
 SOURCES = ("model.cc", "threads.cc")
-OPTIONS = ("-std=c++17", "-O2", "-fPIC", "-shared", "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics")
+"""Our runtime."""
+OPTIONS = ("-std=c++17", "-O2", "-fPIC", "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics")
 LINKING = ("-Wl,--build-id=none", "-Wl,--no-undefined", "-Wl,--as-needed", "-s", "-static-libgcc", "-lm", "-lpthread")
 """No build id and no symbol table: both would carry names of temporary files into the artifact."""
 
@@ -38,41 +38,50 @@ _OFFERED = {
 """The functions of TVM's runtime that our runtime offers to kernels."""
 
 
-class KernelObjects:
-    """The machine code of kernels, each compiled once, however many libraries use it."""
-
-    def __init__(self, target: Target) -> None:
-        """Starts empty; all kernels are for `target`."""
-        self._target = target
-        self._objects: dict[tuple[str, int], bytes] = {}
-
-    def of(self, module: Any, program: Program) -> tuple[bytes, ...] | None:
-        """An object file for each kernel of a program; None when one needs more of TVM's runtime than ours offers.
-
-        Args:
-            module: the module that the program was read from.
-            program: the program whose kernels to compile.
-        """
-        objects = tuple(self._object(module, name) for name in dict.fromkeys(call.kernel for call in program.calls))
-        asked = {name for content in objects for name in re.findall(rb"__TVM(?:Backend|FFI)\w+", content)}
-        return objects if asked <= _OFFERED else None
-
-    def _object(self, module: Any, name: str) -> bytes:
-        import tvm_ffi
-
-        key = (name, tvm_ffi.structural_hash(module[name]))
-        if key not in self._objects:
-            self._objects[key] = compile_kernel(name, module[name], self._target)
-        return self._objects[key]
+def needs_tvm(kernel: bytes) -> bool:
+    """Whether a kernel's object file asks for more of TVM's runtime than ours offers."""
+    return not set(re.findall(rb"__TVM(?:Backend|FFI)\w+", kernel)) <= _OFFERED
 
 
-def compile_kernel(name: str, function: Any, target: Target) -> bytes:
-    """The object file of a PrimFunc under `name`."""
-    compiled = kernel_library({name: function}, target)
+def compile_kernel(name: str, function: Any, target: Target, checked: bool = False) -> bytes:
+    """The object file of a PrimFunc under `name`.
+
+    Args:
+        name: its symbol.
+        function: the PrimFunc.
+        target: what it is for.
+        checked: whether the kernel checks the shapes and addresses of its arguments whenever it is called. These checks
+            are two thirds of its code; callers whose tables are known to fit do without.
+    """
+    import tvm
+
+    # Checks of its own, such as of indices, are part of what a kernel computes.
+    skip = not checked and not _has_assert(function)
+    with tvm.transform.PassContext(config={"tirx.disable_assert": skip}):
+        compiled = kernel_library({name: function}, target)
     with tempfile.TemporaryDirectory(prefix="tvmopt-") as folder:
         file = Path(folder) / "kernel.o"
         compiled.mod.write_to_file(str(file))
         return file.read_bytes()
+
+
+def _has_assert(function: Any) -> bool:
+    import tvm_ffi
+    from tvm import tirx
+
+    found: list[Any] = []
+    tvm_ffi.structural_walk(function.body, ((tirx.AssertStmt,), found.append))
+    return bool(found)
+
+
+def compile_source(source: str, linker: str) -> bytes:
+    """The object file of one of our runtime's sources.
+
+    Raises:
+        BuildError: when the compiler fails.
+    """
+    command = [linker, *OPTIONS, *_includes(), "-c", str(_HOME / source)]
+    return _run_compiler(command, {}, "compiling the runtime")
 
 
 def link_kernel(kernel: bytes, linker: str) -> bytes:
@@ -86,23 +95,25 @@ def link_kernel(kernel: bytes, linker: str) -> bytes:
         BuildError: when the compiler fails.
     """
     options = ("-shared", "-nostartfiles", "-Wl,--build-id=none", "-Wl,-Bsymbolic", "-Wl,--as-needed", "-s")
-    return _run_linker([linker, *options, "kernel.o", "-lm"], {"kernel.o": kernel})
+    return _run_compiler([linker, *options, "kernel.o", "-lm"], {"kernel.o": kernel})
 
 
-def link(kernels: Sequence[bytes], tables: str, linker: str) -> bytes:
+def link(kernels: Sequence[bytes], tables: str, runtime: Sequence[bytes], linker: str) -> bytes:
     """The shared library of a model.
 
     Args:
         kernels: their object files.
         tables: source of ``tables.cc``.
+        runtime: the object files of `SOURCES`.
         linker: the C++ compiler for the target.
 
     Raises:
         BuildError: when the compiler fails.
     """
-    objects = {f"kernel{number}.o": content for number, content in enumerate(kernels)}
+    objects = {f"runtime{number}.o": content for number, content in enumerate(runtime)}
+    objects |= {f"kernel{number}.o": content for number, content in enumerate(kernels)}
     files = {**objects, "tables.cc": tables.encode()}
-    return _library(files, ("tables.cc", *_own(SOURCES), *objects), EXPORTS, linker)
+    return _library(files, ("tables.cc", *objects), EXPORTS, linker)
 
 
 def link_pool(linker: str) -> bytes:
@@ -120,23 +131,31 @@ def _own(sources: Sequence[str]) -> tuple[str, ...]:
 
 def _library(files: Mapping[str, bytes], inputs: Sequence[str], exports: str, linker: str) -> bytes:
     """The library that `linker` makes from `inputs`, in that order: paths, and names of `files`."""
-    import tvm
-    from tvm_ffi import libinfo
-
-    includes = [_HOME, Path(tvm.__file__).parent / "include", *libinfo.include_paths()]
-    command = [linker, *OPTIONS, *(f"-I{path}" for path in includes), *inputs]
-    command += ["-Wl,--version-script=exports", *LINKING]
-    return _run_linker(command, {**files, "exports": exports.encode()})
+    command = [linker, *OPTIONS, "-shared", *_includes(), *inputs, "-Wl,--version-script=exports", *LINKING]
+    return _run_compiler(command, {**files, "exports": exports.encode()})
 
 
-def _run_linker(command: Sequence[str], files: Mapping[str, bytes]) -> bytes:
-    """The library that `command` makes in a folder with `files`."""
+def _includes() -> list[str]:
+    """Options that name the folders of our headers, TVM's and its FFI's, without importing either."""
+    from importlib.util import find_spec
+
+    folders = [_HOME]
+    for package in ("tvm", "tvm_ffi"):
+        spec = find_spec(package)
+        if spec is None or spec.origin is None:
+            raise RuntimeMissingError(f"the headers of {package} are not installed: pip install apache-tvm")
+        folders.append(Path(spec.origin).parent / "include")
+    return [f"-I{folder}" for folder in folders]
+
+
+def _run_compiler(command: Sequence[str], files: Mapping[str, bytes], what: str = "linking") -> bytes:
+    """The file that `command` makes in a folder with `files`."""
     with tempfile.TemporaryDirectory(prefix="tvmopt-") as name:
         folder = Path(name)
         for file, content in files.items():
             (folder / file).write_bytes(content)
-        done = subprocess.run([*command, "-o", "model.so"], cwd=folder, capture_output=True, text=True, check=False)
+        done = subprocess.run([*command, "-o", "made"], cwd=folder, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             lines = [line for line in done.stderr.splitlines() if "error" in line] or [f"exit code {done.returncode}"]
-            raise BuildError(f"linking with {command[0]} failed: {lines[0]}")
-        return (folder / "model.so").read_bytes()
+            raise BuildError(f"{what} with {command[0]} failed: {lines[0]}")
+        return (folder / "made").read_bytes()

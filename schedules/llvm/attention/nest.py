@@ -13,12 +13,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tvm import tirx
-
 from tvmopt.schedules.compute.attention import OWN, Place, places_of, result_of, shape_of
 from tvmopt.schedules.compute.pointwise import VectorMath
 from tvmopt.schedules.dtypes import FLOAT32
 from tvmopt.schedules.expression import ACC, call
+from tvmopt.schedules.lazily import lazily
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import Expr, Index, Stmt, divmod_index
 from tvmopt.schedules.llvm.parts.operands import Operand, declared
@@ -28,6 +27,8 @@ from tvmopt.schedules.llvm.parts.transpose import transposed
 from tvmopt.schedules.space import Config
 from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Workload
+
+tirx = lazily("tvm.tirx")
 
 LOWEST = -math.inf
 UNROLL = 4

@@ -12,9 +12,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tvm import tirx
-
 from tvmopt.schedules.dtypes import FLOAT32
+from tvmopt.schedules.lazily import lazily
 from tvmopt.schedules.llvm.memory_bound.moments import Moments, Transform, inverse_deviation, sum_across
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import Buffer, Index, Stmt, divmod_index
@@ -24,6 +23,8 @@ from tvmopt.schedules.llvm.parts.split import Cut
 from tvmopt.schedules.space import Config
 from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Workload
+
+tirx = lazily("tvm.tirx")
 
 CHUNK_PIXELS = 256
 """Pixels of a chunk of a block's maps, which stays in the first-level cache."""

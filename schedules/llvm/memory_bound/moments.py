@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from tvm import tirx
-
+from tvmopt.schedules.lazily import lazily
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import Buffer, Index, Stmt
+
+tirx = lazily("tvm.tirx")
 
 PARTIALS = 4
 """Accumulators of a sum: enough to hide the latency of the addition."""

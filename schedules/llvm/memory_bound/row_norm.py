@@ -9,11 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tvm import tirx
-
 from tvmopt.schedules.compute.pointwise import LONG_CHAINS, VectorMath
 from tvmopt.schedules.dtypes import FLOAT32
 from tvmopt.schedules.expression import functions_of
+from tvmopt.schedules.lazily import lazily
 from tvmopt.schedules.llvm.memory_bound.moments import CHUNK, Moments, Transform, inverse_deviation, sum_along
 from tvmopt.schedules.llvm.memory_bound.pointwise import MIN_TASK_ELEMENTS, flat_view
 from tvmopt.schedules.llvm.parts import emit
@@ -24,6 +23,8 @@ from tvmopt.schedules.llvm.parts.split import Cut
 from tvmopt.schedules.space import Config
 from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Workload
+
+tirx = lazily("tvm.tirx")
 
 ROW_OPERATORS = ("row_norm", "map_norm")
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tvm import tirx
-
+from tvmopt.schedules.lazily import lazily
 from tvmopt.schedules.llvm.parts.emit import Expr, Stmt
+
+tirx = lazily("tvm.tirx")
 
 
 def transposed(rows: Sequence[Expr], dtype: str = "float32") -> tuple[list[Stmt], list[Expr]]:

@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tvmopt.pipeline.compiler.check_layers import check_layers, distinct_layers
+from tvmopt.pipeline.compiler import check_layers as checking
+from tvmopt.pipeline.compiler.check_layers import distinct_layers
+from tvmopt.pipeline.compiler.kernels.forge import Forge
 from tvmopt.pipeline.compiler.tvm_layer import dynamic_inputs, import_layer, node_model
 from tvmopt.pipeline.errors import BuildError, WrongResultError
 from tvmopt.pipeline.graph.optimize import OptimizedModel, optimize
@@ -14,6 +16,11 @@ from tvmopt.pipeline.graph.read_onnx import read_onnx
 from tvmopt.schedules.target import parse_target
 
 Random = Callable[..., np.ndarray]
+
+
+def check_layers(model: OptimizedModel) -> None:
+    with Forge() as forge:
+        checking.check_layers(model, forge)
 
 
 @pytest.fixture

@@ -16,11 +16,14 @@ from tests import tiny
 from tvmopt.pipeline.artifact.format import read_parts
 from tvmopt.pipeline.compiler.build import kernel_library
 from tvmopt.pipeline.compiler.compile import build_library, compile_model, golden_pair
+from tvmopt.pipeline.compiler.kernels.forge import Forge
 from tvmopt.pipeline.compiler.native import link
 from tvmopt.pipeline.errors import BuildError
 from tvmopt.pipeline.graph.optimize import optimize
 from tvmopt.pipeline.records.lookup import FirstMatch
 from tvmopt.pipeline.records.store import RecordStore
+from tvmopt.pipeline.support.cache import Cache
+from tvmopt.pipeline.support.tvm import import_compiler
 from tvmopt.pipeline.tasks.bind import bind
 from tvmopt.pipeline.tasks.choose_configs import choose_configs
 from tvmopt.schedules.registry import template_for
@@ -165,17 +168,18 @@ def test_builds_compile_shared_kernels_once(target: Target, monkeypatch: pytest.
         return kernel_library(functions, target)
 
     monkeypatch.setattr(link, "kernel_library", count)
-    bound, objects = bind(optimize(tiny.load(), target)), link.KernelObjects(target)
+    import_compiler()  # so that few kernels are made in this process
+    bound, forge = bind(optimize(tiny.load(), target)), Forge(Cache(None))
     first, _ = tiny.tasks(target)
-    default = build_library(bound, {}, "g++", objects)
+    default = build_library(bound, {}, "g++", forge)
     assert len(compiled) == len(set(compiled)) == len(default.steps)
-    assert build_library(bound, {}, "g++", objects).content == default.content
+    assert build_library(bound, {}, "g++", forge).content == default.content
     assert len(compiled) == len(default.steps)
-    other = build_library(bound, {first.name: tiny.another_config(first, target)}, "g++", objects)
+    other = build_library(bound, {first.name: tiny.another_config(first, target)}, "g++", forge)
     assert compiled[len(default.steps) :] == [first.name.replace("-", "_")]
     assert other.content != default.content
 
 
 def test_a_linker_that_fails_is_named(target: Target) -> None:
-    with pytest.raises(BuildError, match="linking with false failed"):
-        build_library(bind(optimize(tiny.load(), target)), {}, "false")
+    with pytest.raises(BuildError, match="compiling the runtime with false failed"):
+        build_library(bind(optimize(tiny.load(), target)), {}, "false", Forge(Cache(None)))

@@ -10,8 +10,9 @@ import pytest
 
 from tvmopt.pipeline.compiler.build import plan_calls, schedule
 from tvmopt.pipeline.compiler.compile import build_library
+from tvmopt.pipeline.compiler.kernels.forge import Forge
 from tvmopt.pipeline.compiler.lower import lower
-from tvmopt.pipeline.compiler.native.link import KernelObjects
+from tvmopt.pipeline.compiler.native.link import compile_kernel, needs_tvm
 from tvmopt.pipeline.compiler.program import CONSTANT, INPUT, WORK, Program, program_of
 from tvmopt.pipeline.graph.optimize import optimize
 from tvmopt.pipeline.tasks.bind import bind
@@ -157,8 +158,10 @@ def test_sorting_needs_tvms_runtime(model_from: Callable[[Mapping[str, Any]], Im
     module = schedule(lower(bind(optimize(model, TARGET)), {}), TARGET)
     program = program_of(plan_calls(module, TARGET))
     assert program is not None
-    assert KernelObjects(TARGET).of(module, program) is None
-    assert build_library(bind(optimize(model, TARGET)), {}, "g++").weights is None
+    kernels = {call.kernel: compile_kernel(call.kernel, module[call.kernel], TARGET) for call in program.calls}
+    assert any(map(needs_tvm, kernels.values()))
+    with Forge() as forge:
+        assert build_library(bind(optimize(model, TARGET)), {}, "g++", forge).weights is None
 
 
 def test_other_operators_have_no_program() -> None:

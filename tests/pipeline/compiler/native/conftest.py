@@ -12,9 +12,11 @@ import pytest
 from tvmopt.pipeline.artifact.native_library import NativeLibrary, reserve
 from tvmopt.pipeline.compiler.arena import plan_arena
 from tvmopt.pipeline.compiler.build import plan_calls
-from tvmopt.pipeline.compiler.native.link import KernelObjects, link
+from tvmopt.pipeline.compiler.kernels.runtime import runtime_objects
+from tvmopt.pipeline.compiler.native.link import compile_kernel, link
 from tvmopt.pipeline.compiler.native.tables import lay_out_weights, write_tables
 from tvmopt.pipeline.compiler.program import Program, View, program_of
+from tvmopt.pipeline.support.cache import Cache
 from tvmopt.schedules.target import parse_target
 
 SHAPE = (64, 33)
@@ -82,10 +84,13 @@ def add_and_double(weights: np.ndarray = WEIGHTS) -> tuple[Any, Program]:
 
 def build(module: Any, program: Program) -> Built:
     """Compiles and links `program`, whose kernels are in `module`."""
-    kernels = KernelObjects(parse_target("llvm", 2)).of(module, program)
-    assert kernels is not None
+    target = parse_target("llvm", 2)
+    names = dict.fromkeys(call.kernel for call in program.calls)
+    kernels = [compile_kernel(name, module[name], target, checked=True) for name in names]
     weights = lay_out_weights(program)
-    library = link(kernels, write_tables(program, plan_arena(program), weights), "g++")
+    library = link(
+        kernels, write_tables(program, plan_arena(program), weights), runtime_objects("g++", Cache(None)), "g++"
+    )
     return Built(library, weights.content(), specs("x", program.inputs), specs("y", program.outputs))
 
 

@@ -96,4 +96,4 @@ def test_the_same_bytes_in_another_process_and_folder(repository: Path, tmp_path
 
 def test_a_linker_that_fails() -> None:
     with pytest.raises(BuildError, match=r"^linking with g\+\+ failed: [^\n]*error[^\n]*$"):
-        link((b"no object file",), "these are no tables", "g++")
+        link((b"no object file",), "these are no tables", (), "g++")

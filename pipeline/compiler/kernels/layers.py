@@ -1,0 +1,173 @@
+"""Models of one layer, for layers that no template takes: making, lowering and checking them."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import numpy_helper
+
+from tvmopt.pipeline.compiler import build
+from tvmopt.pipeline.compiler.kernels.kernel_object import KernelObject
+from tvmopt.pipeline.compiler.kernels.layer_part import LayerPart
+from tvmopt.pipeline.compiler.native.link import needs_tvm
+from tvmopt.pipeline.compiler.program import program_of
+from tvmopt.pipeline.compiler.tvm_layer import node_model
+from tvmopt.pipeline.errors import BuildError, TvmoptError, UnsupportedModelError, WrongResultError
+from tvmopt.pipeline.graph.ir import ONNX, Graph, Node
+from tvmopt.pipeline.importers.onnx_form.values import tensor_spec
+from tvmopt.pipeline.support.messages import one_line
+from tvmopt.pipeline.support.numeric_error import numeric_error
+from tvmopt.pipeline.support.tolerances import KERNEL
+from tvmopt.schedules.target import Target
+from tvmopt.schedules.workload import Tensor
+
+Array = npt.NDArray[Any]
+
+BITS = 8
+"""Shifting an integer of this many bits by as many is undefined."""
+_KEY = 12
+
+
+def layer_model(graph: Graph, node: Node) -> onnx.ModelProto:
+    """`node_model` with names that do not depend on the model that the layer is in, so that equal layers are equal."""
+    model = node_model(graph, node)
+    (proto,) = model.graph.node
+    names: dict[str, str] = {"": ""}
+    for name in (*proto.input, *proto.output):
+        names.setdefault(name, f"v{len(names)}")
+    for field in (proto.input, proto.output):
+        renamed = [names[name] for name in field]
+        del field[:]
+        field.extend(renamed)
+    for value in itertools.chain(model.graph.input, model.graph.output, model.graph.initializer):
+        value.name = names[value.name]
+    proto.name, proto.doc_string = "layer", ""
+    del proto.metadata_props[:]
+    return model
+
+
+def graph_of(model: onnx.ModelProto, layer: str) -> Graph:
+    """The graph of a model of one layer; `layer` is the layer's name."""
+    (proto,) = model.graph.node
+    outputs = tuple(value.name for value in model.graph.output)
+    specs = [tensor_spec(value) for value in (*model.graph.input, *model.graph.output)]
+    return Graph(
+        nodes=(Node(ONNX, tuple(proto.input), outputs, (layer,), proto=proto),),
+        values={spec.name: Tensor(spec.shape, spec.dtype) for spec in specs},
+        constants={array.name: numpy_helper.to_array(array) for array in model.graph.initializer},
+        inputs=tuple(value.name for value in model.graph.input),
+        outputs=outputs,
+        opset=model.opset_import[0].version,
+    )
+
+
+def lowered(model: onnx.ModelProto, target: Target, layer: str) -> LayerPart:
+    """A model of one layer as TVM's importer and its last rule lower it for `target`.
+
+    Raises:
+        BuildError: when it cannot be lowered; names the layer.
+    """
+    from tvmopt.pipeline.compiler.kernels.make import compiled
+
+    module = _scheduled(model, target, layer)
+    program = program_of(build.plan_calls(module, target))
+    if program is None:
+        return LayerPart((), None)
+    stem = f"{model.graph.node[0].op_type}_{hashlib.sha256(model.SerializeToString(deterministic=True)).hexdigest()}"
+    stem = stem[: len(model.graph.node[0].op_type) + 1 + _KEY].lower()
+    symbols: dict[str, str] = {}
+    for call in program.calls:
+        symbols.setdefault(call.kernel, f"{stem}_{len(symbols)}")
+    kernels: list[KernelObject] = []
+    for kernel, symbol in symbols.items():
+        kernels.append(compiled(symbol, module[kernel].without_attr("global_symbol"), target))
+        if needs_tvm(kernels[-1].content):
+            return LayerPart((), None)
+    return LayerPart(tuple(kernels), program.renamed(symbols))
+
+
+def check(model: onnx.ModelProto, target: Target, layer: str) -> bytes:
+    """Compares a model of one layer, as TVM's importer lowers it, with onnxruntime on random inputs.
+
+    Args:
+        model: the layer.
+        target: this machine.
+        layer: its name.
+
+    Returns:
+        ``ok``, or ``unchecked`` if onnxruntime refuses the random inputs (out-of-range indices, say).
+
+    Raises:
+        BuildError: the layer cannot be compiled; names it.
+        WrongResultError: the layer computes a wrong result; names it.
+    """
+    from tvmopt.pipeline.importers.check.random_inputs import random_inputs
+    from tvmopt.pipeline.support.onnxruntime import run_model
+
+    (proto,) = model.graph.node
+    inputs = random_inputs([tensor_spec(value) for value in model.graph.input], model.graph)
+    inputs = {name: _defined(proto.op_type, array) for name, array in inputs.items()}
+    outputs = [value.name for value in model.graph.output]
+    try:
+        expected = run_model(model, inputs, outputs)
+    except UnsupportedModelError:
+        return b"unchecked"
+    made = _run(model, target, layer, list(inputs.values()))
+    for number, (name, result) in enumerate(zip(outputs, made, strict=True), start=1):
+        error = numeric_error(expected[name], result).relative
+        if not error <= KERNEL.of(result.dtype):
+            raise WrongResultError(
+                f"layer {layer!r} ({proto.op_type}): TVM's importer lowers it to a wrong result: output {number} "
+                f"differs from onnxruntime's by {error:.2g} of its largest value"
+            )
+    return b"ok"
+
+
+def _scheduled(model: onnx.ModelProto, target: Target, layer: str) -> Any:
+    """The scheduled module of a model of one layer; its results have ONNX's dtypes."""
+    from tvmopt.pipeline.compiler.lower import lower_layer
+
+    module = lower_layer(graph_of(model, layer))
+    try:
+        return build.schedule(module, target)
+    except TvmoptError:
+        raise
+    # Any exception from TVM here means that this layer cannot be compiled.
+    except Exception as error:
+        raise _not_compiled(model, layer, error) from error
+
+
+def _not_compiled(model: onnx.ModelProto, layer: str, error: Exception) -> BuildError:
+    return BuildError(f"layer {layer!r} ({model.graph.node[0].op_type}) cannot be compiled: {one_line(error)}")
+
+
+def _defined(kind: str, array: Array) -> Array:
+    """`array`, changed to values that test the operator and are defined: a division by zero would end the process."""
+    if kind in ("IsInf", "IsNaN"):
+        return np.where(array > 1, np.inf, np.where(array < -1, -np.inf, np.where(array < 0, np.nan, array)))
+    if array.dtype.kind not in "iu":
+        return array
+    if kind in ("Div", "Mod"):
+        return np.maximum(array, 1)
+    return array % BITS if kind == "BitShift" else array
+
+
+def _run(model: onnx.ModelProto, target: Target, layer: str, inputs: list[Array]) -> list[Array]:
+    """The layer's outputs on this machine, compiled on its own."""
+    import tvm
+    from tvm import relax
+
+    module = _scheduled(model, target, layer)
+    try:
+        planned = build.plan_memory(module, target)
+        machine = relax.VirtualMachine(build.generate(planned, target), tvm.cpu())
+        result = machine["main"](*(tvm.runtime.tensor(array) for array in inputs))
+    except Exception as error:
+        raise _not_compiled(model, layer, error) from error
+    results = [result] if len(model.graph.output) == 1 else list(result)
+    return [array.numpy() for array in results]
