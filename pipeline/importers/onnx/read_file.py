@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import onnx
@@ -55,10 +57,39 @@ def read_onnx(path: Path, any_operator: bool = False) -> onnx.ModelProto:
     if not any_operator:
         check_known(model)
     try:
-        onnx.checker.check_model(with_foreign_domain(model) if any_operator else model)
+        with _shapes_filled_in(model.graph):
+            onnx.checker.check_model(with_foreign_domain(model) if any_operator else model)
     except (onnx.checker.ValidationError, ValueError) as error:
         raise InputFileError(f"not a valid ONNX model: {one_line(error)}") from error
     return model
+
+
+@contextmanager
+def _shapes_filled_in(graph: onnx.GraphProto) -> Iterator[None]:
+    """Gives inputs and outputs that lack a shape one for as long as ONNX's checker looks: it takes none without.
+
+    Exporters leave them out for any rank, and outputs may lack even a type; both follow from the rest. The types of
+    other values that say nothing are removed for good.
+    """
+    told = [value for value in graph.value_info if value.type.tensor_type.HasField("shape")]
+    if len(told) < len(graph.value_info):
+        copies = [onnx.ValueInfoProto.FromString(value.SerializeToString()) for value in told]
+        del graph.value_info[:]
+        graph.value_info.extend(copies)
+    untyped = [value for value in graph.output if not value.HasField("type")]
+    for value in untyped:
+        value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+    values = [value for value in (*graph.input, *graph.output) if value.type.HasField("tensor_type")]
+    unshaped = [value for value in values if not value.type.tensor_type.HasField("shape")]
+    for value in unshaped:
+        value.type.tensor_type.shape.SetInParent()
+    try:
+        yield
+    finally:
+        for value in unshaped:
+            value.type.tensor_type.ClearField("shape")
+        for value in untyped:
+            value.ClearField("type")
 
 
 def _parse(path: Path) -> onnx.ModelProto:

@@ -1,6 +1,6 @@
 """Normalises an ONNX model with static inputs: makes it plain, typed and fully named, as our passes need it.
 
-1. Functions are inlined.
+1. Operators of onnxruntime's own domain are written with ONNX's, and functions are inlined.
 2. Old operator versions are converted.
 3. onnxruntime's basic optimisation folds constants, BatchNorm and shape arithmetic; operators that nothing behind us
    takes are written out in others, until none is left.
@@ -15,13 +15,12 @@ import tempfile
 from pathlib import Path
 
 import onnx
-import onnx.inliner
 import onnx.shape_inference
-import onnx.version_converter
 
 from tvmopt.pipeline.errors import UnsupportedModelError
 from tvmopt.pipeline.importers.onnx_form.cleanup import clean_graph
 from tvmopt.pipeline.importers.onnx_form.fold import fold_constants
+from tvmopt.pipeline.importers.onnx_form.inline import inline
 from tvmopt.pipeline.importers.onnx_form.layer_names import record_layers
 from tvmopt.pipeline.importers.onnx_form.operators import (
     STANDARD_DOMAINS,
@@ -29,15 +28,13 @@ from tvmopt.pipeline.importers.onnx_form.operators import (
     check_known,
     check_operators,
     standard_opset,
-    supported_operators,
 )
+from tvmopt.pipeline.importers.onnx_form.plain_forms import write_plainly
 from tvmopt.pipeline.importers.onnx_form.rewrites.rewrite import rewrite
+from tvmopt.pipeline.importers.onnx_form.upgrade import upgrade
 from tvmopt.pipeline.importers.onnx_form.values import check_values
 from tvmopt.pipeline.support.messages import one_line
 from tvmopt.pipeline.support.onnxruntime import open_session
-
-OLDEST_OPSET = 13
-"""Older models are converted to this operator set; from it on, most operators take shapes and axes as inputs."""
 
 _MOST_ROUNDS = 10
 """How often rules are applied: what one writes out, another may take."""
@@ -75,12 +72,12 @@ def normalize(original: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def prepare(original: onnx.ModelProto) -> onnx.ModelProto:
-    """`original` with functions inlined, and converted to `OLDEST_OPSET` if it is older and that is possible.
+    """`original` in plain operators: functions inlined, others' operators rewritten, old ones converted if possible.
 
     Raises:
         UnsupportedModelError: the model's own functions cannot be inlined.
     """
-    return _upgrade(_inline(original))
+    return upgrade(inline(write_plainly(original)))
 
 
 def optimize(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -136,52 +133,6 @@ def infer_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
         return onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
     except (onnx.shape_inference.InferenceError, ValueError) as error:
         raise UnsupportedModelError(f"the model's layers do not fit each other: {one_line(error)}") from error
-
-
-def _inline(model: onnx.ModelProto) -> onnx.ModelProto:
-    """`model` without functions: inlines its own, and unsupported operators that ONNX defines by others."""
-    if model.functions:
-        try:
-            model = onnx.inliner.inline_local_functions(model, convert_version=True)
-        except (RuntimeError, ValueError) as error:
-            raise UnsupportedModelError(f"the model's own functions cannot be inlined: {one_line(error)}") from error
-    opset = standard_opset(model)
-    foreign = {node.op_type for node in model.graph.node if node.domain in STANDARD_DOMAINS} - supported_operators()
-    defined = [("", name) for name in sorted(foreign) if _has_definition(name, opset)]
-    if not defined:
-        return model
-    return onnx.inliner.inline_selected_functions(_with_types(model), defined, inline_schema_functions=True)
-
-
-def _with_types(model: onnx.ModelProto) -> onnx.ModelProto:
-    """`model` with the types of its values: functions that depend on types are inlined by them."""
-    typed = onnx.ModelProto()
-    typed.CopyFrom(model)
-    listed = {value.name for value in (*model.graph.input, *model.graph.value_info)}
-    for tensor in model.graph.initializer:
-        if tensor.name not in listed:
-            typed.graph.value_info.append(
-                onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
-            )
-    return typed
-
-
-def _has_definition(operator: str, opset: int) -> bool:
-    """Whether ONNX defines `operator` by other operators."""
-    if not onnx.defs.has(operator, max_inclusive_version=opset, domain=""):
-        return False
-    schema = onnx.defs.get_schema(operator, max_inclusive_version=opset, domain="")
-    return any(getattr(schema, kind) for kind in ("has_function", "has_context_dependent_function"))
-
-
-def _upgrade(model: onnx.ModelProto) -> onnx.ModelProto:
-    """`model` converted to `OLDEST_OPSET` if it is older; unchanged where the conversion is not possible."""
-    if standard_opset(model) >= OLDEST_OPSET:
-        return model
-    try:
-        return onnx.version_converter.convert_version(model, OLDEST_OPSET)
-    except (RuntimeError, ValueError):  # an operator without adapter: onnxruntime and TVM know the old versions too
-        return model
 
 
 def _optimized_at(model: onnx.ModelProto, level: str) -> onnx.ModelProto:

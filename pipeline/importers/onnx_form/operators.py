@@ -28,6 +28,12 @@ WRITTEN_OUT = frozenset(
 STANDARD_DOMAINS = ("", "ai.onnx")
 """The two spellings of ONNX's own domain."""
 
+MICROSOFT = "com.microsoft"
+"""The domain of onnxruntime's own operators."""
+
+PLAIN_FORMS = ("BiasGelu", "FastGelu", "FusedMatMul", "Gelu", "QuickGelu", "SkipLayerNormalization")
+"""Operators of it that `plain_forms` writes with ONNX's."""
+
 FOREIGN_DOMAIN = "foreign"
 """The domain to which `with_foreign_domain` moves operators of ONNX's own domain that ONNX does not define."""
 
@@ -101,9 +107,27 @@ def check_known(model: onnx.ModelProto) -> None:
     Raises:
         UnsupportedModelError: one line that lists every unsupported operator, whether ONNX defines it or not.
     """
-    found = find_unsupported(model, WRITTEN_OUT)
-    if any(item.domain or item.operator not in standard_operators() for item in found):
-        raise _refusal(found)
+    if unknown_operators(model):
+        found = find_unsupported(model, WRITTEN_OUT)
+        raise _refusal(tuple(item for item in found if not _has_form(item.domain, item.operator)))
+
+
+def unknown_operators(model: onnx.ModelProto) -> tuple[UnsupportedOperator, ...]:
+    """The operators of `model` that ONNX does not define, and that `plain_forms` cannot write with others."""
+    return tuple(
+        item
+        for item in find_unsupported(model, WRITTEN_OUT)
+        if (item.domain or item.operator not in standard_operators()) and not _has_form(item.domain, item.operator)
+    )
+
+
+def has_plain_form(node: onnx.NodeProto) -> bool:
+    """Whether ONNX does not define the operator of `node`, but `plain_forms` writes it with others."""
+    return _has_form(node.domain, node.op_type)
+
+
+def _has_form(domain: str, operator: str) -> bool:
+    return domain == MICROSOFT and operator in PLAIN_FORMS
 
 
 def check_operators(model: onnx.ModelProto, besides: Collection[str] = ()) -> None:

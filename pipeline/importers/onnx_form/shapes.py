@@ -95,7 +95,8 @@ def forget_shapes(model: onnx.ModelProto) -> None:
     """Removes every shape that follows from the inputs' shapes, in place."""
     del model.graph.value_info[:]
     for output in model.graph.output:
-        output.type.tensor_type.ClearField("shape")
+        if output.type.HasField("tensor_type"):
+            output.type.tensor_type.ClearField("shape")
 
 
 def _named_sizes(dims: Mapping[str, tuple[Dim, ...] | None], request: ShapeRequest) -> dict[str, int]:

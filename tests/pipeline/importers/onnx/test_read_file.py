@@ -6,8 +6,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from onnx import parser
 
 from tvmopt.pipeline.errors import InputFileError, UnsupportedModelError
+from tvmopt.pipeline.importers import load_model
 from tvmopt.pipeline.importers.onnx.read_file import import_onnx, read_onnx
 from tvmopt.pipeline.importers.onnx_form.tensors import MAX_BYTES
 
@@ -111,3 +113,23 @@ def test_too_new(path: Path, opset: int, ir_version: int) -> None:
 def test_graphs_that_are_refused(save_onnx: SaveOnnx, graph: str, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         import_onnx(Path(save_onnx(graph)))
+
+
+@pytest.mark.parametrize("typed", [True, False])
+def test_inputs_and_outputs_may_lack_a_shape(tmp_path: Path, typed: bool) -> None:
+    model = parser.parse_model("""<ir_version: 10, opset_import: ["" : 18]>
+        g (float[2,3] x, float[2,3] z) => (float[2,3] y) { a = Add(x, z) y = Relu(a) }""")
+    for value in (model.graph.input[1], *model.graph.output):
+        value.type.tensor_type.ClearField("shape")
+    model.graph.value_info.append(onnx.helper.make_empty_tensor_value_info("a"))
+    if not typed:
+        model.graph.output[0].ClearField("type")
+    onnx.save(model, tmp_path / "m.onnx")
+    before = (tmp_path / "m.onnx").read_bytes()
+    read = import_onnx(tmp_path / "m.onnx")
+    assert not read.graph.output[0].type.tensor_type.HasField("shape")
+    with pytest.raises(UnsupportedModelError, match=r"inputs of dynamic shape: 'z' \(of any rank\).*--input-shape z:"):
+        load_model(str(tmp_path / "m.onnx"))
+    loaded = load_model(str(tmp_path / "m.onnx"), {"z": (2, 3)})
+    assert [(spec.shape, spec.dtype) for spec in loaded.outputs] == [((2, 3), "float32")]
+    assert (tmp_path / "m.onnx").read_bytes() == before
