@@ -14,6 +14,7 @@ import numpy as np
 from tvmopt.pipeline.errors import BuildError
 from tvmopt.pipeline.graph.ir import Graph, Node
 from tvmopt.pipeline.support.messages import one_line
+from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Tensor
 
 if TYPE_CHECKING:
@@ -111,6 +112,23 @@ def import_layer(graph: Graph, node: Node) -> OnnxLayer:
         have, expected = (", ".join(f"{t.dtype}{list(t.shape)}" for t in tensors) for tensors in (made, wanted))
         raise BuildError(f"{where}: TVM's importer outputs {have or 'no static shapes'} where ONNX has {expected}")
     return OnnxLayer(module, tuple(tensor.dtype for tensor in made))
+
+
+def schedule_layer(graph: Graph, node: Node, target: Target) -> tuple[OnnxLayer, Any]:
+    """One node as TVM's importer lowers it, and the module of its kernels, scheduled for `target` on its own.
+
+    Raises:
+        BuildError: when the importer or TVM's lowering refuses the node; names the layer.
+    """
+    from tvmopt.pipeline.compiler import build
+
+    layer = import_layer(graph, node)
+    try:
+        return layer, build.schedule(layer.module, target)
+    # Any exception from TVM here means that this layer cannot be compiled.
+    except Exception as error:
+        where = f"layer {node.layers[0]!r} ({node.kind})"
+        raise BuildError(f"{where}: it cannot be compiled: {one_line(error)}") from error
 
 
 def _tensors(made: Any) -> list[Tensor]:

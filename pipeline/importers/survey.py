@@ -8,7 +8,12 @@ import onnx
 
 from tvmopt.pipeline.errors import UnsupportedModelError
 from tvmopt.pipeline.importers.onnx_form.normalize import finish, optimize, prepare
-from tvmopt.pipeline.importers.onnx_form.operators import WRITTEN_OUT, UnsupportedOperator, find_unsupported
+from tvmopt.pipeline.importers.onnx_form.operators import (
+    WRITTEN_OUT,
+    UnsupportedOperator,
+    find_unsupported,
+    unknown_operators,
+)
 from tvmopt.pipeline.importers.onnx_form.values import value_faults
 
 
@@ -49,11 +54,20 @@ def survey(original: onnx.ModelProto) -> Survey:
         original: with static inputs and named nodes; is not changed.
     """
     prepared = original
+    unknown = unknown_operators(original)  # onnxruntime knows some of them, but its form of them is not ONNX
     try:
         prepared = prepare(original)
         simplified = optimize(prepared)
-        operators = find_unsupported(simplified)
+        operators = _joined(unknown, find_unsupported(simplified))
         simplified = finish(simplified, original)
     except UnsupportedModelError as error:
-        return Survey(original, None, find_unsupported(prepared, WRITTEN_OUT), (), str(error))
+        return Survey(original, None, _joined(unknown, find_unsupported(prepared, WRITTEN_OUT)), (), str(error))
     return Survey(original, simplified, operators, tuple(value_faults(simplified.graph)), "")
+
+
+def _joined(
+    first: tuple[UnsupportedOperator, ...], second: tuple[UnsupportedOperator, ...]
+) -> tuple[UnsupportedOperator, ...]:
+    """Both, each operator once."""
+    known = {(item.domain, item.operator) for item in first}
+    return (*first, *(item for item in second if (item.domain, item.operator) not in known))

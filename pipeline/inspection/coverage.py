@@ -131,7 +131,7 @@ def _template_gaps(optimized: BoundModel, refused: AbstractSet[str]) -> Iterator
 
 
 def _layer_gaps(optimized: BoundModel, unknown: AbstractSet[str]) -> Iterator[Gap]:
-    """Layers that TVM's importer refuses although their operator is supported; one gap for each kind of layer.
+    """Layers that TVM refuses although their operator is supported; one gap for each kind of layer.
 
     Args:
         optimized: the graph.
@@ -152,12 +152,12 @@ def _layer_gaps(optimized: BoundModel, unknown: AbstractSet[str]) -> Iterator[Ga
 
 
 def _refusal(optimized: BoundModel, node: Node) -> str:
-    """Why TVM's importer does not take `node`; empty when it does."""
-    from tvmopt.pipeline.compiler.tvm_layer import import_layer
+    """Why TVM does not take `node`, its importer or its lowering; empty when both do."""
+    from tvmopt.pipeline.compiler.tvm_layer import schedule_layer
 
     with silent():  # TVM also prints what is wrong, and complains when its unfinished work is discarded
         try:
-            import_layer(optimized.graph, node)
+            schedule_layer(optimized.graph, node, optimized.target)
         except BuildError as error:
             return str(error).partition("): ")[2]
         return ""
