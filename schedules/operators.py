@@ -129,11 +129,11 @@ POINTWISE = Operator(
     layout=Layout.FOLLOWS,
     takes_epilogue=True,
     forms={
-        **dict.fromkeys(("Relu", "Sigmoid", "Tanh", "Erf", "Exp", "Log", "Sqrt", "Neg", "Abs"), _FLOAT),
-        **dict.fromkeys(("Reciprocal", "Floor", "Ceil", "Softplus", "HardSwish", "Gelu"), _FLOAT),
-        **dict.fromkeys(("LeakyRelu", "Elu", "HardSigmoid", "PRelu"), _FLOAT),
+        **dict.fromkeys(("Relu", "Sigmoid", "Tanh", "Erf", "Exp", "Log", "Sqrt", "Neg", "Abs", "Sign"), _FLOAT),
+        **dict.fromkeys(("Reciprocal", "Floor", "Ceil", "Softplus", "HardSwish", "Gelu", "Atanh"), _FLOAT),
+        **dict.fromkeys(("LeakyRelu", "Elu", "Selu", "ThresholdedRelu", "HardSigmoid", "PRelu"), _FLOAT),
         **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Max", "Min"), _FLOAT),
-        "Clip": "in float32, with constant bounds",
+        "Clip": _FLOAT,
         **dict.fromkeys(("Celu", "Mish", "Round", "Shrink", "Softsign"), _FLOAT),
         "Pow": "of float32",
     },
@@ -150,7 +150,7 @@ REDUCE = Operator(
     "reduce",
     "reduction",
     operands=1,
-    forms=dict.fromkeys(("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin"), _REDUCTION),
+    forms=dict.fromkeys(("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin", "ReduceLogSumExp"), _REDUCTION),
 )
 ROW_NORM = Operator(
     "row_norm",

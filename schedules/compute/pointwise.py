@@ -7,6 +7,7 @@ approximations.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -21,18 +22,23 @@ ARITY: dict[str, int] = {
     "min": 2,
     "neg": 1,
     "abs": 1,
+    "sign": 1,
     "sqrt": 1,
+    "square_root_power": 1,
     "reciprocal": 1,
     "floor": 1,
     "ceil": 1,
     "exp": 1,
     "log": 1,
     "relu": 1,
+    "thresholded_relu": 2,
     "sigmoid": 1,
     "tanh": 1,
     "erf": 1,
     "silu": 1,
     "softplus": 1,
+    "atanh": 1,
+    "rank": 1,
     "leaky_relu": 2,
     "elu": 2,
     "hard_sigmoid": 3,
@@ -46,11 +52,14 @@ ARITY: dict[str, int] = {
 }
 """Functions that an expression may name, with their number of operands."""
 
+LAST_BUT_ONE = float.fromhex("0x1.fffffcp127")
+"""The largest float32 but one."""
+
 INFINITE_AT_ZERO = frozenset({"div", "log", "power", "reciprocal"})
 """Functions whose value is not finite when all operands are zero."""
 
 
-LONG_CHAINS = frozenset({"exp", "sigmoid", "silu", "tanh", "erf", "softplus", "elu"})
+LONG_CHAINS = frozenset({"exp", "sigmoid", "silu", "tanh", "erf", "softplus", "atanh", "elu"})
 """Functions computed by long chains of dependent operations."""
 
 
@@ -85,6 +94,14 @@ _ERF_BELOW = (
     *(-1.45660718464996e-05, -2.13374055278905e-04, -1.68282697438203e-03, -7.37332916720468e-03),
     -1.42647390514189e-02,
 )
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a TIR value is a constant in every lane, and not NaN."""
+    from tvm import tirx
+
+    scalar = value.value if isinstance(value, tirx.Broadcast) else value
+    return isinstance(scalar, tirx.FloatImm) and not math.isnan(float(scalar.value))
 
 
 class VectorMath:
@@ -152,23 +169,57 @@ class VectorMath:
     def _max(self, x: Any, y: Any) -> Any:
         from tvm import tirx
 
-        return tirx.max(x, y)
+        return self._select_nan(tirx.max, x, y)
 
     def _min(self, x: Any, y: Any) -> Any:
         from tvm import tirx
 
-        return tirx.min(x, y)
+        return self._select_nan(tirx.min, x, y)
+
+    def _select_nan(self, function: Callable[[Any, Any], Any], x: Any, y: Any) -> Any:
+        """`function`, ``tirx.max`` or ``tirx.min``, of `x` and `y`; NaN if either is NaN.
+
+        TVM's functions compare and select: for unordered operands they return the second. One that is a number is
+        therefore put first, and only two variables take more than one instruction.
+        """
+        from tvm import tirx
+
+        if _is_number(x):
+            return function(x, y)
+        if _is_number(y):
+            return function(y, x)
+        return self._let(x, lambda a: self._let(y, lambda b: tirx.Select(tirx.isnan(a), a, function(a, b))))
 
     def _neg(self, x: Any) -> Any:
-        return self.const(0.0) - x
+        # Zero minus zero would be zero.
+        return self.const(-0.0) - x
 
     def _abs(self, x: Any) -> Any:
-        return self._max(x, self._neg(x))
+        from tvm import tirx
+
+        return tirx.abs(x)
+
+    def _sign(self, x: Any) -> Any:
+        from tvm import tirx
+
+        zero = self.const(0.0)
+
+        def select(y: Any) -> Any:
+            return tirx.Select(y > zero, self.const(1.0), tirx.Select(y < zero, self.const(-1.0), y))
+
+        return self._let(x, select)
 
     def _sqrt(self, x: Any) -> Any:
         from tvm import tirx
 
         return tirx.sqrt(x)
+
+    def _square_root_power(self, x: Any) -> Any:
+        """`x` to the power of 0.5, which is not the square root for minus infinity and minus zero."""
+        from tvm import tirx
+
+        infinity = self.const(math.inf)
+        return self._let(x, lambda y: tirx.Select(y == self._neg(infinity), infinity, tirx.abs(tirx.sqrt(y))))
 
     def _reciprocal(self, x: Any) -> Any:
         return self.const(1.0) / x
@@ -189,11 +240,18 @@ class VectorMath:
         return tirx.log(x)
 
     def _relu(self, x: Any) -> Any:
-        # For unordered operands `max` returns the second, so NaN stays NaN.
         return self._max(self.const(0.0), x)
 
+    def _thresholded_relu(self, x: Any, alpha: Any) -> Any:
+        from tvm import tirx
+
+        return self._let(x, lambda y: tirx.Select(y > alpha, y, self.const(0.0)))
+
     def _clip(self, x: Any, low: Any, high: Any) -> Any:
-        return self._min(high, self._max(low, x))
+        # For unordered operands TVM's functions return the second: NaN stays, and a bound that is NaN does nothing.
+        from tvm import tirx
+
+        return tirx.min(high, tirx.max(low, x))
 
     def _exp(self, x: Any) -> Any:
         # Within the bounds n is -126 … 128, so that 2**(n - 1) is a float32; at the lower end it is zero.
@@ -275,8 +333,40 @@ class VectorMath:
         return self._let(above, lambda y: y / self._one_plus_exp_minus(self._min(self.const(87.0), y)))
 
     def _softplus(self, x: Any) -> Any:
+        return self._let(x, lambda y: self._relu(y) + self._let(self._exp(self._neg(self._abs(y))), self._log_one_plus))
+
+    def _log_one_plus(self, x: Any) -> Any:
+        """log(1 + x) for x from -1 on, with the relative precision of `log`.
+
+        Source: W. Kahan; see D. Goldberg, What Every Computer Scientist Should Know About Floating-Point Arithmetic,
+        theorem 4. The rounding of 1 + x cancels.
+        """
+        from tvm import tirx
+
         one = self.const(1.0)
-        return self._let(x, lambda y: self._relu(y) + self._log(one + self._exp(self._neg(self._abs(y)))))
+
+        def exact(rounded: Any) -> Any:
+            quotient = self._log(rounded) * x / (rounded - one)
+            return tirx.Select(rounded == one, x, tirx.Select(rounded > self.const(1e30), self._log(rounded), quotient))
+
+        return self._let(one + x, exact)
+
+    def _atanh(self, x: Any) -> Any:
+        def half(y: Any) -> Any:
+            return self.const(0.5) * self._let((y + y) / (self.const(1.0) - y), self._log_one_plus)
+
+        return self._let(x, half)
+
+    def _rank(self, x: Any) -> Any:
+        """In the order of `x`, with NaN as the largest, and nothing as small as the least float32."""
+        from tvm import tirx
+
+        infinity, last = self.const(math.inf), self.const(LAST_BUT_ONE)
+
+        def select(y: Any) -> Any:
+            return tirx.Select(tirx.isnan(y), infinity, self._clip(y, self._neg(last), last))
+
+        return self._let(x, select)
 
     def _leaky_relu(self, x: Any, slope: Any) -> Any:
         from tvm import tirx

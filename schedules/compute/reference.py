@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tvmopt.schedules.compute.attention import stored, views_of
+from tvmopt.schedules.compute.pointwise import LAST_BUT_ONE
 from tvmopt.schedules.compute.reference_recurrence import recurrence
 from tvmopt.schedules.dtypes import FLOAT32, dtype_of
 from tvmopt.schedules.expression import Acc, Arg, Call, Const, Expr, Named
@@ -91,17 +92,22 @@ _FUNCTIONS: dict[str, Any] = {
     "min": np.minimum,
     "neg": np.negative,
     "abs": np.abs,
+    "sign": np.sign,
     "sqrt": np.sqrt,
+    "square_root_power": lambda x: np.power(x, np.float32(0.5)),
     "reciprocal": np.reciprocal,
     "floor": np.floor,
     "ceil": np.ceil,
     "exp": np.exp,
     "log": np.log,
     "relu": lambda x: np.maximum(x, 0),
+    "thresholded_relu": lambda x, alpha: np.where(x > alpha, x, np.float32(0)),
     "sigmoid": _sigmoid,
     "tanh": np.tanh,
     "erf": np.vectorize(math.erf, otypes=[np.float64]),
     "silu": lambda x: x * _sigmoid(x),
+    "atanh": np.arctanh,
+    "rank": lambda x: np.where(np.isnan(x), np.inf, np.clip(x, -LAST_BUT_ONE, LAST_BUT_ONE)),
     "softplus": lambda x: np.logaddexp(x, 0),
     "leaky_relu": lambda x, slope: np.where(x < 0, x * slope, x),
     "elu": lambda x, alpha: np.where(x < 0, alpha * np.expm1(x), x),

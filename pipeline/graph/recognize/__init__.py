@@ -1,8 +1,8 @@
 """Turns ONNX operators into the operator families that templates know. Returns a new graph.
 
 Each file has a table from ONNX operator types to rules. A rule adds what replaces the node, or returns False and leaves
-the node to TVM's importer. The tables: `convolution`, `dense`, `recurrent`, `pooling`, `elementwise`, `norms`,
-`shape`.
+the node to TVM's importer. The tables: `convolution`, `dense`, `recurrent`, `pooling`, `elementwise`, `extremes`,
+`norms`, `shape`.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ def rules() -> dict[str, Rule]:
         convolution,
         dense,
         elementwise,
+        extremes,
         norms,
         pooling,
         recurrent,
         shape,
     )
 
-    tables = (convolution, dense, recurrent, pooling, elementwise, activations, norms, shape)
+    tables = (convolution, dense, recurrent, pooling, elementwise, extremes, activations, norms, shape)
     return {kind: rule for table in tables for kind, rule in table.RULES.items()}
 
 

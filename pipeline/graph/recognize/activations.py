@@ -19,6 +19,10 @@ def _celu(alpha: float) -> Expr:
     return call("if_greater", X, ZERO, X, call("mul", Const(alpha), call("elu", scaled, Const(1.0))))
 
 
+def _selu(alpha: float, gamma: float) -> Expr:
+    return call("mul", Const(gamma), call("elu", X, Const(alpha)))
+
+
 def _shrink(bias: float, lambd: float) -> Expr:
     """Towards zero by `bias` beyond `lambd` on either side, zero between."""
     above, below = call("sub", X, Const(bias)), call("add", X, Const(bias))
@@ -45,6 +49,7 @@ RULES: dict[str, Rule] = {
     "Celu": _formula(_celu, alpha=1.0),
     "Mish": _formula(lambda: call("mul", X, call("tanh", call("softplus", X)))),
     "Round": _formula(lambda: call("round", X)),
+    "Selu": _formula(_selu, alpha=1.67326319217681884765625, gamma=1.05070102214813232421875),
     "Shrink": _formula(_shrink, bias=0.0, lambd=0.5),
     "Softsign": _formula(lambda: call("div", X, call("add", Const(1.0), call("abs", X)))),
 }

@@ -25,10 +25,12 @@ SIMPLE = {
     "Sqrt": "sqrt",
     "Neg": "neg",
     "Abs": "abs",
+    "Sign": "sign",
     "Reciprocal": "reciprocal",
     "Floor": "floor",
     "Ceil": "ceil",
     "Softplus": "softplus",
+    "Atanh": "atanh",
     "HardSwish": "hard_swish",
     "Add": "add",
     "Sub": "sub",
@@ -37,6 +39,9 @@ SIMPLE = {
     "Max": "max",
     "Min": "min",
 }
+
+
+_LAST = float(np.finfo(np.float32).max)
 
 
 def _is_float(editor: Editor, node: Node) -> bool:
@@ -50,7 +55,8 @@ def operands(editor: Editor, node: Node) -> tuple[tuple[str, ...], list[Expr]]:
     exprs: list[Expr] = []
     for name in node.inputs:
         scalar = editor.graph.scalar(name)
-        if scalar is not None and np.isfinite(scalar):
+        # TVM computes with numbers when compiling, and refuses to divide by zero.
+        if scalar is not None and np.isfinite(scalar) and not (node.kind == "Div" and scalar == 0):
             exprs.append(Const(scalar))
         else:
             names.append(name)
@@ -88,21 +94,23 @@ def _unary(function: str, **defaults: float) -> Rule:
 
 
 def clip(editor: Editor, node: Node) -> bool:
-    """Clip with constant or absent bounds (inputs, or attributes before opset 11)."""
+    """Clip (bounds are inputs; attributes before opset 11). For an absent bound ONNX has the last finite number."""
     if not _is_float(editor, node):
         return False
     values = attributes(node)
-    bounds = []
-    for place, (name, default) in enumerate((("min", -3.4e38), ("max", 3.4e38)), start=1):
+    names, bounds = [node.inputs[0]], list[Expr]()
+    for place, (name, default) in enumerate((("min", -_LAST), ("max", _LAST)), start=1):
         given = node.inputs[place] if len(node.inputs) > place else ""
         bound = editor.graph.scalar(given) if given else float(values.get(name, default))
-        if bound is None:
-            return False
-        bounds.append(bound)
-    expr: Expr = call("clip", ARG, Const(bounds[0]), Const(bounds[1]))
-    if bounds[0] == 0.0 and bounds[1] > 3e38:
+        if bound is not None and not np.isnan(bound):
+            bounds.append(Const(bound))
+        else:
+            names.append(given)
+            bounds.append(Arg(len(names) - 1))
+    expr: Expr = call("clip", ARG, *bounds)
+    if bounds[0] == Const(0.0) and bounds[1] == Const(np.inf):
         expr = call("relu", ARG)
-    editor.add(Node("pointwise", node.inputs[:1], node.outputs, node.layers, {}, expr))
+    editor.add(Node("pointwise", tuple(names), node.outputs, node.layers, {}, expr))
     return True
 
 
@@ -123,7 +131,11 @@ def power(editor: Editor, node: Node) -> bool:
         return True
     if exponent is None or base.dtype != "float32" or node.inputs[0] in editor.constants:
         return False
-    table: dict[float, Expr] = {2.0: call("mul", ARG, ARG), 0.5: call("sqrt", ARG), -1.0: call("reciprocal", ARG)}
+    table: dict[float, Expr] = {
+        2.0: call("mul", ARG, ARG),
+        0.5: call("square_root_power", ARG),
+        -1.0: call("reciprocal", ARG),
+    }
     expr = table.get(exponent) or _power_of(exponent)
     editor.add(Node("pointwise", node.inputs[:1], node.outputs, node.layers, {}, expr))
     return True
@@ -142,10 +154,11 @@ def gelu(editor: Editor, node: Node) -> bool:
         return False
     if attributes(node).get("approximate", "none") == "tanh":
         cubic = call("add", ARG, call("mul", Const(0.044715), call("mul", ARG, call("mul", ARG, ARG))))
-        inner: Expr = call("tanh", call("mul", Const(0.7978845608028654), cubic))
+        # Half of 1 + tanh(u) is sigmoid(2u), which loses no digits where tanh comes near -1.
+        expr = call("mul", ARG, call("sigmoid", call("mul", Const(2 * 0.7978845608028654), cubic)))
     else:
         inner = call("erf", call("mul", ARG, Const(0.7071067811865476)))
-    expr = call("mul", call("mul", Const(0.5), ARG), call("add", Const(1.0), inner))
+        expr = call("mul", call("mul", Const(0.5), ARG), call("add", Const(1.0), inner))
     editor.add(Node("pointwise", node.inputs, node.outputs, node.layers, {}, expr))
     return True
 
@@ -154,6 +167,7 @@ RULES: dict[str, Rule] = {
     **dict.fromkeys(SIMPLE, simple),
     "LeakyRelu": _unary("leaky_relu", alpha=0.01),
     "Elu": _unary("elu", alpha=1.0),
+    "ThresholdedRelu": _unary("thresholded_relu", alpha=1.0),
     "HardSigmoid": _unary("hard_sigmoid", alpha=0.2, beta=0.5),
     "Clip": clip,
     "PRelu": prelu,

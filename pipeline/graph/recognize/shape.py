@@ -76,20 +76,12 @@ def softmax(editor: Editor, node: Node) -> bool:
 
 def reduction(editor: Editor, node: Node) -> bool:
     """Reductions over neighbouring axes; means and maxima over the maps of images become global pooling."""
-    tensor, values = editor.graph.tensor(node.inputs[0]), attributes(node)
-    axes = values.get("axes")
-    if len(node.inputs) > 1 and node.inputs[1]:
-        if node.inputs[1] not in editor.constants:
-            return False
-        axes = editor.constants[node.inputs[1]].reshape(-1).tolist()
+    chosen = reduced_axes(editor, node)
+    if chosen is None:
+        return False
+    tensor, kind = editor.graph.tensor(node.inputs[0]), REDUCTIONS[node.kind]
     rank = len(tensor.shape)
-    chosen = sorted(int(axis) % rank for axis in axes) if axes else list(range(rank))
-    if tensor.dtype != "float32" or rank == 0 or chosen != list(range(chosen[0], chosen[-1] + 1)):
-        return False
-    if not axes and values.get("noop_with_empty_axes", 0):
-        return False
-    kind = REDUCTIONS[node.kind]
-    if rank == 4 and chosen == [2, 3] and kind in ("mean", "max"):
+    if rank == 4 and chosen == (2, 3) and kind in ("mean", "max"):
         attrs = whole_map_attrs(tensor, "average" if kind == "mean" else "max")
         if len(editor.graph.tensor(node.output).shape) == rank:
             editor.add(Node("pool2d", node.inputs[:1], node.outputs, node.layers, attrs))
@@ -99,8 +91,25 @@ def reduction(editor: Editor, node: Node) -> bool:
         editor.add(Node("pool2d", node.inputs[:1], (pooled,), node.layers, attrs))
         editor.add(Node("reshape", (pooled,), node.outputs, node.layers))
         return True
-    editor.add(Node("reduce", node.inputs[:1], node.outputs, node.layers, {"kind": kind, "axes": tuple(chosen)}))
+    editor.add(Node("reduce", node.inputs[:1], node.outputs, node.layers, {"kind": kind, "axes": chosen}))
     return True
+
+
+def reduced_axes(editor: Editor, node: Node) -> tuple[int, ...] | None:
+    """The axes of a reduction of float32, if they are constant and neighbours; else None."""
+    tensor, values = editor.graph.tensor(node.inputs[0]), attributes(node)
+    axes = values.get("axes")
+    if len(node.inputs) > 1 and node.inputs[1]:
+        if node.inputs[1] not in editor.constants:
+            return None
+        axes = editor.constants[node.inputs[1]].reshape(-1).tolist()
+    rank = len(tensor.shape)
+    chosen = sorted(int(axis) % rank for axis in axes) if axes else list(range(rank))
+    if tensor.dtype != "float32" or rank == 0 or chosen != list(range(chosen[0], chosen[-1] + 1)):
+        return None
+    if not axes and values.get("noop_with_empty_axes", 0):
+        return None
+    return tuple(chosen)
 
 
 def resize(editor: Editor, node: Node) -> bool:

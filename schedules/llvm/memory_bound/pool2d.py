@@ -1,8 +1,10 @@
 """Pooling over windows and over whole maps; a vector is a block of channels of one pixel.
 
 A maximum clamps its window to the map and so needs no padding: a window across the border sees border pixels twice,
-which does not change the maximum. An average includes the halo's zeros in its sum and divides by a count that the
-position determines.
+which does not change the maximum. It ignores NaN, as onnxruntime's does except at a window's last place: keeping it
+would take up to four times as long. The maximum of a whole map keeps it.
+
+An average includes the halo's zeros in its sum and divides by a count that the position determines.
 """
 
 from __future__ import annotations
@@ -112,7 +114,7 @@ class _Windows:
                         y, x = _clamp(y, height), _clamp(x, width)
                     value = emit.load(data.view, [image, block, y + top, x + left, 0], self.lanes)
                     held = accumulators.value(p, 0)
-                    merged = tirx.max(held, value) if self.maximum else held + value
+                    merged = tirx.max(value, held) if self.maximum else held + value
                     statements.append(accumulators.set(p, 0, merged))
             return emit.seq(statements)
 
@@ -149,7 +151,8 @@ class _WholeMap(_Windows):
         accumulators = Accumulators(partials, 1, self.lanes)
 
         def merge(x: emit.Expr, y: emit.Expr) -> emit.Expr:
-            return tirx.max(x, y) if self.maximum else x + y
+            # NaN stays, as in reductions.
+            return emit.keep_nan(tirx.max, x, y) if self.maximum else x + y
 
         def part(y: Index, x: Index, count: int) -> Stmt:
             def merged(p: int) -> emit.Expr:

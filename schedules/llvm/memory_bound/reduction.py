@@ -24,14 +24,17 @@ from tvmopt.schedules.workload import Workload
 
 tirx = lazily("tvm.tirx")
 
+TOP = "top"
+"""The maximum of a row that softmax subtracts; it may miss NaN, which then comes in with the exponentials."""
 KINDS = ("sum", "mean", "max", "min")
-_START = {"sum": 0.0, "mean": 0.0, "max": LOWEST, "min": -LOWEST}
+_START = {"sum": 0.0, "mean": 0.0, "max": LOWEST, "min": -LOWEST, TOP: LOWEST}
 
 
-def _merge(kind: str, x: emit.Expr, y: emit.Expr) -> emit.Expr:
-    if kind == "max":
-        return tirx.max(x, y)
-    return tirx.min(x, y) if kind == "min" else x + y
+def _merge(kind: str, held: emit.Expr, value: emit.Expr) -> emit.Expr:
+    """`value` merged into what is held; NaN stays."""
+    if kind in ("max", "min"):
+        return emit.keep_nan(tirx.max if kind == "max" else tirx.min, held, value)
+    return tirx.max(held, value) if kind == TOP else held + value
 
 
 class Reduce(NoKnobs):
@@ -98,7 +101,7 @@ class Softmax(NoKnobs):
                 tirx.AllocBuffer(total),
                 emit.store(top, emit.splat(emit.const(LOWEST), at.width), [0], at.width),
                 emit.store(total, emit.splat(emit.const(0.0), at.width), [0], at.width),
-                rows.sweep(top, "max", at, _unchanged),
+                rows.sweep(top, TOP, at, _unchanged),
                 rows.sweep(total, "sum", at, shifted),
                 emit.loop(rows.axis, scaled, "k"),
             ]
@@ -114,7 +117,7 @@ class Softmax(NoKnobs):
 
             body = [
                 tirx.AllocBuffer(total),
-                rows.join(top, "max", outer, _unchanged),
+                rows.join(top, TOP, outer, _unchanged),
                 rows.join(total, "sum", outer, lambda value, width: exponential(top, value, width)),
                 rows.vectors(scaled),
             ]

@@ -161,6 +161,15 @@ def least(index: Index, limit: int) -> Index:
     return min(index, limit) if isinstance(index, int) else tirx.min(index, limit)
 
 
+def keep_nan(function: Callable[[Expr, Expr], Expr], held: Expr, value: Expr) -> Expr:
+    """``tirx.max`` or ``tirx.min`` as `function`, of what is held and a new value; NaN in either stays.
+
+    For unordered operands TVM's functions return the second: NaN that is held already. Looking for NaN in the value is
+    no part of the chain from one result to the next.
+    """
+    return tirx.Select(tirx.isnan(value), value, function(value, held))
+
+
 def divmod_index(index: Index, size: Index) -> tuple[Index, Index]:
     """Quotient and remainder of an index, computed at once where possible."""
     if isinstance(index, int) and isinstance(size, int):
