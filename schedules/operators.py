@@ -94,6 +94,16 @@ SEPARABLE_CONV2D = Operator(
     takes_epilogue=True,
     convolution=True,
 )
+TRANSPOSED_CONV2D = Operator(
+    "transposed_conv2d",
+    "transposed convolution",
+    operands=2,
+    weights=(1,),
+    layout=Layout.BLOCKED,
+    takes_epilogue=True,
+    convolution=True,
+    forms={"ConvTranspose": f"{_LINES}, with constant weights"},
+)
 DENSE = Operator(
     "dense",
     "matrix product",
@@ -146,6 +156,14 @@ CONCAT = Operator(
     forms={"Concat": "of computed images, along the channels"},
 )
 RELAYOUT = Operator("relayout", "change of layout", operands=1, layout=Layout.ANY)
+DEPTH_TO_SPACE = Operator(
+    "depth_to_space",
+    "channels to pixels",
+    operands=1,
+    # Row-major, from whatever layout it finds.
+    layout=Layout.ANY,
+    forms={"DepthToSpace": _FLOAT},
+)
 REDUCE = Operator(
     "reduce",
     "reduction",
@@ -204,12 +222,14 @@ OPERATORS: Mapping[str, Operator] = {
         CONV2D,
         DEPTHWISE_CONV2D,
         SEPARABLE_CONV2D,
+        TRANSPOSED_CONV2D,
         DENSE,
         RECURRENCE,
         POOL2D,
         POINTWISE,
         CONCAT,
         RELAYOUT,
+        DEPTH_TO_SPACE,
         REDUCE,
         ROW_NORM,
         MAP_NORM,

@@ -63,7 +63,9 @@ def llvm_templates() -> tuple[Template, ...]:
     from tvmopt.schedules.llvm.convolution.conv2d import Convolution
     from tvmopt.schedules.llvm.convolution.depthwise import DepthwiseConv2d
     from tvmopt.schedules.llvm.convolution.separable import SeparableConv2d
+    from tvmopt.schedules.llvm.convolution.transposed import TransposedConv2d
     from tvmopt.schedules.llvm.dense import Dense
+    from tvmopt.schedules.llvm.memory_bound.depth_to_space import DepthToSpace
     from tvmopt.schedules.llvm.memory_bound.layout import Concat, Relayout
     from tvmopt.schedules.llvm.memory_bound.map_norm import MapNorm
     from tvmopt.schedules.llvm.memory_bound.pointwise import Pointwise
@@ -77,12 +79,14 @@ def llvm_templates() -> tuple[Template, ...]:
         Convolution(),
         DepthwiseConv2d(),
         SeparableConv2d(),
+        TransposedConv2d(),
         Dense(),
         Recurrence(),
         Pool2d(),
         Pointwise(),
         Concat(),
         Relayout(),
+        DepthToSpace(),
         Reduce(),
         RowNorm(),
         MapNorm(),

@@ -20,6 +20,8 @@ from tvmopt.pipeline.graph.passes.guard_indices import guard_indices
 from tvmopt.pipeline.graph.passes.merge_groups import merge_groups
 from tvmopt.pipeline.graph.passes.merge_reshapes import merge_reshapes
 from tvmopt.pipeline.graph.passes.plan_layout import plan_layout
+from tvmopt.pipeline.graph.passes.trim_taps import trim_taps
+from tvmopt.pipeline.graph.passes.widen_phases import widen_phases
 from tvmopt.pipeline.graph.pieces import Alternative, Choice, Piece, stay_apart
 from tvmopt.pipeline.graph.read_onnx import read_onnx
 from tvmopt.pipeline.graph.recognize import recognize
@@ -67,6 +69,8 @@ def passes(
         find_group_norms,
         fold_pad,
         fold_slice,
+        trim_taps,
+        lambda graph: widen_phases(graph, target),
         fuse_epilogue,
         *(_chosen(alternative, target, choice) for alternative in alternatives),
         lambda graph: merge_groups(graph, target),

@@ -181,6 +181,27 @@ def _separable_conv2d(workload: Workload, inputs: Sequence[Array]) -> Array:
     return np.asarray(np.einsum("nchw,oc->nohw", middle, inputs[2][:, :, 0, 0], optimize=True))
 
 
+def _transposed_conv2d(workload: Workload, inputs: Sequence[Array]) -> Array:
+    """Each element of the data is multiplied with all taps, and the products are added where they belong."""
+    data, weight = map(_summed, inputs[:2])
+    strides, dilations, pads, groups = (workload.attr(x) for x in ("strides", "dilations", "pads", "groups"))
+    n, _, *size = data.shape
+    kernel, (rows, columns) = weight.shape[2:], workload.output.shape[2:]
+    reach = [
+        max((size[i] - 1) * strides[i] + (kernel[i] - 1) * dilations[i] + 1, pads[i] + workload.output.shape[2 + i])
+        for i in range(2)
+    ]
+    whole = np.zeros((n, weight.shape[0], *reach), data.dtype)
+    parts = zip(np.split(data, groups, 1), np.split(weight, groups), np.split(whole, groups, 1), strict=True)
+    for part, kernels, made in parts:
+        for i, j in np.ndindex(*kernel):
+            y, x = i * dilations[0], j * dilations[1]
+            last = y + (size[0] - 1) * strides[0] + 1, x + (size[1] - 1) * strides[1] + 1
+            products = np.einsum("nchw,oc->nohw", part, kernels[:, :, i, j], optimize=True)
+            made[:, :, y : last[0] : strides[0], x : last[1] : strides[1]] += products
+    return np.asarray(whole[:, :, pads[0] : pads[0] + rows, pads[1] : pads[1] + columns])
+
+
 def _pool2d(workload: Workload, inputs: Sequence[Array]) -> Array:
     data, kernel, pads = inputs[0], workload.attr("kernel"), workload.attr("pads")
     if workload.attr("kind") == "max":
@@ -196,6 +217,17 @@ def _pool2d(workload: Workload, inputs: Sequence[Array]) -> Array:
         return np.asarray(sums / counts)
     counts = _windows(workload, ones, kernel, 0.0).sum(axis=(4, 5))
     return np.asarray(_windows(workload, data, kernel, 0.0).sum(axis=(4, 5)) / counts)
+
+
+def _depth_to_space(workload: Workload, inputs: Sequence[Array]) -> Array:
+    (rows, columns), data = workload.attr("strides"), inputs[0]
+    n, channels, height, width = workload.output.shape
+    lines, squares = data.shape[2:]
+    if workload.attr("order") == "CRD":
+        parts = data.reshape(n, channels, rows, columns, lines, squares).transpose(0, 1, 4, 2, 5, 3)
+    else:
+        parts = data.reshape(n, rows, columns, channels, lines, squares).transpose(0, 3, 4, 1, 5, 2)
+    return parts.reshape(n, channels, lines * rows, squares * columns)[:, :, :height, :width]
 
 
 def _reduce(workload: Workload, inputs: Sequence[Array]) -> Array:
@@ -247,12 +279,14 @@ REFERENCES: Mapping[str, Callable[[Workload, Sequence[Array]], Any]] = {
     "conv2d": _conv2d,
     "depthwise_conv2d": _conv2d,
     "separable_conv2d": _separable_conv2d,
+    "transposed_conv2d": _transposed_conv2d,
     "dense": _dense,
     "recurrence": recurrence,
     "pool2d": _pool2d,
     "pointwise": _nothing,
     "relayout": _first,
     "concat": _concat,
+    "depth_to_space": _depth_to_space,
     "reduce": _reduce,
     "row_norm": _norm,
     "map_norm": _norm,

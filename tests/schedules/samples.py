@@ -33,16 +33,21 @@ def workloads(wide: Wide, make: Callable[..., Workload]) -> dict[str, Workload]:
     table = (Tensor((24,), "int32"), Tensor((24,)))
     rows = Tensor((64, 129, 1))
     depthwise = wide(LANES, maps.shape, 3 * LANES, groups=3 * LANES, **pads)
+    twice = {"strides": (2, 2), "dilations": (1, 1), "groups": 1, "pads": (1, 1, 1, 1)}
+    around, larger = Tensor(maps.shape, block=LANES, halo=(1, 1, 1, 1)), Tensor((2, 5 * LANES, 24, 26), block=LANES)
+    kernels = Tensor((5 * LANES, 3 * LANES, 4, 4))
     return {
         "conv2d": wide(LANES, maps.shape, 5 * LANES, **pads),
         "depthwise_conv2d": depthwise,
         "separable_conv2d": separable(depthwise, 5 * LANES),
+        "transposed_conv2d": make("transposed_conv2d", (around, kernels), larger, relu, **twice),
         "dense": make("dense", (Tensor((1, 40, 70)), Tensor((70, 130))), Tensor((1, 40, 130)), packed=1),
         "pool2d": make("pool2d", (maps,), maps, kind="max", **window),
         "pointwise": make("pointwise", (maps, maps), maps, call("add", Arg(0), Arg(1))),
         "pointwise plain": make("pointwise", (Tensor((50, 400)),), Tensor((50, 400)), call("relu", Arg(0))),
         "concat": make("concat", (maps, maps), Tensor((2, 6 * LANES, 12, 13), block=LANES)),
         "relayout": make("relayout", (Tensor(maps.shape),), maps),
+        "depth_to_space": make("depth_to_space", (maps,), Tensor((2, 6, 23, 26)), strides=(2, 2), order="CRD"),
         "reduce": make("reduce", (rows,), Tensor((64, 1, 1)), kind="max"),
         "reduce columns": make("reduce", (Tensor((2, 9, 64)),), Tensor((2, 1, 64)), kind="sum"),
         "row_norm": make("row_norm", (Tensor((64, 1, 1, 130)),), Tensor((64, 1, 1, 130)), kind="rms", epsilon=1e-5),

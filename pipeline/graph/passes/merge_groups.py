@@ -12,13 +12,13 @@ from tvmopt.schedules.target import Target
 
 
 def merge_groups(graph: Graph, target: Target) -> Graph:
-    """Merges the groups of each ``conv2d`` until each group's channels fill whole blocks of the target.
+    """Merges a convolution's groups, transposed or not, until each group's channels fill whole blocks of the target.
 
     Merged groups have zero weights between them: the result is the same, with more arithmetic but all in whole vectors.
     """
 
     def rule(editor: Editor, node: Node) -> bool:
-        if node.op != "conv2d" or node.attrs["groups"] == 1:
+        if node.op not in ("conv2d", "transposed_conv2d") or node.attrs["groups"] == 1:
             return False
         groups = node.attrs["groups"]
         assert isinstance(groups, int)

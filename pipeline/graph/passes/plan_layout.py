@@ -17,13 +17,16 @@ import numpy as np
 
 from tvmopt.pipeline.graph.ir import ONNX, Editor, Graph, Node, Origin, without_dead_code
 from tvmopt.pipeline.graph.passes.fuse_epilogue import broadcasts
+from tvmopt.schedules.compute.phases import phases_of
 from tvmopt.schedules.compute.pointwise import finite_at_zero
-from tvmopt.schedules.operators import CONCAT, MAP_NORM, POINTWISE, Layout
+from tvmopt.schedules.operators import CONCAT, DEPTH_TO_SPACE, MAP_NORM, POINTWISE, TRANSPOSED_CONV2D, Layout
 from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Tensor
 
 Halo = tuple[int, int, int, int]
 NO_HALO: Halo = (0, 0, 0, 0)
+WIDE = 4
+"""A halo this many times as large as its map, halo included, is for one reader."""
 PLAIN_CHANNELS = 4
 """A convolution reads up to this many channels in plain order, if they are in plain order already."""
 
@@ -47,6 +50,10 @@ def needed_halo(node: Node, data: Tensor, output: Tensor, kernel: tuple[int, int
     assert isinstance(pads, tuple)
     assert isinstance(strides, tuple)
     assert isinstance(dilations, tuple)
+    if node.op == TRANSPOSED_CONV2D.name:
+        phases = [phases_of(kernel[i], strides[i], dilations[i], pads[i]) for i in range(2)]
+        (top, bottom), (left, right) = (phases[i].reach(output.shape[2 + i], data.shape[2 + i]) for i in range(2))
+        return (top, left, bottom, right)
     reach = [(output.shape[2 + i] - 1) * strides[i] + (kernel[i] - 1) * dilations[i] + 1 for i in range(2)]
     bottom, right = (max(0, reach[i] - pads[i] - data.shape[2 + i]) for i in range(2))
     return (pads[0], pads[1], bottom, right)
@@ -100,8 +107,12 @@ def _can_block(graph: Graph, node: Node, target: Target) -> bool:
 
 
 def _halos(graph: Graph, blocked: set[int]) -> dict[str, Halo]:
-    """For each value the largest halo that any reader needs; operands of a concatenation get the halo of its result."""
+    """For each value the largest halo that any reader needs; operands of a concatenation get the halo of its result.
+
+    A halo of more than `WIDE` times the map is only for the reader that needs it: the others would read across it.
+    """
     halos: dict[str, Halo] = {}
+    uses = graph.uses()
 
     def widen(name: str, need: Halo) -> None:
         top, left, bottom, right = (max(pair) for pair in zip(halos.get(name, NO_HALO), need, strict=True))
@@ -111,11 +122,19 @@ def _halos(graph: Graph, blocked: set[int]) -> dict[str, Halo]:
         kernel = _kernel_of(graph, node)
         if kernel is not None:
             name = node.inputs[0]
-            widen(name, needed_halo(node, graph.tensor(name), graph.tensor(node.output), kernel))
+            need = needed_halo(node, graph.tensor(name), graph.tensor(node.output), kernel)
+            if uses[name] == 1 or not _is_wide(graph.tensor(name), need):
+                widen(name, need)
         elif node.op == "concat" and id(node) in blocked and node.output not in graph.outputs:
             for name in node.inputs:
                 widen(name, halos.get(node.output, NO_HALO))
     return halos
+
+
+def _is_wide(tensor: Tensor, halo: Halo) -> bool:
+    """Whether a map with this halo takes more than `WIDE` times its own memory."""
+    rows, columns = tensor.shape[2] + halo[0] + halo[2], tensor.shape[3] + halo[1] + halo[3]
+    return rows * columns > WIDE * tensor.shape[2] * tensor.shape[3]
 
 
 class _Planner:
@@ -132,7 +151,7 @@ class _Planner:
                 self._add(_as_onnx_concat(node), self._plain_inputs(node))
             elif id(node) in self.blocked:
                 self._blocked(node)
-            elif node.op == "reshape" and self._same_memory(node.inputs[0]):
+            elif node.op == DEPTH_TO_SPACE.name or (node.op == "reshape" and self._same_memory(node.inputs[0])):
                 self._add(node, node.inputs)
             else:
                 self._add(node, self._plain_inputs(node))
@@ -178,7 +197,8 @@ class _Planner:
         enough = all(have >= want for have, want in zip(tensor.halo, need, strict=True))
         if tensor.block == block and enough:
             return name
-        return self._layout(name, block, self.halos.get(name, need))
+        halo = self.halos.get(name, need)
+        return self._layout(name, block, need if _is_wide(tensor, need) else halo)
 
     def _constant(self, node: Node, index: int, name: str) -> str:
         """Gives an epilogue's operand rank 4, so that it is blocked like the map; others stay as they are."""

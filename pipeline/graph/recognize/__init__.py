@@ -1,8 +1,8 @@
 """Turns ONNX operators into the operator families that templates know. Returns a new graph.
 
 Each file has a table from ONNX operator types to rules. A rule adds what replaces the node, or returns False and leaves
-the node to TVM's importer. The tables: `convolution`, `dense`, `recurrent`, `pooling`, `elementwise`, `extremes`,
-`norms`, `shape`.
+the node to TVM's importer. The tables: `convolution`, `transposed`, `dense`, `recurrent`, `pooling`, `elementwise`,
+`extremes`, `activations`, `norms`, `shape`.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ def rules() -> dict[str, Rule]:
         pooling,
         recurrent,
         shape,
+        transposed,
     )
 
-    tables = (convolution, dense, recurrent, pooling, elementwise, extremes, activations, norms, shape)
+    tables = (convolution, transposed, dense, recurrent, pooling, elementwise, extremes, activations, norms, shape)
     return {kind: rule for table in tables for kind, rule in table.RULES.items()}
 
 

@@ -14,6 +14,7 @@ from tvmopt.pipeline.graph.recognize.insert_onnx import add_slice
 from tvmopt.pipeline.graph.recognize.pooling import whole_map_attrs
 from tvmopt.pipeline.graph.recognize.types import Rule
 from tvmopt.pipeline.importers.onnx_form.resize_tables import AxisResize, tables
+from tvmopt.schedules.workload import Attr
 
 REDUCTIONS = {"ReduceSum": "sum", "ReduceMean": "mean", "ReduceMax": "max", "ReduceMin": "min"}
 
@@ -49,6 +50,17 @@ def gather(editor: Editor, node: Node) -> bool:
     first = int(editor.constants[place]) % tensor.shape[axis]
     sliced = add_slice(editor, node, data, {axis: (first, first + 1)})
     editor.add(Node("reshape", (sliced,), node.outputs, node.layers))
+    return True
+
+
+def depth_to_space(editor: Editor, node: Node) -> bool:
+    """DepthToSpace in either order."""
+    if node.inputs[0] in editor.constants or editor.graph.tensor(node.inputs[0]).dtype != "float32":
+        return False
+    values = attributes(node)
+    size = int(values["blocksize"])
+    attrs: dict[str, Attr] = {"strides": (size, size), "order": str(values.get("mode", "DCR"))}
+    editor.add(Node("depth_to_space", node.inputs, node.outputs, node.layers, attrs))
     return True
 
 
@@ -180,6 +192,7 @@ RULES: dict[str, Rule] = {
     "Identity": nothing,
     "Dropout": nothing,
     "Concat": concat,
+    "DepthToSpace": depth_to_space,
     "Softmax": softmax,
     "Resize": resize,
     "Upsample": resize,

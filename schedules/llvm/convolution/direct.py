@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tvmopt.schedules.dtypes import FLOAT32
-from tvmopt.schedules.llvm.convolution.direct_nest import DirectConv2dNest, Shape, shape_of
+from tvmopt.schedules.llvm.convolution.direct_nest import DirectConv2dNest
+from tvmopt.schedules.llvm.convolution.shape import Shape, shape_of
 from tvmopt.schedules.llvm.parts.emit import SPREAD
 from tvmopt.schedules.llvm.parts.register_tile import (
     FAR_BYTES_PER_CYCLE,
@@ -75,7 +76,7 @@ class DirectConv2d:
     def space(self, workload: Workload, target: Target) -> ConfigSpace:
         """Tile (rows, columns, vectors), unrolling of the reduction, order of the loops, prefetching."""
         shape = shape_of(workload)
-        vectors = _group_blocks(shape, target)
+        vectors = group_blocks(shape, target)
         columns = useful_sizes(shape.columns, target.registers - 2, COLUMNS)
         rows = useful_sizes(shape.rows, 4, (2, 3, 4))
         counts = [v for v in range(1, min(vectors, 6) + 1) if shape.groups == 1 or vectors % v == 0]
@@ -153,7 +154,7 @@ class DirectConv2d:
         shape = shape_of(workload)
         units = self._units(shape, config)
         band = band_length(band, units, target.threads)
-        bands, tiles = math.ceil(units / band), math.ceil(_group_blocks(shape, target) / config["vectors"])
+        bands, tiles = math.ceil(units / band), math.ceil(group_blocks(shape, target) / config["vectors"])
         data, weights = workload.inputs[0].nbytes // shape.groups, workload.inputs[1].nbytes // shape.groups
         near = 2 * weights <= target.l2_bytes
         again = (bands - 1) * weights / (L2_BYTES_PER_CYCLE if near else PREFETCHED_BYTES_PER_CYCLE)
@@ -194,7 +195,7 @@ class DirectConv2d:
     def packed(self, workload: Workload, target: Target, config: Config) -> dict[int, tuple[int, ...]]:
         """Which inputs are stored differently from their tensor's layout, and with what shape."""
         shape = shape_of(workload)
-        blocks = _group_blocks(shape, target) * shape.groups
+        blocks = group_blocks(shape, target) * shape.groups
         return {1: (blocks * target.lanes(FLOAT32) * shape.reduction,)}
 
     def pack(
@@ -203,7 +204,7 @@ class DirectConv2d:
         """Weights OIHW → flat ``(group, tile, IC/b, KH, KW, b, vectors × lanes)``; absent channels are zeros."""
         shape = shape_of(workload)
         lanes, vectors, block = target.lanes(FLOAT32), config["vectors"], shape.block
-        blocks = _group_blocks(shape, target)
+        blocks = group_blocks(shape, target)
         out_channels = shape.out_channels // shape.groups
         parts = []
         for group in array.reshape(shape.groups, out_channels, shape.group_in, *shape.kernel):
@@ -220,13 +221,14 @@ class DirectConv2d:
         return DirectConv2dNest(workload, target, config, self.packed(workload, target, config)[1]).function()
 
 
-def _group_blocks(shape: Shape, target: Target) -> int:
+def group_blocks(shape: Shape, target: Target) -> int:
+    """Blocks of output channels of one group."""
     return math.ceil(shape.out_channels // shape.groups / target.lanes(FLOAT32))
 
 
 def _panels(shape: Shape, target: Target, vectors: int) -> int:
     """Tiles of output channels, of all groups and images."""
-    return shape.n * shape.groups * math.ceil(_group_blocks(shape, target) / vectors)
+    return shape.n * shape.groups * math.ceil(group_blocks(shape, target) / vectors)
 
 
 def _panel_bytes(shape: Shape, target: Target, vectors: int) -> int:
@@ -240,7 +242,7 @@ def _layer_cycles(shape: Shape, target: Target, rows: int, columns: int, vectors
     total = 0.0
     for height, height_count in Cut.of(shape.rows, rows).sizes():
         for width, width_count in Cut.of(shape.columns, columns).sizes():
-            for depth, depth_count in covering(_group_blocks(shape, target), vectors):
+            for depth, depth_count in covering(group_blocks(shape, target), vectors):
                 panel = _panel_bytes(shape, target, depth)
                 step = tile_cycles(height * width, depth, panel < target.l1_bytes // 2, target)
                 tail = 8 + 2 * height * width * depth

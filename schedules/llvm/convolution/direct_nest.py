@@ -14,13 +14,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from tvmopt.schedules.dtypes import FLOAT32
+from tvmopt.schedules.llvm.convolution.shape import shape_of
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import LINE, SPREAD, Index, Share, Stmt, divmod_index
-from tvmopt.schedules.llvm.parts.operands import Epilogue, Operand, Pixel, declared, flattens
+from tvmopt.schedules.llvm.parts.operands import Epilogue, Operand, Pixel, declared
 from tvmopt.schedules.llvm.parts.register_tile import Accumulators
 from tvmopt.schedules.llvm.parts.split import Cut
 from tvmopt.schedules.llvm.parts.task_order import band_length, in_bands
@@ -28,65 +28,17 @@ from tvmopt.schedules.space import Config
 from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Tensor, Workload
 
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """The sizes of a convolution as the loop nest sees them (`flat`: rows and columns are one row)."""
-
-    n: int
-    in_channels: int
-    out_channels: int
-    groups: int
-    rows: int
-    columns: int
-    kernel: tuple[int, int]
-    stride: tuple[int, int]
-    dilation: tuple[int, int]
-    block: int
-    flat: bool
-
-    @property
-    def group_in(self) -> int:
-        """Input channels of one group."""
-        return self.in_channels // self.groups
-
-    @property
-    def pointwise(self) -> bool:
-        """Whether each output pixel depends only on the input pixel at the same place."""
-        return self.kernel == (1, 1) and self.stride == (1, 1)
-
-    @property
-    def one_row(self) -> bool:
-        """Whether the map is one row, so that threads share its columns."""
-        return self.rows == 1
-
-    @property
-    def reduction(self) -> int:
-        """Multiply-adds for one output element."""
-        return self.group_in * self.kernel[0] * self.kernel[1]
-
-
-@lru_cache(maxsize=256)
-def shape_of(workload: Workload) -> Shape:
-    """The sizes of a ``conv2d`` workload, for the loop nest."""
-    data, weight, output = workload.inputs[0], workload.inputs[1], workload.output
-    n, channels, rows, columns = output.shape
-    kernel = (weight.shape[2], weight.shape[3])
-    stride, dilation = workload.attr("strides"), workload.attr("dilations")
-    flat = kernel == (1, 1) and stride == (1, 1) and not any(data.halo) and not any(output.halo)
-    flat = flat and all(flattens(tensor, output) for tensor in workload.inputs[2:])
-    if flat:
-        rows, columns = 1, rows * columns
-    groups = workload.attr("groups")
-    block = data.block
-    return Shape(n, data.shape[1], channels, groups, rows, columns, kernel, stride, dilation, block, flat)
+PADDING = 4
+"""Taps that read only padding are skipped where the padding is at least the map divided by this."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Panel:
+class Panel:
     """The output channels of a tile: `vectors` vectors of channels of one group of one image.
 
-    `unit` is the number of this piece of the map in its band, and the number of pieces in the band.
+    `unit` is the number of this piece of the map in its band, and the number of pieces in the band. `kernel` has the
+    rows and columns of the kernel, and `offset` the row and column of the data that the first tap of the first pixel
+    meets.
     """
 
     image: Index
@@ -94,10 +46,12 @@ class _Panel:
     tile: Index
     vectors: int
     unit: tuple[Index, int]
+    kernel: tuple[Index, Index]
+    offset: tuple[Index, Index]
 
 
 @dataclass(frozen=True, slots=True)
-class _Chunk:
+class Chunk:
     """Part of the reduction: `blocks` input channel blocks from `first` on, and the `rest` channels of a last one.
 
     `whole` means that it is the only chunk; `last`, that it completes the sums.
@@ -112,6 +66,9 @@ class _Chunk:
 
 Place = tuple[Index, Index, Index]
 """Row and column of the kernel, channel of the block."""
+Span = tuple[Index, Index]
+"""The first of some consecutive taps along an axis, and how many."""
+Spans = tuple[Span, Span]
 Steps = Callable[[Index, Place, int, int], Stmt]
 """Some consecutive multiply-adds of a tile, from the input channel block, the place of the first one, the channels of
 the block, and how many. If a block is one channel they run along the kernel's row."""
@@ -135,8 +92,6 @@ class DirectConv2dNest:
             self.inputs = [x.flattened() if len(x.tensor.shape) == 4 else x for x in self.inputs]
             self.result = self.result.flattened()
         self.epilogue = Epilogue(workload, self.inputs, self.result)
-        pads, halo = workload.attr("pads"), data.halo
-        self.offset = (halo[0] - pads[0], halo[1] - pads[1])
         self.blocks = math.ceil(self.shape.out_channels // self.shape.groups / self.lanes)
 
     def function(self) -> Any:
@@ -151,7 +106,7 @@ class DirectConv2dNest:
         tiles, whole_tiles = math.ceil(self.blocks / config["vectors"]), self.blocks // config["vectors"]
         # With chunks a task is the whole map: all of it is multiplied with one chunk's weights at a time.
         units = 1 if config["depth"] else cut.pieces
-        whole = _Chunk(0, *divmod(shape.group_in, shape.block), whole=True, last=True)
+        whole = Chunk(0, *divmod(shape.group_in, shape.block), whole=True, last=True)
         band = band_length(config["band"], units, self.target.threads)
 
         def task(index: Index) -> Stmt:
@@ -161,70 +116,86 @@ class DirectConv2dNest:
 
             def with_tile(last_tile: bool) -> Stmt:
                 vectors = self.blocks - whole_tiles * config["vectors"] if last_tile else config["vectors"]
-                panel = _Panel(image, group, tile, vectors, (divmod_index(unit, band)[1], band))
+                kernel, offset, facts = self.window(group)
+                panel = Panel(image, group, tile, vectors, (divmod_index(unit, band)[1], band), kernel, offset)
                 if config["depth"]:
-                    return self._chunks(panel, cut)
-                return cut.piece(unit, lambda first, size: self._unit(panel, first, size, whole))
+                    return emit.seq([*facts, self._chunks(panel, cut)])
+                return emit.seq([*facts, cut.piece(unit, lambda first, size: self._unit(panel, first, size, whole))])
 
             return emit.choose(tile, whole_tiles, self.blocks % config["vectors"] != 0, with_tile)
 
         return emit.parallel(shape.n * units * tiles * shape.groups, task)
 
-    def _first_block(self, panel: _Panel) -> Index:
+    def window(self, group: Index) -> tuple[tuple[Index, Index], tuple[Index, Index], list[Stmt]]:
+        """A group's `kernel` and `offset`, as in `Panel`, and the statements that compute them."""
+        pads, halo = self.workload.attr("pads"), self.workload.inputs[0].halo
+        return self.shape.kernel, (halo[0] - pads[0], halo[1] - pads[1]), []
+
+    def data_block(self, panel: Panel) -> Index:
+        """The first of the data's channel blocks that the panel's group reads."""
+        return panel.group * (self.shape.group_in // self.shape.block)
+
+    def first_block(self, panel: Panel) -> Index:
         """The output's channel block that the panel begins with."""
         return panel.group * self.blocks + panel.tile * self.config["vectors"]
 
-    def _chunks(self, panel: _Panel, cut: Cut) -> Stmt:
+    def place(self, panel: Panel, vector: int, row: Index, column: Index) -> Pixel:
+        """Where in the output a vector of a tile's pixel goes."""
+        return Pixel(panel.image, self.first_block(panel) + vector, row, column)
+
+    def _chunks(self, panel: Panel, cut: Cut) -> Stmt:
         """The whole map, chunk after chunk of the reduction; the sums begin at zero."""
         blocks = self.config["depth"] // self.shape.block
         before = self.shape.group_in // self.config["depth"] - 1
 
         def map_through(number: Index, last: bool) -> Stmt:
-            chunk = _Chunk(number * blocks, blocks, 0, whole=False, last=last)
+            chunk = Chunk(number * blocks, blocks, 0, whole=False, last=last)
             return cut.each(lambda row, size: self._unit(panel, row, size, chunk), "unit")
 
         def zeros(row: Index, column: Index) -> Stmt:
             zero = emit.splat(emit.const(0.0), self.lanes)
-            at = [Pixel(panel.image, self._first_block(panel) + v, row, column) for v in range(panel.vectors)]
+            at = [self.place(panel, v, row, column) for v in range(panel.vectors)]
             return emit.seq(self.result.write(zero, pixel, self.lanes) for pixel in at)
 
         start = emit.nest((self.shape.rows, self.shape.columns), zeros)
         sums = emit.loop(before, lambda number: map_through(number, False), "chunk")
         return emit.seq([start, sums, map_through(before, True)])
 
-    def _unit(self, panel: _Panel, first: Index, size: int, chunk: _Chunk) -> Stmt:
+    def _unit(self, panel: Panel, first: Index, size: int, chunk: Chunk) -> Stmt:
         """`size` rows of the output from `first` on; pixels of the row when it is the only one."""
         if self.shape.one_row:
-            border = [] if self.shape.flat or not chunk.last else self._border(panel, 0, 1, (first, size))
+            border = [] if self.shape.flat or not chunk.last else self.border(panel, 0, 1, (first, size))
             return emit.seq([*border, self._tile(panel, (0, first), (1, size), chunk)])
         cut = Cut.of(self.shape.columns, self.config["columns"])
         rows = cut.each(lambda column, columns: self._tile(panel, (first, column), (size, columns), chunk))
         if not chunk.last:
             return rows
-        return emit.seq([*self._border(panel, first, size), rows])
+        return emit.seq([*self.border(panel, first, size), rows])
 
-    def _border(self, panel: _Panel, first: Index, rows: int, columns: tuple[Index, int] | None = None) -> list[Stmt]:
+    def border(self, panel: Panel, first: Index, rows: int, columns: tuple[Index, int] | None = None) -> list[Stmt]:
         """The zeros around some rows, or columns of the only row, of the panel's channels."""
-        blocks = [self._first_block(panel) + v for v in range(panel.vectors)]
+        blocks = [self.first_block(panel) + v for v in range(panel.vectors)]
         if columns is None:
             return [part for block in blocks for part in self.epilogue.zero_halo(panel.image, block, first, rows)]
         return [part for block in blocks for part in self.epilogue.zero_ends(panel.image, block, *columns)]
 
-    def _tile(self, panel: _Panel, at: tuple[Index, Index], size: tuple[int, int], chunk: _Chunk) -> Stmt:
+    def _tile(self, panel: Panel, at: tuple[Index, Index], size: tuple[int, int], chunk: Chunk) -> Stmt:
         shape = self.shape
         pixels = [(at[0] + i, at[1] + j) for i in range(size[0]) for j in range(size[1])]
         accumulators = Accumulators(len(pixels), panel.vectors, self.lanes)
+        spans, facts = self.taps(panel, at, size)
         steps = self._steps(panel, pixels, accumulators, self._share(panel, at, size), chunk)
 
         def reduction(block: Index, channels: int) -> Stmt:
-            return emit.seq([*self._data_ahead(panel, block, pixels, size[1]), self._reduction(steps, block, channels)])
+            ahead = self._data_ahead(panel, block, pixels, size[1])
+            return emit.seq([*ahead, self._reduction(spans, steps, block, channels)])
 
-        first = self._first_block(panel)
-        places = {(p, v): Pixel(panel.image, first + v, *pixels[p]) for p, v in accumulators}
+        places = {(p, v): self.place(panel, v, *pixels[p]) for p, v in accumulators}
         if chunk.whole:
             body = accumulators.fill(0.0)
         else:
             body = [accumulators.set(p, v, self.result.vector(places[p, v], self.lanes)) for p, v in accumulators]
+        body += facts
         if self.config["result_ahead"]:
             body += self._result_ahead(places, size[1])
         if chunk.blocks:
@@ -233,12 +204,16 @@ class DirectConv2dNest:
             body.append(reduction(chunk.first + chunk.blocks, chunk.rest))
         results = [(accumulators.value(p, v), places[p, v]) for p, v in accumulators]
         if chunk.last:
-            body += self.epilogue.store_all(results, self.lanes)
+            body += self.store(results)
         else:
             body += [self.result.write(value, at, self.lanes) for value, at in results]
         return accumulators.run(body)
 
-    def _share(self, panel: _Panel, at: tuple[Index, Index], size: tuple[int, int]) -> Share:
+    def store(self, results: list[tuple[emit.Expr, Pixel]]) -> list[Stmt]:
+        """Stores the epilogue of a tile's results at their places."""
+        return self.epilogue.store_all(results, self.lanes)
+
+    def _share(self, panel: Panel, at: tuple[Index, Index], size: tuple[int, int]) -> Share:
         """A tile's share of the work on one panel of weights, or on a chunk of it: its part of the pixels."""
         (row, column), (rows, columns) = at, size
         if self.config["depth"]:
@@ -257,7 +232,7 @@ class DirectConv2dNest:
         lines = [place for (p, _), place in places.items() if p % columns % together == 0 or (p + 1) % columns == 0]
         return [statement for place in lines for statement in self.epilogue.prefetch(place)]
 
-    def _data_ahead(self, panel: _Panel, block: Index, pixels: list[tuple[Index, Index]], columns: int) -> list[Stmt]:
+    def _data_ahead(self, panel: Panel, block: Index, pixels: list[tuple[Index, Index]], columns: int) -> list[Stmt]:
         """Prefetches the next tile's pixels of one channel block.
 
         Each block's pixels are a separate stream, and there are more streams than the hardware prefetcher follows.
@@ -265,8 +240,8 @@ class DirectConv2dNest:
         if not self.config["data_ahead"]:
             return []
         shape, data = self.shape, self.inputs[0].view
-        block = panel.group * (shape.group_in // shape.block) + block
-        (top, left), together = self.offset, max(1, LINE // shape.block)
+        block = self.data_block(panel) + block
+        (top, left), together = panel.offset, max(1, LINE // shape.block)
         return [
             emit.prefetch(data, [panel.image, block, row + top, column + columns + left, 0])
             for p, (row, column) in enumerate(pixels)
@@ -274,14 +249,14 @@ class DirectConv2dNest:
         ]
 
     def _steps(
-        self, panel: _Panel, pixels: list[tuple[Index, Index]], tile: Accumulators, share: Share, chunk: _Chunk
+        self, panel: Panel, pixels: list[tuple[Index, Index]], tile: Accumulators, share: Share, chunk: Chunk
     ) -> Steps:
         shape, data, weight = self.shape, self.inputs[0], self.inputs[1]
         per_group = self.blocks * self.lanes * shape.reduction
         base = panel.group * per_group + panel.tile * (self.config["vectors"] * self.lanes * shape.reduction)
         width, prefetch = panel.vectors * self.lanes, self.config["prefetch"]
-        group_block = panel.group * (shape.group_in // shape.block)
-        taps = shape.kernel[0] * shape.kernel[1]
+        group_block, kernel, offset = self.data_block(panel), panel.kernel, panel.offset
+        taps = kernel[0] * kernel[1]
         before = chunk.first * (taps * shape.block)
         depth = (chunk.blocks * shape.block + chunk.rest) * taps
 
@@ -289,8 +264,8 @@ class DirectConv2dNest:
             place, (kh, kw, lane) = base + number * width, at
 
             def pixel(p: int) -> emit.Expr:
-                row = pixels[p][0] * shape.stride[0] + kh * shape.dilation[0] + self.offset[0]
-                column = pixels[p][1] * shape.stride[1] + kw * shape.dilation[1] + self.offset[1]
+                row = pixels[p][0] * shape.stride[0] + kh * shape.dilation[0] + offset[0]
+                column = pixels[p][1] * shape.stride[1] + kw * shape.dilation[1] + offset[1]
                 value = emit.load(data.view, [panel.image, group_block + block, row, column, lane])
                 return emit.splat(value, self.lanes)
 
@@ -301,7 +276,7 @@ class DirectConv2dNest:
 
         def steps(block: Index, at: Place, channels: int, count: int) -> Stmt:
             kh, kw, lane = at
-            first = block * (taps * shape.block) + (kh * shape.kernel[1] + kw) * channels + lane
+            first = block * (taps * shape.block) + (kh * kernel[1] + kw) * channels + lane
             body = []
             if prefetch == SPREAD:
                 following = base + (before + depth) * width
@@ -312,10 +287,35 @@ class DirectConv2dNest:
 
         return steps
 
-    def _reduction(self, steps: Steps, block: Index, channels: int) -> Stmt:
-        """The multiply-adds over the kernel and over the `channels` of one input block."""
+    def taps(self, panel: Panel, at: tuple[Index, Index], size: tuple[int, int]) -> tuple[Spans, list[Stmt]]:
+        """The taps that meet the map from a tile's pixels, and the statements that compute them.
+
+        A tile narrower than the dilation has taps that read only padding, where padding is a good part of the map.
+        Others are not looked for.
+        """
+        shape, facts = self.shape, []
+        pads, extents = self.workload.attr("pads"), self.workload.inputs[0].shape[2:]
+        spans: list[Span] = []
+        for axis in range(2):
+            taps, stride, dilation = shape.kernel[axis], shape.stride[axis], shape.dilation[axis]
+            inside = PADDING * pads[axis] < extents[axis]
+            if taps == 1 or inside or dilation <= (size[axis] - 1) * stride + 1:
+                spans.append((0, panel.kernel[axis]))
+                continue
+            begin = pads[axis] - at[axis] * stride
+            first, then = emit.named(
+                emit.most(divmod_index(begin - (size[axis] - 1) * stride + dilation - 1, dilation)[0], 0), f"tap{axis}"
+            )
+            end = emit.least(divmod_index(begin + extents[axis] - 1, dilation)[0] + 1, taps)
+            count, last = emit.named(emit.most(end - first, 0), f"taps{axis}")
+            spans.append((first, count))
+            facts += [*then, *last]
+        return (spans[0], spans[1]), facts
+
+    def _reduction(self, spans: Spans, steps: Steps, block: Index, channels: int) -> Stmt:
+        """The multiply-adds over the kernel's taps in `spans` and over the `channels` of one input block."""
         kernel, unroll = self.shape.kernel, self.config["unroll"]
-        if channels == 1:
+        if channels == 1 and spans == ((0, kernel[0]), (0, kernel[1])):
             # Plain data has few channels, nothing to unroll over: unroll along the kernel's row.
             return emit.loop(
                 kernel[0],
@@ -327,8 +327,9 @@ class DirectConv2dNest:
         unroll = min(unroll, channels)
 
         def along_channels(kh: Index, kw: Index) -> Stmt:
+            at = (kh + spans[0][0], kw + spans[1][0])
             return emit.split_loop(
-                channels, unroll, lambda lane, count: steps(block, (kh, kw, lane), channels, count), "ic"
+                channels, unroll, lambda lane, count: steps(block, (*at, lane), channels, count), "ic"
             )
 
-        return emit.nest(kernel, along_channels, "k")
+        return emit.nest((spans[0][1], spans[1][1]), along_channels, "k")

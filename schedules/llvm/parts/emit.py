@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -32,15 +33,15 @@ def seq(statements: Iterable[Stmt]) -> Stmt:
     return flat[0] if len(flat) == 1 else tirx.SeqStmt(flat)
 
 
-def loop(extent: int, body: Callable[[Index], Stmt], name: str = "i") -> Stmt:
-    """A serial loop; just the body when it runs once."""
-    if extent == 1:
+def loop(extent: Index, body: Callable[[Index], Stmt], name: str = "i") -> Stmt:
+    """A serial loop; just the body when it is known to run once."""
+    if isinstance(extent, int) and extent == 1:
         return body(0)
     variable = tirx.Var(name, "int32")
     return tirx.For(variable, 0, extent, tirx.ForKind.SERIAL, body(variable))
 
 
-def nest(extents: Sequence[int], body: Callable[..., Stmt], name: str = "i") -> Stmt:
+def nest(extents: Sequence[Index], body: Callable[..., Stmt], name: str = "i") -> Stmt:
     """Nested serial loops, the last innermost; `body` gets one index per extent."""
     if not extents:
         return body()
@@ -168,6 +169,32 @@ def keep_nan(function: Callable[[Expr, Expr], Expr], held: Expr, value: Expr) ->
     no part of the chain from one result to the next.
     """
     return tirx.Select(tirx.isnan(value), value, function(value, held))
+
+
+def most(index: Index, limit: int) -> Index:
+    """The larger of the two."""
+    return max(index, limit) if isinstance(index, int) else tirx.max(index, limit)
+
+
+def entry(table: Sequence[int], index: Index) -> Index:
+    """The number at `index` of a short table that is known."""
+    if isinstance(index, int):
+        return table[index]
+    steps = {after - before for before, after in itertools.pairwise(table)}
+    if len(steps) < 2:
+        return table[0] + index * steps.pop() if steps and 0 not in steps else table[0]
+    chosen: Index = tirx.const(table[-1], "int32")
+    for place in reversed(range(len(table) - 1)):
+        chosen = tirx.Select(tirx.EQ(index, tirx.const(place, "int32")), tirx.const(table[place], "int32"), chosen)
+    return chosen
+
+
+def named(value: Index, name: str) -> tuple[Index, list[Stmt]]:
+    """`value` computed once under a name, and the statement that computes it; nothing to compute if it is known."""
+    if isinstance(value, int):
+        return value, []
+    variable = tirx.Var(name, "int32")
+    return variable, [tirx.Bind(variable, value)]
 
 
 def divmod_index(index: Index, size: Index) -> tuple[Index, Index]:

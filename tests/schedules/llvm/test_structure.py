@@ -24,10 +24,14 @@ Wide = Callable[..., Workload]
 
 
 NAMES = [
-    *("conv2d", "depthwise_conv2d", "separable_conv2d", "dense", "pool2d", "pointwise", "pointwise plain"),
-    *("concat", "relayout", "reduce", "reduce columns", "row_norm", "map_norm", "softmax", "resize2d", "attention"),
-    "recurrence",
+    *("conv2d", "depthwise_conv2d", "separable_conv2d", "transposed_conv2d", "dense", "pool2d"),
+    *("pointwise", "pointwise plain"),
+    *("concat", "relayout", "depth_to_space", "reduce", "reduce columns", "row_norm", "map_norm", "softmax"),
+    *("resize2d", "attention", "recurrence"),
 ]
+
+
+ACCUMULATING = ["conv2d", "depthwise_conv2d", "separable_conv2d", "transposed_conv2d", "dense", "pool2d", "recurrence"]
 
 
 def nodes(function: Any, *types: Any) -> list[Any]:
@@ -99,7 +103,7 @@ def test_one_thread_has_nothing_to_divide(wide: Wide, make: Callable[..., Worklo
         assert parallel_loops(function) == []
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "relayout"])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("relayout", "depth_to_space")])
 def test_results_are_stored_in_vectors(wide: Wide, make: Callable[..., Workload], name: str) -> None:
     from tvm import tirx
 
@@ -117,7 +121,7 @@ def test_kernels_say_that_they_are_scheduled(wide: Wide, make: Callable[..., Wor
         assert len(function.params) == len(workloads(wide, make)[name].inputs) + 1
 
 
-@pytest.mark.parametrize("name", ["conv2d", "depthwise_conv2d", "separable_conv2d", "dense", "pool2d", "recurrence"])
+@pytest.mark.parametrize("name", ACCUMULATING)
 def test_accumulators_have_constant_places(wide: Wide, make: Callable[..., Workload], name: str) -> None:
     """Only then does LLVM keep them in registers."""
     from tvm import tirx

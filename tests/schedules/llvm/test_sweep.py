@@ -124,6 +124,26 @@ class Draw:
         options["epilogue"] = self.epilogue(3 + len(inner), len(outer))
         return self.separable_of(self.lanes, data, out, kernel, **options), None
 
+    def transposed(self) -> tuple[Workload, None]:
+        kernel, strides = self.pick((1, 1), (2, 2), (3, 3), (4, 4), (1, 5), (3, 2)), self.pick((1, 1), (2, 2), (1, 3))
+        dilations, groups = self.pick((1, 1), (1, 1), (2, 1)), 1
+        n, channels, *size = self.shape()
+        out = self.channels()
+        if self.pick(True, False, False):
+            groups = self.pick(2, 3)
+            channels, out = groups * self.lanes, groups * self.lanes * self.pick(1, 2)
+        reach = [(size[i] - 1) * strides[i] + (kernel[i] - 1) * dilations[i] + 1 for i in range(2)]
+        top, left = (self.random.randrange(min(extent, 3)) for extent in reach)
+        made = [self.random.randrange(1, extent - cut + 2) for extent, cut in zip(reach, (top, left), strict=True)]
+        around = [(kernel[i] - 1) * dilations[i] + 1 for i in range(2)]
+        data = Tensor((n, channels, size[0], size[1]), block=self.lanes, halo=(*around, *around))  # type: ignore[arg-type]
+        output = Tensor((n, out, made[0], made[1]), block=self.lanes, halo=self.halo())
+        extra = [self.map_like(output.shape) for _ in range(self.pick(0, 1))]
+        inputs = (data, Tensor((out, channels // groups, *kernel)), *extra)
+        attrs: dict[str, Any] = {"strides": strides, "dilations": dilations, "pads": (top, left, 0, 0)}
+        epilogue = self.epilogue(2, len(extra))
+        return self.make("transposed_conv2d", inputs, output, epilogue, groups=groups, **attrs), None
+
     def dense(self) -> tuple[Workload, None]:
         sizes = (1, 2, 3, 7, 16, 33, 50)
         packed, rows, depth, columns = self.pick(0, 1), self.pick(*sizes), self.pick(*sizes), self.pick(*sizes)
@@ -173,6 +193,14 @@ class Draw:
             blocks = [self.pick(1, self.lanes) for _ in range(2)]
             source, result = (Tensor(shape, block=block, halo=self.halo()) for block in blocks)
             return self.make("relayout", (source,), result), None
+        if self.pick(True, False, False):
+            strides = self.pick((2, 2), (1, 3), (3, 2))
+            n, channels, height, width = shape
+            data = (n, channels * strides[0] * strides[1], height, width)
+            source = Tensor(data, block=self.pick(1, self.lanes), halo=self.halo())
+            size = [shape[2 + i] * strides[i] - self.random.randrange(strides[i]) for i in range(2)]
+            result, order = Tensor((n, channels, size[0], size[1])), self.pick("CRD", "DCR")
+            return self.make("depth_to_space", (source,), result, strides=strides, order=order), None
         counts = [self.lanes * self.pick(1, 2) for _ in range(self.pick(1, 2))] + [self.channels()]
         inputs = [Tensor((shape[0], c, *shape[2:]), block=self.lanes, halo=self.halo()) for c in counts]
         output = Tensor((shape[0], sum(counts), *shape[2:]), block=self.lanes, halo=self.halo())
@@ -241,7 +269,7 @@ class Draw:
         return workload, tame_inputs(workload, self.random.randrange(1000))
 
 
-OPERATORS = ("convolution",) * 4 + ("separable", "separable", "dense", "pool2d", "pointwise", "movement")
+OPERATORS = ("convolution",) * 4 + ("separable", "separable", "transposed", "dense", "pool2d", "pointwise", "movement")
 OPERATORS += ("reduction", "norm", "resize2d", "recurrence", "attention")
 
 

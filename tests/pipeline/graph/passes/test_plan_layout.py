@@ -107,6 +107,67 @@ def test_a_halo_is_no_larger_than_the_windows_reach(planned: Any, weights: Any) 
     assert done.graph.tensor("c").halo == (1, 1, 0, 1)
 
 
+def test_a_huge_halo_is_for_its_reader_alone(planned: Any, weights: Any) -> None:
+    """The others read the map without it; readers of the same huge halo share a copy."""
+    done = planned(
+        ("Conv", "x v", "c"),
+        ("Conv", "c u", "a", PADDED),
+        ("Conv", "c w", "b", {"pads": [5, 5, 5, 5], "dilations": [5, 5]}),
+        ("Conv", "c w", "d", {"pads": [5, 5, 5, 5], "dilations": [5, 5]}),
+        inputs={"x": (1, 3, 7, 7)},
+        outputs="a b d",
+        v=weights(8, 3, 1, 1),
+        u=weights(8, 8, 3, 3),
+        w=weights(8, 8, 3, 3),
+    )
+    assert done.graph.tensor("c").halo == (1, 1, 1, 1)
+    copies = [name for name, origin in done.graph.origins.items() if origin == Origin("c", "layout")]
+    assert [done.graph.tensor(name).halo for name in copies] == [(5, 5, 5, 5)]
+
+
+def test_a_huge_halo_of_an_only_reader_needs_no_copy(planned: Any, weights: Any) -> None:
+    done = planned(
+        ("Conv", "x v", "c"),
+        ("Conv", "c w", "y", {"pads": [5, 5, 5, 5], "dilations": [5, 5]}),
+        inputs={"x": (1, 3, 7, 7)},
+        outputs="y",
+        v=weights(8, 3, 1, 1),
+        w=weights(8, 8, 3, 3),
+    )
+    assert done.graph.tensor("c").halo == (5, 5, 5, 5)
+    assert done.ops().count("relayout") == 1
+
+
+@pytest.mark.parametrize("options", [{}, {"pads": [1, 1, 1, 1], "output_padding": [1, 1]}, {"pads": [2, 0, 0, 2]}])
+def test_a_transposed_convolution_reads_as_far_as_its_phases_reach(planned: Any, weights: Any, options: Any) -> None:
+    done = planned(
+        ("Conv", "x v", "c"),
+        ("ConvTranspose", "c w", "d", {"strides": [2, 2], **options}),
+        ("Conv", "d u", "y", PADDED),
+        inputs={"x": (1, 3, 5, 7)},
+        outputs="y",
+        v=weights(20, 3, 1, 1),
+        w=weights(20, 9, 3, 3),
+        u=weights(8, 9, 3, 3),
+    )
+    top, left, bottom, right = done.graph.tensor("c").halo
+    assert max(top, left, bottom, right) == 1
+    assert done.graph.tensor("d").halo == (1, 1, 1, 1)
+
+
+def test_channels_become_pixels_from_any_layout(planned: Any, weights: Any) -> None:
+    done = planned(
+        ("Conv", "x v", "c"),
+        ("DepthToSpace", "c", "d", {"blocksize": 2, "mode": "CRD"}),
+        ("Conv", "d w", "y", PADDED),
+        inputs={"x": (1, 3, 5, 7)},
+        outputs="y",
+        v=weights(12, 3, 1, 1),
+        w=weights(8, 3, 3, 3),
+    )
+    assert done.ops() == ["conv2d", "depth_to_space", "relayout", "conv2d", "relayout"]
+
+
 def test_a_maximum_needs_no_halo_and_an_average_does(planned: Any, weights: Any) -> None:
     window = {"kernel_shape": [3, 3], "strides": [2, 2], **PADDED}
     done = planned(

@@ -44,6 +44,16 @@ SHAPES: dict[str, tuple[tuple[int, int, int, int], int, dict[str, Any]]] = {
         21,
         {"kernel": (3, 3), "pads": (1, 1, 1, 1), "margin": (2, 0, 1, 3), "halo": (2, 1, 3, 2)},
     ),
+    "taps that read only padding": (
+        (2, 19, 11, 9),
+        21,
+        {"kernel": (3, 3), "pads": (6, 5, 6, 5), "dilations": (6, 5), "halo": (1, 1, 0, 1)},
+    ),
+    "taps that read only padding of plain data": (
+        (1, 3, 11, 23),
+        7,
+        {"kernel": (4, 2), "pads": (6, 7, 9, 7), "dilations": (5, 14), "strides": (2, 1), "block": 1},
+    ),
     "one row": ((2, 19, 1, 37), 37, {"kernel": (1, 3), "pads": (0, 1, 0, 1), "halo": (0, 2, 0, 1)}),
     "one row of a causal network": ((1, 16, 1, 29), 21, {"kernel": (1, 3), "pads": (0, 8, 0, 0), "dilations": (1, 4)}),
     "one row, strided, into a wide halo": (

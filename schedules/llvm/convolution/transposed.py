@@ -1,0 +1,94 @@
+"""Transposed convolution, with any stride and dilation, dense or grouped: one direct convolution for each phase."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tvmopt.schedules.dtypes import FLOAT32
+from tvmopt.schedules.llvm.convolution.direct import PREFETCH, DirectConv2d, group_blocks
+from tvmopt.schedules.llvm.convolution.shape import Shape, phases_by_axis, shape_of
+from tvmopt.schedules.llvm.convolution.transposed_nest import TransposedConv2dNest
+from tvmopt.schedules.llvm.parts.emit import SPREAD
+from tvmopt.schedules.space import Config, ConfigSpace, Knob
+from tvmopt.schedules.target import Target
+from tvmopt.schedules.workload import Workload
+
+
+class TransposedConv2d(DirectConv2d):
+    """The template; workload: data, weight (constant, OIHW), then operands of the epilogue.
+
+    The attributes are a convolution's; `pads` are what is cut off the whole result at the top and left. The output's
+    shape says where it ends.
+    """
+
+    name = "transposed_conv2d"
+    version = 1
+
+    def accepts(self, workload: Workload, target: Target) -> bool:
+        """Float32, data and output blocked by the vector, groups that fill whole blocks."""
+        lanes = target.lanes(FLOAT32)
+        if workload.op != self.name or workload.dtypes != {FLOAT32}:
+            return False
+        if workload.inputs[0].block != lanes or workload.output.block != lanes:
+            return False
+        groups = workload.attr("groups")
+        aligned = workload.output.shape[1] // groups % lanes == 0 and workload.inputs[1].shape[1] % lanes == 0
+        return groups == 1 or aligned
+
+    def flops(self, workload: Workload) -> int:
+        """Floating-point operations, a multiply-add as two: each element of the data meets all taps."""
+        weight = workload.inputs[1].shape
+        return 2 * workload.inputs[0].elements * weight[0] // workload.attr("groups") * math.prod(weight[2:])
+
+    def space(self, workload: Workload, target: Target) -> ConfigSpace:
+        """As for direct convolution; panels of weights differ in length, so none can be prefetched evenly."""
+        whole = super().space(workload, target)
+        far = tuple(distance for distance in PREFETCH if distance != SPREAD)
+        knobs = tuple(Knob(knob.name, far) if knob.name == "prefetch" else knob for knob in whole.knobs)
+        return ConfigSpace(knobs, whole.allowed, whole.leading)
+
+    def _depths(self, shape: Shape, target: Target) -> tuple[int, ...]:
+        """No chunks: the length of the reduction depends on the phase."""
+        return (0,)
+
+    def _prefetch(self, workload: Workload, target: Target) -> int:
+        """Far ahead, unless the weights stay in cache."""
+        return PREFETCH[-1] if super()._prefetch(workload, target) else 0
+
+    def pack(
+        self, workload: Workload, target: Target, config: Config, index: int, array: npt.NDArray[Any]
+    ) -> npt.NDArray[Any]:
+        """Weights OIHW → flat ``(phase, group, tile, IC/b, taps, b, vectors × lanes)``; absent channels are zeros."""
+        shape, groups = shape_of(workload), workload.attr("groups")
+        rows, columns = phases_by_axis(workload)
+        parts = []
+        for row, column in itertools.product(rows.each, columns.each):
+            taken = array[:, :, list(row.taps)][..., list(column.taps)]
+            for group in np.split(taken, groups):
+                parts += _panels(group, shape, target, config["vectors"])
+        return np.concatenate(parts)
+
+    def build(self, workload: Workload, target: Target, config: Config) -> Any:
+        """The scheduled PrimFunc: inputs (weights packed), then the output."""
+        return TransposedConv2dNest(workload, target, config, self.packed(workload, target, config)[1]).function()
+
+
+def _panels(group: npt.NDArray[Any], shape: Shape, target: Target, vectors: int) -> list[npt.NDArray[Any]]:
+    """The tiles of one group in one phase, each filled up with zeros to the room for `shape.kernel`."""
+    lanes, block = target.lanes(FLOAT32), shape.block
+    padded = np.zeros((group_blocks(shape, target) * lanes, *group.shape[1:]), group.dtype)
+    padded[: len(group)] = group
+    tiles = []
+    for first in range(0, len(padded), vectors * lanes):
+        tile = padded[first : first + vectors * lanes]
+        packed = [tile[:, at : at + block].transpose(2, 3, 1, 0).ravel() for at in range(0, shape.group_in, block)]
+        room = np.zeros(len(tile) * shape.reduction, group.dtype)
+        flat = np.concatenate(packed)
+        room[: len(flat)] = flat
+        tiles.append(room)
+    return tiles

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tvmopt.schedules.expression import ACC, Arg, call
+from tvmopt.schedules.registry import template_for
+from tvmopt.schedules.target import Target
+from tvmopt.schedules.workload import Tensor, Workload
+
+# Sizes are prime or odd on purpose: every tile has a tail, and so have the channels.
+SHAPES: dict[str, tuple[tuple[int, int, int, int], int, dict[str, Any]]] = {
+    "one of everything": ((1, 1, 1, 1), 1, {}),
+    "no stride": ((1, 5, 3, 4), 7, {"kernel": (3, 2), "pads": (1, 0)}),
+    "twice as large": ((2, 19, 5, 7), 37, {"kernel": (2, 2), "strides": (2, 2)}),
+    "taps that overlap": ((1, 19, 5, 7), 21, {"kernel": (4, 4), "strides": (2, 2), "pads": (1, 1), "size": (10, 14)}),
+    "phases of several sizes": ((1, 17, 5, 4), 18, {"kernel": (3, 5), "strides": (2, 3), "size": (11, 13)}),
+    "padded output": ((1, 16, 4, 3), 16, {"kernel": (3, 3), "strides": (2, 2), "pads": (1, 1), "size": (8, 6)}),
+    "a stride larger than the kernel": ((1, 5, 4, 3), 9, {"kernel": (2, 1), "strides": (3, 4), "size": (14, 12)}),
+    "dilated": ((1, 7, 4, 5), 9, {"kernel": (3, 2), "strides": (2, 3), "dilations": (2, 2), "pads": (1, 2)}),
+    "a line": ((1, 23, 1, 11), 3, {"kernel": (1, 16), "strides": (1, 8), "pads": (0, 4)}),
+    "into a halo": (
+        (1, 6, 3, 5),
+        33,
+        {"kernel": (3, 3), "strides": (2, 2), "pads": (1, 1), "size": (5, 9), "halo": (1, 2, 3, 1)},
+    ),
+    "a line into a halo": ((1, 6, 1, 5), 17, {"kernel": (1, 4), "strides": (1, 2), "halo": (1, 2, 0, 1)}),
+}
+
+
+def transposed(
+    lanes: int,
+    data: tuple[int, int, int, int],
+    channels: int,
+    kernel: tuple[int, int] = (1, 1),
+    *,
+    strides: tuple[int, int] = (1, 1),
+    dilations: tuple[int, int] = (1, 1),
+    pads: tuple[int, int] = (0, 0),
+    size: tuple[int, ...] = (),
+    groups: int = 1,
+    halo: tuple[int, int, int, int] = (0, 0, 0, 0),
+    **options: Any,
+) -> Workload:
+    """A transposed convolution as the graph makes it, with a halo of the data that is wide enough for any phase."""
+    n, inputs, *extents = data
+    whole = [(extents[i] - 1) * strides[i] + (kernel[i] - 1) * dilations[i] + 1 - pads[i] for i in range(2)]
+    around = [(kernel[i] - 1) * dilations[i] + 1 for i in range(2)]
+    return Workload(
+        "transposed_conv2d",
+        (
+            Tensor(data, block=lanes, halo=(around[0], around[1], around[0], around[1])),
+            Tensor((channels, inputs // groups, *kernel)),
+            *options.get("extra", ()),
+        ),
+        Tensor((n, channels, *(size or whole)), block=lanes, halo=halo),
+        (("dilations", dilations), ("groups", groups), ("pads", (*pads, 0, 0)), ("strides", strides)),
+        options.get("epilogue", ACC),
+    )
+
+
+def torch_result(workload: Workload, arrays: list[np.ndarray]) -> np.ndarray:
+    import torch
+
+    groups = workload.attr("groups")
+    weight = np.concatenate([part.swapaxes(0, 1) for part in np.split(arrays[1], groups)])
+    whole = torch.nn.functional.conv_transpose2d(
+        torch.from_numpy(arrays[0]),
+        torch.from_numpy(np.ascontiguousarray(weight)),
+        stride=workload.attr("strides"),
+        dilation=workload.attr("dilations"),
+        groups=groups,
+    ).numpy()
+    top, left = workload.attr("pads")[:2]
+    rows, columns = workload.output.shape[2:]
+    whole = np.pad(whole, ((0, 0), (0, 0), (0, rows), (0, columns)))
+    return whole[:, :, top : top + rows, left : left + columns]
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("name", SHAPES)
+def test_matches_pytorch(kernels: Any, target: Target, inputs_of: Callable[..., Any], name: str) -> None:
+    data, channels, options = SHAPES[name]
+    workload = transposed(target.lanes("float32"), data, channels, **options)
+    arrays = inputs_of(workload)
+    kernels.unoptimized().check(workload, 2, arrays, torch_result(workload, arrays))
+
+
+def test_groups(kernels: Any, target: Target, inputs_of: Callable[..., Any]) -> None:
+    lanes = target.lanes("float32")
+    options: dict[str, Any] = {"strides": (2, 2), "pads": (1, 1), "groups": 2}
+    workload = transposed(lanes, (2, 2 * lanes, 3, 5), 4 * lanes, (3, 3), **options)
+    arrays = inputs_of(workload)
+    kernels.unoptimized().check(workload, 3, arrays, torch_result(workload, arrays))
+
+
+def test_epilogues_fuse(kernels: Any, target: Target, inputs_of: Callable[..., Any]) -> None:
+    """A bias, a residual map and a function of several results at once, at an output with an end in no phase's step."""
+    lanes = target.lanes("float32")
+    shape = (1, lanes + 3, 7, 9)
+    extra = (Tensor((1, lanes + 3, 1, 1), block=lanes), Tensor(shape, block=lanes, halo=(0, 1, 0, 1)))
+    epilogue = call("tanh", call("add", call("add", ACC, Arg(2)), Arg(3)))
+    options: dict[str, Any] = {"strides": (2, 2), "size": (7, 9), "extra": extra, "epilogue": epilogue}
+    workload = transposed(lanes, (1, 9, 4, 5), lanes + 3, (2, 2), **options)
+    arrays = inputs_of(workload)
+    expected = np.tanh(torch_result(workload, arrays) + arrays[2] + arrays[3])
+    kernels.check(workload, 2, arrays, expected)
+
+
+def test_what_it_refuses(target: Target) -> None:
+    lanes = target.lanes("float32")
+    narrow = transposed(lanes, (1, 4, 3, 3), 4, (2, 2), groups=2)
+    plain = transposed(lanes, (1, 4, 3, 3), 4, (2, 2))
+    plain = Workload(plain.op, (Tensor((1, 4, 3, 3)), *plain.inputs[1:]), plain.output, plain.attrs)
+    for workload in (narrow, plain):
+        with pytest.raises(LookupError):
+            template_for(workload, target)
