@@ -262,7 +262,8 @@ def _attention(workload: Workload, inputs: Sequence[Array]) -> Array:
         weights /= weights.sum(axis=-1, keepdims=True)
     if workload.attr("guard"):
         weights = np.where(np.isnan(weights), 0.0, weights)
-    return stored(workload, np.matmul(weights, value.astype(np.float64)).astype(FLOAT32))
+    result: Array = np.matmul(weights, value.astype(np.float64)).astype(FLOAT32)
+    return stored(workload, result)
 
 
 def _resize2d(workload: Workload, inputs: Sequence[Array]) -> Array:

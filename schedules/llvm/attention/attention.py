@@ -12,7 +12,8 @@ from typing import Any
 
 from tvmopt.schedules.compute.attention import is_filled, places_of, result_of, shape_of
 from tvmopt.schedules.dtypes import FLOAT32
-from tvmopt.schedules.llvm.attention.nest import Nest, key_rows, query_lanes
+from tvmopt.schedules.llvm.attention.block import key_rows, query_lanes
+from tvmopt.schedules.llvm.attention.nest import Nest
 from tvmopt.schedules.llvm.parts.register_tile import tile_cycles
 from tvmopt.schedules.space import Config, ConfigSpace, Knob
 from tvmopt.schedules.target import Target
