@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tvm import tirx
-
 from tvmopt.schedules.compute.attention import Place
 from tvmopt.schedules.dtypes import FLOAT32
+from tvmopt.schedules.lazily import lazily
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import Expr, Index, Stmt
 from tvmopt.schedules.target import Target
+
+tirx = lazily("tvm.tirx")
 
 UNROLL = 4
 

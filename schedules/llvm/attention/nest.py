@@ -11,11 +11,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tvm import tirx
-
 from tvmopt.schedules.compute.attention import OWN, places_of, shape_of
 from tvmopt.schedules.compute.pointwise import VectorMath
 from tvmopt.schedules.expression import ACC, call
+from tvmopt.schedules.lazily import lazily
 from tvmopt.schedules.llvm.attention.block import Block, Memory, gathered, key_rows, query_lanes, unrolled, vector_type
 from tvmopt.schedules.llvm.attention.values import Values
 from tvmopt.schedules.llvm.parts import emit
@@ -27,6 +26,8 @@ from tvmopt.schedules.llvm.parts.transpose import transposed
 from tvmopt.schedules.space import Config
 from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Workload
+
+tirx = lazily("tvm.tirx")
 
 LOWEST = -math.inf
 

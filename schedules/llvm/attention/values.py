@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from tvm import tirx
-
 from tvmopt.schedules.compute.attention import places_of, result_of, shape_of
 from tvmopt.schedules.dtypes import FLOAT32
+from tvmopt.schedules.lazily import lazily
 from tvmopt.schedules.llvm.attention.block import Block, Memory, unrolled
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import Expr, Index, Stmt
@@ -13,6 +12,8 @@ from tvmopt.schedules.llvm.parts.operands import Operand
 from tvmopt.schedules.llvm.parts.split import Cut
 from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Workload
+
+tirx = lazily("tvm.tirx")
 
 VALUE_VECTORS = 2
 """How many vectors of a value's elements a tile has."""
