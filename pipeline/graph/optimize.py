@@ -17,6 +17,7 @@ from tvmopt.pipeline.graph.passes.fold_slice import fold_slice
 from tvmopt.pipeline.graph.passes.fuse_epilogue import fuse_epilogue
 from tvmopt.pipeline.graph.passes.fuse_separable import fuse_separable
 from tvmopt.pipeline.graph.passes.guard_indices import guard_indices
+from tvmopt.pipeline.graph.passes.keep_rows_divided import keep_rows_divided
 from tvmopt.pipeline.graph.passes.merge_groups import merge_groups
 from tvmopt.pipeline.graph.passes.merge_reshapes import merge_reshapes
 from tvmopt.pipeline.graph.passes.plan_layout import plan_layout
@@ -66,6 +67,7 @@ def passes(
         fuse_attention,
         delay_views,
         merge_reshapes,
+        keep_rows_divided,
         find_group_norms,
         fold_pad,
         fold_slice,
