@@ -20,6 +20,7 @@ GRAPH_OPERATORS = RECURRENT_OPERATORS
 WRITTEN_OUT = frozenset(
     {
         *("BatchNormalization", "CastLike", "Col2Im", "ConvInteger", "CumProd", "DeformConv", "Det", "LpNormalization"),
+        *("Attention", "RotaryEmbedding"),
         *("QLinearConv", "QLinearMatMul", "ReverseSequence", "TensorScatter", "TfIdfVectorizer"),
     }
 )

@@ -9,6 +9,7 @@ import onnx
 from tvmopt.pipeline.importers.onnx_form.operators import STANDARD_DOMAINS
 from tvmopt.pipeline.importers.onnx_form.rewrites import (
     algebra,
+    attention,
     casts,
     indexing,
     normalization,
@@ -20,7 +21,8 @@ from tvmopt.pipeline.importers.onnx_form.rewrites import (
 from tvmopt.pipeline.importers.onnx_form.rewrites.draft import Draft, NotKnownError, Rule
 
 TABLES: tuple[Mapping[str, Rule], ...] = tuple(
-    table.RULES for table in (casts, algebra, reductions, normalization, quantized, windows, resize, indexing)
+    table.RULES
+    for table in (casts, algebra, reductions, normalization, quantized, windows, resize, indexing, attention)
 )
 """A table of rules by operator in each file."""
 
