@@ -62,7 +62,8 @@ def all_cases(operators: Sequence[str] = ()) -> list[Case]:
     """
     from onnx.backend.test.loader import load_model_tests
 
-    tests = {test.name: Path(test.model_dir) for kind in KINDS for test in load_model_tests(kind=kind)}
+    found = (test for kind in KINDS for test in load_model_tests(kind=kind))
+    tests = {test.name: Path(test.model_dir) for test in found if test.model_dir is not None}
     wanted = set(operators)
     cases: list[Case] = []
     for name in sorted(tests):

@@ -42,7 +42,7 @@ class AxisResize:
     def crops(self) -> Array:
         """For each element of the output, whether its position in the region is inside of the axis."""
         position = _cropped(self)
-        return (position >= 0) & (position <= self.before - 1)
+        return np.asarray((position >= 0) & (position <= self.before - 1))
 
 
 def tables(values: dict[str, Any], kind: str, axis: AxisResize) -> tuple[Array, Array] | None:

@@ -25,10 +25,10 @@ def determinant(draft: Draft, node: onnx.NodeProto) -> bool:
         line = draft.take(data, [row], rank - 2)
         return draft.reshape(draft.take(line, [column], rank - 1), shape[:-2])
 
-    minors = {(column,): element(size - 1, column) for column in range(size)}
+    minors: dict[tuple[int, ...], str] = {(column,): element(size - 1, column) for column in range(size)}
     for row in reversed(range(size - 1)):
         elements = [element(row, column) for column in range(size)]
-        larger = {}
+        larger: dict[tuple[int, ...], str] = {}
         for columns in itertools.combinations(range(size), size - row):
             total = ""
             for place, column in enumerate(columns):
