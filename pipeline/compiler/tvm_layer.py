@@ -102,7 +102,10 @@ def import_layer(graph: Graph, node: Node) -> OnnxLayer:
 
     where = f"layer {node.layers[0]!r} ({node.kind})"
     try:
-        module = from_onnx(node_model(graph, node), keep_params_in_input=False)
+        if node.kind == "BitCast":
+            module = _bit_cast(graph.tensor(node.inputs[0]), graph.tensor(node.output).dtype)
+        else:
+            module = from_onnx(node_model(graph, node), keep_params_in_input=False)
     # TVM's importer lets any exception of its asserts and C++ side through; each means that the node is not supported.
     except Exception as error:
         raise BuildError(f"{where}: TVM's importer refuses it: {one_line(error)}") from error
@@ -129,6 +132,29 @@ def schedule_layer(graph: Graph, node: Node, target: Target) -> tuple[OnnxLayer,
     except Exception as error:
         where = f"layer {node.layers[0]!r} ({node.kind})"
         raise BuildError(f"{where}: it cannot be compiled: {one_line(error)}") from error
+
+
+def _bit_cast(tensor: Tensor, dtype: str) -> Any:
+    """A module whose ``main`` takes a tensor's bits for those of `dtype`; TVM's importer has no such operator."""
+    from tvm import relax, te, tirx
+
+    builder = relax.BlockBuilder()
+    data = relax.Var("data", relax.TensorType(tensor.shape, tensor.dtype))
+
+    def bit_cast(data: Any) -> Any:
+        # A boolean has one bit in a register, and eight in memory.
+        cast = "bool" in (tensor.dtype, dtype)
+        return te.compute(
+            data.shape,
+            lambda *at: data(*at).astype(dtype) if cast else tirx.reinterpret(dtype, data(*at)),
+            "bit_cast",
+        )
+
+    with builder.function("main", [data]):
+        with builder.dataflow():
+            result = builder.emit_output(builder.emit_te(bit_cast, data))
+        builder.emit_func_output(result)
+    return builder.get()
 
 
 def _tensors(made: Any) -> list[Tensor]:

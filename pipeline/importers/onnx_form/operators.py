@@ -14,7 +14,7 @@ import onnx
 from tvmopt.pipeline.errors import UnsupportedModelError
 from tvmopt.pipeline.importers.onnx_form.recurrent import RECURRENT_OPERATORS, why_not_recurrent
 
-GRAPH_OPERATORS = RECURRENT_OPERATORS
+GRAPH_OPERATORS = RECURRENT_OPERATORS | {"BitCast"}
 """Operators that our own passes and schedules support although TVM has no converter for them."""
 
 WRITTEN_OUT = frozenset(
