@@ -1,4 +1,4 @@
-"""What has to be made for a model: kernels of templates and checks of indices; layers that TVM lowers, and their checks.
+"""What is made for a model: kernels of templates, checks of indices, layers that TVM lowers, and their checks.
 
 A job's key covers everything that its result depends on: what to compute, the target, the versions of TVM and ONNX
 Runtime, and our own code.

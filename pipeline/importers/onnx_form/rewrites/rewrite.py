@@ -14,15 +14,24 @@ from tvmopt.pipeline.importers.onnx_form.rewrites import (
     indexing,
     normalization,
     quantized,
+    recurrent,
     reductions,
     resize,
     windows,
 )
 from tvmopt.pipeline.importers.onnx_form.rewrites.draft import Draft, NotKnownError, Rule
 
-TABLES: tuple[Mapping[str, Rule], ...] = tuple(
-    table.RULES
-    for table in (casts, algebra, reductions, normalization, quantized, windows, resize, indexing, attention)
+TABLES: tuple[Mapping[str, Rule], ...] = (
+    casts.RULES,
+    algebra.RULES,
+    reductions.RULES,
+    normalization.RULES,
+    quantized.RULES,
+    windows.RULES,
+    resize.RULES,
+    indexing.RULES,
+    attention.RULES,
+    recurrent.RULES,
 )
 """A table of rules by operator in each file."""
 
