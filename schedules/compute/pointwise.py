@@ -336,7 +336,7 @@ class VectorMath:
         return self._let(x, lambda y: self._relu(y) + self._let(self._exp(self._neg(self._abs(y))), self._log_one_plus))
 
     def _log_one_plus(self, x: Any) -> Any:
-        """log(1 + x) for x from -1 on, with the relative precision of `log`.
+        """log(1 + x) for x from 0 on, with the relative precision of `log`.
 
         Source: W. Kahan; see D. Goldberg, What Every Computer Scientist Should Know About Floating-Point Arithmetic,
         theorem 4. The rounding of 1 + x cancels.
@@ -352,10 +352,16 @@ class VectorMath:
         return self._let(one + x, exact)
 
     def _atanh(self, x: Any) -> Any:
-        def half(y: Any) -> Any:
+        from tvm import tirx
+
+        def above(y: Any) -> Any:
             return self.const(0.5) * self._let((y + y) / (self.const(1.0) - y), self._log_one_plus)
 
-        return self._let(x, half)
+        def signed(y: Any, result: Any) -> Any:
+            zero = self.const(0.0)
+            return tirx.Select(y > zero, result, tirx.Select(y < zero, self._neg(result), y))
+
+        return self._let(x, lambda y: self._let(self._let(tirx.abs(y), above), lambda result: signed(y, result)))
 
     def _rank(self, x: Any) -> Any:
         """In the order of `x`, with NaN as the largest, and nothing as small as the least float32."""

@@ -11,21 +11,16 @@ import onnx
 import pytest
 from tvm.relax.frontend.onnx import from_onnx
 
+from tests.pipeline.compiler.compiled import Compiled
 from tvmopt.pipeline.artifact.format import read_parts
-from tvmopt.pipeline.artifact.native_library import NativeLibrary, reserve
 from tvmopt.pipeline.artifact.virtual_machine import VirtualMachine
 from tvmopt.pipeline.compiler import build
-from tvmopt.pipeline.compiler.compile import build_library, compile_model
+from tvmopt.pipeline.compiler.compile import compile_model
 from tvmopt.pipeline.compiler.guarded_onnx import guarded_onnx
-from tvmopt.pipeline.compiler.native.linker import linker_of
 from tvmopt.pipeline.errors import ModelInputError, UnsupportedModelError
-from tvmopt.pipeline.graph.optimize import optimize
 from tvmopt.pipeline.graph.passes.guard_indices import guard_indices
 from tvmopt.pipeline.graph.read_onnx import read_onnx
-from tvmopt.pipeline.importers.onnx_form.values import tensor_spec
 from tvmopt.pipeline.support.onnxruntime import run_model
-from tvmopt.pipeline.tasks.bind import bind
-from tvmopt.pipeline.types import ImportedModel, ModelSource
 from tvmopt.schedules.target import parse_target
 
 LOWEST = np.iinfo(np.int64).min
@@ -86,36 +81,6 @@ CASES = {
         {"x": (4, 3, 2), "u": (2, 2)},
     ),
 }
-
-
-class Compiled:
-    """A model of one layer, compiled as its artifact would be; it need not run on example inputs."""
-
-    def __init__(self, model: onnx.ModelProto) -> None:
-        inputs, outputs = (
-            [tensor_spec(value) for value in values] for values in (model.graph.input, model.graph.output)
-        )
-        source = ModelSource("model.onnx", "onnx", Path("model.onnx"))
-        target = parse_target("llvm", 1)
-        bound = bind(optimize(ImportedModel("model", source, model, model, tuple(inputs), tuple(outputs), ""), target))
-        library = build_library(bound, {}, linker_of(target))
-        weights = None if library.weights is None else reserve(library.weights.nbytes)  # begins at a cache line
-        if weights is not None:
-            weights[:] = library.weights
-        specs = tuple(
-            [{"name": s.name, "shape": s.shape, "dtype": s.dtype} for s in side] for side in (inputs, outputs)
-        )
-        self.names = [spec.name for spec in inputs]
-        self.executor: Any = (
-            VirtualMachine(library.content, [step.kernel for step in library.steps])
-            if weights is None
-            else NativeLibrary(library.content, weights, (specs[0], specs[1]), 1)
-        )
-
-    def run(self, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
-        self.executor.set_inputs([inputs[name] for name in self.names])
-        self.executor.run()
-        return self.executor.outputs()
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tvmopt.schedules.compute.pointwise import ARITY, VectorMath, finite_at_zero
+from tvmopt.schedules.compute.pointwise import ARITY, LAST_BUT_ONE, VectorMath, finite_at_zero
 from tvmopt.schedules.expression import ACC, Arg, Const, Expr, call
 from tvmopt.schedules.workload import Tensor
 
@@ -21,11 +21,16 @@ EVERYWHERE = np.concatenate(
 ).astype(np.float32)
 ABOVE_INFINITY = EVERYWHERE[~np.isneginf(EVERYWHERE)]
 POSITIVE = np.abs(EVERYWHERE[EVERYWHERE != 0])
+WITHIN_ONE = EVERYWHERE[np.abs(EVERYWHERE) < 1]
 MODERATE = EVERYWHERE[np.abs(EVERYWHERE) < 1e18]
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
     return 1 / (1 + np.exp(-x))
+
+
+def ranks(x: np.ndarray) -> np.ndarray:
+    return np.where(np.isnan(x), np.inf, np.clip(x, -LAST_BUT_ONE, LAST_BUT_ONE))
 
 
 def erf(x: np.ndarray) -> np.ndarray:
@@ -38,7 +43,9 @@ def erf(x: np.ndarray) -> np.ndarray:
 FUNCTIONS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]] = {
     "neg": (np.negative, EVERYWHERE),
     "abs": (np.abs, EVERYWHERE),
+    "sign": (np.sign, EVERYWHERE),
     "sqrt": (np.sqrt, POSITIVE),
+    "square_root_power": (lambda x: np.power(x, np.full_like(x, 0.5)), np.append(POSITIVE, np.float32(-np.inf))),
     "reciprocal": (lambda x: 1 / x, POSITIVE),
     "floor": (np.floor, EVERYWHERE),
     "ceil": (np.ceil, EVERYWHERE),
@@ -51,6 +58,8 @@ FUNCTIONS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]] = {
     "erf": (erf, EVERYWHERE),
     "silu": (lambda x: x * sigmoid(x), ABOVE_INFINITY),
     "softplus": (lambda x: np.logaddexp(x, 0), EVERYWHERE),
+    "atanh": (np.arctanh, WITHIN_ONE),
+    "rank": (ranks, np.append(EVERYWHERE, np.float32(np.nan))),
     "hard_swish": (lambda x: x * np.clip(x / 6 + 0.5, 0, 1), ABOVE_INFINITY),
 }
 
@@ -62,6 +71,7 @@ WITH_CONSTANTS: dict[str, tuple[tuple[float, ...], Callable[[np.ndarray], np.nda
     "div": ((0.75,), lambda x: x / 0.75),
     "max": ((0.75,), lambda x: np.maximum(x, 0.75)),
     "min": ((0.75,), lambda x: np.minimum(x, 0.75)),
+    "thresholded_relu": ((0.75,), lambda x: np.where(x > 0.75, x, 0)),
     "leaky_relu": ((0.1,), lambda x: np.where(x < 0, x * np.float32(0.1), x)),
     "elu": ((0.5,), lambda x: np.where(x < 0, 0.5 * np.expm1(np.minimum(x, 0)), x)),
     "hard_sigmoid": ((0.2, 0.5), lambda x: np.clip(np.float32(0.2) * x + 0.5, 0, 1)),
@@ -72,13 +82,15 @@ WITH_CONSTANTS: dict[str, tuple[tuple[float, ...], Callable[[np.ndarray], np.nda
     "select": ((2.0, -3.0), lambda x: np.where(x == 0, -3.0, 2.0)),
 }
 
+TAKES_NO_NAN = {"rank", "thresholded_relu"}
+"""These are defined to be numbers where the operand is NaN."""
+
 ABSOLUTE = {
     "elu": 2e-7,
     "erf": 1e-7,
     "hard_sigmoid": 6e-8,
     "hard_swish": 3e-7,
     "silu": 1e-36,
-    "softplus": 2e-7,
     "tanh": 2e-7,
 }
 """These are exact in absolute terms only: near their zeros, larger numbers cancel."""
@@ -124,7 +136,9 @@ def test_functions_with_constants(kernels: Any, make: Any, name: str) -> None:
     check_elements(result, exact, ABSOLUTE.get(name, 0.0))
 
 
-@pytest.mark.parametrize("name", sorted({*FUNCTIONS, *WITH_CONSTANTS} - {"max", "min", "if_greater", "select"}))
+@pytest.mark.parametrize(
+    "name", sorted({*FUNCTIONS, *WITH_CONSTANTS} - {*TAKES_NO_NAN, "max", "min", "if_greater", "select"})
+)
 def test_nan_stays_nan(kernels: Any, make: Any, name: str) -> None:
     constants = WITH_CONSTANTS[name][0] if name in WITH_CONSTANTS else ()
     values = np.full(19, np.nan, np.float32)

@@ -162,6 +162,11 @@ def functions() -> dict[str, Callable[..., Any]]:
         **{name: getattr(torch, name) for name in ("floor", "ceil", "exp", "log", "relu", "sigmoid", "tanh", "erf")},
         "max": torch.maximum,
         "min": torch.minimum,
+        "sign": torch.sign,
+        "atanh": torch.atanh,
+        "square_root_power": lambda x: torch.pow(x, 0.5),
+        "thresholded_relu": lambda x, alpha: torch.threshold(x, 0.25, 0),
+        "rank": lambda x: x,
         "silu": functional.silu,
         "softplus": functional.softplus,
         "hard_swish": functional.hardswish,
@@ -177,8 +182,10 @@ def test_elementwise_functions(weights: Weights, name: str) -> None:
     import torch
 
     arrays = [3 * weights(40), np.full(40, 0.25, np.float32), np.full(40, 0.75, np.float32)][: ARITY[name]]
-    if name in ("log", "sqrt"):
+    if name in ("log", "sqrt", "square_root_power"):
         arrays[0] = np.abs(arrays[0])
+    if name == "atanh":
+        arrays[0] = np.clip(arrays[0], -0.9, 0.9)
     exact = functions()[name](*(torch.from_numpy(array) for array in arrays)).numpy()
     expr = call(name, *(Arg(i) for i in range(ARITY[name])))
     made = reference(workload("pointwise", arrays, (40,), expr), arrays)
