@@ -12,6 +12,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
+    from tvmopt.pipeline.support.numeric_error import NumericError
+
+ROUNDING = 2.0**-22
+"""The absolute error that is allowed whatever the magnitude of a result: four roundings of numbers between 0.5 and 1.
+
+Functions with values up to 1 may be exact to that only, such as onnxruntime's sigmoid, which is off by 1.8e-7 where the
+value is 4e-8. It hides errors of results that are all smaller; layers before them are still compared on their own."""
+
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
@@ -25,9 +33,18 @@ class Tolerance:
     float16: float
     float32: float
 
+    def allows(self, error: NumericError, dtype: np.dtype[Any]) -> bool:
+        """Whether `error` is within the tolerance, or no more than `ROUNDING` of floats."""
+        return within(error, self.of(dtype))
+
     def of(self, dtype: np.dtype[Any]) -> float:
         """The error allowed for results of `dtype`: none for integers, booleans and strings, which must be equal."""
         return {"float16": self.float16, "float32": self.float32, "float64": self.float32}.get(dtype.name, 0.0)
+
+
+def within(error: NumericError, allowed: float) -> bool:
+    """Whether `error` is at most `allowed`, relatively, or at most `ROUNDING`; no integers differ by so little."""
+    return error.relative <= allowed or error.max_abs <= ROUNDING
 
 
 REWRITTEN = Tolerance(float16=1e-2, float32=1e-4)

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tvmopt.pipeline.support.numeric_error import NumericError
-from tvmopt.pipeline.support.tolerances import ALONE
+from tvmopt.pipeline.support.tolerances import ALONE, within
 from tvmopt.pipeline.verification.kernel_values import Uncompared
 
 ONNXRUNTIME = "onnxruntime"
@@ -57,12 +57,12 @@ class ValueCheck:
     @property
     def wrong_against(self) -> tuple[str, ...]:
         """Names of the references from which it differs by more than the tolerance."""
-        return tuple(name for name, error in self.errors.items() if not error.relative <= self.tolerance)
+        return tuple(name for name, error in self.errors.items() if not within(error, self.tolerance))
 
     @property
     def at_fault(self) -> bool:
         """Whether these layers are wrong themselves, even for the inputs that they got."""
-        return self.alone is not None and not self.alone.relative <= ALONE * self.tolerance
+        return self.alone is not None and not within(self.alone, ALONE * self.tolerance)
 
     @property
     def wrong(self) -> bool:

@@ -14,7 +14,7 @@ from tvmopt.pipeline.errors import UsageError, WrongResultError
 from tvmopt.pipeline.support.interrupts import ctrl_c_cancels
 from tvmopt.pipeline.support.numeric_error import numeric_error
 from tvmopt.pipeline.support.progress import Listener
-from tvmopt.pipeline.support.tolerances import GOLDEN
+from tvmopt.pipeline.support.tolerances import GOLDEN, within
 
 if TYPE_CHECKING:
     import numpy as np
@@ -101,13 +101,13 @@ def check_golden(loaded: LoadedArtifact) -> tuple[float, float]:
     results = loaded.run(loaded.golden_inputs)
     found, widest = 0.0, 0.0
     for name, expected in loaded.golden_outputs.items():
-        error, allowed = numeric_error(expected, results[name]).relative, GOLDEN.of(expected.dtype)
-        if not error <= allowed:
+        error, allowed = numeric_error(expected, results[name]), GOLDEN.of(expected.dtype)
+        if not within(error, allowed):
             raise WrongResultError(
-                f"output {name!r} differs from its golden value by {error:.3g}, allowed {allowed:g}: "
+                f"output {name!r} differs from its golden value by {error.relative:.3g}, allowed {allowed:g}: "
                 "compile again, and report a bug if it persists"
             )
-        found, widest = max(found, error), max(widest, allowed)
+        found, widest = max(found, error.relative), max(widest, allowed)
     return found, widest
 
 

@@ -185,9 +185,11 @@ class _Planner:
         block = self.target.channel_block(tensor.dtype)
         kernel = _kernel_of(self.graph, node) if index == 0 else None
         if kernel is None:
-            if tensor.elements == 1 or (len(tensor.shape) == 4 and tensor.shape[1] == 1 and index > 0):
-                return name
             if len(tensor.shape) != 4:
+                return name
+            # One number broadcasts in an expression; as an operator's own operand it is a map like any other.
+            own = index < node.operator.own(len(node.inputs))
+            if (tensor.elements == 1 and not own) or (tensor.elements > 1 and tensor.shape[1] == 1 and index > 0):
                 return name
             return self._layout(name, block, tensor.halo if tensor.block == block else NO_HALO)
         need = needed_halo(node, tensor, self.graph.tensor(node.output), kernel)

@@ -13,6 +13,7 @@ from tvmopt.pipeline.graph.recognize.identity import nothing
 from tvmopt.pipeline.graph.recognize.insert_onnx import add_slice
 from tvmopt.pipeline.graph.recognize.pooling import whole_map_attrs
 from tvmopt.pipeline.graph.recognize.types import Rule
+from tvmopt.pipeline.graph.recognize.written_out import mean_of_integers
 from tvmopt.pipeline.importers.onnx_form.resize_tables import AxisResize, tables
 from tvmopt.schedules.workload import Attr
 
@@ -88,6 +89,8 @@ def softmax(editor: Editor, node: Node) -> bool:
 
 def reduction(editor: Editor, node: Node) -> bool:
     """Reductions over neighbouring axes; means and maxima over the maps of images become global pooling."""
+    if node.kind == "ReduceMean" and mean_of_integers(editor, node):
+        return True
     chosen = reduced_axes(editor, node)
     if chosen is None:
         return False

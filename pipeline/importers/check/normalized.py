@@ -18,7 +18,7 @@ Arrays = Mapping[str, np.ndarray]
 
 def agrees(reference: np.ndarray, computed: np.ndarray) -> bool:
     """Whether the error is within `tolerances.REWRITTEN`."""
-    return numeric_error(reference, computed).relative <= REWRITTEN.of(reference.dtype)
+    return REWRITTEN.allows(numeric_error(reference, computed), reference.dtype)
 
 
 def check_normalized(

@@ -1,0 +1,74 @@
+"""Inputs on which a layer that TVM lowered is compared with onnxruntime."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+
+from tvmopt.pipeline.importers.check.input_limits import Limits, input_limits
+from tvmopt.pipeline.importers.check.random_inputs import random_inputs
+from tvmopt.pipeline.importers.onnx_form.values import tensor_spec
+from tvmopt.pipeline.types import TensorSpec
+
+Array = npt.NDArray[np.generic]
+
+BITS = 8
+"""Shifting an integer of this many bits by as many is undefined."""
+
+HURTFUL = np.array([-3.0, -2.5, -1.0, -0.5, -0.0, 0.0, 0.5, 1.0, 1.5, 2.5, 3.0])
+"""Numbers with ties between them, halves that round either way, and zeros of both signs."""
+
+SMALL = 8
+"""Integers are no larger than this, or at the ends of their limits."""
+
+_UNSIGNED = (2, 4, 12, 13)
+"""ONNX's numbers for unsigned integers."""
+
+
+def inputs_of(model: onnx.ModelProto) -> Iterator[dict[str, Array]]:
+    """Random inputs; then inputs that a layer may get wrong.
+
+    Those are negative numbers, zeros, ties, and indices at both ends of an axis.
+
+    Args:
+        model: one layer.
+    """
+    (proto,) = model.graph.node
+    specs = [tensor_spec(value) for value in model.graph.input]
+    drawn = random_inputs(specs, model.graph)
+    yield {name: _defined(proto.op_type, array) for name, array in drawn.items()}
+    random, limits = np.random.default_rng(1), input_limits(model.graph)
+    everything = (-np.inf, np.inf)
+    yield {spec.name: _hurtful(proto, spec, limits.get(spec.name, everything), random) for spec in specs}
+
+
+def _defined(kind: str, array: Array) -> Array:
+    """`array`, changed to values that test the operator and are defined: a division by zero would end the process."""
+    if kind in ("IsInf", "IsNaN"):
+        return np.where(array > 1, np.inf, np.where(array < -1, -np.inf, np.where(array < 0, np.nan, array)))
+    if array.dtype.kind not in "iu":
+        return array
+    if kind in ("Div", "Mod"):
+        return np.maximum(array, 1)
+    return np.asarray(array % BITS) if kind == "BitShift" else array
+
+
+def _hurtful(proto: onnx.NodeProto, spec: TensorSpec, limits: Limits, random: np.random.Generator) -> Array:
+    dtype, (low, high) = np.dtype(spec.dtype), limits
+    if dtype.kind == "f":
+        choices = HURTFUL[(low <= HURTFUL) & (high > HURTFUL)]
+        if any(attribute.name == "to" and attribute.i in _UNSIGNED for attribute in proto.attribute):
+            choices = np.abs(choices)  # what becomes of others is undefined
+    elif dtype.kind in "iu":
+        least = max(low, 0 if dtype.kind == "u" else -SMALL)
+        most = min(high - 1, max(least, 0) + SMALL)
+        ends = [least, high - 1 if np.isfinite(high) else most]
+        choices = np.array([*ends, *np.arange(least, most + 1)])
+        if proto.op_type in ("Div", "Mod"):
+            choices = choices[choices != 0]
+    else:
+        choices = np.array([False, True])
+    return np.asarray(random.choice(choices if choices.size else np.ones(1), spec.shape)).astype(dtype)
