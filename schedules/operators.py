@@ -62,6 +62,7 @@ class Operator:
 _FLOAT = "in float32"
 _MAPS = "in two dimensions, float32"
 _LINES = "in one or two dimensions, float32"
+_VOLUMES = "in one to three dimensions, float32"
 _CELL = "in float32, with constant weights and the usual activations"
 _REDUCTION = "in float32, over neighbouring axes that are constant"
 
@@ -74,7 +75,7 @@ CONV2D = Operator(
     plain_data=True,
     takes_epilogue=True,
     convolution=True,
-    forms={"Conv": f"{_LINES}, with constant weights"},
+    forms={"Conv": f"{_VOLUMES}, with constant weights"},
 )
 DEPTHWISE_CONV2D = Operator(
     "depthwise_conv2d",
@@ -93,6 +94,15 @@ SEPARABLE_CONV2D = Operator(
     layout=Layout.BLOCKED,
     takes_epilogue=True,
     convolution=True,
+)
+CONV3D = Operator(
+    "conv3d",
+    "convolution over volumes",
+    operands=2,
+    weights=(1,),
+    layout=Layout.BLOCKED,
+    plain_data=True,
+    takes_epilogue=True,
 )
 TRANSPOSED_CONV2D = Operator(
     "transposed_conv2d",
@@ -126,10 +136,10 @@ POOL2D = Operator(
     layout=Layout.BLOCKED,
     takes_epilogue=True,
     forms={
-        "MaxPool": f"{_LINES}, without indices",
-        "AveragePool": _LINES,
-        "GlobalAveragePool": _LINES,
-        "GlobalMaxPool": _LINES,
+        "MaxPool": f"{_VOLUMES}, without indices",
+        "AveragePool": _VOLUMES,
+        "GlobalAveragePool": _VOLUMES,
+        "GlobalMaxPool": _VOLUMES,
     },
 )
 POINTWISE = Operator(
@@ -222,6 +232,7 @@ OPERATORS: Mapping[str, Operator] = {
         CONV2D,
         DEPTHWISE_CONV2D,
         SEPARABLE_CONV2D,
+        CONV3D,
         TRANSPOSED_CONV2D,
         DENSE,
         RECURRENCE,

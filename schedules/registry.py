@@ -61,6 +61,7 @@ def llvm_templates() -> tuple[Template, ...]:
     """Templates for CPUs, in the order they are asked."""
     from tvmopt.schedules.llvm.attention.attention import Attention
     from tvmopt.schedules.llvm.convolution.conv2d import Convolution
+    from tvmopt.schedules.llvm.convolution.conv3d import Conv3d
     from tvmopt.schedules.llvm.convolution.depthwise import DepthwiseConv2d
     from tvmopt.schedules.llvm.convolution.separable import SeparableConv2d
     from tvmopt.schedules.llvm.convolution.transposed import TransposedConv2d
@@ -80,6 +81,7 @@ def llvm_templates() -> tuple[Template, ...]:
         DepthwiseConv2d(),
         SeparableConv2d(),
         TransposedConv2d(),
+        Conv3d(),
         Dense(),
         Recurrence(),
         Pool2d(),

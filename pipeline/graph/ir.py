@@ -78,11 +78,12 @@ class Origin:
     Attributes:
         value: name of the other value.
         form: ``layout``: a copy in another layout; ``maps``: maps of one pixel each, which become `value` when their
-            rows and columns are dropped; ``image``: a line or a volume as an image, in another shape.
+            rows and columns are dropped; ``image``: a line as an image of one row; ``planes``: each plane of a volume
+            as an image.
     """
 
     value: str
-    form: Literal["layout", "maps", "image"]
+    form: Literal["layout", "maps", "image", "planes"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +145,8 @@ class Editor:
         self.constants = dict(graph.constants)
         self.origins = dict(graph.origins)
         self.renamed: dict[str, str] = {}
+        self.images: dict[str, str] = {}
+        """Images of lines and volumes that the nodes so far compute, by the name of the line or volume."""
 
     def add(self, node: Node) -> None:
         """Appends `node`, its inputs renamed as `rename` asked."""

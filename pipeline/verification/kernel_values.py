@@ -7,7 +7,7 @@ layout, and global pooling before its result is reshaped. The graph records them
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,12 +31,21 @@ class Point:
         value: its name in the ONNX model.
         array: the kernel's result, in the model's layout.
         copied: whether it is a copy of a value in another layout, and not computed here.
+        planes: whether `array` has the planes of a volume as images, ``(N·D, C, H, W)``.
     """
 
     step: Step
     value: str
     array: Array
     copied: bool = False
+    planes: bool = False
+
+    def shaped(self, shape: tuple[int, ...]) -> Array:
+        """The array in the ONNX model's shape, which has as many elements."""
+        if not self.planes or len(shape) != 5:
+            return self.array.reshape(shape)
+        n, channels, planes, rows, columns = shape
+        return self.array.reshape(n, planes, channels, rows, columns).swapaxes(1, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +97,8 @@ def observe_values(
             if value is None:
                 uncompared.append(Uncompared(step, name, "the ONNX model has no such value"))
             else:
-                points.append(Point(step, value, array, copied=step.operator == "relayout"))
+                planes = any(origin.form == "planes" for origin in _origins(name, origins))
+                points.append(Point(step, value, array, copied=step.operator == "relayout", planes=planes))
 
     if artifact.steps:
         visit_steps(artifact, visit)
@@ -106,9 +116,16 @@ def counterpart(name: str, known: Collection[str], origins: Mapping[str, Origin]
         origins: origins of the compiled model's values, by name.
     """
     # A value with an origin is never the ONNX model's value of that name, which was fused away.
-    while name in origins:
-        name = origins[name].value
+    for origin in _origins(name, origins):
+        name = origin.value
     return name if name in known else None
+
+
+def _origins(name: str, origins: Mapping[str, Origin]) -> Iterator[Origin]:
+    """The origin of a value, its origin's origin, and so on."""
+    while name in origins:
+        yield origins[name]
+        name = origins[name].value
 
 
 def layers_between(graph: onnx.GraphProto, value: str, known: Collection[str]) -> tuple[str, ...]:

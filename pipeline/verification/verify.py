@@ -128,7 +128,7 @@ def _fitting(points: Sequence[Point], whole: Arrays, inputs: Arrays) -> tuple[li
         array, wanted = point.array, whole[point.value]
         if (array.size, array.dtype) == (wanted.size, wanted.dtype):
             copied = point.copied and point.value in seen
-            fitting.append(replace(point, array=array.reshape(wanted.shape), copied=copied))
+            fitting.append(replace(point, array=point.shaped(wanted.shape), copied=copied))
             seen.add(point.value)
         else:
             reason = f"{array.dtype} {array.shape} here, {wanted.dtype} {wanted.shape} in the ONNX model"

@@ -181,6 +181,22 @@ def _separable_conv2d(workload: Workload, inputs: Sequence[Array]) -> Array:
     return np.asarray(np.einsum("nchw,oc->nohw", middle, inputs[2][:, :, 0, 0], optimize=True))
 
 
+def _conv3d(workload: Workload, inputs: Sequence[Array]) -> Array:
+    """The sum over the window's planes of convolutions of images."""
+    window, stride, dilation, size, before, _ = workload.attr("depth")
+    data, weight = inputs[:2]
+    volumes = data.shape[0] // size
+    made = workload.output.shape[0] // volumes
+    planes = data.reshape(volumes, size, *data.shape[1:])
+    behind = max(0, (made - 1) * stride + (window - 1) * dilation + 1 - before - size)
+    planes = np.pad(planes, ((0, 0), (before, behind), (0, 0), (0, 0), (0, 0)))
+    parts = []
+    for place, kernel in enumerate(np.split(weight, window, axis=2)):
+        read = planes[:, place * dilation :][:, : (made - 1) * stride + 1 : stride]
+        parts.append(_conv2d(workload, [read.reshape(-1, *data.shape[1:]), kernel]))
+    return np.asarray(sum(parts))
+
+
 def _transposed_conv2d(workload: Workload, inputs: Sequence[Array]) -> Array:
     """Each element of the data is multiplied with all taps, and the products are added where they belong."""
     data, weight = map(_summed, inputs[:2])
@@ -203,6 +219,30 @@ def _transposed_conv2d(workload: Workload, inputs: Sequence[Array]) -> Array:
 
 
 def _pool2d(workload: Workload, inputs: Sequence[Array]) -> Array:
+    return _pool3d(workload, inputs[0]) if "depth" in dict(workload.attrs) else _pool_images(workload, inputs)
+
+
+def _pool3d(workload: Workload, data: Array) -> Array:
+    """Pooling of planes, by its definition: window after window."""
+    (window, stride, _, size, front, behind), pads = workload.attr("depth"), workload.attr("pads")
+    kernel, strides = (window, *workload.attr("kernel")), (stride, *workload.attr("strides"))
+    volumes = data.shape[0] // size
+    made = (workload.output.shape[0] // volumes, *workload.output.shape[2:])
+    whole = data.reshape(volumes, size, *data.shape[1:]).swapaxes(1, 2)
+    before, after, maximum = (front, *pads[:2]), (behind, *pads[2:]), workload.attr("kind") == "max"
+    result = np.zeros((volumes, data.shape[1], *made), data.dtype)
+    for at in np.ndindex(*made):
+        starts = [at[i] * strides[i] - before[i] for i in range(3)]
+        inside = [slice(max(0, starts[i]), max(0, starts[i] + kernel[i])) for i in range(3)]
+        part = whole[:, :, inside[0], inside[1], inside[2]]
+        ends = [whole.shape[2 + i] + (after[i] if workload.attr("count_pads") else 0) for i in range(3)]
+        firsts = [starts[i] if workload.attr("count_pads") else inside[i].start for i in range(3)]
+        count = math.prod(min(starts[i] + kernel[i], ends[i]) - firsts[i] for i in range(3))
+        result[(..., *at)] = part.max((2, 3, 4)) if maximum else part.sum((2, 3, 4)) / count
+    return result.swapaxes(1, 2).reshape(workload.output.shape)
+
+
+def _pool_images(workload: Workload, inputs: Sequence[Array]) -> Array:
     data, kernel, pads = inputs[0], workload.attr("kernel"), workload.attr("pads")
     if workload.attr("kind") == "max":
         return np.asarray(_windows(workload, data, kernel, -np.inf).max(axis=(4, 5)))
@@ -280,6 +320,7 @@ REFERENCES: Mapping[str, Callable[[Workload, Sequence[Array]], Any]] = {
     "conv2d": _conv2d,
     "depthwise_conv2d": _conv2d,
     "separable_conv2d": _separable_conv2d,
+    "conv3d": _conv3d,
     "transposed_conv2d": _transposed_conv2d,
     "dense": _dense,
     "recurrence": recurrence,

@@ -34,12 +34,20 @@ def workloads(wide: Wide, make: Callable[..., Workload]) -> dict[str, Workload]:
     rows = Tensor((64, 129, 1))
     depthwise = wide(LANES, maps.shape, 3 * LANES, groups=3 * LANES, **pads)
     twice = {"strides": (2, 2), "dilations": (1, 1), "groups": 1, "pads": (1, 1, 1, 1)}
+    volume = {**twice, "strides": (1, 1), "depth": (3, 1, 1, 2, 1, 1)}
     around, larger = Tensor(maps.shape, block=LANES, halo=(1, 1, 1, 1)), Tensor((2, 5 * LANES, 24, 26), block=LANES)
     kernels = Tensor((5 * LANES, 3 * LANES, 4, 4))
     return {
         "conv2d": wide(LANES, maps.shape, 5 * LANES, **pads),
         "depthwise_conv2d": depthwise,
         "separable_conv2d": separable(depthwise, 5 * LANES),
+        "conv3d": make(
+            "conv3d",
+            (around, Tensor((5 * LANES, 3 * LANES, 9, 3))),
+            Tensor((2, 5 * LANES, 12, 13), block=LANES),
+            relu,
+            **volume,
+        ),
         "transposed_conv2d": make("transposed_conv2d", (around, kernels), larger, relu, **twice),
         "dense": make("dense", (Tensor((1, 40, 70)), Tensor((70, 130))), Tensor((1, 40, 130)), packed=1),
         "pool2d": make("pool2d", (maps,), maps, kind="max", **window),

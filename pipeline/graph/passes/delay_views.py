@@ -1,8 +1,9 @@
-"""Delays the views of images as lines: what reads such a view reads the image instead. Returns a new graph.
+"""Delays the views of images as lines or volumes: what reads them reads the images instead. Returns a new graph.
 
-`recognize` makes an image of one row from each line (N, C, L) that a convolution or pooling reads, and a line from its
-result. Element-wise operators, concatenations, reductions, paddings and slices between two of them need no lines
-either: they compute images, and the views meet and vanish. Then epilogues fuse and layouts are planned as for images.
+`recognize` makes an image of one row from each line (N, C, L), and an image of each plane of a volume (N, C, D, H, W),
+that a convolution or pooling reads, and makes a line or volume from its result. Element-wise operators, concatenations,
+reductions, paddings and slices between two of them need neither: they compute images, and the views and transpositions
+meet and vanish. Then epilogues fuse and layouts are planned as for images.
 """
 
 from __future__ import annotations
@@ -15,77 +16,104 @@ import numpy as np
 from tvmopt.pipeline.graph.attributes import attributes
 from tvmopt.pipeline.graph.ir import Editor, Graph, Node, Origin, rewrite
 from tvmopt.pipeline.graph.parameters import padding_of, slice_of
-from tvmopt.pipeline.graph.recognize.images import add_image, as_image, constant_image, image_of, image_shape
+from tvmopt.pipeline.graph.recognize.images import (
+    add_image,
+    as_image,
+    image_of,
+    image_shape,
+    operand_image,
+    view_back,
+)
 from tvmopt.pipeline.graph.recognize.insert_onnx import add_onnx, add_slice
-from tvmopt.pipeline.graph.recognize.pooling import whole_map_attrs
+from tvmopt.pipeline.graph.recognize.pooling import pool_volume, whole_map_attrs
+from tvmopt.schedules.workload import Tensor
 
 
 def delay_views(graph: Graph) -> Graph:
-    """Moves each view of an image as a line behind the operators that can read the image."""
-    images: dict[str, str] = {}
+    """Moves what makes a line or volume of images behind the operators that can read the images."""
 
     def rule(editor: Editor, node: Node) -> bool:
         if node.op == "reshape":
-            _note(editor, images, node.inputs[0], node.output)
-            return False
+            return _meets(editor, node)
+        _note(editor, node)
         delay = _DELAYS.get(node.kind)
-        if delay is None or len(node.outputs) != 1 or len(editor.values[node.output].shape) not in (1, 2, 3):
+        if delay is None or len(node.outputs) != 1:
             return False
-        if not delay(editor, node, images):
-            return False
-        last = editor.nodes[-1]
-        _note(editor, images, last.inputs[0], last.output)
-        return True
+        return delay(editor, node)
 
     return rewrite(graph, rule)
 
 
-def _note(editor: Editor, images: dict[str, str], image: str, line: str) -> None:
-    """Remembers that `line` is a view of `image`, if it is."""
-    source, view = editor.values[image].shape, editor.values[line].shape
+def _meets(editor: Editor, node: Node) -> bool:
+    """Drops a view that makes an image of a line or volume whose image is known; notes views as lines."""
+    origin = editor.origins.get(node.output)
+    if origin is not None and origin.form in ("image", "planes") and origin.value in editor.images:
+        image = editor.images[origin.value]
+        if editor.values[image].shape == editor.values[node.output].shape:
+            editor.rename(node.output, image)
+            return True
+    source, view = editor.values[node.inputs[0]].shape, editor.values[node.output].shape
     if len(source) == 4 and len(view) == 3 and source == image_shape(view):
-        images[line] = image
+        editor.images[node.output] = node.inputs[0]
+    _note(editor, node)
+    return False
 
 
-Delay = Callable[[Editor, Node, dict[str, str]], bool]
-"""Computes an image in place of a line, and adds a view of it as the line; or returns False and adds nothing."""
+def _note(editor: Editor, node: Node) -> None:
+    """Remembers the outputs of a node that stays and that are images of a line or volume."""
+    for name in node.outputs:
+        origin = editor.origins.get(name)
+        if origin is not None and origin.form in ("image", "planes"):
+            editor.images.setdefault(origin.value, name)
 
 
-def _pointwise(editor: Editor, node: Node, images: dict[str, str]) -> bool:
+Delay = Callable[[Editor, Node], bool]
+"""Computes an image in place of a line or volume, and makes that of the image; or returns False and adds nothing."""
+
+
+def _pointwise(editor: Editor, node: Node) -> bool:
     result = editor.values[node.output]
-    if len(result.shape) != 3:
+    if len(result.shape) not in (3, 5):
         return False
-    if not any(name in images and editor.values[name].shape == result.shape for name in node.inputs):
+    if not any(name in editor.images and editor.values[name].shape == result.shape for name in node.inputs):
         return False
-    add_image(editor, replace(node, inputs=tuple(_operand(editor, node, name, images) for name in node.inputs)))
+    # Nothing may be added unless all operands fit.
+    if len(result.shape) == 5 and any(not _fits_volume(editor, name, result) for name in node.inputs):
+        return False
+    operands = [operand_image(editor, node, name, result) for name in node.inputs]
+    add_image(editor, replace(node, inputs=tuple(name for name in operands if name is not None)))
     return True
 
 
-def _operand(editor: Editor, node: Node, name: str, images: dict[str, str]) -> str:
-    if name in images:
-        return images[name]
-    if name in editor.constants:
-        return name if editor.constants[name].size == 1 else constant_image(editor, name)
-    return name if editor.values[name].elements == 1 else as_image(editor, node, name)
+def _fits_volume(editor: Editor, name: str, result: Tensor) -> bool:
+    """Whether an operand need not be repeated to be read plane by plane."""
+    return name in editor.constants or editor.values[name].elements == 1 or editor.values[name].shape == result.shape
 
 
-def _concat(editor: Editor, node: Node, images: dict[str, str]) -> bool:
+def _concat(editor: Editor, node: Node) -> bool:
     rank = len(editor.values[node.output].shape)
-    if rank != 3 or int(attributes(node)["axis"]) % rank != 1 or any(name in editor.constants for name in node.inputs):
+    if rank not in (3, 5) or any(name in editor.constants for name in node.inputs):
         return False
-    if not any(name in images for name in node.inputs):
+    # `recognize` may have taken it already.
+    axis = 1 if node.op == "concat" else int(attributes(node)["axis"]) % rank
+    if axis != 1 or not any(name in editor.images for name in node.inputs):
         return False
-    inputs = tuple(_operand(editor, node, name, images) for name in node.inputs)
+    inputs = tuple(as_image(editor, node, name) for name in node.inputs)
     add_image(editor, Node("concat", inputs, node.outputs, node.layers))
     return True
 
 
-def _reduce(editor: Editor, node: Node, images: dict[str, str]) -> bool:
-    """A mean or maximum over whole lines is global pooling."""
-    kind, image = node.attrs["kind"], images.get(node.inputs[0])
-    if image is None or node.attrs["axes"] != (2,) or kind not in ("mean", "max"):
+def _reduce(editor: Editor, node: Node) -> bool:
+    """A mean or maximum over whole lines or volumes is global pooling."""
+    kind, image = node.attrs["kind"], editor.images.get(node.inputs[0])
+    if image is None or kind not in ("mean", "max"):
         return False
     tensor = editor.values[image]
+    if len(editor.values[node.inputs[0]].shape) == 5 and node.attrs["axes"] == (2, 3, 4):
+        pool_volume(editor, node, image, "average" if kind == "mean" else "max")
+        return True
+    if len(editor.values[node.inputs[0]].shape) != 3 or node.attrs["axes"] != (2,):
+        return False
     maps = editor.value(
         f"{node.output}_maps", replace(tensor, shape=(*tensor.shape[:2], 1, 1)), Origin(node.output, "maps")
     )
@@ -95,7 +123,7 @@ def _reduce(editor: Editor, node: Node, images: dict[str, str]) -> bool:
     return True
 
 
-def _pad(editor: Editor, node: Node, images: dict[str, str]) -> bool:
+def _pad(editor: Editor, node: Node) -> bool:
     """Any padding of a line; one with zeros is later folded into the convolution that reads it."""
     result = editor.values[node.output]
     if len(result.shape) != 3 or node.inputs[0] in editor.constants or result.dtype != "float32":
@@ -103,7 +131,7 @@ def _pad(editor: Editor, node: Node, images: dict[str, str]) -> bool:
     padding = padding_of(editor.constants, node, 3)
     if padding is None or min(*padding.before, *padding.after) < 0:
         return False
-    image = _operand(editor, node, node.inputs[0], images)
+    image = as_image(editor, node, node.inputs[0])
     amounts = np.array([*image_pads(padding.before), *image_pads(padding.after)], np.int64)
     made = editor.value(f"{node.output}_image", image_of(result), Origin(node.output, "image"))
     if editor.graph.opset < 11:
@@ -112,7 +140,7 @@ def _pad(editor: Editor, node: Node, images: dict[str, str]) -> bool:
     else:
         fill = editor.constant(f"{made}_fill", np.array(padding.fill, np.float32))
         add_onnx(editor, node, "Pad", (image, editor.constant(f"{made}_pads", amounts), fill), made, mode=padding.mode)
-    editor.add(Node("reshape", (made,), node.outputs, node.layers))
+    view_back(editor, node, made)
     return True
 
 
@@ -122,9 +150,9 @@ def image_pads(pads: tuple[int, ...]) -> tuple[int, ...]:
     return (n, channels, 0, columns)
 
 
-def _slice(editor: Editor, node: Node, images: dict[str, str]) -> bool:
-    image = images.get(node.inputs[0])
-    if image is None or editor.graph.opset < 10:
+def _slice(editor: Editor, node: Node) -> bool:
+    image = editor.images.get(node.inputs[0])
+    if image is None or editor.graph.opset < 10 or len(editor.values[node.inputs[0]].shape) != 3:
         return False
     ranges = slice_of(editor.constants, node, editor.values[node.inputs[0]].shape)
     if ranges is None or any(first >= last for first, last in ranges.values()):
@@ -132,13 +160,14 @@ def _slice(editor: Editor, node: Node, images: dict[str, str]) -> bool:
     sliced = add_slice(editor, node, image, {axis + (axis == 2): ends for axis, ends in ranges.items()})
     if sliced != image:
         editor.origins[sliced] = Origin(node.output, "image")
-    editor.add(Node("reshape", (sliced,), node.outputs, node.layers))
+    view_back(editor, node, sliced)
     return True
 
 
 _DELAYS: dict[str, Delay] = {
     "pointwise": _pointwise,
     "Concat": _concat,
+    "concat": _concat,
     "reduce": _reduce,
     "Pad": _pad,
     "Slice": _slice,

@@ -18,7 +18,7 @@ def merge_groups(graph: Graph, target: Target) -> Graph:
     """
 
     def rule(editor: Editor, node: Node) -> bool:
-        if node.op not in ("conv2d", "transposed_conv2d") or node.attrs["groups"] == 1:
+        if node.op not in ("conv2d", "conv3d", "transposed_conv2d") or node.attrs["groups"] == 1:
             return False
         groups = node.attrs["groups"]
         assert isinstance(groups, int)

@@ -19,7 +19,7 @@ from tvmopt.pipeline.graph.ir import ONNX, Editor, Graph, Node, Origin, without_
 from tvmopt.pipeline.graph.passes.fuse_epilogue import broadcasts
 from tvmopt.schedules.compute.phases import phases_of
 from tvmopt.schedules.compute.pointwise import finite_at_zero
-from tvmopt.schedules.operators import CONCAT, DEPTH_TO_SPACE, MAP_NORM, POINTWISE, TRANSPOSED_CONV2D, Layout
+from tvmopt.schedules.operators import CONCAT, CONV3D, DEPTH_TO_SPACE, MAP_NORM, POINTWISE, TRANSPOSED_CONV2D, Layout
 from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Tensor
 
@@ -61,6 +61,10 @@ def needed_halo(node: Node, data: Tensor, output: Tensor, kernel: tuple[int, int
 
 def _kernel_of(graph: Graph, node: Node) -> tuple[int, int] | None:
     """The window of a node that needs a halo, else None. A maximum clamps its window and needs none."""
+    if node.op == CONV3D.name:
+        shape, depth = graph.tensor(node.inputs[1]).shape, node.attrs["depth"]
+        assert isinstance(depth, tuple)
+        return (shape[2] // depth[0], shape[3])
     if node.operator.convolution:
         shape = graph.tensor(node.inputs[1]).shape
         return (shape[2], shape[3])

@@ -1,9 +1,9 @@
-"""Pooling over windows and whole maps, of images and lines."""
+"""Pooling over windows and whole maps, of lines, images and volumes."""
 
 from __future__ import annotations
 
 from tvmopt.pipeline.graph.attributes import attributes
-from tvmopt.pipeline.graph.ir import Editor, Node
+from tvmopt.pipeline.graph.ir import Editor, Node, Origin
 from tvmopt.pipeline.graph.recognize.identity import nothing
 from tvmopt.pipeline.graph.recognize.images import Window, add_image, as_image, image_of, window_of
 from tvmopt.schedules.workload import Attr, Tensor
@@ -11,21 +11,21 @@ from tvmopt.schedules.workload import Attr, Tensor
 
 def _map(editor: Editor, node: Node) -> Tensor | None:
     tensor = editor.graph.tensor(node.inputs[0])
-    return tensor if len(tensor.shape) in (3, 4) and tensor.dtype == "float32" else None
+    return tensor if len(tensor.shape) in (3, 4, 5) and tensor.dtype == "float32" else None
 
 
 def windows(editor: Editor, node: Node) -> bool:
-    """MaxPool and AveragePool in one or two dimensions, without dilation or indices; a window of one pixel is none."""
+    """MaxPool and AveragePool, without dilation or indices; a window of one pixel is none."""
     tensor, values = _map(editor, node), attributes(node)
     if tensor is None or len(node.outputs) != 1 or values.get("storage_order", 0):
         return False
     kernel = tuple(int(x) for x in values["kernel_shape"])
     window = window_of(values, tensor.shape[2:], kernel)
-    if window.dilations != (1, 1):
+    if window.dilations != (1, 1) or (window.depth and window.depth[2] != 1):
         return False
-    if window.kernel == window.strides == (1, 1) and not any(window.pads):
+    if window.kernel == window.strides == (1, 1) and not any(window.pads) and not window.depth:
         return nothing(editor, node)
-    if min(window.pads) < 0 or not _touch(image_of(tensor), image_of(editor.graph.tensor(node.output)), window):
+    if min(*window.pads, *window.depth) < 0 or not _touch(tensor, editor.graph.tensor(node.output), window):
         return False
     if node.inputs[0] in editor.constants:
         return False
@@ -42,9 +42,12 @@ def windows(editor: Editor, node: Node) -> bool:
 
 def _touch(tensor: Tensor, output: Tensor, window: Window) -> bool:
     """Whether every window contains a pixel of the map: one without would clamp to a pixel outside the window."""
-    first = all(pad < size for pad, size in zip(window.pads[:2], window.kernel, strict=True))
-    starts = ((output.shape[2 + i] - 1) * window.strides[i] - window.pads[i] for i in range(2))
-    return first and all(start < size for start, size in zip(starts, tensor.shape[2:], strict=True))
+    sizes, outputs = image_of(tensor).shape[2:], image_of(output).shape[2:]
+    axes = list(zip(window.kernel, window.strides, window.pads[:2], sizes, outputs, strict=True))
+    if window.depth:
+        kernel, stride, _, planes, before, _ = window.depth
+        axes.append((kernel, stride, before, planes, output.shape[2]))
+    return all(pad < kernel and (made - 1) * stride - pad < size for kernel, stride, pad, size, made in axes)
 
 
 def whole_map(editor: Editor, node: Node) -> bool:
@@ -53,9 +56,26 @@ def whole_map(editor: Editor, node: Node) -> bool:
     if tensor is None or node.inputs[0] in editor.constants:
         return False
     kind = "max" if node.kind == "GlobalMaxPool" else "average"
-    inputs = (as_image(editor, node, node.inputs[0]),)
-    add_image(editor, Node("pool2d", inputs, node.outputs, node.layers, whole_map_attrs(image_of(tensor), kind)))
+    image = as_image(editor, node, node.inputs[0])
+    if len(tensor.shape) == 5:
+        pool_volume(editor, node, image, kind)
+    else:
+        add_image(editor, Node("pool2d", (image,), node.outputs, node.layers, whole_map_attrs(image_of(tensor), kind)))
     return True
+
+
+def pool_volume(editor: Editor, node: Node, image: str, kind: str) -> None:
+    """Adds the average or maximum of whole volumes, given as planes: of each plane, then of these results."""
+    tensor = editor.values[image]
+    n = editor.values[node.output].shape[0]
+    maps = editor.value(f"{node.output}_maps", Tensor((*tensor.shape[:2], 1, 1)))
+    editor.add(Node("pool2d", (image,), (maps,), node.layers, whole_map_attrs(tensor, kind)))
+    rows = editor.value(f"{node.output}_rows", Tensor((n, tensor.shape[0] // n, tensor.shape[1])))
+    editor.add(Node("reshape", (maps,), (rows,), node.layers))
+    made = editor.value(f"{node.output}_row", Tensor((n, 1, tensor.shape[1])), Origin(node.output, "maps"))
+    attrs: dict[str, Attr] = {"kind": "max" if kind == "max" else "mean", "axes": (1,)}
+    editor.add(Node("reduce", (rows,), (made,), node.layers, attrs))
+    editor.add(Node("reshape", (made,), node.outputs, node.layers))
 
 
 def whole_map_attrs(tensor: Tensor, kind: str) -> dict[str, Attr]:

@@ -9,7 +9,7 @@ import numpy as np
 from tvmopt.pipeline.graph.attributes import attributes
 from tvmopt.pipeline.graph.ir import Array, Editor, Node
 from tvmopt.pipeline.graph.recognize.convolution import bias_of
-from tvmopt.pipeline.graph.recognize.images import add_image, as_image, constant_image, window_of
+from tvmopt.pipeline.graph.recognize.images import add_image, as_image, kernel_image, window_of
 from tvmopt.schedules.expression import ACC, Arg, Expr, call
 from tvmopt.schedules.workload import Attr
 
@@ -40,7 +40,7 @@ def transposed_convolution(editor: Editor, node: Node) -> bool:
         array = np.flip(array, tuple(range(2, array.ndim)))
         after = tuple(max(0, reach[i] - window.pads[2 + i]) for i in range(2))
         attrs["pads"] = (*before, *after)
-    name = constant_image(editor, editor.constant(f"{weight}_by_output", np.ascontiguousarray(array)))
+    name = kernel_image(editor, editor.constant(f"{weight}_by_output", np.ascontiguousarray(array)))
     epilogue: Expr = call("add", ACC, Arg(2)) if bias else ACC
     add_image(editor, Node(op, (as_image(editor, node, data), name, *bias), node.outputs, node.layers, attrs, epilogue))
     return True

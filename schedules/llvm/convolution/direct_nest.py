@@ -135,6 +135,10 @@ class DirectConv2dNest:
         """The first of the data's channel blocks that the panel's group reads."""
         return panel.group * (self.shape.group_in // self.shape.block)
 
+    def source(self, panel: Panel, row: Index) -> tuple[Index, Index]:
+        """The image that a kernel row reads, and the row of the window there."""
+        return panel.image, row
+
     def first_block(self, panel: Panel) -> Index:
         """The output's channel block that the panel begins with."""
         return panel.group * self.blocks + panel.tile * self.config["vectors"]
@@ -262,11 +266,12 @@ class DirectConv2dNest:
 
         def one(number: Index, block: Index, at: Place) -> list[Stmt]:
             place, (kh, kw, lane) = base + number * width, at
+            image, kh = self.source(panel, kh)
 
             def pixel(p: int) -> emit.Expr:
                 row = pixels[p][0] * shape.stride[0] + kh * shape.dilation[0] + offset[0]
                 column = pixels[p][1] * shape.stride[1] + kw * shape.dilation[1] + offset[1]
-                value = emit.load(data.view, [panel.image, group_block + block, row, column, lane])
+                value = emit.load(data.view, [image, group_block + block, row, column, lane])
                 return emit.splat(value, self.lanes)
 
             def weights(v: int) -> emit.Expr:

@@ -17,6 +17,7 @@ from tvmopt.schedules.lazily import lazily
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import Index, Stmt, divmod_index
 from tvmopt.schedules.llvm.parts.operands import Epilogue, Pixel, declared, operands_of
+from tvmopt.schedules.llvm.parts.planes import WindowPlanes, has_depth, window_planes
 from tvmopt.schedules.llvm.parts.register_tile import Accumulators, useful_sizes
 from tvmopt.schedules.space import Config, ConfigSpace, Knob
 from tvmopt.schedules.target import Target
@@ -29,7 +30,10 @@ PARTIAL_SUMS = 4
 
 
 class Pool2d:
-    """The template; attributes: kind (max, average), kernel, strides, pads, count_pads (0 or 1)."""
+    """The template; attributes: kind (max, average), kernel, strides, pads, count_pads (0 or 1).
+
+    With an attribute ``depth`` (`schedules.llvm.parts.planes`), windows reach over several planes of volumes.
+    """
 
     name = "pool2d"
     version = 1
@@ -42,7 +46,8 @@ class Pool2d:
 
     def flops(self, workload: Workload) -> int:
         """One operation for each element of each window."""
-        return int(workload.output.elements * math.prod(workload.attr("kernel")))
+        planes = workload.attr("depth")[0] if has_depth(workload) else 1
+        return int(workload.output.elements * math.prod(workload.attr("kernel")) * planes)
 
     def space(self, workload: Workload, target: Target) -> ConfigSpace:
         """Columns computed together."""
@@ -64,7 +69,8 @@ class Pool2d:
 
 def _is_global(workload: Workload) -> bool:
     rows, columns = workload.inputs[0].shape[2:]
-    return workload.attr("kernel") == (rows, columns) and not any(workload.attr("pads"))
+    whole = workload.attr("kernel") == (rows, columns) and not any(workload.attr("pads"))
+    return whole and not has_depth(workload)
 
 
 class _Windows:
@@ -104,7 +110,7 @@ class _Windows:
         _, _, height, width = data.tensor.shape
         top, left = data.tensor.halo[:2]
 
-        def taps(kh: Index) -> Stmt:
+        def taps(kh: Index, image: Index = image) -> Stmt:
             statements = []
             for kw in range(self.kernel[1]):
                 for p in range(columns):
@@ -118,15 +124,34 @@ class _Windows:
                     statements.append(accumulators.set(p, 0, merged))
             return emit.seq(statements)
 
-        body = [*accumulators.fill(LOWEST if self.maximum else 0.0), emit.loop(self.kernel[0], taps, "kh")]
+        body = accumulators.fill(LOWEST if self.maximum else 0.0)
+        planes: Index = 1
+        if has_depth(self.workload):
+            inside = window_planes(self.workload, image)
+            planes = self._counted(inside)
+
+            def plane(number: Index) -> Stmt:
+                source = inside.image(inside.first + number)
+                return emit.loop(self.kernel[0], lambda kh: taps(kh, source), "kh")
+
+            body.append(emit.loop(inside.count, plane, "kd"))
+        else:
+            body.append(emit.loop(self.kernel[0], taps, "kh"))
         for p in range(columns):
             value = accumulators.value(p, 0)
             if not self.maximum:
-                value = value * emit.splat(self._share(row, column + p), self.lanes)
+                value = value * emit.splat(self._share(row, column + p, planes), self.lanes)
             body.append(self.epilogue.store(value, Pixel(image, block, row, column + p), self.lanes))
         return accumulators.run(body)
 
-    def _share(self, row: Index, column: Index) -> emit.Expr:
+    def _counted(self, inside: WindowPlanes) -> Index:
+        """How many planes the window counts."""
+        if not self.workload.attr("count_pads"):
+            return inside.count
+        window, stride, _, size, before, behind = self.workload.attr("depth")
+        return _minimum(inside.place * stride - before + window, size + behind) - (inside.place * stride - before)
+
+    def _share(self, row: Index, column: Index, planes: Index) -> emit.Expr:
         """One divided by the number of elements that the window counts."""
         sizes = []
         for axis, position in enumerate((row, column)):
@@ -135,7 +160,7 @@ class _Windows:
             start = position * self.stride[axis] - before
             low, high = (-before, extent + after) if self.workload.attr("count_pads") else (0, extent)
             sizes.append(_minimum(start + self.kernel[axis], high) - _maximum(start, low))
-        count = sizes[0] * sizes[1]
+        count = sizes[0] * sizes[1] * planes
         if isinstance(count, int):
             return emit.const(1.0 / count)
         return emit.const(1.0) / tirx.Cast("float32", count)

@@ -227,6 +227,33 @@ def sound(w: Random) -> dict[str, Any]:
     }
 
 
+def video(w: Random) -> dict[str, Any]:
+    return {
+        "nodes": [
+            ("Conv", "x a", "c0", {"strides": [1, 2, 2], "pads": [1, 1, 1, 1, 1, 1]}),
+            ("Relu", "c0", "r0"),
+            ("MaxPool", "r0", "p", {"kernel_shape": [2, 2, 2], "strides": [2, 2, 2]}),
+            ("Conv", "p b bias", "c1", {"pads": [1, 1, 1, 1, 1, 1], "group": 19}),
+            ("Add", "c1 p", "s"),
+            ("Conv", "s d", "c2", {"pads": [0, 1, 1, 0, 1, 1]}),
+            ("GlobalAveragePool", "c2", "g"),
+            ("Flatten", "g", "f"),
+            ("ConvTranspose", "s u", "z", {"strides": [2, 2, 2]}),
+            ("Gemm", "f k", "y"),
+        ],
+        "inputs": {"x": (2, 3, 5, 11, 9)},
+        "outputs": "y z",
+        "constants": {
+            "a": w(19, 3, 3, 3, 3),
+            "b": w(19, 1, 3, 3, 3),
+            "bias": w(19),
+            "d": w(7, 19, 1, 3, 3),
+            "k": w(7, 5),
+            "u": w(19, 2, 2, 2, 2),
+        },
+    }
+
+
 def attention(w: Random) -> dict[str, Any]:
     def heads(name: str, perm: list[int]) -> list[Any]:
         return [
@@ -322,6 +349,7 @@ MODELS = {
         super_resolution,
         u_net,
         sound,
+        video,
         attention,
         quantized,
         two_halos_and_an_input_read_twice,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 from onnx import parser
 
 from tvmopt.pipeline.graph.ir import Origin
-from tvmopt.pipeline.verification.kernel_values import counterpart, layers_between
+from tvmopt.pipeline.types import Step
+from tvmopt.pipeline.verification.kernel_values import Point, counterpart, layers_between
 
 KNOWN = ("x", "mean", "a_layout", "b_maps", "cat")
 ORIGINS = {
@@ -62,3 +66,11 @@ def test_layers_that_a_subgraph_reads() -> None:
     for node in graph.node:
         node.name = node.output[0].upper()
     assert layers_between(graph, "y", ("b",)) == ("A", "Y")
+
+
+def test_planes_are_compared_as_volumes() -> None:
+    volume = np.arange(2 * 3 * 4 * 5, dtype=np.float32).reshape(2, 3, 4, 5, 1)
+    planes = volume.swapaxes(1, 2).reshape(8, 3, 5, 1)
+    point = Point(Step("k", "conv3d", ("c",), (), "", 0, 0), "c", planes, planes=True)
+    assert np.array_equal(point.shaped(volume.shape), volume)
+    assert not np.array_equal(replace(point, planes=False).shaped(volume.shape), volume)

@@ -24,14 +24,24 @@ Wide = Callable[..., Workload]
 
 
 NAMES = [
-    *("conv2d", "depthwise_conv2d", "separable_conv2d", "transposed_conv2d", "dense", "pool2d"),
+    *("conv2d", "depthwise_conv2d", "separable_conv2d", "conv3d", "transposed_conv2d"),
+    *("dense", "pool2d"),
     *("pointwise", "pointwise plain"),
     *("concat", "relayout", "depth_to_space", "reduce", "reduce columns", "row_norm", "map_norm", "softmax"),
     *("resize2d", "attention", "recurrence"),
 ]
 
 
-ACCUMULATING = ["conv2d", "depthwise_conv2d", "separable_conv2d", "transposed_conv2d", "dense", "pool2d", "recurrence"]
+ACCUMULATING = [
+    "conv2d",
+    "depthwise_conv2d",
+    "separable_conv2d",
+    "conv3d",
+    "transposed_conv2d",
+    "dense",
+    "pool2d",
+    "recurrence",
+]
 
 
 def nodes(function: Any, *types: Any) -> list[Any]:

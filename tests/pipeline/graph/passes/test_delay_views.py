@@ -174,3 +174,56 @@ def test_slices_of_channels_stay_images(through: Any, weights: Any) -> None:
     assert done.ops() == ["reshape", "conv2d", "Slice", "pointwise", "reshape"]
     assert done.graph.origins[done.node("Slice").output] == Origin("s", "image")
     done.check()
+
+
+def test_volumes_stay_planes_in_between(through: Any, weights: Any) -> None:
+    done = through(
+        ("Conv", "x a", "c", {"pads": [1] * 6}),
+        ("Relu", "c", "r"),
+        ("Mul", "r scale", "m"),
+        ("MaxPool", "m", "p", {"kernel_shape": [2, 2, 2]}),
+        ("Conv", "p b", "d", {"pads": [0, 1, 1, 0, 1, 1]}),
+        ("Concat", "p d", "k", {"axis": 1}),
+        ("Add", "k whole", "s"),
+        ("ReduceMean", "s axes", "y"),
+        passes=PASSES,
+        inputs={"x": (2, 4, 3, 5, 4)},
+        outputs="y",
+        a=weights(6, 4, 3, 3, 3),
+        b=weights(3, 6, 1, 3, 3),
+        scale=weights(6, 1, 1, 1),
+        whole=weights(2, 9, 2, 4, 1),
+        axes=whole(2, 3, 4),
+    )
+    computed = [op for op in done.ops() if op != "reshape"]
+    assert computed == [
+        *(
+            "Transpose",
+            "conv3d",
+            "pointwise",
+            "pointwise",
+            "pool2d",
+            "conv2d",
+            "concat",
+            "pointwise",
+            "pool2d",
+            "reduce",
+        )
+    ]
+    assert done.graph.origins[done.node("concat").output] == Origin("k", "planes")
+    done.check()
+
+
+def test_a_volume_that_is_scaled_by_its_own_channels(through: Any, weights: Any) -> None:
+    """The factors would have to be repeated for each plane, so the product is computed as a volume."""
+    done = through(
+        ("Conv", "x a", "c"),
+        ("GlobalAveragePool", "c", "g"),
+        ("Sigmoid", "g", "s"),
+        ("Mul", "c s", "y"),
+        passes=PASSES,
+        inputs={"x": (2, 4, 3, 5, 4)},
+        outputs="y",
+        a=weights(6, 4, 1, 3, 3),
+    )
+    done.check()

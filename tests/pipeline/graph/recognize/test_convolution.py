@@ -64,14 +64,41 @@ def test_lines(through: Any, weights: Any, weight: Any, attributes: Any, op: str
 
 
 @pytest.mark.parametrize(
+    ("shape", "weight", "attributes", "op"),
+    [
+        ((2, 4, 3, 5, 6), (6, 4, 3, 3, 3), {"pads": [1] * 6}, "conv3d"),
+        (
+            (1, 4, 5, 5, 6),
+            (6, 4, 2, 3, 1),
+            {"strides": [2, 1, 3], "dilations": [2, 1, 1], "pads": [3, 0, 0, 0, 2, 1]},
+            "conv3d",
+        ),
+        ((2, 4, 3, 5, 6), (6, 4, 1, 3, 3), {"strides": [1, 2, 2], "pads": [0, 1, 1, 0, 1, 1]}, "conv2d"),
+        ((2, 4, 3, 5, 6), (6, 4, 1, 1, 1), {"strides": [2, 1, 1]}, "conv3d"),
+        ((2, 4, 3, 5, 6), (4, 1, 1, 3, 3), {"group": 4}, "depthwise_conv2d"),
+        ((2, 4, 3, 5, 6), (4, 1, 3, 3, 3), {"group": 4}, "conv3d"),
+        ((2, 4, 3, 5, 6), (6, 2, 3, 1, 1), {"group": 2, "auto_pad": "SAME_UPPER"}, "conv3d"),
+        ((2, 1, 3, 5, 6), (1, 1, 3, 3, 3), {}, "conv3d"),
+        ((2, 4, 1, 5, 6), (6, 4, 3, 3, 3), {"pads": [1] * 6}, "conv3d"),
+    ],
+)
+def test_volumes(through: Any, weights: Any, shape: Any, weight: Any, attributes: Any, op: str) -> None:
+    nodes, constants = ("Conv", "x w b", "y", attributes), {"w": weights(*weight), "b": weights(weight[0])}
+    done = through(nodes, passes=PASSES, inputs={"x": shape}, outputs="y", **constants)
+    assert [kind for kind in done.ops() if kind not in ("reshape", "Transpose")] == [op]
+    assert done.graph.origins[done.node(op).output] == Origin("y", "planes")
+    done.check()
+
+
+@pytest.mark.parametrize(
     ("inputs", "weight", "constants"),
     [
-        ({"x": (1, 4, 5, 5, 5)}, (6, 4, 3, 3, 3), "w b"),
+        ({"x": (1, 4, 3, 5, 5, 5)}, (6, 4, 3, 3, 3, 3), "w b"),
         ({"x": (1, 4, 5, 5)}, (6, 4, 3, 3), "b"),
         ({"x": (1, 4, 5, 5)}, (6, 4, 3, 3), "w"),
         ({}, (6, 4, 3, 3), "w b x"),
     ],
-    ids=["volumes", "computed weights", "computed bias", "constant data"],
+    ids=["more dimensions", "computed weights", "computed bias", "constant data"],
 )
 def test_others_are_left(through: Any, weights: Any, inputs: Any, weight: Any, constants: str) -> None:
     shapes = {"w": weight, "b": (6,), "x": (1, 4, 5, 5)}

@@ -72,16 +72,44 @@ def test_whole_lines(through: Any, operator: str) -> None:
     done.check()
 
 
+VOLUMES: list[dict[str, Any]] = [
+    {"kernel_shape": [2, 2, 2]},
+    {"kernel_shape": [1, 2, 2], "strides": [1, 2, 2]},
+    {"kernel_shape": [1, 1, 1], "strides": [2, 1, 1]},
+    {"kernel_shape": [3, 3, 3], "strides": [2, 2, 2], "pads": [1] * 6},
+    {"kernel_shape": [3, 1, 2], "strides": [2, 1, 1], "pads": [2, 0, 0, 0, 0, 1], "ceil_mode": 1},
+    {"kernel_shape": [5, 4, 3]},
+]
+
+
+@pytest.mark.parametrize("attributes", VOLUMES)
+@pytest.mark.parametrize("kind", ["MaxPool", "AveragePool", "counting"])
+def test_windows_of_volumes(through: Any, attributes: dict[str, Any], kind: str) -> None:
+    operator, more = ("AveragePool", {"count_include_pad": 1}) if kind == "counting" else (kind, {})
+    nodes = (operator, "x", "y", {**attributes, **more})
+    done = through(nodes, passes=PASSES, inputs={"x": (2, 3, 5, 4, 5)}, outputs="y")
+    assert [op for op in done.ops() if op not in ("reshape", "Transpose")] == ["pool2d"]
+    done.check()
+
+
+@pytest.mark.parametrize("planes", [1, 4])
+@pytest.mark.parametrize("operator", ["GlobalAveragePool", "GlobalMaxPool"])
+def test_whole_volumes(through: Any, operator: str, planes: int) -> None:
+    done = through((operator, "x", "y"), passes=PASSES, inputs={"x": (2, 3, planes, 5, 3)}, outputs="y")
+    assert [op for op in done.ops() if op not in ("reshape", "Transpose")] == ["pool2d", "reduce"]
+    done.check()
+
+
 @pytest.mark.parametrize(
     ("operator", "made", "shape", "attributes"),
     [
         ("MaxPool", "y places", (1, 3, 8, 7), {"kernel_shape": [2, 2]}),
         ("MaxPool", "y", (1, 3, 8, 7), {"kernel_shape": [2, 2], "dilations": [2, 1]}),
-        ("MaxPool", "y", (1, 3, 4, 4, 4), {"kernel_shape": [2, 2, 2]}),
+        ("MaxPool", "y", (1, 3, 4, 4, 4), {"kernel_shape": [2, 2, 2], "dilations": [2, 1, 1]}),
         ("MaxPool", "y", (1, 3, 8, 7), {"kernel_shape": [2, 2], "pads": [2, 0, 0, 0]}),
         ("MaxPool", "y", (1, 3, 8, 7), {"kernel_shape": [1, 1], "strides": [2, 3], "ceil_mode": 1}),
     ],
-    ids=["places", "dilated", "volumes", "a window of padding", "a window behind the map"],
+    ids=["places", "dilated", "dilated volumes", "a window of padding", "a window behind the map"],
 )
 def test_others_are_left(through: Any, operator: str, made: str, shape: Any, attributes: Any) -> None:
     done = through((operator, "x", made, attributes), passes=PASSES, inputs={"x": shape}, outputs=made)

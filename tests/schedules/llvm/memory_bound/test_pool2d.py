@@ -90,3 +90,37 @@ def test_a_maximum_of_nothing_but_minus_infinity(kernels: Any, make: Any, target
     workload = pool(make, target.lanes("float32"), "3x3 padded, strided", "max")
     data = np.full(workload.inputs[0].shape, -np.inf, np.float32)
     kernels.check(workload, 0, [data], np.full(workload.output.shape, -np.inf, np.float32))
+
+
+@pytest.mark.parametrize(("kind", "count"), [("max", 0), ("average", 0), ("average", 1)])
+@pytest.mark.parametrize(
+    ("kernel", "strides", "pads"), [((3, 3, 2), (2, 2, 1), (1, 1, 0)), ((4, 1, 1), (1, 1, 1), (0, 0, 0))]
+)
+def test_volumes(
+    kernels: Any, inputs_of: Any, make: Any, target: Target, kernel: Any, strides: Any, pads: Any, kind: str, count: int
+) -> None:
+    """Two volumes of five planes."""
+    import torch
+
+    channels, size = target.lanes("float32") + 3, (5, 6, 7)
+    made = [(size[i] + 2 * pads[i] - kernel[i]) // strides[i] + 1 for i in range(3)]
+    halo = (0, 0, 0, 0) if kind == "max" else pads[1:] * 2
+    workload = make(
+        "pool2d",
+        (Tensor((10, channels, 6, 7), block=target.lanes("float32"), halo=halo),),
+        Tensor((2 * made[0], channels, made[1], made[2]), block=target.lanes("float32")),
+        kind=kind,
+        kernel=kernel[1:],
+        strides=strides[1:],
+        pads=pads[1:] * 2,
+        depth=(kernel[0], strides[0], 1, 5, pads[0], pads[0]),
+        count_pads=count,
+    )
+    (data,) = inputs_of(workload)
+    volumes = torch.from_numpy(data).reshape(2, 5, channels, 6, 7).transpose(1, 2)
+    if kind == "max":
+        pooled = torch.nn.functional.max_pool3d(volumes, kernel, strides, pads)
+    else:
+        pooled = torch.nn.functional.avg_pool3d(volumes, kernel, strides, pads, count_include_pad=bool(count))
+    expected = pooled.transpose(1, 2).reshape(workload.output.shape).numpy()
+    kernels.unoptimized().check(workload, 0, [data], expected)

@@ -1,0 +1,64 @@
+"""Convolution over volumes: direct convolution over planes, with the planes of the window as further kernel rows.
+
+The planes of a volume are images. A tile belongs to one plane of the output and stays in registers while the reduction
+runs over all planes of its window; planes of padding are skipped, not multiplied.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tvmopt.schedules.dtypes import FLOAT32
+from tvmopt.schedules.llvm.convolution.direct import DirectConv2d
+from tvmopt.schedules.llvm.convolution.direct_nest import DirectConv2dNest, Panel, Spans
+from tvmopt.schedules.llvm.convolution.shape import shape_of
+from tvmopt.schedules.llvm.parts import emit
+from tvmopt.schedules.llvm.parts.emit import Index, Stmt, divmod_index
+from tvmopt.schedules.llvm.parts.planes import window_planes
+from tvmopt.schedules.space import Config
+from tvmopt.schedules.target import Target
+from tvmopt.schedules.workload import Workload
+
+
+class Conv3d(DirectConv2d):
+    """The template; workload: data, weight (constant), then operands of the epilogue.
+
+    Data and output are planes, ``(N·D, C, H, W)``; the weight is ``(O, I, KD·KH, KW)``. The attributes are a
+    convolution's and ``depth`` (`schedules.llvm.parts.planes`).
+    """
+
+    name = "conv3d"
+    version = 1
+
+    def accepts(self, workload: Workload, target: Target) -> bool:
+        """Float32, output blocked by the vector, groups that fill whole blocks."""
+        if workload.op != self.name or workload.dtypes != {FLOAT32}:
+            return False
+        lanes = target.lanes(FLOAT32)
+        if workload.output.block != lanes:
+            return False
+        shape = shape_of(workload)
+        aligned = shape.out_channels // shape.groups % lanes == 0 and shape.group_in % shape.block == 0
+        return shape.groups == 1 or aligned
+
+    def build(self, workload: Workload, target: Target, config: Config) -> Any:
+        """The scheduled PrimFunc: inputs (weights packed), then the output."""
+        return Conv3dNest(workload, target, config, self.packed(workload, target, config)[1]).function()
+
+
+class Conv3dNest(DirectConv2dNest):
+    """Writes the loop nest of one workload under one config."""
+
+    def taps(self, panel: Panel, at: tuple[Index, Index], size: tuple[int, int]) -> tuple[Spans, list[Stmt]]:
+        """The kernel rows of the planes that the window has inside the volume."""
+        planes, rows = self.workload.attr("depth")[0], panel.kernel[0]
+        inside = window_planes(self.workload, panel.image)
+        first, then = emit.named(inside.first * (rows // planes), "row")
+        count, last = emit.named(inside.count * (rows // planes), "rows")
+        return ((first, count), (0, panel.kernel[1])), [*then, *last]
+
+    def source(self, panel: Panel, row: Index) -> tuple[Index, Index]:
+        """The plane that a kernel row reads, and its row within the plane of the window."""
+        planes = self.workload.attr("depth")[0]
+        plane, row = divmod_index(row, panel.kernel[0] // planes)
+        return window_planes(self.workload, panel.image).image(plane), row
