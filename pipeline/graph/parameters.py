@@ -63,19 +63,15 @@ def slice_of(constants: Mapping[str, Array], node: Node, shape: tuple[int, ...])
     """
     values = attributes(node)
     if "starts" in values:
-        starts, ends = values["starts"], values["ends"]
-        axes, steps = values.get("axes", range(len(starts))), [1] * len(starts)
+        given = {name: values.get(name) for name in ("starts", "ends", "axes")}
     else:
         if any(name and name not in constants for name in node.inputs[1:]):
             return None
-        starts, ends, axes, steps = (
-            constants[node.inputs[place]].reshape(-1).tolist()
-            if len(node.inputs) > place and node.inputs[place]
-            else None
-            for place in (1, 2, 3, 4)
-        )
-        axes = range(len(starts)) if axes is None else axes
-        steps = [1] * len(starts) if steps is None else steps
+        names = dict(zip(("starts", "ends", "axes", "steps"), node.inputs[1:], strict=False))
+        given = {key: constants[name].reshape(-1).tolist() for key, name in names.items() if name}
+    starts, ends = given["starts"], given["ends"]
+    axes = given.get("axes") or range(len(starts))
+    steps = given.get("steps") or [1] * len(starts)
     if any(step != 1 for step in steps):
         return None
     ranges = {}

@@ -6,6 +6,7 @@ runs over all planes of its window; planes of padding are skipped, not multiplie
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from tvmopt.schedules.dtypes import FLOAT32
@@ -51,14 +52,23 @@ class Conv3dNest(DirectConv2dNest):
 
     def taps(self, panel: Panel, at: tuple[Index, Index], size: tuple[int, int]) -> tuple[Spans, list[Stmt]]:
         """The kernel rows of the planes that the window has inside the volume."""
-        planes, rows = self.workload.attr("depth")[0], panel.kernel[0]
         inside = window_planes(self.workload, panel.image)
-        first, then = emit.named(inside.first * (rows // planes), "row")
-        count, last = emit.named(inside.count * (rows // planes), "rows")
-        return ((first, count), (0, panel.kernel[1])), [*then, *last]
+        first, then = emit.named(inside.first, "plane")
+        count, last = emit.named(inside.count, "planes")
+        return ((first * self.rows, count * self.rows), (0, panel.kernel[1])), [*then, *last]
+
+    def over_taps(self, spans: Spans, body: Callable[[Index, Index], Stmt]) -> Stmt:
+        """A loop over planes around those over a plane's taps: so rows and planes are known without a division."""
+        planes = divmod_index(spans[0][1], self.rows)[0]
+        columns = spans[1][1]
+        return emit.nest((planes, self.rows, columns), lambda k, i, j: body(k * self.rows + i, j), "k")
+
+    @property
+    def rows(self) -> int:
+        """Rows of the window in one plane."""
+        return int(self.shape.kernel[0] // self.workload.attr("depth")[0])
 
     def source(self, panel: Panel, row: Index) -> tuple[Index, Index]:
         """The plane that a kernel row reads, and its row within the plane of the window."""
-        planes = self.workload.attr("depth")[0]
-        plane, row = divmod_index(row, panel.kernel[0] // planes)
+        plane, row = divmod_index(row, self.rows)
         return window_planes(self.workload, panel.image).image(plane), row

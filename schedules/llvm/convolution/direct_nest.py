@@ -337,4 +337,8 @@ class DirectConv2dNest:
                 channels, unroll, lambda lane, count: steps(block, (*at, lane), channels, count), "ic"
             )
 
-        return emit.nest((spans[0][1], spans[1][1]), along_channels, "k")
+        return self.over_taps(spans, along_channels)
+
+    def over_taps(self, spans: Spans, body: Callable[[Index, Index], Stmt]) -> Stmt:
+        """The loops over the taps in `spans`; `body` gets the row and column, counted from the first of each span."""
+        return emit.nest((spans[0][1], spans[1][1]), body, "k")
