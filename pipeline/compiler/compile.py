@@ -92,11 +92,11 @@ def compile_model(  # noqa: PLR0913 # what to compile, for what, with what
         with Forge() as own:
             return compile_model(model, target, records, out, transfer, own)
     with interruptible():
-        bound = optimize_measured(model, target, records)
+        bound = optimize_measured(model, target, records, cache=forge.cache)
         choices: tuple[TaskChoice, ...] = ()
         if has_templates(target):
             check_layers(bound, forge)
-            choices = choose_configs(extract_tasks(bound), target, records, transfer)
+            choices = choose_configs(extract_tasks(bound), target, records, transfer, forge.cache)
         library = write_artifact(model, bound, choices, golden_pair(model), out, forge)
     layers = tuple(one.node.layers[0] for one in bound.nodes if one.is_imported)
     return CompileReport(out, choices, layers, library.storage_bytes)

@@ -14,6 +14,9 @@ from tvmopt.schedules.registry import BoundKernel
 class Records(Protocol):
     """Where compilation looks for records; a `pipeline.records.store.RecordStore` is one."""
 
+    def digest(self) -> str:
+        """A hash of all records; nothing is parsed."""
+
     def history(self, workload_key: str, target_key: str, template: str, template_version: int) -> Sequence[Record]:
         """The records of exactly this workload, target and template version, failed ones too."""
 
@@ -26,6 +29,10 @@ class FirstMatch:
     """Several stores: the first with a matching record decides."""
 
     stores: tuple[Records, ...]
+
+    def digest(self) -> str:
+        """A hash of the records of all stores."""
+        return " ".join(store.digest() for store in self.stores)
 
     def history(self, workload_key: str, target_key: str, template: str, template_version: int) -> Sequence[Record]:
         """The records of the first store that has a successful one; none when no store has."""

@@ -6,6 +6,7 @@ may guide the search (`pipeline.tuning.related_samples`). The format is describe
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -67,6 +68,14 @@ class RecordStore:
             raise InputFileError(f"{path}: cannot be written: {error.strerror}") from error
         records.append(record)
         self._file(record)
+
+    def digest(self) -> str:
+        """A hash of all that the files hold now; nothing is parsed."""
+        content = hashlib.sha256()
+        for path in log_files(self.directory) if self.directory.exists() else ():
+            content.update(repr((path.parent.name, path.name, path.stat().st_size)).encode())
+            content.update(path.read_bytes())
+        return content.hexdigest()
 
     def records(self) -> Sequence[Record]:
         """All records: files in the order of their names, lines in file order.

@@ -6,6 +6,7 @@ the alternative is clearly faster; of several such alternatives the fastest is u
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -15,6 +16,8 @@ from tvmopt.pipeline.graph.pieces import Alternative, Piece
 from tvmopt.pipeline.records.lookup import Records, applicable
 from tvmopt.pipeline.records.ranking import CLEARLY
 from tvmopt.pipeline.records.record import Record
+from tvmopt.pipeline.support.cache import Cache, digest
+from tvmopt.pipeline.support.environment import environment
 from tvmopt.pipeline.tasks.bind import BoundModel, bind
 from tvmopt.pipeline.tasks.extract import extract_tasks
 from tvmopt.pipeline.types import ImportedModel, Task
@@ -41,19 +44,39 @@ def optimize_measured(
     target: Target,
     records: Records | None,
     alternatives: Sequence[Alternative] = ALTERNATIVES,
+    cache: Cache | None = None,
 ) -> BoundModel:
     """`model` optimised and bound, each piece divided in the way that is fastest according to the records.
+
+    Args:
+        model: the imported model.
+        target: what layouts are planned for.
+        records: tuning records; None leaves the pieces as they are.
+        alternatives: the ways to replace pieces.
+        cache: has what was chosen before, so that the records need not be read again.
 
     Raises:
         UnsupportedModelError: as `optimize`.
     """
     if records is None:
         return bind(optimize(model, target, alternatives=alternatives))
-    apart, *others = optimize_all_ways(model, target, alternatives)
-    chosen = _fastest(apart, others, records)
-    if not chosen:
-        return apart.model
+    depends = (environment(), records.digest(), model.sha256, target.to_json(), [one.name for one in alternatives])
+    key = digest(*depends)
+    found = None if cache is None else cache.get(_KIND, key)
+    if found is not None:
+        chosen = {(name, output) for name, output in json.loads(found)}
+    else:
+        apart, *others = optimize_all_ways(model, target, alternatives)
+        chosen = _fastest(apart, others, records)
+        if cache is not None:
+            cache.put(_KIND, key, json.dumps(sorted(chosen)).encode())
+        if not chosen:
+            return apart.model
     return bind(optimize(model, target, lambda name, piece: (name, piece.output) in chosen, alternatives))
+
+
+_KIND = "division"
+"""The kind of entries in the cache."""
 
 
 def optimize_all_ways(

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 from tvmopt.jobs.settings import LOGS, open_records, resolve_target
 from tvmopt.pipeline.compiler.compile import CompileReport, compile_model
 from tvmopt.pipeline.compiler.kernels.forge import Forge
-from tvmopt.pipeline.compiler.kernels.job import environment
 from tvmopt.pipeline.compiler.native.linker import linker_of
 from tvmopt.pipeline.importers import load_model
 from tvmopt.pipeline.importers.source import parse_source
 from tvmopt.pipeline.support.cache import Cache, digest
+from tvmopt.pipeline.support.environment import environment
 from tvmopt.pipeline.support.interrupts import ctrl_c_cancels
 from tvmopt.pipeline.support.progress import Listener, Steps
 from tvmopt.schedules.registry import has_templates

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 LOGS = Path("tuning_logs")
 """The default folder of tuning records."""
 
+_READABLE = "records"
+"""The kind of entries in the cache that say that a folder's records were read without an error."""
+
 
 def resolve_target(text: str, threads: int | None = None) -> Target:
     """The target that `text` names, for `threads` threads.
@@ -48,7 +51,13 @@ def open_records(logs: Path) -> Records:
     """
     from tvmopt.pipeline.records.lookup import FirstMatch
     from tvmopt.pipeline.records.store import RecordStore
+    from tvmopt.pipeline.support.cache import digest, open_cache
+    from tvmopt.pipeline.support.environment import environment
 
     stores = tuple(RecordStore(folder) for folder in log_folders(logs))
-    stores[0].records()
+    cache = open_cache()
+    key = digest(environment(), stores[0].digest())
+    if cache.get(_READABLE, key) is None:
+        stores[0].records()
+        cache.put(_READABLE, key, b"")
     return FirstMatch(stores)

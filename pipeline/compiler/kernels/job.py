@@ -7,16 +7,13 @@ Runtime, and our own code.
 from __future__ import annotations
 
 import base64
-import functools
 import hashlib
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tvmopt.pipeline.support.cache import digest
+from tvmopt.pipeline.support.environment import environment
 from tvmopt.schedules.registry import BoundKernel
 from tvmopt.schedules.space import Config
 from tvmopt.schedules.target import Target
@@ -27,10 +24,6 @@ if TYPE_CHECKING:
 
 KERNEL, BOUNDS, LAYER, CHECK = "kernel", "bounds", "layer", "check"
 """The kinds of jobs, which are also kinds of entries in the cache."""
-
-_PACKAGES = ("apache-tvm", "apache-tvm-ffi", "onnx", "onnxruntime", "numpy")
-_SOURCES = {"tvmopt.schedules": (".",), "tvmopt.pipeline": ("compiler", "graph", "importers/check", "support")}
-"""Packages, and their folders whose code decides what is made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,16 +97,3 @@ def _model_job(kind: str, model: onnx.ModelProto, target: Target, layer: str, si
     command = {"kind": kind, "model": base64.b64encode(content).decode(), "target": target.to_json()}
     what = hashlib.sha256(signature or content).hexdigest()
     return Job(kind, digest(environment(), kind, what, target.to_json()), command, layer)
-
-
-@functools.cache
-def environment() -> tuple[str, ...]:
-    """What every result depends on: the versions of the packages that make it, and our own code."""
-    code = hashlib.sha256()
-    for package, folders in _SOURCES.items():
-        home = Path(importlib.import_module(package).__path__[0])
-        for path in sorted(path for folder in folders for path in (home / folder).rglob("*")):
-            if path.suffix in (".py", ".cc", ".h"):
-                code.update(path.name.encode())
-                code.update(path.read_bytes())
-    return (*(version(name) for name in _PACKAGES), code.hexdigest())

@@ -12,6 +12,7 @@ import onnx
 from onnx import numpy_helper
 
 from tvmopt.pipeline.compiler import build
+from tvmopt.pipeline.compiler.kernels.compiled import compiled
 from tvmopt.pipeline.compiler.kernels.kernel_object import KernelObject
 from tvmopt.pipeline.compiler.kernels.layer_inputs import inputs_of
 from tvmopt.pipeline.compiler.kernels.layer_part import LayerPart
@@ -74,8 +75,6 @@ def lowered(model: onnx.ModelProto, target: Target, layer: str) -> LayerPart:
     Raises:
         BuildError: when it cannot be lowered; names the layer.
     """
-    from tvmopt.pipeline.compiler.kernels.make import compiled
-
     module = _scheduled(model, target, layer)
     program = program_of(build.plan_calls(module, target))
     if program is None:

@@ -6,6 +6,7 @@ import base64
 from collections.abc import Mapping
 from typing import Any
 
+from tvmopt.pipeline.compiler.kernels.compiled import compiled
 from tvmopt.pipeline.compiler.kernels.job import BOUNDS, CHECK, KERNEL
 from tvmopt.pipeline.compiler.kernels.kernel_object import KernelObject
 from tvmopt.pipeline.errors import BuildError, TvmoptError
@@ -61,12 +62,3 @@ def _bounds(command: Mapping[str, Any], target: Target) -> KernelObject:
     attrs, indices = command["attrs"], Tensor.from_json(command["indices"])
     function = check_indices(indices, tuple(attrs["limits"]), bool(attrs["wraps"]), attrs["message"])
     return compiled(command["symbol"], function, target)
-
-
-def compiled(symbol: str, function: Any, target: Target) -> KernelObject:
-    """The machine code of a PrimFunc of static shapes under `symbol`."""
-    from tvmopt.pipeline.compiler.native.link import compile_kernel
-    from tvmopt.schedules.llvm.parts.emit import parallel_tasks
-
-    arguments = tuple((tuple(int(size) for size in one.shape), str(one.dtype)) for one in function.params)
-    return KernelObject(symbol, compile_kernel(symbol, function, target), parallel_tasks(function), arguments)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from tvmopt.pipeline.compiler.kernels.job import environment
 from tvmopt.pipeline.compiler.native.link import OPTIONS, SOURCES, compile_source
 from tvmopt.pipeline.support.cache import Cache, digest
+from tvmopt.pipeline.support.environment import environment
 
 NATIVE = "native"
 """Their kind of entries in the cache."""
