@@ -6,7 +6,12 @@ import onnx
 import onnx.inliner
 
 from tvmopt.pipeline.errors import UnsupportedModelError
-from tvmopt.pipeline.importers.onnx_form.operators import STANDARD_DOMAINS, standard_opset, supported_operators
+from tvmopt.pipeline.importers.onnx_form.operators import (
+    STANDARD_DOMAINS,
+    WRITTEN_OUT,
+    standard_opset,
+    supported_operators,
+)
 from tvmopt.pipeline.support.messages import one_line
 
 _ALWAYS = frozenset({"MeanVarianceNormalization"})
@@ -15,6 +20,8 @@ _ALWAYS = frozenset({"MeanVarianceNormalization"})
 
 def inline(model: onnx.ModelProto) -> onnx.ModelProto:
     """`model` without functions: inlines its own, and unsupported operators that ONNX defines by others.
+
+    Operators that `rewrites` writes out are left to it.
 
     Raises:
         UnsupportedModelError: one of them cannot be inlined.
@@ -26,7 +33,7 @@ def inline(model: onnx.ModelProto) -> onnx.ModelProto:
             raise UnsupportedModelError(f"the model's own functions cannot be inlined: {one_line(error)}") from error
     opset = standard_opset(model)
     used = {node.op_type for node in model.graph.node if node.domain in STANDARD_DOMAINS}
-    foreign = used - (supported_operators() - _ALWAYS)
+    foreign = used - (supported_operators() - _ALWAYS) - WRITTEN_OUT
     defined = sorted(name for name in foreign if _has_definition(name, opset))
     if not defined:
         return model
