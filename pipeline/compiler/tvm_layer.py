@@ -130,8 +130,7 @@ def schedule_layer(graph: Graph, node: Node, target: Target) -> tuple[OnnxLayer,
         return layer, build.schedule(layer.module, target)
     # Any exception from TVM here means that this layer cannot be compiled.
     except Exception as error:
-        where = f"layer {node.layers[0]!r} ({node.kind})"
-        raise BuildError(f"{where}: it cannot be compiled: {one_line(error)}") from error
+        raise BuildError(f"layer {node.layers[0]!r} ({node.kind}) cannot be compiled: {one_line(error)}") from error
 
 
 def _bit_cast(tensor: Tensor, dtype: str) -> Any:

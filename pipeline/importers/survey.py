@@ -58,10 +58,10 @@ def survey(original: onnx.ModelProto) -> Survey:
     try:
         prepared = prepare(original)
         simplified = optimize(prepared)
-        operators = _joined(unknown, find_unsupported(simplified))
+        operators = _joined(find_unsupported(simplified), unknown)
         simplified = finish(simplified, original)
     except UnsupportedModelError as error:
-        return Survey(original, None, _joined(unknown, find_unsupported(prepared, WRITTEN_OUT)), (), str(error))
+        return Survey(original, None, _joined(find_unsupported(prepared, WRITTEN_OUT), unknown), (), str(error))
     return Survey(original, simplified, operators, tuple(value_faults(simplified.graph)), "")
 
 

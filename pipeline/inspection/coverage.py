@@ -159,7 +159,7 @@ def _refusal(optimized: BoundModel, node: Node) -> str:
         try:
             schedule_layer(optimized.graph, node, optimized.target)
         except BuildError as error:
-            return str(error).partition("): ")[2]
+            return str(error).removeprefix(f"layer {node.layers[0]!r} ({node.kind})").lstrip(": ")
         return ""
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tvmopt.pipeline.errors import BuildError
 from tvmopt.pipeline.inspection.costs import LayerCost, ModelCosts
 from tvmopt.pipeline.inspection.costs.rules import VIEWS
 from tvmopt.pipeline.inspection.costs.values import nbytes
+from tvmopt.pipeline.support.messages import one_line
 from tvmopt.pipeline.tasks.bind import BoundModel
 
 
@@ -74,7 +76,10 @@ def planned_arena(optimized: BoundModel) -> int:
 
     import_compiler()
     with interruptible():
-        module = build.schedule(lower(optimized, {}), optimized.target)
+        try:
+            module = build.schedule(lower(optimized, {}), optimized.target)
+        except (RuntimeError, TypeError, ValueError) as error:  # what TVM raises
+            raise BuildError(f"TVM cannot lower the model: {one_line(error)}") from error
         program = program_of(build.plan_calls(module, optimized.target))
         if program is not None:
             return plan_arena(program).nbytes

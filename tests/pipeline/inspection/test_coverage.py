@@ -9,6 +9,9 @@ import onnx
 import pytest
 
 from tests import tiny
+from tvmopt.pipeline.compiler.compile import compile_model
+from tvmopt.pipeline.errors import TvmoptError
+from tvmopt.pipeline.importers import load_model
 from tvmopt.pipeline.inspection.coverage import FALLBACK, FOLDED, GPU_RULES, NONE, UNKNOWN, VIEW
 from tvmopt.pipeline.inspection.inspect import Inspection, inspect_model
 from tvmopt.schedules.target import parse_target
@@ -133,3 +136,28 @@ def test_json(inspect: Inspect) -> None:
     assert [layer["kernel"] for layer in data["layers"]] == ["conv2d"] * 3
     assert data["memory"]["arena_bytes"] == found.memory.arena_bytes
     assert sum(task["weight"] * task["flops"] for task in data["tasks"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("nodes", "reason"),
+    [
+        ("y = com.microsoft.Inverse(x)", "Inverse of domain 'com.microsoft'"),
+        ("a = com.microsoft.Inverse(x) y = com.microsoft.Gelu(a)", "Inverse of domain 'com.microsoft'"),
+        ("y = com.microsoft.Gelu(x)", ""),
+        ("a = com.microsoft.FastGelu(x) y = com.microsoft.FusedMatMul<transB=1>(a, x)", ""),
+    ],
+)
+def test_inspecting_says_what_compiling_does(tmp_path: Path, nodes: str, reason: str) -> None:
+    """One refuses what the other refuses, in the same words."""
+    versions = '<ir_version: 10, opset_import: ["" : 18, "com.microsoft" : 1]>'
+    path, target = tmp_path / "net.onnx", parse_target("llvm", 2)
+    onnx.save(onnx.parser.parse_model(f"{versions} g (float[2,3,3] x) => (float[2,3,3] y) {{ {nodes} }}"), path)
+    found = inspect_model(str(path), target)
+    try:
+        compile_model(load_model(str(path)), target, None, tmp_path / "net.tar")
+        refusal = ""
+    except TvmoptError as error:
+        refusal = str(error)
+    assert found.coverage.compiles == (not refusal) == (not reason)
+    assert reason in refusal
+    assert not reason or any(gap.blocks and reason.split(maxsplit=1)[0] in gap.what for gap in found.coverage.gaps)
