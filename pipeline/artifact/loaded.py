@@ -11,9 +11,12 @@ from tvmopt.pipeline.artifact.executor import Executor
 from tvmopt.pipeline.artifact.format import LIBRARY, Array, ArtifactParts, read_parts
 from tvmopt.pipeline.artifact.native_library import NativeLibrary
 from tvmopt.pipeline.artifact.virtual_machine import VirtualMachine
-from tvmopt.pipeline.errors import InputFileError, RuntimeMissingError
+from tvmopt.pipeline.errors import InputFileError, RuntimeMissingError, UsageError
 from tvmopt.pipeline.support.fit import check_inputs
 from tvmopt.pipeline.types import Step
+
+MOST_THREADS = 1024
+"""More threads than any machine has cores for."""
 
 
 class LoadedArtifact:
@@ -36,7 +39,7 @@ class LoadedArtifact:
         self.golden_inputs, self.golden_outputs = parts.inputs, parts.outputs
         check_machine(path, self.manifest)
         self.steps = tuple(Step.from_json(step) for step in self.manifest["steps"])
-        os.environ.setdefault("TVM_NUM_THREADS", str(self.manifest["target"]["threads"]))
+        self._threads = _threads(int(self.manifest["target"]["threads"]))
         try:
             self.executor = self._load(parts)
         except OSError as error:
@@ -86,8 +89,22 @@ class LoadedArtifact:
             return VirtualMachine(
                 parts.library, kernels, manifest["target"]["isa"] == "cuda", manifest.get("checks", ())
             )
-        threads = int(os.environ["TVM_NUM_THREADS"])
-        return NativeLibrary(parts.library, parts.weights, (manifest["inputs"], manifest["outputs"]), threads)
+        return NativeLibrary(parts.library, parts.weights, (manifest["inputs"], manifest["outputs"]), self._threads)
+
+
+def _threads(compiled_for: int) -> int:
+    """The number of threads that ``TVM_NUM_THREADS`` says, which TVM reads too; sets it to `compiled_for` if unset.
+
+    Raises:
+        UsageError: it is no number of threads.
+    """
+    said = os.environ.get("TVM_NUM_THREADS", "").strip() or str(compiled_for)
+    if not said.isdecimal() or not 0 < int(said) <= MOST_THREADS:
+        raise UsageError(
+            f"the variable TVM_NUM_THREADS must be a number of threads, such as {compiled_for}; got {said!r}"
+        )
+    os.environ["TVM_NUM_THREADS"] = said
+    return int(said)
 
 
 def load_artifact(path: Path) -> LoadedArtifact:
@@ -104,6 +121,7 @@ def load_artifact(path: Path) -> LoadedArtifact:
     Raises:
         InputFileError: when `path` is not an artifact.
         RuntimeMissingError: when it was compiled for another machine, or for a GPU and there is none.
+        UsageError: when ``TVM_NUM_THREADS`` is no number of threads.
     """
     return LoadedArtifact(path)
 

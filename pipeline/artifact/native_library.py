@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from tvmopt.pipeline.artifact.executor import VisitStep
 from tvmopt.pipeline.errors import BuildError, InputFileError, ModelInputError
+from tvmopt.pipeline.support.files import code_folder
 from tvmopt.pipeline.types import Step
 from tvmopt.schedules.dtypes import dtype_of
 
@@ -218,7 +219,7 @@ def _view(address: int, spec: Mapping[str, Any]) -> Array:
 
 def _load(library: bytes) -> ctypes.CDLL:
     """The library's functions, ready to be called; its file is deleted once it is loaded."""
-    with tempfile.TemporaryDirectory(prefix="tvmopt-") as folder:
+    with tempfile.TemporaryDirectory(prefix="tvmopt-", dir=code_folder()) as folder:
         path = Path(folder) / "model.so"
         path.write_bytes(library)
         try:

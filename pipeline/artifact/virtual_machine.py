@@ -13,6 +13,7 @@ import numpy as np
 
 from tvmopt.pipeline.artifact.executor import VisitStep
 from tvmopt.pipeline.errors import InputFileError, ModelInputError
+from tvmopt.pipeline.support.files import code_folder
 from tvmopt.pipeline.support.interrupts import interruptible
 from tvmopt.pipeline.support.messages import one_line
 from tvmopt.pipeline.support.tvm import CPU, CUDA, Array, import_runtime, open_cuda
@@ -49,7 +50,7 @@ class VirtualMachine:
         if cuda:
             open_cuda()
             devices = [CUDA, CPU]
-        with tempfile.TemporaryDirectory(prefix="tvmopt-") as folder:
+        with tempfile.TemporaryDirectory(prefix="tvmopt-", dir=code_folder()) as folder:
             path = Path(folder) / "model.so"
             path.write_bytes(library)
             try:

@@ -79,7 +79,8 @@ class TuneSummary:
 
     Attributes:
         states: the state of each task, in the order given.
-        stopped: why the run ended: ``trials``, ``time limit``, ``all tasks ended`` or ``interrupted``.
+        stopped: why the run ended: ``trials``, ``time limit``, ``all tasks ended``,
+            ``interrupted`` or ``nothing to tune``.
         wall_s: how long it took, in seconds.
     """
 

@@ -35,6 +35,10 @@ def check_measurable(target: Target, device: Device = LOCAL) -> None:
         )
 
 
+NOTHING_TUNED = TuneSummary((), "nothing to tune", 0.0)
+"""The summary of a model without tunable kernels."""
+
+
 def tunable_tasks(model: ImportedModel, target: Target, pattern: str = "*") -> tuple[Task, ...]:
     """The tasks of `model` that have knobs to tune.
 
@@ -43,16 +47,19 @@ def tunable_tasks(model: ImportedModel, target: Target, pattern: str = "*") -> t
         target: what to tune for.
         pattern: a shell pattern that the task's name or one of its layers must match.
 
+    Returns:
+        Those tasks; none where no kernel of the model has knobs.
+
     Raises:
-        UsageError: when none matches.
+        UsageError: when there are some, but none matches.
     """
     import_compiler()
     tasks = [task for task in tasks_of_all_ways(model, target) if kernel_for(task.workload, target).has_knobs]
     chosen = tuple(
         task for task in tasks if any(fnmatch.fnmatchcase(name, pattern) for name in (task.name, *task.layers))
     )
-    if not chosen:
-        known = ", ".join(task.name for task in tasks) or "none"
+    if tasks and not chosen:
+        known = ", ".join(task.name for task in tasks)
         raise UsageError(f"no task matches {pattern!r} (tasks of {model.name}: {known})")
     return chosen
 
@@ -66,10 +73,12 @@ def tune_model(
 
     Raises:
         BuildError, InputFileError, RuntimeMissingError: as `tune_tasks` and `time_finalists`.
-        UsageError: when the model has nothing to tune.
     """
     store = RecordStore(logs, model.name)
-    summary = tune_tasks(tunable_tasks(model, target), target, store, options, listener)
+    tasks = tunable_tasks(model, target)
+    if not tasks:
+        return NOTHING_TUNED
+    summary = tune_tasks(tasks, target, store, options, listener)
     if summary.stopped != INTERRUPTED:
         time_finalists(model, target, store, options.finalists, listener, options.device)
     return summary

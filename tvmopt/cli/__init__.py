@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import select
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import click
 
 from tvmopt import __version__
+from tvmopt.cli.streams import discard_output, output_is_closed, take_over, why_full
 from tvmopt.pipeline.errors import EXIT_CODES, CancelledError, TvmoptError, UsageError, did_you_mean
 
 COMMANDS: dict[str, str] = {
@@ -116,6 +116,8 @@ def main(arguments: Sequence[str] | None = None, group: click.Group = tvmopt) ->
     if f"_{name.upper()}_COMPLETE" in os.environ:
         group.main(prog_name=name)  # a shell asks for completions; click prints them and exits
     try:
+        if arguments is None:
+            take_over()
         _invoke(group, name, list(sys.argv[1:] if arguments is None else arguments))
         sys.stdout.flush()
     except click.exceptions.Exit as end:
@@ -132,10 +134,8 @@ def main(arguments: Sequence[str] | None = None, group: click.Group = tvmopt) ->
         message = error.format_message().removesuffix(".")
         context = error.ctx if isinstance(error, click.UsageError) else None
         return _fail(name, f"{message} (see {context.command_path} --help)" if context else message, error.exit_code)
-    except BrokenPipeError:
-        if not _stdout_is_closed():
-            raise  # another pipe broke, such as one to a worker: a bug
-        return 1
+    except OSError as error:
+        return _output_failed(name, error)
     return 0
 
 
@@ -149,11 +149,10 @@ def _fail(name: str, message: str, exit_code: int) -> int:
     return exit_code
 
 
-def _stdout_is_closed() -> bool:
-    """Whether the reader of our output has closed it (``tvmopt … | head``); if so, discard further output."""
-    poll = select.poll()
-    poll.register(sys.stdout.fileno(), 0)
-    if not poll.poll(0):
-        return False
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return True
+def _output_failed(name: str, error: OSError) -> int:
+    """The exit code of a command whose output takes no more; raises `error` again if it has another cause, a bug."""
+    reason = "" if isinstance(error, BrokenPipeError) else why_full(error)
+    if not reason and not (isinstance(error, BrokenPipeError) and output_is_closed()):
+        raise error
+    discard_output()
+    return _fail(name, reason, 1) if reason else 1

@@ -93,6 +93,9 @@ def parts(result: TuneResult | None, peak_flops_per_s: float) -> Iterator[Render
     """All parts of the final output, in order; nothing when the job was stopped before the search."""
     if result is None:
         return
+    if not result.summary.states:
+        yield "nothing to tune: none of the model's kernels has more than one form"
+        return
     yield task_table(result.summary.states, peak_flops_per_s)
     yield from summary_lines(result.summary, str(result.log))
     if result.finalists is not None:

@@ -16,7 +16,7 @@ from tvmopt.pipeline.support.interrupts import ctrl_c_cancels
 from tvmopt.pipeline.support.progress import Listener, Steps
 from tvmopt.pipeline.tuning.rerank import time_finalists
 from tvmopt.pipeline.tuning.search import INTERRUPTED, TuneOptions, TuneSummary
-from tvmopt.pipeline.tuning.tune_model import check_measurable, tunable_tasks, tune_tasks
+from tvmopt.pipeline.tuning.tune_model import NOTHING_TUNED, check_measurable, tunable_tasks, tune_tasks
 
 if TYPE_CHECKING:
     import numpy as np
@@ -83,7 +83,7 @@ def tune(job: TuneJob, listener: Listener | None = None) -> TuneResult:
 
     Raises:
         CancelledError: the job was stopped; `partial` is a TuneResult if the search had begun.
-        UsageError: there is no such target, or there is nothing to tune.
+        UsageError: there is no such target, or no task matches the pattern.
         RuntimeMissingError: this machine cannot run the target's code.
         InputFileError: the model or a record cannot be read, or a record cannot be written.
         UnsupportedModelError, WrongResultError: the model cannot be imported.
@@ -98,6 +98,8 @@ def tune(job: TuneJob, listener: Listener | None = None) -> TuneResult:
         model = load_model(job.model, job.input_shapes, job.batch, job.inputs, job.input_values)
         store = RecordStore(job.logs, model.name)
         tasks = tunable_tasks(model, target, job.tasks)
+        if not tasks:
+            return TuneResult(NOTHING_TUNED, job.logs / target.key / f"{model.name}.jsonl")
         steps.begin("tuning")
         summary = tune_tasks(tasks, target, store, job.search, steps.listener)
     found = TuneResult(summary, job.logs / target.key / f"{model.name}.jsonl")

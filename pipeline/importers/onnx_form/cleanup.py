@@ -75,6 +75,8 @@ def _trim_outputs(graph: onnx.GraphProto, model: onnx.ModelProto) -> None:
     used = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
     opset = standard_opset(model)
     for node in graph.node:
+        if not onnx.defs.has(node.op_type, max_inclusive_version=opset, domain=node.domain):
+            continue
         declared = onnx.defs.get_schema(node.op_type, max_inclusive_version=opset, domain="").outputs
         while len(node.output) > 1 and node.output[-1] not in used:
             last = declared[min(len(node.output), len(declared)) - 1]

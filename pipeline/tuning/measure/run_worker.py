@@ -21,6 +21,7 @@ import numpy.typing as npt
 from tvmopt.pipeline.compiler.build import kernel_library
 from tvmopt.pipeline.compiler.native.pool import use_pool
 from tvmopt.pipeline.devices.serve import Server
+from tvmopt.pipeline.support.files import code_folder
 from tvmopt.pipeline.support.numeric_error import as_one_dtype, numeric_error
 from tvmopt.pipeline.support.tolerances import KERNEL
 from tvmopt.pipeline.support.tvm import import_compiler
@@ -154,7 +155,7 @@ def load_library(library: bytes) -> Any:
 
     # Once loaded, the library no longer needs its file. The name is new every time: for a name that it knows, the
     # system's loader would return the library that it already has.
-    with tempfile.NamedTemporaryFile(prefix="tvmopt-", suffix=".so") as file:
+    with tempfile.NamedTemporaryFile(prefix="tvmopt-", suffix=".so", dir=code_folder()) as file:
         file.write(library)
         file.flush()
         return tvm.runtime.load_module(file.name)

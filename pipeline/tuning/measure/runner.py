@@ -12,6 +12,7 @@ from tvmopt.pipeline.compiler.native.pool import write_pool
 from tvmopt.pipeline.devices.channel import WorkerLostError
 from tvmopt.pipeline.devices.device import Device
 from tvmopt.pipeline.errors import BuildError
+from tvmopt.pipeline.support.files import code_folder
 from tvmopt.pipeline.tuning.measure.built_kernel import BuiltKernel
 from tvmopt.pipeline.tuning.measure.worker_process import Limits, WorkerProcess
 from tvmopt.pipeline.types import Task
@@ -94,7 +95,7 @@ class WorkerRunner:
     def __init__(self, device: Device, target: Target, limits: Limits, seed: int = 0, module: str = MODULE) -> None:
         self.cpu = device.facts().cpu
         self._device, self._target, self._limits, self._seed, self._module = device, target, limits, seed, module
-        self._folder = tempfile.TemporaryDirectory(prefix="tvmopt-")
+        self._folder = tempfile.TemporaryDirectory(prefix="tvmopt-", dir=code_folder())
         pool = Path(self._folder.name) / "pool.so"
         self._pool = device.send(pool) if target.threads > 1 and write_pool(target, pool) else ""
         self._task: Task | None = None
