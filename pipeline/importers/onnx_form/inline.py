@@ -21,7 +21,7 @@ _ALWAYS = frozenset({"MeanVarianceNormalization"})
 def inline(model: onnx.ModelProto) -> onnx.ModelProto:
     """`model` without functions: inlines its own, and unsupported operators that ONNX defines by others.
 
-    Operators that `rewrites` writes out are left to it.
+    Those that `rewrites` writes out stay: its rules know better forms.
 
     Raises:
         UnsupportedModelError: one of them cannot be inlined.
