@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tvmopt.pipeline.artifact.executor import Executor
 from tvmopt.pipeline.artifact.format import LIBRARY, Array, ArtifactParts, read_parts
@@ -34,7 +34,20 @@ class LoadedArtifact:
     """
 
     def __init__(self, path: Path) -> None:
-        parts = read_parts(path)
+        self._open(path, read_parts(path))
+
+    @classmethod
+    def of_parts(cls, path: Path, parts: ArtifactParts) -> Self:
+        """An artifact that is to be written to `path`.
+
+        Raises:
+            InputFileError, RuntimeMissingError: as `load_artifact`.
+        """
+        made = cls.__new__(cls)
+        made._open(path, parts)
+        return made
+
+    def _open(self, path: Path, parts: ArtifactParts) -> None:
         self.manifest = parts.manifest
         self.golden_inputs, self.golden_outputs = parts.inputs, parts.outputs
         check_machine(path, self.manifest)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from tvmopt.pipeline.artifact.format import FORMAT_VERSION, ArtifactParts, save_artifact
 from tvmopt.pipeline.compiler.arena import plan_arena
 from tvmopt.pipeline.compiler.assemble import assemble
+from tvmopt.pipeline.compiler.check_golden import check_golden
 from tvmopt.pipeline.compiler.check_layers import check_layers
 from tvmopt.pipeline.compiler.concat_in_place import join_in_place
 from tvmopt.pipeline.compiler.guarded_onnx import guarded_onnx
@@ -84,7 +85,8 @@ def compile_model(  # noqa: PLR0913 # what to compile, for what, with what
         UnsupportedModelError: when the target cannot take a layer.
         InputFileError: when `records` has a corrupt line, or `out` cannot be written.
         BuildError: when a layer cannot be built.
-        WrongResultError: when TVM computes a wrong result for a layer that no template takes.
+        WrongResultError: when TVM computes a wrong result for a layer that no template takes, or the compiled model
+            wrong outputs for the golden inputs.
         RuntimeMissingError: when the target's linker is not installed.
     """
     linker_of(target)  # fails now if it is missing, rather than after minutes of compiling
@@ -124,11 +126,14 @@ def write_artifact(  # noqa: PLR0913 # the parts of an artifact, each of another
         BuildError: when code generation or linking fails.
         InputFileError: when `out` cannot be written.
         RuntimeMissingError: when the target's linker is not installed.
+        WrongResultError: when its outputs for the golden inputs are wrong; nothing is written.
     """
     configs = {choice.task.name: choice.config for choice in choices}
     library = build_library(bound, configs, linker_of(bound.target), forge)
     manifest = _manifest(model, bound.target, choices, library)
-    save_artifact(ArtifactParts(library.content, manifest, *golden, library.weights), out)
+    parts = ArtifactParts(library.content, manifest, *golden, library.weights)
+    check_golden(parts, out)
+    save_artifact(parts, out)
     return library
 
 

@@ -11,6 +11,7 @@ import onnx
 from tvmopt.pipeline.artifact.native_library import NativeLibrary, reserve
 from tvmopt.pipeline.artifact.virtual_machine import VirtualMachine
 from tvmopt.pipeline.compiler.compile import build_library
+from tvmopt.pipeline.compiler.kernels.forge import Forge
 from tvmopt.pipeline.compiler.native.linker import linker_of
 from tvmopt.pipeline.graph.optimize import optimize
 from tvmopt.pipeline.importers.onnx_form.values import tensor_spec
@@ -29,7 +30,8 @@ class Compiled:
         source = ModelSource("model.onnx", "onnx", Path("model.onnx"))
         target = parse_target("llvm", 1)
         bound = bind(optimize(ImportedModel("model", source, model, model, tuple(inputs), tuple(outputs), ""), target))
-        library = build_library(bound, {}, linker_of(target))
+        with Forge() as forge:
+            library = build_library(bound, {}, linker_of(target), forge)
         weights = None if library.weights is None else reserve(library.weights.nbytes)  # begins at a cache line
         if weights is not None:
             weights[:] = library.weights
