@@ -60,6 +60,7 @@ class Operator:
 
 
 _FLOAT = "in float32"
+_MOVED = "of elements of four or eight bytes"
 _MAPS = "in two dimensions, float32"
 _LINES = "in one or two dimensions, float32"
 _VOLUMES = "in one to three dimensions, float32"
@@ -154,7 +155,7 @@ POINTWISE = Operator(
         **dict.fromkeys(("LeakyRelu", "Elu", "Selu", "ThresholdedRelu", "HardSigmoid", "PRelu"), _FLOAT),
         **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Max", "Min"), _FLOAT),
         "Clip": _FLOAT,
-        **dict.fromkeys(("Celu", "Mish", "Round", "Shrink", "Softsign"), _FLOAT),
+        **dict.fromkeys(("Celu", "Mish", "Shrink", "Softsign"), _FLOAT),
         "Pow": "of float32",
     },
 )
@@ -163,7 +164,7 @@ CONCAT = Operator(
     "concatenation",
     operands=None,
     layout=Layout.FOLLOWS,
-    forms={"Concat": "of computed images, along the channels"},
+    forms={"Concat": "of elements of four or eight bytes"},
 )
 RELAYOUT = Operator("relayout", "change of layout", operands=1, layout=Layout.ANY)
 DEPTH_TO_SPACE = Operator(
@@ -174,6 +175,16 @@ DEPTH_TO_SPACE = Operator(
     layout=Layout.ANY,
     forms={"DepthToSpace": _FLOAT},
 )
+COPY = Operator(
+    "copy",
+    "copy",
+    operands=1,
+    forms={
+        **dict.fromkeys(("Transpose", "Expand", "SpaceToDepth"), _MOVED),
+        **dict.fromkeys(("Slice", "Split", "Tile"), f"{_MOVED}, with constant parameters"),
+    },
+)
+"""Through strides: attributes sizes, strides and offset, as in `schedules.llvm.memory_bound.copy`."""
 REDUCE = Operator(
     "reduce",
     "reduction",
@@ -217,7 +228,6 @@ RESHAPE = Operator(
     kernel=False,
     forms={
         **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout"), "of a computed value"),
-        "Transpose": "where no element moves in memory",
         "Gather": "of one constant place of a computed value",
     },
 )
@@ -241,6 +251,7 @@ OPERATORS: Mapping[str, Operator] = {
         CONCAT,
         RELAYOUT,
         DEPTH_TO_SPACE,
+        COPY,
         REDUCE,
         ROW_NORM,
         MAP_NORM,

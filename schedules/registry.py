@@ -66,8 +66,9 @@ def llvm_templates() -> tuple[Template, ...]:
     from tvmopt.schedules.llvm.convolution.separable import SeparableConv2d
     from tvmopt.schedules.llvm.convolution.transposed import TransposedConv2d
     from tvmopt.schedules.llvm.dense import Dense
+    from tvmopt.schedules.llvm.memory_bound.copy import Copy
     from tvmopt.schedules.llvm.memory_bound.depth_to_space import DepthToSpace
-    from tvmopt.schedules.llvm.memory_bound.layout import Concat, Relayout
+    from tvmopt.schedules.llvm.memory_bound.layout import Concat, PlainConcat, Relayout
     from tvmopt.schedules.llvm.memory_bound.map_norm import MapNorm
     from tvmopt.schedules.llvm.memory_bound.pointwise import Pointwise
     from tvmopt.schedules.llvm.memory_bound.pool2d import Pool2d
@@ -87,8 +88,10 @@ def llvm_templates() -> tuple[Template, ...]:
         Pool2d(),
         Pointwise(),
         Concat(),
+        PlainConcat(),
         Relayout(),
         DepthToSpace(),
+        Copy(),
         Reduce(),
         RowNorm(),
         MapNorm(),

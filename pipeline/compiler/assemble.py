@@ -16,6 +16,7 @@ from tvmopt.pipeline.compiler.kernels.job import Job, bounds_job, kernel_job, la
 from tvmopt.pipeline.compiler.kernels.kernel_object import KernelObject
 from tvmopt.pipeline.compiler.kernels.layer_part import LayerPart
 from tvmopt.pipeline.compiler.program import CONSTANT, INPUT, WORK, Call, NotStaticError, Program, View, checked_dtype
+from tvmopt.pipeline.compiler.slice_in_place import slice_offset
 from tvmopt.pipeline.compiler.tvm_layer import dynamic_inputs
 from tvmopt.pipeline.errors import BuildError
 from tvmopt.pipeline.graph.ir import Node
@@ -37,12 +38,14 @@ class Assembly:
         kernels: the machine code of its kernels, each once.
         steps: the nodes that each call computes, in the order of the calls.
         joins: positions of the concatenations that need no call if their inputs are made in the right place.
+        slices: positions of the copies that are parts of their sources, with where they begin in them, in bytes.
     """
 
     program: Program
     kernels: tuple[KernelObject, ...]
     steps: tuple[Step, ...]
     joins: frozenset[int]
+    slices: Mapping[int, int]
 
 
 def assemble(bound: BoundModel, configs: Mapping[str, Config], forge: Forge) -> Assembly | None:
@@ -105,6 +108,7 @@ class _Assembler:
         self.calls: list[Call] = []
         self.steps: list[Step] = []
         self.joins: set[int] = set()
+        self.slices: dict[int, int] = {}
 
     def assembly(self, kernels: Mapping[int, KernelObject], parts: Mapping[int, LayerPart]) -> Assembly:
         inputs = []
@@ -127,7 +131,7 @@ class _Assembler:
                 add(one, kernels[place])
         outputs = tuple(self._value(name) for name in self.graph.outputs)
         program = Program(tuple(self.calls), tuple(self.places), tuple(inputs), outputs, self.arrays)
-        return Assembly(program, tuple(used.values()), tuple(self.steps), frozenset(self.joins))
+        return Assembly(program, tuple(used.values()), tuple(self.steps), frozenset(self.joins), self.slices)
 
     def _add_kernel(self, one: BoundNode, made: KernelObject) -> None:
         node, bound, graph = one.node, one.kernel, self.graph
@@ -147,6 +151,9 @@ class _Assembler:
         arguments.append(self._new(WORK, workload.output.physical_shape, workload.output.dtype))
         if joins_memory(workload):
             self.joins.add(len(self.calls))
+        offset = slice_offset(workload)
+        if offset is not None:
+            self.slices[len(self.calls)] = offset
         self._call(made, made.tasks, arguments, node)
         self.steps.append(own_step(graph, node, bound, made.symbol))
         self.values[node.output] = replace(arguments[-1], shape=graph.values[node.output].physical_shape)

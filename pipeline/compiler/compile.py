@@ -21,12 +21,13 @@ from tvmopt.pipeline.compiler.check_layers import check_layers
 from tvmopt.pipeline.compiler.concat_in_place import join_in_place
 from tvmopt.pipeline.compiler.guarded_onnx import guarded_onnx
 from tvmopt.pipeline.compiler.kernel_calls import KernelCall, calls_of, check_calls
-from tvmopt.pipeline.compiler.kernel_layers import steps_of, without_joins
+from tvmopt.pipeline.compiler.kernel_layers import steps_of, without_dropped
 from tvmopt.pipeline.compiler.kernels.forge import Forge
 from tvmopt.pipeline.compiler.kernels.runtime import runtime_objects
 from tvmopt.pipeline.compiler.native.link import link
 from tvmopt.pipeline.compiler.native.linker import linker_of
 from tvmopt.pipeline.compiler.native.tables import lay_out_weights, write_tables
+from tvmopt.pipeline.compiler.slice_in_place import slice_in_place
 from tvmopt.pipeline.errors import BuildError
 from tvmopt.pipeline.records.lookup import Records
 from tvmopt.pipeline.support.interrupts import interruptible
@@ -163,13 +164,16 @@ def build_library(bound: BoundModel, configs: Mapping[str, Config], linker: str,
     assembly = assemble(bound, configs, forge) if has_templates(bound.target) else None
     if assembly is None:
         return _for_virtual_machine(bound, configs, linker)
-    joined = join_in_place(assembly.program, assembly.joins)
+    sliced = slice_in_place(assembly.program, assembly.slices)
+    left = (place for place in range(len(assembly.steps)) if place not in sliced.dropped)
+    joins = {now for now, place in enumerate(left) if place in assembly.joins}
+    joined = join_in_place(sliced.program, joins)
     arena, weights = plan_arena(joined.program), lay_out_weights(joined.program)
     called = {call.kernel for call in joined.program.calls}
     tables = write_tables(joined.program, arena, weights)
     kernels = [kernel.content for kernel in assembly.kernels if kernel.symbol in called]
     content = link(kernels, tables, runtime_objects(linker, forge.cache), linker)
-    steps = without_joins(assembly.steps, joined.dropped)
+    steps = without_dropped(without_dropped(assembly.steps, sliced.dropped), joined.dropped)
     return Library(content, weights.content(), (arena.nbytes,), steps)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
+from tvmopt.pipeline.compiler.arena import ALIGNMENT
 from tvmopt.pipeline.compiler.program import WORK, Program, View
 from tvmopt.schedules.expression import ACC
 from tvmopt.schedules.workload import Workload
@@ -13,11 +14,14 @@ from tvmopt.schedules.workload import Workload
 def joins_memory(workload: Workload) -> bool:
     """Whether a concatenation's output is its inputs one after another in memory.
 
-    This requires a single image, whole channel blocks in all inputs but the last, and equal block sizes and halos.
+    This requires a single image, whole channel blocks in all inputs but the last, and equal block sizes and halos. In
+    row-major order each part must begin where kernels expect a tensor to begin.
     """
     if workload.op != "concat" or workload.epilogue != ACC or workload.output.shape[0] != 1:
         return False
     output = workload.output
+    if output.plain and any(tensor.nbytes % ALIGNMENT for tensor in workload.inputs[:-1]):
+        return False
     alike = all((tensor.block, tensor.halo) == (output.block, output.halo) for tensor in workload.inputs)
     return alike and all(tensor.shape[1] % output.block == 0 for tensor in workload.inputs[:-1])
 

@@ -39,8 +39,8 @@ def steps_of(bound: BoundModel, calls: Sequence[KernelCall]) -> tuple[Step, ...]
     )
 
 
-def without_joins(steps: Sequence[Step], dropped: Mapping[int, int]) -> tuple[Step, ...]:
-    """`steps` without the concatenations that need no call; their layers go to the step that makes the last input.
+def without_dropped(steps: Sequence[Step], dropped: Mapping[int, int]) -> tuple[Step, ...]:
+    """`steps` without the calls that are not needed; their layers go to the step that makes their (last) input.
 
     Args:
         steps: the steps of all calls.

@@ -9,6 +9,7 @@ from tvmopt.pipeline.errors import UnsupportedModelError
 from tvmopt.pipeline.graph.attention.fuse import fuse_attention
 from tvmopt.pipeline.graph.ir import Graph
 from tvmopt.pipeline.graph.passes.delay_views import delay_views
+from tvmopt.pipeline.graph.passes.find_copies import find_copies
 from tvmopt.pipeline.graph.passes.find_group_norms import find_group_norms
 from tvmopt.pipeline.graph.passes.find_norms import find_norms
 from tvmopt.pipeline.graph.passes.fold_batchnorm import fold_batchnorm
@@ -74,6 +75,7 @@ def passes(
         trim_taps,
         lambda graph: widen_phases(graph, target),
         fuse_epilogue,
+        find_copies,
         *(_chosen(alternative, target, choice) for alternative in alternatives),
         lambda graph: merge_groups(graph, target),
         lambda graph: plan_layout(graph, target),

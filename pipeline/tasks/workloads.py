@@ -30,6 +30,8 @@ def workload_of(graph: Graph, node: Node) -> Workload:
         outer, axis, inner = view_of_axes(inputs[0].shape, axes)
         inputs = (Tensor((outer, axis, inner)),)
         output = Tensor((outer, axis if node.op == "softmax" else 1, inner))
+    elif node.op == "concat" and output.plain:
+        inputs, output = _concat_views(inputs, output, attrs.pop("axis", 1))
     elif node.op == "row_norm":
         inputs, output = _row_views(inputs, output, attrs.pop("axis"))
     elif node.op == "map_norm" and output.plain:
@@ -65,6 +67,16 @@ def _dense_views(inputs: tuple[Tensor, ...], output: Tensor, packed: bool) -> tu
         shape = (batch, rows, columns) if full else (1, 1, tensor.elements)
         operands.append(Tensor(shape, tensor.dtype))
     return (Tensor((batch, rows, depth)), right, *operands), Tensor((batch, rows, columns))
+
+
+def _concat_views(inputs: tuple[Tensor, ...], output: Tensor, axis: Attr) -> tuple[tuple[Tensor, ...], Tensor]:
+    """Rows that are joined: all dimensions from the axis on."""
+    assert isinstance(axis, int)
+
+    def view(tensor: Tensor) -> Tensor:
+        return Tensor((math.prod(tensor.shape[:axis]), math.prod(tensor.shape[axis:])), tensor.dtype)
+
+    return tuple(map(view, inputs)), view(output)
 
 
 def _row_views(inputs: tuple[Tensor, ...], output: Tensor, axis: Attr) -> tuple[tuple[Tensor, ...], Tensor]:

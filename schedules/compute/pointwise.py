@@ -44,7 +44,6 @@ ARITY: dict[str, int] = {
     "hard_sigmoid": 3,
     "hard_swish": 1,
     "clip": 3,
-    "round": 1,
     "power": 2,
     "integer_power": 2,
     "if_greater": 4,
@@ -395,12 +394,6 @@ class VectorMath:
 
     def _hard_swish(self, x: Any) -> Any:
         return self._let(x, lambda y: y * self._hard_sigmoid(y, self.const(1.0 / 6.0), self.const(0.5)))
-
-    def _round(self, x: Any) -> Any:
-        """Half to even."""
-        from tvm import tirx
-
-        return tirx.nearbyint(x)
 
     def _power(self, x: Any, exponent: Any) -> Any:
         from tvm import tirx

@@ -115,7 +115,6 @@ _FUNCTIONS: dict[str, Any] = {
     "hard_swish": lambda x: x * _hard_sigmoid(x, np.float32(1 / 6), np.float32(0.5)),
     "select": lambda condition, x, y: np.where(condition != 0, x, y),
     "clip": lambda x, low, high: np.minimum(np.maximum(x, low), high),
-    "round": np.rint,
     "power": np.power,
     "integer_power": np.power,
     "if_greater": lambda x, bound, then, otherwise: np.where(x > bound, then, otherwise),
@@ -128,6 +127,13 @@ def _nothing(workload: Workload, inputs: Sequence[Array]) -> Any:
 
 def _first(workload: Workload, inputs: Sequence[Array]) -> Array:
     return inputs[0]
+
+
+def _copy(workload: Workload, inputs: Sequence[Array]) -> Array:
+    memory = workload.inputs[0].store(inputs[0]).reshape(-1)
+    strides = [stride * memory.itemsize for stride in workload.attr("strides")]
+    view = np.lib.stride_tricks.as_strided(memory[workload.attr("offset") :], workload.attr("sizes"), strides)
+    return np.ascontiguousarray(view).reshape(workload.output.shape)
 
 
 def _concat(workload: Workload, inputs: Sequence[Array]) -> Array:
@@ -327,6 +333,7 @@ REFERENCES: Mapping[str, Callable[[Workload, Sequence[Array]], Any]] = {
     "pool2d": _pool2d,
     "pointwise": _nothing,
     "relayout": _first,
+    "copy": _copy,
     "concat": _concat,
     "depth_to_space": _depth_to_space,
     "reduce": _reduce,

@@ -17,9 +17,20 @@ import numpy as np
 
 from tvmopt.pipeline.graph.ir import ONNX, Editor, Graph, Node, Origin, without_dead_code
 from tvmopt.pipeline.graph.passes.fuse_epilogue import broadcasts
+from tvmopt.pipeline.graph.strides import through_blocks
 from tvmopt.schedules.compute.phases import phases_of
 from tvmopt.schedules.compute.pointwise import finite_at_zero
-from tvmopt.schedules.operators import CONCAT, CONV3D, DEPTH_TO_SPACE, MAP_NORM, POINTWISE, TRANSPOSED_CONV2D, Layout
+from tvmopt.schedules.llvm.memory_bound.copied import MOVED
+from tvmopt.schedules.operators import (
+    CONCAT,
+    CONV3D,
+    COPY,
+    DEPTH_TO_SPACE,
+    MAP_NORM,
+    POINTWISE,
+    TRANSPOSED_CONV2D,
+    Layout,
+)
 from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Tensor
 
@@ -94,7 +105,11 @@ def _can_block(graph: Graph, node: Node, target: Target) -> bool:
     output = graph.tensor(node.output)
     block = target.channel_block(output.dtype)
     if node.operator is CONCAT:
-        return all(graph.tensor(name).shape[1] % block == 0 for name in node.inputs[:-1])
+        return (
+            node.attrs.get("axis", 1) == 1
+            and len(output.shape) == 4
+            and all(graph.tensor(name).shape[1] % block == 0 for name in node.inputs[:-1])
+        )
     assert node.operator in (POINTWISE, MAP_NORM)
     if len(output.shape) != 4:
         return False
@@ -152,9 +167,12 @@ class _Planner:
     def run(self) -> Graph:
         for node in self.graph.nodes:
             if node.op == "concat" and id(node) not in self.blocked:
-                self._add(_as_onnx_concat(node), self._plain_inputs(node))
+                copied = self.graph.tensor(node.output).dtype in MOVED
+                self._add(node if copied else _as_onnx_concat(node), self._plain_inputs(node))
             elif id(node) in self.blocked:
                 self._blocked(node)
+            elif node.operator is COPY:
+                self._copy(node)
             elif node.op == DEPTH_TO_SPACE.name or (node.op == "reshape" and self._same_memory(node.inputs[0])):
                 self._add(node, node.inputs)
             else:
@@ -172,6 +190,16 @@ class _Planner:
 
     def _add(self, node: Node, inputs: tuple[str, ...]) -> None:
         self.editor.nodes.append(replace(node, inputs=inputs))
+
+    def _copy(self, node: Node) -> None:
+        """A copy reads maps in blocks where they are, if strides can express it."""
+        tensor = self.editor.values.get(node.inputs[0])
+        if tensor is not None and not tensor.plain:
+            attrs = through_blocks(dict(node.attrs), tensor)
+            if attrs is not None:
+                self._add(replace(node, attrs=attrs), node.inputs)
+                return
+        self._add(node, self._plain_inputs(node))
 
     def _blocked(self, node: Node) -> None:
         inputs = [self._operand(node, i, name) for i, name in enumerate(node.inputs)]

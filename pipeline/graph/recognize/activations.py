@@ -48,7 +48,6 @@ def _formula(make: Callable[..., Expr], **defaults: float) -> Rule:
 RULES: dict[str, Rule] = {
     "Celu": _formula(_celu, alpha=1.0),
     "Mish": _formula(lambda: call("mul", X, call("tanh", call("softplus", X)))),
-    "Round": _formula(lambda: call("round", X)),
     "Selu": _formula(_selu, alpha=1.67326319217681884765625, gamma=1.05070102214813232421875),
     "Shrink": _formula(_shrink, bias=0.0, lambd=0.5),
     "Softsign": _formula(lambda: call("div", X, call("add", Const(1.0), call("abs", X)))),

@@ -1,15 +1,19 @@
-"""Moving data: from one layout to another, and concatenation along the channels."""
+"""Moving data: from one layout to another, and concatenation, of maps along the channels and of rows."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
 from tvmopt.schedules.lazily import lazily
+from tvmopt.schedules.llvm.memory_bound.copied import MOVED
+from tvmopt.schedules.llvm.memory_bound.pointwise import MIN_TASK_ELEMENTS
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import Index, Stmt, divmod_index
 from tvmopt.schedules.llvm.parts.fixed import NoKnobs
 from tvmopt.schedules.llvm.parts.operands import Epilogue, Operand, Pixel, declared, operands_of
+from tvmopt.schedules.llvm.parts.split import Cut
 from tvmopt.schedules.space import Config
 from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Workload
@@ -66,6 +70,56 @@ class Relayout(NoKnobs):
 
         body = declared([source, result], emit.parallel(n * blocks * height, task))
         return emit.kernel([source.parameter, result.parameter], body, target.threads)
+
+
+class PlainConcat(NoKnobs):
+    """Concatenates rows: tensors in row-major order, seen as (rows, elements of a row)."""
+
+    name = "concat_rows"
+    version = 1
+
+    def accepts(self, workload: Workload, target: Target) -> bool:
+        """One of the types that are copied; plain tensors of rank 2."""
+        tensors = (*workload.inputs, workload.output)
+        plain = all(len(tensor.shape) == 2 for tensor in tensors)
+        return workload.op == "concat" and plain and len(workload.dtypes) == 1 and workload.output.dtype in MOVED
+
+    def build(self, workload: Workload, target: Target, config: Config) -> Any:
+        """The scheduled PrimFunc."""
+        inputs, result = operands_of(workload)
+        rows, width = workload.output.shape
+        lanes = target.lanes(workload.output.dtype)
+        threads = target.threads if workload.output.elements >= 2 * MIN_TASK_ELEMENTS else 1
+        firsts = list(itertools.accumulate((x.tensor.shape[1] for x in inputs), initial=0))
+
+        def part(operand: Operand, row: Index, start: Index, size: int, first: int) -> Stmt:
+            """Copies `size` elements of an operand's row from `start` on; the row begins at `first` in the result's."""
+            source, place = row * operand.tensor.shape[1] + start, row * width + first + start
+
+            def some(i: Index, count: int) -> Stmt:
+                value = emit.load(operand.view, [0, 0, 0, 0, source + i], count)
+                return emit.store(result.view, value, [0, 0, 0, 0, place + i], count)
+
+            return emit.in_vectors(size, (4 * lanes, lanes, 1), some)
+
+        def whole_row(row: Index) -> Stmt:
+            return emit.seq(part(x, row, 0, x.tensor.shape[1], first) for x, first in zip(inputs, firsts, strict=False))
+
+        def pieces(operand: Operand, first: int) -> Stmt:
+            cut = Cut.of(operand.tensor.shape[1], MIN_TASK_ELEMENTS)
+
+            def task(index: Index) -> Stmt:
+                row, piece = divmod_index(index, cut.pieces)
+                return cut.piece(piece, lambda start, size: part(operand, row, start, size, first))
+
+            return emit.parallel(rows * cut.pieces, task)
+
+        if threads == 1 or rows >= 2 * threads:
+            body = emit.parallel(rows, whole_row)
+        else:
+            body = emit.seq(pieces(x, first) for x, first in zip(inputs, firsts, strict=False))
+        parameters = [x.parameter for x in (*inputs, result)]
+        return emit.kernel(parameters, declared([*inputs, result], body), threads)
 
 
 class Concat(NoKnobs):

@@ -178,16 +178,8 @@ class _Rows:
             stored = VectorMath(width).evaluate(self.workload.epilogue, value, operand)
             return emit.store(self.views[-1], stored, [self._place(-1, position, pixel)], width)
 
-        def vectors(first: Index, width: int, count: int) -> Stmt:
-            return emit.loop(count, lambda i: vector(first + i * width, width))
-
-        parts = []
-        for width in dict.fromkeys((self.wide, self.lanes, 1)):
-            count = size // width
-            if count:
-                parts.append(vectors(start, width, count))
-            start, size = start + count * width, size - count * width
-        return emit.seq(parts)
+        widths = (self.wide, self.lanes, 1)
+        return emit.in_vectors(size, widths, lambda first, width: vector(start + first, width))
 
     def _operand(self, i: int, position: tuple[Index, ...], pixel: Index, width: int) -> emit.Expr:
         place = self._place(i, position, pixel)

@@ -67,6 +67,27 @@ def split_loop(extent: int, step: int, body: Callable[[Index, int], Stmt], name:
     return seq(parts)
 
 
+def in_vectors(size: int, widths: Sequence[int], body: Callable[[Index, int], Stmt]) -> Stmt:
+    """Runs `body(start, width)` over `size` elements: as many as possible of the first width, then of the next.
+
+    Args:
+        size: how many elements.
+        widths: in descending order, the last is one.
+        body: handles `width` elements from `start` on.
+    """
+
+    def run(first: int, width: int, count: int) -> Stmt:
+        return loop(count, lambda i: body(first + i * width, width))
+
+    parts, done = [], 0
+    for width in dict.fromkeys(widths):
+        count = (size - done) // width
+        if count:
+            parts.append(run(done, width, count))
+        done += count * width
+    return seq(parts)
+
+
 def choose(index: Index, whole: int, rest: bool, body: Callable[[bool], Stmt]) -> Stmt:
     """`body(False)` where index < whole, else `body(True)`; branches that never run are not written."""
     if not rest:

@@ -30,7 +30,7 @@ MERGED = """merged (float[1,8,6,6] x) => (float[1,16,6,6] y) {
     c = Sign (b)
     y = Conv (c, w2)
 }"""
-SPLIT = """split (float[1,8,14,14] x) => (float[1,4,14,14] y, float[1,4,14,14] z) {
+SPLIT = """split (int8[1,8,14,14] x) => (int8[1,4,14,14] y, int8[1,4,14,14] z) {
     y, z = Split <axis = 1, num_outputs = 2> (x)
 }"""
 

@@ -62,7 +62,7 @@ def test_modules(tmp_path: Path, check_whole: Callable[..., None], name: str) ->
 def test_the_recurrence_of_a_classifier_moves_no_data(tmp_path: Path) -> None:
     """For one batch-first sequence there is nothing to transpose, and only the last step to copy."""
     graph = optimize(load(tmp_path, "last step"), parse_target("x86-64-v3")).graph
-    assert [node.kind for node in graph.nodes] == ["reshape", "dense", "recurrence", "Slice", "reshape"]
+    assert [node.kind for node in graph.nodes if node.op != "reshape"] == ["dense", "recurrence", "copy"]
 
 
 @pytest.mark.slow

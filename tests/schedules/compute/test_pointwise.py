@@ -49,7 +49,6 @@ FUNCTIONS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], np.ndarray]] = {
     "reciprocal": (lambda x: 1 / x, POSITIVE),
     "floor": (np.floor, EVERYWHERE),
     "ceil": (np.ceil, EVERYWHERE),
-    "round": (np.rint, EVERYWHERE),
     "exp": (np.exp, EVERYWHERE),
     "log": (np.log, POSITIVE),
     "relu": (lambda x: np.maximum(x, 0), EVERYWHERE),

@@ -27,7 +27,18 @@ NAMES = [
     *("conv2d", "depthwise_conv2d", "separable_conv2d", "conv3d", "transposed_conv2d"),
     *("dense", "pool2d"),
     *("pointwise", "pointwise plain"),
-    *("concat", "relayout", "depth_to_space", "reduce", "reduce columns", "row_norm", "map_norm", "softmax"),
+    *(
+        "concat",
+        "relayout",
+        "depth_to_space",
+        "copy",
+        "concat rows",
+        "reduce",
+        "reduce columns",
+        "row_norm",
+        "map_norm",
+        "softmax",
+    ),
     *("resize2d", "attention", "recurrence"),
 ]
 

@@ -189,6 +189,12 @@ class Draw:
 
     def movement(self) -> tuple[Workload, None]:
         shape = self.shape()
+        if self.pick(True, False, False):
+            axes = self.random.sample(range(4), 4)
+            strides = [int(np.prod(shape[axis + 1 :])) for axis in axes]
+            sizes = tuple(shape[axis] for axis in axes)
+            attrs = {"offset": 0, "sizes": sizes, "strides": tuple(strides)}
+            return self.make("copy", (Tensor(shape),), Tensor(sizes), **attrs), None
         if self.pick(True, False):
             blocks = [self.pick(1, self.lanes) for _ in range(2)]
             source, result = (Tensor(shape, block=block, halo=self.halo()) for block in blocks)

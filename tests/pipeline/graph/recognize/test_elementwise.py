@@ -171,7 +171,7 @@ def test_an_exponent_that_is_computed(through: Any) -> None:
 @pytest.mark.parametrize(
     "node",
     [
-        *(("Celu", "x", "y"), ("Celu", "x", "y", {"alpha": 0.5}), ("Mish", "x", "y"), ("Round", "x", "y")),
+        *(("Celu", "x", "y"), ("Celu", "x", "y", {"alpha": 0.5}), ("Mish", "x", "y")),
         *(("Shrink", "x", "y"), ("Shrink", "x", "y", {"bias": 0.3, "lambd": 0.2}), ("Softsign", "x", "y")),
     ],
 )
@@ -223,7 +223,7 @@ def test_each_form_of_gelu_joins_the_product_before_it(through: Any, weights: An
 @pytest.mark.parametrize(
     "node",
     [
-        ("Sinh", "x", "y"),
+        ("Round", "x", "y"),
         ("Add", "two three", "y"),
     ],
     ids=["no such function", "constants"],
