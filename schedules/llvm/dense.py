@@ -15,15 +15,18 @@ import numpy.typing as npt
 from tvmopt.schedules.compute.pointwise import VectorMath
 from tvmopt.schedules.dtypes import FLOAT32
 from tvmopt.schedules.llvm.parts import emit
-from tvmopt.schedules.llvm.parts.emit import Index, Stmt, divmod_index
+from tvmopt.schedules.llvm.parts.emit import SPREAD, Index, Stmt, divmod_index
 from tvmopt.schedules.llvm.parts.operands import Operand, declared
 from tvmopt.schedules.llvm.parts.register_tile import Accumulators, covering, tile_cycles, tile_fits, useful_sizes
+from tvmopt.schedules.llvm.parts.task_order import in_bands
 from tvmopt.schedules.space import Config, ConfigSpace, Knob
 from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Tensor, Workload
 
-PREFETCH = (0, 256, 512)
-"""How many elements ahead weights are prefetched."""
+PREFETCH = (0, SPREAD, 256, 512)
+"""How many elements ahead weights are prefetched, or that a panel's tiles share the fetching of the next one."""
+BANDS = (0, 1, 4, 16)
+"""Values of the knob ``rows_outer``: how many tiles of rows go through all panels before the next do; 0 is all."""
 
 
 class Dense:
@@ -57,18 +60,20 @@ class Dense:
                 Knob("rows", useful_sizes(rows, target.registers - 2, (4, 6, 8, 12, 14))),
                 Knob("vectors", useful_sizes(vectors, 12, (1, 2, 3, 4, 6, 8))),
                 Knob("unroll", (1, 2, 4, 8)),
-                Knob("rows_outer", (0, 1)),
+                Knob("rows_outer", tuple(band for band in BANDS if band <= 1 or 4 * band < rows)),
                 Knob("prefetch", PREFETCH if workload.attr("packed") else (0,)),
             ),
             allowed,
         )
 
     def default(self, workload: Workload, target: Target) -> Config:
-        """The tile with the fewest estimated cycles that gives every thread work."""
-        configs = list(self.space(workload, target).fixed({"unroll": 4, "rows_outer": 0}))
-        # One row reads the weights as one stream, which the hardware prefetches by itself.
-        ahead = 0 if workload.output.shape[1] == 1 else max(config["prefetch"] for config in configs)
-        configs = [config for config in configs if config["prefetch"] == ahead]
+        """The tile with the fewest estimated cycles that gives every thread work, in an order that suits the cache."""
+        band, ahead = _order(workload, target)
+        space = self.space(workload, target)
+        known = {knob.name: knob.values for knob in space.knobs}
+        band = max(value for value in known["rows_outer"] if value <= band)
+        ahead = ahead if ahead in known["prefetch"] else 0
+        configs = list(space.fixed({"unroll": 4, "rows_outer": band, "prefetch": ahead}))
         busy = [c for c in configs if self._tasks(workload, target, c) >= 4 * target.threads] or configs
         return min(busy, key=lambda config: (self.cycles(workload, target, config), config["vectors"]))
 
@@ -122,6 +127,23 @@ class Dense:
         return _Kernel(workload, target, config, self.packed(workload, target, config)).function()
 
 
+def _order(workload: Workload, target: Target) -> tuple[int, int]:
+    """The band of rows and the distance of prefetching that suit the cache.
+
+    One row reads the weights as one stream, which the hardware prefetches by itself. Many rows go through all panels
+    tile by tile: then they are read once, and the weights come from the second-level cache, or a few times from
+    beyond it. Few rows stay in the cache for all panels, the next of which is fetched during the work on one.
+    """
+    if workload.output.shape[1] == 1:
+        return 0, 0
+    room, weights = target.l2_bytes // 2, workload.inputs[1].nbytes
+    if workload.inputs[0].nbytes // workload.inputs[0].shape[0] > room // 2 and weights <= room:
+        return 1, 512
+    if workload.inputs[0].nbytes // workload.inputs[0].shape[0] > room:
+        return 4, 512
+    return 0, SPREAD
+
+
 class _Kernel:
     """Writes the loop nest of one workload under one config."""
 
@@ -144,8 +166,7 @@ class _Kernel:
 
         def task(index: Index) -> Stmt:
             batch, index = divmod_index(index, units * tiles)
-            first, second = divmod_index(index, tiles if config["rows_outer"] else units)
-            unit, tile = (first, second) if config["rows_outer"] else (second, first)
+            unit, tile = in_bands(index, units, tiles, config["rows_outer"] or units)
 
             def with_tile(last_tile: bool) -> Stmt:
                 count = vectors - (tiles - 1) * step if last_tile else step
@@ -153,7 +174,7 @@ class _Kernel:
 
                 def with_unit(last_unit: bool) -> Stmt:
                     rows = self.rows % config["rows"] if last_unit else config["rows"]
-                    return self._tile(batch, unit * config["rows"], rows, tile, (count, last))
+                    return self._tile(batch, (unit, rows), tile, (count, last))
 
                 whole = self.rows // config["rows"]
                 return emit.choose(unit, whole, self.rows % config["rows"] != 0, with_unit)
@@ -165,8 +186,10 @@ class _Kernel:
         operands = [*self.inputs, self.result]
         return emit.kernel([x.parameter for x in operands], declared(operands, body), self.target.threads)
 
-    def _tile(self, batch: Index, row: Index, rows: int, tile: Index, width: tuple[int, int]) -> Stmt:
-        vectors, tail = width
+    def _tile(self, batch: Index, at: tuple[Index, int], tile: Index, width: tuple[int, int]) -> Stmt:
+        """A tile of rows, given their unit and how many there are, by vectors, the last of `tail` unless that is 0."""
+        (unit, rows), (vectors, tail) = at, width
+        row = unit * self.config["rows"]
         lanes, left, right = self.target.lanes(FLOAT32), self.inputs[0].view, self.inputs[1].view
         accumulators = Accumulators(rows, vectors, lanes)
         panel_width = self.config["vectors"] * lanes
@@ -189,16 +212,27 @@ class _Kernel:
             ahead = emit.prefetch_row(right, place, vectors * lanes, self.config["prefetch"] if self.is_packed else 0)
             return [*ahead, *accumulators.multiply_add(data, weight)]
 
-        unroll = min(self.config["unroll"], self.depth)
-        reduction = emit.split_loop(
-            self.depth, unroll, lambda k, count: emit.seq(s for u in range(count) for s in step(k + u)), "k"
-        )
+        def steps(k: Index, count: int) -> Stmt:
+            return emit.seq([*self._fetched(unit, tile, k, count), *(s for u in range(count) for s in step(k + u))])
+
+        reduction = emit.split_loop(self.depth, min(self.config["unroll"], self.depth), steps, "k")
         body = [*accumulators.fill(0.0), reduction]
         for r, v in accumulators:
             lanes_here = tail if tail and v == vectors - 1 else lanes
             column = tile * panel_width + v * lanes
             body.append(self._store(accumulators.value(r, v, lanes_here), batch, row + r, column, lanes_here))
         return accumulators.run(body)
+
+    def _fetched(self, unit: Index, tile: Index, first: Index, count: int) -> list[Stmt]:
+        """What `count` steps from `first` on prefetch of the next panel, each unit of rows its share."""
+        if self.config["prefetch"] != SPREAD or not self.is_packed:
+            return []
+        units = math.ceil(self.rows / self.config["rows"])
+        band = min(self.config["rows_outer"] or units, units)
+        width = self.config["vectors"] * self.target.lanes(FLOAT32)
+        share = emit.Share(divmod_index(unit, band)[1], 1, band)
+        following = (tile + 1) * (width * self.depth)
+        return emit.prefetch_share(self.inputs[1].view, following, share, (first, count, self.depth), width)
 
     def _partial(self, buffer: emit.Buffer, place: Index, count: int) -> emit.Expr:
         from tvm import tirx

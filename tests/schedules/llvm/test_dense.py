@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from tvmopt.schedules.expression import ACC, Arg, call
 from tvmopt.schedules.llvm.dense import Dense
+from tvmopt.schedules.llvm.parts.emit import SPREAD
 from tvmopt.schedules.target import Target, parse_target
 from tvmopt.schedules.workload import Tensor, Workload
 
@@ -44,6 +46,29 @@ def test_batches_of_matrices(kernels: Any, inputs_of: Any, make: Any, size: tupl
 @pytest.mark.parametrize("packed", [0, 1])
 def test_every_corner_of_the_space(kernels: Any, make: Any, packed: int) -> None:
     kernels.unoptimized().check(dense(make, (1 if packed else 2, 13, 19), 53, packed=packed), 12)
+
+
+@pytest.mark.parametrize("rows_outer", [0, 1, 4, 16])
+@pytest.mark.parametrize("prefetch", [0, 1, 512])
+def test_bands_of_rows(kernels: Any, make: Any, rows_outer: int, prefetch: int) -> None:
+    """Whole bands and a shorter last one, each through all panels, the last of which is narrower."""
+    workload = dense(make, (1, 77, 19), 85)
+    config = {**Dense().default(workload, kernels.target), "rows": 1, "vectors": 2, "rows_outer": rows_outer}
+    assert Dense().space(workload, kernels.target).contains({**config, "prefetch": prefetch})
+    kernels.unoptimized().check(workload, [{**config, "prefetch": prefetch}])
+
+
+def test_the_default_order_depends_on_what_the_cache_holds(make: Any) -> None:
+    target = replace(parse_target("x86-64-v4", 1), l2_bytes=1 << 20)
+
+    def order(rows: int, depth: int, columns: int) -> tuple[int, int]:
+        config = Dense().default(dense(make, (1, rows, depth), columns), target)
+        return config["rows_outer"], config["prefetch"]
+
+    assert order(1, 2048, 1000) == (0, 0)
+    assert order(32, 768, 2304) == (0, SPREAD)
+    assert order(1500, 256, 256) == (1, 512)
+    assert order(1500, 384, 1536) == (4, 512)
 
 
 @pytest.mark.sweep
