@@ -10,13 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from tvmopt.pipeline.compiler.concat_in_place import joins_memory
-from tvmopt.pipeline.compiler.kernel_layers import imported_step, own_step
 from tvmopt.pipeline.compiler.kernels.forge import Forge
 from tvmopt.pipeline.compiler.kernels.job import Job, bounds_job, kernel_job, layer_job
 from tvmopt.pipeline.compiler.kernels.kernel_object import KernelObject
 from tvmopt.pipeline.compiler.kernels.layer_part import LayerPart
 from tvmopt.pipeline.compiler.program import CONSTANT, INPUT, WORK, Call, NotStaticError, Program, View, checked_dtype
 from tvmopt.pipeline.compiler.slice_in_place import slice_offset
+from tvmopt.pipeline.compiler.steps import imported_step, own_step
 from tvmopt.pipeline.compiler.tvm_layer import dynamic_inputs
 from tvmopt.pipeline.errors import BuildError
 from tvmopt.pipeline.graph.ir import Node

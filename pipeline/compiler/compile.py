@@ -20,14 +20,15 @@ from tvmopt.pipeline.compiler.check_golden import check_golden
 from tvmopt.pipeline.compiler.check_layers import check_layers
 from tvmopt.pipeline.compiler.concat_in_place import join_in_place
 from tvmopt.pipeline.compiler.guarded_onnx import guarded_onnx
-from tvmopt.pipeline.compiler.kernel_calls import KernelCall, calls_of, check_calls
-from tvmopt.pipeline.compiler.kernel_layers import steps_of, without_dropped
 from tvmopt.pipeline.compiler.kernels.forge import Forge
 from tvmopt.pipeline.compiler.kernels.runtime import runtime_objects
 from tvmopt.pipeline.compiler.native.link import link
 from tvmopt.pipeline.compiler.native.linker import linker_of
 from tvmopt.pipeline.compiler.native.tables import lay_out_weights, write_tables
 from tvmopt.pipeline.compiler.slice_in_place import slice_in_place
+from tvmopt.pipeline.compiler.steps import without_dropped
+from tvmopt.pipeline.compiler.traced.kernel_calls import KernelCall, calls_of, check_calls
+from tvmopt.pipeline.compiler.traced.kernel_layers import steps_of
 from tvmopt.pipeline.errors import BuildError
 from tvmopt.pipeline.records.lookup import Records
 from tvmopt.pipeline.support.interrupts import interruptible

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tvmopt.pipeline.compiler.guarded_onnx import guarded_onnx
-from tvmopt.pipeline.compiler.kernel_calls import mark
+from tvmopt.pipeline.compiler.traced.kernel_calls import mark
 from tvmopt.pipeline.compiler.tvm_layer import dynamic_inputs, import_layer
 from tvmopt.pipeline.errors import BuildError
 from tvmopt.pipeline.graph.ir import Graph, Node

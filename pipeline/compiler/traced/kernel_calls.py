@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tvmopt.pipeline.compiler.layer_flow import CONSTANT, Flow, Inner, Value, united
+from tvmopt.pipeline.compiler.traced.layer_flow import CONSTANT, Flow, Inner, Value, united
 from tvmopt.pipeline.errors import BuildError
 
 NODE = "tvmopt.node"

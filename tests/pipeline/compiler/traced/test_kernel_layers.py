@@ -9,9 +9,9 @@ import pytest
 
 from tests import broken, tiny
 from tvmopt.pipeline.compiler import build
-from tvmopt.pipeline.compiler.kernel_calls import KernelCall, calls_of, check_calls
-from tvmopt.pipeline.compiler.kernel_layers import steps_of
 from tvmopt.pipeline.compiler.lower import lower
+from tvmopt.pipeline.compiler.traced.kernel_calls import KernelCall, calls_of, check_calls
+from tvmopt.pipeline.compiler.traced.kernel_layers import steps_of
 from tvmopt.pipeline.errors import BuildError
 from tvmopt.pipeline.graph.ir import Graph, Node
 from tvmopt.pipeline.graph.optimize import OptimizedModel, optimize

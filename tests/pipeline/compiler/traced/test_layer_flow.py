@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tvmopt.pipeline.compiler.layer_flow import CONSTANT, Flow, Inner, Value, same_neighbours, united
+from tvmopt.pipeline.compiler.traced.layer_flow import CONSTANT, Flow, Inner, Value, same_neighbours, united
 
 
 def given(number: int) -> Value:
