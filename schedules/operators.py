@@ -64,7 +64,7 @@ _MOVED = "of elements of four or eight bytes"
 _MAPS = "in two dimensions, float32"
 _LINES = "in one or two dimensions, float32"
 _VOLUMES = "in one to three dimensions, float32"
-_CELL = "in float32, with constant weights and the usual activations"
+_CELL = "in float32, with constant weights"
 _REDUCTION = "in float32, over neighbouring axes that are constant"
 
 CONV2D = Operator(

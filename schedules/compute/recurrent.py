@@ -21,8 +21,24 @@ GATES: dict[str, tuple[str, ...]] = {"lstm": ("i", "o", "f", "g"), "gru": ("z", 
 ACTIVATIONS: dict[str, int] = {"lstm": 3, "gru": 2, "rnn": 1}
 """How many activation functions a kind of cell has: for the gates, the new value, LSTM's output."""
 
-FUNCTIONS = ("sigmoid", "tanh", "relu", "softplus")
-"""The activation functions that cells can use."""
+FUNCTIONS: dict[str, tuple[float | None, ...]] = {
+    "sigmoid": (),
+    "tanh": (),
+    "relu": (),
+    "softplus": (),
+    "softsign": (),
+    "affine": (None, None),
+    "elu": (1.0,),
+    "hardsigmoid": (0.2, 0.5),
+    "leakyrelu": (0.01,),
+    "scaledtanh": (None, None),
+    "thresholdedrelu": (None,),
+}
+"""The activation functions that cells can use, with the defaults of their constants: alpha, then beta.
+
+None where ONNX has no default, or onnxruntime another one.
+A workload names a function with its constants behind colons: ``hardsigmoid:0.2:0.5``.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +96,7 @@ def cell_of(workload: Workload) -> Cell:
         ValueError: when `workload` names an unknown kind of cell or activation.
     """
     kind, names = workload.attr("kind"), workload.attr("activations").split()
-    if kind not in GATES or len(names) != ACTIVATIONS[kind] or not set(names) <= set(FUNCTIONS):
+    if kind not in GATES or len(names) != ACTIVATIONS[kind] or not all(map(is_known, names)):
         raise ValueError(f"no recurrent cell {kind!r} with activations {names}")
     if kind == "lstm":
         return _lstm(workload, names)
@@ -88,6 +104,35 @@ def cell_of(workload: Workload) -> Cell:
         return _gru(workload, names)
     steps = _activated(workload, "h", names[0], _gate("h"))
     return Cell((Stage(GATES["rnn"], "h", steps, ("h",)),), ())
+
+
+def activate(name: str, value: Expr) -> Expr:
+    """The activation function `name` of a workload, applied to `value`."""
+    function, *constants = name.split(":")
+    a, b = (*(Const(float(constant)) for constant in constants), Const(0.0), Const(0.0))[:2]
+    match function:
+        case "affine":
+            return call("add", call("mul", a, value), b)
+        case "elu":
+            return call("elu", value, a)
+        case "hardsigmoid":
+            return call("hard_sigmoid", value, a, b)
+        case "leakyrelu":
+            return call("leaky_relu", value, a)
+        case "scaledtanh":
+            return call("mul", a, call("tanh", call("mul", b, value)))
+        case "softsign":
+            return call("div", value, call("add", Const(1.0), call("abs", value)))
+        case "thresholdedrelu":
+            return call("if_greater", value, a, value, Const(0.0))
+        case _:
+            return call(function, value)
+
+
+def is_known(name: str) -> bool:
+    """Whether cells can use the activation function `name`, and it has all its constants."""
+    function, *constants = name.split(":")
+    return function in FUNCTIONS and len(constants) == len(FUNCTIONS[function])
 
 
 def operands_of(workload: Workload) -> tuple[str, ...]:
@@ -114,7 +159,7 @@ def _lstm(workload: Workload, names: list[str]) -> Cell:
         ("c", call("add", kept, added)),
         # Here c is already the new cell: the output gate's peephole reads that one.
         *_activated(workload, "o", gate, total("o")),
-        ("h", call("mul", Named("o"), call(output, Named("c")))),
+        ("h", call("mul", Named("o"), activate(output, Named("c")))),
     )
     return Cell((Stage(GATES["lstm"], "h", steps, ("c", "h")),), ("c",))
 
@@ -148,4 +193,4 @@ def _activated(workload: Workload, name: str, function: str, value: Expr) -> tup
     limit = workload.attr("clip")
     if limit:
         value = call("clip", value, Const(-limit), Const(limit))
-    return (name, value), (name, call(function, Named(name)))
+    return (name, value), (name, activate(function, Named(name)))

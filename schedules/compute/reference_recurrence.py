@@ -49,13 +49,22 @@ def _states(workload: Workload, x: Array, weights: Array, own: Mapping[str, Arra
 
 
 def _activation(name: str, clip: float) -> Function:
+    kind, *constants = name.split(":")
+    a, b = (*map(float, constants), 0.0, 0.0)[:2]
     functions: dict[str, Function] = {
         "sigmoid": lambda x: 1 / (1 + np.exp(-x)),
         "tanh": np.tanh,
         "relu": lambda x: np.maximum(x, 0),
         "softplus": lambda x: np.logaddexp(x, 0),
+        "softsign": lambda x: x / (1 + np.abs(x)),
+        "affine": lambda x: a * x + b,
+        "elu": lambda x: np.where(x < 0, a * np.expm1(x), x),
+        "hardsigmoid": lambda x: np.clip(a * x + b, 0, 1),
+        "leakyrelu": lambda x: np.where(x < 0, a * x, x),
+        "scaledtanh": lambda x: a * np.tanh(b * x),
+        "thresholdedrelu": lambda x: np.where(x > a, x, 0),
     }
-    function = functions[name]
+    function = functions[kind]
     return (lambda x: function(np.clip(x, -clip, clip))) if clip else function
 
 

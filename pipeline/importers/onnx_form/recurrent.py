@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx
 
-from tvmopt.schedules.compute.recurrent import ACTIVATIONS, FUNCTIONS
+from tvmopt.schedules.compute.recurrent import ACTIVATIONS, FUNCTIONS, is_known
 
 RECURRENT_OPERATORS = frozenset({"LSTM", "GRU", "RNN"})
 
@@ -12,15 +12,24 @@ _DEFAULTS = {"lstm": ("sigmoid", "tanh", "tanh"), "gru": ("sigmoid", "tanh"), "r
 
 
 def activations_of(node: onnx.NodeProto) -> tuple[str, ...]:
-    """The activation functions of a recurrent node in lower case: those of one direction, then of the other."""
-    named = next((a.strings for a in node.attribute if a.name == "activations"), ())
-    return tuple(name.decode().lower() for name in named) or _DEFAULTS[node.op_type.lower()]
+    """The activation functions of a recurrent node as workloads name them: those of one direction, then of the other.
+
+    The node lists constants only for functions that have some; each takes the next one, or else its default.
+    """
+    values = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
+    names = [name.decode().lower() for name in values.get("activations", ())] or _DEFAULTS[node.op_type.lower()]
+    given = [iter(values.get(name, ())) for name in ("activation_alpha", "activation_beta")]
+    chosen = []
+    for name in names:
+        constants = [next(each, default) for each, default in zip(given, FUNCTIONS.get(name, ()), strict=False)]
+        chosen.append(":".join((name, *(f"{constant:.9g}" for constant in constants if constant is not None))))
+    return tuple(chosen)
 
 
 def why_not_recurrent(node: onnx.NodeProto) -> str | None:
     """The unsupported feature of a recurrent node, as errors list it; None when it is supported."""
     names = activations_of(node)
-    unknown = sorted(set(names) - set(FUNCTIONS))
+    unknown = sorted({name.partition(":")[0] for name in names if not is_known(name)})
     if unknown:
         return f"{node.op_type} with activation {' and '.join(unknown)}"
     first = names[: ACTIVATIONS[node.op_type.lower()]]

@@ -89,6 +89,16 @@ def test_peepholes(through: Any, weights: Any) -> None:
         ("LSTM", {"clip": 0.5}),
         ("LSTM", {"input_forget": 1}),
         ("LSTM", {"activations": ["Sigmoid", "Softplus", "Relu"]}),
+        ("LSTM", {"activations": ["HardSigmoid", "Softsign", "ThresholdedRelu"], "activation_alpha": [0.2, 0.1]}),
+        (
+            "LSTM",
+            {
+                "activations": ["Affine", "ScaledTanh", "LeakyRelu"],
+                "activation_alpha": [0.5, 1.5, 0.2],
+                "activation_beta": [0.1, 0.7],
+            },
+        ),
+        ("GRU", {"activations": ["HardSigmoid", "Elu"], "activation_alpha": [0.3, 0.8], "activation_beta": [0.4]}),
         ("GRU", {"linear_before_reset": 1}),
         ("GRU", {"linear_before_reset": 1, "direction": "bidirectional"}),
         ("GRU", {"linear_before_reset": 0, "clip": 0.5}),

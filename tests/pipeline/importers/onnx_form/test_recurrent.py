@@ -32,16 +32,24 @@ def test_default_activations(kind: str, names: tuple[str, ...]) -> None:
         ("RNN", ["Relu", "Relu"]),
         ("GRU", ["TANH", "sigmoid"]),
         ("LSTM", ["Softplus", "Tanh", "Relu"]),
+        ("LSTM", ["HardSigmoid", "Softsign", "LeakyRelu"]),
     ],
 )
 def test_other_activations(kind: str, activations: list[str]) -> None:
     assert why_not_recurrent(node(kind, activations=activations)) is None
 
 
+def test_constants_go_to_the_functions_that_have_some() -> None:
+    names, alpha, beta = ["Tanh", "Elu", "HardSigmoid"], [2.0, 0.3], [0.4]
+    given = node("LSTM", activations=names, activation_alpha=alpha, activation_beta=beta)
+    assert activations_of(given) == ("tanh", "elu:2", "hardsigmoid:0.300000012:0.400000006")
+
+
 @pytest.mark.parametrize(
     ("given", "why"),
     [
-        (node("LSTM", activations=["HardSigmoid", "Tanh", "Affine"]), "LSTM with activation affine and hardsigmoid"),
+        (node("LSTM", activations=["HardSine", "Tanh", "Cosine"]), "LSTM with activation cosine and hardsine"),
+        (node("RNN", activations=["Affine"], activation_alpha=[2.0]), "RNN with activation affine"),
         (node("RNN", activations=["Tanh", "Relu"]), "RNN whose directions have different activations"),
     ],
 )

@@ -54,6 +54,9 @@ def test_one_operand_alone(host: Any, operands: str) -> None:
         {"clip": 0.25},
         {"input_forget": 1},
         {"activations": "softplus relu sigmoid"},
+        {"activations": "hardsigmoid:0.3:0.4 softsign scaledtanh:1.5:0.7", "keeps_cell": 1},
+        {"activations": "affine:0.5:0.1 elu:0.8 leakyrelu:0.2"},
+        {"activations": "sigmoid thresholdedrelu:0.3 tanh", "clip": 0.6},
         {"activations": "tanh sigmoid tanh", "clip": 1.0, "input_forget": 1, "keeps_cell": 1},
     ],
 )
