@@ -26,11 +26,18 @@ class Draft:
 
     Args:
         model: is not changed.
+
+    Attributes:
+        opset: version of the operators.
+        nodes: what was added.
+        initializers: the constants by name.
+        sequences: the names of the tensors in each sequence whose nodes were replaced.
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self.opset = standard_opset(model)
         self.nodes: list[onnx.NodeProto] = []
+        self.sequences: dict[str, tuple[str, ...]] = {}
         self.initializers: dict[str, onnx.TensorProto] = {tensor.name: tensor for tensor in model.graph.initializer}
         self._types: dict[str, tuple[tuple[int, ...] | None, Dtype]] = {}
         for value in (*model.graph.input, *model.graph.value_info, *model.graph.output):

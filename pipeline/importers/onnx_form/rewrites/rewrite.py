@@ -17,6 +17,7 @@ from tvmopt.pipeline.importers.onnx_form.rewrites import (
     recurrent,
     reductions,
     resize,
+    sequences,
     windows,
 )
 from tvmopt.pipeline.importers.onnx_form.rewrites.draft import Draft, NotKnownError, Rule
@@ -32,6 +33,7 @@ TABLES: tuple[Mapping[str, Rule], ...] = (
     indexing.RULES,
     attention.RULES,
     recurrent.RULES,
+    sequences.RULES,
 )
 """A table of rules by operator in each file."""
 
@@ -47,12 +49,12 @@ def rewrite(model: onnx.ModelProto) -> onnx.ModelProto | None:
     Args:
         model: with the types of its values; is not changed. Subgraphs stay as they are.
     """
-    table = rules()
-    draft, changed = Draft(model), False
-    for node in model.graph.node:
-        draft.begin(node)
-        changed |= not _apply(table, draft, node)
-    if not changed:
+    draft = _applied(rules(), model)
+    if draft is not None and _reads_sequences(draft, model):
+        # Some sequence has to stay, so all do: the nodes that make it are needed.
+        table = {kind: rule for kind, rule in rules().items() if kind not in sequences.RULES}
+        draft = _applied(table, model)
+    if draft is None:
         return None
     rewritten = onnx.ModelProto()
     rewritten.CopyFrom(model)
@@ -60,6 +62,21 @@ def rewrite(model: onnx.ModelProto) -> onnx.ModelProto | None:
     rewritten.graph.node.extend(draft.nodes)
     rewritten.graph.initializer.extend(draft.initializers.values())
     return rewritten
+
+
+def _applied(table: Mapping[str, Rule], model: onnx.ModelProto) -> Draft | None:
+    """The nodes of `model` after the rules of `table`; None when none of them applies."""
+    draft, changed = Draft(model), False
+    for node in model.graph.node:
+        draft.begin(node)
+        changed |= not _apply(table, draft, node)
+    return draft if changed else None
+
+
+def _reads_sequences(draft: Draft, model: onnx.ModelProto) -> bool:
+    """Whether a node or output still needs a sequence of which only the tensors are left."""
+    read = {name for node in draft.nodes for name in node.input} | {output.name for output in model.graph.output}
+    return not read.isdisjoint(draft.sequences)
 
 
 def _apply(table: Mapping[str, Rule], draft: Draft, node: onnx.NodeProto) -> bool:
