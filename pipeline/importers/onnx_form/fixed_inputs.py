@@ -33,7 +33,7 @@ def fix_inputs(model: onnx.ModelProto, values: Mapping[str, tuple[float, ...]]) 
             raise UsageError(did_you_mean("input", name, known))
         graph.initializer.append(numpy_helper.from_array(_array(known[name], numbers), name))
     kept = [value for value in graph.input if value.name not in values]
-    if not kept:
+    if values and not kept:
         raise UsageError(f"all inputs are fixed ({', '.join(values)}): at least one must stay open")
     del graph.input[:]
     graph.input.extend(kept)

@@ -98,8 +98,8 @@ def test_operators_that_tvms_importer_refuses(
     tmp_path: Path, onnx_model: Callable[..., onnx.ModelProto], capfd: pytest.CaptureFixture[str]
 ) -> None:
     model = onnx_model(
-        ("MaxPool", "x", "y places", {"kernel_shape": [2, 2]}),
-        inputs={"x": (1, 3, 4, 4)},
+        ("MaxPool", "x", "y places", {"kernel_shape": [2, 2], "strides": [2, 2], "ceil_mode": 1}),
+        inputs={"x": (1, 3, 5, 5)},
         outputs="y places",
     )
     onnx.save(model, tmp_path / "net.onnx")

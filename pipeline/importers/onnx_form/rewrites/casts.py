@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 import onnx
 
-from tvmopt.pipeline.importers.onnx_form.rewrites.draft import Draft, Rule, attributes_of
+from tvmopt.pipeline.importers.onnx_form.rewrites.draft import Draft, Dtype, Rule, attributes_of
+
+_BITS = 64
+"""A larger power of an integer but 0, 1 and -1 does not fit."""
 
 
 def cast_like(draft: Draft, node: onnx.NodeProto) -> bool:
@@ -43,6 +46,9 @@ def is_inf(draft: Draft, node: onnx.NodeProto) -> bool:
 def power(draft: Draft, node: onnx.NodeProto) -> bool:
     """Pow of operands of different types, in the wider of floats, or in float64 for a base of integers."""
     base, exponent = (draft.dtype(name) for name in node.input)
+    if base.kind in "iu" and exponent.kind in "iu":
+        draft.give(node.output[0], _integer_power(draft, node, base))
+        return True
     if base == exponent:
         return False
     if base.kind == "f" and (exponent.kind != "f" or exponent.itemsize < base.itemsize):
@@ -52,6 +58,29 @@ def power(draft: Draft, node: onnx.NodeProto) -> bool:
     made = draft.add("Pow", *(draft.cast(name, wide) for name in node.input))
     draft.give(node.output[0], draft.cast(made, base))
     return True
+
+
+def _integer_power(draft: Draft, node: onnx.NodeProto, dtype: Dtype) -> str:
+    """Integers to the power of integers, by squaring; exact, or as far as the type reaches.
+
+    A negative power is zero, except of one and minus one. Powers above the number of bits count by their parity only.
+    """
+    kind = np.dtype(np.int64)
+    zero, one, two = (draft.store(number, kind) for number in (0, 1, 2))
+    base, exponent = (draft.cast(name, kind) for name in node.input)
+    size = draft.add("Abs", exponent)
+    bits = draft.store(_BITS, kind)
+    rest = draft.add(
+        "Where", draft.add("Greater", size, bits), draft.add("Add", bits, draft.add("Mod", size, two)), size
+    )
+    result, square = one, base
+    for _ in range(_BITS.bit_length()):
+        odd = draft.add("Equal", draft.add("Mod", rest, two), one)
+        result = draft.add("Mul", result, draft.add("Where", odd, square, one))
+        rest, square = draft.add("Div", rest, two), draft.add("Mul", square, square)
+    alone = draft.add("Equal", draft.add("Abs", base), one)
+    fraction = draft.add("And", draft.add("Less", exponent, zero), draft.add("Not", alone))
+    return draft.cast(draft.add("Where", fraction, zero, result), dtype)
 
 
 RULES: dict[str, Rule] = {"CastLike": cast_like, "EyeLike": eye_like, "IsInf": is_inf, "Pow": power}

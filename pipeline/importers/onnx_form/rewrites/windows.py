@@ -17,6 +17,7 @@ from tvmopt.pipeline.importers.onnx_form.rewrites.draft import (
     Rule,
     attributes_of,
     input_of,
+    output_of,
 )
 
 
@@ -194,4 +195,43 @@ def _bilinear(draft: Draft, samples: _Samples, positions: Sequence[str], sizes: 
     return total
 
 
-RULES: dict[str, Rule] = {"Col2Im": columns_to_image, "DeformConv": deformable}
+def pool_with_places(draft: Draft, node: onnx.NodeProto) -> bool:
+    """MaxPool with the place of each maximum in the whole tensor, by the first largest element under each window."""
+    if not output_of(node, 1):
+        return False
+    values, data = attributes_of(node), node.input[0]
+    batch, channels, *sizes = draft.shape(data)
+    window, dtype = window_of(node, sizes, values["kernel_shape"]), draft.dtype(data)
+    if draft.shape(node.output[0])[2:] != window.after or dtype.kind != "f":
+        return False  # rounded up, the last windows reach further than the padding
+    spread, planes = (batch, channels, window.taps, window.steps), batch * channels
+    inside, flat = _places_inside(window)
+    image = draft.reshape(data, (batch, channels, math.prod(sizes)))
+    patches = draft.reshape(draft.take(image, flat.reshape(-1), 2), spread)
+    patches = draft.add("Where", draft.store(inside), patches, draft.store(-np.inf, dtype))
+    best = draft.add("ArgMax", patches, axis=2, keepdims=1)
+    order = np.ravel_multi_index(
+        np.unravel_index(flat, sizes), sizes, order="F" if values.get("storage_order", 0) else "C"
+    )
+    each = within[None, None] + np.arange(planes).reshape(batch, channels, 1, 1) * math.prod(sizes)
+    shape = draft.shape(node.output[0])
+    places = draft.add("GatherElements", draft.store(each, np.int64), best, axis=2)
+    alone = onnx.NodeProto()
+    alone.CopyFrom(node)
+    del alone.output[1:]
+    draft.keep(alone)
+    draft.give(node.output[1], draft.reshape(places, shape))
+    return True
+
+
+def _places_inside(window: Window) -> tuple[Array, Array]:
+    """Whether each window's elements are inside the map, and their places in it, flat; 0 outside. (taps, steps)."""
+    moved = [places - before for places, before in zip(window.places(), window.ends[0], strict=True)]
+    each = [(place >= 0) & (place < size) for place, size in zip(moved, window.sizes, strict=True)]
+    inside = np.logical_and.reduce(each)
+    return inside, np.where(
+        inside, np.ravel_multi_index([np.where(inside, place, 0) for place in moved], window.sizes), 0
+    )
+
+
+RULES: dict[str, Rule] = {"Col2Im": columns_to_image, "DeformConv": deformable, "MaxPool": pool_with_places}

@@ -245,6 +245,34 @@ def test_powers_of_mixed_types(written_out: Any, base: str, exponent: str) -> No
     written_out(("Pow", "x p", "y"), feeds=feeds, without="none")
 
 
+@pytest.mark.parametrize("dtype", ["int32", "int64"])
+def test_powers_of_integers(written_out: Any, dtype: str) -> None:
+    pairs = [(2, 10), (-3, 5), (0, 0), (7, 0), (1, 99), (-1, 101), (-1, -3), (5, -1), (-2, 31), (10, 9), (0, 3)]
+    base, exponent = np.array(pairs, dtype).T.copy()
+    written_out(("Pow", "x p", "y"), feeds={"x": base, "p": exponent}, without="Pow")
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"kernel_shape": [2, 2], "strides": [2, 2]},
+        {"kernel_shape": [3, 2], "pads": [1, 1, 1, 0]},
+        {"kernel_shape": [3, 3], "dilations": [2, 1], "storage_order": 1},
+        {"kernel_shape": [2, 2], "auto_pad": "SAME_UPPER", "strides": [2, 1]},
+    ],
+    ids=str,
+)
+def test_places_of_maxima(written_out: Any, attributes: dict[str, Any]) -> None:
+    data = normal(2, 3, 7, 6)
+    data[0, 0, :4] = data[0, 0, 0, 0]  # ties
+    written_out(("MaxPool", "x", "y i", attributes), feeds={"x": data}, without="none", outputs="y i")
+
+
+def test_places_of_maxima_of_lines(written_out: Any) -> None:
+    attributes = {"kernel_shape": [3], "pads": [1, 0]}
+    written_out(("MaxPool", "x", "y i", attributes), feeds={"x": normal(2, 3, 9)}, without="none", outputs="y i")
+
+
 def test_a_matrix_like_another(written_out: Any) -> None:
     attributes = {"dtype": onnx.TensorProto.INT32, "k": -1}
     feeds = {"x": normal(4, 6)}
