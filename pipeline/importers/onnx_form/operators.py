@@ -26,9 +26,6 @@ WRITTEN_OUT = frozenset(
 )
 """Operators, or features of them, that are not supported themselves, but that `rewrites` writes out in others."""
 
-MISTAKEN = frozenset({"Attention"})
-"""Operators that TVM's importer takes for those of the same name in another domain: ONNX's own definition is used."""
-
 STANDARD_DOMAINS = ("", "ai.onnx")
 """The two spellings of ONNX's own domain."""
 
@@ -70,13 +67,13 @@ class UnsupportedOperator:
 def supported_operators() -> frozenset[str]:
     """Names of the operators of ONNX's own domain that can be compiled.
 
-    Those for which TVM's ONNX importer has a converter, without `MISTAKEN`, and `GRAPH_OPERATORS`. The converters'
-    names are read from TVM's source because importing TVM takes seconds.
+    Those for which TVM's ONNX importer has a converter, and `GRAPH_OPERATORS`. The converters' names are read from
+    TVM's source because importing TVM takes seconds.
 
     Raises:
         RuntimeError: TVM is not installed, or keeps its converters elsewhere than this version of tvmopt expects.
     """
-    return (frozenset(_converter_names()) & (standard_operators() - MISTAKEN)) | GRAPH_OPERATORS
+    return (frozenset(_converter_names()) & standard_operators()) | GRAPH_OPERATORS
 
 
 @functools.cache

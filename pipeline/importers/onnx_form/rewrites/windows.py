@@ -210,9 +210,11 @@ def pool_with_places(draft: Draft, node: onnx.NodeProto) -> bool:
     patches = draft.reshape(draft.take(image, flat.reshape(-1), 2), spread)
     patches = draft.add("Where", draft.store(inside), patches, draft.store(-np.inf, dtype))
     best = draft.add("ArgMax", patches, axis=2, keepdims=1)
-    order = np.ravel_multi_index(
-        np.unravel_index(flat, sizes), sizes, order="F" if values.get("storage_order", 0) else "C"
-    )
+    places_of = np.unravel_index(flat, sizes)
+    if values.get("storage_order", 0):
+        within = np.ravel_multi_index(places_of, sizes, order="F")
+    else:
+        within = np.ravel_multi_index(places_of, sizes)
     each = within[None, None] + np.arange(planes).reshape(batch, channels, 1, 1) * math.prod(sizes)
     shape = draft.shape(node.output[0])
     places = draft.add("GatherElements", draft.store(each, np.int64), best, axis=2)
@@ -229,9 +231,8 @@ def _places_inside(window: Window) -> tuple[Array, Array]:
     moved = [places - before for places, before in zip(window.places(), window.ends[0], strict=True)]
     each = [(place >= 0) & (place < size) for place, size in zip(moved, window.sizes, strict=True)]
     inside = np.logical_and.reduce(each)
-    return inside, np.where(
-        inside, np.ravel_multi_index([np.where(inside, place, 0) for place in moved], window.sizes), 0
-    )
+    kept = tuple(np.where(inside, place, 0) for place in moved)
+    return inside, np.ravel_multi_index(kept, window.sizes)
 
 
 RULES: dict[str, Rule] = {"Col2Im": columns_to_image, "DeformConv": deformable, "MaxPool": pool_with_places}

@@ -10,7 +10,6 @@ import pytest
 from tvmopt.pipeline.errors import UnsupportedModelError
 from tvmopt.pipeline.importers.onnx_form.operators import (
     GRAPH_OPERATORS,
-    MISTAKEN,
     check_known,
     check_operators,
     find_unsupported,
@@ -32,7 +31,7 @@ def test_supported_operators_are_the_keys_of_tvms_map() -> None:
     code = "from tvm.relax.frontend.onnx.onnx_frontend import _get_convert_map as m; print(*m())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     standard = {schema.name for schema in onnx.defs.get_all_schemas_with_history() if schema.domain == ""}
-    assert supported_operators() - GRAPH_OPERATORS == set(done.stdout.split()) & standard - MISTAKEN
+    assert supported_operators() - GRAPH_OPERATORS == set(done.stdout.split()) & standard
 
 
 def test_asking_does_not_import_tvm() -> None:
