@@ -139,7 +139,7 @@ def _read(
     Otherwise, nothing is run.
     """
     from tvmopt.pipeline.importers.check.batch import check_rebatched, repeated
-    from tvmopt.pipeline.importers.onnx_form.fixed_inputs import fix_inputs
+    from tvmopt.pipeline.importers.onnx_form.constants.fixed_inputs import fix_inputs
     from tvmopt.pipeline.importers.onnx_form.shapes import make_static
 
     importer = find_importer(source.kind)

@@ -14,7 +14,7 @@ from tvmopt.pipeline.graph.recognize.insert_onnx import add_slice
 from tvmopt.pipeline.graph.recognize.pooling import whole_map_attrs
 from tvmopt.pipeline.graph.recognize.types import Rule
 from tvmopt.pipeline.graph.recognize.written_out import mean_of_integers
-from tvmopt.pipeline.importers.onnx_form.resize_tables import AxisResize, tables
+from tvmopt.pipeline.importers.onnx_form.rewrites.resize_tables import AxisResize, tables
 from tvmopt.schedules.workload import Attr
 
 REDUCTIONS = {"ReduceSum": "sum", "ReduceMean": "mean", "ReduceMax": "max", "ReduceMin": "min"}

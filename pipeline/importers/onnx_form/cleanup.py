@@ -7,7 +7,7 @@ import onnx
 from onnx import numpy_helper
 
 from tvmopt.pipeline.errors import UnsupportedModelError
-from tvmopt.pipeline.importers.onnx_form.empty_operands import drop_empty_operands
+from tvmopt.pipeline.importers.onnx_form.constants.empty_operands import drop_empty_operands
 from tvmopt.pipeline.importers.onnx_form.operators import standard_opset
 
 PASSING_ON = ("Dropout", "Identity")

@@ -19,7 +19,7 @@ import onnx.shape_inference
 
 from tvmopt.pipeline.errors import UnsupportedModelError
 from tvmopt.pipeline.importers.onnx_form.cleanup import clean_graph
-from tvmopt.pipeline.importers.onnx_form.fold import fold_constants
+from tvmopt.pipeline.importers.onnx_form.constants.fold import fold_constants
 from tvmopt.pipeline.importers.onnx_form.inline import inline
 from tvmopt.pipeline.importers.onnx_form.layer_names import record_layers
 from tvmopt.pipeline.importers.onnx_form.operators import (

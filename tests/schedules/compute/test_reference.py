@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tvmopt.pipeline.importers.onnx_form.resize_tables import tables
+from tvmopt.pipeline.importers.onnx_form.rewrites.resize_tables import tables
 from tvmopt.schedules.compute.pointwise import ARITY
 from tvmopt.schedules.compute.reference import evaluate, reference
 from tvmopt.schedules.expression import ACC, Arg, Const, Expr, call

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import onnx
 
-from tvmopt.pipeline.importers.onnx_form.resize_tables import WHOLE, AxisResize, tables
 from tvmopt.pipeline.importers.onnx_form.rewrites.draft import Array, Draft, Rule, attributes_of, input_of
+from tvmopt.pipeline.importers.onnx_form.rewrites.resize_tables import WHOLE, AxisResize, tables
 
 _MOST_TAPS = 8
 """An axis whose elements are sums of more elements is multiplied by a matrix instead."""

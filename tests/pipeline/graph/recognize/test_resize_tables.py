@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tvmopt.pipeline.graph.recognize import recognize
-from tvmopt.pipeline.importers.onnx_form.resize_tables import AxisResize, tables
+from tvmopt.pipeline.importers.onnx_form.rewrites.resize_tables import AxisResize, tables
 from tvmopt.pipeline.support.onnxruntime import run_model
 
 COORDINATES = ("half_pixel", "pytorch_half_pixel", "asymmetric", "align_corners")

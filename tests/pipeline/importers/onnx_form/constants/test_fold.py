@@ -9,7 +9,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from tvmopt.pipeline.importers.onnx_form.fold import fold_constants
+from tvmopt.pipeline.importers.onnx_form.constants.fold import fold_constants
 from tvmopt.pipeline.importers.onnx_form.normalize import infer_shapes
 
 Parse = Callable[..., onnx.ModelProto]

@@ -1,0 +1,1 @@
+"""What is known while importing: constants, values that follow from them, and tensors without elements."""
