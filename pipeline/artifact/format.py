@@ -1,5 +1,9 @@
 """The artifact: a tar with the compiled library, its weights, a JSON manifest, and golden inputs and outputs.
 
+A model whose inputs' sizes were left open may be compiled for several: the tar then has a library and golden arrays for
+each (``model-1.so``, ``golden-1.npz``, …), the manifest lists the further ones in ``others``, and all read one block of
+weights.
+
 Loading needs neither a compiler nor the model's framework; a model for a GPU, or one that sorts, needs TVM's runtime.
 Reading an artifact is safe whatever it holds. Running it executes its library, so trust it as you would trust a
 program.
@@ -10,8 +14,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,25 +37,44 @@ FORMAT_VERSION = 3
 PIECE = 1 << 20
 """Bytes read at once."""
 LIBRARY, WEIGHTS, MANIFEST, GOLDEN = "model.so", "weights.bin", "manifest.json", "golden.npz"
+MEMBER = re.compile(r"manifest\.json|weights\.bin|model(-[1-9]\d{0,3})?\.so|golden(-[1-9]\d{0,3})?\.npz")
+"""Names that an artifact's members may have."""
+OTHERS = "others"
+"""The manifest's list of the sizes after the first; each entry has what differs from the rest of the manifest."""
 
 
 @dataclass(frozen=True, slots=True)
-class ArtifactParts:
-    """What an artifact is made of.
+class Sized:
+    """A model compiled for one size of its inputs.
 
     Attributes:
         library: the shared library's bytes.
         manifest: the library's inputs, outputs and origin.
         inputs: golden inputs by name.
         outputs: the reference's outputs for them, by name.
-        weights: constants as the kernels read them, dtype uint8; None where TVM keeps them in the library.
     """
 
     library: bytes
     manifest: Mapping[str, Any]
     inputs: Mapping[str, Array]
     outputs: Mapping[str, Array]
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactParts(Sized):
+    """What an artifact is made of: the model in its first size, and all that comes with it.
+
+    Attributes:
+        weights: constants as the kernels read them, dtype uint8; None where TVM keeps them in the library.
+        others: the model in its other sizes, for the same target.
+    """
+
     weights: Array | None = None
+    others: tuple[Sized, ...] = ()
+
+    def sizes(self) -> tuple[Sized, ...]:
+        """The model in all its sizes."""
+        return (self, *self.others)
 
 
 def save_artifact(parts: ArtifactParts, path: Path) -> None:
@@ -59,12 +83,13 @@ def save_artifact(parts: ArtifactParts, path: Path) -> None:
     Raises:
         InputFileError: when the folder does not exist or cannot be written.
     """
-    golden = io.BytesIO()
-    arrays = {f"input:{name}": array for name, array in parts.inputs.items()}
-    arrays |= {f"output:{name}": array for name, array in parts.outputs.items()}
-    write_npz(golden, arrays)
-    manifest = dict(parts.manifest, library_sha256=_sha256(parts.library))
-    members = [(GOLDEN, golden.getvalue()), (LIBRARY, parts.library)]
+    manifest = _hashed(parts)
+    if parts.others:
+        full = [_hashed(other) for other in parts.others]
+        manifest[OTHERS] = [{name: one[name] for name in one if one[name] != manifest.get(name)} for one in full]
+    members = []
+    for index, size in enumerate(parts.sizes()):
+        members += [(_numbered(GOLDEN, index), _golden_bytes(size)), (_numbered(LIBRARY, index), size.library)]
     if parts.weights is not None:
         manifest["weights_sha256"] = _sha256(parts.weights)
         members.append((WEIGHTS, parts.weights.tobytes()))
@@ -92,25 +117,62 @@ def read_parts(path: Path) -> ArtifactParts:
             contents = {member.name: _member(path, tar, member) for member in tar.getmembers()}
     except (tarfile.TarError, EOFError, OSError) as error:
         raise InputFileError(f"{path} is not a readable tar ({error}); write it again with `tvmopt compile`") from None
-    missing = [name for name in (MANIFEST, GOLDEN, LIBRARY) if name not in contents]
-    if missing:
-        raise InputFileError(f"{path} is not an artifact: it lacks {', '.join(missing)}")
-    manifest = _manifest(path, contents[MANIFEST].tobytes())
-    for name, hashed in ((LIBRARY, "library_sha256"), (WEIGHTS, "weights_sha256")):
-        if (name in contents or hashed in manifest) and _sha256(contents.get(name, b"")) != manifest.get(hashed):
-            raise InputFileError(f"{path}: {name} is not what the manifest describes; the file was changed or damaged")
+    _require(path, contents, (MANIFEST, GOLDEN, LIBRARY))
+    manifest, *others = _manifests(path, contents[MANIFEST].tobytes())
+    if (WEIGHTS in contents or "weights_sha256" in manifest) and _sha256(contents.get(WEIGHTS, b"")) != manifest.get(
+        "weights_sha256"
+    ):
+        raise _damaged(path, WEIGHTS)
+    first, *rest = (_sized(path, contents, index, one) for index, one in enumerate((manifest, *others)))
+    return ArtifactParts(first.library, first.manifest, first.inputs, first.outputs, contents.get(WEIGHTS), tuple(rest))
+
+
+def _sized(path: Path, contents: Mapping[str, Array], index: int, manifest: Mapping[str, Any]) -> Sized:
+    """The model in one size, checked."""
+    library, golden = _numbered(LIBRARY, index), _numbered(GOLDEN, index)
+    _require(path, contents, (golden, library))
+    if _sha256(contents[library]) != manifest["library_sha256"]:
+        raise _damaged(path, library)
     try:
-        arrays = read_npz(io.BytesIO(contents[GOLDEN].tobytes()))
+        arrays = read_npz(io.BytesIO(contents[golden].tobytes()))
     except ValueError as error:
-        raise InputFileError(f"{path}: {GOLDEN} cannot be read: {error}") from None
+        raise InputFileError(f"{path}: {golden} cannot be read: {error}") from None
     inputs = {name.removeprefix("input:"): a for name, a in arrays.items() if name.startswith("input:")}
     outputs = {name.removeprefix("output:"): a for name, a in arrays.items() if name.startswith("output:")}
-    for what, golden in (("inputs", inputs), ("outputs", outputs)):
-        reason = mismatch(golden, manifest[what])
+    for what, pair in (("inputs", inputs), ("outputs", outputs)):
+        reason = mismatch(pair, manifest[what])
         if reason:
-            raise InputFileError(f"{path}: {GOLDEN} is not what the manifest describes: among its {what}, {reason}")
-    weights = contents.get(WEIGHTS)
-    return ArtifactParts(contents[LIBRARY].tobytes(), manifest, inputs, outputs, weights)
+            raise InputFileError(f"{path}: {golden} is not what the manifest describes: among its {what}, {reason}")
+    return Sized(contents[library].tobytes(), manifest, inputs, outputs)
+
+
+def _require(path: Path, contents: Mapping[str, Array], names: Iterable[str]) -> None:
+    missing = [name for name in names if name not in contents]
+    if missing:
+        raise InputFileError(f"{path} is not an artifact: it lacks {', '.join(missing)}")
+
+
+def _damaged(path: Path, name: str) -> InputFileError:
+    return InputFileError(f"{path}: {name} is not what the manifest describes; the file was changed or damaged")
+
+
+def _numbered(name: str, index: int) -> str:
+    """A member's name for the size number `index`: the first one's has no number."""
+    stem, _, suffix = name.rpartition(".")
+    return f"{stem}-{index}.{suffix}" if index else name
+
+
+def _hashed(size: Sized) -> dict[str, Any]:
+    """Its manifest with its library's hash."""
+    return dict(size.manifest, library_sha256=_sha256(size.library))
+
+
+def _golden_bytes(size: Sized) -> bytes:
+    golden = io.BytesIO()
+    arrays = {f"input:{name}": array for name, array in size.inputs.items()}
+    arrays |= {f"output:{name}": array for name, array in size.outputs.items()}
+    write_npz(golden, arrays)
+    return golden.getvalue()
 
 
 def _sha256(content: Any) -> str:
@@ -119,7 +181,7 @@ def _sha256(content: Any) -> str:
 
 def _member(path: Path, tar: tarfile.TarFile, member: tarfile.TarInfo) -> Array:
     """The bytes of one member; nothing is ever extracted to the paths that the archive names."""
-    if not member.isfile() or member.name not in (MANIFEST, GOLDEN, LIBRARY, WEIGHTS):
+    if not member.isfile() or not MEMBER.fullmatch(member.name):
         kind = "a link" if member.issym() or member.islnk() else "an entry"
         raise InputFileError(f"{path} is not an artifact: it has {kind} {member.name!r}, which does not belong there")
     if member.size > path.stat().st_size:
@@ -142,7 +204,8 @@ def _fill(content: Array, file: io.BufferedReader) -> int:
     return done
 
 
-def _manifest(path: Path, text: bytes) -> dict[str, Any]:
+def _manifests(path: Path, text: bytes) -> list[dict[str, Any]]:
+    """The manifest of each size, the first one's with the list of the others."""
     try:
         manifest = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -151,11 +214,14 @@ def _manifest(path: Path, text: bytes) -> dict[str, Any]:
     if version != FORMAT_VERSION:
         raise InputFileError(f"{path}: format version {version!r}, this tvmopt reads {FORMAT_VERSION}; compile again")
     try:
-        _check_manifest(manifest)
+        shared = {name: value for name, value in manifest.items() if name != OTHERS}
+        manifests = [dict(manifest), *({**shared, **other} for other in manifest.get(OTHERS, ()))]
+        for one in manifests:
+            _check_manifest(one)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise InputFileError(f"{path}: {MANIFEST} does not describe a model ({reason}); compile again") from None
-    return dict(manifest)
+    return manifests
 
 
 def _check_manifest(manifest: Mapping[str, Any]) -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any, Self
 
 from tvmopt.pipeline.artifact.executor import Executor
-from tvmopt.pipeline.artifact.format import LIBRARY, Array, ArtifactParts, read_parts
+from tvmopt.pipeline.artifact.format import LIBRARY, Array, ArtifactParts, Sized, read_parts
 from tvmopt.pipeline.artifact.native_library import NativeLibrary
 from tvmopt.pipeline.artifact.virtual_machine import VirtualMachine
-from tvmopt.pipeline.errors import InputFileError, RuntimeMissingError, UsageError
-from tvmopt.pipeline.support.fit import check_inputs
+from tvmopt.pipeline.errors import InputFileError, ModelInputError, RuntimeMissingError, UsageError
+from tvmopt.pipeline.support.fit import check_inputs, mismatch
 from tvmopt.pipeline.types import Step
 
 MOST_THREADS = 1024
@@ -22,11 +22,15 @@ MOST_THREADS = 1024
 class LoadedArtifact:
     """A compiled model, ready to run, by one thread at a time.
 
+    Setting the inputs of a model that was compiled for several sizes also selects the size; at first it is the first.
+
     Args:
         path: the artifact, a tar.
 
     Attributes:
-        manifest: the artifact's manifest; ``inputs`` and ``outputs`` give names, shapes and dtypes (numpy's spelling).
+        sizes: how many sizes of the inputs it was compiled for.
+        manifest: the manifest of the selected size; ``inputs`` and ``outputs`` give names, shapes and dtypes (numpy's
+            spelling).
         golden_inputs: golden inputs by name, in the model's shapes and dtypes.
         golden_outputs: expected outputs by name.
         steps: its kernel calls, in order; none for a GPU.
@@ -48,21 +52,36 @@ class LoadedArtifact:
         return made
 
     def _open(self, path: Path, parts: ArtifactParts) -> None:
-        self.manifest = parts.manifest
-        self.golden_inputs, self.golden_outputs = parts.inputs, parts.outputs
-        check_machine(path, self.manifest)
+        self._path, self._parts = path, parts
+        self.sizes = len(parts.sizes())
+        check_machine(path, parts.manifest)
+        self._threads = _threads(int(parts.manifest["target"]["threads"]))
+        self._executors: dict[int, Executor] = {}
+        self.select(0)
+
+    def select(self, index: int) -> None:
+        """Makes the size number `index` the one that runs; its library is loaded the first time.
+
+        Raises:
+            InputFileError: when the library is not what the manifest says.
+        """
+        size = self._parts.sizes()[index]
+        self.manifest = size.manifest
+        self.golden_inputs, self.golden_outputs = size.inputs, size.outputs
         self.steps = tuple(Step.from_json(step) for step in self.manifest["steps"])
-        self._threads = _threads(int(self.manifest["target"]["threads"]))
-        try:
-            self.executor = self._load(parts)
-        except OSError as error:
-            raise InputFileError(f"{path}: {LIBRARY} is {error}") from error
+        if index not in self._executors:
+            try:
+                self._executors[index] = self._load(size)
+            except OSError as error:
+                raise InputFileError(f"{self._path}: {LIBRARY} is {error}") from error
+        self.executor = self._executors[index]
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Runs the model once, and copies inputs in and outputs out.
 
         Args:
-            inputs: an array for each input by name, of exactly its shape and dtype in ``manifest["inputs"]``.
+            inputs: an array for each input by name, of exactly its shape and dtype in ``manifest["inputs"]`` of one of
+                the sizes.
 
         Returns:
             An array for each output by name, in the shapes and dtypes of ``manifest["outputs"]``.
@@ -75,15 +94,15 @@ class LoadedArtifact:
         return self.outputs()
 
     def set_inputs(self, inputs: Mapping[str, Array]) -> None:
-        """Copies `inputs` to the device.
+        """Selects the size that `inputs` have, and copies them to the device.
 
         Args:
             inputs: as in `run`.
 
         Raises:
-            ModelInputError: when names, shapes or dtypes are not the model's.
+            ModelInputError: when names, shapes or dtypes are not the model's in any size; says which there are.
         """
-        check_inputs(inputs, self.manifest["inputs"])
+        check_inputs(inputs, self.manifest["inputs"]) if self.sizes == 1 else self._select_fitting(inputs)
         self.executor.set_inputs([inputs[spec["name"]] for spec in self.manifest["inputs"]])
 
     def run_only(self) -> None:
@@ -95,14 +114,29 @@ class LoadedArtifact:
         names = [spec["name"] for spec in self.manifest["outputs"]]
         return dict(zip(names, self.executor.outputs(), strict=True))
 
-    def _load(self, parts: ArtifactParts) -> Executor:
-        manifest = self.manifest
-        if parts.weights is None:
+    def _select_fitting(self, inputs: Mapping[str, Array]) -> None:
+        """Selects the size whose inputs are like `inputs`."""
+        specs = [size.manifest["inputs"] for size in self._parts.sizes()]
+        fitting = next((index for index, one in enumerate(specs) if not mismatch(inputs, one)), None)
+        if fitting is None:
+            listed = " or ".join(
+                " ".join(f"{spec['name']}:{','.join(map(str, spec['shape']))}" for spec in one) for one in specs
+            )
+            given = " ".join(f"{name}:{','.join(map(str, array.shape))}" for name, array in inputs.items())
+            reason = mismatch(inputs, specs[0])
+            raise ModelInputError(
+                f"inputs do not fit the model, which was compiled for {listed}; got {given or 'none'} ({reason})"
+            )
+        self.select(fitting)
+
+    def _load(self, size: Sized) -> Executor:
+        manifest, weights = self.manifest, self._parts.weights
+        if weights is None:
             kernels = [step.kernel for step in self.steps]
             return VirtualMachine(
-                parts.library, kernels, manifest["target"]["isa"] == "cuda", manifest.get("checks", ())
+                size.library, kernels, manifest["target"]["isa"] == "cuda", manifest.get("checks", ())
             )
-        return NativeLibrary(parts.library, parts.weights, (manifest["inputs"], manifest["outputs"]), self._threads)
+        return NativeLibrary(size.library, weights, (manifest["inputs"], manifest["outputs"]), self._threads)
 
 
 def _threads(compiled_for: int) -> int:

@@ -17,7 +17,7 @@ _THREADS = "TVM_NUM_THREADS"
 
 
 def check_golden(parts: ArtifactParts, path: Path) -> None:
-    """Compares the outputs for the golden inputs with the golden ones.
+    """Compares the outputs for the golden inputs with the golden ones, in every size.
 
     Args:
         parts: the artifact's.
@@ -40,12 +40,14 @@ def check_golden(parts: ArtifactParts, path: Path) -> None:
     finally:
         if threads is None:  # loading sets it, for this artifact alone
             os.environ.pop(_THREADS, None)
-    results = artifact.run(artifact.golden_inputs)
-    for name, expected in artifact.golden_outputs.items():
-        error = numeric_error(expected, results[name])
-        if not COMPILED.allows(error, expected.dtype):
-            raise WrongResultError(
-                f"output {name!r} of the compiled model differs from onnxruntime's by {error.relative:.2g} of its "
-                f"largest value; at most {COMPILED.of(expected.dtype):g} is allowed, so {path} was not written: "
-                "`tvmopt verify` finds the layer"
-            )
+    for size in range(artifact.sizes):
+        artifact.select(size)
+        results = artifact.run(artifact.golden_inputs)
+        for name, expected in artifact.golden_outputs.items():
+            error = numeric_error(expected, results[name])
+            if not COMPILED.allows(error, expected.dtype):
+                raise WrongResultError(
+                    f"output {name!r} of the compiled model differs from onnxruntime's by {error.relative:.2g} of its "
+                    f"largest value; at most {COMPILED.of(expected.dtype):g} is allowed, so {path} was not written: "
+                    "`tvmopt verify` finds the layer"
+                )

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tvmopt.pipeline.artifact.format import FORMAT_VERSION, ArtifactParts, save_artifact
+from tvmopt.pipeline.artifact.format import FORMAT_VERSION, ArtifactParts, Sized, save_artifact
 from tvmopt.pipeline.compiler.arena import plan_arena
 from tvmopt.pipeline.compiler.assemble import assemble
 from tvmopt.pipeline.compiler.check_golden import check_golden
@@ -24,12 +24,13 @@ from tvmopt.pipeline.compiler.kernels.forge import Forge
 from tvmopt.pipeline.compiler.kernels.runtime import runtime_objects
 from tvmopt.pipeline.compiler.native.link import link
 from tvmopt.pipeline.compiler.native.linker import linker_of
-from tvmopt.pipeline.compiler.native.tables import lay_out_weights, write_tables
+from tvmopt.pipeline.compiler.native.tables import lay_out_weights, weights_block, write_tables
+from tvmopt.pipeline.compiler.program import Program
 from tvmopt.pipeline.compiler.slice_in_place import slice_in_place
 from tvmopt.pipeline.compiler.steps import without_dropped
 from tvmopt.pipeline.compiler.traced.kernel_calls import KernelCall, calls_of, check_calls
 from tvmopt.pipeline.compiler.traced.kernel_layers import steps_of
-from tvmopt.pipeline.errors import BuildError
+from tvmopt.pipeline.errors import BuildError, UnsupportedModelError
 from tvmopt.pipeline.records.lookup import Records
 from tvmopt.pipeline.support.interrupts import interruptible
 from tvmopt.pipeline.support.tvm import import_compiler
@@ -62,6 +63,28 @@ class CompileReport:
     storage_bytes: tuple[int, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A model in one size of its inputs, ready to be built.
+
+    Attributes:
+        model: what was optimised.
+        bound: its graph.
+        choices: a config for each task; none for a GPU.
+        golden: inputs and outputs from `golden_pair`.
+    """
+
+    model: ImportedModel
+    bound: BoundModel
+    choices: Sequence[TaskChoice]
+    golden: tuple[Mapping[str, Array], Mapping[str, Array]]
+
+    @property
+    def configs(self) -> Mapping[str, Config]:
+        """The config of each task by its name."""
+        return {choice.task.name: choice.config for choice in self.choices}
+
+
 def compile_model(  # noqa: PLR0913 # what to compile, for what, with what
     model: ImportedModel,
     target: Target,
@@ -70,10 +93,22 @@ def compile_model(  # noqa: PLR0913 # what to compile, for what, with what
     transfer: bool = True,
     forge: Forge | None = None,
 ) -> CompileReport:
-    """Compiles `model` for `target` into the artifact `out`.
+    """`compile_sizes` of one size."""
+    return compile_sizes((model,), target, records, out, transfer, forge)
+
+
+def compile_sizes(  # noqa: PLR0913 # what to compile, for what, with what
+    models: Sequence[ImportedModel],
+    target: Target,
+    records: Records | None,
+    out: Path,
+    transfer: bool = True,
+    forge: Forge | None = None,
+) -> CompileReport:
+    """Compiles a model for `target` into the artifact `out`.
 
     Args:
-        model: imported and verified.
+        models: the model, imported and verified, once for each size of its inputs that the artifact is to run on.
         target: what it will run on; need not be this machine.
         records: tuning records; None builds every task with its default.
         out: the tar to write; the same inputs give the same bytes.
@@ -84,7 +119,7 @@ def compile_model(  # noqa: PLR0913 # what to compile, for what, with what
         The artifact's path, and what each task was built with.
 
     Raises:
-        UnsupportedModelError: when the target cannot take a layer.
+        UnsupportedModelError: when the target cannot take a layer, or several sizes.
         InputFileError: when `records` has a corrupt line, or `out` cannot be written.
         BuildError: when a layer cannot be built.
         WrongResultError: when TVM computes a wrong result for a layer that no template takes, or the compiled model
@@ -94,49 +129,53 @@ def compile_model(  # noqa: PLR0913 # what to compile, for what, with what
     linker_of(target)  # fails now if it is missing, rather than after minutes of compiling
     if forge is None:
         with Forge() as own:
-            return compile_model(model, target, records, out, transfer, own)
+            return compile_sizes(models, target, records, out, transfer, own)
+    builds = []
     with interruptible():
-        bound = optimize_measured(model, target, records, cache=forge.cache)
-        choices: tuple[TaskChoice, ...] = ()
-        if has_templates(target):
-            check_layers(bound, forge)
-            choices = choose_configs(extract_tasks(bound), target, records, transfer, forge.cache)
-        library = write_artifact(model, bound, choices, golden_pair(model), out, forge)
-    layers = tuple(one.node.layers[0] for one in bound.nodes if one.is_imported)
-    return CompileReport(out, choices, layers, library.storage_bytes)
+        for model in models:
+            bound = optimize_measured(model, target, records, cache=forge.cache)
+            choices: tuple[TaskChoice, ...] = ()
+            if has_templates(target):
+                check_layers(bound, forge)
+                choices = choose_configs(extract_tasks(bound), target, records, transfer, forge.cache)
+            builds.append(Ready(model, bound, choices, golden_pair(model)))
+        libraries = write_artifact(builds, out, forge)
+    layers = dict.fromkeys(one.node.layers[0] for ready in builds for one in ready.bound.nodes if one.is_imported)
+    chosen = {choice.task.name: choice for ready in builds for choice in ready.choices}
+    return CompileReport(out, tuple(chosen.values()), tuple(layers), libraries[0].storage_bytes)
 
 
-def write_artifact(  # noqa: PLR0913 # the parts of an artifact, each of another type
-    model: ImportedModel,
-    bound: BoundModel,
-    choices: Sequence[TaskChoice],
-    golden: tuple[Mapping[str, Array], Mapping[str, Array]],
-    out: Path,
-    forge: Forge,
-) -> Library:
-    """Builds `bound` with the configs that were chosen, and writes the artifact `out`.
+def write_artifact(builds: Sequence[Ready], out: Path, forge: Forge) -> tuple[Library, ...]:
+    """Builds a model, in each of its sizes, with the configs that were chosen, and writes the artifact `out`.
 
     Args:
-        model: what was optimised.
-        bound: its graph.
-        choices: a config for each task; none for a GPU.
-        golden: inputs and outputs from `golden_pair`.
+        builds: the model in each size.
         out: the tar to write.
         forge: makes the kernels.
 
+    Returns:
+        The library of each size.
+
     Raises:
+        UnsupportedModelError: when there are several sizes, and TVM's virtual machine would have to run one.
         BuildError: when code generation or linking fails.
         InputFileError: when `out` cannot be written.
         RuntimeMissingError: when the target's linker is not installed.
         WrongResultError: when its outputs for the golden inputs are wrong; nothing is written.
     """
-    configs = {choice.task.name: choice.config for choice in choices}
-    library = build_library(bound, configs, linker_of(bound.target), forge)
-    manifest = _manifest(model, bound.target, choices, library)
-    parts = ArtifactParts(library.content, manifest, *golden, library.weights)
+    linker = linker_of(builds[0].bound.target)
+    libraries = build_libraries([(ready.bound, ready.configs) for ready in builds], linker, forge)
+    sized = [
+        Sized(library.content, _manifest(ready.model, ready.bound.target, ready.choices, library), *ready.golden)
+        for ready, library in zip(builds, libraries, strict=True)
+    ]
+    first, *others = sized
+    parts = ArtifactParts(
+        first.library, first.manifest, first.inputs, first.outputs, libraries[0].weights, tuple(others)
+    )
     check_golden(parts, out)
     save_artifact(parts, out)
-    return library
+    return libraries
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,20 +201,61 @@ def build_library(bound: BoundModel, configs: Mapping[str, Config], linker: str,
     Raises:
         BuildError: when code generation or linking fails.
     """
+    (library,) = build_libraries([(bound, configs)], linker, forge)
+    return library
+
+
+def build_libraries(
+    graphs: Sequence[tuple[BoundModel, Mapping[str, Config]]], linker: str, forge: Forge
+) -> tuple[Library, ...]:
+    """The libraries of several graphs, each with its configs, that share one block of weights.
+
+    Raises:
+        UnsupportedModelError: when there are several, and TVM's virtual machine would have to run one.
+        BuildError: when code generation or linking fails.
+    """
+    planned = [_plan(bound, configs, forge) for bound, configs in graphs]
+    programs = [one.program for one in planned if one is not None]
+    if len(programs) < len(planned):
+        if len(planned) > 1:
+            raise UnsupportedModelError(
+                "the model needs TVM's virtual machine, which is compiled for one size of the inputs; give one size"
+            )
+        return (_for_virtual_machine(*graphs[0], linker),)
+    laid = lay_out_weights(*programs)
+    block = weights_block(laid)
+    runtime = runtime_objects(linker, forge.cache)
+    libraries = []
+    for one, weights in zip(planned, laid, strict=True):
+        assert one is not None
+        arena = plan_arena(one.program)
+        content = link(one.kernels, write_tables(one.program, arena, weights), runtime, linker)
+        libraries.append(Library(content, block, (arena.nbytes,), one.steps))
+    return tuple(libraries)
+
+
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """What a library is linked from: its program, its kernels' object files, and the steps of the calls."""
+
+    program: Program
+    kernels: Sequence[bytes]
+    steps: tuple[Step, ...]
+
+
+def _plan(bound: BoundModel, configs: Mapping[str, Config], forge: Forge) -> _Planned | None:
+    """The program of `bound` and its kernels; None when TVM's virtual machine has to run it."""
     assembly = assemble(bound, configs, forge) if has_templates(bound.target) else None
     if assembly is None:
-        return _for_virtual_machine(bound, configs, linker)
+        return None
     sliced = slice_in_place(assembly.program, assembly.slices)
     left = (place for place in range(len(assembly.steps)) if place not in sliced.dropped)
     joins = {now for now, place in enumerate(left) if place in assembly.joins}
     joined = join_in_place(sliced.program, joins)
-    arena, weights = plan_arena(joined.program), lay_out_weights(joined.program)
     called = {call.kernel for call in joined.program.calls}
-    tables = write_tables(joined.program, arena, weights)
     kernels = [kernel.content for kernel in assembly.kernels if kernel.symbol in called]
-    content = link(kernels, tables, runtime_objects(linker, forge.cache), linker)
     steps = without_dropped(without_dropped(assembly.steps, sliced.dropped), joined.dropped)
-    return Library(content, weights.content(), (arena.nbytes,), steps)
+    return _Planned(joined.program, kernels, steps)
 
 
 def _for_virtual_machine(bound: BoundModel, configs: Mapping[str, Config], linker: str) -> Library:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tvmopt.pipeline.compiler.compile import golden_pair, write_artifact
+from tvmopt.pipeline.compiler.compile import Ready, golden_pair, write_artifact
 from tvmopt.pipeline.compiler.kernels.forge import Forge
 from tvmopt.pipeline.compiler.native.linker import linker_of
 from tvmopt.pipeline.devices.device import Device
@@ -121,7 +121,7 @@ def time_finalists(  # noqa: PLR0913 # the parts of a run, each of another type
             path = Path(name) / f"{number}.tar"
             choices = tuple(_choice(task, place, target) for task in tasks)
             with interruptible():
-                calls = write_artifact(model, way, choices, golden, path, forge).steps
+                calls = write_artifact((Ready(model, way, choices, golden),), path, forge)[0].steps
             builds.append(_Build(path, calls, {choice.task.name: choice.config for choice in choices}))
         steps.begin(f"timing {len(builds)} builds of the model in turn")
         arguments = (f"{SECONDS:g}", *(device.send(build.path) for build in builds))

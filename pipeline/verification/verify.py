@@ -37,7 +37,7 @@ Arrays = Mapping[str, Array]
 
 
 def check_same_model(model: ImportedModel, artifact: LoadedArtifact, name: str) -> None:
-    """Checks that `artifact` was compiled from `model`.
+    """Checks that `artifact` was compiled from `model`, and selects the size of the inputs of `model`.
 
     Args:
         model: what it should have been compiled from.
@@ -47,9 +47,11 @@ def check_same_model(model: ImportedModel, artifact: LoadedArtifact, name: str) 
     Raises:
         InputFileError: it was compiled from another model, or for inputs of other shapes.
     """
+    for size in range(artifact.sizes):
+        artifact.select(size)
+        if artifact.manifest["model"]["sha256"] == model.sha256:
+            return
     made = artifact.manifest["model"]
-    if made["sha256"] == model.sha256:
-        return
     ours = [[spec.name, list(spec.shape), spec.dtype] for spec in model.inputs]
     theirs = [[spec["name"], spec["shape"], spec["dtype"]] for spec in artifact.manifest["inputs"]]
     if ours != theirs:

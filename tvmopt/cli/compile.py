@@ -11,9 +11,10 @@ import click
 
 from tvmopt.cli.options import (
     OutputFile,
-    input_options,
+    WithSizes,
     logs_option,
     model_argument,
+    several_sizes,
     target_option,
     threads_option,
 )
@@ -26,13 +27,13 @@ if TYPE_CHECKING:
     from tvmopt.pipeline.compiler.compile import CompileReport
 
 
-@click.command()
+@click.command(cls=WithSizes)
 @model_argument
 @click.option("-o", "--output", type=OutputFile(".tar"), required=True, help="The artifact to write.")
 @target_option
 @logs_option
 @threads_option
-@input_options
+@several_sizes
 @click.option(
     "--transfer/--no-transfer",
     default=True,

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 NamedShape = tuple[str, tuple[int, ...]]
 NamedValue = tuple[str, tuple[float, ...]]
+Sizes = int | tuple[int, ...]
+"""The size of a dimension, or several to choose from."""
 
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
@@ -38,6 +40,46 @@ class Shape(click.ParamType[NamedShape]):
         if not name or not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", sizes):
             self.fail(f"expected an input's name, a colon and positive sizes, such as x:1,3,224,224; got {value!r}")
         return name, tuple(int(size) for size in sizes.split(","))
+
+
+class WithSizes(click.Command):
+    """A command with sets of sizes, which a shell expands unless they are quoted."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parses; explains words that look like shapes and are not where one belongs."""
+        words = list(args)
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            expanded = [word for word in words[1:] if re.fullmatch(r"[^/]+:[1-9]\d*(,[1-9]\d*)*", word)]
+            if len(expanded) > 1:
+                error.message += f" (did the shell expand braces into {' '.join(expanded)}? put them in quotes)"
+            raise
+
+
+class Shapes(click.ParamType[tuple[str, tuple[Sizes, ...]]]):
+    """``NAME:{1,4,8},3,224,224`` → ``("NAME", ((1, 4, 8), 3, 224, 224))``: a set where there are several sizes."""
+
+    name = "NAME:1,3,224,224"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Split `value` at its last colon, its sizes at commas outside of braces."""
+        if isinstance(value, tuple):
+            return value
+        name, _, sizes = str(value).rpartition(":")
+        one = r"([1-9]\d*|\{[1-9]\d*(,[1-9]\d*)*\})"
+        if not name or not re.fullmatch(rf"{one}(,{one})*", sizes):
+            self.fail(
+                "expected an input's name, a colon and positive sizes, such as x:1,3,224,224 or 'x:{1,4},3,224,224'; "
+                f"got {value!r}"
+            )
+        return name, tuple(map(_sizes, re.findall(r"\d+|\{.*?\}", sizes)))
+
+
+def _sizes(text: str) -> Sizes:
+    if not text.startswith("{"):
+        return int(text)
+    return tuple(dict.fromkeys(int(size) for size in text[1:-1].split(",")))
 
 
 class Value(click.ParamType[NamedValue]):
@@ -177,31 +219,44 @@ def logs_option(command: Command) -> Command:
 
 def input_shape_option(command: Command) -> Command:
     """``--input-shape`` → `input_shape`, a mapping of names to shapes; empty when not given."""
+    return _input_shape(Shape(), "")(command)
+
+
+def _input_shape(kind: click.ParamType[Any], more: str) -> Callable[[Command], Command]:
     return click.option(
         "--input-shape",
-        type=Shape(),
+        type=kind,
         multiple=True,
         callback=_distinct_names,
-        help="The shape of an input whose sizes the model leaves open; repeat it for each such input.",
-    )(command)
+        help=f"The shape of an input whose sizes the model leaves open; repeat it for each such input{more}.",
+    )
 
 
 def input_options(command: Command) -> Command:
     """``--input-shape``, ``--input-value`` and ``--inputs`` → `input_shape`, `input_value` (mappings), `inputs`."""
+    return input_shape_option(_inputs_and_values(command))
+
+
+def several_sizes(command: Command) -> Command:
+    """As `input_options`, but ``--input-shape`` takes sets of sizes."""
+    sets = "; sizes in braces and quotes, such as 'x:{1,4},3,224,224', make one artifact for all of them"
+    return _input_shape(Shapes(), sets)(_inputs_and_values(command))
+
+
+def _inputs_and_values(command: Command) -> Command:
     command = click.option(
         "--inputs",
         type=click.Path(path_type=Path),
         metavar="FILE.npz",
         help="Arrays by the inputs' names, for models that do not run on random ones.",
     )(command)
-    command = click.option(
+    return click.option(
         "--input-value",
         type=Value(),
         multiple=True,
         callback=_distinct_names,
         help="The value of an input that becomes a constant, for ONNX files; repeat it for each such input.",
     )(command)
-    return input_shape_option(command)
 
 
 def _distinct_names(

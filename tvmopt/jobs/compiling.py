@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tvmopt.jobs.settings import LOGS, open_records, resolve_target
-from tvmopt.pipeline.compiler.compile import CompileReport, compile_model
+from tvmopt.pipeline.compiler.compile import CompileReport, compile_sizes
 from tvmopt.pipeline.compiler.kernels.forge import Forge
 from tvmopt.pipeline.compiler.native.linker import linker_of
+from tvmopt.pipeline.errors import UsageError
 from tvmopt.pipeline.importers import load_model
+from tvmopt.pipeline.importers.sizes import each_size
 from tvmopt.pipeline.importers.source import parse_source
 from tvmopt.pipeline.support.cache import Cache, digest
 from tvmopt.pipeline.support.environment import environment
@@ -37,7 +39,8 @@ class CompileJob:
         target: a target's name, or TVM's target as JSON; it may be another machine.
         threads: threads that each kernel runs on; the target's cores when None.
         logs: the user's tuning records, which need not exist; searched before the records shipped with tvmopt.
-        input_shapes: shapes of the model's inputs by name, where it leaves them open.
+        input_shapes: shapes of the model's inputs by name, where it leaves them open; a dimension with a set of sizes
+            compiles for each of them.
         batch: first dimension of every input; the model's own when None.
         transfer: whether records of related kernels may choose configs for kernels without records.
         inputs: an array for each input that the model runs on; it settles open shapes too. Random ones when None.
@@ -49,7 +52,7 @@ class CompileJob:
     target: str = "llvm"
     threads: int | None = None
     logs: Path = LOGS
-    input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    input_shapes: Mapping[str, tuple[int | tuple[int, ...], ...]] = field(default_factory=dict)
     batch: int | None = None
     transfer: bool = True
     inputs: Mapping[str, np.ndarray] | None = None
@@ -82,13 +85,16 @@ def compile(job: CompileJob, listener: Listener | None = None) -> CompileResult:
 
     Raises:
         CancelledError: the job was stopped; there is no artifact.
-        UsageError: there is no such target.
+        UsageError: there is no such target, or sets of sizes differ in length.
         RuntimeMissingError: the target's linker is not installed.
         InputFileError: the model or a record cannot be read, or the artifact cannot be written.
         UnsupportedModelError: the model cannot be imported.
         WrongResultError: a step of the import, or TVM, changed what a layer computes.
         BuildError: a layer cannot be built.
     """
+    sizes = each_size(job.input_shapes)
+    if len(sizes) > 1 and job.inputs is not None:
+        raise UsageError("the arrays in inputs have one size; leave them out where several sizes are compiled")
     target = resolve_target(job.target, job.threads)
     linker_of(target)  # a missing linker or unreadable records fail now rather than after a minute of work
     records = open_records(job.logs)
@@ -97,9 +103,9 @@ def compile(job: CompileJob, listener: Listener | None = None) -> CompileResult:
         if has_templates(target) and not seen.before():
             forge.start()  # it loads TVM meanwhile
         steps.begin("importing")
-        model = load_model(job.model, job.input_shapes, job.batch, job.inputs, job.input_values)
+        models = [load_model(job.model, one, job.batch, job.inputs, job.input_values) for one in sizes]
         steps.begin("compiling")
-        result = CompileResult(target, compile_model(model, target, records, job.output, job.transfer, forge))
+        result = CompileResult(target, compile_sizes(models, target, records, job.output, job.transfer, forge))
         seen.note()
         return result
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,11 +20,11 @@ _CODES = {"int": 0, "uint": 1, "float": 2, "bool": 6}
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """The constants of a program, one after another.
+    """The constants of a program in a block of bytes, which other programs may share.
 
     Attributes:
         offsets: where each constant buffer begins, in bytes, by its number.
-        nbytes: bytes of all together.
+        nbytes: bytes of the whole block.
         arrays: the array of each constant buffer, by its number.
     """
 
@@ -31,24 +32,47 @@ class Weights:
     nbytes: int
     arrays: dict[int, npt.NDArray[Any]]
 
-    def content(self) -> npt.NDArray[np.uint8]:
-        """All bytes, ``(nbytes,)``; gaps are zeros."""
-        block = np.zeros(self.nbytes, np.uint8)
-        for number, array in self.arrays.items():
-            memory = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-            block[self.offsets[number] : self.offsets[number] + memory.nbytes] = memory
-        return block
+
+def lay_out_weights(*programs: Program) -> tuple[Weights, ...]:
+    """Lays out in one block the constants that calls read or that are outputs, in the order of first use.
+
+    Args:
+        programs: a constant of a later program that equals one of an earlier program is stored once.
+
+    Returns:
+        The weights of each program.
+    """
+    laid, known, end = [], {}, 0
+    for program in programs:
+        offsets: dict[int, int] = {}
+        added: dict[bytes, int] = {}
+        for view in program.views():
+            if program.places[view.buffer] != CONSTANT or view.buffer in offsets:
+                continue
+            array = program.constants[view.buffer]
+            digest = hashlib.sha256(_bytes_of(array)).digest() if len(programs) > 1 else b""
+            if digest in known:
+                offsets[view.buffer] = known[digest]
+                continue
+            offsets[view.buffer] = added[digest] = end
+            end += -(-array.nbytes // ALIGNMENT) * ALIGNMENT
+        known |= added
+        laid.append((offsets, {number: program.constants[number] for number in offsets}))
+    return tuple(Weights(offsets, end, arrays) for offsets, arrays in laid)
 
 
-def lay_out_weights(program: Program) -> Weights:
-    """Lays out the constants that calls read or that are outputs, in the order of first use."""
-    offsets: dict[int, int] = {}
-    end = 0
-    for view in program.views():
-        if program.places[view.buffer] == CONSTANT and view.buffer not in offsets:
-            offsets[view.buffer] = end
-            end += -(-program.constants[view.buffer].nbytes // ALIGNMENT) * ALIGNMENT
-    return Weights(offsets, end, {number: program.constants[number] for number in offsets})
+def weights_block(weights: Sequence[Weights]) -> npt.NDArray[np.uint8]:
+    """The block of bytes of what `lay_out_weights` returned; gaps are zeros."""
+    block = np.zeros(weights[0].nbytes, np.uint8)
+    for one in weights:
+        for number, array in one.arrays.items():
+            memory = _bytes_of(array)
+            block[one.offsets[number] : one.offsets[number] + memory.nbytes] = memory
+    return block
+
+
+def _bytes_of(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
 
 
 def write_tables(program: Program, arena: Arena, weights: Weights) -> str:

@@ -14,7 +14,7 @@ from tvmopt.pipeline.compiler.arena import plan_arena
 from tvmopt.pipeline.compiler.build import plan_calls
 from tvmopt.pipeline.compiler.kernels.runtime import runtime_objects
 from tvmopt.pipeline.compiler.native.link import compile_kernel, link
-from tvmopt.pipeline.compiler.native.tables import lay_out_weights, write_tables
+from tvmopt.pipeline.compiler.native.tables import lay_out_weights, weights_block, write_tables
 from tvmopt.pipeline.compiler.program import Program, View, program_of
 from tvmopt.pipeline.support.cache import Cache
 from tvmopt.schedules.target import parse_target
@@ -87,11 +87,11 @@ def build(module: Any, program: Program) -> Built:
     target = parse_target("llvm", 2)
     names = dict.fromkeys(call.kernel for call in program.calls)
     kernels = [compile_kernel(name, module[name], target, checked=True) for name in names]
-    weights = lay_out_weights(program)
+    (weights,) = lay_out_weights(program)
     library = link(
         kernels, write_tables(program, plan_arena(program), weights), runtime_objects("g++", Cache(None)), "g++"
     )
-    return Built(library, weights.content(), specs("x", program.inputs), specs("y", program.outputs))
+    return Built(library, weights_block((weights,)), specs("x", program.inputs), specs("y", program.outputs))
 
 
 @pytest.fixture(scope="session")

@@ -31,7 +31,7 @@ def test_no_compiler_warnings(compiler: str, repository: Path, tmp_path: Path) -
 
     _, program = add_and_double()
     tables = tmp_path / "tables.cc"
-    tables.write_text(write_tables(program, plan_arena(program), lay_out_weights(program)))
+    tables.write_text(write_tables(program, plan_arena(program), lay_out_weights(program)[0]))
     home = repository / "pipeline" / "compiler" / "native"
     headers = [option for path in libinfo.include_paths() for option in ("-isystem", path)]
     headers += ["-isystem", str(Path(tvm.__file__).parent / "include"), f"-I{home}"]

@@ -1,0 +1,26 @@
+"""Sets of sizes for open dimensions."""
+
+from __future__ import annotations
+
+import pytest
+
+from tvmopt.pipeline.errors import UsageError
+from tvmopt.pipeline.importers.sizes import each_size
+
+
+def test_sets_go_together() -> None:
+    shapes = {"x": ((1, 4), 3, (32, 64)), "mask": ((1, 4), 7), "scale": ()}
+    assert each_size(shapes) == (
+        {"x": (1, 3, 32), "mask": (1, 7), "scale": ()},
+        {"x": (4, 3, 64), "mask": (4, 7), "scale": ()},
+    )
+
+
+def test_without_sets_there_is_one_size() -> None:
+    assert each_size({"x": (1, 3)}) == ({"x": (1, 3)},)
+    assert each_size({}) == ({},)
+
+
+def test_sets_of_different_length_are_refused() -> None:
+    with pytest.raises(UsageError, match=r"need the same length; got x:\{1,4\} and y:\{1,2,3\}"):
+        each_size({"x": ((1, 4),), "y": (2, (1, 2, 3))})
