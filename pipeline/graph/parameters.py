@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from tvmopt.pipeline.graph.attributes import attributes
 from tvmopt.pipeline.graph.ir import Array, Node
@@ -63,7 +64,7 @@ def slice_of(constants: Mapping[str, Array], node: Node, shape: tuple[int, ...])
     """
     values = attributes(node)
     if "starts" in values:
-        given = {name: values.get(name) for name in ("starts", "ends", "axes")}
+        given: dict[str, Any] = {name: values.get(name) for name in ("starts", "ends", "axes")}
     else:
         if any(name and name not in constants for name in node.inputs[1:]):
             return None

@@ -43,7 +43,7 @@ class TransposedConv2d(DirectConv2d):
     def flops(self, workload: Workload) -> int:
         """Floating-point operations, a multiply-add as two: each element of the data meets all taps."""
         weight = workload.inputs[1].shape
-        return 2 * workload.inputs[0].elements * weight[0] // workload.attr("groups") * math.prod(weight[2:])
+        return int(2 * workload.inputs[0].elements * weight[0] // workload.attr("groups") * math.prod(weight[2:]))
 
     def space(self, workload: Workload, target: Target) -> ConfigSpace:
         """As for direct convolution; panels of weights differ in length, so none can be prefetched evenly."""
