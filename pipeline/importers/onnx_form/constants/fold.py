@@ -14,7 +14,7 @@ import onnx
 from onnx import numpy_helper
 
 from tvmopt.pipeline.errors import UnsupportedModelError
-from tvmopt.pipeline.importers.onnx_form.cleanup import constants_to_initializers
+from tvmopt.pipeline.importers.onnx_form.constants.constant_nodes import constants_to_initializers
 from tvmopt.pipeline.support.onnxruntime import run_model
 
 MAX_BYTES = 1 << 28

@@ -98,11 +98,11 @@ def _kernel(values: dict[str, Any], distance: Array) -> Array:
     """The weight of an element at `distance`: a triangle, or Keys' cubic."""
     distance = np.abs(distance)
     if values["mode"] == "linear":
-        return np.maximum(1 - distance, 0)
+        return np.asarray(np.maximum(1 - distance, 0))
     a = float(values.get("cubic_coeff_a", -0.75))
     near = ((a + 2) * distance - (a + 3)) * distance * distance + 1
     far = ((a * distance - 5 * a) * distance + 8 * a) * distance - 4 * a
-    return np.where(distance <= 1, near, np.where(distance < 2, far, 0.0))
+    return np.asarray(np.where(distance <= 1, near, np.where(distance < 2, far, 0.0)))
 
 
 def _clipped(values: dict[str, Any], index: Array, weight: Array, before: int) -> tuple[Array, Array]:
