@@ -135,14 +135,16 @@ def split(draft: Draft, node: onnx.NodeProto) -> bool:
 
 
 def dropout(draft: Draft, node: onnx.NodeProto) -> bool:
-    """Dropout that drops nothing, with its mask."""
+    """Dropout that drops nothing though it trains, or that has a mask."""
     values = attributes_of(node)
     ratio = draft.constant(node.input[1]) if input_of(node, 1) else np.array(values.get("ratio", 0.5))
     training = bool(draft.constant(node.input[2])) if input_of(node, 2) else False
-    if (training and ratio != 0) or not output_of(node, 1):
+    mask = output_of(node, 1)
+    if (training and ratio != 0) or not (training or mask):
         return False
     draft.give(node.output[0], node.input[0])
-    draft.give(node.output[1], draft.store(np.ones(draft.shape(node.input[0])), draft.dtype(node.output[1])))
+    if mask:
+        draft.give(mask, draft.store(np.ones(draft.shape(node.input[0])), draft.dtype(mask)))
     return True
 
 

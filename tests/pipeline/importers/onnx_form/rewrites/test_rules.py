@@ -279,6 +279,14 @@ def test_a_matrix_like_another(written_out: Any) -> None:
     assert written_out(("EyeLike", "x", "y", attributes), feeds=feeds, without="EyeLike") == []
 
 
+@pytest.mark.parametrize("outputs", ["y", "y m"])
+@pytest.mark.parametrize("training", [False, True])
+def test_nothing_is_dropped(written_out: Any, outputs: str, training: bool) -> None:
+    constants = {"r": np.float32(0 if training else 0.5), "t": np.array(training)}
+    node = ("Dropout", "x r t", outputs)
+    written_out(node, feeds={"x": normal(2, 5)}, without="Dropout", outputs=outputs, **constants)
+
+
 def test_parts_without_elements(written_out: Any) -> None:
     node = ("Split", "x s", "a b c", {"axis": -1})
     written_out(node, feeds={"x": normal(2, 5)}, without="Split", outputs="a b c", s=np.array([0, 3, 2]))
