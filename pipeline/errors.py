@@ -35,6 +35,10 @@ class UnsupportedModelError(TvmoptError):
     exit_code = 4
 
 
+class OpenShapeError(UnsupportedModelError):
+    """Inputs of the model have sizes that nothing settles."""
+
+
 class ModelInputError(TvmoptError):
     """Input arrays do not fit the model: names, shapes or dtypes."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,9 +20,15 @@ from tvmopt.benchmarks.measurements.verdicts import judge_rows
 from tvmopt.benchmarks.runtimes.base import Runtime
 from tvmopt.benchmarks.runtimes.registry import recorded_packages, select_runtimes
 from tvmopt.benchmarks.workers.prepare import check_records
-from tvmopt.benchmarks.workers.prepared_model import PreparedModel, add_reference, describe_model, make_subject
+from tvmopt.benchmarks.workers.prepared_model import (
+    PreparedModel,
+    add_reference,
+    batch_of,
+    describe_model,
+    make_subject,
+)
 from tvmopt.pipeline.data.pictures import load_pictures
-from tvmopt.pipeline.errors import CancelledError
+from tvmopt.pipeline.errors import CancelledError, OpenShapeError
 from tvmopt.pipeline.support.progress import Inside, Listener, Steps
 
 if TYPE_CHECKING:
@@ -97,17 +104,17 @@ class _Run:
     def measure(self, folder: Path) -> bool:
         """Measures all cells, batch size by batch size; false when one was stopped early."""
         rooflines = self._measure_rooflines()
-        for batch in self.options.batches:
+        for batch in self.options.batches or (None,):
             subject = self._lay_out(batch, folder)
             for threads in self.options.threads:
                 if self.tunes:
-                    self.steps.begin(f"{subject.model.name}, batch {batch}, {threads} threads: tuning")
+                    self.steps.begin(f"{subject.model.name}, batch {subject.batch}, {threads} threads: tuning")
                     self._tune(subject.model, threads)
                 result = measure_cell(self._cell(subject, threads, rooflines.get(threads)), self.steps)
                 self.rows += result.rows
                 self.layers += [result.layers] if result.layers else []
                 self.verdicts += judge_rows(result.rows, subject.reference)
-                self.other_load.append({"batch": batch, "threads": threads, "busy_cores": result.busy_cores})
+                self.other_load.append({"batch": subject.batch, "threads": threads, "busy_cores": result.busy_cores})
                 if not result.whole:
                     return False
         self.steps.end()
@@ -115,7 +122,7 @@ class _Run:
 
     def _count_steps(self) -> int:
         options = self.options
-        batches, threads = len(options.batches), len(options.threads)
+        batches, threads = len(options.batches or (None,)), len(options.threads)
         of_a_cell = count_steps(len(self.runtimes), options.measure, options.layers) + (1 if self.tunes else 0)
         return 2 * batches + batches * threads * of_a_cell + (threads if options.layers else 0)
 
@@ -142,13 +149,12 @@ class _Run:
         options = self.options
         return Cell(subject, self.runtimes, self.cores[:threads], options.logs, options.measure, roofline)
 
-    def _lay_out(self, batch: int, folder: Path) -> PreparedModel:
-        """Imports the model at one batch size and computes its reference outputs."""
-        from tvmopt.pipeline.importers import load_model
-
+    def _lay_out(self, asked: int | None, folder: Path) -> PreparedModel:
+        """Imports the model at one batch size, its own if none was asked for, and computes its reference outputs."""
         options = self.options
-        self.steps.begin(f"importing {options.model}, batch {batch}")
-        model = load_model(options.model, options.input_shapes, batch, options.inputs, options.input_values)
+        self.steps.begin(f"importing {options.model}" + (f", batch {asked}" if asked else ""))
+        model = _load(options, asked)
+        batch = asked or batch_of(model)
         place = folder / f"batch-{batch}"
         place.mkdir()
         subject = make_subject(model, batch, place, options, any(runtime.quantized for runtime in self.runtimes))
@@ -156,6 +162,16 @@ class _Run:
         add_reference(subject, self.cores, options.measure.ready_timeout_s)
         self.model = self.model or _describe(subject)
         return subject
+
+
+def _load(options: CompareOptions, batch: int | None) -> ImportedModel:
+    """The model at a batch size; without one in its own sizes, and for a batch of 1 if it leaves that open."""
+    from tvmopt.pipeline.importers import load_model
+
+    if batch is None:
+        with suppress(OpenShapeError):
+            return load_model(options.model, options.input_shapes, None, options.inputs, options.input_values)
+    return load_model(options.model, options.input_shapes, batch or 1, options.inputs, options.input_values)
 
 
 def _describe(subject: PreparedModel) -> dict[str, Any]:

@@ -62,7 +62,7 @@ class CompareOptions:
     Attributes:
         model: MODEL as on the command line.
         runtimes: names; all when empty.
-        batches: batch sizes.
+        batches: batch sizes; when empty, the model's own, or 1 where it leaves its first dimension open.
         threads: thread counts.
         input_shapes: shapes of the model's inputs by name, where it leaves them open.
         logs: folders of tuning records for the tuned row, in search order; they need not exist.
@@ -76,7 +76,7 @@ class CompareOptions:
 
     model: str
     runtimes: tuple[str, ...] = ()
-    batches: tuple[int, ...] = (1,)
+    batches: tuple[int, ...] = ()
     threads: tuple[int, ...] = (1,)
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     logs: tuple[Path, ...] = ()
@@ -88,6 +88,6 @@ class CompareOptions:
     input_values: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, values in (("batch", self.batches), ("threads", self.threads)):
+        for name, values in (("batch", self.batches or (1,)), ("threads", self.threads)):
             if not values or min(values) < 1:
                 raise UsageError(f"{name} needs whole numbers of at least 1, got {list(values)}")

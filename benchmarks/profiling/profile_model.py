@@ -24,7 +24,7 @@ from tvmopt.benchmarks.profiling.profile_runtimes import Profiling, profile_laye
 from tvmopt.benchmarks.runtimes.base import Runtime
 from tvmopt.benchmarks.runtimes.registry import recorded_packages, select_runtimes
 from tvmopt.benchmarks.workers.prepare import check_records, prepare_job, prepare_runtime
-from tvmopt.benchmarks.workers.prepared_model import PreparedModel, describe_model, make_subject
+from tvmopt.benchmarks.workers.prepared_model import PreparedModel, batch_of, describe_model, make_subject
 from tvmopt.pipeline.errors import RuntimeMissingError, UsageError
 from tvmopt.pipeline.importers import parse_source
 from tvmopt.pipeline.support.progress import Listener, Steps
@@ -156,9 +156,8 @@ def _lay_out(options: ProfileOptions, runtimes: Sequence[Runtime], folder: Path,
 
     steps.begin(f"importing {options.model}")
     model = load_model(options.model, options.input_shapes, None, options.inputs, options.input_values)
-    batch = model.inputs[0].shape[0] if model.inputs and model.inputs[0].shape else 1
     quantized = any(runtime.quantized for runtime in runtimes)
-    return make_subject(model, max(1, batch), folder, CompareOptions(options.model), quantized)
+    return make_subject(model, batch_of(model), folder, CompareOptions(options.model), quantized)
 
 
 def _prepare(wanted: Profiling, runtime: Runtime) -> tuple[NoProfile | None, str]:

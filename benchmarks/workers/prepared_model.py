@@ -102,6 +102,11 @@ class PreparedModel:
         )
 
 
+def batch_of(model: ImportedModel) -> int:
+    """The first dimension of the model's first input, which is its batch in all but recurrent models; 1 without one."""
+    return max(1, model.inputs[0].shape[0]) if model.inputs and model.inputs[0].shape else 1
+
+
 def make_subject(
     model: ImportedModel, batch: int, folder: Path, options: CompareOptions, calibrate: bool
 ) -> PreparedModel:

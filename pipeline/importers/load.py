@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 from tvmopt.pipeline.errors import TvmoptError, UsageError
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     import onnx
 
+    from tvmopt.pipeline.importers.base import OnnxForm
     from tvmopt.pipeline.importers.onnx_form.shapes import ShapeRequest
     from tvmopt.pipeline.importers.survey import Survey
 
@@ -153,8 +154,23 @@ def _read(
     fix_inputs(form.model, form.request.values)
     static = make_static(form.model, form.request)
     if form.request.batch is not None:
-        check_rebatched(form.model, static, form.inputs)
+        check_rebatched(form.model, _whole_batches(form, static), form.inputs, form.request.batch)
     return static, repeated(form.inputs, static.graph)
+
+
+def _whole_batches(form: OnnxForm, static: onnx.ModelProto) -> onnx.ModelProto:
+    """`static`, or where its batch is no multiple of the old one, the model with twice the old one.
+
+    Only then parts of a batch can be compared with the whole, which shows whether a first dimension is a batch at all:
+    recurrent layers have time there.
+    """
+    from tvmopt.pipeline.importers.onnx_form.shapes import input_dims, make_static
+
+    old, new = (input_dims(model.graph.input[0]) for model in (form.model, static))
+    if not old or not new or isinstance(old[0], str) or isinstance(new[0], str) or new[0] % old[0] == 0:
+        return static
+    assert form.request is not None
+    return make_static(form.model, replace(form.request, batch=2 * old[0]))
 
 
 def _finish(

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 @click.option(
     "--runtimes", type=Names(), default=(), help="Runtimes to compare.  [default: all `tvmopt runtimes` lists]"
 )
-@click.option("--batch", type=Integers(), default=(1,), help="Batch sizes.  [default: 1]")
+@click.option(
+    "--batch", type=Integers(), default=(), help="Batch sizes.  [default: the model's own; 1 where it is open]"
+)
 @click.option("--threads", type=Integers(), default=(), help="Thread counts.  [default: all cores]")
 @click.option("--rounds", type=click.IntRange(min=5), default=20, show_default=True, help="Turns of each runtime.")
 @click.option("--tune-trials", type=click.IntRange(min=0), default=0, metavar="N", help="Tune each cell first.")

@@ -28,7 +28,7 @@ class CompareJob:
     Attributes:
         model: ``file.onnx``, ``file.pt2`` or ``path/file.py:factory``.
         runtimes: names of runtimes; all when empty.
-        batches: batch sizes.
+        batches: batch sizes; when empty, the model's own, or 1 where it leaves its first dimension open.
         threads: thread counts; when empty, the number of cores that this process may use.
         rounds: turns of each runtime, at least `benchmarks.measurements.statistics.MIN_ROUNDS`.
         tune_trials: tuning trials before each cell; none when 0.
@@ -42,7 +42,7 @@ class CompareJob:
 
     model: str
     runtimes: tuple[str, ...] = ()
-    batches: tuple[int, ...] = (1,)
+    batches: tuple[int, ...] = ()
     threads: tuple[int, ...] = ()
     rounds: int = MeasureOptions().rounds
     tune_trials: int = 0

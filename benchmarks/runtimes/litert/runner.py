@@ -78,7 +78,7 @@ class RunLitert:
         taken, given = runner.get_input_details(), runner.get_output_details()
         for place, array in zip(sorted(signature["inputs"], key=_number), job.load_inputs().values(), strict=True):
             last = np.moveaxis(array, 1, -1) if array.ndim == 4 else array
-            self._interpreter.set_tensor(taken[place]["index"], np.ascontiguousarray(last))
+            self._interpreter.set_tensor(taken[place]["index"], np.asarray(last, order="C"))
         self._outputs = [given[place]["index"] for place in sorted(signature["outputs"], key=_number)]
         self.settings |= {
             "delegate": "XNNPACK (the default)",

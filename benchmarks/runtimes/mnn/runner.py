@@ -90,7 +90,7 @@ class RunMnn:
         kinds = {"float32": self._expr.float, "int32": self._expr.int, "int64": self._expr.int}
         kind = kinds[str(array.dtype)]
         variable = self._expr.placeholder(list(array.shape), self._expr.NCHW, kind)
-        variable.write(np.ascontiguousarray(array, np.float32 if kind == self._expr.float else np.int32))
+        variable.write(np.asarray(array, np.float32 if kind == self._expr.float else np.int32, order="C"))
         return variable
 
 

@@ -109,7 +109,7 @@ class RunNcnn:
 
     def _mat(self, array: np.ndarray, axis: int) -> Any:
         # The clone owns its memory; a Mat made from an array does not.
-        return self._ncnn.Mat(np.ascontiguousarray(array), batch_index=axis).clone()
+        return self._ncnn.Mat(np.asarray(array, order="C"), batch_index=axis).clone()
 
 
 def _array(mat: Any) -> np.ndarray:

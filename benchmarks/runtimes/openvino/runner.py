@@ -40,7 +40,7 @@ class RunOpenvino:
         self.request = self.compiled.create_infer_request()
         arrays = job.load_inputs()
         # Tensors that share memory do not keep the arrays alive.
-        self._inputs = [np.ascontiguousarray(array) for array in arrays.values()]
+        self._inputs = [np.asarray(array, order="C") for array in arrays.values()]
         for index, array in enumerate(self._inputs):
             self.request.set_input_tensor(index, self._openvino.Tensor(array, shared_memory=True))
         self.settings |= {

@@ -17,7 +17,9 @@ from tvmopt.pipeline.support.onnxruntime import run_model
 Arrays = Mapping[str, np.ndarray]
 
 
-def check_rebatched(fixed: onnx.ModelProto, rebatched: onnx.ModelProto, examples: Arrays | None = None) -> None:
+def check_rebatched(
+    fixed: onnx.ModelProto, rebatched: onnx.ModelProto, examples: Arrays | None = None, asked: int | None = None
+) -> None:
     """Checks that `rebatched` computes for a whole batch what `fixed` computes for its parts, one after the other.
 
     Nothing is checked unless both first dimensions are static and the new one is a multiple of the old.
@@ -26,6 +28,7 @@ def check_rebatched(fixed: onnx.ModelProto, rebatched: onnx.ModelProto, examples
         fixed: the model as it was exported.
         rebatched: the same nodes with other sizes of the inputs' first dimension.
         examples: arrays on which `fixed` is known to run; none where it is not known.
+        asked: the batch that the user asked for, if it is not that of `rebatched`.
 
     Raises:
         UnsupportedModelError: it does not, or it cannot be run: the old batch size is fixed somewhere inside.
@@ -33,7 +36,7 @@ def check_rebatched(fixed: onnx.ModelProto, rebatched: onnx.ModelProto, examples
     old, new = (input_dims(model.graph.input[0]) for model in (fixed, rebatched))
     if not old or not new or old[0] == new[0] or isinstance(old[0], str) or isinstance(new[0], str) or new[0] % old[0]:
         return
-    what = f"the model is fixed to a batch of {old[0]} and cannot be given one of {new[0]}"
+    what = f"the model is fixed to a batch of {old[0]} and cannot be given one of {asked or new[0]}"
     cure = "export it for that batch or with a dynamic one"
     try:
         wrong = _first_wrong(fixed, rebatched, repeated(examples or {}, rebatched.graph))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import onnx
 
-from tvmopt.pipeline.errors import UnsupportedModelError, UsageError, did_you_mean
+from tvmopt.pipeline.errors import OpenShapeError, UsageError, did_you_mean
 
 Dim = int | str
 """A size, or the name of a dynamic one (`?` when it has none)."""
@@ -67,7 +67,7 @@ def make_static(model: onnx.ModelProto, request: ShapeRequest) -> onnx.ModelProt
 
     Raises:
         UsageError: an unknown input, a shape of another rank, one name with two sizes.
-        UnsupportedModelError: an input is still dynamic; names all such inputs, and the option that fixes them.
+        OpenShapeError: an input is still dynamic; names all such inputs, and the option that fixes them.
     """
     request.check_names([value.name for value in model.graph.input])
     dims = {value.name: input_dims(value) for value in model.graph.input}
@@ -132,12 +132,12 @@ def _settle(
     return settled if len(settled) == len(shape) else None
 
 
-def _still_open(inputs: Mapping[str, tuple[Dim, ...] | None]) -> UnsupportedModelError:
+def _still_open(inputs: Mapping[str, tuple[Dim, ...] | None]) -> OpenShapeError:
     stated = ", ".join(
         f"{name!r} ({_text(dims) if dims is not None else 'of any rank'})" for name, dims in inputs.items()
     )
     options = " ".join(f"--input-shape {name}:{_suggestion(dims)}" for name, dims in inputs.items())
-    return UnsupportedModelError(f"inputs of dynamic shape: {stated}; give their sizes, as in {options}")
+    return OpenShapeError(f"inputs of dynamic shape: {stated}; give their sizes, as in {options}")
 
 
 def _suggestion(dims: tuple[Dim, ...] | None) -> str:
