@@ -50,7 +50,8 @@ def read_external_data(model: onnx.ModelProto, folder: Path, budget: int = MAX_B
 
     Args:
         model: changed in place.
-        folder: the model's folder; nothing outside it is read, and no link is followed.
+        folder: the model's folder; nothing outside it is read, except where `_shared_files` says. A link is followed
+            only to such places.
         budget: the largest number of bytes to read in all.
 
     Raises:
@@ -75,7 +76,7 @@ def read_external_data(model: onnx.ModelProto, folder: Path, budget: int = MAX_B
 
 
 def _resolve(tensor: str, location: str, folder: Path) -> Path:
-    """The file at `location`, which must be inside `folder` and be reached without a link."""
+    """The file at `location`, which must be inside `folder`; a link may lead to a file there, or among its cache's."""
     relative = PurePosixPath(location)
     what = f"the external data of tensor {tensor!r}"
     if not location or "\0" in location or "\\" in location or relative.is_absolute() or ".." in relative.parts:
@@ -88,12 +89,36 @@ def _resolve(tensor: str, location: str, folder: Path) -> Path:
         except OSError as error:
             raise InputFileError(f"{what} is missing: {str(path)!r}: {error.strerror}") from error
         if stat.S_ISLNK(mode):
-            raise InputFileError(
-                f"{what} is behind the link {str(path)!r}: put the file itself into the model's folder"
-            )
+            path, mode = _follow(path, folder, what)
     if not stat.S_ISREG(mode):
         raise InputFileError(f"{what} is at {str(path)!r}, which is not a regular file")
     return path
+
+
+def _follow(link: Path, folder: Path, what: str) -> tuple[Path, int]:
+    """The file or folder to which `link` leads, and its mode."""
+    try:
+        target = link.resolve(strict=True)
+        mode = target.stat().st_mode
+    except (OSError, RuntimeError) as error:  # RuntimeError: a circle of links
+        raise InputFileError(f"{what} is behind the link {str(link)!r}, which leads nowhere") from error
+    allowed = (folder.resolve(), *_shared_files(folder))
+    if not any(target.is_relative_to(place) for place in allowed):
+        raise InputFileError(
+            f"{what} is behind the link {str(link)!r}, which leads out of the model's folder: put the file itself there"
+        )
+    return target, mode
+
+
+def _shared_files(folder: Path) -> tuple[Path, ...]:
+    """Where a cache of Hugging Face keeps the files of the model in `folder`, to which links lead there.
+
+    Its layout: ``models--owner--name/snapshots/<revision>`` has the names, ``models--owner--name/blobs`` the content.
+    """
+    for parent in folder.resolve().parents:
+        if parent.name == "snapshots" and parent.parent.name.startswith(("models--", "datasets--", "spaces--")):
+            return (parent.parent / "blobs",)
+    return ()
 
 
 def _extent(tensor: onnx.TensorProto, where: dict[str, str], path: Path) -> tuple[int, int]:

@@ -48,8 +48,10 @@ def test_data_beside_the_model_are_read(external: Callable[..., onnx.ModelProto]
         ("/etc/hostname", {}, "must lie in the model's folder"),
         ("..\\weights.bin", {}, "must lie in the model's folder"),
         ("", {}, "must lie in the model's folder"),
-        ("link.bin", {}, "behind the link"),
-        ("linked/weights.bin", {}, "behind the link"),
+        ("link.bin", {}, "behind the link .*link.bin', which leads out of the model's folder"),
+        ("linked/passwd", {}, "behind the link .*linked', which leads out of the model's folder"),
+        ("dangling.bin", {}, "which leads nowhere"),
+        ("circle.bin", {}, "which leads nowhere"),
         ("folder", {}, "not a regular file"),
         ("missing.bin", {}, "is missing"),
         ("weights.bin", {"offset": 5, "length": 24}, "cut short"),
@@ -62,10 +64,48 @@ def test_anything_else_is_refused(
     external: Callable[..., onnx.ModelProto], tmp_path: Path, location: str, where: dict[str, object], message: str
 ) -> None:
     (tmp_path / "folder").mkdir()
-    (tmp_path / "link.bin").symlink_to("weights.bin")
-    (tmp_path / "linked").symlink_to(tmp_path)
+    (tmp_path / "link.bin").symlink_to("/etc/hostname")
+    (tmp_path / "linked").symlink_to("/etc")
+    (tmp_path / "dangling.bin").symlink_to("nothing")
+    (tmp_path / "circle.bin").symlink_to("circle.bin")
     with pytest.raises(InputFileError, match=message):
         read_external_data(external(location, **where), tmp_path)
+
+
+@pytest.mark.parametrize("location", ["link.bin", "linked/weights.bin"])
+def test_a_link_within_the_models_folder_is_followed(
+    external: Callable[..., onnx.ModelProto], tmp_path: Path, location: str
+) -> None:
+    (tmp_path / "link.bin").symlink_to("weights.bin")
+    (tmp_path / "linked").symlink_to(tmp_path)
+    model = external(location)
+    read_external_data(model, tmp_path)
+    assert model.graph.initializer[0].raw_data == (tmp_path / "weights.bin").read_bytes()[4:]
+
+
+@pytest.mark.parametrize("subfolder", ["", "onnx"])
+def test_the_links_of_a_hugging_face_cache_are_followed(
+    external: Callable[..., onnx.ModelProto], tmp_path: Path, subfolder: str
+) -> None:
+    model, content = external("weights.bin"), (tmp_path / "weights.bin").read_bytes()
+    repository = tmp_path / "models--owner--name"
+    snapshot = repository / "snapshots" / "0123abcd" / subfolder
+    (repository / "blobs").mkdir(parents=True)
+    snapshot.mkdir(parents=True)
+    (repository / "blobs" / "e3b0c442").write_bytes(content)
+    (snapshot / "weights.bin").symlink_to(repository / "blobs" / "e3b0c442")
+    read_external_data(model, snapshot)
+    assert model.graph.initializer[0].raw_data == content[4:]
+
+
+def test_a_cache_whose_blobs_are_elsewhere_is_refused(external: Callable[..., onnx.ModelProto], tmp_path: Path) -> None:
+    repository = tmp_path / "models--owner--name"
+    snapshot = repository / "snapshots" / "0123abcd"
+    snapshot.mkdir(parents=True)
+    (repository / "blobs").symlink_to("/etc")
+    (snapshot / "weights.bin").symlink_to(repository / "blobs" / "hostname")
+    with pytest.raises(InputFileError, match="leads out of the model's folder"):
+        read_external_data(external("weights.bin"), snapshot)
 
 
 def test_too_many_bytes_are_refused_before_they_are_read(
