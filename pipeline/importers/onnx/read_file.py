@@ -10,7 +10,7 @@ import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # protobuf comes without types
 
 from tvmopt.pipeline.errors import InputFileError, UnsupportedModelError
-from tvmopt.pipeline.importers.onnx_form.cleanup import drop_initializer_inputs
+from tvmopt.pipeline.importers.onnx_form.cleanup import drop_initializer_inputs, give_outputs_names
 from tvmopt.pipeline.importers.onnx_form.layer_names import name_nodes
 from tvmopt.pipeline.importers.onnx_form.operators import check_known, standard_opset, with_foreign_domain
 from tvmopt.pipeline.importers.onnx_form.recurrent import put_time_first
@@ -30,7 +30,8 @@ def import_onnx(path: Path, any_operator: bool = False) -> onnx.ModelProto:
         any_operator: whether operators that ONNX does not define are accepted.
 
     Returns:
-        The model with all weights inside, no initialisers among its inputs, and named nodes.
+        The model with all weights inside, no initialisers among its inputs, named nodes, and a name of its own for
+        each output: an output that is an input itself, or that is listed twice, becomes ``<name>_output``.
 
     Raises:
         InputFileError: not an ONNX file, cut short, too large, or with weights outside its folder.
@@ -38,6 +39,7 @@ def import_onnx(path: Path, any_operator: bool = False) -> onnx.ModelProto:
     """
     model = read_onnx(path, any_operator)
     drop_initializer_inputs(model)
+    give_outputs_names(model.graph)
     put_time_first(model.graph)
     name_nodes(model.graph.node)
     check_interface(model)

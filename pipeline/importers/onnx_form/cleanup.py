@@ -8,6 +8,7 @@ from onnx import numpy_helper
 from tvmopt.pipeline.errors import UnsupportedModelError
 from tvmopt.pipeline.importers.onnx_form.constants.constant_nodes import constants_to_initializers
 from tvmopt.pipeline.importers.onnx_form.constants.empty_operands import drop_empty_operands
+from tvmopt.pipeline.importers.onnx_form.layer_names import unique
 from tvmopt.pipeline.importers.onnx_form.operators import standard_opset
 
 PASSING_ON = ("Dropout", "Identity")
@@ -23,6 +24,19 @@ def drop_initializer_inputs(model: onnx.ModelProto) -> None:
         del model.graph.input[:]
         model.graph.input.extend(kept)
     model.ir_version = max(model.ir_version, 4)  # before 4, an initialiser had to be an input
+
+
+def give_outputs_names(graph: onnx.GraphProto) -> None:
+    """Gives each output a name that no input and no other output has, in place: copies take their places."""
+    taken = {name for node in graph.node for name in (*node.input, *node.output)}
+    taken |= {value.name for value in (*graph.input, *graph.initializer, *graph.output)}
+    names = {value.name for value in graph.input}
+    for output in graph.output:
+        if output.name in names:
+            made = unique(f"{output.name}_output", taken)
+            graph.node.append(onnx.helper.make_node("Identity", [output.name], [made]))
+            output.name = made
+        names.add(output.name)
 
 
 def clean_graph(model: onnx.ModelProto) -> None:

@@ -9,9 +9,10 @@ import pytest
 from onnx import parser
 
 from tvmopt.pipeline.errors import InputFileError, UnsupportedModelError
-from tvmopt.pipeline.importers import load_model
+from tvmopt.pipeline.importers import example_inputs, load_model
 from tvmopt.pipeline.importers.onnx.read_file import import_onnx, read_onnx
 from tvmopt.pipeline.importers.onnx_form.tensors import MAX_BYTES
+from tvmopt.pipeline.support.onnxruntime import run_model
 
 SaveOnnx = Callable[..., str]
 LINEAR = "g (float[1,4] x) => (float[1,4] y) { y=MatMul(x,w) }"
@@ -133,3 +134,24 @@ def test_inputs_and_outputs_may_lack_a_shape(tmp_path: Path, typed: bool) -> Non
     loaded = load_model(str(tmp_path / "m.onnx"), {"z": (2, 3)})
     assert [(spec.shape, spec.dtype) for spec in loaded.outputs] == [((2, 3), "float32")]
     assert (tmp_path / "m.onnx").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("graph", "names"),
+    [
+        ("g (float[2,3] x) => (float[2,3] x, float[2,3] y) { y = Relu(x) }", ["x_output", "y"]),
+        ("g (float[2,3] x) => (float[2,3] x) { }", ["x_output"]),
+        ("g (float[2,3] x) => (float[2,3] y, float[2,3] y) { y = Relu(x) }", ["y", "y_output"]),
+        ("g (float[2,3] x) => (float[2,3] y, float[3] w) { y = Add(x, w) }", ["y", "w"]),
+    ],
+)
+def test_outputs_that_are_inputs_or_repeated_get_names(save_onnx: SaveOnnx, graph: str, names: list[str]) -> None:
+    constants = {"w": np.array([1, 2, 3], np.float32)} if "w" in names else {}
+    model = load_model(save_onnx(graph, **constants))
+    assert [spec.name for spec in model.outputs] == names
+    x = example_inputs(model)["x"]
+    expected = {"x_output": x, "y_output": np.maximum(x, 0), "y": np.maximum(x, 0), **constants}
+    if constants:
+        expected["y"] = x + constants["w"]
+    made = run_model(model.normalized, {"x": x})
+    assert all(np.array_equal(made[name], expected[name]) for name in names)
