@@ -88,6 +88,6 @@ class CompareOptions:
     input_values: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, values in (("batch", self.batches or (1,)), ("threads", self.threads)):
-            if not values or min(values) < 1:
+        for name, values in (("batch", self.batches), ("threads", self.threads)):
+            if any(value < 1 for value in values) or (name == "threads" and not values):
                 raise UsageError(f"{name} needs whole numbers of at least 1, got {list(values)}")
