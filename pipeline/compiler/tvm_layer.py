@@ -92,6 +92,54 @@ def node_model(graph: Graph, node: Node) -> onnx.ModelProto:
     )
 
 
+_ISNAN_SINCE = 9
+"""The first version of ONNX's operators that has IsNaN."""
+
+_CLIP_TAKES_BOUNDS_SINCE = 11
+"""The first version in which the bounds of Clip are inputs."""
+
+_LOSES_NAN = ("Clip", "Max", "Min", "Relu", "Sign")
+"""Operators of which TVM makes comparisons and selections, so that NaN becomes a number."""
+
+
+def _keeping_nan(model: onnx.ModelProto) -> onnx.ModelProto:
+    """`model`, of one layer, with NaN where TVM would lose it: the operand itself where it is NaN."""
+    from onnx import TensorProto, helper
+
+    (node,) = model.graph.node
+    kinds = {value.name: value.type.tensor_type.elem_type for value in model.graph.input}
+    floats = (TensorProto.FLOAT16, TensorProto.FLOAT, TensorProto.DOUBLE)
+    compared = node.input if node.op_type in ("Max", "Min") else node.input[:1]
+    names = [name for name in dict.fromkeys(compared) if kinds.get(name) in floats]
+    if node.op_type not in _LOSES_NAN or not names or model.opset_import[0].version < _ISNAN_SINCE:
+        return model
+    if node.op_type == "Clip":
+        _give_bounds(model, kinds[node.input[0]])
+    result = node.output[0]
+    node.output[0] = made = f"{result}_compared"
+    for index, name in enumerate(names):
+        flag, selected = f"{result}_nan{index}", result if index == len(names) - 1 else f"{result}_selected{index}"
+        model.graph.node.append(helper.make_node("IsNaN", [name], [flag]))
+        model.graph.node.append(helper.make_node("Where", [flag, name, made], [selected]))
+        made = selected
+    return model
+
+
+def _give_bounds(model: onnx.ModelProto, kind: int) -> None:
+    """Gives a Clip of floats the bounds that it lacks: the last finite numbers, for which TVM takes infinities."""
+    from onnx import helper, numpy_helper
+
+    (node,) = model.graph.node
+    if model.opset_import[0].version < _CLIP_TAKES_BOUNDS_SINCE:
+        return
+    limits = np.finfo(helper.tensor_dtype_to_np_dtype(kind))
+    node.input.extend([""] * (3 - len(node.input)))
+    for place, limit in ((1, limits.min), (2, limits.max)):
+        if not node.input[place]:
+            node.input[place] = f"{node.input[0]}_limit{place}"
+            model.graph.initializer.append(numpy_helper.from_array(np.asarray(limit), node.input[place]))
+
+
 def import_layer(graph: Graph, node: Node) -> OnnxLayer:
     """One node as TVM's importer lowers it, at fixed shapes.
 
@@ -105,7 +153,7 @@ def import_layer(graph: Graph, node: Node) -> OnnxLayer:
         if node.kind == "BitCast":
             module = _bit_cast(graph.tensor(node.inputs[0]), graph.tensor(node.output).dtype)
         else:
-            module = from_onnx(node_model(graph, node), keep_params_in_input=False)
+            module = from_onnx(_keeping_nan(node_model(graph, node)), keep_params_in_input=False)
     # TVM's importer lets any exception of its asserts and C++ side through; each means that the node is not supported.
     except Exception as error:
         raise BuildError(f"{where}: TVM's importer refuses it: {one_line(error)}") from error

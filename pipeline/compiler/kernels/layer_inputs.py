@@ -24,6 +24,19 @@ HURTFUL = np.array([-3.0, -2.5, -1.0, -0.5, -0.0, 0.0, 0.5, 1.0, 1.5, 2.5, 3.0])
 SMALL = 8
 """Integers are no larger than this, or at the ends of their limits."""
 
+SPECIAL = (np.nan, np.inf, -np.inf, 6e4, -6e4, 1e-7)
+"""Numbers that comparisons and cancellation get wrong; the finite ones also fit into float16."""
+
+BY_ELEMENT = frozenset(
+    {
+        *("Abs", "Add", "Ceil", "Clip", "Concat", "Div", "Equal", "Exp", "Expand", "Floor", "Gather", "GatherElements"),
+        *("GatherND", "Greater", "GreaterOrEqual", "IsInf", "IsNaN", "LeakyRelu", "Less", "LessOrEqual", "Log", "Max"),
+        *("Min", "Mul", "Neg", "PRelu", "Reciprocal", "Relu", "Reshape", "Round", "Sigmoid", "Slice", "Split"),
+        *("Sqrt", "Squeeze", "Sub", "Tanh", "Tile", "Transpose", "Unsqueeze", "Where"),
+    }
+)
+"""Operators with one right result for NaN and infinities, in onnxruntime too; it has none for sorting or sums, say."""
+
 _UNSIGNED = (2, 4, 12, 13)
 """ONNX's numbers for unsigned integers."""
 
@@ -31,7 +44,8 @@ _UNSIGNED = (2, 4, 12, 13)
 def inputs_of(model: onnx.ModelProto) -> Iterator[dict[str, Array]]:
     """Random inputs; then inputs that a layer may get wrong.
 
-    Those are negative numbers, zeros, ties, and indices at both ends of an axis.
+    Those are negative numbers, zeros, ties, indices at both ends of an axis; and for operators of `BY_ELEMENT` NaN,
+    infinities, large and small numbers.
 
     Args:
         model: one layer.
@@ -42,7 +56,18 @@ def inputs_of(model: onnx.ModelProto) -> Iterator[dict[str, Array]]:
     yield {name: _defined(proto.op_type, array) for name, array in drawn.items()}
     random, limits = np.random.default_rng(1), input_limits(model.graph)
     everything = (-np.inf, np.inf)
-    yield {spec.name: _hurtful(proto, spec, limits.get(spec.name, everything), random) for spec in specs}
+    hurtful = {spec.name: _hurtful(proto, spec, limits.get(spec.name, everything), random) for spec in specs}
+    yield hurtful
+    if proto.op_type in BY_ELEMENT:
+        yield {name: _with_specials(array, random) for name, array in hurtful.items()}
+
+
+def _with_specials(array: Array, random: np.random.Generator) -> Array:
+    """`array` with a third of its floats replaced by those of `SPECIAL`."""
+    if array.dtype.kind != "f":
+        return array
+    special = random.choice(np.array(SPECIAL), array.shape).astype(array.dtype)
+    return np.where(random.random(array.shape) < 1 / 3, special, array)
 
 
 def _defined(kind: str, array: Array) -> Array:

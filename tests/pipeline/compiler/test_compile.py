@@ -14,11 +14,12 @@ import pytest
 
 from tests import tiny
 from tvmopt.pipeline.artifact.format import read_parts
+from tvmopt.pipeline.compiler import compile as compiling
 from tvmopt.pipeline.compiler.build import kernel_library
 from tvmopt.pipeline.compiler.compile import build_library, compile_model, golden_pair
 from tvmopt.pipeline.compiler.kernels.forge import Forge
 from tvmopt.pipeline.compiler.native import link
-from tvmopt.pipeline.errors import BuildError
+from tvmopt.pipeline.errors import BuildError, WrongResultError
 from tvmopt.pipeline.graph.optimize import optimize
 from tvmopt.pipeline.records.lookup import FirstMatch
 from tvmopt.pipeline.records.store import RecordStore
@@ -183,3 +184,20 @@ def test_builds_compile_shared_kernels_once(target: Target, monkeypatch: pytest.
 def test_a_linker_that_fails_is_named(target: Target) -> None:
     with pytest.raises(BuildError, match="compiling the runtime with false failed"):
         build_library(bind(optimize(tiny.load(), target)), {}, "false", Forge(Cache(None)))
+
+
+def test_an_artifact_with_wrong_outputs_is_not_written(
+    target: Target, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tiny.load()
+    inputs, outputs = golden_pair(model)
+    out = tmp_path / "out.tar"
+    for factor, passes in ((1.01, False), (1.0001, True)):
+        wrong = {name: array * np.float32(factor) for name, array in outputs.items()}
+        monkeypatch.setattr(compiling, "golden_pair", lambda _, wrong=wrong: (inputs, wrong))
+        if passes:
+            compile_model(model, target, None, out)
+        else:
+            with pytest.raises(WrongResultError, match=r"^output '\w+' of the compiled model differs .* by 0\.0099 of"):
+                compile_model(model, target, None, out)
+        assert out.exists() == passes

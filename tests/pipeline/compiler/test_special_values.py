@@ -148,3 +148,54 @@ def test_the_maximum_of_maps_keeps_nan_and_that_of_windows_ignores_it(onnx_model
     maps, windows = Compiled(model).run({"x": x})
     np.testing.assert_array_equal(maps.reshape(-1), [NAN, 49])
     np.testing.assert_array_equal(windows, run_model(model, {"x": np.nan_to_num(x, nan=-INF)})["p"])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64"])
+def test_other_floats_keep_nan(onnx_model: Any, dtype: str) -> None:
+    a = np.array([NAN, 1, INF, -INF, -0.5, 0, 3, NAN], dtype)
+    b = np.array([2, NAN, 1, INF, -0.5, -1, 4, NAN], dtype)
+    kinds = ("Max", "Min")
+    nodes = [*((kind, "a b", kind) for kind in kinds), ("Relu", "a", "r"), ("Clip", "a", "c"), ("Clip", "a l", "k")]
+    model = onnx_model(
+        *nodes, inputs={"a": (dtype, 8), "b": (dtype, 8)}, outputs="Max Min r c k", l=np.array(-0.25, dtype)
+    )
+    last = np.finfo(dtype).max
+    expected = (np.maximum(a, b), np.minimum(a, b), np.maximum(a, 0), np.clip(a, -last, last), np.clip(a, -0.25, last))
+    for made, wanted in zip(Compiled(model).run({"a": a, "b": b}), expected, strict=True):
+        np.testing.assert_array_equal(made, wanted.astype(dtype))
+        assert str(made.dtype) == dtype
+
+
+def test_means_of_integers_round_towards_zero(onnx_model: Any) -> None:
+    for opset in (13, 18):
+        axes = ({"axes": [1]}, {}) if opset == 13 else ({}, {"a": np.array([1])})
+        node = ("ReduceMean", "x a" if opset == 18 else "x", "y", {"keepdims": 0, **axes[0]})
+        x = np.array([[1, 2, 4], [-1, -2, -4], [7, 7, 7]], np.int32)
+        model = onnx_model(node, inputs={"x": ("int32", 3, 3)}, outputs="y", opset=opset, **axes[1])
+        np.testing.assert_array_equal(Compiled(model).run({"x": x})[0], np.array([2, -2, 7], np.int32))
+
+
+def test_comparisons_of_booleans(onnx_model: Any) -> None:
+    a, b = np.array([True, True, False, False]), np.array([True, False, True, False])
+    nodes = [(kind, "a b", kind) for kind in ("And", "Or", "Xor", "Equal")]
+    nodes += [("Cast", "a", "f", {"to": 1}), ("Equal", "a t", "s")]
+    outputs = "And Or Xor Equal f s"
+    inputs = {"a": a, "b": b}
+    model = onnx_model(*nodes, inputs=dict.fromkeys(inputs, ("bool", 4)), outputs=outputs, t=np.array([False]))
+    expected = run_model(model, inputs)
+    for name, made in zip(outputs.split(), Compiled(model).run(inputs), strict=True):
+        np.testing.assert_array_equal(made, expected[name], err_msg=name)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_maps_of_one_element_change_their_layout(onnx_model: Any, channels: int) -> None:
+    model = onnx_model(
+        ("ReduceMean", "x a", "p"),
+        ("Resize", "p . s", "y", {"mode": "nearest"}),
+        ("MaxPool", "p", "m", {"kernel_shape": [1, 1], "strides": [2, 2]}),
+        inputs={"x": (1, channels, 6, 6)},
+        outputs="y m",
+        a=np.array([1, 2, 3] if channels > 1 else [2, 3]),
+        s=np.array([1, 1, 4, 4], np.float32),
+    )
+    check(model, {"x": np.random.default_rng(0).standard_normal((1, channels, 6, 6)).astype(np.float32)})
