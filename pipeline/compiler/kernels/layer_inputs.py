@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ from tvmopt.pipeline.importers.check.random_inputs import random_inputs
 from tvmopt.pipeline.importers.onnx_form.values import tensor_spec
 from tvmopt.pipeline.types import TensorSpec
 
-Array = npt.NDArray[np.generic]
+Array = npt.NDArray[Any]
 
 BITS = 8
 """Shifting an integer of this many bits by as many is undefined."""

@@ -12,6 +12,7 @@ from tvmopt.pipeline.errors import UnsupportedModelError
 from tvmopt.pipeline.graph.attributes import attributes
 from tvmopt.pipeline.graph.ir import ONNX, Array, Editor, Graph, Node, rewrite
 from tvmopt.schedules.operators import BOUNDS
+from tvmopt.schedules.workload import Attr
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,11 @@ def guard_indices(graph: Graph) -> Graph:
             key = (name, bounds.limits, bounds.wraps)
             if key not in made:
                 made[key] = editor.value(f"{name}_checked", editor.values[name])
-                attrs = {"limits": bounds.limits, "wraps": int(bounds.wraps), "message": bounds.message(node)}
+                attrs: dict[str, Attr] = {
+                    "limits": bounds.limits,
+                    "wraps": int(bounds.wraps),
+                    "message": bounds.message(node),
+                }
                 editor.add(Node(BOUNDS.name, (name,), (made[key],), node.layers, attrs))
             inputs = list(guarded.inputs)
             inputs[bounds.place] = made[key]

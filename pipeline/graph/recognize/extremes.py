@@ -29,7 +29,8 @@ def place_of_extreme(editor: Editor, node: Node) -> bool:
     expr: Expr = call("rank", Arg(0) if node.kind == "ArgMax" else call("neg", Arg(0)))
     editor.add(Node("pointwise", node.inputs, (ranks,), node.layers, {}, expr))
     proto = onnx.NodeProto()
-    proto.CopyFrom(node.proto)  # type: ignore[arg-type]  # nodes of ONNX have one
+    assert node.proto is not None
+    proto.CopyFrom(node.proto)
     proto.op_type = "ArgMax"
     editor.add(replace(node, op=ONNX, inputs=(ranks,), proto=proto))
     return True
