@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from tvmopt.pipeline.artifact.executor import Executor
 from tvmopt.pipeline.artifact.format import LIBRARY, Array, ArtifactParts, Sized, read_parts
@@ -26,6 +26,7 @@ class LoadedArtifact:
 
     Args:
         path: the artifact, a tar.
+        parts: what it is made of, if it is not written yet.
 
     Attributes:
         sizes: how many sizes of the inputs it was compiled for.
@@ -37,25 +38,11 @@ class LoadedArtifact:
         executor: what runs it.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._open(path, read_parts(path))
-
-    @classmethod
-    def of_parts(cls, path: Path, parts: ArtifactParts) -> Self:
-        """An artifact that is to be written to `path`.
-
-        Raises:
-            InputFileError, RuntimeMissingError: as `load_artifact`.
-        """
-        made = cls.__new__(cls)
-        made._open(path, parts)
-        return made
-
-    def _open(self, path: Path, parts: ArtifactParts) -> None:
-        self._path, self._parts = path, parts
-        self.sizes = len(parts.sizes())
-        check_machine(path, parts.manifest)
-        self._threads = _threads(int(parts.manifest["target"]["threads"]))
+    def __init__(self, path: Path, parts: ArtifactParts | None = None) -> None:
+        self._path, self._parts = path, parts or read_parts(path)
+        self.sizes = len(self._parts.sizes())
+        check_machine(path, self._parts.manifest)
+        self._threads = _threads(int(self._parts.manifest["target"]["threads"]))
         self._executors: dict[int, Executor] = {}
         self.select(0)
 

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tvmopt.pipeline.artifact.check_golden import check_golden
 from tvmopt.pipeline.artifact.format import FORMAT_VERSION, ArtifactParts, Sized, save_artifact
 from tvmopt.pipeline.compiler.arena import plan_arena
 from tvmopt.pipeline.compiler.assemble import assemble
-from tvmopt.pipeline.compiler.check_golden import check_golden
 from tvmopt.pipeline.compiler.check_layers import check_layers
 from tvmopt.pipeline.compiler.concat_in_place import join_in_place
 from tvmopt.pipeline.compiler.guarded_onnx import guarded_onnx

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from tvmopt.schedules.compute.coefficients import ERF_ABOVE, ERF_BELOW, EXP, EXP_OF_MINUS, ROUND, TANH_ABOVE, TANH_BELOW
 from tvmopt.schedules.expression import Acc, Arg, Call, Const, Expr, Named
 
 ARITY: dict[str, int] = {
@@ -71,28 +72,6 @@ def finite_at_zero(expr: Expr) -> bool:
     if expr.function == "power" and isinstance(expr.operands[1], Const) and expr.operands[1].value >= 0:
         return finite_at_zero(expr.operands[0])
     return expr.function not in INFINITE_AT_ZERO and all(map(finite_at_zero, expr.operands))
-
-
-# Coefficients of polynomials, the highest power first.
-_EXP = (1.9875691500e-4, 1.3981999507e-3, 8.3334519073e-3, 4.1665795894e-2, 1.6666665459e-1, 5.0000001201e-1)
-_EXP_OF_MINUS = tuple(
-    map(float.fromhex, ("-0x1.0F9F9Cp-7", "0x1.573A1Ap-5", "-0x1.555A80p-3", "0x1.FFFDC6p-2", "-0x1.FFFFF6p-1"))
-)
-_ROUND = 12583039.0
-"""1.5 · 2**23 + 127: with a small number added, its low bits are the nearest integer plus float32's exponent bias."""
-_TANH_ABOVE = (
-    *(-2.76076847742355e-16, 2.00018790482477e-13, -8.60467152213735e-11, 5.12229709037114e-08),
-    *(1.48572235717979e-05, 6.37261928875436e-04, 4.89352455891786e-03),
-)
-_TANH_BELOW = (1.19825839466702e-06, 1.18534705686654e-04, 2.26843463243900e-03, 4.89352518554385e-03)
-_ERF_ABOVE = (
-    *(-2.72614225801306e-10, 2.77068142495902e-08, -2.10102402082508e-06, -5.69250639462346e-05),
-    *(-7.34990630326855e-04, -2.95459980854025e-03, -1.60960333262415e-02),
-)
-_ERF_BELOW = (
-    *(-1.45660718464996e-05, -2.13374055278905e-04, -1.68282697438203e-03, -7.37332916720468e-03),
-    -1.42647390514189e-02,
-)
 
 
 def _is_number(value: Any) -> bool:
@@ -266,7 +245,7 @@ class VectorMath:
             return self._let(rest, polynomial) * power
 
         def polynomial(r: Any) -> Any:
-            y = self._polynomial(r, _EXP) * r * r + r + self.const(1.0)
+            y = self._polynomial(r, EXP) * r * r + r + self.const(1.0)
             return y * self.const(2.0)
 
         return self._let(tirx.floor(x * self.const(1.44269504088896341) + self.const(0.5)), reduced)
@@ -289,7 +268,7 @@ class VectorMath:
         from tvm import tirx
 
         def inside(x: Any) -> Any:
-            return self._let(x * self.const(-1.44269504088896341) + self.const(_ROUND), lambda t: reduced(x, t))
+            return self._let(x * self.const(-1.44269504088896341) + self.const(ROUND), lambda t: reduced(x, t))
 
         def reduced(x: Any, t: Any) -> Any:
             bits = tirx.reinterpret(self._type("int32"), t) << self._int(23)
@@ -298,14 +277,14 @@ class VectorMath:
         def rest(x: Any, t: Any, power: Any) -> Any:
             # exp(-x) = 2**n · exp(-r) with r = x + n · log 2, which is at most half of log 2.
             return self._let(
-                t - self.const(_ROUND),
+                t - self.const(ROUND),
                 lambda n: self._let(
                     x + n * self.const(0.693359375) + n * self.const(-2.12194440e-4), lambda r: whole(r, power)
                 ),
             )
 
         def whole(r: Any, power: Any) -> Any:
-            return self._polynomial(r, _EXP_OF_MINUS) * (r * power) + power + self.const(1.0)
+            return self._polynomial(r, EXP_OF_MINUS) * (r * power) + power + self.const(1.0)
 
         return self._let(x, inside)
 
@@ -317,14 +296,14 @@ class VectorMath:
             return self._let(x * x, lambda x2: ratio(x, x2))
 
         def ratio(x: Any, x2: Any) -> Any:
-            return x * self._polynomial(x2, _TANH_ABOVE) / self._polynomial(x2, _TANH_BELOW)
+            return x * self._polynomial(x2, TANH_ABOVE) / self._polynomial(x2, TANH_BELOW)
 
         return self._let(self._clip(x, self.const(-7.90531110763549805), self.const(7.90531110763549805)), inside)
 
     def _erf(self, x: Any) -> Any:
         x = self._clip(x, self.const(-4.0), self.const(4.0))
         x2 = x * x
-        return x * self._polynomial(x2, _ERF_ABOVE) / self._polynomial(x2, _ERF_BELOW)
+        return x * self._polynomial(x2, ERF_ABOVE) / self._polynomial(x2, ERF_BELOW)
 
     def _silu(self, x: Any) -> Any:
         # Below -88 the true result is denormal or zero; this one stays at its value there, 5e-37.

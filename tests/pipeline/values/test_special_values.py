@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.pipeline.compiler.compiled import Compiled
+from tests.pipeline.values.compiled import Compiled
 from tvmopt.pipeline.support.onnxruntime import run_model
 
 LAST = np.finfo(np.float32).max

@@ -11,7 +11,7 @@ import onnx
 import pytest
 from tvm.relax.frontend.onnx import from_onnx
 
-from tests.pipeline.compiler.compiled import Compiled
+from tests.pipeline.values.compiled import Compiled
 from tvmopt.pipeline.artifact.format import read_parts
 from tvmopt.pipeline.artifact.virtual_machine import VirtualMachine
 from tvmopt.pipeline.compiler import build

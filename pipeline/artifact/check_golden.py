@@ -34,7 +34,7 @@ def check_golden(parts: ArtifactParts, path: Path) -> None:
         weights[:] = parts.weights
     threads = os.environ.get(_THREADS)
     try:
-        artifact = LoadedArtifact.of_parts(path, replace(parts, weights=weights))
+        artifact = LoadedArtifact(path, replace(parts, weights=weights))
     except RuntimeMissingError:
         return  # it is for another machine
     finally:
