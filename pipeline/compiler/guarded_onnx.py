@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tvmopt.pipeline.graph.guard_indices import Bounds, bounds_of, check_constant
 from tvmopt.pipeline.graph.ir import Graph, Node
-from tvmopt.pipeline.graph.passes.guard_indices import Bounds, bounds_of, check_constant
 from tvmopt.pipeline.graph.read_onnx import read_onnx
 
 if TYPE_CHECKING:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tvmopt.pipeline.errors import UnsupportedModelError
 from tvmopt.pipeline.graph.attention.fuse import fuse_attention
+from tvmopt.pipeline.graph.guard_indices import guard_indices
 from tvmopt.pipeline.graph.ir import Graph
 from tvmopt.pipeline.graph.passes.delay_views import delay_views
 from tvmopt.pipeline.graph.passes.find_copies import find_copies
@@ -17,7 +18,6 @@ from tvmopt.pipeline.graph.passes.fold_pad import fold_pad
 from tvmopt.pipeline.graph.passes.fold_slice import fold_slice
 from tvmopt.pipeline.graph.passes.fuse_epilogue import fuse_epilogue
 from tvmopt.pipeline.graph.passes.fuse_separable import fuse_separable
-from tvmopt.pipeline.graph.passes.guard_indices import guard_indices
 from tvmopt.pipeline.graph.passes.keep_rows_divided import keep_rows_divided
 from tvmopt.pipeline.graph.passes.merge_groups import merge_groups
 from tvmopt.pipeline.graph.passes.merge_reshapes import merge_reshapes

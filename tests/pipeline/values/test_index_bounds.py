@@ -18,7 +18,7 @@ from tvmopt.pipeline.compiler import build
 from tvmopt.pipeline.compiler.compile import compile_model
 from tvmopt.pipeline.compiler.guarded_onnx import guarded_onnx
 from tvmopt.pipeline.errors import ModelInputError, UnsupportedModelError
-from tvmopt.pipeline.graph.passes.guard_indices import guard_indices
+from tvmopt.pipeline.graph.guard_indices import guard_indices
 from tvmopt.pipeline.graph.read_onnx import read_onnx
 from tvmopt.pipeline.support.onnxruntime import run_model
 from tvmopt.schedules.target import parse_target
