@@ -20,8 +20,8 @@ from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Workload
 
 SPANS = (64, 128, 256, 512, 1024)
-CACHE_SHARE = 0.25
-"""The scores of a span take at most this share of the second-level cache by default; keys and values need the rest."""
+LONG = 2
+"""Scores of more than this many first-level caches are divided into spans by default; each then fits into one."""
 EXPONENTIAL_CYCLES = 10
 """For each vector of scores: the maximum, the exponential, the sum."""
 
@@ -51,14 +51,14 @@ class Attention:
         return 2 * math.prod(shape.batch) * shape.queries * shape.keys * (shape.depth + shape.width)
 
     def space(self, workload: Workload, target: Target) -> ConfigSpace:
-        """Vectors of queries in a task, and how many keys are in a span; ``keys`` 0 is all of them."""
+        """Vectors of queries in a task, and at most how many keys are in a span; 0 is all of them."""
         shape = shape_of(workload)
         blocks = math.ceil(shape.queries / query_lanes(shape.queries, target))
         spans = tuple(span for span in SPANS if span < shape.keys)
         return ConfigSpace((Knob("vectors", tuple(v for v in (1, 2, 4) if v <= blocks)), Knob("span", (0, *spans))))
 
     def default(self, workload: Workload, target: Target) -> Config:
-        """Two vectors of queries unless threads would idle; the longest span whose scores stay in the cache."""
+        """Two vectors of queries unless threads would idle; spans whose scores stay in the first-level cache."""
         shape = shape_of(workload)
         lanes = query_lanes(shape.queries, target)
         values = {knob.name: knob.values for knob in self.space(workload, target).knobs}
@@ -67,8 +67,8 @@ class Attention:
             return math.prod(shape.batch) * math.ceil(shape.queries / (vectors * lanes))
 
         vectors = max(v for v in values["vectors"] if v == 1 or (v == 2 and tasks(v) >= 2 * target.threads))
-        room = CACHE_SHARE * target.l2_bytes / (4 * vectors * lanes)
-        if shape.keys <= room:
+        room = target.l1_bytes // (4 * vectors * lanes)
+        if shape.keys <= LONG * room:
             return {"vectors": vectors, "span": 0}
         return {"vectors": vectors, "span": max(span for span in values["span"] if 0 < span <= max(room, SPANS[0]))}
 

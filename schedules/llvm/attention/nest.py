@@ -75,15 +75,15 @@ class Nest:
 
     def _block(self, block: Block) -> Stmt:
         """One task: transposes its queries, then span after span."""
-        spans = math.ceil(self.shape.keys / self.span)
+        spans = Cut.of(self.shape.keys, self.span)
         size = block.size
         memory = Memory(
             emit.local(self.shape.depth * size, "transposed"),
-            emit.local(min(self.span, self.shape.keys) * size, "scores"),
+            emit.local(spans.size * size, "scores"),
             emit.local(size, "top"),
             emit.local(size, "total"),
             emit.local(size, "factor"),
-            emit.local(size * self.shape.width, "sums") if spans > 1 else None,
+            emit.local(size * self.shape.width, "sums") if spans.pieces > 1 else None,
         )
         body = [self._transpose(block, memory)]
         body += [self._fill(memory.top, LOWEST, v) for v in range(block.vectors)]
@@ -92,7 +92,7 @@ class Nest:
             zero = emit.const(0.0)
             sums = memory.sums
             body.append(emit.loop(size * self.shape.width, lambda i: emit.store(sums, zero, [i])))
-        body.append(emit.split_loop(self.shape.keys, self.span, lambda k, n: self._span(block, memory, k, n), "span"))
+        body.append(spans.each(lambda k, n: self._span(block, memory, k, n), "span"))
         body.append(self.values.finish(block, memory))
         return emit.allocate(memory.buffers(), body)
 
