@@ -87,19 +87,31 @@ def save_artifact(parts: ArtifactParts, path: Path) -> None:
     if parts.others:
         full = [_hashed(other) for other in parts.others]
         manifest[OTHERS] = [{name: one[name] for name in one if one[name] != manifest.get(name)} for one in full]
-    members = []
+    members: list[tuple[str, bytes | memoryview]] = []
     for index, size in enumerate(parts.sizes()):
         members += [(_numbered(GOLDEN, index), _golden_bytes(size)), (_numbered(LIBRARY, index), size.library)]
     if parts.weights is not None:
         manifest["weights_sha256"] = _sha256(parts.weights)
-        members.append((WEIGHTS, parts.weights.tobytes()))
+        members.append((WEIGHTS, memoryview(parts.weights)))
     text = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
     members.insert(0, (MANIFEST, text.encode()))
     with replaced(path) as file, tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for name, content in members:
             entry = tarfile.TarInfo(name)
             entry.size, entry.mode = len(content), 0o644
-            tar.addfile(entry, io.BytesIO(content))
+            tar.addfile(entry, _Reader(content))
+
+
+class _Reader(io.RawIOBase):
+    """Reads from memory without a copy of all of it."""
+
+    def __init__(self, content: bytes | memoryview) -> None:
+        self._left = memoryview(content)
+
+    def read(self, size: int | None = -1) -> bytes:
+        count = len(self._left) if size is None or size < 0 else size
+        piece, self._left = self._left[:count], self._left[count:]
+        return bytes(piece)
 
 
 def read_parts(path: Path) -> ArtifactParts:

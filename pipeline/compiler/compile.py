@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import onnx
 
 from tvmopt.pipeline.artifact.check_golden import check_golden
 from tvmopt.pipeline.artifact.format import FORMAT_VERSION, ArtifactParts, Sized, save_artifact
@@ -44,6 +45,8 @@ from tvmopt.schedules.space import Config
 from tvmopt.schedules.target import Target
 
 Array = npt.NDArray[Any]
+
+_NOTHING = onnx.ModelProto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,7 @@ def compile_model(  # noqa: PLR0913 # what to compile, for what, with what
 
 
 def compile_sizes(  # noqa: PLR0913 # what to compile, for what, with what
-    models: Sequence[ImportedModel],
+    models: Iterable[ImportedModel],
     target: Target,
     records: Records | None,
     out: Path,
@@ -130,19 +133,26 @@ def compile_sizes(  # noqa: PLR0913 # what to compile, for what, with what
     if forge is None:
         with Forge() as own:
             return compile_sizes(models, target, records, out, transfer, own)
-    builds = []
     with interruptible():
-        for model in models:
-            bound = optimize_measured(model, target, records, cache=forge.cache)
-            choices: tuple[TaskChoice, ...] = ()
-            if has_templates(target):
-                check_layers(bound, forge)
-                choices = choose_configs(extract_tasks(bound), target, records, transfer, forge.cache)
-            builds.append(Ready(model, bound, choices, golden_pair(model)))
+        builds = [_ready(model, target, records, transfer, forge) for model in models]
         libraries = write_artifact(builds, out, forge)
     layers = dict.fromkeys(one.node.layers[0] for ready in builds for one in ready.bound.nodes if one.is_imported)
     chosen = {choice.task.name: choice for ready in builds for choice in ready.choices}
     return CompileReport(out, tuple(chosen.values()), tuple(layers), libraries[0].storage_bytes)
+
+
+def _ready(model: ImportedModel, target: Target, records: Records | None, transfer: bool, forge: Forge) -> Ready:
+    """`model` with its graph and configs; `compile_sizes` describes the arguments."""
+    bound = optimize_measured(model, target, records, cache=forge.cache)
+    choices: tuple[TaskChoice, ...] = ()
+    golden = golden_pair(model)
+    if has_templates(target):
+        check_layers(bound, forge)
+        choices = choose_configs(extract_tasks(bound), target, records, transfer, forge.cache)
+        # The graph has all that is left to do; what the importer made of the model would be two more copies of it.
+        model = replace(model, original=_NOTHING, normalized=_NOTHING)
+        bound = replace(bound, model=model)
+    return Ready(model, bound, choices, golden)
 
 
 def write_artifact(builds: Sequence[Ready], out: Path, forge: Forge) -> tuple[Library, ...]:
@@ -288,18 +298,13 @@ def _for_virtual_machine(bound: BoundModel, configs: Mapping[str, Config], linke
 
 def golden_pair(model: ImportedModel) -> tuple[dict[str, Array], dict[str, Array]]:
     """Seeded random inputs, and onnxruntime's outputs for them from the model as its framework exported it."""
-    import onnxruntime
-
     from tvmopt.pipeline.importers import example_inputs
+    from tvmopt.pipeline.support.onnxruntime import open_session
 
     inputs = example_inputs(model)
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(
-        model.original.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
     names = [spec.name for spec in model.outputs]
-    return inputs, dict(zip(names, session.run(names, dict(inputs)), strict=True))
+    outputs = open_session(model.original, "ORT_ENABLE_ALL").run(names, dict(inputs))
+    return inputs, dict(zip(names, outputs, strict=True))
 
 
 def _manifest(model: ImportedModel, target: Target, choices: Sequence[TaskChoice], library: Library) -> dict[str, Any]:

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import functools
 import hashlib
+import importlib
 import json
 import os
 import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 from tvmopt.pipeline.errors import UsageError
@@ -24,6 +27,13 @@ VARIABLE = "TVMOPT_CACHE"
 OFF = "off"
 LIMIT_BYTES = 1 << 30
 """The least recently used entries are removed when all together take more."""
+
+_PACKAGES = ("apache-tvm", "apache-tvm-ffi", "onnx", "onnxruntime", "numpy")
+_SOURCES = {
+    "tvmopt.schedules": (".",),
+    "tvmopt.pipeline": ("compiler", "graph", "importers", "records", "support", "tasks"),
+}
+"""Packages, and their folders whose code decides what is made."""
 
 _KEPT = 0.8
 """Share of the limit that stays when entries are removed."""
@@ -205,3 +215,16 @@ def open_cache() -> Cache:
 def digest(*parts: object) -> str:
     """A key made from JSON values."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+@functools.cache
+def environment() -> tuple[str, ...]:
+    """Equal in two processes only if they make the same from the same: part of every key of the cache."""
+    code = hashlib.sha256()
+    for package, folders in _SOURCES.items():
+        home = Path(importlib.import_module(package).__path__[0])
+        for path in sorted(path for folder in folders for path in (home / folder).rglob("*")):
+            if path.suffix in (".py", ".cc", ".h"):
+                code.update(str(path.relative_to(home)).encode())
+                code.update(path.read_bytes())
+    return (*(version(name) for name in _PACKAGES), code.hexdigest())

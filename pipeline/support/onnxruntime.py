@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 import onnx
 
 from tvmopt.pipeline.errors import UnsupportedModelError
+from tvmopt.pipeline.support.light_model import WEIGHTS, without_weights
 from tvmopt.pipeline.support.messages import cut, joined
 
 _NOISE = re.compile(
@@ -23,6 +25,10 @@ _STATUS = re.compile(r"(\w+) node\. Name:'(.*?)' Status Message:")
 
 _FATAL = 4
 """onnxruntime's severity below which nothing is logged: errors come back as exceptions."""
+
+
+_LARGE_BYTES = 1 << 25
+"""Larger models are given to onnxruntime as files."""
 
 
 def open_session(model: onnx.ModelProto, level: str = "ORT_DISABLE_ALL", save_to: Path | None = None) -> Any:
@@ -43,17 +49,33 @@ def open_session(model: onnx.ModelProto, level: str = "ORT_DISABLE_ALL", save_to
     options.log_severity_level = _FATAL
     # Threads that spin while they wait do not pay off for a few runs, and other work needs the cores.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if model.ByteSize() >= _LARGE_BYTES:
+        # Weights in another order would be one more copy of them.
+        options.add_session_config_entry("session.disable_prepacking", "1")
     if save_to is not None:
         options.optimized_model_filepath = str(save_to)
-    try:
-        return onnxruntime.InferenceSession(
-            model.SerializeToString(),
-            options,
-            providers=["CPUExecutionProvider"],
-            enable_fallback=0,  # the fallback prints, and tries the same once more
-        )
-    except _failures() as error:
-        raise UnsupportedModelError(f"onnxruntime refuses the model: {_plain(error)}") from error
+    with tempfile.TemporaryDirectory(prefix="tvmopt-") as folder:
+        try:
+            return onnxruntime.InferenceSession(
+                _given(model, Path(folder) if save_to is None else save_to.parent),
+                options,
+                providers=["CPUExecutionProvider"],
+                enable_fallback=0,  # the fallback prints, and tries the same once more
+            )
+        except _failures() as error:
+            raise UnsupportedModelError(f"onnxruntime refuses the model: {_plain(error)}") from error
+
+
+def _given(model: onnx.ModelProto, folder: Path) -> bytes | str:
+    """`model` for onnxruntime: as bytes, or as a file in `folder` if it is large.
+
+    From bytes, onnxruntime makes two copies of the weights; those in a file beside the model it only maps into memory.
+    """
+    if model.ByteSize() < _LARGE_BYTES:
+        return model.SerializeToString()
+    path = folder / "model.onnx"
+    path.write_bytes(without_weights(model, folder / WEIGHTS).SerializeToString())
+    return str(path)
 
 
 def run_model(

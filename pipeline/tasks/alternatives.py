@@ -16,8 +16,7 @@ from tvmopt.pipeline.graph.pieces import Alternative, Piece
 from tvmopt.pipeline.records.lookup import Records, applicable
 from tvmopt.pipeline.records.ranking import CLEARLY
 from tvmopt.pipeline.records.record import Record
-from tvmopt.pipeline.support.cache import Cache, digest
-from tvmopt.pipeline.support.environment import environment
+from tvmopt.pipeline.support.cache import Cache, digest, environment
 from tvmopt.pipeline.tasks.bind import BoundModel, bind
 from tvmopt.pipeline.tasks.extract import extract_tasks
 from tvmopt.pipeline.types import ImportedModel, Task

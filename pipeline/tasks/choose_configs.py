@@ -11,8 +11,7 @@ import numpy as np
 
 from tvmopt.pipeline.devices.registry import LOCAL
 from tvmopt.pipeline.records.lookup import Records, applicable
-from tvmopt.pipeline.support.cache import Cache, digest
-from tvmopt.pipeline.support.environment import environment
+from tvmopt.pipeline.support.cache import Cache, digest, environment
 from tvmopt.pipeline.types import Task
 from tvmopt.schedules.registry import kernel_for
 from tvmopt.schedules.space import Config

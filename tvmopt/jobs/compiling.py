@@ -15,8 +15,7 @@ from tvmopt.pipeline.errors import UsageError
 from tvmopt.pipeline.importers import load_model
 from tvmopt.pipeline.importers.sizes import each_size
 from tvmopt.pipeline.importers.source import parse_source
-from tvmopt.pipeline.support.cache import Cache, digest
-from tvmopt.pipeline.support.environment import environment
+from tvmopt.pipeline.support.cache import Cache, digest, environment
 from tvmopt.pipeline.support.interrupts import ctrl_c_cancels
 from tvmopt.pipeline.support.progress import Listener, Steps
 from tvmopt.schedules.registry import has_templates
@@ -105,7 +104,9 @@ def compile(job: CompileJob, listener: Listener | None = None) -> CompileResult:
         steps.begin("importing")
         models = [load_model(job.model, one, job.batch, job.inputs, job.input_values) for one in sizes]
         steps.begin("compiling")
-        result = CompileResult(target, compile_sizes(models, target, records, job.output, job.transfer, forge))
+        # Only the list holds the models, so that compiling can let go of each before its weights are copied once more.
+        taken = (models.pop(0) for _ in sizes)
+        result = CompileResult(target, compile_sizes(taken, target, records, job.output, job.transfer, forge))
         seen.note()
         return result
 

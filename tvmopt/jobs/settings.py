@@ -51,8 +51,7 @@ def open_records(logs: Path) -> Records:
     """
     from tvmopt.pipeline.records.lookup import FirstMatch
     from tvmopt.pipeline.records.store import RecordStore
-    from tvmopt.pipeline.support.cache import digest, open_cache
-    from tvmopt.pipeline.support.environment import environment
+    from tvmopt.pipeline.support.cache import digest, environment, open_cache
 
     stores = tuple(RecordStore(folder) for folder in log_folders(logs))
     cache = open_cache()

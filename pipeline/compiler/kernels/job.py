@@ -12,8 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tvmopt.pipeline.support.cache import digest
-from tvmopt.pipeline.support.environment import environment
+from tvmopt.pipeline.support.cache import digest, environment
 from tvmopt.schedules.registry import BoundKernel
 from tvmopt.schedules.space import Config
 from tvmopt.schedules.target import Target

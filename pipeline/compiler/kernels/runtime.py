@@ -6,8 +6,7 @@ import shutil
 from pathlib import Path
 
 from tvmopt.pipeline.compiler.native.link import OPTIONS, SOURCES, compile_source
-from tvmopt.pipeline.support.cache import Cache, digest
-from tvmopt.pipeline.support.environment import environment
+from tvmopt.pipeline.support.cache import Cache, digest, environment
 
 NATIVE = "native"
 """Their kind of entries in the cache."""

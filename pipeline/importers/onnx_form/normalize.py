@@ -33,6 +33,7 @@ from tvmopt.pipeline.importers.onnx_form.plain_forms import write_plainly
 from tvmopt.pipeline.importers.onnx_form.rewrites.rewrite import rewrite
 from tvmopt.pipeline.importers.onnx_form.upgrade import upgrade
 from tvmopt.pipeline.importers.onnx_form.values import check_values
+from tvmopt.pipeline.support.light_model import without_weights
 from tvmopt.pipeline.support.messages import one_line
 from tvmopt.pipeline.support.onnxruntime import open_session
 
@@ -124,15 +125,23 @@ def finish(optimized: onnx.ModelProto, original: onnx.ModelProto) -> onnx.ModelP
 
 
 def infer_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
-    """`model` with the shape and dtype of every value where they can be inferred.
+    """`model`, changed in place: with the shape and dtype of every value where they can be inferred.
 
     Raises:
         UnsupportedModelError: layers do not fit each other.
     """
     try:
-        return onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
+        light = without_weights(model)  # it is copied several times
+        inferred = onnx.shape_inference.infer_shapes(light, check_type=True, strict_mode=True, data_prop=True)
     except (onnx.shape_inference.InferenceError, ValueError) as error:
         raise UnsupportedModelError(f"the model's layers do not fit each other: {one_line(error)}") from error
+    for values, found in (
+        (model.graph.value_info, inferred.graph.value_info),
+        (model.graph.output, inferred.graph.output),
+    ):
+        del values[:]
+        values.extend(found)
+    return model
 
 
 def _optimized_at(model: onnx.ModelProto, level: str) -> onnx.ModelProto:
@@ -140,7 +149,7 @@ def _optimized_at(model: onnx.ModelProto, level: str) -> onnx.ModelProto:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "optimized.onnx"
         open_session(model, level, save_to=path)
-        optimized = onnx.load(path, load_external_data=False)
+        optimized = onnx.load(path)  # with the weights that are in a file beside it
     used = {node.domain for node in optimized.graph.node}
     opsets = [entry for entry in optimized.opset_import if entry.domain in used or entry.domain in STANDARD_DOMAINS]
     del optimized.opset_import[:]

@@ -1,0 +1,64 @@
+"""ONNX models without their large weights: copies of the rest are cheap, and a file can hold the weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import onnx
+
+LARGE_BYTES = 1 << 12
+"""Smaller tensors stay: shapes may depend on their values."""
+WEIGHTS = "weights.bin"
+"""Name of the file beside the model."""
+_LINE = 64
+
+
+def without_weights(model: onnx.ModelProto, file: Path | None = None) -> onnx.ModelProto:
+    """A copy of `model` whose large weights have only a shape and a dtype.
+
+    Args:
+        model: the model, its weights in itself; it is not changed.
+        file: where to write the weights that are left out, and where the copy then says that they are; the copy must be
+            saved beside it.
+    """
+    light = onnx.ModelProto()
+    for field, value in model.ListFields():
+        if field.name != "graph":
+            _set(light, field.name, value)
+    for field, value in model.graph.ListFields():
+        if field.name != "initializer":
+            _set(light.graph, field.name, value)
+    if file is None:
+        light.graph.initializer.extend(_without_data(tensor, None) for tensor in model.graph.initializer)
+        return light
+    with file.open("wb") as weights:
+        for tensor in model.graph.initializer:
+            made = _without_data(tensor, weights.tell())
+            light.graph.initializer.append(made)
+            if made.data_location == onnx.TensorProto.EXTERNAL:
+                content = tensor.raw_data
+                weights.write(content)
+                weights.write(bytes(-len(content) % _LINE))
+    return light
+
+
+def _without_data(tensor: onnx.TensorProto, place: int | None) -> onnx.TensorProto:
+    """`tensor` without its data if that is large; `place` is where the data begins in the file, if there is one."""
+    if not tensor.HasField("raw_data") or tensor.ByteSize() < LARGE_BYTES:
+        return tensor
+    light = onnx.TensorProto(dims=tensor.dims, data_type=tensor.data_type, name=tensor.name)
+    if place is not None:
+        light.data_location = onnx.TensorProto.EXTERNAL
+        for key, value in (("location", WEIGHTS), ("offset", place), ("length", len(tensor.raw_data))):
+            light.external_data.add(key=key, value=str(value))
+    return light
+
+
+def _set(message: onnx.ModelProto | onnx.GraphProto, name: str, value: object) -> None:
+    """Sets a field, whether it is a message, a list or a plain value."""
+    if hasattr(value, "CopyFrom"):
+        getattr(message, name).CopyFrom(value)
+    elif isinstance(value, str | int | float | bytes):
+        setattr(message, name, value)
+    else:
+        getattr(message, name).extend(value)

@@ -1,0 +1,60 @@
+"""Models without their weights, and the same models with the weights in a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from tvmopt.pipeline.support import onnxruntime as running
+from tvmopt.pipeline.support.light_model import WEIGHTS, without_weights
+from tvmopt.pipeline.support.onnxruntime import run_model
+
+
+def model() -> onnx.ModelProto:
+    made = onnx.parser.parse_model(
+        """<ir_version: 10, opset_import: ["" : 18], producer_name: "test">
+        two (float[2,70] x) => (float[2,30] y) <float[1] small = {0.5}> {
+            a = MatMul (x, first)
+            b = MatMul (a, second)
+            y = Mul (b, small)
+        }"""
+    )
+    random = np.random.default_rng(0)
+    for name, shape in (("first", (70, 50)), ("second", (50, 30))):
+        array = random.standard_normal(shape, np.float32)
+        made.graph.initializer.append(numpy_helper.from_array(array, name))
+    return made
+
+
+def test_only_large_weights_are_left_out() -> None:
+    given = model()
+    before = given.SerializeToString(deterministic=True)
+    light = without_weights(given)
+    assert given.SerializeToString(deterministic=True) == before
+    assert light.producer_name == "test"
+    assert list(light.graph.node) == list(given.graph.node)
+    kept = {tensor.name: len(tensor.raw_data) for tensor in light.graph.initializer}
+    assert kept["first"] == kept["second"] == 0
+    assert [list(tensor.dims) for tensor in light.graph.initializer] == [[1], [70, 50], [50, 30]]
+    assert light.ByteSize() < 2000 < given.ByteSize()
+
+
+def test_the_file_has_the_rest(tmp_path: Path) -> None:
+    given = model()
+    light = without_weights(given, tmp_path / WEIGHTS)
+    onnx.save(light, tmp_path / "model.onnx")
+    found = onnx.load(tmp_path / "model.onnx").graph.initializer
+    for loaded, wanted in zip(found, given.graph.initializer, strict=True):
+        np.testing.assert_array_equal(numpy_helper.to_array(loaded), numpy_helper.to_array(wanted))
+
+
+def test_large_models_are_given_as_files() -> None:
+    x = {"x": np.linspace(-1, 1, 140, dtype=np.float32).reshape(2, 70)}
+    wanted = run_model(model(), x)["y"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(running, "_LARGE_BYTES", 1)
+        np.testing.assert_allclose(run_model(model(), x)["y"], wanted, rtol=1e-5, atol=1e-5)
