@@ -9,6 +9,7 @@ from pathlib import Path
 from tvmopt.pipeline.artifact.format import ArtifactParts
 from tvmopt.pipeline.artifact.loaded import LoadedArtifact
 from tvmopt.pipeline.artifact.native_library import reserve
+from tvmopt.pipeline.compiler.arena import ALIGNMENT
 from tvmopt.pipeline.errors import RuntimeMissingError, WrongResultError
 from tvmopt.pipeline.support.numeric_error import numeric_error
 from tvmopt.pipeline.support.tolerances import COMPILED
@@ -29,7 +30,7 @@ def check_golden(parts: ArtifactParts, path: Path) -> None:
     if parts.manifest["target"]["isa"] == "cuda":
         return
     weights = parts.weights
-    if weights is not None:  # the library reads them from a cache line's beginning on
+    if weights is not None and weights.ctypes.data % ALIGNMENT:  # the library reads them from a cache line's beginning
         weights = reserve(weights.nbytes)
         weights[:] = parts.weights
     threads = os.environ.get(_THREADS)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tvmopt.pipeline.artifact.native_library import reserve
 from tvmopt.pipeline.compiler.arena import ALIGNMENT, Arena
 from tvmopt.pipeline.compiler.program import CONSTANT, Program, View
 from tvmopt.schedules.dtypes import dtype_of
@@ -62,8 +63,8 @@ def lay_out_weights(*programs: Program) -> tuple[Weights, ...]:
 
 
 def weights_block(weights: Sequence[Weights]) -> npt.NDArray[np.uint8]:
-    """The block of bytes of what `lay_out_weights` returned; gaps are zeros."""
-    block = np.zeros(weights[0].nbytes, np.uint8)
+    """The block of bytes of what `lay_out_weights` returned, where a library can read it; gaps are zeros."""
+    block = reserve(weights[0].nbytes)
     for one in weights:
         for number, array in one.arrays.items():
             memory = _bytes_of(array)
