@@ -8,8 +8,7 @@ from pathlib import Path
 
 from tvmopt.pipeline.artifact.format import ArtifactParts
 from tvmopt.pipeline.artifact.loaded import LoadedArtifact
-from tvmopt.pipeline.artifact.native_library import reserve
-from tvmopt.pipeline.compiler.arena import ALIGNMENT
+from tvmopt.pipeline.artifact.native_library import ALIGNMENT, reserve
 from tvmopt.pipeline.errors import RuntimeMissingError, WrongResultError
 from tvmopt.pipeline.support.numeric_error import numeric_error
 from tvmopt.pipeline.support.tolerances import COMPILED

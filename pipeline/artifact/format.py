@@ -92,7 +92,7 @@ def save_artifact(parts: ArtifactParts, path: Path) -> None:
         members += [(_numbered(GOLDEN, index), _golden_bytes(size)), (_numbered(LIBRARY, index), size.library)]
     if parts.weights is not None:
         manifest["weights_sha256"] = _sha256(parts.weights)
-        members.append((WEIGHTS, memoryview(parts.weights)))
+        members.append((WEIGHTS, parts.weights.data))
     text = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
     members.insert(0, (MANIFEST, text.encode()))
     with replaced(path) as file, tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:

@@ -49,6 +49,9 @@ class LoadedArtifact:
     def select(self, index: int) -> None:
         """Makes the size number `index` the one that runs; its library is loaded the first time.
 
+        Args:
+            index: below `sizes`.
+
         Raises:
             InputFileError: when the library is not what the manifest says.
         """

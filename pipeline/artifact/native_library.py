@@ -21,6 +21,8 @@ from tvmopt.schedules.dtypes import dtype_of
 
 Array = npt.NDArray[Any]
 
+ALIGNMENT = 64
+"""Bytes; a cache line, and the widest vector. Weights and buffers begin at multiples of it."""
 HUGE_PAGE = 2 << 20
 INDEX_ERROR = "IndexError"
 """The kind of error that a check of indices reports."""

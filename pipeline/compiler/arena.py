@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tvmopt.pipeline.artifact.native_library import ALIGNMENT
 from tvmopt.pipeline.compiler.program import INPUT, WORK, Program
-
-ALIGNMENT = 64
-"""Bytes; a cache line, and the widest vector."""
 
 
 @dataclass(frozen=True, slots=True)

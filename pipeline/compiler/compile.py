@@ -96,7 +96,22 @@ def compile_model(  # noqa: PLR0913 # what to compile, for what, with what
     transfer: bool = True,
     forge: Forge | None = None,
 ) -> CompileReport:
-    """`compile_sizes` of one size."""
+    """Compiles `model` for `target` into the artifact `out`.
+
+    Args:
+        model: imported and verified.
+        target: what it will run on; need not be this machine.
+        records: tuning records; None builds every task with its default.
+        out: the tar to write; the same inputs give the same bytes.
+        transfer: whether tasks without a record may use what records of related tasks suggest.
+        forge: makes the kernels; one with the user's cache by default.
+
+    Returns:
+        The artifact's path, and what each task was built with.
+
+    Raises:
+        TvmoptError: as `compile_sizes`.
+    """
     return compile_sizes((model,), target, records, out, transfer, forge)
 
 
@@ -108,18 +123,14 @@ def compile_sizes(  # noqa: PLR0913 # what to compile, for what, with what
     transfer: bool = True,
     forge: Forge | None = None,
 ) -> CompileReport:
-    """Compiles a model for `target` into the artifact `out`.
+    """Compiles a model in several sizes of its inputs into one artifact.
 
     Args:
-        models: the model, imported and verified, once for each size of its inputs that the artifact is to run on.
-        target: what it will run on; need not be this machine.
-        records: tuning records; None builds every task with its default.
-        out: the tar to write; the same inputs give the same bytes.
-        transfer: whether tasks without a record may use what records of related tasks suggest.
-        forge: makes the kernels; one with the user's cache by default.
+        models: the model, imported and verified, once for each size.
+        target, records, out, transfer, forge: as for `compile_model`.
 
     Returns:
-        The artifact's path, and what each task was built with.
+        The artifact's path, and what each task of any size was built with.
 
     Raises:
         UnsupportedModelError: when the target cannot take a layer, or several sizes.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
-from tvmopt.pipeline.compiler.arena import ALIGNMENT
+from tvmopt.pipeline.artifact.native_library import ALIGNMENT
 from tvmopt.pipeline.compiler.program import WORK, Program, View
 from tvmopt.schedules.expression import ACC
 from tvmopt.schedules.workload import Workload

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from tvmopt.pipeline.compiler.arena import ALIGNMENT
+from tvmopt.pipeline.artifact.native_library import ALIGNMENT
 from tvmopt.pipeline.compiler.concat_in_place import Joined
 from tvmopt.pipeline.compiler.program import Program, View
 from tvmopt.schedules.dtypes import dtype_of

@@ -72,7 +72,8 @@ def _given(model: onnx.ModelProto, folder: Path) -> bytes | str:
     From bytes, onnxruntime makes two copies of the weights; those in a file beside the model it only maps into memory.
     """
     if model.ByteSize() < _LARGE_BYTES:
-        return model.SerializeToString()
+        content: bytes = model.SerializeToString()
+        return content
     path = folder / "model.onnx"
     path.write_bytes(without_weights(model, folder / WEIGHTS).SerializeToString())
     return str(path)

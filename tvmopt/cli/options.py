@@ -53,7 +53,8 @@ class WithSizes(click.Command):
         except click.UsageError as error:
             expanded = [word for word in words[1:] if re.fullmatch(r"[^/]+:[1-9]\d*(,[1-9]\d*)*", word)]
             if len(expanded) > 1:
-                error.message += f" (did the shell expand braces into {' '.join(expanded)}? put them in quotes)"
+                hint = f"did the shell expand braces into {' '.join(expanded)}? put them in quotes"
+                raise click.UsageError(f"{error.message} ({hint})", ctx) from None
             raise
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tvmopt.pipeline.artifact.native_library import reserve
-from tvmopt.pipeline.compiler.arena import ALIGNMENT, Arena
+from tvmopt.pipeline.artifact.native_library import ALIGNMENT, reserve
+from tvmopt.pipeline.compiler.arena import Arena
 from tvmopt.pipeline.compiler.program import CONSTANT, Program, View
 from tvmopt.schedules.dtypes import dtype_of
 
@@ -43,7 +43,9 @@ def lay_out_weights(*programs: Program) -> tuple[Weights, ...]:
     Returns:
         The weights of each program.
     """
-    laid, known, end = [], {}, 0
+    laid: list[tuple[dict[int, int], dict[int, npt.NDArray[Any]]]] = []
+    known: dict[bytes, int] = {}
+    end = 0
     for program in programs:
         offsets: dict[int, int] = {}
         added: dict[bytes, int] = {}
@@ -51,7 +53,7 @@ def lay_out_weights(*programs: Program) -> tuple[Weights, ...]:
             if program.places[view.buffer] != CONSTANT or view.buffer in offsets:
                 continue
             array = program.constants[view.buffer]
-            digest = hashlib.sha256(_bytes_of(array)).digest() if len(programs) > 1 else b""
+            digest = hashlib.sha256(_bytes_of(array).data).digest() if len(programs) > 1 else b""
             if digest in known:
                 offsets[view.buffer] = known[digest]
                 continue
