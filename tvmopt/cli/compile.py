@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from tvmopt.pipeline.compiler.compile import CompileReport
 
 
+LISTED = 8
+"""How many layers without a template are named."""
+
+
 @click.command(cls=WithSizes)
 @model_argument
 @click.option("-o", "--output", type=OutputFile(".tar"), required=True, help="The artifact to write.")
@@ -77,7 +81,10 @@ def parts(result: CompileResult) -> Iterator[RenderableType]:
     moved = f"{counts['transfer']} by transfer from related records, " if counts["transfer"] else ""
     yield f"{counts['record']} of {len(report.choices)} kernels from records, {moved}the rest with their defaults"
     if report.imported_layers:
-        yield f"without a template, scheduled by the last rule: {', '.join(report.imported_layers)}"
+        rest = len(report.imported_layers) - LISTED
+        more = f" and {rest} more, which `tvmopt inspect` lists" if rest > 0 else ""
+        listed = ", ".join(report.imported_layers[:LISTED])
+        yield f"without a template, scheduled by the last rule: {listed}{more}"
 
 
 def table(report: CompileReport) -> Table:
