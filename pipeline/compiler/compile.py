@@ -127,7 +127,11 @@ def compile_sizes(  # noqa: PLR0913 # what to compile, for what, with what
 
     Args:
         models: the model, imported and verified, once for each size.
-        target, records, out, transfer, forge: as for `compile_model`.
+        target: what it will run on; need not be this machine.
+        records: tuning records; None builds every task with its default.
+        out: the tar to write; the same inputs give the same bytes.
+        transfer: whether tasks without a record may use what records of related tasks suggest.
+        forge: makes the kernels; one with the user's cache by default.
 
     Returns:
         The artifact's path, and what each task of any size was built with.
