@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tvmopt.pipeline.importers.onnx_form.rewrites.resize_tables import tables
+from tvmopt.pipeline.importers.onnx_form.rewrites.resize_tables import AxisResize, tables
 from tvmopt.schedules.compute.pointwise import ARITY
 from tvmopt.schedules.compute.reference import evaluate, reference
 from tvmopt.schedules.expression import ACC, Arg, Const, Expr, call
@@ -144,7 +144,7 @@ def test_resizing(weights: Weights, mode: str, values: dict[str, Any], size: tup
     )
     arrays = [data]
     for before, after in zip(data.shape[2:], size, strict=True):
-        table = tables(values, "Resize", before, after, after / before)
+        table = tables(values, "Resize", AxisResize(before, after, after / before))
         assert table is not None
         taps = table[0].shape[1]
         arrays += [table[0].ravel(), table[1].ravel()]
@@ -174,6 +174,10 @@ def functions() -> dict[str, Callable[..., Any]]:
         "elu": lambda x, alpha: torch.where(x < 0, alpha * torch.expm1(x), x),
         "hard_sigmoid": lambda x, alpha, beta: torch.clip(alpha * x + beta, 0, 1),
         "clip": lambda x, low, high: torch.minimum(torch.maximum(x, low), high),
+        "power": torch.pow,
+        "integer_power": torch.pow,
+        "if_greater": lambda x, bound, then, otherwise: torch.where(x > bound, then, otherwise),
+        "select": lambda condition, x, y: torch.where(condition.bool(), x, y),
     }
 
 
@@ -181,8 +185,12 @@ def functions() -> dict[str, Callable[..., Any]]:
 def test_elementwise_functions(weights: Weights, name: str) -> None:
     import torch
 
-    arrays = [3 * weights(40), np.full(40, 0.25, np.float32), np.full(40, 0.75, np.float32)][: ARITY[name]]
-    if name in ("log", "sqrt", "square_root_power"):
+    arrays = [3 * weights(40), *(np.full(40, value, np.float32) for value in (0.25, 0.75, -2.0))][: ARITY[name]]
+    if name == "select":
+        arrays[0][::3] = 0
+    if name == "integer_power":
+        arrays[1][:] = 3
+    if name in ("log", "sqrt", "square_root_power", "power"):
         arrays[0] = np.abs(arrays[0])
     if name == "atanh":
         arrays[0] = np.clip(arrays[0], -0.9, 0.9)
