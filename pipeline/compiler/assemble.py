@@ -17,7 +17,7 @@ from tvmopt.pipeline.compiler.kernels.layer_part import LayerPart
 from tvmopt.pipeline.compiler.program import CONSTANT, INPUT, WORK, Call, NotStaticError, Program, View, checked_dtype
 from tvmopt.pipeline.compiler.slice_in_place import slice_offset
 from tvmopt.pipeline.compiler.steps import imported_step, own_step
-from tvmopt.pipeline.compiler.tvm_layer import dynamic_inputs
+from tvmopt.pipeline.compiler.tvm_layer import dynamic_inputs, passed_constants
 from tvmopt.pipeline.errors import BuildError
 from tvmopt.pipeline.graph.ir import Node
 from tvmopt.pipeline.tasks.bind import BoundModel, BoundNode
@@ -170,7 +170,8 @@ class _Assembler:
         """Adds the calls of a layer that TVM lowered, on buffers of this program."""
         program = part.program
         assert program is not None
-        taken = [self._value(name) for name in dynamic_inputs(self.graph, node)]
+        names = (*dynamic_inputs(self.graph, node), *passed_constants(self.graph, node))
+        taken = [self._value(name) for name in names]
         buffers = {inner.buffer: outer.buffer for inner, outer in zip(program.inputs, taken, strict=True)}
         shifts = {inner.buffer: outer.offset for inner, outer in zip(program.inputs, taken, strict=True)}
         for number, place in enumerate(program.places):

@@ -6,6 +6,7 @@ gives them (`import_layer`), and `pipeline.compiler.check_layers` compares the v
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -47,17 +48,39 @@ class OnnxLayer:
         return functions
 
 
+LARGE_BYTES = 1 << 20
+"""A larger constant that a layer reads where it lies is passed to the layer like an input (`passed_constants`)."""
+
+_READS = {"Gather": (0,), "GatherElements": (0,), "GatherND": (0,), "Add": (0, 1), "Mul": (0, 1), "Sub": (0, 1)}
+"""Inputs that these operators read where they lie, so that nothing of them could be computed ahead of time."""
+
+
 def dynamic_inputs(graph: Graph, node: Node) -> list[str]:
     """The inputs of a node that are not constants, each once, in order."""
     return list(dict.fromkeys(name for name in node.inputs if name and name not in graph.constants))
 
 
-def node_model(graph: Graph, node: Node) -> onnx.ModelProto:
+def passed_constants(graph: Graph, node: Node) -> list[str]:
+    """The constants that a layer, lowered on its own, gets like inputs, after `dynamic_inputs`; each once, in order.
+
+    Neither compiling nor checking such a layer then depends on the constant, which may be the largest part of a model:
+    it is neither copied nor hashed, and its bytes never enter TVM.
+    """
+    named = (node.inputs[place] for place in _READS.get(node.kind, ()))
+    return [name for name in dict.fromkeys(named) if name in graph.constants and _is_large(graph.constants[name])]
+
+
+def _is_large(array: np.ndarray) -> bool:
+    return array.nbytes > LARGE_BYTES
+
+
+def node_model(graph: Graph, node: Node, passed: Sequence[str] = ()) -> onnx.ModelProto:
     """An ONNX model of one node: its dynamic inputs are the model's, its constants initialisers.
 
     Args:
         graph: the graph of `node`.
         node: an operator of ONNX.
+        passed: constants that are inputs of the model, too.
     """
     import onnx
     from onnx import helper, numpy_helper
@@ -78,12 +101,12 @@ def node_model(graph: Graph, node: Node) -> onnx.ModelProto:
             name, helper.np_dtype_to_tensor_dtype(np.dtype(tensor.dtype)), tensor.shape
         )
 
-    known = [name for name in dict.fromkeys(node.inputs) if name in graph.constants]
+    known = [name for name in dict.fromkeys(node.inputs) if name in graph.constants and name not in passed]
     return helper.make_model(
         helper.make_graph(
             [proto],
             "layer",
-            [info(name) for name in dynamic_inputs(graph, node)],
+            [info(name) for name in (*dynamic_inputs(graph, node), *passed)],
             [info(name) for name in node.outputs],
             [numpy_helper.from_array(graph.constants[name], name) for name in known],
         ),

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections import deque
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import IO, Any, Self
@@ -57,7 +58,11 @@ class Channel:
     def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
         self._serial = 0
         self._greeted = self._suspended = False
-        self._incoming, self._outgoing = b"", memoryview(b"")
+        self._outgoing = memoryview(b"")
+        # Complete lines that nobody has read yet, and the beginning of the next. Joining chunks as bytes would copy
+        # what came before with every chunk: minutes, for a long line.
+        self._lines: deque[bytes] = deque()
+        self._incoming = bytearray()
         self._end: WorkerLostError | None = None
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # open as long as the process lives
         # In its own session: Ctrl-C reaches only this process, which then ends the others in order.
@@ -112,12 +117,12 @@ class Channel:
         """
         deadline = time.monotonic() + limit_s
         while True:
-            while (line := self._line()) is None:
+            while not self._lines:
                 self._check()
                 if first_ready([self], deadline - time.monotonic()) is None:
                     raise self._ended(WorkerLostError("timeout", f"no answer within {limit_s:g} s"))
                 self._read()
-            answer = self._answer(line)
+            answer = self._answer(self._lines.popleft())
             if answer["serial"] == self._serial:
                 return answer
 
@@ -181,21 +186,21 @@ class Channel:
         chunk = os.read(self._output.fileno(), _CHUNK_BYTES)
         if not chunk:
             raise self._lost()
-        self._incoming += chunk
         if not self._greeted:
-            before, greeting, after = self._incoming.partition(f"{GREETING}\n".encode())
+            before, greeting, chunk = (bytes(self._incoming) + chunk).partition(f"{GREETING}\n".encode())
             self._greeted = bool(greeting)
-            if self._greeted:
-                self._incoming = after
-            elif len(before) > _MOST_BEFORE_GREETING:
-                raise self._nonsense(before, "before it greeted")
-
-    def _line(self) -> bytes | None:
-        """The next complete line after the greeting; None while there is none."""
-        if not self._greeted or b"\n" not in self._incoming:
-            return None
-        line, _, self._incoming = self._incoming.partition(b"\n")
-        return line
+            if not self._greeted:
+                self._incoming[:] = before
+                if len(before) > _MOST_BEFORE_GREETING:
+                    raise self._nonsense(before, "before it greeted")
+                return
+            self._incoming.clear()
+        *ends, rest = chunk.split(b"\n")
+        for end in ends:
+            self._incoming += end
+            self._lines.append(bytes(self._incoming))
+            self._incoming.clear()
+        self._incoming += rest
 
     def _answer(self, line: bytes) -> dict[str, Any]:
         try:
@@ -228,7 +233,7 @@ class Channel:
     def _last_line(self) -> str:
         """The last line on standard error; if that is empty and the program never greeted, that on standard output."""
         self._errors.seek(max(0, self._errors.seek(0, os.SEEK_END) - _ERROR_BYTES))
-        written = self._errors.read() or (b"" if self._greeted else self._incoming)
+        written = self._errors.read() or (b"" if self._greeted else bytes(self._incoming))
         lines = [line.strip() for line in written.decode(errors="replace").splitlines() if line.strip()]
         return lines[-1] if lines else ""
 
@@ -242,7 +247,7 @@ def first_ready(channels: Sequence[Channel], limit_s: float) -> Channel | None:
     while True:
         for channel in channels:
             # It has ended, or a complete line is left from the last read.
-            if channel._end is not None or (channel._greeted and b"\n" in channel._incoming):
+            if channel._end is not None or channel._lines:
                 return channel
         outputs = {channel._output: channel for channel in channels}
         inputs = {channel._input: channel for channel in channels if channel._outgoing}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import onnx
@@ -11,6 +12,18 @@ LARGE_BYTES = 1 << 12
 WEIGHTS = "weights.bin"
 """Name of the file beside the model."""
 _LINE = 64
+
+
+def weights_nbytes(model: onnx.ModelProto) -> int:
+    """Bytes of the initialisers of `model`; `model.ByteSize()` would serialise it."""
+    return sum(map(_nbytes, model.graph.initializer))
+
+
+def _nbytes(tensor: onnx.TensorProto) -> int:
+    """Bytes of the elements of `tensor`."""
+    if tensor.data_type in (onnx.TensorProto.UNDEFINED, onnx.TensorProto.STRING):
+        return int(tensor.ByteSize())
+    return math.prod(tensor.dims) * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
 
 
 def without_weights(model: onnx.ModelProto, file: Path | None = None) -> onnx.ModelProto:
@@ -44,7 +57,7 @@ def without_weights(model: onnx.ModelProto, file: Path | None = None) -> onnx.Mo
 
 def _without_data(tensor: onnx.TensorProto, place: int | None) -> onnx.TensorProto:
     """`tensor` without its data if that is large; `place` is where the data begins in the file, if there is one."""
-    if not tensor.HasField("raw_data") or tensor.ByteSize() < LARGE_BYTES:
+    if not tensor.HasField("raw_data") or _nbytes(tensor) < LARGE_BYTES:
         return tensor
     light = onnx.TensorProto(dims=tensor.dims, data_type=tensor.data_type, name=tensor.name)
     if place is not None:

@@ -12,7 +12,7 @@ import numpy as np
 import onnx
 
 from tvmopt.pipeline.errors import UnsupportedModelError
-from tvmopt.pipeline.support.light_model import WEIGHTS, without_weights
+from tvmopt.pipeline.support.light_model import WEIGHTS, weights_nbytes, without_weights
 from tvmopt.pipeline.support.messages import cut, joined
 
 _NOISE = re.compile(
@@ -28,7 +28,7 @@ _FATAL = 4
 
 
 _LARGE_BYTES = 1 << 25
-"""Larger models are given to onnxruntime as files."""
+"""Models with more weights are given to onnxruntime as files."""
 
 
 def open_session(model: onnx.ModelProto, level: str = "ORT_DISABLE_ALL", save_to: Path | None = None) -> Any:
@@ -49,7 +49,7 @@ def open_session(model: onnx.ModelProto, level: str = "ORT_DISABLE_ALL", save_to
     options.log_severity_level = _FATAL
     # Threads that spin while they wait do not pay off for a few runs, and other work needs the cores.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    if model.ByteSize() >= _LARGE_BYTES:
+    if weights_nbytes(model) >= _LARGE_BYTES:
         # Weights in another order would be one more copy of them.
         options.add_session_config_entry("session.disable_prepacking", "1")
     if save_to is not None:
@@ -71,7 +71,7 @@ def _given(model: onnx.ModelProto, folder: Path) -> bytes | str:
 
     From bytes, onnxruntime makes two copies of the weights; those in a file beside the model it only maps into memory.
     """
-    if model.ByteSize() < _LARGE_BYTES:
+    if weights_nbytes(model) < _LARGE_BYTES:
         content: bytes = model.SerializeToString()
         return content
     path = folder / "model.onnx"

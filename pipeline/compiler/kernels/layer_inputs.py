@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -38,6 +40,9 @@ BY_ELEMENT = frozenset(
 )
 """Operators with one right result for NaN and infinities, in onnxruntime too; it has none for sorting or sums, say."""
 
+PERIOD = (1 << 19) - 1
+"""Elements after which larger inputs repeat: a prime number, so that no two rows of a matrix are alike."""
+
 _UNSIGNED = (2, 4, 12, 13)
 """ONNX's numbers for unsigned integers."""
 
@@ -51,8 +56,19 @@ def inputs_of(model: onnx.ModelProto) -> Iterator[dict[str, Array]]:
     Args:
         model: one layer.
     """
-    (proto,) = model.graph.node
     specs = [tensor_spec(value) for value in model.graph.input]
+    for inputs in _drawn(model, [_shortened(spec) for spec in specs]):
+        yield {spec.name: np.resize(inputs[spec.name], spec.shape) for spec in specs}
+
+
+def _shortened(spec: TensorSpec) -> TensorSpec:
+    """A few elements to repeat, where drawing all would take long."""
+    return replace(spec, shape=(PERIOD,)) if math.prod(spec.shape) > PERIOD else spec
+
+
+def _drawn(model: onnx.ModelProto, specs: Sequence[TensorSpec]) -> Iterator[dict[str, Array]]:
+    """`inputs_of` with the shapes of `specs`."""
+    (proto,) = model.graph.node
     drawn = random_inputs(specs, model.graph)
     yield {name: _defined(proto.op_type, array) for name, array in drawn.items()}
     random, limits = np.random.default_rng(1), input_limits(model.graph)

@@ -18,7 +18,7 @@ from tvmopt.pipeline.compiler.kernels.layer_inputs import inputs_of
 from tvmopt.pipeline.compiler.kernels.layer_part import LayerPart
 from tvmopt.pipeline.compiler.native.link import needs_tvm
 from tvmopt.pipeline.compiler.program import program_of
-from tvmopt.pipeline.compiler.tvm_layer import node_model
+from tvmopt.pipeline.compiler.tvm_layer import node_model, passed_constants
 from tvmopt.pipeline.errors import BuildError, TvmoptError, UnsupportedModelError, WrongResultError
 from tvmopt.pipeline.graph.ir import ONNX, Graph, Node
 from tvmopt.pipeline.importers.onnx_form.values import tensor_spec
@@ -37,8 +37,11 @@ _KEY = 12
 
 
 def layer_model(graph: Graph, node: Node) -> onnx.ModelProto:
-    """`node_model` with names that do not depend on the model that the layer is in, so that equal layers are equal."""
-    model = node_model(graph, node)
+    """A layer for TVM's importer: `node_model`, with its `passed_constants` as inputs.
+
+    Names do not depend on the model that the layer is in, so that equal layers are equal.
+    """
+    model = node_model(graph, node, passed_constants(graph, node))
     (proto,) = model.graph.node
     names: dict[str, str] = {"": ""}
     for name in (*proto.input, *proto.output):

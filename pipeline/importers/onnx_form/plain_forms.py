@@ -16,15 +16,13 @@ import onnx.shape_inference
 from onnx import helper, numpy_helper
 
 from tvmopt.pipeline.importers.onnx_form.operators import STANDARD_DOMAINS, has_plain_form, standard_opset
+from tvmopt.pipeline.support.light_model import without_weights
 
 LAYER_NORM_OPSET = 17
 """The first opset with LayerNormalization."""
 
 GROUP_NORM_OPSET = 21
 """The first opset in which GroupNormalization scales each channel; ONNX gave up the earlier form."""
-
-_LARGE = 4096
-"""Initialisers of more bytes are left out where only shapes and types are inferred."""
 
 
 def write_plainly(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -57,19 +55,11 @@ def _is_wanted(node: onnx.NodeProto) -> bool:
 
 def _types(model: onnx.ModelProto) -> dict[str, onnx.TypeProto.Tensor]:
     """The types of all values that can be inferred, those of initialisers too."""
-    light = onnx.ModelProto()
-    light.CopyFrom(model)
-    large = [tensor for tensor in light.graph.initializer if tensor.ByteSize() > _LARGE]
-    infos = [helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims) for tensor in large]
-    small = [tensor for tensor in light.graph.initializer if tensor.ByteSize() <= _LARGE]
-    copies = [onnx.TensorProto.FromString(tensor.SerializeToString()) for tensor in small]
-    del light.graph.initializer[:]
-    light.graph.initializer.extend(copies)
-    light.graph.input.extend(infos)
+    light = without_weights(model)
     inferred = onnx.shape_inference.infer_shapes(light, data_prop=True)
     values = (*inferred.graph.input, *inferred.graph.value_info, *inferred.graph.output)
     known = {value.name: value.type.tensor_type for value in values if value.type.tensor_type.elem_type}
-    for tensor in copies:
+    for tensor in light.graph.initializer:
         info = helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
         known.setdefault(tensor.name, info.type.tensor_type)
     return known
