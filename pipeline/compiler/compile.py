@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +34,7 @@ from tvmopt.pipeline.compiler.traced.kernel_layers import steps_of
 from tvmopt.pipeline.errors import BuildError, UnsupportedModelError
 from tvmopt.pipeline.records.lookup import Records
 from tvmopt.pipeline.support.interrupts import interruptible
+from tvmopt.pipeline.support.memory import give_back_freed
 from tvmopt.pipeline.support.tvm import import_compiler
 from tvmopt.pipeline.tasks.alternatives import optimize_measured
 from tvmopt.pipeline.tasks.bind import BoundModel
@@ -149,25 +150,34 @@ def compile_sizes(  # noqa: PLR0913 # what to compile, for what, with what
         with Forge() as own:
             return compile_sizes(models, target, records, out, transfer, own)
     with interruptible():
-        builds = [_ready(model, target, records, transfer, forge) for model in models]
+        builds = list(_made_ready(models, target, records, transfer, forge))
         libraries = write_artifact(builds, out, forge)
     layers = dict.fromkeys(one.node.layers[0] for ready in builds for one in ready.bound.nodes if one.is_imported)
     chosen = {choice.task.name: choice for ready in builds for choice in ready.choices}
     return CompileReport(out, tuple(chosen.values()), tuple(layers), libraries[0].storage_bytes)
 
 
-def _ready(model: ImportedModel, target: Target, records: Records | None, transfer: bool, forge: Forge) -> Ready:
-    """`model` with its graph and configs; `compile_sizes` describes the arguments."""
-    bound = optimize_measured(model, target, records, cache=forge.cache)
-    choices: tuple[TaskChoice, ...] = ()
-    golden = golden_pair(model)
-    if has_templates(target):
-        check_layers(bound, forge)
-        choices = choose_configs(extract_tasks(bound), target, records, transfer, forge.cache)
-        # The graph has all that is left to do; what the importer made of the model would be two more copies of it.
-        model = replace(model, original=_NOTHING, normalized=_NOTHING)
-        bound = replace(bound, model=model)
-    return Ready(model, bound, choices, golden)
+def _made_ready(
+    models: Iterable[ImportedModel], target: Target, records: Records | None, transfer: bool, forge: Forge
+) -> Iterator[Ready]:
+    """Each of `models` with its graph and configs; `compile_sizes` describes the arguments.
+
+    Nothing but this function may hold a model: it lets go of each form of the weights when the next is made.
+    """
+    for model in models:
+        golden = golden_pair(model)
+        model = replace(model, original=_NOTHING)  # noqa: PLW2901 # the former would live as long as its name
+        give_back_freed()
+        bound = optimize_measured(model, target, records, cache=forge.cache)
+        choices: tuple[TaskChoice, ...] = ()
+        if has_templates(target):
+            # The graph has all that is left to do.
+            model = replace(model, normalized=_NOTHING)  # noqa: PLW2901
+            bound = replace(bound, model=model)
+            give_back_freed()
+            check_layers(bound, forge)
+            choices = choose_configs(extract_tasks(bound), target, records, transfer, forge.cache)
+        yield Ready(model, bound, choices, golden)
 
 
 def write_artifact(builds: Sequence[Ready], out: Path, forge: Forge) -> tuple[Library, ...]:

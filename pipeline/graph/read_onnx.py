@@ -49,7 +49,9 @@ def read_onnx(model: onnx.ModelProto) -> Graph:
                 f"layer {name!r} ({proto.op_type}): it chooses at run time what to compute, which cannot be compiled"
             )
         outputs = tuple(output for output in proto.output if output)
-        nodes.append(Node(ONNX, tuple(proto.input), outputs, (name,), proto=proto))
+        # A copy: a part of a message keeps all of it in memory, weights included.
+        copy = type(proto).FromString(proto.SerializeToString())
+        nodes.append(Node(ONNX, tuple(proto.input), outputs, (name,), proto=copy))
     opset = next((entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")), 17)
     inputs = tuple(info.name for info in graph.input if info.name not in constants)
     return Graph(tuple(nodes), values, constants, inputs, tuple(info.name for info in graph.output), opset)

@@ -202,10 +202,14 @@ def _imported(
 ) -> ImportedModel:
     """Builds the imported model; sets the outputs' shapes in `original`."""
     from tvmopt.pipeline.importers.onnx_form.values import tensor_spec
+    from tvmopt.pipeline.support.light_model import serialized
 
     del original.graph.value_info[:]  # shapes that follow from the rest do not belong in the hash
     del original.graph.output[:]
     original.graph.output.extend(normalized.graph.output)  # the same outputs, with their inferred shapes
+    digest = hashlib.sha256()
+    for piece in serialized(original):
+        digest.update(piece)
     return ImportedModel(
         name=model_name(source),
         source=source,
@@ -213,6 +217,6 @@ def _imported(
         normalized=normalized,
         inputs=tuple(tensor_spec(value) for value in normalized.graph.input),
         outputs=tuple(tensor_spec(value) for value in normalized.graph.output),
-        sha256=hashlib.sha256(original.SerializeToString(deterministic=True)).hexdigest(),
+        sha256=digest.hexdigest(),
         draws=draws,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import onnx
@@ -53,6 +54,45 @@ def without_weights(model: onnx.ModelProto, file: Path | None = None) -> onnx.Mo
                 weights.write(content)
                 weights.write(bytes(-len(content) % _LINE))
     return light
+
+
+def serialized(model: onnx.ModelProto) -> Iterator[bytes]:
+    """`model.SerializeToString(deterministic=True)` in pieces, none longer than a weight."""
+    weights = model.graph.initializer
+    sizes = [len(tensor.SerializeToString(deterministic=True)) for tensor in weights]
+    before, after = _split(model.graph, _INITIALIZERS)
+    total = len(before) + len(after) + sum(len(_head(_INITIALIZERS, size)) + size for size in sizes)
+    opening, end = _split(model, _GRAPH)
+    yield opening
+    if model.HasField("graph"):
+        yield _head(_GRAPH, total) + before
+        for tensor, size in zip(weights, sizes, strict=True):
+            yield _head(_INITIALIZERS, size)
+            yield tensor.SerializeToString(deterministic=True)
+        yield after
+    yield end
+
+
+_GRAPH, _INITIALIZERS = 7, 5
+"""Numbers of these fields in a model and in a graph."""
+
+
+def _split(message: onnx.ModelProto | onnx.GraphProto, number: int) -> tuple[bytes, bytes]:
+    """The fields of `message` before and after the field `number`, serialised."""
+    before, after = type(message)(), type(message)()
+    for field, value in message.ListFields():
+        if field.number != number:
+            _set(before if field.number < number else after, field.name, value)
+    return before.SerializeToString(deterministic=True), after.SerializeToString(deterministic=True)
+
+
+def _head(number: int, nbytes: int) -> bytes:
+    """What stands before the `nbytes` of a message in the field `number`: its tag and its length, as protobuf does."""
+    length = []
+    while nbytes >= 1 << 7:
+        length.append(nbytes & 0x7F | 0x80)
+        nbytes >>= 7
+    return bytes([number << 3 | 2, *length, nbytes])
 
 
 def _without_data(tensor: onnx.TensorProto, place: int | None) -> onnx.TensorProto:

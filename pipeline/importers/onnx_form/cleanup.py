@@ -51,9 +51,10 @@ def clean_graph(model: onnx.ModelProto) -> None:
     _trim_outputs(graph, model)
     _remove_passing_on(graph)
     used = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
-    stored = [tensor for tensor in graph.initializer if tensor.name in used]
-    del graph.initializer[:]
-    graph.initializer.extend(stored)
+    # One by one: a list that is filled again would hold copies, and protobuf keeps the memory of the former ones.
+    for index in reversed(range(len(graph.initializer))):
+        if graph.initializer[index].name not in used:
+            del graph.initializer[index]
     del model.metadata_props[:]
 
 

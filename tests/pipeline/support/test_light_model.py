@@ -10,7 +10,7 @@ import pytest
 from onnx import numpy_helper
 
 from tvmopt.pipeline.support import onnxruntime as running
-from tvmopt.pipeline.support.light_model import WEIGHTS, without_weights
+from tvmopt.pipeline.support.light_model import WEIGHTS, serialized, weights_nbytes, without_weights
 from tvmopt.pipeline.support.onnxruntime import run_model
 
 
@@ -41,6 +41,22 @@ def test_only_large_weights_are_left_out() -> None:
     assert kept["first"] == kept["second"] == 0
     assert [list(tensor.dims) for tensor in light.graph.initializer] == [[1], [70, 50], [50, 30]]
     assert light.ByteSize() < 2000 < given.ByteSize()
+
+
+@pytest.mark.parametrize("size", [1, 126, 127, 128, 1 << 14, (1 << 21) + 3])
+def test_pieces_are_the_serialised_model(size: int) -> None:
+    given = model()
+    given.graph.initializer.append(numpy_helper.from_array(np.zeros(size, np.uint8), "sized"))
+    given.graph.doc_string, given.graph.initializer[0].doc_string = "graph", "weight"
+    given.metadata_props.add(key="key", value="value")
+    given.functions.add(name="f", domain="d", opset_import=given.opset_import)
+    assert b"".join(serialized(given)) == given.SerializeToString(deterministic=True)
+    assert b"".join(serialized(onnx.ModelProto(ir_version=3))) == onnx.ModelProto(ir_version=3).SerializeToString()
+    assert b"".join(serialized(onnx.ModelProto(graph=onnx.GraphProto()))) == b"\x3a\x00"
+
+
+def test_bytes_of_weights() -> None:
+    assert weights_nbytes(model()) == 4 * (70 * 50 + 50 * 30 + 1)
 
 
 def test_the_file_has_the_rest(tmp_path: Path) -> None:
