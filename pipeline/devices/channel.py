@@ -110,7 +110,7 @@ class Channel:
         self._write()
 
     def receive(self, limit_s: float) -> dict[str, Any]:
-        """The answer to the last command; skips answers to earlier ones, which nobody waited for.
+        """The answer to the last command, or the next of several; skips answers to earlier ones.
 
         Raises:
             WorkerLostError: when the program ended, sent an invalid answer, or `limit_s` seconds passed.

@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from tvmopt.pipeline.devices.channel import GREETING
@@ -32,6 +32,13 @@ class Server:
         for line in sys.stdin:
             command = json.loads(line)
             self._write(json.dumps({**answer(command), "serial": command["serial"]}))
+
+    def serve_each(self, answers: Callable[[dict[str, Any]], Iterable[dict[str, Any]]]) -> None:
+        """As `serve`, with several answers to a command, each sent as soon as it is there."""
+        for line in sys.stdin:
+            command = json.loads(line)
+            for one in answers(command):
+                self._write(json.dumps({**one, "serial": command["serial"]}))
 
     def give(self, result: Any) -> None:
         """Sends a result without a command, in a program that is run only for this result."""

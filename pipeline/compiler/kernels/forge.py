@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import base64
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from tvmopt.pipeline import errors
 from tvmopt.pipeline.compiler.kernels.job import Job
@@ -51,6 +51,8 @@ class Forge:
     def make(self, jobs: Sequence[Job]) -> Mapping[str, bytes]:
         """The result of every job, by its key; equal jobs are carried out once.
 
+        Each result is kept as soon as it is there, so that a compilation that is stopped need not begin anew.
+
         Raises:
             BuildError: when a kernel or layer cannot be made; that of the first job if several fail.
             WrongResultError: when a checked layer computes a wrong result.
@@ -61,7 +63,7 @@ class Forge:
                 self._made[key] = found
         missing = [job for key, job in wanted.items() if key not in self._made]
         # Those with most to do have the longest descriptions or come first; either way, the order is always the same.
-        for job, content in zip(missing, self._carried_out(missing), strict=True):
+        for job, content in self._carried_out(missing):
             self._made[job.key] = content
             self.cache.put(job.kind, job.key, content)
         return {key: self._made[key] for key in wanted}
@@ -73,22 +75,35 @@ class Forge:
             self._worker = None
         self.cache.close()
 
-    def _carried_out(self, jobs: Sequence[Job]) -> list[bytes]:
-        if not jobs:
-            return []
+    def _carried_out(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, bytes]]:
+        """The result of each job that succeeds, in the order in which they come; then raises the first failure."""
+        commands = [{**job.command, "layer": job.layer} for job in jobs]
         if self._worker is None and "tvm" in sys.modules and len(jobs) <= _FEW:
             from tvmopt.pipeline.compiler.kernels.make import make
 
-            return [make({**job.command, "layer": job.layer}) for job in jobs]
+            for job, command in zip(jobs, commands, strict=True):
+                yield job, make(command)
+            return
+        failed: dict[int, Mapping[str, str]] = {}
+        for result in self._answers(commands):
+            if "error" in result:
+                failed[result["number"]] = result
+            else:
+                yield jobs[result["number"]], base64.b64decode(result["content"])
+        if failed:
+            first = failed[min(failed)]
+            raise getattr(errors, first["error"])(first["message"])
+
+    def _answers(self, commands: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+        """What the worker says of each command, in any order."""
+        if not commands:
+            return
         self.start()
         assert self._worker is not None
-        commands = [{**job.command, "layer": job.layer} for job in jobs]
         try:
-            answer = self._worker.ask({"jobs": commands, "width": self._width}, _LIMIT_S)
+            self._worker.send({"jobs": commands, "width": self._width})
+            for _ in commands:
+                yield self._worker.receive(_LIMIT_S)
         except WorkerLostError as error:
             self._worker = None
             raise errors.BuildError(f"the program that makes kernels failed: {error}") from error
-        for result in answer["results"]:
-            if "error" in result:
-                raise getattr(errors, result["error"])(result["message"])
-        return [base64.b64decode(result["content"]) for result in answer["results"]]

@@ -12,7 +12,8 @@ import ctypes
 import multiprocessing
 import os
 import signal
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
 
@@ -25,21 +26,25 @@ from tvmopt.pipeline.support.tvm import import_compiler
 _PR_SET_PDEATHSIG = 1
 
 
-def answer(command: dict[str, Any]) -> dict[str, Any]:
-    """The results of a command's jobs, in order: base64, or an error's class and message."""
+def answers(command: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The result of each job when it is there, with its number: base64, or an error's class and message."""
     jobs = command["jobs"]
     if any(job["kind"] == CHECK for job in jobs):
         import onnxruntime  # noqa: F401  # once, for all copies of this process
     width = min(command["width"], len(jobs))
     if width == 1:
-        return {"results": [_result(job) for job in jobs]}
+        for number, job in enumerate(jobs):
+            yield {"number": number, **_result(job)}
+        return
     context = multiprocessing.get_context("fork")
     with ProcessPoolExecutor(width, context, _end_with, (os.getpid(),)) as pool:
-        results = [pool.submit(_result, job) for job in jobs]
-        try:
-            return {"results": [result.result() for result in results]}
-        except BrokenProcessPool:
-            return {"results": [{"error": "BuildError", "message": "a process that makes kernels was killed"}]}
+        numbers = {pool.submit(_result, job): number for number, job in enumerate(jobs)}
+        for made in as_completed(numbers):
+            try:
+                yield {"number": numbers[made], **made.result()}
+            except BrokenProcessPool:
+                message = "a process that makes kernels was killed"
+                yield {"number": numbers[made], "error": "BuildError", "message": message}
 
 
 def _result(job: dict[str, Any]) -> dict[str, str]:
@@ -60,7 +65,7 @@ def main() -> None:
     """Answers commands until the input ends."""
     server = Server()
     import_compiler()
-    server.serve(answer)
+    server.serve_each(answers)
 
 
 if __name__ == "__main__":

@@ -76,7 +76,7 @@ def test_nothing_is_made_that_the_cache_has(mixed: ImportedModel, target: Target
     built(mixed, target, tmp_path / "first.tar", Forge(Cache(cache)))
 
     class Idle(Forge):
-        def _carried_out(self, jobs: Any) -> list[bytes]:
+        def _carried_out(self, jobs: Any) -> Any:
             assert not jobs
             return []
 
@@ -110,6 +110,47 @@ def test_the_first_failure_is_reported_with_its_layer(target: Target, width: int
         with pytest.raises(BuildError, match="layer 'second'"):
             forge.make([good, *bad])
         assert len(forge.make([good])) == 1
+
+
+@pytest.mark.parametrize("width", [1, 2])
+def test_what_is_made_before_a_failure_is_kept(target: Target, width: int, tmp_path: Path) -> None:
+    task, _ = tiny.tasks(target)
+    good = kernel_job(kernel_for(task.workload, target), kernel_for(task.workload, target).default, "good")
+    bad = Job("kernel", "key", {**good.command, "config": {"no": 1}}, "bad")
+    for order in ([good, bad], [bad, good]):
+        cache = Cache(tmp_path / f"{order[0].layer}")
+        with Forge(cache, width) as forge:
+            forge.start()
+            with pytest.raises(BuildError, match="layer 'bad'"):
+                forge.make(order)
+        assert cache.get(good.kind, good.key) is not None
+        assert cache.get(bad.kind, bad.key) is None
+
+
+def test_what_was_made_is_kept_when_the_worker_is_killed(target: Target, tmp_path: Path) -> None:
+    task, other = tiny.tasks(target)
+    jobs = [
+        kernel_job(kernel_for(one.workload, target), kernel_for(one.workload, target).default, "a")
+        for one in (task, other)
+    ]
+    cache = Cache(tmp_path)
+    with Forge(cache, 1) as forge:
+        forge.start()
+        worker = forge._worker
+        assert worker is not None
+        receive, answered = worker.receive, []
+
+        def until_first(limit_s: float) -> dict[str, Any]:
+            if answered:
+                worker.close()
+            answered.append(receive(limit_s))
+            return answered[-1]
+
+        worker.receive = until_first  # type: ignore[method-assign]
+        with pytest.raises(BuildError, match="the program that makes kernels failed"):
+            forge.make(jobs)
+    kept = [cache.get(job.kind, job.key) is not None for job in jobs]
+    assert kept == [True, False]
 
 
 def test_a_worker_that_ends(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
