@@ -24,7 +24,8 @@ def _nbytes(tensor: onnx.TensorProto) -> int:
     """Bytes of the elements of `tensor`."""
     if tensor.data_type in (onnx.TensorProto.UNDEFINED, onnx.TensorProto.STRING):
         return int(tensor.ByteSize())
-    return math.prod(tensor.dims) * int(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)
+    elements: int = math.prod(tensor.dims)
+    return elements * onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
 
 
 def without_weights(model: onnx.ModelProto, file: Path | None = None) -> onnx.ModelProto:
