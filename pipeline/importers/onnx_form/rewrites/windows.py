@@ -226,6 +226,49 @@ def pool_with_places(draft: Draft, node: onnx.NodeProto) -> bool:
     return True
 
 
+def pool_of_norms(draft: Draft, node: onnx.NodeProto) -> bool:
+    """LpPool: the root of a sum of powers, which a convolution with ones adds up; zeros around the map add nothing.
+
+    TVM's importer places the window wrongly where sizes are rounded up or pads differ from side to side.
+    """
+    values, data, dtype = attributes_of(node), node.input[0], draft.dtype(node.input[0])
+    _, channels, *sizes = draft.shape(data)
+    window, power = window_of(node, sizes, values["kernel_shape"]), int(values.get("p", 2))
+    pads = _pads_rounded_up(window) if values.get("ceil_mode", 0) else window.pads
+    powers = draft.add("Abs", data)
+    if power == 2:
+        powers = draft.add("Mul", data, data)
+    elif power > 1:
+        powers = draft.add("Pow", powers, draft.store(power, dtype))
+    total = draft.add(
+        "Conv",
+        powers,
+        draft.store(np.ones((channels, 1, *window.kernel)), dtype),
+        group=channels,
+        pads=list(pads),
+        strides=list(window.strides),
+        dilations=list(window.dilations),
+    )
+    if power == 2:
+        total = draft.add("Sqrt", total)
+    elif power > 1:
+        total = draft.add("Pow", total, draft.store(1 / power, dtype))
+    draft.give(node.output[0], total)
+    return True
+
+
+def _pads_rounded_up(window: Window) -> tuple[int, ...]:
+    """Pads with which there is a window more along axes where one begins in the map but ends behind its padding."""
+    before, behind = window.ends
+    more = []
+    for axis, count in enumerate(window.after):
+        begin = count * window.strides[axis]
+        lacking = begin + (window.kernel[axis] - 1) * window.dilations[axis] + 1 - window.padded[axis]
+        ends_behind = lacking < window.strides[axis] and begin < window.sizes[axis] + before[axis]
+        more.append(lacking if ends_behind else 0)
+    return (*before, *(pad + extra for pad, extra in zip(behind, more, strict=True)))
+
+
 def _places_inside(window: Window) -> tuple[Array, Array]:
     """Whether each window's elements are inside the map, and their places in it, flat; 0 outside. (taps, steps)."""
     moved = [places - before for places, before in zip(window.places(), window.ends[0], strict=True)]
@@ -235,4 +278,9 @@ def _places_inside(window: Window) -> tuple[Array, Array]:
     return inside, np.ravel_multi_index(kept, window.sizes)
 
 
-RULES: dict[str, Rule] = {"Col2Im": columns_to_image, "DeformConv": deformable, "MaxPool": pool_with_places}
+RULES: dict[str, Rule] = {
+    "Col2Im": columns_to_image,
+    "DeformConv": deformable,
+    "LpPool": pool_of_norms,
+    "MaxPool": pool_with_places,
+}
