@@ -98,7 +98,8 @@ def _widen(editor: Editor, node: Node, axes: tuple[Phases, Phases]) -> None:
         repeated = np.repeat(editor.constants[name], rows * columns, axis=1)
         names.append(editor.constant(f"{name}_phases", repeated))
     phases = editor.value(f"{node.output}_phases", replace(made, shape=(made.shape[0], wide.shape[0], *size)))
-    attrs = {**node.attrs, "strides": (1, 1), "pads": (-firsts[0], -firsts[1], *after)}
+    # Taps of a phase meet neighbouring elements, however far apart they are in the weights.
+    attrs = {**node.attrs, "strides": (1, 1), "dilations": (1, 1), "pads": (-firsts[0], -firsts[1], *after)}
     editor.add(replace(node, op="conv2d", inputs=(node.inputs[0], *names), outputs=(phases,), attrs=attrs))
     order: dict[str, Attr] = {"strides": (rows, columns), "order": "CRD"}
     editor.add(Node("depth_to_space", (phases,), node.outputs, node.layers, order))

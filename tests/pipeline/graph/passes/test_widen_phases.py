@@ -21,6 +21,7 @@ PASSES = (recognize, partial(widen_phases, target=TARGET))
         ((4, 2, 3, 4), {"strides": [2, 3], "pads": [0, 1, 1, 0]}),
         ((4, 1, 1, 16), {"strides": [1, 8], "pads": [0, 3, 0, 4]}),
         ((4, 1, 5, 5), {"strides": [4, 3], "pads": [1, 2, 0, 1]}),
+        ((4, 1, 4, 4), {"strides": [2, 2], "dilations": [1, 2], "pads": [2, 3, 0, 2]}),
     ],
 )
 def test_few_channels_share_vectors(through: Any, weights: Any, weight: Any, attributes: Any) -> None:
