@@ -95,6 +95,9 @@ def optimize(model: onnx.ModelProto) -> onnx.ModelProto:
         if rewritten is None:
             break
         model = rewritten
+        for output in model.graph.output:
+            # Shapes follow from the new nodes; for some of those before, ONNX infers wrong ones.
+            output.type.tensor_type.ClearField("shape")
     return model
 
 

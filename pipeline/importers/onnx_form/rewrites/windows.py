@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import onnx
@@ -54,6 +54,12 @@ class Window:
         """How many windows there are along each axis."""
         each = zip(self.padded, self.kernel, self.strides, self.dilations, strict=True)
         return tuple((size - (kernel - 1) * dilation - 1) // stride + 1 for size, kernel, stride, dilation in each)
+
+    @property
+    def after_rounded_up(self) -> tuple[int, ...]:
+        """As `after`, with a window more where elements are left over."""
+        each = zip(self.padded, self.kernel, self.strides, self.dilations, strict=True)
+        return tuple(-(-(size - (kernel - 1) * dilation - 1) // stride) + 1 for size, kernel, stride, dilation in each)
 
     @property
     def taps(self) -> int:
@@ -195,10 +201,36 @@ def _bilinear(draft: Draft, samples: _Samples, positions: Sequence[str], sizes: 
     return total
 
 
+def maximum_pool(draft: Draft, node: onnx.NodeProto) -> bool:
+    """MaxPool with places, or one that rounds up to windows that onnxruntime leaves out."""
+    return pool_with_places(draft, node) if output_of(node, 1) else rounded_pool(draft, node)
+
+
+def rounded_pool(draft: Draft, node: onnx.NodeProto) -> bool:
+    """A pool whose sizes are rounded up, where a last window would begin behind the map: it is left out.
+
+    So it is in onnxruntime and PyTorch, but ONNX's inference of shapes and TVM's importer count it. What is padded more
+    instead of rounding up is not part of an average.
+    """
+    values, data = attributes_of(node), node.input[0]
+    window = window_of(node, draft.shape(data)[2:], values["kernel_shape"])
+    pads = _pads_rounded_up(window)
+    made = replace(window, pads=pads).after
+    if not values.get("ceil_mode", 0) or made == window.after_rounded_up:
+        return False
+    if pads != window.pads and node.op_type == "AveragePool" and values.get("count_include_pad", 0):
+        return False
+    down = onnx.NodeProto()
+    down.CopyFrom(node)
+    kept = [item for item in node.attribute if item.name not in ("ceil_mode", "auto_pad", "pads")]
+    del down.attribute[:]
+    down.attribute.extend([*kept, onnx.helper.make_attribute("pads", list(pads))])
+    draft.keep(down)
+    return True
+
+
 def pool_with_places(draft: Draft, node: onnx.NodeProto) -> bool:
     """MaxPool with the place of each maximum in the whole tensor, by the first largest element under each window."""
-    if not output_of(node, 1):
-        return False
     values, data = attributes_of(node), node.input[0]
     batch, channels, *sizes = draft.shape(data)
     window, dtype = window_of(node, sizes, values["kernel_shape"]), draft.dtype(data)
@@ -279,8 +311,9 @@ def _places_inside(window: Window) -> tuple[Array, Array]:
 
 
 RULES: dict[str, Rule] = {
+    "AveragePool": rounded_pool,
     "Col2Im": columns_to_image,
     "DeformConv": deformable,
     "LpPool": pool_of_norms,
-    "MaxPool": pool_with_places,
+    "MaxPool": maximum_pool,
 }
