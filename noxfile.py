@@ -97,6 +97,13 @@ def conformance(session: nox.Session) -> None:
 
 
 @nox.session
+def fuzz(session: nox.Session) -> None:
+    """Random graphs, compiled, run and verified beside ONNX Runtime; ``-- --seeds N --from S`` says which."""
+    install(session)
+    session.run("python", "-m", "tests.fuzz", *session.posargs)
+
+
+@nox.session
 def demo(session: nox.Session) -> None:
     """MobileNetV2 tuned, compiled and compared."""
     install(session)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.attention_forms import FORMS, HEADS, KEYS, PROJECTED, QUERIES
+from tests.pipeline.attention_forms import FORMS, HEADS, KEYS, PROJECTED, QUERIES
 from tests.pipeline.conftest import run_whole
 from tvmopt.pipeline.graph.optimize import optimize
 from tvmopt.pipeline.support.onnxruntime import run_model
