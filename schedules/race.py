@@ -20,10 +20,12 @@ class Algorithm(Protocol):
 
     Attributes:
         name: what tables call it.
+        spreads_nan: whether a NaN or infinity reaches results that do not depend on it.
         feature_count: how many features it has, even for workloads that it cannot compute.
     """
 
     name: str
+    spreads_nan: bool
     feature_count: int
 
     def accepts(self, workload: Workload, target: Target) -> bool:
@@ -70,7 +72,10 @@ class Race:
 
     def accepts(self, workload: Workload, target: Target) -> bool:
         """Whether some algorithm takes the workload."""
-        return any(algorithm.accepts(workload, target) for algorithm in self.algorithms)
+        return any(self._takes(algorithm, workload, target) for algorithm in self.algorithms)
+
+    def _takes(self, algorithm: Algorithm, workload: Workload, target: Target) -> bool:
+        return algorithm.accepts(workload, target) and not (target.strict_nan and algorithm.spreads_nan)
 
     def algorithm(self, config: Config) -> Algorithm:
         """The algorithm that a config of the race names."""
@@ -82,16 +87,20 @@ class Race:
         return {knob.name: config[knob.name] for knob in own.knobs}
 
     def space(self, workload: Workload, target: Target) -> RaceSpace:
-        """The configs of all algorithms that take the workload."""
+        """The configs of all algorithms that take the workload.
+
+        They have the same knobs whether or not the target excludes an algorithm, so that both share their records.
+        """
         spaces = (a.space(workload, target) if a.accepts(workload, target) else None for a in self.algorithms)
-        return RaceSpace.of(ALGORITHM, tuple(spaces))
+        excluded = {place for place, a in enumerate(self.algorithms) if target.strict_nan and a.spreads_nan}
+        return RaceSpace.of(ALGORITHM, tuple(spaces), excluded)
 
     def default(self, workload: Workload, target: Target) -> Config:
         """The default with the fewest estimated cycles."""
         cycles: dict[int, float] = {}
         configs: dict[int, Config] = {}
         for place, algorithm in enumerate(self.algorithms):
-            if algorithm.accepts(workload, target):
+            if self._takes(algorithm, workload, target):
                 configs[place] = algorithm.default(workload, target)
                 cycles[place] = algorithm.cycles(workload, target, configs[place])
         best = min(cycles, key=lambda place: cycles[place])

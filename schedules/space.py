@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Protocol
@@ -91,18 +91,25 @@ class RaceSpace:
     spaces: tuple[ConfigSpace | None, ...]
 
     @staticmethod
-    def of(chooser: str, spaces: tuple[ConfigSpace | None, ...]) -> RaceSpace:
-        """The race of `spaces`; the knob `chooser` names one of them."""
+    def of(chooser: str, spaces: tuple[ConfigSpace | None, ...], excluded: Collection[int] = ()) -> RaceSpace:
+        """The race of `spaces`; the knob `chooser` names one of them.
+
+        Configs of those at the positions `excluded` are not in the race, but their knobs are, always 0.
+        """
         values: dict[str, set[int]] = {}
-        able = {position: space for position, space in enumerate(spaces) if space is not None}
+        left = tuple(None if position in excluded else space for position, space in enumerate(spaces))
+        able = {position: space for position, space in enumerate(left) if space is not None}
         for space in able.values():
             for knob in space.knobs:
                 values.setdefault(knob.name, set()).update(knob.values)
         for name, known in values.items():
             if any(name not in {knob.name for knob in space.knobs} for space in able.values()):
                 known.add(0)
+        for space in spaces:
+            for knob in space.knobs if space is not None else ():
+                values.setdefault(knob.name, {0})
         merged = (Knob(name, tuple(sorted(known))) for name, known in values.items())
-        return RaceSpace((Knob(chooser, tuple(able)), *merged), spaces)
+        return RaceSpace((Knob(chooser, tuple(able)), *merged), left)
 
     def __iter__(self) -> Iterator[Config]:
         for position, space in enumerate(self.spaces):

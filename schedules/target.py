@@ -73,6 +73,7 @@ class Target:
         l2_bytes: cache of one core, second level, in bytes.
         threads: how many threads a kernel is divided among.
         features: further features of the instruction set, sorted.
+        strict_nan: whether a NaN or infinity may touch only those results that the operator's definition says.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Target:
     l2_bytes: int
     threads: int
     features: tuple[str, ...] = ()
+    strict_nan: bool = False
 
     @property
     def vector_bits(self) -> int:
@@ -157,6 +159,8 @@ class Target:
     def to_json(self) -> dict[str, Any]:
         """A JSON object that `from_json` reads back."""
         facts = {fact.name: getattr(self, fact.name) for fact in fields(self)}
+        if not self.strict_nan:
+            del facts["strict_nan"]  # as before there was a choice: what was kept by this text is found again
         return {**facts, "tvm": dict(self.tvm), "features": list(self.features)}
 
     @staticmethod

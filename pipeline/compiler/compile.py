@@ -349,6 +349,7 @@ def _manifest(model: ImportedModel, target: Target, choices: Sequence[TaskChoice
             "arch": target.arch,
             "features": list(target.features),
             "threads": target.threads,
+            **({"strict_nan": True} if target.strict_nan else {}),
         },
         "versions": {name: version(name) for name in ("tvmopt", "apache-tvm", "apache-tvm-ffi", "onnx")},
         "records_sha256": hashlib.sha256(records.encode()).hexdigest(),

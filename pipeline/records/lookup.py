@@ -52,5 +52,7 @@ def applicable(records: Records, kernel: BoundKernel) -> Record | None:
     """
     template = kernel.template
     history = records.history(kernel.key, kernel.target.key, template.name, template.version)
+    if kernel.target.strict_nan:  # the records of algorithms that it excludes stand beside the others
+        history = [record for record in history if kernel.space.contains(record.config)]
     record = fastest(history, default=kernel.default) if history else None
     return record if record is not None and kernel.space.contains(record.config) else None

@@ -185,6 +185,9 @@ class _TaskRun:
         self.progress = Progress(task, self.template.name, flops, len(candidates), default)
         history = store.history(task.workload.key, target.key, self.template.name, self.template.version)
         known = [Trial.of(record) for record in history if record.cpu == subject.cpu and not record.in_model]
+        if target.strict_nan:
+            space = self.template.space(task.workload, target)
+            known = [trial for trial in known if space.contains(trial.config)]
         self.tuner.learn(known)
         for trial in known:
             self.progress.learn(trial, known=True)

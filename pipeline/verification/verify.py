@@ -115,7 +115,7 @@ def _origins(model: ImportedModel, artifact: LoadedArtifact) -> Mapping[str, Ori
         return {}
     made = artifact.manifest["target"]
     target = parse_target(made["name"] if made["name"] in TARGETS else "llvm", made["threads"])
-    return origins_of_all_ways(model, replace(target, isa=made["isa"]))
+    return origins_of_all_ways(model, replace(target, isa=made["isa"], strict_nan=made.get("strict_nan", False)))
 
 
 def _fitting(points: Sequence[Point], whole: Arrays, inputs: Arrays) -> tuple[list[Point], list[Uncompared]]:

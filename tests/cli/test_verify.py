@@ -151,6 +151,7 @@ def test_a_tolerance_is_above_zero(run_tvmopt: RunTvmopt, shelf: Path, value: st
         ("two.onnx --target aarch64", 8, ["target 'aarch64' is aarch64, this machine", "verify it there"]),
         ("two.onnx --target aarch46", 2, ["unknown target 'aarch46'", "did you mean aarch64"]),
         ("two.onnx two.tar --target aarch64", 2, ["--target says how to compile, but two.tar is already compiled"]),
+        ("two.onnx two.tar --strict-nan", 2, ["--strict-nan says how to compile, but two.tar is already compiled"]),
         ("two.onnx two.tar --logs logs", 2, ["--logs says how to compile, but two.tar is already compiled"]),
         ("two.onnx two.tar --seed 1 --inputs right.npz", 2, ["--seed makes random inputs"]),
         ("two.onnx two.tar --seed -1", 2, ["--seed"]),

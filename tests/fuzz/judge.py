@@ -6,7 +6,7 @@ import os
 import re
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,7 @@ from tvmopt.pipeline.support.onnxruntime import open_session, run_session
 from tvmopt.pipeline.support.tolerances import COMPILED
 from tvmopt.pipeline.types import ImportedModel
 from tvmopt.pipeline.verification.verify import verify
-from tvmopt.schedules.target import parse_target
+from tvmopt.schedules.target import Target, parse_target
 
 Arrays = dict[str, np.ndarray]
 
@@ -51,20 +51,40 @@ class Failure:
         return self.stage, re.sub(r"[^A-Za-z ]+", "", words)[:80]
 
 
-def judge(model: onnx.ModelProto, forge: Forge, threads: int, seed: int = 0, hurt: bool = True) -> Failure | None:
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """How a model is compiled and tried.
+
+    Attributes:
+        threads: of the kernels.
+        seed: of the inputs.
+        hurt: whether numbers that are not finite are given and compared.
+        strict_nan: whether algorithms that spread these are left out.
+    """
+
+    threads: int
+    seed: int = 0
+    hurt: bool = True
+    strict_nan: bool = False
+
+    @property
+    def target(self) -> Target:
+        """What to compile for: this machine."""
+        return replace(parse_target("llvm", self.threads), strict_nan=self.strict_nan)
+
+
+def judge(model: onnx.ModelProto, setting: Setting, forge: Forge) -> Failure | None:
     """Compiles and runs `model`, on random inputs and on inputs that hurt, and verifies it.
 
     Args:
         model: what to compile.
+        setting: how.
         forge: makes the kernels.
-        threads: of the kernels.
-        seed: of the inputs.
-        hurt: whether numbers that are not finite are given and compared; Winograd spreads these.
 
     Returns:
         The first failure; None when all is right.
     """
-    os.environ["TVM_NUM_THREADS"] = str(threads)
+    os.environ["TVM_NUM_THREADS"] = str(setting.threads)
     stage = "import"
     try:
         with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
@@ -72,28 +92,28 @@ def judge(model: onnx.ModelProto, forge: Forge, threads: int, seed: int = 0, hur
             onnx.save(model, path)
             imported = load_model(str(path))
             stage = "compile"
-            compile_model(imported, parse_target("llvm", threads), None, out, forge=forge)
+            compile_model(imported, setting.target, None, out, forge=forge)
             stage = "load"
             loaded = load_artifact(out)
             stage = "run"
-            wrong = _wrong_values(imported, loaded, seed, hurt)
+            wrong = _wrong_values(imported, loaded, setting)
             if wrong is not None:
                 return Failure("values", wrong)
             stage = "verify"
-            return _condemned(imported, loaded, seed)
+            return _condemned(imported, loaded, setting.seed)
     except Exception as error:  # noqa: BLE001  # whatever it is, a seed has failed
         return Failure(stage, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}")
 
 
-def _wrong_values(model: ImportedModel, loaded: LoadedArtifact, seed: int, hurt: bool) -> str | None:
+def _wrong_values(model: ImportedModel, loaded: LoadedArtifact, setting: Setting) -> str | None:
     session = open_session(model.original)
-    for name, inputs in _all_inputs(model, seed, hurt):
+    for name, inputs in _all_inputs(model, setting.seed, setting.hurt):
         wanted = run_session(session, inputs)
         moved = run_session(session, _moved(inputs))
         for output, array in loaded.run(inputs).items():
             tolerance = COMPILED.of(array.dtype)
             reference = wanted[output]
-            if not hurt and tolerance and not np.isfinite(reference).all():
+            if not setting.hurt and tolerance and not np.isfinite(reference).all():
                 continue
             if tolerance and numeric_error(reference, moved[output]).relative > UNSTEADY * tolerance:
                 continue
@@ -132,7 +152,12 @@ def _with_first(array: np.ndarray, value: float) -> np.ndarray:
 def _moved(inputs: Arrays) -> Arrays:
     """`inputs`, every other number larger by one rounding; zeros too, which a norm without variance enlarges."""
     random = np.random.default_rng(1)
-    return _floats(inputs, lambda array: array + 2.0**-23 * random.choice([0, 1], array.shape) * (np.abs(array) + 0.5))
+
+    def moved(array: np.ndarray) -> np.ndarray:
+        size = np.abs(array, where=np.isfinite(array), out=np.zeros_like(array)) + 0.5
+        return np.asarray(array + 2.0**-23 * random.choice([0, 1], array.shape) * size)
+
+    return _floats(inputs, moved)
 
 
 def _condemned(model: ImportedModel, loaded: LoadedArtifact, seed: int) -> Failure | None:

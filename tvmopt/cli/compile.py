@@ -15,6 +15,7 @@ from tvmopt.cli.options import (
     logs_option,
     model_argument,
     several_sizes,
+    strict_nan_option,
     target_option,
     threads_option,
 )
@@ -37,6 +38,7 @@ LISTED = 8
 @target_option
 @logs_option
 @threads_option
+@strict_nan_option
 @several_sizes
 @click.option(
     "--transfer/--no-transfer",

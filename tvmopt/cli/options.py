@@ -206,6 +206,15 @@ def threads_option(command: Command) -> Command:
     )(command)
 
 
+def strict_nan_option(command: Command) -> Command:
+    """``--strict-nan`` → `strict_nan`."""
+    return click.option(
+        "--strict-nan",
+        is_flag=True,
+        help="Leave out algorithms that spread a NaN or infinity, such as Winograd's.",
+    )(command)
+
+
 def logs_option(command: Command) -> Command:
     """``--logs`` → `logs`, a folder that need not exist yet."""
     return click.option(

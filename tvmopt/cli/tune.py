@@ -11,6 +11,7 @@ from tvmopt.cli.options import (
     input_options,
     logs_option,
     model_argument,
+    strict_nan_option,
     target_option,
     threads_option,
 )
@@ -33,6 +34,7 @@ from tvmopt.pipeline.tuning.tuners import TUNERS
     help="End a task after N trials without an improvement.",
 )
 @threads_option
+@strict_nan_option
 @logs_option
 @input_options
 @click.option(

@@ -16,6 +16,7 @@ from tvmopt.cli.options import (
     input_options,
     logs_option,
     model_argument,
+    strict_nan_option,
     target_option,
     threads_option,
 )
@@ -55,6 +56,7 @@ class Tolerance(click.ParamType[float]):
 )
 @target_option
 @threads_option
+@strict_nan_option
 @logs_option
 @input_options
 @click.option("--batch", type=click.IntRange(min=1), metavar="N", help="First dimension of every input.")
@@ -100,8 +102,9 @@ def _refuse_what_clashes(context: click.Context, artifact: Path | None) -> None:
     def given(name: str) -> bool:
         return context.get_parameter_source(name) is ParameterSource.COMMANDLINE
 
-    if artifact is not None and (given("target") or given("logs")):
-        name = "--target" if given("target") else "--logs"
+    how = [name for name in ("target", "logs", "strict_nan") if given(name)]
+    if artifact is not None and how:
+        name = f"--{how[0].replace('_', '-')}"
         raise UsageError(f"{name} says how to compile, but {artifact} is already compiled: give one of them")
     if given("seed") and given("inputs"):
         raise UsageError("--seed makes random inputs, --inputs reads them from a file: give one of them")

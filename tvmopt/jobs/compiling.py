@@ -44,6 +44,7 @@ class CompileJob:
         transfer: whether records of related kernels may choose configs for kernels without records.
         inputs: an array for each input that the model runs on; it settles open shapes too. Random ones when None.
         input_values: values of inputs that become constants.
+        strict_nan: whether a NaN or infinity may touch only what the model says (`schedules.target.Target`).
     """
 
     model: str
@@ -56,6 +57,7 @@ class CompileJob:
     transfer: bool = True
     inputs: Mapping[str, np.ndarray] | None = None
     input_values: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    strict_nan: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +96,7 @@ def compile(job: CompileJob, listener: Listener | None = None) -> CompileResult:
     sizes = each_size(job.input_shapes)
     if len(sizes) > 1 and job.inputs is not None:
         raise UsageError("the arrays in inputs have one size; leave them out where several sizes are compiled")
-    target = resolve_target(job.target, job.threads)
+    target = resolve_target(job.target, job.threads, job.strict_nan)
     linker_of(target)  # a missing linker or unreadable records fail now rather than after a minute of work
     records = open_records(job.logs)
     with ctrl_c_cancels(), Steps(listener, 2) as steps, Forge() as forge:

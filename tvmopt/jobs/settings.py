@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,8 +19,8 @@ _READABLE = "records"
 """The kind of entries in the cache that say that a folder's records were read without an error."""
 
 
-def resolve_target(text: str, threads: int | None = None) -> Target:
-    """The target that `text` names, for `threads` threads.
+def resolve_target(text: str, threads: int | None = None, strict_nan: bool = False) -> Target:
+    """The target that `text` names, for `threads` threads; `strict_nan` as in `Target`.
 
     Raises:
         UsageError: when there is no such target; suggests the nearest names.
@@ -27,7 +28,7 @@ def resolve_target(text: str, threads: int | None = None) -> Target:
     from tvmopt.schedules.target import TARGETS, parse_target
 
     try:
-        return parse_target(text, threads)
+        return replace(parse_target(text, threads), strict_nan=strict_nan)
     except ValueError as error:
         explained = text in TARGETS or text.lstrip().startswith(("{", "cuda"))
         raise UsageError(str(error) if explained else did_you_mean("target", text, TARGETS)) from None

@@ -37,6 +37,7 @@ class TuneJob:
         search: options of the search.
         inputs: an array for each input that the model runs on; it settles open shapes too. Random ones when None.
         input_values: values of inputs that become constants.
+        strict_nan: whether a NaN or infinity may touch only what the model says (`schedules.target.Target`).
     """
 
     model: str
@@ -49,6 +50,7 @@ class TuneJob:
     search: TuneOptions = field(default_factory=TuneOptions)
     inputs: Mapping[str, np.ndarray] | None = None
     input_values: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    strict_nan: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +91,7 @@ def tune(job: TuneJob, listener: Listener | None = None) -> TuneResult:
         UnsupportedModelError, WrongResultError: the model cannot be imported.
         BuildError: no worker process starts, or the model with its finalists cannot be built.
     """
-    target = resolve_target(job.target, job.threads)
+    target = resolve_target(job.target, job.threads, job.strict_nan)
     if job.logs.exists() and not job.logs.is_dir():
         raise UsageError(f"tuning records need a folder, but {str(job.logs)!r} is a file")
     check_measurable(target, job.search.device)  # fails now rather than after the import

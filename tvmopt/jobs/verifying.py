@@ -45,6 +45,7 @@ class VerifyJob:
         input_shapes: shapes of the model's inputs by name, where it leaves them open.
         batch: first dimension of every input; the model's own when None.
         input_values: values of inputs that become constants.
+        strict_nan: whether a NaN or infinity may touch only what the model says (`schedules.target.Target`).
     """
 
     model: str
@@ -58,6 +59,7 @@ class VerifyJob:
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     batch: int | None = None
     input_values: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    strict_nan: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +118,7 @@ def _load(job: VerifyJob, artifact: Path, steps: Steps) -> tuple[ImportedModel, 
 
 def _build(job: VerifyJob, steps: Steps) -> tuple[ImportedModel, LoadedArtifact]:
     """The model, and the artifact that it is compiled into for this machine."""
-    target = resolve_target(job.target, job.threads)
+    target = resolve_target(job.target, job.threads, job.strict_nan)
     _require_architecture(target)
     linker_of(target)
     records = open_records(job.logs)

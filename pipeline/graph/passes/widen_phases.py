@@ -21,7 +21,12 @@ from tvmopt.schedules.workload import Attr
 
 
 def widen_phases(graph: Graph, target: Target) -> Graph:
-    """Replaces each ``transposed_conv2d`` for which it takes fewer vectors by a ``conv2d`` and a ``depth_to_space``."""
+    """Replaces each ``transposed_conv2d`` for which it takes fewer vectors by a ``conv2d`` and a ``depth_to_space``.
+
+    None where NaN must touch only what it should: the taps that are zero in some phases would spread it.
+    """
+    if target.strict_nan:
+        return graph
 
     def rule(editor: Editor, node: Node) -> bool:
         if node.op != "transposed_conv2d" or node.attrs["groups"] != 1:

@@ -56,6 +56,7 @@ class DirectConv2d:
     """The algorithm; workload: data, weight (constant, OIHW), then operands of the epilogue."""
 
     name = "direct"
+    spreads_nan = False
     feature_count = 8
 
     def accepts(self, workload: Workload, target: Target) -> bool:

@@ -46,6 +46,7 @@ class Winograd:
     """The algorithm; workload as for direct convolution: data, weight (constant, OIHW), epilogue's operands."""
 
     name = "winograd"
+    spreads_nan = True  # over its tile: it comes back out of sums with zeros as factors
     feature_count = 10
 
     def accepts(self, workload: Workload, target: Target) -> bool:
