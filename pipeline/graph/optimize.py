@@ -19,7 +19,7 @@ from tvmopt.pipeline.graph.passes.fold_slice import fold_slice
 from tvmopt.pipeline.graph.passes.fuse_epilogue import fuse_epilogue
 from tvmopt.pipeline.graph.passes.fuse_separable import fuse_separable
 from tvmopt.pipeline.graph.passes.keep_rows_divided import keep_rows_divided
-from tvmopt.pipeline.graph.passes.merge_groups import merge_groups
+from tvmopt.pipeline.graph.passes.merge_groups import merge_groups, split_groups
 from tvmopt.pipeline.graph.passes.merge_reshapes import merge_reshapes
 from tvmopt.pipeline.graph.passes.plan_layout import plan_layout
 from tvmopt.pipeline.graph.passes.trim_taps import trim_taps
@@ -73,6 +73,7 @@ def passes(
         fold_pad,
         fold_slice,
         trim_taps,
+        lambda graph: split_groups(graph, target),
         lambda graph: widen_phases(graph, target),
         fuse_epilogue,
         find_copies,

@@ -33,14 +33,18 @@ SHAPE = (1, 32, 13, 12)
 
 @pytest.fixture
 def model(model_from: Any, weights: Any) -> ImportedModel:
-    """A convolution that Winograd's algorithm suits, then a transposed one to one channel."""
+    """A convolution that Winograd's algorithm suits, then a transposed one to one channel; one in groups."""
     nodes = [
         ("Conv", "x v", "c", {"pads": [1] * 4}),
         ("Relu", "c", "r"),
         ("ConvTranspose", "r w", "t", {"strides": [2, 2]}),
+        ("Conv", "x g", "s", {"group": 16}),
+        ("Neg", "s", "n"),
     ]
-    constants = {"v": weights(32, 32, 3, 3) / 17, "w": weights(32, 1, 3, 3) / 17}
-    made: ImportedModel = model_from({"nodes": nodes, "inputs": {"x": SHAPE}, "outputs": "r t", "constants": constants})
+    constants = {"v": weights(32, 32, 3, 3) / 17, "w": weights(32, 1, 3, 3) / 17, "g": weights(16, 2, 3, 3)}
+    made: ImportedModel = model_from(
+        {"nodes": nodes, "inputs": {"x": SHAPE}, "outputs": "r t n", "constants": constants}
+    )
     return made
 
 
@@ -66,7 +70,8 @@ def test_verify_knows_the_layers_of_a_strict_artifact(model: ImportedModel, tmp_
     compile_model(model, STRICT, None, tmp_path / "a.tar")
     found = verify(model, load_artifact(tmp_path / "a.tar"), {"x": np.ones(SHAPE, np.float32)})
     assert found.first_wrong is None
-    assert not found.uncompared
+    assert found.covered == found.layers
+    assert {layer for entry in found.uncompared for layer in entry.step.layers} == {"Conv3"}  # its groups
 
 
 def test_records_of_other_algorithms_still_count(model: ImportedModel, tmp_path: Path) -> None:

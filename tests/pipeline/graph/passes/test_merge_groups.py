@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import pytest
 
-from tvmopt.pipeline.graph.passes.merge_groups import merge_groups
+from tvmopt.pipeline.graph.passes.merge_groups import merge_groups, split_groups
 from tvmopt.pipeline.graph.recognize import recognize
 from tvmopt.schedules.target import parse_target
 
@@ -49,3 +50,31 @@ def test_groups_fill_vectors(through: Any, weights: Any, channels: int, out: int
 def test_one_group_stays_as_it_is(through: Any, weights: Any) -> None:
     done = through(("Conv", "x w", "y"), passes=PASSES, inputs={"x": (1, 3, 5, 5)}, outputs="y", w=weights(4, 3, 3, 3))
     assert done.node("conv2d").inputs == ("x", "w")
+
+
+@pytest.mark.parametrize(
+    ("operator", "weight", "shape"),
+    [
+        ("Conv", (12, 3, 3, 3), (2, 6, 5, 4)),
+        ("ConvTranspose", (6, 2, 3, 2), (1, 6, 4, 5)),
+        ("Conv", (4, 3, 3), (1, 6, 9)),
+        ("Conv", (4, 3, 2, 2, 3), (1, 6, 4, 3, 5)),
+    ],
+)
+def test_groups_that_must_stay_apart(through: Any, weights: Any, operator: str, weight: Any, shape: Any) -> None:
+    """A NaN in the first group must not reach the second one."""
+    target = replace(TARGET, strict_nan=True)
+    channels = weight[0] if operator == "Conv" else 2 * weight[1]
+    done = through(
+        (operator, "x w b", "y", {"group": 2}),
+        passes=(recognize, partial(split_groups, target=target), partial(merge_groups, target=target)),
+        inputs={"x": shape},
+        outputs="y",
+        w=weights(*weight),
+        b=weights(channels),
+    )
+    convolutions = [node for node in done.graph.nodes if node.op.endswith(("conv2d", "conv3d"))]
+    assert [node.attrs["groups"] for node in convolutions] == [1, 1]
+    done.check()
+    usual = partial(split_groups, target=TARGET)
+    assert usual(done.graph) is done.graph
