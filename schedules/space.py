@@ -105,8 +105,8 @@ class RaceSpace:
         for name, known in values.items():
             if any(name not in {knob.name for knob in space.knobs} for space in able.values()):
                 known.add(0)
-        for space in spaces:
-            for knob in space.knobs if space is not None else ():
+        for absent in spaces:
+            for knob in absent.knobs if absent is not None else ():
                 values.setdefault(knob.name, {0})
         merged = (Knob(name, tuple(sorted(known))) for name, known in values.items())
         return RaceSpace((Knob(chooser, tuple(able)), *merged), left)
