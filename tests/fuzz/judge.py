@@ -28,8 +28,9 @@ Arrays = dict[str, np.ndarray]
 UNSTEADY = 0.05
 """A model whose outputs move by this share of the tolerance when inputs move by a rounding has no right outputs."""
 
-UNDECIDED = {"ArgMax", "ArgMin", "Cast", "GlobalMaxPool", "MaxPool", "Max", "Min", "ReduceMax", "ReduceMin"}
-"""Operators for which onnxruntime's answer to NaN depends on its place, or that have no defined one."""
+UNDECIDED = {"ArgMax", "ArgMin", "Cast", "GlobalMaxPool", "MaxPool", "Max", "Min", "ReduceMax", "ReduceMin", "Resize"}
+"""Operators for which onnxruntime's answer to NaN depends on its place, or that have no defined one. Resize multiplies
+neighbours by zero, those of another channel too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +114,8 @@ def _wrong_values(model: ImportedModel, loaded: LoadedArtifact, setting: Setting
         for output, array in loaded.run(inputs).items():
             tolerance = COMPILED.of(array.dtype)
             reference = wanted[output]
-            if not setting.hurt and tolerance and not np.isfinite(reference).all():
-                continue
+            if tolerance and not np.isfinite(reference).all() and (name == "large" or not setting.hurt):
+                continue  # what is infinite here may be a large number there, and zero a number below all normal ones
             if tolerance and numeric_error(reference, moved[output]).relative > UNSTEADY * tolerance:
                 continue
             error = numeric_error(reference, array)
