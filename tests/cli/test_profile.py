@@ -68,7 +68,7 @@ def test_an_artifact(run_tvmopt: RunTvmopt, tmp_path: Path, measured: Mapping[st
         (("none.tar",), 3, "none.tar does not exist"),
         (("broken.tar",), 3, "broken.tar is not a readable tar"),
         (("gpu.tar",), 2, "gpu.tar is compiled for a GPU"),
-        (("model.tar", "--input-shape", "x:1,2"), 2, "an artifact's shapes are fixed"),
+        (("model.tar", "--input-shape", "x:1,2"), 2, "an artifact's inputs are fixed"),
     ],
 )
 def test_bad_input(run_tvmopt: RunTvmopt, tmp_path: Path, arguments: tuple[str, ...], code: int, message: str) -> None:

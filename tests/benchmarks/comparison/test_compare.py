@@ -328,7 +328,7 @@ def test_refused_before_any_work(onnx_file: Path, tmp_path: Path) -> None:
     assert listener.steps == []
 
 
-@pytest.mark.parametrize("options", [{"batches": ()}, {"threads": (0,)}])
+@pytest.mark.parametrize("options", [{"batches": (0,)}, {"threads": ()}, {"threads": (0,)}])
 def test_invalid_options(options: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="at least 1"):
         CompareOptions("model.onnx", **options)
