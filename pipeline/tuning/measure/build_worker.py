@@ -60,7 +60,8 @@ def build_kernel(workload: Workload, target: Target, config: Config) -> BuiltKer
 
     bound = kernel_for(workload, target)
     function = bound.build(config)
-    library = link_kernel(compile_kernel(NAME, function, target), linker_of(target))
+    # With checks: a candidate that takes other shapes must not write where it pleases.
+    library = link_kernel(compile_kernel(NAME, function, target, checked=True), linker_of(target))
     packed = bound.packed_shapes(config)
     shapes = [packed.get(place, tensor.physical_shape) for place, tensor in enumerate(workload.inputs)]
     tensors = (*workload.inputs, workload.output)
