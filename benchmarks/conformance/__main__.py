@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,8 @@ def main(operators: tuple[str, ...], results: Path | None, processes: int, limit
             done[case.key] = Result(case.test, case.operator, case.form, **by_program)
             if results is not None and (count % _SAVE_EVERY == 0 or count == len(left)):
                 _write(done, results)
-            click.echo(f"\r{count} of {len(left)}", nl=count == len(left), err=True)
+            if sys.stderr.isatty():
+                click.echo(f"\r{count} of {len(left)}", nl=count == len(left), err=True)
     except TvmoptError as error:
         raise click.ClickException(str(error)) from error
     shown = {key: result for key, result in done.items() if key in wanted}
