@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "denormals.h"
 #include "system.h"
 #include "tables.h"
 #include "threads.h"
@@ -75,6 +76,11 @@ int32_t Execute(tvmopt_model* model, const Call& call) {
   return -1;
 }
 
+int32_t ExecuteFlushing(tvmopt_model* model, const Call& call) {
+  const tvmopt::FlushDenormals flush;
+  return Execute(model, call);
+}
+
 const DLTensor* Argument(const tvmopt_model* model, int32_t call, int32_t argument) {
   if (call < 0 || call >= tvmopt::kCallCount) return nullptr;
   const Call& which = tvmopt::kCalls[call];
@@ -127,6 +133,7 @@ TVMOPT_API const void* tvmopt_output(tvmopt_model* model, int32_t index) {
 }
 
 TVMOPT_API int32_t tvmopt_run(tvmopt_model* model) {
+  const tvmopt::FlushDenormals flush;
   tvmopt::UsePool(model->pool);
   for (int32_t i = 0; i < tvmopt::kCallCount; ++i) {
     if (Execute(model, tvmopt::kCalls[i]) != 0) return -1;
@@ -142,7 +149,7 @@ TVMOPT_API int32_t tvmopt_run_observed(tvmopt_model* model, tvmopt_observer obse
   for (int32_t i = 0; i < tvmopt::kCallCount; ++i) {
     const bool begun = observer(context, i, 0) == 0;
     tvmopt::UsePool(model->pool);  // the observer may have run another model
-    if (begun && Execute(model, tvmopt::kCalls[i]) != 0) return -1;
+    if (begun && ExecuteFlushing(model, tvmopt::kCalls[i]) != 0) return -1;
     if (begun && observer(context, i, 1) == 0) continue;
     strcpy(model->error, "the observer ended the run");
     return -1;
@@ -151,6 +158,7 @@ TVMOPT_API int32_t tvmopt_run_observed(tvmopt_model* model, tvmopt_observer obse
 }
 
 TVMOPT_API int32_t tvmopt_run_timed(tvmopt_model* model, int64_t* times) {
+  const tvmopt::FlushDenormals flush;
   tvmopt::UsePool(model->pool);
   for (int32_t i = 0; i < tvmopt::kCallCount; ++i) {
     times[2 * i] = tvmopt::Now();

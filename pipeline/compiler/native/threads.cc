@@ -14,6 +14,7 @@
 #include <atomic>
 #include <new>
 
+#include "denormals.h"
 #include "scratch.h"
 #include "system.h"
 
@@ -300,6 +301,7 @@ thread_local Worker* t_worker = nullptr;
 }  // namespace
 
 void* Pool::Work(void* worker) {
+  const FlushDenormals flush;
   t_worker = static_cast<Worker*>(worker);
   t_worker->pool->Serve(t_worker->index);
   return nullptr;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import platform
 import subprocess
 import threading
 import time
@@ -52,6 +53,18 @@ def test_outputs(built: Built, expected: Expected, threads: int) -> None:
     del library
     gc.collect()
     assert thread_count() == before
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="denormals cost little elsewhere")
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_denormal_results_are_zero_in_kernels_only(built: Built, threads: int) -> None:
+    library = built.open(threads)
+    denormal = np.full(SHAPE, 1e-39, np.float32)
+    twice, copied, _ = run(library, denormal)
+    np.testing.assert_array_equal(twice, np.broadcast_to(2 * WEIGHTS, SHAPE))
+    np.testing.assert_array_equal(copied, denormal)
+    library.time_kernels()
+    assert (denormal * np.float32(0.5) > 0).all()
 
 
 def test_outputs_are_copies_and_inputs_stay(built: Built, expected: Expected) -> None:
