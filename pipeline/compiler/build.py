@@ -20,15 +20,36 @@ def tvm_target(target: Target) -> Any:
     return tvm.target.Target(dict(target.tvm))
 
 
-def kernel_library(functions: Mapping[str, Any], target: Target) -> Any:
+def code_generation(checked: bool = True) -> Any:
+    """The context that all machine code is generated in.
+
+    TVM's search for common subexpressions is off: it moves some before what they use (a sigmoid after a maximum of two
+    computed values), and no kernel was slower without, since LLVM searches, too.
+
+    Args:
+        checked: whether kernels check their arguments and what else they assert.
+    """
+    import tvm
+
+    settings = {"tirx.disable_cse_tir": True, "tirx.disable_assert": not checked}
+    return tvm.transform.PassContext(config=settings)
+
+
+def kernel_library(functions: Mapping[str, Any], target: Target, *, checked: bool = True) -> Any:
     """TVM's executable of PrimFuncs, each under its name.
 
     It generates machine code when a function is first requested.
+
+    Args:
+        functions: by name.
+        target: what it is for.
+        checked: whether kernels check their arguments and what else they assert.
     """
     import tvm
 
     named = {name: function.with_attr("global_symbol", name) for name, function in functions.items()}
-    return tvm.compile(tvm.IRModule(named), target=tvm_target(target))
+    with code_generation(checked):
+        return tvm.compile(tvm.IRModule(named), target=tvm_target(target))
 
 
 def schedule(module: Any, target: Target) -> Any:
@@ -120,7 +141,7 @@ def generate(module: Any, target: Target) -> Any:
             passes.AttachGlobalSymbol(),
         ]
     )
-    with tvm_target(target):
+    with tvm_target(target), code_generation():
         return relax.build(pipeline(module), tvm_target(target), relax_pipeline=None)
 
 

@@ -75,7 +75,9 @@ class Kernels:
             for i, config in enumerate(configs)
         }
         tvm_target = tvm.target.Target({**self.target.tvm, "opt-level": self.optimize})
-        library = tvm.compile(tvm.IRModule(functions), target=tvm_target)
+        # As `pipeline.compiler.build` has it.
+        with tvm.transform.PassContext(config={"tirx.disable_cse_tir": True}):
+            library = tvm.compile(tvm.IRModule(functions), target=tvm_target)
         outputs = []
         for name, config in zip(functions, configs, strict=True):
             memory = pack_inputs(template, workload, self.target, config, dict(enumerate(inputs)))

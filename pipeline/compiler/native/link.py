@@ -53,12 +53,8 @@ def compile_kernel(name: str, function: Any, target: Target, checked: bool = Fal
         checked: whether the kernel checks the shapes and addresses of its arguments whenever it is called. These checks
             are two thirds of its code; callers whose tables are known to fit do without.
     """
-    import tvm
-
     # Checks of its own, such as of indices, are part of what a kernel computes.
-    skip = not checked and not _has_assert(function)
-    with tvm.transform.PassContext(config={"tirx.disable_assert": skip}):
-        compiled = kernel_library({name: function}, target)
+    compiled = kernel_library({name: function}, target, checked=checked or _has_assert(function))
     with tempfile.TemporaryDirectory(prefix="tvmopt-") as folder:
         file = Path(folder) / "kernel.o"
         compiled.mod.write_to_file(str(file))

@@ -279,11 +279,6 @@ OPERATORS = ("convolution",) * 4 + ("separable", "separable", "transposed", "den
 OPERATORS += ("reduction", "norm", "resize2d", "recurrence", "attention")
 
 
-REFUSED_BY_TVM = (37, 146, 335)
-"""Seeds whose kernels TVM does not compile: its elimination of common subexpressions uses a variable before it defines
-it, where sigmoid or SiLU follows a maximum of two computed values."""
-
-
 def run_case(seed: int, make: Make, wide: Wide, wide_separable: Wide, kernels_for: Callable[..., Any]) -> None:
     target = TARGETS[seed % len(TARGETS)]
     if not LOCAL.facts().can_run(target):
@@ -296,7 +291,7 @@ def run_case(seed: int, make: Make, wide: Wide, wide_separable: Wide, kernels_fo
     kernels.check(workload, [draw.pick(*space)], arrays)
 
 
-@pytest.mark.parametrize("seed", [seed for seed in range(QUICK) if seed not in REFUSED_BY_TVM])
+@pytest.mark.parametrize("seed", range(QUICK))
 def test_random_workloads(
     seed: int, make: Make, wide: Wide, wide_separable: Wide, kernels_for: Callable[..., Any]
 ) -> None:
@@ -308,14 +303,5 @@ def test_random_workloads(
 def test_many_random_workloads(
     first: int, make: Make, wide: Wide, wide_separable: Wide, kernels_for: Callable[..., Any]
 ) -> None:
-    for seed in (seed for seed in range(first, first + 50) if seed not in REFUSED_BY_TVM):
+    for seed in range(first, first + 50):
         run_case(seed, make, wide, wide_separable, kernels_for)
-
-
-@pytest.mark.slow
-@pytest.mark.xfail(reason="TVM uses a variable of common subexpressions before its definition", strict=True)
-@pytest.mark.parametrize("seed", REFUSED_BY_TVM)
-def test_workloads_that_tvm_refuses(
-    seed: int, make: Make, wide: Wide, wide_separable: Wide, kernels_for: Callable[..., Any]
-) -> None:
-    run_case(seed, make, wide, wide_separable, kernels_for)
