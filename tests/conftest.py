@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -37,6 +38,12 @@ QUICK_EVERY = 7
 
 A prime: with a step of four, a parameter of four values would always have the same one.
 """
+
+
+def pytest_configure() -> None:
+    """Ctrl-C must reach the programs that tests start, also where a shell started pytest in its background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)

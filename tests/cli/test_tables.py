@@ -115,10 +115,10 @@ def test_control_characters_are_blanked() -> None:
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    """Two convolutions, the first of which has a long name."""
+    """Two convolutions with long names, so that one is among the slowest layers."""
     path = tiny.save_two_convolutions(tmp_path)
     proto = onnx.load(path)
-    proto.graph.node[0].name = LONG
+    proto.graph.node[0].name, proto.graph.node[1].name = LONG, f"{LONG}2"
     onnx.save(proto, path)
     return path
 

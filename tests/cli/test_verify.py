@@ -178,16 +178,20 @@ def test_bad_input(run_tvmopt: RunTvmopt, shelf: Path, arguments: str, code: int
 @pytest.mark.slow
 def test_ctrl_c(repository: Path, tmp_path: Path) -> None:
     tiny.save_two_convolutions(tmp_path)
+    cache = tmp_path / "cache"
+    environment = {"PYTHONPATH": str(repository), "TMPDIR": str(tmp_path), "TVMOPT_CACHE": str(cache)}
     process = subprocess.Popen(
         [sys.executable, "-m", "tvmopt", "verify", "two.onnx"],
         cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(repository), "TMPDIR": str(tmp_path)},
+        env={**os.environ, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
     with process:
-        time.sleep(1.5)  # by then it is importing or compiling
+        deadline = time.monotonic() + 60.0
+        while not cache.exists() and time.monotonic() < deadline:  # it compiles when it looks there
+            time.sleep(0.02)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 130, out + err
