@@ -221,6 +221,18 @@ RESIZE2D = Operator(
     layout=Layout.BLOCKED,
     forms=dict.fromkeys(("Resize", "Upsample"), f"{_MAPS}, to a constant size"),
 )
+TOP_K = Operator(
+    "top_k",
+    "selection of the best",
+    operands=1,
+    forms={"TopK": "of numbers, with a constant count"},
+)
+PICK = Operator(
+    "pick",
+    "choice by places",
+    operands=2,
+    forms={"GatherElements": "that chooses along one axis, in whole rows"},
+)
 RESHAPE = Operator(
     "reshape",
     "view",
@@ -258,6 +270,8 @@ OPERATORS: Mapping[str, Operator] = {
         SOFTMAX,
         ATTENTION,
         RESIZE2D,
+        TOP_K,
+        PICK,
         RESHAPE,
         BOUNDS,
         LEFT_TO_TVM,

@@ -76,6 +76,8 @@ def llvm_templates() -> tuple[Template, ...]:
     from tvmopt.schedules.llvm.memory_bound.resize2d import Resize2d
     from tvmopt.schedules.llvm.memory_bound.row_norm import RowNorm
     from tvmopt.schedules.llvm.recurrent.recurrent import Recurrence
+    from tvmopt.schedules.llvm.selection.pick import Pick
+    from tvmopt.schedules.llvm.selection.top_k import TopK
 
     return (
         Convolution(),
@@ -98,6 +100,8 @@ def llvm_templates() -> tuple[Template, ...]:
         Softmax(),
         Attention(),
         Resize2d(),
+        TopK(),
+        Pick(),
     )
 
 

@@ -13,8 +13,8 @@ from tvmopt.schedules.workload import Attr, Tensor, Workload
 def workload_of(graph: Graph, node: Node) -> Workload:
     """What the kernel of `node` computes.
 
-    Matrix products, reductions and softmax view their tensors in three dimensions, normalisation of plain tensors in
-    four (`schedules.llvm.memory_bound.row_norm`), attention in one; others see them as they are.
+    Matrix products, reductions, softmax and selections view their tensors in three dimensions, normalisation of plain
+    tensors in four (`schedules.llvm.memory_bound.row_norm`), attention in one; others see them as they are.
 
     Raises:
         KeyError: when `node` has an input that the graph does not know.
@@ -30,6 +30,10 @@ def workload_of(graph: Graph, node: Node) -> Workload:
         outer, axis, inner = view_of_axes(inputs[0].shape, axes)
         inputs = (Tensor((outer, axis, inner)),)
         output = Tensor((outer, axis if node.op == "softmax" else 1, inner))
+    elif node.op in ("top_k", "pick"):
+        axis = attrs.pop("axis")
+        assert isinstance(axis, int)
+        inputs, output = tuple(_along(tensor, axis) for tensor in inputs), _along(output, axis)
     elif node.op == "concat" and output.plain:
         inputs, output = _concat_views(inputs, output, attrs.pop("axis", 1))
     elif node.op == "row_norm":
@@ -43,6 +47,11 @@ def workload_of(graph: Graph, node: Node) -> Workload:
         own = node.operator.own(len(inputs))
         inputs = (*inputs[:own], *(_blocked_operand(tensor, output.block) for tensor in inputs[own:]))
     return Workload(node.op, inputs, output, tuple(sorted(attrs.items())), node.epilogue, node.inner)
+
+
+def _along(tensor: Tensor, axis: int) -> Tensor:
+    """One axis and what is before and behind it."""
+    return Tensor(view_of_axes(tensor.shape, (axis,)), tensor.dtype)
 
 
 def _flat(tensor: Tensor) -> Tensor:

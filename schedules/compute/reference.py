@@ -276,6 +276,18 @@ def _depth_to_space(workload: Workload, inputs: Sequence[Array]) -> Array:
     return parts.reshape(n, channels, lines * rows, squares * columns)[:, :, :height, :width]
 
 
+def _top_k(workload: Workload, inputs: Sequence[Array]) -> Array:
+    """Sorts the numbers of the values that occur, in which NaN is the last and 0 and -0 are one."""
+    _, numbers = np.unique(inputs[0], return_inverse=True)
+    numbers = numbers.reshape(inputs[0].shape)
+    order = np.argsort(-numbers if workload.attr("largest") else numbers, axis=1, kind="stable")
+    return order[:, : workload.output.shape[1]]
+
+
+def _pick(workload: Workload, inputs: Sequence[Array]) -> Array:
+    return np.take_along_axis(inputs[0], inputs[1], axis=1)
+
+
 def _reduce(workload: Workload, inputs: Sequence[Array]) -> Array:
     function: Any = {"sum": np.sum, "mean": np.mean, "max": np.max, "min": np.min}[workload.attr("kind")]
     return np.asarray(function(inputs[0], axis=1, keepdims=True))
@@ -342,5 +354,7 @@ REFERENCES: Mapping[str, Callable[[Workload, Sequence[Array]], Any]] = {
     "softmax": _softmax,
     "attention": _attention,
     "resize2d": _resize2d,
+    "top_k": _top_k,
+    "pick": _pick,
 }
 """Computes each operator of `schedules.operators` from its own operands, before its epilogue."""

@@ -64,6 +64,9 @@ def workloads(wide: Wide, make: Callable[..., Workload]) -> dict[str, Workload]:
         "map_norm": make("map_norm", (maps,), maps, kind="standard", epsilon=1e-5, groups=3 * LANES),
         "softmax": make("softmax", (rows,), rows),
         "resize2d": make("resize2d", (maps, *table, *table), Tensor((2, 3 * LANES, 12, 12), block=LANES), taps=2),
+        "top_k": make("top_k", (Tensor((64, 129, 1)),), Tensor((64, 8, 1), "int64"), largest=1),
+        "top_k of many": make("top_k", (Tensor((64, 129, 1)),), Tensor((64, 129, 1), "int64"), largest=1),
+        "pick": make("pick", (Tensor((64, 129, 1)), Tensor((64, 129, 1), "int64")), Tensor((64, 129, 1))),
         "attention": attention(3, 40, 70, 16, 24),
         "recurrence": recurrence(steps=4, hidden=128),
     }

@@ -15,6 +15,7 @@ from tvmopt.pipeline.compiler.lower import lower
 from tvmopt.pipeline.compiler.native.link import compile_kernel, needs_tvm
 from tvmopt.pipeline.compiler.program import CONSTANT, INPUT, WORK, Program, program_of
 from tvmopt.pipeline.graph.optimize import optimize
+from tvmopt.pipeline.graph.recognize import selection
 from tvmopt.pipeline.tasks.bind import bind
 from tvmopt.pipeline.types import ImportedModel
 from tvmopt.schedules.target import parse_target
@@ -152,7 +153,10 @@ def test_types_of_elements(model_from: Callable[[Mapping[str, Any]], ImportedMod
 SHAPE = {"constants": {"s": np.array([3, 4], np.int64)}}
 
 
-def test_sorting_needs_tvms_runtime(model_from: Callable[[Mapping[str, Any]], ImportedModel]) -> None:
+def test_sorting_by_tvm_needs_its_runtime(
+    model_from: Callable[[Mapping[str, Any]], ImportedModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(selection.RULES, "TopK")
     topk = {"nodes": [("TopK", "x k", "y i")], "inputs": {"x": (2, 6)}, "outputs": "y i"}
     model = model_from({**topk, "constants": {"k": np.array([3], np.int64)}})
     module = schedule(lower(bind(optimize(model, TARGET)), {}), TARGET)

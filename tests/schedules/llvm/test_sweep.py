@@ -232,6 +232,17 @@ class Draw:
         extra = [self.map_like(shape) for _ in range(self.pick(0, 1))]
         return self.make("map_norm", (data, *extra), output, self.epilogue(1, len(extra)), **attrs), None
 
+    def selection(self) -> tuple[Workload, list[np.ndarray]]:
+        outer, axis, inner = (self.pick(1, 3), self.pick(1, 7, 64, 100, 3000), self.pick(1, 1, 2))
+        count, dtype = self.pick(*(k for k in (1, 5, 33, 40, 300) if k <= axis), axis), self.pick("float32", "int64")
+        data = self.numpy.integers(-50, 50, (outer, axis, inner)).astype(dtype)
+        if self.pick(True, False):
+            result = Tensor((outer, count, inner), "int64")
+            return self.make("top_k", (Tensor(data.shape, dtype),), result, largest=self.pick(0, 1)), [data]
+        places = self.numpy.integers(0, axis, (outer, count, inner))
+        inputs = (Tensor(data.shape, dtype), Tensor(places.shape, "int64"))
+        return self.make("pick", inputs, Tensor(places.shape, dtype)), [data, places]
+
     def attention(self) -> tuple[Workload, None]:
         sizes, heads, rows = (1, 2, 5, 7, 16, 19, 37), self.pick(1, 2, 3), self.pick(True, False)
         queries, keys, depth, width = (self.pick(*sizes) for _ in range(4))
@@ -276,7 +287,7 @@ class Draw:
 
 
 OPERATORS = ("convolution",) * 4 + ("separable", "separable", "transposed", "dense", "pool2d", "pointwise", "movement")
-OPERATORS += ("reduction", "norm", "resize2d", "recurrence", "attention")
+OPERATORS += ("reduction", "norm", "resize2d", "recurrence", "attention", "selection")
 
 
 def run_case(seed: int, make: Make, wide: Wide, wide_separable: Wide, kernels_for: Callable[..., Any]) -> None:

@@ -1,0 +1,1 @@
+"""Selecting and sorting elements along an axis."""

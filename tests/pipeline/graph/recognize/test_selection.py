@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tvmopt.pipeline.graph.recognize import recognize
+
+PASSES = (recognize,)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int64", "float64"])
+@pytest.mark.parametrize(
+    ("attributes", "shape"),
+    [({}, (2, 3, 9)), ({"axis": 1}, (2, 5, 3)), ({"axis": -3, "largest": 0}, (6, 2, 3)), ({"sorted": 1}, (4,))],
+)
+def test_both_results_of_a_top_k(through: Any, dtype: str, attributes: Any, shape: Any) -> None:
+    inputs = {"x": (dtype, *shape)}
+    done = through(("TopK", "x k", "v i", attributes), passes=PASSES, inputs=inputs, outputs="v i", k=np.array([4]))
+    assert done.ops() == ["top_k", "pick"]
+    done.check(0)
+
+
+def test_elements_that_nobody_reads_are_not_chosen(through: Any) -> None:
+    for outputs in (". i", "v i"):
+        node = ("TopK", "x k", outputs)
+        done = through(node, passes=PASSES, inputs={"x": (2, 8)}, outputs="i", k=np.array([3]))
+        assert done.ops() == ["top_k"]
+
+
+def test_elements_alone(through: Any) -> None:
+    for outputs in ("v .", "v i"):
+        node = ("TopK", "x k", outputs)
+        done = through(node, passes=PASSES, inputs={"x": (2, 8)}, outputs="v", k=np.array([3]))
+        assert done.ops() == ["top_k", "pick"]
+    done.check(0)
+
+
+def test_a_computed_count_is_left(through: Any) -> None:
+    nodes = (("TopK", "x k", "v i"), ("ReduceSum", "v", "y", {"keepdims": 0}))
+    with pytest.raises(Exception, match="no static shape"):
+        through(*nodes, passes=PASSES, inputs={"x": (2, 8), "k": ("int64", 1)}, outputs="y")
+
+
+def test_whole_rows_are_gathered(through: Any) -> None:
+    inputs = {"x": (3, 4, 5), "i": ("int64", 3, 2, 5)}
+    done = through(("GatherElements", "x i", "y", {"axis": 1}), passes=PASSES, inputs=inputs, outputs="y")
+    assert done.ops() == ["pick"]
+    done.check(0)
+
+
+@pytest.mark.parametrize("inputs", [{"x": (3, 4), "i": ("int64", 2, 4)}, {"x": (3, 4)}])
+def test_parts_of_rows_and_constant_places_are_left(through: Any, inputs: Any) -> None:
+    constants = {} if "i" in inputs else {"i": np.array([[1, -1, 0, 2]] * 3)}
+    node = ("GatherElements", "x i", "y", {"axis": 1})
+    done = through(node, passes=PASSES, inputs=inputs, outputs="y", **constants)
+    assert done.ops() == ["GatherElements"]
