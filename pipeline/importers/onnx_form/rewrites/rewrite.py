@@ -18,6 +18,7 @@ from tvmopt.pipeline.importers.onnx_form.rewrites import (
     reductions,
     resize,
     sequences,
+    volumes,
     windows,
 )
 from tvmopt.pipeline.importers.onnx_form.rewrites.draft import Draft, NotKnownError, Rule
@@ -29,6 +30,7 @@ TABLES: tuple[Mapping[str, Rule], ...] = (
     normalization.RULES,
     quantized.RULES,
     windows.RULES,
+    volumes.RULES,
     resize.RULES,
     indexing.RULES,
     attention.RULES,
@@ -54,8 +56,22 @@ def rewrite(model: onnx.ModelProto) -> onnx.ModelProto | None:
         # Some sequence has to stay, so all do: the nodes that make it are needed.
         table = {kind: rule for kind, rule in rules().items() if kind not in sequences.RULES}
         draft = _applied(table, model)
-    if draft is None:
-        return None
+    return None if draft is None else _rewritten(model, draft)
+
+
+def apply_rules(table: Mapping[str, Rule], model: onnx.ModelProto) -> onnx.ModelProto | None:
+    """`model` with every node replaced that a rule of `table` takes; None when no rule takes any.
+
+    Args:
+        table: rules by ONNX operator.
+        model: as for `rewrite`.
+    """
+    draft = _applied(table, model)
+    return None if draft is None else _rewritten(model, draft)
+
+
+def _rewritten(model: onnx.ModelProto, draft: Draft) -> onnx.ModelProto:
+    """`model` with the nodes and constants of `draft`."""
     rewritten = onnx.ModelProto()
     rewritten.CopyFrom(model)
     del rewritten.graph.node[:], rewritten.graph.initializer[:], rewritten.graph.value_info[:]

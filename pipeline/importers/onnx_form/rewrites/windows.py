@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import onnx
@@ -103,6 +104,35 @@ def _same(window: Window, mode: str) -> tuple[int, ...]:
     ]
     small, large = [total // 2 for total in totals], [total - total // 2 for total in totals]
     return (*small, *large) if mode == "SAME_UPPER" else (*large, *small)
+
+
+def cut_off(
+    values: Mapping[str, Any], size: tuple[int, ...], kernel: tuple[int, ...], output: tuple[int, ...]
+) -> tuple[int, ...]:
+    """What a ConvTranspose cuts off its whole result, before each axis, then after each.
+
+    If the node states the output's shape instead, onnxruntime divides what is left over between both ends.
+
+    Args:
+        values: the node's attributes.
+        size: spatial sizes of the input.
+        kernel: spatial sizes of the window.
+        output: spatial sizes of the output.
+    """
+    mode = values.get("auto_pad", "NOTSET")
+    if mode in ("NOTSET", "") and not values.get("output_shape"):
+        return tuple(int(x) for x in values.get("pads", [0] * (2 * len(size))))
+    before, after = [], []
+    for axis, extent in enumerate(output):
+        stride, dilation, extra = (
+            int(values.get(name, [default] * len(size))[axis])
+            for name, default in (("strides", 1), ("dilations", 1), ("output_padding", 0))
+        )
+        total = max(0, (size[axis] - 1) * stride + extra + (kernel[axis] - 1) * dilation + 1 - extent)
+        small, large = total // 2, total - total // 2
+        before.append(small if mode == "SAME_UPPER" else large)
+        after.append(large if mode == "SAME_UPPER" else small)
+    return (*before, *after)
 
 
 def columns_to_image(draft: Draft, node: onnx.NodeProto) -> bool:
