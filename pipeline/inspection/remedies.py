@@ -16,8 +16,9 @@ TEMPLATE_FORMS: Mapping[str, str] = {
 
 _CHANGES: Mapping[str, str] = {
     "BatchNormalization in training mode": "export the model in eval mode",
-    "Loop": "unroll it when exporting: a trace has no loops",
-    "Scan": "unroll it when exporting: a trace has no loops",
+    "If": "if an input decides it, fix that with --input-value; else export one branch",
+    "Loop": "its rounds depend on data: fix what decides them with --input-value, or let a trace unroll it",
+    "Scan": "export with fixed sizes; give open ones with --input-shape",
     "MatMulInteger": "export in QDQ form, with DequantizeLinear before MatMul",
     "DynamicQuantizeLinear": "quantise with fixed scales instead: QuantizeLinear",
     "ReverseSequence": "write it with Slice of negative steps, where all lengths are the same",

@@ -22,6 +22,7 @@ from tvmopt.pipeline.importers.onnx_form.cleanup import clean_graph
 from tvmopt.pipeline.importers.onnx_form.constants.fold import fold_constants
 from tvmopt.pipeline.importers.onnx_form.inline import inline
 from tvmopt.pipeline.importers.onnx_form.layer_names import record_layers
+from tvmopt.pipeline.importers.onnx_form.loops import write_out_loops
 from tvmopt.pipeline.importers.onnx_form.operators import (
     STANDARD_DOMAINS,
     WRITTEN_OUT,
@@ -91,7 +92,7 @@ def optimize(model: onnx.ModelProto) -> onnx.ModelProto:
     """
     for _ in range(_MOST_ROUNDS):
         model = _optimized(model)
-        rewritten = rewrite(model) if not _has_subgraphs(model) else None
+        rewritten = write_out_loops(model) if _has_subgraphs(model) else rewrite(model)
         if rewritten is None:
             break
         model = rewritten

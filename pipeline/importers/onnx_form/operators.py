@@ -21,6 +21,7 @@ WRITTEN_OUT = frozenset(
     {
         *("BatchNormalization", "CastLike", "Col2Im", "ConvInteger", "CumProd", "DeformConv", "Det", "LpNormalization"),
         *("Attention", "RotaryEmbedding"),
+        *("If", "Loop", "Scan"),
         *("QLinearConv", "QLinearMatMul", "ReverseSequence", "TensorScatter", "TfIdfVectorizer"),
     }
 )

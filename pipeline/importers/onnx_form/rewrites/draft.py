@@ -108,6 +108,18 @@ class Draft:
         self.initializers[name] = numpy_helper.from_array(np.array(array, dtype, order="C"), name)
         return name
 
+    def keep_constant(self, tensor: onnx.TensorProto) -> str:
+        """Adds a constant of a subgraph and returns its name."""
+        name = self.name(tensor.name)
+        self.initializers[name] = onnx.TensorProto()
+        self.initializers[name].CopyFrom(tensor)
+        self.initializers[name].name = name
+        return name
+
+    def name(self, stem: str) -> str:
+        """A new name, for a value of a subgraph that becomes one of the model."""
+        return unique(f"{self._layer}/{stem}", self._taken)
+
     def ints(self, *values: int) -> str:
         """Adds a constant of int64 in one dimension and returns its name."""
         return self.store(values, np.int64)
