@@ -140,6 +140,7 @@ def _read(
     Otherwise, nothing is run.
     """
     from tvmopt.pipeline.importers.check.batch import check_rebatched, repeated
+    from tvmopt.pipeline.importers.onnx_form.cleanup import sort_selections
     from tvmopt.pipeline.importers.onnx_form.constants.fixed_inputs import fix_inputs
     from tvmopt.pipeline.importers.onnx_form.shapes import make_static
 
@@ -147,6 +148,7 @@ def _read(
     if request.values and importer.check is not None:
         raise UsageError("--input-value is for ONNX files: let the factory, or the exported program, hold the value")
     form = importer.load(source, request, strict)
+    sort_selections(form.model.graph)
     if strict and importer.check is not None:
         importer.check(form)
     if form.request is None:

@@ -39,6 +39,19 @@ def give_outputs_names(graph: onnx.GraphProto) -> None:
         names.add(output.name)
 
 
+def sort_selections(graph: onnx.GraphProto) -> None:
+    """Makes every TopK of `graph` a sorted one, in place.
+
+    ONNX leaves open in which order an unsorted one returns what it selects, so that no two runtimes need agree.
+    """
+    for node in graph.node:
+        for attribute in node.attribute:
+            if node.op_type == "TopK" and attribute.name == "sorted":
+                attribute.i = 1
+            for inner in (*((attribute.g,) if attribute.HasField("g") else ()), *attribute.graphs):
+                sort_selections(inner)
+
+
 def clean_graph(model: onnx.ModelProto) -> None:
     """Tidies `model`, which must have no subgraphs and no functions, in place.
 

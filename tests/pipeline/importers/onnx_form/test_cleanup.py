@@ -7,7 +7,7 @@ import onnx
 import pytest
 
 from tvmopt.pipeline.errors import UnsupportedModelError
-from tvmopt.pipeline.importers.onnx_form.cleanup import clean_graph, drop_initializer_inputs
+from tvmopt.pipeline.importers.onnx_form.cleanup import clean_graph, drop_initializer_inputs, sort_selections
 from tvmopt.pipeline.support.onnxruntime import run_model
 
 Parse = Callable[..., onnx.ModelProto]
@@ -88,3 +88,15 @@ def test_initialisers_are_no_inputs(parse: Parse) -> None:
     drop_initializer_inputs(model)
     assert [value.name for value in model.graph.input] == ["x"]
     assert model.ir_version == 4
+
+
+def test_unsorted_selections_become_sorted(parse: Parse) -> None:
+    model = parse(
+        """g (float[9] x, bool c) => (float[3] y) <int64[1] k = {3}> { v, i = TopK<sorted = 0>(x, k)
+        y = If(c) <then_branch = t () => (float[3] p) { p, q = TopK<sorted = 0>(x, k) },
+                   else_branch = e () => (float[3] r) { r = Neg(v) }> }"""
+    )
+    sort_selections(model.graph)
+    x = np.array([3, 1, 4, 1, 5, 9, 2, 6, 5], np.float32)
+    for c, expected in ((True, [9, 6, 5]), (False, [-9, -6, -5])):
+        np.testing.assert_array_equal(run_model(model, {"x": x, "c": np.array(c)})["y"], np.float32(expected))
