@@ -9,8 +9,8 @@ import numpy as np
 from tvmopt.pipeline.support.numeric_error import INCOMPARABLE, NumericError, as_one_dtype, numeric_error
 
 
-def compare_outputs(reference: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> NumericError:
-    """The worst error over all outputs.
+def output_errors(reference: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> tuple[NumericError, ...]:
+    """The error of each output.
 
     Args:
         reference: the expected outputs.
@@ -21,7 +21,11 @@ def compare_outputs(reference: Sequence[np.ndarray], outputs: Sequence[np.ndarra
     """
     if len(outputs) != len(reference):
         raise ValueError(f"gave {len(outputs)} outputs, the reference {len(reference)}")
-    errors = [_error(index, *pair) for index, pair in enumerate(zip(reference, outputs, strict=True))]
+    return tuple(_error(index, *pair) for index, pair in enumerate(zip(reference, outputs, strict=True)))
+
+
+def worst_error(errors: Sequence[NumericError]) -> NumericError:
+    """The worst of several errors, each of its measures on its own."""
     return NumericError(
         max_abs=max(error.max_abs for error in errors),
         relative=max(error.relative for error in errors),

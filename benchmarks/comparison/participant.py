@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tvmopt.benchmarks.comparison.outputs import compare_outputs
+from tvmopt.benchmarks.comparison.outputs import output_errors, worst_error
 from tvmopt.benchmarks.measurements.options import MeasureOptions
 from tvmopt.benchmarks.measurements.statistics import summarize
 from tvmopt.benchmarks.measurements.types import Measurement
@@ -17,7 +17,7 @@ from tvmopt.benchmarks.runtimes.base import Job, Runtime
 from tvmopt.benchmarks.workers.supervisor import WorkerError, WorkerHandle
 from tvmopt.pipeline.support.npz import load_arrays
 from tvmopt.pipeline.support.numeric_error import NumericError
-from tvmopt.pipeline.support.tolerances import COMPILED
+from tvmopt.pipeline.support.tolerances import COMPILED, within
 
 
 @dataclass(slots=True)
@@ -119,13 +119,15 @@ class Participant:
 
     def _compare(self, outputs: Sequence[np.ndarray], reference: Sequence[np.ndarray]) -> None:
         try:
-            self._error = compare_outputs(reference, outputs)
+            errors = output_errors(reference, outputs)
         except ValueError as error:
             self._wrong = f"wrong outputs: {error}"
             return
-        relative, allowed = self._error.relative, max(COMPILED.of(array.dtype) for array in reference)
-        if not self.runtime.quantized and not relative <= allowed:
-            self._wrong = f"wrong outputs: relative error {relative:.2g}, above {allowed:g} for FP32"
+        self._error = worst_error(errors)
+        allowed = max(COMPILED.of(array.dtype) for array in reference)
+        wrong = [error for error in errors if not within(error, allowed)]
+        if wrong and not self.runtime.quantized:
+            self._wrong = f"wrong outputs: relative error {worst_error(wrong).relative:.2g}, above {allowed:g} for FP32"
 
     def _ask(self, command: dict[str, Any], timeout_s: float) -> dict[str, Any] | None:
         """The worker's reply; without one, notes the reason in `failure` and ends the worker."""

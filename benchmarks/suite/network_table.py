@@ -10,12 +10,12 @@ from tvmopt.benchmarks.measurements.statistics import ratio_of_medians
 from tvmopt.benchmarks.measurements.types import Comparison, Latency, Measurement
 from tvmopt.benchmarks.measurements.verdicts import OURS, UNTUNED
 from tvmopt.benchmarks.runtimes.registry import peers
-from tvmopt.pipeline.support.tolerances import GOLDEN
+from tvmopt.pipeline.support.tolerances import EXAMPLES
 
 MEAN_LIMIT, NEVER_TUNED_MEAN_LIMIT, WORST_LIMIT = 1.2, 1.3, 1.0
 """Minimum speed over the best peer: as a geometric mean over all lines, or over networks never tuned; on each line."""
 
-MEMORY_LIMIT, ERROR_LIMIT = 1.0, GOLDEN.float32
+MEMORY_LIMIT, ERROR_LIMIT = 1.0, EXAMPLES.float32
 """Maximum peak memory over onnxruntime's, and maximum relative error of the outputs."""
 
 

@@ -1,19 +1,55 @@
-"""Checks a compiled model on its golden inputs before it is written, if this machine can run it."""
+"""Checks a compiled model on its golden inputs: before it is written, if this machine can run it, and later."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tvmopt.pipeline.artifact.format import ArtifactParts
 from tvmopt.pipeline.artifact.loaded import LoadedArtifact
 from tvmopt.pipeline.artifact.native_library import ALIGNMENT, reserve
 from tvmopt.pipeline.errors import RuntimeMissingError, WrongResultError
-from tvmopt.pipeline.support.numeric_error import numeric_error
-from tvmopt.pipeline.support.tolerances import COMPILED
+from tvmopt.pipeline.support.numeric_error import NumericError, numeric_error
+from tvmopt.pipeline.support.tolerances import COMPILED, stated, within
 
 _THREADS = "TVM_NUM_THREADS"
+
+
+@dataclass(frozen=True, slots=True)
+class GoldenOutput:
+    """An output for the golden inputs against the golden one; its text says how they differ.
+
+    Attributes:
+        name: the output's.
+        error: of what the artifact computed.
+        allowed: the largest relative error that counts as right.
+    """
+
+    name: str
+    error: NumericError
+    allowed: float
+
+    @property
+    def right(self) -> bool:
+        """Whether the error is within the tolerance."""
+        return within(self.error, self.allowed)
+
+    def __str__(self) -> str:
+        return stated(self.error, self.allowed)
+
+
+def golden_outputs(artifact: LoadedArtifact) -> Iterator[GoldenOutput]:
+    """Each output for the golden inputs of every size against the golden one, by `tolerances.COMPILED`.
+
+    The size that is selected afterwards is the first.
+    """
+    for size in reversed(range(artifact.sizes)):
+        artifact.select(size)
+        results = artifact.run(artifact.golden_inputs)
+        for name, expected in artifact.golden_outputs.items():
+            yield GoldenOutput(name, numeric_error(expected, results[name]), COMPILED.of(expected.dtype))
 
 
 def check_golden(parts: ArtifactParts, path: Path) -> None:
@@ -40,14 +76,9 @@ def check_golden(parts: ArtifactParts, path: Path) -> None:
     finally:
         if threads is None:  # loading sets it, for this artifact alone
             os.environ.pop(_THREADS, None)
-    for size in range(artifact.sizes):
-        artifact.select(size)
-        results = artifact.run(artifact.golden_inputs)
-        for name, expected in artifact.golden_outputs.items():
-            error = numeric_error(expected, results[name])
-            if not COMPILED.allows(error, expected.dtype):
-                raise WrongResultError(
-                    f"output {name!r} of the compiled model differs from onnxruntime's by {error.relative:.2g} of its "
-                    f"largest value; at most {COMPILED.of(expected.dtype):g} is allowed, so {path} was not written: "
-                    "`tvmopt verify` finds the layer"
-                )
+    for output in golden_outputs(artifact):
+        if not output.right:
+            raise WrongResultError(
+                f"output {output.name!r} of the compiled model differs from onnxruntime's: {output}; so {path} was not "
+                "written: `tvmopt verify` finds the layer"
+            )

@@ -44,7 +44,24 @@ class Tolerance:
 
 def within(error: NumericError, allowed: float) -> bool:
     """Whether `error` is at most `allowed`, relatively, or at most `ROUNDING`; no integers differ by so little."""
-    return error.relative <= allowed or error.max_abs <= ROUNDING
+    return error.relative <= allowed or only_rounding(error, allowed)
+
+
+def only_rounding(error: NumericError, allowed: float) -> bool:
+    """Whether `error` is above `allowed`, relatively, and yet so small that it counts as rounding."""
+    return error.relative > allowed and error.max_abs <= ROUNDING
+
+
+def stated(error: NumericError, allowed: float) -> str:
+    """`error` in words, with what is allowed of it: for one within the tolerance as for another."""
+    from tvmopt.pipeline.support.numeric_error import INCOMPARABLE  # here, since `tvmopt --help` does without numpy
+
+    if error == INCOMPARABLE:
+        return "another shape or dtype, or a NaN or infinity that only one of the two has"
+    if only_rounding(error, allowed):
+        values = error.max_abs / error.relative
+        return f"a difference of {error.max_abs:.2g} at values up to {values:.2g}, no more than rounding"
+    return f"relative error {error.relative:.2g}, allowed {allowed:g}"
 
 
 REWRITTEN = Tolerance(float16=1e-2, float32=1e-4)
@@ -57,18 +74,18 @@ least exact correct kernels are Winograd's with 6×6 tiles: 2.8e-5 with 512 chan
 one output channel gives an error of 5e-3, leaving out a tap of the window 0.3."""
 
 COMPILED = Tolerance(float16=1e-1, float32=1e-3)
-"""A whole model, or its values after any number of layers, against another implementation: `tvmopt verify`, builds that
-the tuner times again, FP32 runtimes in `tvmopt compare`. Rounding grows from layer to layer, in ResNet-50 from 1.2e-5
-for a layer alone to 8.7e-5; ten times the tolerance of one kernel leaves room for deep models, and a wrong kernel still
-exceeds it."""
+"""A whole model, or its values after any number of layers, against another implementation: golden outputs, before
+`tvmopt compile` writes them and in `tvmopt run --check`; `tvmopt verify`; builds that the tuner times again; FP32
+runtimes in `tvmopt compare`. Rounding grows from layer to layer, in ResNet-50 from 1.2e-5 for a layer alone to 8.7e-5;
+ten times the tolerance of one kernel leaves room for deep models, and a wrong kernel still exceeds it."""
 
 ALONE = 0.1
 """The share of `COMPILED`, or of the user's own tolerance, that a layer may use up when its inputs carry no error; it
 equals what `KERNEL` allows for one kernel."""
 
-GOLDEN = Tolerance(float16=1e-2, float32=1e-4)
-"""Outputs of an artifact against its golden ones, in `tvmopt run --check`, and outputs of the example networks in the
-benchmark suite. Stricter than `COMPILED`: errors of many elements average out towards the outputs, where the example
+EXAMPLES = Tolerance(float16=1e-2, float32=1e-4)
+"""Outputs of the example networks in the benchmark suite, and of small networks in the project's own tests. Stricter
+than `COMPILED`, which must suit every model: errors of many elements average out towards the outputs, where these
 networks' are a few 1e-6. A float16 output has at least its own rounding."""
 
 TEST = 2e-5

@@ -11,11 +11,10 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from tvmopt.pipeline.artifact.check_golden import golden_outputs
 from tvmopt.pipeline.artifact.kernel_by_kernel import time_steps
 from tvmopt.pipeline.artifact.loaded import LoadedArtifact, load_artifact
 from tvmopt.pipeline.devices.serve import Server
-from tvmopt.pipeline.support.numeric_error import numeric_error
-from tvmopt.pipeline.support.tolerances import COMPILED
 
 FEWEST_ROUNDS, MOST_ROUNDS = 9, 60
 
@@ -41,12 +40,9 @@ def _load(path: Path) -> LoadedArtifact:
         ValueError: when its outputs are not the golden ones.
     """
     build = load_artifact(path)
-    outputs = build.run(build.golden_inputs)
-    for name, expected in build.golden_outputs.items():
-        error = numeric_error(expected, outputs[name])
-        if not COMPILED.allows(error, expected.dtype):
-            allowed = COMPILED.of(expected.dtype)
-            raise ValueError(f"output {name!r} is wrong: relative error {error.relative:.2g}, tolerance {allowed:g}")
+    for output in golden_outputs(build):
+        if not output.right:
+            raise ValueError(f"output {output.name!r} is wrong: {output}")
     return build
 
 

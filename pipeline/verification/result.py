@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tvmopt.pipeline.support.numeric_error import NumericError
-from tvmopt.pipeline.support.tolerances import ALONE, within
+from tvmopt.pipeline.support.tolerances import ALONE, only_rounding, within
 from tvmopt.pipeline.verification.kernel_values import Uncompared
 
 ONNXRUNTIME = "onnxruntime"
@@ -68,6 +68,13 @@ class ValueCheck:
     def wrong(self) -> bool:
         """Whether it is out of tolerance."""
         return self.at_fault or bool(self.wrong_against)
+
+    @property
+    def only_rounding(self) -> bool:
+        """Whether an error counts as right only because it is so small."""
+        found = [(error, self.tolerance) for error in self.errors.values()]
+        found += [(self.alone, ALONE * self.tolerance)] if self.alone is not None else []
+        return any(only_rounding(error, allowed) for error, allowed in found)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""

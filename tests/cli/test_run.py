@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,12 @@ import pytest
 
 from tests import tiny
 from tests.conftest import RunTvmopt
-from tvmopt.pipeline.artifact.format import read_parts, save_artifact
+from tvmopt.cli.run import lines
+from tvmopt.jobs.running import RunJob, RunResult, run
+from tvmopt.pipeline.artifact.check_golden import GoldenOutput, check_golden
+from tvmopt.pipeline.artifact.format import ArtifactParts, read_parts, save_artifact
+from tvmopt.pipeline.errors import WrongResultError
+from tvmopt.pipeline.support.numeric_error import numeric_error
 
 
 @pytest.fixture
@@ -29,20 +35,46 @@ def test_the_golden_pair(run_tvmopt: RunTvmopt, artifact: Path) -> None:
     done = run_tvmopt("run", artifact, "--check", "--repeat", "5")
     assert done.returncode == 0, done.stderr
     checked, timed = done.stdout.splitlines()
-    error = re.fullmatch(r"golden outputs match: relative error (\S+), allowed 0.0001", checked)
+    error = re.fullmatch(r"golden outputs match: relative error (\S+), allowed 0.001", checked)
     assert error is not None
     assert 0 <= float(error[1]) < 1e-5
     assert re.fullmatch(r"latency: median \d+\.\d{3} ms of 5 runs", timed)
 
 
-def test_a_wrong_golden_pair(run_tvmopt: RunTvmopt, artifact: Path) -> None:
+def with_outputs_off(artifact: Path, error: float) -> ArtifactParts:
+    """The artifact, and its parts, with golden outputs that are off by a relative error."""
     parts = read_parts(artifact)
-    wrong = {name: array * np.float32(1.001) for name, array in parts.outputs.items()}
-    save_artifact(replace(parts, outputs=wrong), artifact)
+    off = replace(parts, outputs={name: array * np.float32(1 + error) for name, array in parts.outputs.items()})
+    save_artifact(off, artifact)
+    return off
+
+
+def test_a_wrong_golden_pair(run_tvmopt: RunTvmopt, artifact: Path) -> None:
+    with_outputs_off(artifact, 2e-3)
     done = run_tvmopt("run", artifact, "--check")
     assert done.returncode == 6
-    assert re.match(r"tvmopt: error: output 'y' differs from its golden value by 0.000999, allowed 0.0001", done.stderr)
+    wanted = "tvmopt: error: output 'y' differs from its golden value: relative error 0.002, allowed 0.001; "
+    assert done.stderr.startswith(wanted)
     assert done.stdout == ""
+
+
+@pytest.mark.parametrize(("error", "right"), [(5e-4, True), (2e-3, False)])
+def test_compile_and_run_judge_golden_outputs_alike(artifact: Path, error: float, right: bool) -> None:
+    parts = with_outputs_off(artifact, error)
+    with nullcontext() if right else pytest.raises(WrongResultError, match=r"relative error 0.002, allowed 0.001"):
+        check_golden(parts, artifact)
+    with nullcontext() if right else pytest.raises(WrongResultError, match=r"relative error 0.002, allowed 0.001"):
+        run(RunJob(artifact, check=True))
+
+
+def test_an_error_that_is_only_rounding_is_called_so() -> None:
+    small = GoldenOutput("y", numeric_error(np.array([1e-7, 0.0]), np.array([0.0, 0.0])), 1e-3)
+    large = GoldenOutput("z", numeric_error(np.array([1.0, 0.0]), np.array([1.0, 1e-5])), 1e-3)
+    assert small.right
+    (line,) = lines(RunResult((large, small), (), None))
+    assert line == "golden outputs match: a difference of 1e-07 at values up to 1e-07, no more than rounding"
+    (line,) = lines(RunResult((large,), (), None))
+    assert line == "golden outputs match: relative error 1e-05, allowed 0.001"
 
 
 def test_arrays_in_and_out(run_tvmopt: RunTvmopt, tmp_path: Path) -> None:

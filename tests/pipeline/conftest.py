@@ -19,7 +19,7 @@ from tvmopt.pipeline.graph.optimize import optimize
 from tvmopt.pipeline.importers import example_inputs, load_model
 from tvmopt.pipeline.support.numeric_error import numeric_error
 from tvmopt.pipeline.support.onnxruntime import run_model
-from tvmopt.pipeline.support.tolerances import GOLDEN
+from tvmopt.pipeline.support.tolerances import EXAMPLES
 from tvmopt.pipeline.tasks.bind import bind
 from tvmopt.pipeline.types import ImportedModel
 from tvmopt.schedules.space import Config
@@ -84,6 +84,6 @@ def check_whole() -> Callable[..., None]:
         expected = run_model(model.original, example_inputs(model))
         for name, array in run_whole(model, target, configs or {}).items():
             error = numeric_error(expected[name], array).relative
-            assert error <= GOLDEN.of(array.dtype), f"{name} is off by {error:.2g}"
+            assert error <= EXAMPLES.of(array.dtype), f"{name} is off by {error:.2g}"
 
     return check

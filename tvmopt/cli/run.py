@@ -47,9 +47,9 @@ def command(
 
 
 def lines(result: RunResult) -> Iterator[str]:
-    """The results: error against the golden outputs, median latency, shapes of the outputs."""
-    if result.golden_error is not None:
-        yield f"golden outputs match: relative error {result.golden_error:.2g}, allowed {result.golden_allowed:g}"
+    """The results: largest error of a golden output, median latency, shapes of the outputs."""
+    if result.golden:
+        yield f"golden outputs match: {max(result.golden, key=lambda output: output.error.relative)}"
     if result.latency_s:
         runs = len(result.latency_s)
         yield f"latency: median {median(result.latency_s) * 1e3:.3f} ms of {runs} run{'s' if runs > 1 else ''}"

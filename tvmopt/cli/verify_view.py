@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
 from tvmopt.cli.consoles import first_of
 from tvmopt.cli.tables import Column, Table
-from tvmopt.pipeline.support.tolerances import ALONE
+from tvmopt.pipeline.support.tolerances import ALONE, only_rounding, stated
 from tvmopt.pipeline.verification.result import ONNXRUNTIME
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def _mark(result: Verification, check: ValueCheck) -> str:
     if check is result.first_wrong:
         return "first out of tolerance"
     if not check.wrong:
-        return ""
+        return "only rounding" if check.only_rounding else ""
     return "out of tolerance, alone too" if check.at_fault else "out of tolerance"
 
 
@@ -84,13 +84,14 @@ def summary(result: Verification) -> Iterator[str]:
         yield f"{len(missing)} not compared: {_listed(names)} ({reason})"
     yield from result.notes
     if result.first_wrong is None:
-        worst = max((error.relative for check in checks for error in check.errors.values()), default=0.0)
-        alone = max((check.alone.relative for check in checks if check.alone is not None), default=0.0)
-        widest = max(check.tolerance for check in checks)
-        yield (
-            f"all within tolerance: largest relative error {worst:.2g}, allowed {widest:g}; "
-            f"alone {alone:.2g}, allowed {ALONE * widest:g}"
-        )
+        errors = [(error, check.tolerance) for check in checks for error in check.errors.values()]
+        alone = [(check.alone, ALONE * check.tolerance) for check in checks if check.alone is not None]
+        yield f"all within tolerance: {_worst(errors)}" + (f"; alone: {_worst(alone)}" if alone else "")
+
+
+def _worst(errors: Sequence[tuple[NumericError, float]]) -> str:
+    """The largest of several errors in words, each given with what is allowed of it; rounding comes last."""
+    return stated(*max(errors, key=lambda one: (not only_rounding(*one), one[0].relative)))
 
 
 def finding(result: Verification) -> str:

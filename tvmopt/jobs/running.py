@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tvmopt.pipeline.artifact.check_golden import GoldenOutput, golden_outputs
 from tvmopt.pipeline.artifact.loaded import LoadedArtifact, load_artifact
 from tvmopt.pipeline.compiler.build import threads_environment
 from tvmopt.pipeline.errors import UsageError, WrongResultError
 from tvmopt.pipeline.support.interrupts import ctrl_c_cancels
-from tvmopt.pipeline.support.numeric_error import numeric_error
 from tvmopt.pipeline.support.progress import Listener
-from tvmopt.pipeline.support.tolerances import GOLDEN, within
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,14 +49,12 @@ class RunResult:
     """The result of running an artifact.
 
     Attributes:
-        golden_error: the largest relative error of a golden output; None if not checked.
-        golden_allowed: the largest error that was allowed.
+        golden: each output for the golden inputs against the golden one, in every size; none if not checked.
         latency_s: seconds of each timed run.
         outputs: an array for each output by its name; None without inputs.
     """
 
-    golden_error: float | None
-    golden_allowed: float
+    golden: tuple[GoldenOutput, ...]
     latency_s: tuple[float, ...]
     outputs: Mapping[str, np.ndarray] | None
 
@@ -70,47 +67,42 @@ def run(job: RunJob, listener: Listener | None = None) -> RunResult:
         listener: may request a stop, which takes effect after the current run.
 
     Returns:
-        The largest relative error of a golden output, seconds of each timed run, and the outputs.
+        The errors of the golden outputs, seconds of each timed run, and the outputs.
 
     Raises:
         CancelledError: the job was stopped.
         InputFileError: the artifact cannot be read.
         RuntimeMissingError: it does not run on this machine.
         ModelInputError: names, shapes or dtypes of the inputs are not the model's.
-        WrongResultError: an output differs from the golden one by more than `tolerances.GOLDEN` of its magnitude.
+        WrongResultError: an output differs from the golden one by more than `tolerances.COMPILED`.
     """
     told = listener or Listener()
     if job.threads is not None:
         threads_environment(job.threads)
     with ctrl_c_cancels():
         loaded = load_artifact(job.artifact)
-        error, allowed = check_golden(loaded) if job.check else (None, 0.0)
+        golden = check_golden(loaded) if job.check else ()
         if job.inputs is None and job.repeat == 1:
-            return RunResult(error, allowed, (), None)
+            return RunResult(golden, (), None)
         loaded.set_inputs(loaded.golden_inputs if job.inputs is None else job.inputs)
         latency_s = _time_runs(loaded, job.repeat, told)
-        return RunResult(error, allowed, latency_s, None if job.inputs is None else loaded.outputs())
+        return RunResult(golden, latency_s, None if job.inputs is None else loaded.outputs())
 
 
-def check_golden(loaded: LoadedArtifact) -> tuple[float, float]:
-    """Runs the golden inputs of every size; returns the largest relative error of an output and the largest allowed.
+def check_golden(loaded: LoadedArtifact) -> tuple[GoldenOutput, ...]:
+    """Runs the golden inputs of every size, and compares every output with the golden one.
 
     Raises:
-        WrongResultError: when an output differs from the golden one by more than `tolerances.GOLDEN` of its magnitude.
+        WrongResultError: when one differs by more than `tolerances.COMPILED`.
     """
-    found, widest = 0.0, 0.0
-    for size in reversed(range(loaded.sizes)):  # ends with the first one selected
-        loaded.select(size)
-        results = loaded.run(loaded.golden_inputs)
-        for name, expected in loaded.golden_outputs.items():
-            error, allowed = numeric_error(expected, results[name]), GOLDEN.of(expected.dtype)
-            if not within(error, allowed):
-                raise WrongResultError(
-                    f"output {name!r} differs from its golden value by {error.relative:.3g}, allowed {allowed:g}: "
-                    "compile again, and report a bug if it persists"
-                )
-            found, widest = max(found, error.relative), max(widest, allowed)
-    return found, widest
+    found = tuple(golden_outputs(loaded))
+    for output in found:
+        if not output.right:
+            raise WrongResultError(
+                f"output {output.name!r} differs from its golden value: {output}; compile again, and report a bug if "
+                "it persists"
+            )
+    return found
 
 
 def _time_runs(loaded: LoadedArtifact, repeat: int, listener: Listener) -> tuple[float, ...]:

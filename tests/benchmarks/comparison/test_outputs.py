@@ -5,7 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tvmopt.benchmarks.comparison.outputs import compare_outputs
+from tvmopt.benchmarks.comparison.outputs import output_errors, worst_error
+from tvmopt.pipeline.support.numeric_error import NumericError
+
+
+def compare_outputs(reference: list[np.ndarray], outputs: list[np.ndarray]) -> NumericError:
+    return worst_error(output_errors(reference, outputs))
 
 
 def test_equal() -> None:
