@@ -32,12 +32,14 @@ class ModelSource:
         kind: the `kind` of its importer in the registry.
         path: the file.
         factory: the callable's name, for Python files.
+        values: by input, the elements of those that the user made constants.
     """
 
     spec: str
     kind: str
     path: Path
     factory: str | None = None
+    values: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

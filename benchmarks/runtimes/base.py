@@ -30,7 +30,8 @@ class Job:
         outputs: names of the model's outputs, in order.
         batch, threads: batch size of `onnx`, threads to use.
         folder: this job's own folder, where `Runner.prepare` writes its files.
-        source: spec, kind, path and factory of the user's model, for runtimes that load it themselves.
+        source: spec, kind, path and factory of the user's model, and values of inputs that are constants (JSON), for
+            runtimes that load it themselves.
         calibration: an ``.npz`` with calibration batches stacked for each input, or empty.
         logs: folders of tuning records, in search order.
     """

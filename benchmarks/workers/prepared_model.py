@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -96,6 +97,7 @@ class PreparedModel:
                 "kind": source.kind,
                 "path": str(source.path),
                 "factory": source.factory or "",
+                "values": json.dumps(dict(source.values)),
             },
             calibration=self.calibration,
             logs=tuple(str(folder) for folder in logs),

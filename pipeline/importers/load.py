@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
-from tvmopt.pipeline.errors import TvmoptError, UsageError
+from tvmopt.pipeline.errors import TvmoptError
 from tvmopt.pipeline.importers.registry import find_importer
 from tvmopt.pipeline.importers.source import model_name, parse_source
 from tvmopt.pipeline.types import Draw, ImportedModel, ModelSource
@@ -50,11 +50,11 @@ def load_model(
         ModelInputError: `inputs` do not fit the model, or it does not run on them.
         WrongResultError: a step of the import changed what the model computes; names the first layer.
     """
-    source = parse_source(spec)
+    source = replace(parse_source(spec), values=dict(input_values or {}))
     with _named(source):
         from tvmopt.pipeline.importers.onnx_form.shapes import ShapeRequest
 
-        request = ShapeRequest(dict(input_shapes or {}), batch, _sizes(inputs), dict(input_values or {}))
+        request = ShapeRequest(dict(input_shapes or {}), batch, _sizes(inputs))
         original, examples = _read(source, request)
         return _finish(source, original, examples, inputs)
 
@@ -84,12 +84,12 @@ def survey_model(
         UsageError, InputFileError: as `load_model`.
         UnsupportedModelError: there is no ONNX model with static inputs to look at.
     """
-    source = parse_source(spec)
+    source = replace(parse_source(spec), values=dict(input_values or {}))
     with _named(source):
         from tvmopt.pipeline.importers.onnx_form.shapes import ShapeRequest
         from tvmopt.pipeline.importers.survey import survey
 
-        request = ShapeRequest(dict(input_shapes or {}), None, _sizes(inputs), dict(input_values or {}))
+        request = ShapeRequest(dict(input_shapes or {}), None, _sizes(inputs))
         original, _ = _read(source, request, strict=False)
         return source, survey(original)
 
@@ -145,15 +145,14 @@ def _read(
     from tvmopt.pipeline.importers.onnx_form.shapes import make_static
 
     importer = find_importer(source.kind)
-    if request.values and importer.check is not None:
-        raise UsageError("--input-value is for ONNX files: let the factory, or the exported program, hold the value")
     form = importer.load(source, request, strict)
     sort_selections(form.model.graph)
     if strict and importer.check is not None:
         importer.check(form)
     if form.request is None:
         return form.model, form.inputs
-    fix_inputs(form.model, form.request.values)
+    fix_inputs(form.model, source.values)
+    form = replace(form, inputs={name: x for name, x in form.inputs.items() if name not in source.values})
     static = make_static(form.model, form.request)
     if form.request.batch is not None:
         check_rebatched(form.model, _whole_batches(form, static), form.inputs, form.request.batch)

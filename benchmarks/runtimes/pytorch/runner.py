@@ -6,6 +6,7 @@ memory format; the same number of threads as the other runtimes.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -83,9 +84,9 @@ def load_network(fields: Mapping[str, str]) -> Any:
     """The network that the job's source names, in evaluation mode."""
     from tvmopt.pipeline.importers.pytorch import export as pytorch
 
-    if fields["kind"] == "pt2":
-        return pytorch.load_program(ModelSource(fields["spec"], "pt2", Path(fields["path"]))).module()
-    module, _ = pytorch.load_module(ModelSource(fields["spec"], "python", Path(fields["path"]), fields["factory"]))
+    values = {name: tuple(numbers) for name, numbers in json.loads(fields.get("values", "{}")).items()}
+    source = ModelSource(fields["spec"], fields["kind"], Path(fields["path"]), fields.get("factory"), values)
+    module, _ = pytorch.load_program_module(source) if source.kind == "pt2" else pytorch.load_module(source)
     return module
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from numbers import Integral
 
 import onnx
 
@@ -24,16 +25,16 @@ class ShapeRequest:
         shapes: the shape of each input named.
         batch: the new first dimension of every input whose first dimension equals the first input's.
         defaults: shapes for inputs that would otherwise stay dynamic.
-        values: the elements of inputs that become constants.
     """
 
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     batch: int | None = None
     defaults: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
-    values: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, shape in self.shapes.items():
+            if not all(isinstance(size, Integral) for size in shape):
+                raise UsageError(f"the shape of input {name!r} needs one size for each dimension, got {_text(shape)}")
             if any(size < 1 for size in shape):
                 raise UsageError(f"the shape of input {name!r} needs positive sizes, got {_text(shape)}")
         if self.batch is not None and self.batch < 1:

@@ -6,6 +6,7 @@ import importlib.util
 import inspect
 import os
 from pickle import UnpicklingError
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from tvmopt.pipeline.errors import InputFileError, RuntimeMissingError, Unsuppor
 from tvmopt.pipeline.importers.base import OnnxForm
 from tvmopt.pipeline.importers.onnx_form.shapes import ShapeRequest
 from tvmopt.pipeline.importers.onnx_form.tensors import MAX_BYTES
+from tvmopt.pipeline.importers.pytorch.fixed_values import Values, fix_inputs, with_values
 from tvmopt.pipeline.importers.pytorch.keep_tensors import keep_tensors
 from tvmopt.pipeline.importers.pytorch.layer_names import as_array, friendly_names, output_names
 from tvmopt.pipeline.importers.pytorch.pt2_archive import check_archive
@@ -25,6 +27,8 @@ from tvmopt.pipeline.types import ModelSource
 if TYPE_CHECKING:
     from torch import Tensor, nn
     from torch.export import ExportedProgram
+
+_NO_VALUES: Values = MappingProxyType({})
 
 _EXPECTED = "(nn.Module, example inputs as a tuple of tensors)"
 
@@ -45,9 +49,10 @@ def load_module(source: ModelSource) -> tuple[nn.Module, tuple[Tensor, ...]]:
 
     Returns:
         The module, in eval mode and on the CPU, and its example inputs. It returns no objects that torch cannot trace,
-        such as the caches of language models.
+        such as the caches of language models, and takes only inputs that the source leaves open.
 
     Raises:
+        UsageError: the source fixes inputs that the module does not have, or to values that they cannot have.
         InputFileError: the file cannot be run.
         UnsupportedModelError: the factory raises, or returns something else.
     """
@@ -73,7 +78,10 @@ def load_module(source: ModelSource) -> tuple[nn.Module, tuple[Tensor, ...]]:
     if isinstance(module, torch.nn.DataParallel):  # on a CPU it does nothing but hide its module's parameters
         module = module.module
     keep_tensors(module)
-    return module.cpu().eval(), tuple(x.detach().cpu() for x in inputs)
+    module, inputs = module.cpu().eval(), tuple(x.detach().cpu() for x in inputs)
+    if source.values:
+        inputs = fix_inputs(module, _parameter_names(module, len(inputs)), inputs, source.values)
+    return module, inputs
 
 
 def _kind(value: Any) -> str:
@@ -154,29 +162,47 @@ def load_program(source: ModelSource) -> ExportedProgram:
     return program
 
 
-def export_program(program: ExportedProgram, run: bool = True) -> OnnxForm:
+def load_program_module(source: ModelSource) -> tuple[nn.Module, tuple[Tensor, ...]]:
+    """Reads a `.pt2` file as a module, with its example inputs; it takes only inputs that the source leaves open.
+
+    Raises:
+        InputFileError, UnsupportedModelError: as `load_program` and `export_program`.
+        UsageError: as `load_module`.
+    """
+    import torch
+
+    program = load_program(source)
+    module, inputs = program.module(), _example_inputs(program)
+    if not source.values:
+        return module, inputs
+    outer = torch.nn.Sequential(module)  # the program's own module insists on all of its inputs
+    outer.forward = module.__call__
+    return outer, fix_inputs(outer, _names(program), inputs, source.values)
+
+
+def export_program(program: ExportedProgram, run: bool = True, values: Values = _NO_VALUES) -> OnnxForm:
     """Translates an exported program to ONNX; its dynamic sizes stay dynamic.
 
     Args:
         program: the exported program.
         run: whether it is run once on its example inputs for its outputs; otherwise there are none.
+        values: by input, elements that take the place of the example's; in the model it is an input nevertheless.
 
     Returns:
         As `export_onnx`.
 
     Raises:
+        UsageError: `values` names an input that does not exist, or all of them, or has numbers that do not fit one.
         UnsupportedModelError: it has no example inputs, fails on them, is too large, or uses an operator that has no
             ONNX form.
     """
     import torch
     from torch.utils import _pytree as pytree
 
-    if program.example_inputs is None:
-        raise UnsupportedModelError("the program has no example inputs: export it again with torch.export.export")
-    args, kwargs = program.example_inputs
-    inputs = pytree.tree_leaves((args, kwargs))
-    if not all(isinstance(x, torch.Tensor) for x in inputs):
-        raise UnsupportedModelError(f"the program takes ({', '.join(map(_kind, inputs))}): only tensors are supported")
+    inputs = _example_inputs(program)
+    if values:
+        inputs = with_values(_names(program), inputs, values)
+    args, kwargs = pytree.tree_unflatten(inputs, pytree.tree_structure(program.example_inputs))
     _check_size(sum(tensor.nbytes for tensor in program.state_dict.values()))
     expected = None
     try:
@@ -186,7 +212,29 @@ def export_program(program: ExportedProgram, run: bool = True) -> OnnxForm:
     except Exception as error:  # a damaged program makes torch raise anything
         what = f"{type(error).__name__}: {one_line(error)}"
         raise UnsupportedModelError(f"running the program on its example inputs raised {what}") from error
-    return _translate(program, tuple(inputs), expected)
+    return _translate(program, inputs, expected)
+
+
+def _example_inputs(program: ExportedProgram) -> tuple[Tensor, ...]:
+    """The tensors that a program was exported with, in the order of its inputs.
+
+    Raises:
+        UnsupportedModelError: it has none, or others than tensors.
+    """
+    import torch
+    from torch.utils import _pytree as pytree
+
+    if program.example_inputs is None:
+        raise UnsupportedModelError("the program has no example inputs: export it again with torch.export.export")
+    inputs = pytree.tree_leaves(program.example_inputs)
+    if not all(isinstance(x, torch.Tensor) for x in inputs):
+        raise UnsupportedModelError(f"the program takes ({', '.join(map(_kind, inputs))}): only tensors are supported")
+    return tuple(inputs)
+
+
+def _names(program: ExportedProgram) -> list[str]:
+    """The names of a program's inputs."""
+    return [str(name) for name in program.graph_signature.user_inputs]
 
 
 def _translate(program: ExportedProgram, inputs: tuple[Tensor, ...], expected: Any) -> OnnxForm:

@@ -23,7 +23,7 @@ def _load_program(source: ModelSource, request: ShapeRequest, strict: bool) -> O
     """Dynamic sizes of the program become those of its example inputs unless the user asks for others."""
     from tvmopt.pipeline.importers.pytorch.export import export_program, load_program
 
-    form = export_program(load_program(source), run=strict)
+    form = export_program(load_program(source), strict, source.values)
     sizes = {name: x.shape for name, x in form.inputs.items()}
     return replace(form, request=replace(request, defaults={**sizes, **request.defaults}))
 

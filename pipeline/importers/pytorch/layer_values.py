@@ -41,10 +41,10 @@ def framework_values(model: ImportedModel, inputs: Arrays, names: Collection[str
     pytorch.require_torch()
     import torch
 
-    arrays = [inputs[spec.name] for spec in model.inputs]
     if model.source.kind == "pt2":
-        export = pytorch.export_program(pytorch.load_program(model.source))
-        return _recorded(export.program, arrays, names)
+        export = pytorch.export_program(pytorch.load_program(model.source), values=model.source.values)
+        return _recorded(export.program, [inputs.get(name, fixed) for name, fixed in export.inputs.items()], names)
+    arrays = [inputs[spec.name] for spec in model.inputs]
     module, _ = pytorch.load_module(model.source)
     # Exporting for these inputs also gives PyTorch's own outputs: those of the module, not of the exported program.
     export = pytorch.export_onnx(module, tuple(torch.from_numpy(array.copy()) for array in arrays), model.source)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import onnx
 from onnx import numpy_helper
 
 from tvmopt.pipeline.errors import UsageError, did_you_mean
-from tvmopt.pipeline.importers.onnx_form.shapes import input_dims
+from tvmopt.pipeline.importers.onnx_form.shapes import Dim, input_dims
 from tvmopt.pipeline.importers.onnx_form.values import dtype_name
 
 
@@ -28,32 +29,55 @@ def fix_inputs(model: onnx.ModelProto, values: Mapping[str, tuple[float, ...]]) 
     """
     graph = model.graph
     known = {value.name: value for value in graph.input}
+    check_fixed(values, known)
     for name, numbers in values.items():
-        if name not in known:
-            raise UsageError(did_you_mean("input", name, known))
-        graph.initializer.append(numpy_helper.from_array(_array(known[name], numbers), name))
+        dtype = np.dtype(dtype_name(known[name].type.tensor_type.elem_type, name))
+        array = fixed_array(name, dtype, input_dims(known[name]), numbers)
+        graph.initializer.append(numpy_helper.from_array(array, name))
     kept = [value for value in graph.input if value.name not in values]
-    if values and not kept:
-        raise UsageError(f"all inputs are fixed ({', '.join(values)}): at least one must stay open")
     del graph.input[:]
     graph.input.extend(kept)
 
 
-def _array(value: onnx.ValueInfoProto, numbers: tuple[float, ...]) -> np.ndarray:
-    """`numbers` in the shape and dtype of the input `value`."""
-    dtype = np.dtype(dtype_name(value.type.tensor_type.elem_type, value.name))
+def check_fixed(values: Iterable[str], known: Collection[str]) -> None:
+    """Checks that the inputs named in `values` are some, but not all, of those in `known`.
+
+    Raises:
+        UsageError: they are not.
+    """
+    names = list(values)
+    for name in names:
+        if name not in known:
+            raise UsageError(did_you_mean("input", name, known))
+    if names and len(names) == len(known):
+        raise UsageError(f"all inputs are fixed ({', '.join(names)}): at least one must stay open")
+
+
+def fixed_array(
+    name: str, dtype: np.dtype[Any], dims: tuple[Dim, ...] | None, numbers: tuple[float, ...]
+) -> np.ndarray:
+    """`numbers` in the shape and dtype of the input `name`.
+
+    Args:
+        name: the input's, for errors.
+        dtype: its element type.
+        dims: its sizes, as far as they are known.
+        numbers: its elements in row-major order, or one that fills it.
+
+    Raises:
+        UsageError: the wrong number of elements, numbers that the dtype lacks, or open sizes of several dimensions.
+    """
     given = np.asarray(numbers)
     array = given.astype(dtype)
     if dtype.kind in "iub" and not np.array_equal(array, given):
-        raise UsageError(f"input {value.name!r} is of {dtype}, which cannot hold {', '.join(map(str, numbers))}")
-    dims = input_dims(value)
+        raise UsageError(f"input {name!r} is of {dtype}, which cannot hold {', '.join(map(str, numbers))}")
     if dims is None or (len(dims) == 1 and not isinstance(dims[0], int)):
         return array.reshape(()) if dims is None and array.size == 1 else array
     if any(isinstance(dim, str) for dim in dims):
-        raise UsageError(f"input {value.name!r} has open sizes, {','.join(map(str, dims))}: it cannot be fixed")
+        raise UsageError(f"input {name!r} has open sizes, {','.join(map(str, dims))}: it cannot be fixed")
     shape = tuple(int(dim) for dim in dims)
     wanted = math.prod(shape)
     if array.size not in (1, wanted):
         counts = "1 number" if wanted == 1 else f"1 or {wanted} numbers"
-        raise UsageError(f"input {value.name!r} needs {counts}, got {array.size}")
+        raise UsageError(f"input {name!r} needs {counts}, got {array.size}")
     return np.resize(array, shape)

@@ -25,6 +25,11 @@ def test_a_given_shape_is_put_in_and_what_follows_is_forgotten(parse: Parse) -> 
     assert shapes(model) == {"x": ("N", 3, "H", "W")}
 
 
+def test_a_set_of_sizes_is_no_shape() -> None:
+    with pytest.raises(UsageError, match=r"the shape of input 'x' needs one size for each dimension, got \(1, 4\),3"):
+        ShapeRequest({"x": ((1, 4), 3)})  # type: ignore[dict-item] # as a caller may who does not check types
+
+
 def test_a_dimensions_name_means_one_size_everywhere(parse: Parse) -> None:
     static = make_static(parse(PAIR), ShapeRequest({"a": (5, 6)}))
     assert shapes(static) == {"a": (5, 6), "b": (5, 4), "c": (7,)}
