@@ -112,6 +112,8 @@ def test_inspect(model: str) -> None:
     found = tvmopt.inspect(tvmopt.InspectJob(model, "aarch64", threads=2), listener)
     assert found.target.key == "aarch64-neon-2t"
     assert listener.steps() == ["inspecting"]
+    assert not found.target.strict_nan
+    assert tvmopt.inspect(tvmopt.InspectJob(model, strict_nan=True)).target.strict_nan
 
 
 def test_a_cancelled_tune_keeps_its_trials_and_goes_on(model: str, tmp_path: Path) -> None:

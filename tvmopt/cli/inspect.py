@@ -12,6 +12,7 @@ from tvmopt.cli.options import (
     OutputFile,
     input_options,
     model_argument,
+    strict_nan_option,
     target_option,
     threads_option,
 )
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 @model_argument
 @target_option
 @threads_option
+@strict_nan_option
 @input_options
 @click.option("--json", "json_file", type=OutputFile(".json"), help="Also write everything as JSON.")
 def command(model: str, json_file: Path | None, **settings: Any) -> None:

@@ -7,11 +7,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from tvmopt.cli.options import input_shape_option, logs_option, target_option, threads_option
+from tvmopt.cli.options import input_options, logs_option, strict_nan_option, target_option, threads_option
 from tvmopt.jobs.settings import resolve_target
 from tvmopt.pipeline.errors import InputFileError
 
@@ -148,11 +148,11 @@ def prune(directory: Path, keep: int, corrupt_only: bool) -> None:
 @click.argument("model", metavar="MODEL")
 @target_option
 @threads_option
+@strict_nan_option
 @logs_option
-@input_shape_option
-def explain(
-    model: str, target: str, threads: int | None, logs: Path, input_shape: Mapping[str, tuple[int, ...]]
-) -> None:
+@input_options
+@click.option("--batch", type=click.IntRange(min=1), metavar="N", help="First dimension of every input.")
+def explain(model: str, target: str, threads: int | None, strict_nan: bool, logs: Path, **settings: Any) -> None:
     """Say which record applies to each task, or why none does.
 
     MODEL is a model, a log (.jsonl) for the workloads in it, or a file with one workload (.json).
@@ -163,14 +163,14 @@ def explain(
     from tvmopt.pipeline.records.store import RecordStore
     from tvmopt.schedules.registry import template_for
 
-    machine = resolve_target(target, threads)
+    machine = resolve_target(target, threads, strict_nan)
     store = RecordStore(logs)
     store.records()  # an unreadable log fails here, before a model is imported
     table = Table(
         Column("Task"), Column("Shape", least=20, rank=1), Column("Layers", least=16), Column("Record", least=30)
     )
     applied = moved = 0
-    tasks = _tasks(model, machine, input_shape)
+    tasks = _tasks(model, machine, settings)
     for task in tasks:
         told = explain_workload(store, task.workload, machine, template_for(task.workload, machine))
         applied += told.record is not None
@@ -220,19 +220,20 @@ def _fastest(records: Sequence[Record]) -> Record | None:
     return fastest(records)
 
 
-def _tasks(model: str, target: Target, input_shape: Mapping[str, tuple[int, ...]]) -> tuple[Task, ...]:
-    """The tasks of a model, or of the workloads in a file."""
+def _tasks(model: str, target: Target, settings: Mapping[str, Any]) -> tuple[Task, ...]:
+    """The tasks of a model, imported with `settings`, or of the workloads in a file."""
     from tvmopt.pipeline.types import Task
 
     path = Path(model)
     if path.suffix in (".json", ".jsonl"):
         found = dict.fromkeys(_workloads(path))
         return tuple(Task(workload.key, workload, 1, ("–",)) for workload in found)
+    from tvmopt.cli.run import with_inputs
     from tvmopt.pipeline.graph.optimize import optimize
     from tvmopt.pipeline.importers import load_model
     from tvmopt.pipeline.tasks.extract import extract_tasks
 
-    return extract_tasks(optimize(load_model(model, input_shape), target))
+    return extract_tasks(optimize(load_model(model, **with_inputs(settings)), target))
 
 
 def _workloads(path: Path) -> list[Workload]:

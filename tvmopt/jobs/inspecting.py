@@ -26,6 +26,7 @@ class InspectJob:
         input_shapes: shapes of the model's inputs by name, where it leaves them open.
         inputs: an array for each input that the model runs on; here it only settles open shapes.
         input_values: values of inputs that become constants.
+        strict_nan: whether a NaN or infinity may touch only what the model says (`schedules.target.Target`).
     """
 
     model: str
@@ -34,6 +35,7 @@ class InspectJob:
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     inputs: Mapping[str, np.ndarray] | None = None
     input_values: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    strict_nan: bool = False
 
 
 def inspect(job: InspectJob, listener: Listener | None = None) -> Inspection:
@@ -52,7 +54,7 @@ def inspect(job: InspectJob, listener: Listener | None = None) -> Inspection:
         InputFileError: the model cannot be read.
         UnsupportedModelError: the model has no ONNX form with static inputs.
     """
-    target = resolve_target(job.target, job.threads)
+    target = resolve_target(job.target, job.threads, job.strict_nan)
     with ctrl_c_cancels(), Steps(listener, 1) as steps:
         steps.begin("inspecting")
         return inspect_model(job.model, target, job.input_shapes, job.inputs, job.input_values)
