@@ -68,7 +68,8 @@ def profile_artifact(options: ProfileOptions, listener: Listener | None = None) 
     table = LayerTable(batch, len(cores), tuple(costs), costs, roofline, {"tvmopt": profile})
     facts = parts.manifest["model"]
     model = {"name": str(facts["name"]), "spec": path.name, "kind": "artifact", "sha256": str(facts["sha256"])}
-    return document | {"model": model, "notes": {}} | table.to_json()
+    notes = {"tvmopt": f"profiled in the first of its {len(parts.sizes())} sizes"} if len(parts.sizes()) > 1 else {}
+    return document | {"model": model, "notes": notes} | table.to_json()
 
 
 def _profile(path: Path, parts: ArtifactParts, cores: Sequence[int], seconds: float) -> LayerProfile:

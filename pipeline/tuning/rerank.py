@@ -30,6 +30,7 @@ from tvmopt.pipeline.support.interrupts import ctrl_c_later, interruptible
 from tvmopt.pipeline.support.progress import Listener, Steps
 from tvmopt.pipeline.support.tvm import tvm_version
 from tvmopt.pipeline.tasks.alternatives import optimize_all_ways
+from tvmopt.pipeline.tasks.bind import BoundModel
 from tvmopt.pipeline.tasks.choose_configs import TaskChoice
 from tvmopt.pipeline.tasks.extract import extract_tasks
 from tvmopt.pipeline.types import ImportedModel, Step, Task
@@ -74,20 +75,20 @@ class Finalists:
 
 
 def time_finalists(  # noqa: PLR0913 # the parts of a run, each of another type
-    model: ImportedModel,
+    models: Sequence[ImportedModel],
     target: Target,
     store: RecordStore,
     count: int,
     listener: Listener | None = None,
     device: Device = LOCAL,
 ) -> int:
-    """Times the default and the `count` fastest recorded configs of each task inside `model`, and files the times.
+    """Times the default and the `count` fastest recorded configs of each task inside a model, and files the times.
 
     Where the graph can be cut into kernels in several ways, each way is timed. Ctrl-C, a stop that the listener asks
     for, or a failure leaves the store unchanged.
 
     Args:
-        model: imported.
+        models: the imported model, once for each size of its inputs; a kernel that several have gets the times of all.
         target: what to build for; the device must be able to run it.
         store: has the tasks' records, and takes the new ones.
         count: finalists of each task besides the default.
@@ -103,32 +104,54 @@ def time_finalists(  # noqa: PLR0913 # the parts of a run, each of another type
         InputFileError: when the store has a corrupt line, or cannot be written.
     """
     linker_of(target)  # fails now if it is missing, rather than after minutes of compiling
-    ways, cpu = [way.model for way in optimize_all_ways(model, target)], device.facts().cpu
-    finals = [[Finalists.of(task, target, store, count, cpu) for task in extract_tasks(way)] for way in ways]
-    if not any(len(task.records) > 1 for way in finals for task in way):
-        return 0
-    golden = golden_pair(model)
+    cpu = device.facts().cpu
+    timed: list[Sequence[Finalists]] = []
+    samples: dict[tuple[str, tuple[tuple[str, int], ...]], list[float]] = defaultdict(list)
+    for number, model in enumerate(models, 1):
+        what = f"the model in size {number} of {len(models)}" if len(models) > 1 else "the model"
+        ways = [way.model for way in optimize_all_ways(model, target)]
+        finals = [[Finalists.of(task, target, store, count, cpu) for task in extract_tasks(way)] for way in ways]
+        if any(len(task.records) > 1 for way in finals for task in way):
+            timed += finals
+            for key, taken in _time(_Contest(model, what, ways, finals), target, listener, device).items():
+                samples[key] += taken
+    return _file(store, timed, samples)
+
+
+@dataclass(frozen=True, slots=True)
+class _Contest:
+    """A model in one size, called `what`, with the finalists of each way to cut its graph."""
+
+    model: ImportedModel
+    what: str
+    ways: Sequence[BoundModel]
+    finals: Sequence[Sequence[Finalists]]
+
+
+def _time(contest: _Contest, target: Target, listener: Listener | None, device: Device) -> _Samples:
+    """Seconds of each finalist inside the model, in builds that run in turn."""
+    golden = golden_pair(contest.model)
     with tempfile.TemporaryDirectory(prefix="tvmopt-finals-") as name, Forge() as forge:
         builds: list[_Build] = []
         plans = [
             (way, tasks, place)
-            for way, tasks in zip(ways, finals, strict=True)
+            for way, tasks in zip(contest.ways, contest.finals, strict=True)
             for place in range(max((len(task.records) for task in tasks), default=0))
         ]
         steps = Steps(listener, len(plans) + 1)
         for number, (way, tasks, place) in enumerate(plans):
-            steps.begin(f"building the model with its finalists, {number + 1} of {len(plans)}")
+            steps.begin(f"building {contest.what} with its finalists, {number + 1} of {len(plans)}")
             path = Path(name) / f"{number}.tar"
             choices = tuple(_choice(task, place, target) for task in tasks)
             with interruptible():
-                calls = write_artifact((Ready(model, way, choices, golden),), path, forge)[0].steps
+                calls = write_artifact((Ready(contest.model, way, choices, golden),), path, forge)[0].steps
             builds.append(_Build(path, calls, {choice.task.name: choice.config for choice in choices}))
-        steps.begin(f"timing {len(builds)} builds of the model in turn")
+        steps.begin(f"timing {len(builds)} builds of {contest.what} in turn")
         arguments = (f"{SECONDS:g}", *(device.send(build.path) for build in builds))
         program = Program(_MODULE, arguments, target.threads)
         times = run_once(device, program, _LIMIT_S, "timing the finalists inside the model")
         steps.end()
-    return _file(store, finals, _samples(builds, times))
+    return _samples(builds, times)
 
 
 @dataclass(frozen=True, slots=True)

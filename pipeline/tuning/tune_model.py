@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fnmatch
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tvmopt.pipeline.devices.device import Device
@@ -39,29 +41,50 @@ NOTHING_TUNED = TuneSummary((), "nothing to tune", 0.0)
 """The summary of a model without tunable kernels."""
 
 
-def tunable_tasks(model: ImportedModel, target: Target, pattern: str = "*") -> tuple[Task, ...]:
-    """The tasks of `model` that have knobs to tune.
+def tunable_tasks(models: Sequence[ImportedModel], target: Target, pattern: str = "*") -> tuple[Task, ...]:
+    """The tasks of a model that have knobs to tune.
 
     Args:
-        model: the imported model.
+        models: the imported model, once for each size of its inputs.
         target: what to tune for.
         pattern: a shell pattern that the task's name or one of its layers must match.
 
     Returns:
-        Those tasks; none where no kernel of the model has knobs.
+        Those tasks; none where no kernel of the model has knobs. The weight of a task that several sizes have is the
+        sum of its weights there.
 
     Raises:
         UsageError: when there are some, but none matches.
     """
     import_compiler()
-    tasks = [task for task in tasks_of_all_ways(model, target) if kernel_for(task.workload, target).has_knobs]
+    tasks = [task for task in _of_all_sizes(models, target) if kernel_for(task.workload, target).has_knobs]
     chosen = tuple(
         task for task in tasks if any(fnmatch.fnmatchcase(name, pattern) for name in (task.name, *task.layers))
     )
     if tasks and not chosen:
         known = ", ".join(task.name for task in tasks)
-        raise UsageError(f"no task matches {pattern!r} (tasks of {model.name}: {known})")
+        raise UsageError(f"no task matches {pattern!r} (tasks of {models[0].name}: {known})")
     return chosen
+
+
+def _of_all_sizes(models: Sequence[ImportedModel], target: Target) -> list[Task]:
+    """The tasks of each of `models`, those with the same workload made one."""
+    found: dict[str, Task] = {}
+    for model in models:
+        for task in tasks_of_all_ways(model, target):
+            known = found.get(task.name)
+            found[task.name] = task if known is None else _together(known, task)
+    return list(found.values())
+
+
+def _together(first: Task, second: Task) -> Task:
+    return replace(
+        first,
+        weight=first.weight + second.weight,
+        layers=tuple(dict.fromkeys((*first.layers, *second.layers))),
+        streamed_bytes=max(first.streamed_bytes, second.streamed_bytes),
+        alternative=first.alternative and second.alternative,
+    )
 
 
 def tune_model(
@@ -75,12 +98,12 @@ def tune_model(
         BuildError, InputFileError, RuntimeMissingError: as `tune_tasks` and `time_finalists`.
     """
     store = RecordStore(logs, model.name)
-    tasks = tunable_tasks(model, target)
+    tasks = tunable_tasks((model,), target)
     if not tasks:
         return NOTHING_TUNED
     summary = tune_tasks(tasks, target, store, options, listener)
     if summary.stopped != INTERRUPTED:
-        time_finalists(model, target, store, options.finalists, listener, options.device)
+        time_finalists((model,), target, store, options.finalists, listener, options.device)
     return summary
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import click
 import pytest
 
-from tvmopt.cli.options import Duration, Integers, Names, OutputFile, Shape, input_shape_option
+from tvmopt.cli.options import Duration, Integers, Names, OutputFile, Shape, Shapes, input_shape_option
 from tvmopt.jobs.settings import resolve_target
 from tvmopt.pipeline.errors import UsageError
 
@@ -33,6 +33,13 @@ def test_shape(text: str, value: tuple[str, tuple[int, ...]]) -> None:
 def test_wrong_shape(text: str) -> None:
     with pytest.raises(click.BadParameter, match="such as x:1,3,224,224; got"):
         parse(Shape(), text)
+
+
+@pytest.mark.parametrize("text", ["x:{1,4},3", "x:1,{3}", "x:{1},{2,3}"])
+def test_sets_of_sizes_where_one_size_is_needed(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="`tvmopt tune` take sets of sizes: give one size; got"):
+        parse(Shape(), text)
+    assert any(isinstance(size, tuple) for size in parse(Shapes(), text)[1])
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("300s", 300.0), ("5m", 300.0), ("1h", 3600.0), ("1.5m", 90.0)])

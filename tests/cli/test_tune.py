@@ -80,6 +80,34 @@ def test_records_and_resuming(run_tvmopt: RunTvmopt, model: Path, log: Path) -> 
     assert all(record.in_model for record in added)
 
 
+def test_the_kernels_of_several_sizes_are_tuned_together(run_tvmopt: RunTvmopt, tmp_path: Path) -> None:
+    model = tiny.save_onnx(tmp_path / "open.onnx", tiny.TWO_CONVOLUTIONS.replace("float[1,", "float[n,"))
+    settings = ("--input-shape", "x:{1,3},8,14,14", "--threads", "1", "--logs", "logs")
+    done = run_tvmopt("tune", model, *settings, "--trials", "8")
+    assert done.returncode == 0, done.stderr
+    records = RecordStore(tmp_path / "logs").records()
+    batches = {record.workload.output.shape[0] for record in records}
+    assert batches == {1, 3}
+    assert len(configs(records)) == 8
+    inside = [record for record in records if record.in_model]
+    assert {record.workload.output.shape[0] for record in inside} == {1, 3}
+    assert f"{len(inside)} finalists timed inside the model" in done.stdout
+    assert "the model's tuned kernels, one run in each of 2 sizes: " in done.stdout
+
+    again = run_tvmopt("tune", model, *settings, "--trials", "4")
+    assert again.returncode == 0, again.stderr
+    assert len(configs(RecordStore(tmp_path / "logs").records())) == 12
+
+    compiled = run_tvmopt("compile", model, *settings, "-o", "open.tar")
+    assert compiled.returncode == 0, compiled.stderr
+    count = len({record.workload_key for record in records})
+    assert f"{count} of {count + 4} kernels from records" in compiled.stdout  # the others are copies without choices
+    assert run_tvmopt("run", "open.tar", "--check").returncode == 0
+    refused = run_tvmopt("profile", model, "--input-shape", "x:{1,3},8,14,14")
+    assert refused.returncode == 2
+    assert "only `tvmopt compile` and `tvmopt tune` take sets of sizes" in refused.stderr
+
+
 def test_tasks_without_a_trial_are_reported(run_tvmopt: RunTvmopt, model: Path) -> None:
     count = len(tiny.tasks(parse_target("llvm", 2)))
     command = ("tune", model, "--threads", "2", "--logs", "logs", "--trials")

@@ -26,6 +26,12 @@ Sizes = int | tuple[int, ...]
 
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
+_NUMBERS = r"[1-9]\d*(,[1-9]\d*)*"
+"""Positive integers with commas between."""
+
+_SIZES = r"([1-9]\d*|\{[1-9]\d*(,[1-9]\d*)*\})"
+"""A size, or a set of sizes in braces."""
+
 
 class Shape(click.ParamType[NamedShape]):
     """``NAME:1,3,224,224`` → ``("NAME", (1, 3, 224, 224))``; the name itself may contain colons (``input:0:1,3``)."""
@@ -37,7 +43,9 @@ class Shape(click.ParamType[NamedShape]):
         if isinstance(value, tuple):
             return value
         name, _, sizes = str(value).rpartition(":")
-        if not name or not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", sizes):
+        if name and "{" in sizes and re.fullmatch(rf"{_SIZES}(,{_SIZES})*", sizes):
+            self.fail(f"only `tvmopt compile` and `tvmopt tune` take sets of sizes: give one size; got {value!r}")
+        if not name or not re.fullmatch(_NUMBERS, sizes):
             self.fail(f"expected an input's name, a colon and positive sizes, such as x:1,3,224,224; got {value!r}")
         return name, tuple(int(size) for size in sizes.split(","))
 
@@ -51,7 +59,7 @@ class WithSizes(click.Command):
         try:
             return super().parse_args(ctx, args)
         except click.UsageError as error:
-            expanded = [word for word in words[1:] if re.fullmatch(r"[^/]+:[1-9]\d*(,[1-9]\d*)*", word)]
+            expanded = [word for word in words[1:] if re.fullmatch(rf"[^/]+:{_NUMBERS}", word)]
             if len(expanded) > 1:
                 hint = f"did the shell expand braces into {' '.join(expanded)}? put them in quotes"
                 raise click.UsageError(f"{error.message} ({hint})", ctx) from None
@@ -68,8 +76,7 @@ class Shapes(click.ParamType[tuple[str, tuple[Sizes, ...]]]):
         if isinstance(value, tuple):
             return value
         name, _, sizes = str(value).rpartition(":")
-        one = r"([1-9]\d*|\{[1-9]\d*(,[1-9]\d*)*\})"
-        if not name or not re.fullmatch(rf"{one}(,{one})*", sizes):
+        if not name or not re.fullmatch(rf"{_SIZES}(,{_SIZES})*", sizes):
             self.fail(
                 "expected an input's name, a colon and positive sizes, such as x:1,3,224,224 or 'x:{1,4},3,224,224'; "
                 f"got {value!r}"
@@ -134,7 +141,7 @@ class Integers(click.ParamType[tuple[int, ...]]):
         """Split `value` at its commas."""
         if isinstance(value, tuple):
             return value
-        if not re.fullmatch(r"[1-9]\d*(,[1-9]\d*)*", str(value)):
+        if not re.fullmatch(_NUMBERS, str(value)):
             self.fail(f"expected positive integers separated by commas, such as 1,4; got {value!r}")
         return tuple(dict.fromkeys(int(item) for item in str(value).split(",")))
 
@@ -249,7 +256,7 @@ def input_options(command: Command) -> Command:
 
 def several_sizes(command: Command) -> Command:
     """As `input_options`, but ``--input-shape`` takes sets of sizes."""
-    sets = "; sizes in braces and quotes, such as 'x:{1,4},3,224,224', make one artifact for all of them"
+    sets = "; sizes in braces and quotes, such as 'x:{1,4},3,224,224', stand for one model in all of them"
     return _input_shape(Shapes(), sets)(_inputs_and_values(command))
 
 
@@ -265,7 +272,7 @@ def _inputs_and_values(command: Command) -> Command:
         type=Value(),
         multiple=True,
         callback=_distinct_names,
-        help="The value of an input that becomes a constant, for ONNX files; repeat it for each such input.",
+        help="The value of an input that becomes a constant; repeat it for each such input.",
     )(command)
 
 

@@ -8,9 +8,10 @@ import click
 
 from tvmopt.cli.options import (
     Duration,
-    input_options,
+    WithSizes,
     logs_option,
     model_argument,
+    several_sizes,
     strict_nan_option,
     target_option,
     threads_option,
@@ -19,7 +20,7 @@ from tvmopt.pipeline.errors import CancelledError
 from tvmopt.pipeline.tuning.tuners import TUNERS
 
 
-@click.command()
+@click.command(cls=WithSizes)
 @model_argument
 @target_option
 @click.option(
@@ -36,7 +37,7 @@ from tvmopt.pipeline.tuning.tuners import TUNERS
 @threads_option
 @strict_nan_option
 @logs_option
-@input_options
+@several_sizes
 @click.option(
     "--tasks", default="*", show_default=True, metavar="GLOB", help="Tune only tasks or layers with matching names."
 )
@@ -55,7 +56,8 @@ def command(
 
     Trials go to the tasks that can save most time: a task's weight in the model times its expected gain. At the end the
     fastest configs of each task are timed once more, inside the model; with --trials 0 nothing else is done. Ctrl-C
-    ends the search and keeps the records; running the same command again resumes from them.
+    ends the search and keeps the records; running the same command again resumes from them. The kernels of several
+    sizes are tuned together.
     """
     from tvmopt.cli.consoles import make_console
     from tvmopt.cli.run import with_inputs

@@ -97,7 +97,7 @@ def parts(result: TuneResult | None, peak_flops_per_s: float) -> Iterator[Render
         yield "nothing to tune: none of the model's kernels has more than one form"
         return
     yield task_table(result.summary.states, peak_flops_per_s)
-    yield from summary_lines(result.summary, str(result.log))
+    yield from summary_lines(result.summary, str(result.log), result.sizes)
     if result.finalists is not None:
         yield f"{result.finalists} finalists timed inside the model in {result.finals_s:.0f} s"
 
@@ -137,7 +137,7 @@ def task_table(states: Sequence[TaskState], peak_flops_per_s: float, rows: int |
     return table
 
 
-def summary_lines(summary: TuneSummary, logs: str) -> list[str]:
+def summary_lines(summary: TuneSummary, logs: str, sizes: int = 1) -> list[str]:
     """The run's cost and gain."""
     cost = f"{summary.trials} trials in {summary.wall_s:.0f} s ({summary.trials_per_s:.1f}/s)"
     lines = [f"{cost}, {summary.rejected} rejected; ended: {summary.stopped}"]
@@ -149,7 +149,8 @@ def summary_lines(summary: TuneSummary, logs: str) -> list[str]:
     before_ms, after_ms = summary.before_s * 1e3, summary.after_s * 1e3
     if after_ms:
         gain = f"{before_ms:.3f} ms with defaults, {after_ms:.3f} ms tuned ({before_ms / after_ms:.2f}×)"
-        lines.append(f"the model's tuned kernels: {gain}")
+        where = f", one run in each of {sizes} sizes" if sizes > 1 else ""
+        lines.append(f"the model's tuned kernels{where}: {gain}")
     lines.append(f"records: {logs}")
     return lines
 

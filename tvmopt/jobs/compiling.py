@@ -11,7 +11,6 @@ from tvmopt.jobs.settings import LOGS, open_records, resolve_target
 from tvmopt.pipeline.compiler.compile import CompileReport, compile_sizes
 from tvmopt.pipeline.compiler.kernels.forge import Forge
 from tvmopt.pipeline.compiler.native.linker import linker_of
-from tvmopt.pipeline.errors import UsageError
 from tvmopt.pipeline.importers import load_model
 from tvmopt.pipeline.importers.sizes import each_size
 from tvmopt.pipeline.importers.source import parse_source
@@ -86,16 +85,14 @@ def compile(job: CompileJob, listener: Listener | None = None) -> CompileResult:
 
     Raises:
         CancelledError: the job was stopped; there is no artifact.
-        UsageError: there is no such target, or sets of sizes differ in length.
+        UsageError: there is no such target, or sets of sizes do not go together.
         RuntimeMissingError: the target's linker is not installed.
         InputFileError: the model or a record cannot be read, or the artifact cannot be written.
         UnsupportedModelError: the model cannot be imported.
         WrongResultError: a step of the import, or TVM, changed what a layer computes.
         BuildError: a layer cannot be built.
     """
-    sizes = each_size(job.input_shapes)
-    if len(sizes) > 1 and job.inputs is not None:
-        raise UsageError("the arrays in inputs have one size; leave them out where several sizes are compiled")
+    sizes = each_size(job.input_shapes, job.inputs)
     target = resolve_target(job.target, job.threads, job.strict_nan)
     linker_of(target)  # a missing linker or unreadable records fail now rather than after a minute of work
     records = open_records(job.logs)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tvmopt.jobs.settings import LOGS, resolve_target
 from tvmopt.pipeline.errors import CancelledError, UsageError
 from tvmopt.pipeline.importers import load_model
+from tvmopt.pipeline.importers.sizes import each_size
 from tvmopt.pipeline.records.store import RecordStore
 from tvmopt.pipeline.support.interrupts import ctrl_c_cancels
 from tvmopt.pipeline.support.progress import Listener, Steps
@@ -31,7 +32,8 @@ class TuneJob:
         target: a target's name, or TVM's target as JSON; must be this machine.
         threads: threads that each kernel runs on; the target's cores when None.
         logs: the folder that records are added to; created when missing.
-        input_shapes: shapes of the model's inputs by name, where it leaves them open.
+        input_shapes: shapes of the model's inputs by name, where it leaves them open; with sets of sizes, the kernels
+            of all sizes are tuned together, each size as important as the next.
         batch: first dimension of every input; the model's own when None.
         tasks: a shell pattern that the name of a task, or of one of its layers, must match.
         search: options of the search.
@@ -44,7 +46,7 @@ class TuneJob:
     target: str = "llvm"
     threads: int | None = None
     logs: Path = LOGS
-    input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    input_shapes: Mapping[str, tuple[int | tuple[int, ...], ...]] = field(default_factory=dict)
     batch: int | None = None
     tasks: str = "*"
     search: TuneOptions = field(default_factory=TuneOptions)
@@ -62,12 +64,14 @@ class TuneResult:
         log: the file of the records.
         finalists: number of configs timed inside the model; None when the job was stopped before that.
         finals_s: the time that took, in seconds.
+        sizes: in how many sizes of its inputs the model was tuned.
     """
 
     summary: TuneSummary
     log: Path
     finalists: int | None = None
     finals_s: float = 0.0
+    sizes: int = 1
 
 
 def tune(job: TuneJob, listener: Listener | None = None) -> TuneResult:
@@ -85,32 +89,34 @@ def tune(job: TuneJob, listener: Listener | None = None) -> TuneResult:
 
     Raises:
         CancelledError: the job was stopped; `partial` is a TuneResult if the search had begun.
-        UsageError: there is no such target, or no task matches the pattern.
+        UsageError: there is no such target, no task matches the pattern, or sets of sizes do not go together.
         RuntimeMissingError: this machine cannot run the target's code.
         InputFileError: the model or a record cannot be read, or a record cannot be written.
         UnsupportedModelError, WrongResultError: the model cannot be imported.
         BuildError: no worker process starts, or the model with its finalists cannot be built.
     """
+    sizes = each_size(job.input_shapes, job.inputs)
     target = resolve_target(job.target, job.threads, job.strict_nan)
     if job.logs.exists() and not job.logs.is_dir():
         raise UsageError(f"tuning records need a folder, but {str(job.logs)!r} is a file")
     check_measurable(target, job.search.device)  # fails now rather than after the import
     with ctrl_c_cancels(), Steps(listener) as steps:
         steps.begin("importing")
-        model = load_model(job.model, job.input_shapes, job.batch, job.inputs, job.input_values)
-        store = RecordStore(job.logs, model.name)
-        tasks = tunable_tasks(model, target, job.tasks)
+        models = [load_model(job.model, one, job.batch, job.inputs, job.input_values) for one in sizes]
+        store = RecordStore(job.logs, models[0].name)
+        log = store.log(target.key)
+        tasks = tunable_tasks(models, target, job.tasks)
         if not tasks:
-            return TuneResult(NOTHING_TUNED, job.logs / target.key / f"{model.name}.jsonl")
+            return TuneResult(NOTHING_TUNED, log, sizes=len(sizes))
         steps.begin("tuning")
         summary = tune_tasks(tasks, target, store, job.search, steps.listener)
-    found = TuneResult(summary, job.logs / target.key / f"{model.name}.jsonl")
+    found = TuneResult(summary, log, sizes=len(sizes))
     if summary.stopped == INTERRUPTED:
         raise CancelledError(partial=found)
     began = time.monotonic()
     try:
         with ctrl_c_cancels():
-            count = time_finalists(model, target, store, job.search.finalists, listener, job.search.device)
+            count = time_finalists(models, target, store, job.search.finalists, listener, job.search.device)
     except CancelledError:
         raise CancelledError(partial=found) from None
-    return TuneResult(summary, found.log, count, time.monotonic() - began)
+    return replace(found, finalists=count, finals_s=time.monotonic() - began)

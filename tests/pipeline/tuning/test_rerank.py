@@ -46,7 +46,7 @@ def test_the_default_and_the_fastest_are_timed(store: RecordStore, target: Targe
     events: list[Event] = []
     before = store.records()
     first, _ = tiny.tasks(target)
-    assert time_finalists(tiny.load(), target, store, 2, Listener(events.append)) == 3
+    assert time_finalists((tiny.load(),), target, store, 2, Listener(events.append)) == 3
     told = [event.text for event in events if isinstance(event, StepBegan)]
     added = RecordStore(store.directory).records()[len(before) :]
     wanted = [default_of(first, target), *islice(tiny.other_configs(first, target), 2)]
@@ -63,6 +63,21 @@ def test_the_default_and_the_fastest_are_timed(store: RecordStore, target: Targe
     assert best == min(added, key=lambda record: record.median_s or 0.0)
 
 
+def test_the_finalists_are_timed_in_every_size(store: RecordStore, target: Target) -> None:
+    events: list[Event] = []
+    other = tiny.load(tiny.TWO_CONVOLUTIONS.replace("14,14", "9,7"))
+    same = tiny.load()
+    first, _ = tiny.tasks(target)
+    assert time_finalists((same, other, same), target, store, 2, Listener(events.append)) == 3
+    told = [event.text for event in events if isinstance(event, StepBegan)]
+    assert told[0] == "building the model in size 1 of 3 with its finalists, 1 of 3"
+    assert told[4] == "building the model in size 3 of 3 with its finalists, 1 of 3"
+    assert told[-1] == "timing 3 builds of the model in size 3 of 3 in turn"
+    added = [record for record in store.records() if record.in_model]
+    assert {record.workload_key for record in added} == {first.name}
+    assert all(len(record.latency_s) >= 10 for record in added)  # from two sizes
+
+
 def test_runs_beside_other_programs_do_not_count(
     store: RecordStore, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,16 +88,16 @@ def test_runs_beside_other_programs_do_not_count(
         return [[[1e-6 if r % 3 else 1e-5 for _ in run] for r, run in enumerate(runs)] for runs in builds]
 
     monkeypatch.setattr(finals, "run_once", now_and_then_slow)
-    time_finalists(tiny.load(), target, store, 2)
+    time_finalists((tiny.load(),), target, store, 2)
     assert {latency for record in store.records() if record.in_model for latency in record.latency_s} == {1e-6}
 
 
 def test_nothing_is_timed_where_there_is_nothing_to_choose(target: Target, tmp_path: Path) -> None:
     store = RecordStore(tmp_path, "two")
-    assert time_finalists(tiny.load(), target, store, 3) == 0
+    assert time_finalists((tiny.load(),), target, store, 3) == 0
     for task in tiny.tasks(target):
         store.append(tiny.record(task, target, default_of(task, target)))
-    assert time_finalists(tiny.load(), target, store, 3) == 0
+    assert time_finalists((tiny.load(),), target, store, 3) == 0
     assert not any(record.in_model for record in store.records())
 
 
@@ -93,7 +108,7 @@ def test_only_configs_of_the_space_and_this_processor_take_part(target: Target, 
     config = tiny.another_config(first, target)
     store.append(tiny.record(first, target, {**config, "rows": 1000}, latency_s=1e-9))
     store.append(tiny.record(first, target, config, latency_s=1e-9, change=lambda r: replace(r, cpu="another")))
-    assert time_finalists(tiny.load(), target, store, 3) == 0
+    assert time_finalists((tiny.load(),), target, store, 3) == 0
 
 
 def test_a_failure_leaves_the_records_as_they_were(
@@ -102,5 +117,5 @@ def test_a_failure_leaves_the_records_as_they_were(
     before = store.log(target.key).read_bytes()
     monkeypatch.setattr(finals, "_MODULE", "tvmopt.pipeline.no_such_module")
     with pytest.raises(BuildError, match="inside the model failed: .*no_such_module"):
-        time_finalists(tiny.load(), target, store, 2)
+        time_finalists((tiny.load(),), target, store, 2)
     assert store.log(target.key).read_bytes() == before

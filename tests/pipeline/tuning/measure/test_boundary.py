@@ -83,7 +83,7 @@ def test_tuning_on_another_device(target: Target, tmp_path: Path, repository: Pa
     assert {record.cpu for record in records} == {CPU}
     assert [record.error for record in records] == [""] * len(records)
     assert any(sent.endswith("pool.so") for sent in device.sent)
-    assert time_finalists(tiny.load(), target, store, 1, device=device) > 0
+    assert time_finalists((tiny.load(),), target, store, 1, device=device) > 0
     assert device.started[1:] == ["tvmopt.pipeline.tuning.rerank_worker"]
     assert all(record.cpu == CPU for record in store.records() if record.in_model)
 
