@@ -62,10 +62,12 @@ def llvm_templates() -> tuple[Template, ...]:
     from tvmopt.schedules.llvm.attention.attention import Attention
     from tvmopt.schedules.llvm.convolution.conv2d import Convolution
     from tvmopt.schedules.llvm.convolution.conv3d import Conv3d
-    from tvmopt.schedules.llvm.convolution.depthwise import DepthwiseConv2d
-    from tvmopt.schedules.llvm.convolution.separable import SeparableConv2d
     from tvmopt.schedules.llvm.convolution.transposed import TransposedConv2d
     from tvmopt.schedules.llvm.dense import Dense
+    from tvmopt.schedules.llvm.depthwise.depthwise import DepthwiseConv2d
+    from tvmopt.schedules.llvm.depthwise.separable import SeparableConv2d
+    from tvmopt.schedules.llvm.depthwise.transposed_depthwise import TransposedDepthwise
+    from tvmopt.schedules.llvm.depthwise.volumes import DepthwiseConv3d
     from tvmopt.schedules.llvm.memory_bound.copy import Copy
     from tvmopt.schedules.llvm.memory_bound.depth_to_space import DepthToSpace
     from tvmopt.schedules.llvm.memory_bound.layout import Concat, PlainConcat, Relayout
@@ -84,7 +86,9 @@ def llvm_templates() -> tuple[Template, ...]:
         DepthwiseConv2d(),
         SeparableConv2d(),
         TransposedConv2d(),
+        TransposedDepthwise(),
         Conv3d(),
+        DepthwiseConv3d(),
         Dense(),
         Recurrence(),
         Pool2d(),

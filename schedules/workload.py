@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -66,6 +66,17 @@ class Tensor:
     def nbytes(self) -> int:
         """How many bytes the logical elements take."""
         return self.elements * dtype_of(self.dtype).nbytes
+
+    def turned(self) -> Tensor:
+        """With rows and columns exchanged; the same memory if there is one row, without halos above and below it.
+
+        Other ranks than 4 stay as they are.
+        """
+        if len(self.shape) != 4:
+            return self
+        n, c, h, w = self.shape
+        top, left, bottom, right = self.halo
+        return replace(self, shape=(n, c, w, h), halo=(left, top, right, bottom))
 
     def store(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """The logical `array` in this tensor's memory layout: blocked, absent channels and halo as zeros."""

@@ -11,7 +11,15 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tvmopt.schedules.operators import CONV2D, DENSE, DEPTHWISE_CONV2D, SEPARABLE_CONV2D, operator_of
+from tvmopt.schedules.operators import (
+    CONV2D,
+    CONV3D,
+    DENSE,
+    DEPTHWISE_CONV2D,
+    SEPARABLE_CONV2D,
+    TRANSPOSED_CONV2D,
+    operator_of,
+)
 from tvmopt.schedules.workload import Workload
 
 LARGE_FLOPS = 50_000_000
@@ -46,10 +54,13 @@ LARGE = KernelClass("direct, ≥ 50 MFLOP", 0.88, single_thread=True)
 SMALL = KernelClass("direct, ≥ 50 MFLOP, map ≤ 64 pixels", 0.80, single_thread=True)
 WINOGRAD = KernelClass("3×3 stride 1, 56×56 and 28×28", 2.0)
 OTHER_WINOGRAD = KernelClass("Winograd on other maps", None)
+LINES = KernelClass("over lines, ≥ 50 MFLOP", 0.85, single_thread=True)
+VOLUMES = KernelClass("over volumes, ≥ 50 MFLOP", 0.85, single_thread=True)
+TRANSPOSED = KernelClass("transposed, ≥ 50 MFLOP", 0.85, single_thread=True)
 DEPTHWISE = KernelClass("depthwise 3×3", 0.65, of_roofline=True)
 VECTOR = KernelClass("matrix × vector, ≥ 50 MFLOP", None, of_roofline=True)
 SEPARABLE = KernelClass(SEPARABLE_CONV2D.words, None)
-CLASSES = (LARGE, SMALL, WINOGRAD, DEPTHWISE, OTHER_WINOGRAD, VECTOR, SEPARABLE)
+CLASSES = (LARGE, SMALL, LINES, VOLUMES, TRANSPOSED, WINOGRAD, DEPTHWISE, OTHER_WINOGRAD, VECTOR, SEPARABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +146,10 @@ def classes_of(workload: Workload, algorithm: str, flops: int, threads: int) -> 
         return (SEPARABLE,)
     if operator is DEPTHWISE_CONV2D:
         found = [DEPTHWISE] if workload.inputs[1].shape[2:] == (3, 3) else []
+    elif operator in (CONV3D, TRANSPOSED_CONV2D):
+        found = [VOLUMES if operator is CONV3D else TRANSPOSED] if flops >= LARGE_FLOPS else []
+    elif operator is CONV2D and _over_line(workload):
+        found = [LINES] if flops >= LARGE_FLOPS else []
     elif operator is CONV2D:
         if _is_winograds(workload):
             found = [WINOGRAD]
@@ -152,8 +167,14 @@ def describe(workload: Workload) -> str:
     """``1×64×56×56, 64×64×3×3 → 1×64×56×56``, and the stride where it is not 1."""
     shapes = ["×".join(map(str, tensor.shape)) for tensor in (*workload.inputs[:2], workload.output)]
     strides = dict(workload.attrs).get("strides", (1, 1))
-    stride = "" if strides == (1, 1) or not isinstance(strides, tuple) else f", stride {strides[0]}"
+    assert isinstance(strides, tuple)
+    stride = "" if strides == (1, 1) else f", stride {'×'.join(map(str, dict.fromkeys(strides)))}"
     return f"{shapes[0]}, {shapes[1]} → {shapes[2]}{stride}"
+
+
+def _over_line(workload: Workload) -> bool:
+    """Whether a convolution is over one row of more than one pixel."""
+    return workload.inputs[0].shape[2] == 1 < workload.output.shape[3]
 
 
 def _is_winograds(workload: Workload) -> bool:

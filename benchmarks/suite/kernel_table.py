@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from tvmopt.benchmarks.suite.kernel_classes import CLASSES, Kernel, Scaling
 
 _HEAD = ("class", "threads", "kernels", "median", "worst", "of", "limit", "below it")
-_MISS_HEAD = ("network", "threads", "layer", "shape", "algorithm", "calls", "µs a call", "share", "limit", "to gain")
+_KERNEL_HEAD = ("network", "threads", "layer", "shape", "algorithm", "calls", "µs a call", "share", "limit", "to gain")
 
 
-def render(kernels: Sequence[Kernel], scalings: Sequence[Scaling]) -> str:
-    """All tables."""
-    parts = [render_classes(kernels), render_scaling(scalings), render_misses(kernels)]
+def render(kernels: Sequence[Kernel], scalings: Sequence[Scaling], each: bool = False) -> str:
+    """All tables; with `each`, all kernels in place of those below their limit."""
+    rest = render_kernels(kernels) if each and kernels else render_misses(kernels)
+    parts = [render_classes(kernels), render_scaling(scalings), rest]
     return "\n".join(part for part in parts if part)
 
 
@@ -48,14 +49,19 @@ def render_scaling(scalings: Sequence[Scaling]) -> str:
 def render_misses(kernels: Sequence[Kernel]) -> str:
     """The kernels below their limit, sorted by the time that reaching it would save."""
     missing = sorted((kernel for kernel in kernels if kernel.misses), key=lambda kernel: -kernel.lost_s)
+    return render_kernels(missing) if missing else "Every kernel reaches its limit.\n"
+
+
+def render_kernels(kernels: Sequence[Kernel]) -> str:
+    """One row for each kernel."""
     rows = [
         (
             *(k.network, str(k.threads), k.layer, k.shape, k.algorithm, str(k.calls)),
             *(f"{k.seconds * 1e6:.1f}", _share(k.share), _share(k.limit), f"{k.lost_s * 1e6:.1f} µs"),
         )
-        for k in missing
+        for k in kernels
     ]
-    return _table(_MISS_HEAD, rows) if rows else "Every kernel reaches its limit.\n"
+    return _table(_KERNEL_HEAD, rows)
 
 
 def _share(value: float | None) -> str:

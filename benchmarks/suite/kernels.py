@@ -21,6 +21,7 @@ import click
 from tvmopt.benchmarks.machine.environment import read_environment
 from tvmopt.benchmarks.measurements.files import write_document, write_text
 from tvmopt.benchmarks.runtimes.registry import recorded_packages
+from tvmopt.benchmarks.suite import never_tuned
 from tvmopt.benchmarks.suite.kernel_classes import Kernel, Scaling
 from tvmopt.benchmarks.suite.kernel_measurement import KernelBench, measure_network
 from tvmopt.benchmarks.suite.kernel_table import render
@@ -40,21 +41,30 @@ SCHEMA_VERSION = 1
 
 
 @click.command()
-@click.option("--network", "networks", type=click.Choice(NETWORKS), multiple=True, help="Repeatable.  [default: all]")
+@click.option(
+    "--network",
+    "networks",
+    type=click.Choice((*NETWORKS, *never_tuned.NAMES)),
+    multiple=True,
+    metavar="NAME",
+    help="Repeatable; one of the suite's, or of those that were never tuned.  [default: all of the suite]",
+)
 @click.option("--threads", type=click.IntRange(min=1), multiple=True, default=(1, 2), help="Repeatable.")
 @click.option("--logs", type=click.Path(path_type=Path), default=shipped("tuning_logs"), help="Tuning records.")
 @click.option("--seconds", type=click.FloatRange(min=0.1), default=1.5, show_default=True, help="Length of each turn.")
 @click.option("--turns", type=click.IntRange(min=1), default=3, show_default=True, help="For each thread count.")
+@click.option("--each", is_flag=True, help="List every kernel of a class, not only those below their limit.")
 @click.option("--results", type=click.Path(path_type=Path), help="Folder for the files.  [default: none are written]")
-def main(networks: tuple[str, ...], threads: tuple[int, ...], logs: Path, results: Path | None, **pace: Any) -> None:
+def main(networks: tuple[str, ...], threads: tuple[int, ...], logs: Path, each: bool, **options: Any) -> None:
     """Measure our kernels inside the example networks, and print which miss their limit."""
+    results = options.pop("results")
     counts = fitting_threads(threads)
     try:
-        bench = KernelBench(counts, _records(logs), **pace)
+        bench = KernelBench(counts, _records(logs), **options)
         found = Findings()
         for network in networks or NETWORKS:
             _measure(network, bench, found)
-        text = render(found.kernels, found.scalings)
+        text = render(found.kernels, found.scalings, each)
         click.echo(text)
         if results is not None:
             for path in _write(results, found, text):
@@ -89,7 +99,8 @@ def _records(logs: Path) -> Records:
 def _measure(network: str, bench: KernelBench, found: Findings) -> None:
     from tvmopt.pipeline.importers import load_model
 
-    model = load_model(f"{shipped('models') / network}.py:build")
+    known = network in never_tuned.NAMES
+    model = load_model(never_tuned.model_of(network) if known else f"{shipped('models') / network}.py:build")
     kernels, scaling, peaks = measure_network(model, bench, EchoSteps())
     found.kernels += kernels
     found.scalings.append(scaling)

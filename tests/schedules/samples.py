@@ -37,6 +37,7 @@ def workloads(wide: Wide, make: Callable[..., Workload]) -> dict[str, Workload]:
     volume = {**twice, "strides": (1, 1), "depth": (3, 1, 1, 2, 1, 1)}
     around, larger = Tensor(maps.shape, block=LANES, halo=(1, 1, 1, 1)), Tensor((2, 5 * LANES, 24, 26), block=LANES)
     kernels = Tensor((5 * LANES, 3 * LANES, 4, 4))
+    by_channel: dict[str, Any] = {"groups": 3 * LANES, "epilogue": relu}
     return {
         "conv2d": wide(LANES, maps.shape, 5 * LANES, **pads),
         "depthwise_conv2d": depthwise,
@@ -49,6 +50,13 @@ def workloads(wide: Wide, make: Callable[..., Workload]) -> dict[str, Workload]:
             **volume,
         ),
         "transposed_conv2d": make("transposed_conv2d", (around, kernels), larger, relu, **twice),
+        "depthwise_conv3d": make("conv3d", (around, Tensor((3 * LANES, 1, 9, 3))), maps, **{**volume, **by_channel}),
+        "transposed_depthwise": make(
+            "transposed_conv2d",
+            (around, Tensor((3 * LANES, 1, 4, 4))),
+            Tensor((2, 3 * LANES, 24, 26), block=LANES),
+            **{**twice, **by_channel},
+        ),
         "dense": make("dense", (Tensor((1, 40, 70)), Tensor((70, 130))), Tensor((1, 40, 130)), packed=1),
         "pool2d": make("pool2d", (maps,), maps, kind="max", **window),
         "pointwise": make("pointwise", (maps, maps), maps, call("add", Arg(0), Arg(1))),

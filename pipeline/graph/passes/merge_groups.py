@@ -11,6 +11,9 @@ from tvmopt.pipeline.graph.ir import Editor, Graph, Node, rewrite
 from tvmopt.pipeline.graph.recognize.insert_onnx import add_onnx, add_slice
 from tvmopt.schedules.target import Target
 
+BY_CHANNEL = ("conv3d", "transposed_conv2d")
+"""The operators with templates for groups of one channel; over images that is an operator of its own."""
+
 
 def merge_groups(graph: Graph, target: Target) -> Graph:
     """Merges a convolution's groups, transposed or not, until each group's channels fill whole blocks of the target.
@@ -70,6 +73,8 @@ def _groups(editor: Editor, node: Node, target: Target) -> tuple[int, int]:
     assert isinstance(groups, int)
     weight = editor.constants[node.inputs[1]]
     inputs, outputs = weight.shape[1], weight.shape[0] // groups
+    if inputs == outputs == 1 and node.op in BY_CHANNEL:
+        return 1, 1
     block = target.channel_block(weight.dtype.name)
     counts = [m for m in range(1, groups + 1) if groups % m == 0]
     whole = (m for m in counts if m * inputs % block == 0 and m * outputs % block == 0)

@@ -1,1 +1,1 @@
-"""Convolutions: direct, Winograd's, depthwise, and depthwise with 1×1 in one kernel."""
+"""Convolutions: direct ones over images and volumes, transposed ones, and Winograd's algorithm."""

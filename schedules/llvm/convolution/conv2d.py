@@ -8,7 +8,7 @@ from tvmopt.schedules.race import Race
 
 
 class Convolution(Race):
-    """Direct convolution, which takes every shape, and Winograd's for 3×3 kernels."""
+    """Direct convolution, which takes every shape, and Winograd's for 3×3 kernels and for lines."""
 
     name = "conv2d"
     version = 3

@@ -6,6 +6,7 @@ runs over all planes of its window; planes of padding are skipped, not multiplie
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -13,27 +14,22 @@ from tvmopt.schedules.dtypes import FLOAT32
 from tvmopt.schedules.llvm.convolution.direct import DirectConv2d
 from tvmopt.schedules.llvm.convolution.direct_nest import DirectConv2dNest, Panel, Spans
 from tvmopt.schedules.llvm.convolution.shape import shape_of
+from tvmopt.schedules.llvm.convolution.winograd import Winograd
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import Index, Stmt, divmod_index
-from tvmopt.schedules.llvm.parts.planes import window_planes
+from tvmopt.schedules.llvm.parts.planes import planes_read, window_planes
+from tvmopt.schedules.race import Race
 from tvmopt.schedules.space import Config
 from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Workload
 
 
-class Conv3d(DirectConv2d):
-    """The template; workload: data, weight (constant), then operands of the epilogue.
-
-    Data and output are planes, ``(N·D, C, H, W)``; the weight is ``(O, I, KD·KH, KW)``. The attributes are a
-    convolution's and ``depth`` (`schedules.llvm.parts.planes`).
-    """
-
-    name = "conv3d"
-    version = 1
+class DirectConv3d(DirectConv2d):
+    """The algorithm that takes every shape; workload as for `Conv3d`."""
 
     def accepts(self, workload: Workload, target: Target) -> bool:
         """Float32, output blocked by the vector, groups that fill whole blocks."""
-        if workload.op != self.name or workload.dtypes != {FLOAT32}:
+        if workload.op != "conv3d" or workload.dtypes != {FLOAT32}:
             return False
         lanes = target.lanes(FLOAT32)
         if workload.output.block != lanes:
@@ -45,6 +41,24 @@ class Conv3d(DirectConv2d):
     def build(self, workload: Workload, target: Target, config: Config) -> Any:
         """The scheduled PrimFunc: inputs (weights packed), then the output."""
         return Conv3dNest(workload, target, config, self.packed(workload, target, config)[1]).function()
+
+    def flops(self, workload: Workload) -> int:
+        """Floating-point operations, a multiply-add as two; planes of padding are not multiplied."""
+        weight, output = workload.inputs[1].shape, workload.output
+        pixels = output.elements // output.shape[0]
+        return 2 * pixels * math.prod(weight[1:]) // workload.attr("depth")[0] * planes_read(workload)
+
+
+class Conv3d(Race):
+    """The template; workload: data, weight (constant), then operands of the epilogue.
+
+    Data and output are planes, ``(N·D, C, H, W)``; the weight is ``(O, I, KD·KH, KW)``. The attributes are a
+    convolution's and ``depth`` (`schedules.llvm.parts.planes`).
+    """
+
+    name = "conv3d"
+    version = 2
+    algorithms = (DirectConv3d(), Winograd("conv3d"))
 
 
 class Conv3dNest(DirectConv2dNest):

@@ -1,4 +1,7 @@
-"""Transposed convolution, with any stride and dilation, dense or grouped: one direct convolution for each phase."""
+"""Transposed convolution, with any stride and dilation, dense or grouped.
+
+The direct algorithm is a convolution for each phase; Winograd's computes tiles of all phases at once.
+"""
 
 from __future__ import annotations
 
@@ -13,26 +16,21 @@ from tvmopt.schedules.dtypes import FLOAT32
 from tvmopt.schedules.llvm.convolution.direct import PREFETCH, DirectConv2d, group_blocks
 from tvmopt.schedules.llvm.convolution.shape import Shape, phases_by_axis, shape_of
 from tvmopt.schedules.llvm.convolution.transposed_nest import TransposedConv2dNest
+from tvmopt.schedules.llvm.convolution.winograd import Winograd
 from tvmopt.schedules.llvm.parts.emit import SPREAD
+from tvmopt.schedules.race import Race
 from tvmopt.schedules.space import Config, ConfigSpace, Knob
 from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Workload
 
 
-class TransposedConv2d(DirectConv2d):
-    """The template; workload: data, weight (constant, OIHW), then operands of the epilogue.
-
-    The attributes are a convolution's; `pads` are what is cut off the whole result at the top and left. The output's
-    shape says where it ends.
-    """
-
-    name = "transposed_conv2d"
-    version = 1
+class DirectTransposed(DirectConv2d):
+    """The algorithm that takes every shape; workload as for `TransposedConv2d`."""
 
     def accepts(self, workload: Workload, target: Target) -> bool:
         """Float32, data and output blocked by the vector, groups that fill whole blocks."""
         lanes = target.lanes(FLOAT32)
-        if workload.op != self.name or workload.dtypes != {FLOAT32}:
+        if workload.op != "transposed_conv2d" or workload.dtypes != {FLOAT32}:
             return False
         if workload.inputs[0].block != lanes or workload.output.block != lanes:
             return False
@@ -51,6 +49,13 @@ class TransposedConv2d(DirectConv2d):
         far = tuple(distance for distance in PREFETCH if distance != SPREAD)
         knobs = tuple(Knob(knob.name, far) if knob.name == "prefetch" else knob for knob in whole.knobs)
         return ConfigSpace(knobs, whole.allowed, whole.leading)
+
+    def cycles(self, workload: Workload, target: Target, config: Config) -> float:
+        """Estimated cycles of the whole layer on one core; not all phases have as many taps as one may have."""
+        axes = phases_by_axis(workload)
+        full = math.prod(len(axis.each) * axis.most for axis in axes)
+        taps = math.prod(sum(len(phase.taps) for phase in axis.each) for axis in axes)
+        return super().cycles(workload, target, config) * taps / full
 
     def _depths(self, shape: Shape, target: Target) -> tuple[int, ...]:
         """No chunks: the length of the reduction depends on the phase."""
@@ -76,6 +81,18 @@ class TransposedConv2d(DirectConv2d):
     def build(self, workload: Workload, target: Target, config: Config) -> Any:
         """The scheduled PrimFunc: inputs (weights packed), then the output."""
         return TransposedConv2dNest(workload, target, config, self.packed(workload, target, config)[1]).function()
+
+
+class TransposedConv2d(Race):
+    """The template; workload: data, weight (constant, OIHW), then operands of the epilogue.
+
+    The attributes are a convolution's; `pads` are what is cut off the whole result at the top and left. The output's
+    shape says where it ends.
+    """
+
+    name = "transposed_conv2d"
+    version = 2
+    algorithms = (DirectTransposed(), Winograd("transposed_conv2d"))
 
 
 def _panels(group: npt.NDArray[Any], shape: Shape, target: Target, vectors: int) -> list[npt.NDArray[Any]]:

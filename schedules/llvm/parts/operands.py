@@ -50,11 +50,18 @@ class Operand:
 
     def flattened(self) -> Operand:
         """The same memory with rows and columns as one row; for tensors without a halo."""
-        other = Operand.__new__(Operand)
         n, c, h, w = self.tensor.shape
-        other.tensor = Tensor((n, c, 1, h * w), self.tensor.dtype, self.tensor.block)
-        other.parameter = self.parameter
-        other.view = tirx.decl_buffer(other._view_shape(), self.tensor.dtype, name=self.view.name)
+        return self._seen_as(Tensor((n, c, 1, h * w), self.tensor.dtype, self.tensor.block))
+
+    def turned(self) -> Operand:
+        """The same memory with rows and columns exchanged; for one row without halos above and below it."""
+        return self._seen_as(self.tensor.turned())
+
+    def _seen_as(self, tensor: Tensor) -> Operand:
+        """The same memory as another tensor."""
+        other = Operand.__new__(Operand)
+        other.tensor, other.parameter = tensor, self.parameter
+        other.view = tirx.decl_buffer(other._view_shape(), tensor.dtype, name=self.view.name)
         return other
 
     def vector(self, at: Pixel, lanes: int) -> Any:

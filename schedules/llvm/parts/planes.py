@@ -44,6 +44,14 @@ def window_planes(workload: Workload, plane: Index) -> WindowPlanes:
     return WindowPlanes(first, count, place, lambda number: volume * size + start + number * dilation)
 
 
+def planes_read(workload: Workload) -> int:
+    """How many planes inside the volumes the windows of all planes of the output have together."""
+    window, stride, dilation, size, before, _ = workload.attr("depth")
+    volumes = workload.inputs[0].shape[0] // size
+    starts = range(-before, workload.output.shape[0] // volumes * stride - before, stride)
+    return volumes * sum(0 <= start + i * dilation < size for start in starts for i in range(window))
+
+
 def has_depth(workload: Workload) -> bool:
     """Whether windows reach over several planes."""
     return any(name == "depth" for name, _ in workload.attrs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -17,10 +18,13 @@ from tvmopt.benchmarks.suite import kernels as command
 from tvmopt.benchmarks.suite.kernel_classes import (
     DEPTHWISE,
     LARGE,
+    LINES,
     OTHER_WINOGRAD,
     SEPARABLE,
     SMALL,
+    TRANSPOSED,
     VECTOR,
+    VOLUMES,
     WINOGRAD,
     Kernel,
     KernelClass,
@@ -40,6 +44,12 @@ def convolution(side: int, kernel: int = 3, stride: int = 1, groups: int = 1, op
     data, weight = Tensor((1, channels, side * stride, side * stride)), Tensor((channels, channels, kernel, kernel))
     attrs = (("dilations", (1, 1)), ("groups", groups), ("pads", (0, 0, 0, 0)), ("strides", (stride, stride)))
     return Workload(op, (data, weight), Tensor((1, channels, side, side)), attrs)
+
+
+def line(op: str = "conv2d", pixels: int = 999) -> Workload:
+    data, weight = Tensor((1, 256, 1, pixels)), Tensor((256, 256, 1, 3))
+    attrs = (("dilations", (1, 1)), ("groups", 1), ("pads", (0, 1, 0, 1)), ("strides", (1, 1)))
+    return Workload(op, (data, weight), Tensor((1, 256, 1, pixels)), attrs)
 
 
 def dense(rows: int) -> Workload:
@@ -63,6 +73,14 @@ def dense(rows: int) -> Workload:
         (convolution(56, op="depthwise_conv2d"), "depthwise_conv2d", 1, 2, (DEPTHWISE,)),
         (convolution(56, kernel=5, op="depthwise_conv2d"), "depthwise_conv2d", 1, 1, ()),
         (convolution(56, op="separable_conv2d"), "separable_conv2d", 60, 1, (SEPARABLE,)),
+        (line(), "direct", 50, 1, (LINES,)),
+        (line(), "winograd", 50, 1, (LINES,)),
+        (line(), "direct", 49, 1, ()),
+        (line(), "direct", 50, 2, ()),
+        (line(pixels=1), "direct", 50, 1, (SMALL,)),
+        (line("conv3d"), "conv3d", 50, 1, (VOLUMES,)),
+        (line("transposed_conv2d"), "transposed_conv2d", 50, 1, (TRANSPOSED,)),
+        (line("transposed_conv2d"), "transposed_conv2d", 49, 1, ()),
         (dense(64), "dense", 50, 1, (LARGE,)),
         (dense(1), "dense", 200, 1, (VECTOR,)),
         (dense(1), "dense", 2, 1, ()),
@@ -77,6 +95,7 @@ def test_classes(
 def test_shapes_in_words() -> None:
     assert describe(convolution(28)) == "1×256×28×28, 256×256×3×3 → 1×256×28×28"
     assert describe(convolution(28, stride=2)).endswith("→ 1×256×28×28, stride 2")
+    assert describe(replace(line(), attrs=(("strides", (1, 2)),))).endswith("→ 1×256×1×999, stride 1×2")
     assert describe(dense(1)) == "1×1×4096, 4096×4096 → 1×1×4096"
 
 
@@ -128,6 +147,8 @@ def test_tables() -> None:
     assert "lstm" not in text
     missing = [line.split(" | ")[2] for line in lines if line.endswith(" µs |")]
     assert missing == ["bad", "worse"]
+    every = [line.split(" | ")[2] for line in render(kernels, [], each=True).splitlines() if line.endswith(" µs |")]
+    assert every == ["good", "bad", "worse", "v"]
 
 
 def test_nothing_to_report() -> None:
@@ -136,7 +157,7 @@ def test_nothing_to_report() -> None:
 
 
 def test_unknown_networks_and_too_many_threads() -> None:
-    assert CliRunner().invoke(command.main, ["--network", "alexnet"]).exit_code == 2
+    assert CliRunner().invoke(command.main, ["--network", "lenet"]).exit_code == 2
     done = CliRunner().invoke(command.main, ["--threads", "4096"])
     assert done.exit_code == 2
     assert "the cores this process may use" in done.output

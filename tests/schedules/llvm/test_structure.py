@@ -25,6 +25,7 @@ Wide = Callable[..., Workload]
 
 NAMES = [
     *("conv2d", "depthwise_conv2d", "separable_conv2d", "conv3d", "transposed_conv2d"),
+    *("depthwise_conv3d", "transposed_depthwise"),
     *("dense", "pool2d"),
     *("pointwise", "pointwise plain"),
     *(
@@ -49,6 +50,8 @@ ACCUMULATING = [
     "separable_conv2d",
     "conv3d",
     "transposed_conv2d",
+    "depthwise_conv3d",
+    "transposed_depthwise",
     "dense",
     "pool2d",
     "recurrence",

@@ -132,6 +132,8 @@ class Draw:
         if self.pick(True, False, False):
             groups = self.pick(2, 3)
             channels, out = groups * self.lanes, groups * self.lanes * self.pick(1, 2)
+        elif self.pick(True, False, False):
+            channels = out = groups = max(2, channels)
         reach = [(size[i] - 1) * strides[i] + (kernel[i] - 1) * dilations[i] + 1 for i in range(2)]
         top, left = (self.random.randrange(min(extent, 3)) for extent in reach)
         made = [self.random.randrange(1, extent - cut + 2) for extent, cut in zip(reach, (top, left), strict=True)]

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.convolutions import transposed, transposed_by_torch
 from tvmopt.schedules.expression import ACC, Arg, call
 from tvmopt.schedules.registry import template_for
 from tvmopt.schedules.target import Target
@@ -31,62 +32,13 @@ SHAPES: dict[str, tuple[tuple[int, int, int, int], int, dict[str, Any]]] = {
 }
 
 
-def transposed(
-    lanes: int,
-    data: tuple[int, int, int, int],
-    channels: int,
-    kernel: tuple[int, int] = (1, 1),
-    *,
-    strides: tuple[int, int] = (1, 1),
-    dilations: tuple[int, int] = (1, 1),
-    pads: tuple[int, int] = (0, 0),
-    size: tuple[int, ...] = (),
-    groups: int = 1,
-    halo: tuple[int, int, int, int] = (0, 0, 0, 0),
-    **options: Any,
-) -> Workload:
-    """A transposed convolution as the graph makes it, with a halo of the data that is wide enough for any phase."""
-    n, inputs, *extents = data
-    whole = [(extents[i] - 1) * strides[i] + (kernel[i] - 1) * dilations[i] + 1 - pads[i] for i in range(2)]
-    around = [(kernel[i] - 1) * dilations[i] + 1 for i in range(2)]
-    return Workload(
-        "transposed_conv2d",
-        (
-            Tensor(data, block=lanes, halo=(around[0], around[1], around[0], around[1])),
-            Tensor((channels, inputs // groups, *kernel)),
-            *options.get("extra", ()),
-        ),
-        Tensor((n, channels, *(size or whole)), block=lanes, halo=halo),
-        (("dilations", dilations), ("groups", groups), ("pads", (*pads, 0, 0)), ("strides", strides)),
-        options.get("epilogue", ACC),
-    )
-
-
-def torch_result(workload: Workload, arrays: list[np.ndarray]) -> np.ndarray:
-    import torch
-
-    groups = workload.attr("groups")
-    weight = np.concatenate([part.swapaxes(0, 1) for part in np.split(arrays[1], groups)])
-    whole = torch.nn.functional.conv_transpose2d(
-        torch.from_numpy(arrays[0]),
-        torch.from_numpy(np.ascontiguousarray(weight)),
-        stride=workload.attr("strides"),
-        dilation=workload.attr("dilations"),
-        groups=groups,
-    ).numpy()
-    top, left = workload.attr("pads")[:2]
-    rows, columns = workload.output.shape[2:]
-    whole = np.pad(whole, ((0, 0), (0, 0), (0, rows), (0, columns)))
-    return whole[:, :, top : top + rows, left : left + columns]
-
-
 @pytest.mark.sweep
 @pytest.mark.parametrize("name", SHAPES)
 def test_matches_pytorch(kernels: Any, target: Target, inputs_of: Callable[..., Any], name: str) -> None:
     data, channels, options = SHAPES[name]
     workload = transposed(target.lanes("float32"), data, channels, **options)
     arrays = inputs_of(workload)
-    kernels.unoptimized().check(workload, 2, arrays, torch_result(workload, arrays))
+    kernels.unoptimized().check(workload, 2, arrays, transposed_by_torch(workload, arrays))
 
 
 def test_groups(kernels: Any, target: Target, inputs_of: Callable[..., Any]) -> None:
@@ -94,7 +46,7 @@ def test_groups(kernels: Any, target: Target, inputs_of: Callable[..., Any]) -> 
     options: dict[str, Any] = {"strides": (2, 2), "pads": (1, 1), "groups": 2}
     workload = transposed(lanes, (2, 2 * lanes, 3, 5), 4 * lanes, (3, 3), **options)
     arrays = inputs_of(workload)
-    kernels.unoptimized().check(workload, 3, arrays, torch_result(workload, arrays))
+    kernels.unoptimized().check(workload, 3, arrays, transposed_by_torch(workload, arrays))
 
 
 def test_epilogues_fuse(kernels: Any, target: Target, inputs_of: Callable[..., Any]) -> None:
@@ -106,7 +58,7 @@ def test_epilogues_fuse(kernels: Any, target: Target, inputs_of: Callable[..., A
     options: dict[str, Any] = {"strides": (2, 2), "size": (7, 9), "extra": extra, "epilogue": epilogue}
     workload = transposed(lanes, (1, 9, 4, 5), lanes + 3, (2, 2), **options)
     arrays = inputs_of(workload)
-    expected = np.tanh(torch_result(workload, arrays) + arrays[2] + arrays[3])
+    expected = np.tanh(transposed_by_torch(workload, arrays) + arrays[2] + arrays[3])
     kernels.check(workload, 2, arrays, expected)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tvmopt.schedules.compute.winograd import TILES, transforms
+from tests.convolutions import Volume, transposed, transposed_by_torch
+from tvmopt.schedules.compute.winograd import TILES
 from tvmopt.schedules.expression import ACC, Arg, call
 from tvmopt.schedules.llvm.convolution.winograd import Winograd
 from tvmopt.schedules.race import ALGORITHM
@@ -62,20 +63,78 @@ def test_epilogue_adds_bias_and_residual(kernels: Any, target: Target, convoluti
     kernels.unoptimized().check(workload, spread(workload, target, 3))
 
 
-@pytest.mark.parametrize("tile", TILES)
-def test_transforms_are_exact(tile: int) -> None:
-    generator = np.random.default_rng(tile)
-    maps = transforms(tile)
-    patch, kernel = generator.standard_normal((maps.patch, maps.patch)), generator.standard_normal((3, 3))
-    products = (maps.kernel @ kernel @ maps.kernel.T) * (maps.data @ patch @ maps.data.T)
-    windows = np.lib.stride_tricks.sliding_window_view(patch, (3, 3))
-    expected = np.einsum("yxij,ij->yx", windows, kernel)
-    assert np.allclose(maps.output @ products @ maps.output.T, expected, rtol=0, atol=1e-12)
+LINES: dict[str, tuple[int, int, int, dict[str, Any]]] = {
+    # Pixels and channels of the data, channels of the output, options.
+    "one tile": (6, 16, 16, {"kernel": (1, 3), "pads": (0, 1, 0, 1)}),
+    "no tile fits": (61, 21, 37, {"kernel": (1, 3), "pads": (0, 1, 0, 1)}),
+    "long": (331, 5, 17, {"kernel": (1, 2)}),
+    "stride": (47, 19, 9, {"kernel": (1, 3), "strides": (1, 2)}),
+    "stride and uneven pads": (30, 16, 33, {"kernel": (1, 5), "strides": (1, 2), "pads": (0, 3, 0, 0)}),
+    "large stride": (101, 3, 5, {"kernel": (1, 10), "strides": (1, 5), "pads": (0, 2, 0, 1)}),
+    "halos in and out": (23, 17, 5, {"kernel": (1, 4), "margin": (0, 2, 0, 1), "halo": (0, 3, 0, 2)}),
+}
 
 
-def test_only_known_tiles() -> None:
-    with pytest.raises(ValueError, match="2, 4, 6, got 3"):
-        transforms(3)
+@pytest.mark.sweep
+@pytest.mark.parametrize("name", LINES)
+def test_lines(kernels: Any, target: Target, convolution: Callable[..., Workload], name: str) -> None:
+    pixels, inputs, channels, options = LINES[name]
+    workload = convolution((2, inputs, 1, pixels), channels, **options)
+    kernels.unoptimized().check(workload, spread(workload, target, 6))
+
+
+def test_epilogue_along_a_line(kernels: Any, target: Target, convolution: Callable[..., Workload]) -> None:
+    """A function of several results at once, a bias, and a map with a halo."""
+    extra = (
+        Tensor((1, 21, 1, 1), block=target.lanes("float32")),
+        Tensor((2, 21, 1, 45), block=target.lanes("float32"), halo=(0, 1, 0, 2)),
+    )
+    epilogue = call("tanh", call("add", call("add", ACC, Arg(2)), Arg(3)))
+    workload = convolution((2, 19, 1, 47), 21, (1, 3), extra=extra, epilogue=epilogue)
+    kernels.check(workload, spread(workload, target, 3))
+
+
+TRANSPOSED: dict[str, tuple[tuple[int, int, int, int], int, dict[str, Any]]] = {
+    "four taps": ((1, 19, 5, 7), 21, {"kernel": (4, 4), "strides": (2, 2), "pads": (1, 1), "size": (10, 14)}),
+    "phases of several sizes": ((2, 17, 5, 4), 18, {"kernel": (3, 5), "strides": (2, 3), "size": (11, 13)}),
+    "one axis": ((1, 16, 3, 9), 5, {"kernel": (1, 5), "strides": (1, 2), "pads": (0, 2)}),
+    "a line": ((1, 23, 1, 11), 3, {"kernel": (1, 16), "strides": (1, 8), "pads": (0, 4)}),
+    "into a halo": (
+        (1, 6, 3, 5),
+        33,
+        {"kernel": (3, 3), "strides": (2, 2), "pads": (1, 1), "size": (5, 9), "halo": (1, 2, 3, 1)},
+    ),
+    "one pixel": ((1, 5, 1, 1), 4, {"kernel": (4, 4), "strides": (2, 2), "pads": (1, 1), "size": (2, 2)}),
+}
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("name", TRANSPOSED)
+def test_transposed(kernels: Any, target: Target, inputs_of: Callable[..., Any], name: str) -> None:
+    data, channels, options = TRANSPOSED[name]
+    workload = transposed(target.lanes("float32"), data, channels, **options)
+    arrays = inputs_of(workload)
+    configs = spread(workload, target, 5)
+    assert configs
+    kernels.unoptimized().check(workload, configs, arrays, transposed_by_torch(workload, arrays))
+
+
+VOLUMES = {
+    "padding all round": Volume((2, 5, 4, 6, 7), 9, (3, 3, 3), pads=(1, 1, 1)),
+    "one plane": Volume((2, 19, 1, 5, 4), 4, (3, 3, 3), pads=(1, 1, 1)),
+    "two planes": Volume((1, 16, 3, 5, 4), 17, (2, 3, 3), (2, 1, 1), (2, 1, 1), (0, 0, 1)),
+    "planes of padding alone": Volume((1, 5, 2, 3, 3), 4, (2, 3, 3), pads=(3, 1, 1)),
+}
+
+
+@pytest.mark.sweep
+@pytest.mark.parametrize("name", VOLUMES)
+def test_volumes(kernels: Any, target: Target, inputs_of: Callable[..., Any], name: str) -> None:
+    workload = VOLUMES[name].workload(target.lanes("float32"))
+    arrays = inputs_of(workload)
+    configs = spread(workload, target, 5)
+    assert configs
+    kernels.unoptimized().check(workload, configs, arrays, VOLUMES[name].torch_result(workload, arrays))
 
 
 @pytest.mark.sweep
@@ -109,6 +168,10 @@ def test_refuses_what_it_cannot_do(convolution: Callable[..., Workload], target:
     workload = convolution((1, channels, 8, 8), channels, (3, 3), pads=(1,) * 4, **options)
     assert not Winograd().accepts(workload, target)
     assert not Winograd().accepts(convolution((1, 16, 8, 8), 16, (5, 5), pads=(2,) * 4), target)
+    assert not Winograd().accepts(convolution((1, 16, 8, 8), 16, (1, 3)), target)
+    assert not Winograd().accepts(convolution((1, 16, 1, 8), 16, (1, 2), strides=(1, 2)), target)
+    assert not Winograd().accepts(convolution((1, 16, 1, 30), 16, (1, 9)), target)
+    assert not Winograd("conv3d").accepts(convolution((1, 16, 8, 8), 16, (3, 3), pads=(1,) * 4), target)
     assert Winograd().accepts(convolution((1, 16, 8, 8), 16, (3, 3), pads=(1,) * 4), target)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tvmopt.schedules.expression import ACC, Arg, Const, call
-from tvmopt.schedules.llvm.convolution.separable import PREFETCH, SeparableConv2d
+from tvmopt.schedules.llvm.depthwise.separable import PREFETCH, SeparableConv2d
 from tvmopt.schedules.target import Target, parse_target
 from tvmopt.schedules.workload import Tensor, Workload
 

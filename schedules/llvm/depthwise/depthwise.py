@@ -8,7 +8,7 @@ from typing import Any
 import numpy.typing as npt
 
 from tvmopt.schedules.dtypes import FLOAT32
-from tvmopt.schedules.llvm.convolution.depthwise_tile import (
+from tvmopt.schedules.llvm.depthwise.depthwise_tile import (
     ENOUGH_PIXELS,
     DepthwiseTile,
     map_cycles,
@@ -62,11 +62,14 @@ class DepthwiseConv2d:
 
     def default(self, workload: Workload, target: Target) -> Config:
         """The tile with the fewest estimated cycles."""
-        # With a stride, each result takes twice as many bytes of data; here the map comes from beyond the cache.
-        ahead = workload.attr("strides")[0] > 1 and workload.inputs[0].nbytes > target.l2_bytes
+        ahead = self._data_ahead(workload, target)
         space = self.space(workload, target).fixed({"unroll_rows": 0, "data_ahead": int(ahead)})
         configs = [config for config in space if config["rows"] * config["columns"] <= ENOUGH_PIXELS]
         return min(configs, key=lambda config: self.cycles(workload, target, config))
+
+    def _data_ahead(self, workload: Workload, target: Target) -> bool:
+        """Whether a map comes from beyond the cache; with a stride, each result takes twice as many bytes of it."""
+        return bool(workload.attr("strides")[0] > 1 and workload.inputs[0].nbytes > target.l2_bytes)
 
     def cycles(self, workload: Workload, target: Target, config: Config) -> float:
         """Estimated cycles on one core: a tile loads its window once and stores its pixels."""
@@ -100,21 +103,30 @@ class DepthwiseConv2d:
 
     def build(self, workload: Workload, target: Target, config: Config) -> Any:
         """The scheduled PrimFunc: inputs (weights packed), then the output."""
-        return _Kernel(workload, target, config, self.packed(workload, target, config)[1]).function()
+        return DepthwiseNest(workload, target, config, DepthwiseTile).function()
 
 
-class _Kernel:
-    """Writes the loop nest of one workload under one config."""
+class DepthwiseNest:
+    """Writes the loop nest of one workload under one config.
 
-    def __init__(self, workload: Workload, target: Target, config: Config, packed: tuple[int, ...]) -> None:
+    Args:
+        workload: data, weight, then operands of the epilogue.
+        target: the machine to generate code for.
+        config: the template's knobs.
+        tiles: writes its tiles.
+    """
+
+    def __init__(self, workload: Workload, target: Target, config: Config, tiles: type[DepthwiseTile]) -> None:
+        packed = packed_depthwise(workload, target.lanes(FLOAT32))
         self.workload, self.target, self.config = workload, target, config
         self.inputs = [Operand(tensor, f"operand{i}") for i, tensor in enumerate(workload.inputs)]
         self.inputs[1] = Operand(Tensor(packed, workload.inputs[1].dtype), "weight")
         self.result = Operand(workload.output, "output")
         self.epilogue = Epilogue(workload, self.inputs, self.result)
-        self.tiles = DepthwiseTile(workload, self.inputs[0], self.inputs[1], target.lanes(FLOAT32))
+        self.tiles = tiles(workload, self.inputs[0], self.inputs[1], target.lanes(FLOAT32))
 
     def function(self) -> Any:
+        """The PrimFunc."""
         n, channels, height, width = self.workload.output.shape
         blocks = math.ceil(channels / self.target.lanes(FLOAT32))
         units, columns = Cut.of(height, self.config["rows"]), Cut.of(width, self.config["columns"])

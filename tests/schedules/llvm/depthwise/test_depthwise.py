@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tvmopt.schedules.expression import ACC, Arg, Const, call
-from tvmopt.schedules.llvm.convolution.depthwise import DepthwiseConv2d
+from tvmopt.schedules.llvm.depthwise.depthwise import DepthwiseConv2d
 from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Tensor, Workload
 

@@ -22,6 +22,9 @@ ENOUGH_PIXELS = FMA_LATENCY * FMA_PER_CYCLE
 Store = Callable[[list[tuple[Any, int, int]]], list[Stmt]]
 """Stores a tile's result, given as vectors, each with its row and column in the tile."""
 
+Row = Callable[[Index, Index, Index], Stmt]
+"""The taps of a row of the kernel, given its number, the image that it meets, and its row in the window there."""
+
 
 class DepthwiseTile:
     """Writes tiles of a workload whose first inputs are data (with a halo for its pads) and depthwise weights.
@@ -34,7 +37,7 @@ class DepthwiseTile:
     """
 
     def __init__(self, workload: Workload, data: Operand, weight: Operand, lanes: int) -> None:
-        self.data, self.weight, self.lanes = data, weight, lanes
+        self.workload, self.data, self.weight, self.lanes = workload, data, weight, lanes
         self.kernel = workload.inputs[1].shape[2:]
         self.stride, self.dilation = workload.attr("strides"), workload.attr("dilations")
         pads, halo = workload.attr("pads"), workload.inputs[0].halo
@@ -52,21 +55,25 @@ class DepthwiseTile:
         pixels = [(i, j) for i in range(size[0]) for j in range(size[1])]
         accumulators = Accumulators(len(pixels), 1, self.lanes)
 
-        def taps(kh: Index) -> list[Stmt]:
-            return [part for kw in range(self.kernel[1]) for part in tap(kh, kw)]
+        def taps(number: Index, image: Index, row: Index) -> Stmt:
+            source = at._replace(image=image)
 
-        def tap(kh: Index, kw: int) -> list[Stmt]:
-            return accumulators.multiply_add(
-                lambda p: self._pixel(at, pixels[p], kh, kw), lambda _: self._tap(at.block, kh, kw)
-            )
+            def tap(kw: int) -> list[Stmt]:
+                return accumulators.multiply_add(
+                    lambda p: self._pixel(source, pixels[p], row, kw), lambda _: self._tap(at.block, number, kw)
+                )
 
-        body = accumulators.fill(0.0)
-        if unroll_rows:
-            body += [statement for kh in range(self.kernel[0]) for statement in taps(kh)]
-        else:
-            body.append(emit.loop(self.kernel[0], lambda kh: emit.seq(taps(kh)), "kh"))
+            return emit.seq(part for kw in range(self.kernel[1]) for part in tap(kw))
+
+        body = [*accumulators.fill(0.0), *self.over_rows(at, unroll_rows, taps)]
         body += store([(accumulators.value(p, 0), i, j) for p, (i, j) in enumerate(pixels)])
         return accumulators.run(body)
+
+    def over_rows(self, at: Pixel, unroll: bool, taps: Row) -> list[Stmt]:
+        """`taps` for each row of the kernel that the windows of a tile have."""
+        if unroll:
+            return [taps(row, at.image, row) for row in range(self.kernel[0])]
+        return [emit.loop(self.kernel[0], lambda row: taps(row, at.image, row), "kh")]
 
     def ahead(self, at: Pixel, size: tuple[int, int]) -> list[Stmt]:
         """Prefetches what the tiles below this one read first: the rows below its window."""

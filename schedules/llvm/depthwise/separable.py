@@ -11,8 +11,8 @@ from typing import Any
 import numpy.typing as npt
 
 from tvmopt.schedules.dtypes import FLOAT32
-from tvmopt.schedules.llvm.convolution.depthwise_tile import ENOUGH_PIXELS, map_cycles, pack_depthwise, packed_depthwise
-from tvmopt.schedules.llvm.convolution.separable_nest import SeparableNest, is_flat
+from tvmopt.schedules.llvm.depthwise.depthwise_tile import ENOUGH_PIXELS, map_cycles, pack_depthwise, packed_depthwise
+from tvmopt.schedules.llvm.depthwise.separable_nest import SeparableNest, is_flat
 from tvmopt.schedules.llvm.parts.register_tile import (
     L2_BYTES_PER_CYCLE,
     PREFETCHED_BYTES_PER_CYCLE,

@@ -12,7 +12,7 @@ import math
 from typing import Any
 
 from tvmopt.schedules.dtypes import FLOAT32
-from tvmopt.schedules.llvm.convolution.depthwise_tile import DepthwiseTile
+from tvmopt.schedules.llvm.depthwise.depthwise_tile import DepthwiseTile
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import Index, Stmt, divmod_index
 from tvmopt.schedules.llvm.parts.operands import Epilogue, Operand, Pixel, declared, evaluated, flattens
