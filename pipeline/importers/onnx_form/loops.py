@@ -1,4 +1,4 @@
-"""Loops and branches, written out: each round of a loop becomes layers of its own, and only one branch stays.
+"""Loops and branches, written out: each round of a loop becomes layers of its own.
 
 That needs the number of rounds. A Loop has it as its trip count, or its condition follows from constants in each round,
 as it does where a counter is compared with a limit. A Scan has as many rounds as its inputs have elements.
@@ -28,6 +28,10 @@ MOST_LAYERS = 10_000
 
 _RANDOM = frozenset({"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform"})
 _RANDOM |= {"RandomUniformLike"}
+
+_MAY_FAIL = frozenset({"Div", "Gather", "GatherElements", "GatherND", "MaxUnpool", "Mod", "OneHot", "ReverseSequence"})
+_MAY_FAIL |= {"RoiAlign", "Scatter", "ScatterElements", "ScatterND"}
+"""Operators that fail for some values of their operands behind the first."""
 
 
 def write_out_loops(model: onnx.ModelProto) -> onnx.ModelProto | None:
@@ -107,20 +111,41 @@ def scan(draft: Draft, node: onnx.NodeProto) -> bool:
 
 
 def branch(draft: Draft, node: onnx.NodeProto) -> bool:
-    """If, by a constant."""
+    """If: one branch where the condition is constant; else both, and a choice between results of the same shape."""
     values = attributes_of(node)
-    chosen = values["then_branch" if draft.constant(node.input[0]).reshape(-1)[0] else "else_branch"]
-    for output, name in zip(node.output, _Rounds(draft, node, chosen).add([]), strict=True):
-        draft.give(output, name)
+    branches = [values[f"{which}_branch"] for which in ("then", "else")]
+    if draft.is_constant(node.input[0]):
+        chosen = branches[0 if draft.constant(node.input[0]).reshape(-1)[0] else 1]
+        for output, name in zip(node.output, _Rounds(draft, node, chosen).add([]), strict=True):
+            draft.give(output, name)
+        return True
+    if not all(_runs_always(draft, graph) for graph in branches):
+        return False
+    for output in node.output:
+        draft.shape(output)  # known only where it is that of both branches
+    condition = draft.reshape(node.input[0], ())
+    results = [_Rounds(draft, node, graph, number).add([]) for number, graph in enumerate(branches)]
+    for output, *made in zip(node.output, *results, strict=True):
+        draft.give(output, draft.add("Where", condition, *made))
     return True
 
 
-class _Rounds:
-    """Writes a subgraph's nodes once for each round."""
+def _runs_always(draft: Draft, graph: onnx.GraphProto) -> bool:
+    """Whether a branch can be computed where it was not chosen: no index is out of range, and no divisor zero."""
+    known = {tensor.name for tensor in graph.initializer}
+    known |= {name for node in graph.node if node.op_type == "Constant" for name in node.output}
+    operands = ((node, name) for node in graph.node for name in node.input[1:3] if name)
+    computed = {id(node) for node, name in operands if name not in known and not draft.is_constant(name)}
+    inner = [graph for node in graph.node for one in node.attribute for graph in (one.g, *one.graphs)]
+    alone = all(node.op_type not in _MAY_FAIL or id(node) not in computed for node in graph.node)
+    return alone and all(_runs_always(draft, one) for one in inner)
 
-    def __init__(self, draft: Draft, node: onnx.NodeProto, graph: onnx.GraphProto) -> None:
-        self.draft, self.node, self.graph = draft, node, graph
-        self.number = 0
+
+class _Rounds:
+    """Writes a subgraph's nodes once for each round, whose numbers begin with `number`."""
+
+    def __init__(self, draft: Draft, node: onnx.NodeProto, graph: onnx.GraphProto, number: int = 0) -> None:
+        self.draft, self.node, self.graph, self.number = draft, node, graph, number
         self.constants = {tensor.name: draft.keep_constant(tensor) for tensor in graph.initializer}
 
     def add(self, inputs: Sequence[str]) -> list[str]:

@@ -65,12 +65,13 @@ def unrolled() -> Callable[[str], list[str]]:
         model = onnx.parser.parse_model(f'<ir_version: 10, opset_import: ["" : 18]>{text}')
         name_nodes(model.graph.node)
         shape = [dim.dim_value for dim in model.graph.input[0].type.tensor_type.shape.dim]
-        feeds = {"x": np.random.default_rng(0).standard_normal(shape).astype(np.float32)}
+        x = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
         result = normalize(model)
         onnx.checker.check_model(result, full_check=True)
-        computed = run_model(result, feeds)
-        for name, wanted in run_model(model, feeds).items():
-            np.testing.assert_allclose(computed[name], wanted, rtol=1e-6)
+        for feeds in ({"x": x}, {"x": -np.abs(x)}):
+            computed = run_model(result, feeds)
+            for name, wanted in run_model(model, feeds).items():
+                np.testing.assert_allclose(computed[name], wanted, rtol=1e-6)
         return [node.op_type for node in result.graph.node]
 
     return check
@@ -120,6 +121,31 @@ def test_a_scan(onnx_model: Any, backwards: int) -> None:
     computed = run_model(result, feeds)
     for name, wanted in run_model(model, feeds).items():
         np.testing.assert_allclose(computed[name], wanted, rtol=1e-6)
+
+
+def if_(then: str, otherwise: str, size: str = "4") -> str:
+    return f"""g (float[4] x) => (float[{size}] y) <float[1] zero = {{0}}, int64 first = {{0}}> {{
+        m = ReduceMax(x)  k = Cast<to = 7>(m)  c = Greater(m, zero)
+        y = If(c)<then_branch = t () => (float[{size}] u) {{ {then} }}, else_branch = f () => (float[{size}] v)
+        {{ {otherwise} }}> }}"""
+
+
+@pytest.mark.parametrize(("then", "otherwise"), [("u = Sin(x)", "v = Neg(x)"), ("u = Neg(x)", "w = Log(x) v = Abs(w)")])
+def test_a_computed_condition_chooses_between_results(unrolled: Any, then: str, otherwise: str) -> None:
+    assert "Where" in unrolled(if_(then, otherwise))
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        (if_("h = Gather(x, k)  u = Add(x, h)", "v = Neg(x)"), "an index may be out of range only there"),
+        (if_("i = Div(k, k)  h = Cast<to = 1>(i)  u = Add(x, h)", "v = Neg(x)"), "a divisor may be zero"),
+        (if_("h = Gather(x, first)  u = Reshape(h, k)", "v = Neg(x)", "n"), "results of different shapes"),
+    ],
+)
+def test_other_computed_conditions_are_refused(unrolled: Any, text: str, why: str) -> None:
+    with pytest.raises(UnsupportedModelError, match="If"):
+        unrolled(text)
 
 
 def test_rounds_that_depend_on_data_are_refused(unrolled: Any) -> None:
