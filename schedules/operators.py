@@ -185,6 +185,12 @@ COPY = Operator(
     },
 )
 """Through strides: attributes sizes, strides and offset, as in `schedules.llvm.memory_bound.copy`."""
+PAD = Operator(
+    "pad",
+    "padding",
+    operands=1,
+    forms={"Pad": f"{_MOVED}, with constant parameters"},
+)
 REDUCE = Operator(
     "reduce",
     "reduction",
@@ -264,6 +270,7 @@ OPERATORS: Mapping[str, Operator] = {
         RELAYOUT,
         DEPTH_TO_SPACE,
         COPY,
+        PAD,
         REDUCE,
         ROW_NORM,
         MAP_NORM,

@@ -72,6 +72,7 @@ def llvm_templates() -> tuple[Template, ...]:
     from tvmopt.schedules.llvm.memory_bound.depth_to_space import DepthToSpace
     from tvmopt.schedules.llvm.memory_bound.layout import Concat, PlainConcat, Relayout
     from tvmopt.schedules.llvm.memory_bound.map_norm import MapNorm
+    from tvmopt.schedules.llvm.memory_bound.pad import Pad
     from tvmopt.schedules.llvm.memory_bound.pointwise import Pointwise
     from tvmopt.schedules.llvm.memory_bound.pool2d import Pool2d
     from tvmopt.schedules.llvm.memory_bound.reduction import Reduce, Softmax
@@ -98,6 +99,7 @@ def llvm_templates() -> tuple[Template, ...]:
         Relayout(),
         DepthToSpace(),
         Copy(),
+        Pad(),
         Reduce(),
         RowNorm(),
         MapNorm(),

@@ -136,6 +136,18 @@ def _copy(workload: Workload, inputs: Sequence[Array]) -> Array:
     return np.ascontiguousarray(view).reshape(workload.output.shape)
 
 
+def _pad(workload: Workload, inputs: Sequence[Array]) -> Array:
+    amounts = list(zip(workload.attr("before"), workload.attr("after"), strict=True))
+    mode, fill = workload.attr("mode"), workload.attr("fill")
+    options = {"constant_values": fill} if mode == "constant" else {}
+    padded = np.pad(inputs[0], [(max(before, 0), max(after, 0)) for before, after in amounts], mode, **options)
+    kept = [
+        slice(max(-before, 0), size - max(-after, 0))
+        for (before, after), size in zip(amounts, padded.shape, strict=True)
+    ]
+    return padded[tuple(kept)]
+
+
 def _concat(workload: Workload, inputs: Sequence[Array]) -> Array:
     return np.concatenate(inputs, axis=1)
 
@@ -346,6 +358,7 @@ REFERENCES: Mapping[str, Callable[[Workload, Sequence[Array]], Any]] = {
     "pointwise": _nothing,
     "relayout": _first,
     "copy": _copy,
+    "pad": _pad,
     "concat": _concat,
     "depth_to_space": _depth_to_space,
     "reduce": _reduce,

@@ -65,6 +65,9 @@ def workloads(wide: Wide, make: Callable[..., Workload]) -> dict[str, Workload]:
         "relayout": make("relayout", (Tensor(maps.shape),), maps),
         "depth_to_space": make("depth_to_space", (maps,), Tensor((2, 6, 23, 26)), strides=(2, 2), order="CRD"),
         "copy": make("copy", (Tensor((150, 100)),), Tensor((100, 150)), offset=0, sizes=(100, 150), strides=(1, 100)),
+        "pad": make(
+            "pad", (Tensor((20, 100)),), Tensor((23, 105)), before=(1, 5), after=(2, 0), mode="constant", fill=0.5
+        ),
         "concat rows": make("concat", (Tensor((64, 70)), Tensor((64, 90))), Tensor((64, 160))),
         "reduce": make("reduce", (rows,), Tensor((64, 1, 1)), kind="max"),
         "reduce columns": make("reduce", (Tensor((2, 9, 64)),), Tensor((2, 1, 64)), kind="sum"),

@@ -1,4 +1,4 @@
-"""Turns operators that only move data into copies through strides. Returns a new graph.
+"""Turns operators that only move data into copies through strides, and padding into a kernel. Returns a new graph.
 
 Transposes, slices and repetitions that follow each other, with reshapes between them, are one view of their source as
 long as strides can express it; then one copy makes each value that something else reads. This comes late, when no other
@@ -14,8 +14,15 @@ import numpy as np
 
 from tvmopt.pipeline.graph.attributes import attributes
 from tvmopt.pipeline.graph.ir import ONNX, Array, Editor, Graph, Node, rewrite
+from tvmopt.pipeline.graph.parameters import padding_of
+from tvmopt.pipeline.graph.recognize.types import Rule
 from tvmopt.pipeline.graph.strides import StridedView
 from tvmopt.schedules.llvm.memory_bound.copied import MOVED
+from tvmopt.schedules.llvm.memory_bound.pad import MODES, has_source
+from tvmopt.schedules.workload import Attr
+
+MOST_EXACT = 1 << 53
+"""From here on, not all integers are floats, by which a workload names the number that a padding adds."""
 
 Move = Callable[[Graph, Node, Array], list[Array] | None]
 """Views of an operand, one for each output of the operator; None where its parameters are computed."""
@@ -36,10 +43,8 @@ def find_copies(graph: Graph) -> Graph:
             if reshaped is not None:
                 views[node.output] = reshaped
             return False
-        if node.op == ONNX and node.kind == "Concat" and graph.tensor(node.output).dtype in MOVED:
-            axis = int(attributes(node)["axis"]) % len(graph.tensor(node.output).shape)
-            editor.add(Node("concat", node.inputs, node.outputs, node.layers, {"axis": axis}))
-            return True
+        if node.op == ONNX and node.kind in OWN_KERNELS:
+            return OWN_KERNELS[node.kind](editor, node)
         if not is_movement(graph, node):
             return False
         view = view_of(node.inputs[0], graph.tensor(node.inputs[0]).shape)
@@ -55,6 +60,35 @@ def find_copies(graph: Graph) -> Graph:
         return True
 
     return rewrite(graph, rule)
+
+
+def _concat(editor: Editor, node: Node) -> bool:
+    tensor = editor.graph.tensor(node.output)
+    if tensor.dtype not in MOVED:
+        return False
+    axis = int(attributes(node)["axis"]) % len(tensor.shape)
+    editor.add(Node("concat", node.inputs, node.outputs, node.layers, {"axis": axis}))
+    return True
+
+
+def _pad(editor: Editor, node: Node) -> bool:
+    """A Pad with constant parameters; where it cuts off as well, only of a number."""
+    tensor = editor.graph.tensor(node.inputs[0])
+    padding = padding_of(editor.constants, node, len(tensor.shape))
+    if padding is None or tensor.dtype not in MOVED or node.inputs[0] in editor.constants:
+        return False
+    axes = zip(tensor.shape, padding.before, padding.after, strict=True)
+    exact = not np.isnan(padding.fill) if tensor.dtype.startswith("float") else abs(padding.fill) < MOST_EXACT
+    if padding.mode not in MODES or not exact or not all(has_source(axis, padding.mode) for axis in axes):
+        return False
+    attrs: dict[str, Attr] = {
+        "before": padding.before,
+        "after": padding.after,
+        "mode": padding.mode,
+        "fill": padding.fill,
+    }
+    editor.add(Node("pad", node.inputs[:1], node.outputs, node.layers, attrs))
+    return True
 
 
 def is_movement(graph: Graph, node: Node) -> bool:
@@ -137,3 +171,6 @@ MOVES: Mapping[str, Move] = {
     "SpaceToDepth": _space_to_depth,
 }
 """The operators that become copies."""
+
+OWN_KERNELS: Mapping[str, Rule] = {"Concat": _concat, "Pad": _pad}
+"""The operators that move data in kernels of their own."""

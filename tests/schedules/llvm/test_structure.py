@@ -33,6 +33,7 @@ NAMES = [
         "relayout",
         "depth_to_space",
         "copy",
+        "pad",
         "concat rows",
         "reduce",
         "reduce columns",

@@ -245,6 +245,18 @@ class Draw:
         inputs = (Tensor(data.shape, dtype), Tensor(places.shape, "int64"))
         return self.make("pick", inputs, Tensor(places.shape, dtype)), [data, places]
 
+    def pad(self) -> tuple[Workload, None]:
+        shape, mode = self.shape(), self.pick("constant", "edge", "reflect", "wrap")
+        most = {"constant": 3, "edge": 3, "reflect": 0, "wrap": 4}[mode]
+        ends = [[self.pick(0, 0, min(most or size - 1, 5)) for size in shape] for _ in range(2)]
+        if mode == "constant":
+            ends[0] = [
+                self.pick(amount, -1) if size > 1 else amount for amount, size in zip(ends[0], shape, strict=True)
+            ]
+        result = tuple(map(sum, zip(shape, *ends, strict=True)))
+        attrs = {"before": tuple(ends[0]), "after": tuple(ends[1]), "mode": mode, "fill": self.pick(0.0, -1.5)}
+        return self.make("pad", (Tensor(shape),), Tensor(result), **attrs), None
+
     def attention(self) -> tuple[Workload, None]:
         sizes, heads, rows = (1, 2, 5, 7, 16, 19, 37), self.pick(1, 2, 3), self.pick(True, False)
         queries, keys, depth, width = (self.pick(*sizes) for _ in range(4))
@@ -289,7 +301,7 @@ class Draw:
 
 
 OPERATORS = ("convolution",) * 4 + ("separable", "separable", "transposed", "dense", "pool2d", "pointwise", "movement")
-OPERATORS += ("reduction", "norm", "resize2d", "recurrence", "attention", "selection")
+OPERATORS += ("reduction", "norm", "resize2d", "recurrence", "attention", "selection", "pad")
 
 
 def run_case(seed: int, make: Make, wide: Wide, wide_separable: Wide, kernels_for: Callable[..., Any]) -> None:

@@ -172,3 +172,31 @@ def test_channels_that_cut_a_block_change_layout_first(through: Any, weights: An
     )
     assert done.ops() == ["conv2d", "relayout", "copy"]
     done.check()
+
+
+PADS = [
+    ([0, 0, 1, 2, 0, 0, 3, 0], {}, True),
+    ([0, -1, 1, -2, 0, 0, 3, 0], {}, True),
+    ([0, 0, 3, 4, 0, 0, 3, 0], {"mode": "reflect"}, True),
+    ([0, 1, 1, 2, 2, 0, 3, 0], {"mode": "edge"}, True),
+    ([0, 1, 1, 9, 2, 0, 9, 0], {"mode": "wrap"}, True),
+    ([0, 0, 1, -2, 0, 0, 3, 0], {"mode": "edge"}, False),
+]
+
+
+@pytest.mark.parametrize(("amounts", "attributes", "own"), PADS)
+@pytest.mark.parametrize("dtype", ["float32", "int64"])
+def test_padding(through: Any, amounts: Any, attributes: Any, own: bool, dtype: str) -> None:
+    constants = {"p": np.array(amounts), "f": np.array(-3, dtype)}
+    inputs = {"x": (dtype, 2, 3, 4, 5)}
+    node = ("Pad", "x p f" if not attributes else "x p", "y", attributes)
+    done = through(node, passes=(find_copies,), inputs=inputs, outputs="y", opset=19, **constants)
+    assert done.ops() == ["pad" if own else "Pad"]
+    done.check(0)
+
+
+@pytest.mark.parametrize(("dtype", "fill"), [("float32", np.nan), ("int64", 2**53 + 1), ("int8", 1)])
+def test_padding_that_a_workload_cannot_name_is_left(through: Any, dtype: str, fill: float) -> None:
+    constants = {"p": np.array([1, 0]), "f": np.array(fill, dtype)}
+    done = through(("Pad", "x p f", "y"), passes=(find_copies,), inputs={"x": (dtype, 4)}, outputs="y", **constants)
+    assert done.ops() == ["Pad"]
