@@ -166,6 +166,8 @@ CONCAT = Operator(
     layout=Layout.FOLLOWS,
     forms={"Concat": "of elements of four or eight bytes"},
 )
+CHANNELS = Operator("channels", "choice of channels", operands=None, layout=Layout.BLOCKED)
+"""Some channels of feature maps, in any order: attribute channels, as in `schedules.llvm.maps.channels`."""
 RELAYOUT = Operator("relayout", "change of layout", operands=1, layout=Layout.ANY)
 DEPTH_TO_SPACE = Operator(
     "depth_to_space",
@@ -212,6 +214,14 @@ MAP_NORM = Operator(
     takes_epilogue=True,
     forms={"InstanceNormalization": "in float32, with constant scale and bias"},
 )
+CHANNEL_NORM = Operator(
+    "channel_norm",
+    "normalisation of pixels",
+    operands=1,
+    layout=Layout.BLOCKED,
+    takes_epilogue=True,
+)
+"""Over the channels of each pixel: attributes kind and epsilon."""
 SOFTMAX = Operator("softmax", "softmax", operands=1, forms={"Softmax": _FLOAT})
 ATTENTION = Operator(
     "attention",
@@ -267,6 +277,7 @@ OPERATORS: Mapping[str, Operator] = {
         POOL2D,
         POINTWISE,
         CONCAT,
+        CHANNELS,
         RELAYOUT,
         DEPTH_TO_SPACE,
         COPY,
@@ -274,6 +285,7 @@ OPERATORS: Mapping[str, Operator] = {
         REDUCE,
         ROW_NORM,
         MAP_NORM,
+        CHANNEL_NORM,
         SOFTMAX,
         ATTENTION,
         RESIZE2D,

@@ -68,9 +68,12 @@ def llvm_templates() -> tuple[Template, ...]:
     from tvmopt.schedules.llvm.depthwise.separable import SeparableConv2d
     from tvmopt.schedules.llvm.depthwise.transposed_depthwise import TransposedDepthwise
     from tvmopt.schedules.llvm.depthwise.volumes import DepthwiseConv3d
+    from tvmopt.schedules.llvm.maps.channel_norm import ChannelNorm
+    from tvmopt.schedules.llvm.maps.channels import Channels
+    from tvmopt.schedules.llvm.maps.relayout import Relayout
     from tvmopt.schedules.llvm.memory_bound.copy import Copy
     from tvmopt.schedules.llvm.memory_bound.depth_to_space import DepthToSpace
-    from tvmopt.schedules.llvm.memory_bound.layout import Concat, PlainConcat, Relayout
+    from tvmopt.schedules.llvm.memory_bound.layout import Concat, PlainConcat
     from tvmopt.schedules.llvm.memory_bound.map_norm import MapNorm
     from tvmopt.schedules.llvm.memory_bound.pad import Pad
     from tvmopt.schedules.llvm.memory_bound.pointwise import Pointwise
@@ -96,6 +99,7 @@ def llvm_templates() -> tuple[Template, ...]:
         Pointwise(),
         Concat(),
         PlainConcat(),
+        Channels(),
         Relayout(),
         DepthToSpace(),
         Copy(),
@@ -103,6 +107,7 @@ def llvm_templates() -> tuple[Template, ...]:
         Reduce(),
         RowNorm(),
         MapNorm(),
+        ChannelNorm(),
         Softmax(),
         Attention(),
         Resize2d(),

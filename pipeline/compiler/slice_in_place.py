@@ -9,18 +9,20 @@ from tvmopt.pipeline.artifact.native_library import ALIGNMENT
 from tvmopt.pipeline.compiler.concat_in_place import Joined
 from tvmopt.pipeline.compiler.program import Program, View
 from tvmopt.schedules.dtypes import dtype_of
+from tvmopt.schedules.llvm.maps.channels import part_of_memory
 from tvmopt.schedules.llvm.memory_bound.copied import is_slice
 from tvmopt.schedules.workload import Workload
 
 
 def slice_offset(workload: Workload) -> int | None:
-    """Where in its source, in bytes, a copy's result begins, if that is a view; else None.
+    """Where in its source, in bytes, the result of a copy or a choice of channels begins, if that is a view; else None.
 
     Kernels expect a tensor to begin on a cache line.
     """
-    if not is_slice(workload):
+    first = int(workload.attr("offset")) if is_slice(workload) else part_of_memory(workload)
+    if first is None:
         return None
-    offset = int(workload.attr("offset")) * dtype_of(workload.output.dtype).nbytes
+    offset = first * dtype_of(workload.output.dtype).nbytes
     return offset if offset % ALIGNMENT == 0 else None
 
 

@@ -9,6 +9,8 @@ from tvmopt.pipeline.errors import UnsupportedModelError
 from tvmopt.pipeline.graph.attention.fuse import fuse_attention
 from tvmopt.pipeline.graph.guard_indices import guard_indices
 from tvmopt.pipeline.graph.ir import Graph
+from tvmopt.pipeline.graph.maps.choose_channels import choose_channels
+from tvmopt.pipeline.graph.maps.stay_in_maps import stay_in_maps
 from tvmopt.pipeline.graph.passes.delay_views import delay_views
 from tvmopt.pipeline.graph.passes.find_copies import find_copies
 from tvmopt.pipeline.graph.passes.find_group_norms import find_group_norms
@@ -69,6 +71,7 @@ def passes(
         delay_views,
         merge_reshapes,
         keep_rows_divided,
+        stay_in_maps,
         find_group_norms,
         fold_pad,
         fold_slice,
@@ -76,6 +79,7 @@ def passes(
         lambda graph: split_groups(graph, target),
         lambda graph: widen_phases(graph, target),
         fuse_epilogue,
+        lambda graph: choose_channels(graph, target),
         find_copies,
         *(_chosen(alternative, target, choice) for alternative in alternatives),
         lambda graph: merge_groups(graph, target),

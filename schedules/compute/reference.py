@@ -152,6 +152,10 @@ def _concat(workload: Workload, inputs: Sequence[Array]) -> Array:
     return np.concatenate(inputs, axis=1)
 
 
+def _channels(workload: Workload, inputs: Sequence[Array]) -> Array:
+    return np.concatenate(inputs, axis=1)[:, list(workload.attr("channels"))]
+
+
 def _dense(workload: Workload, inputs: Sequence[Array]) -> Array:
     return np.asarray(np.matmul(_summed(inputs[0]), _summed(inputs[1])))
 
@@ -318,6 +322,14 @@ def _norm(workload: Workload, inputs: Sequence[Array]) -> Array:
     return np.asarray(normalized.reshape(data.shape), np.float32)
 
 
+def _channel_norm(workload: Workload, inputs: Sequence[Array]) -> Array:
+    """Each pixel as an image of one pixel."""
+    data = np.moveaxis(inputs[0], 1, -1)
+    attrs = tuple(sorted({**dict(workload.attrs), "groups": 1}.items()))
+    pixels = _norm(Workload(workload.op, (), workload.output, attrs), [data.reshape(-1, data.shape[-1])])
+    return np.moveaxis(pixels.reshape(data.shape), -1, 1)
+
+
 def _softmax(workload: Workload, inputs: Sequence[Array]) -> Array:
     shifted = np.exp(inputs[0] - inputs[0].max(axis=1, keepdims=True))
     return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
@@ -360,10 +372,12 @@ REFERENCES: Mapping[str, Callable[[Workload, Sequence[Array]], Any]] = {
     "copy": _copy,
     "pad": _pad,
     "concat": _concat,
+    "channels": _channels,
     "depth_to_space": _depth_to_space,
     "reduce": _reduce,
     "row_norm": _norm,
     "map_norm": _norm,
+    "channel_norm": _channel_norm,
     "softmax": _softmax,
     "attention": _attention,
     "resize2d": _resize2d,

@@ -30,7 +30,7 @@ class _Found:
 
 
 def find_norms(graph: Graph) -> Graph:
-    """Replaces each division or product that completes a normalisation over the last axes, or over whole maps."""
+    """Replaces each division or product that completes a normalisation over the last axes, whole maps or channels."""
     producers = graph.producers()
 
     def rule(editor: Editor, node: Node) -> bool:
@@ -46,6 +46,8 @@ def find_norms(graph: Graph) -> Graph:
         attrs: dict[str, Attr] = {"kind": found.kind, "epsilon": found.epsilon}
         if rank == 4 and found.axes == (2, 3):
             op, attrs = "map_norm", {**attrs, "groups": graph.tensor(found.data).shape[1]}
+        elif rank == 4 and found.axes == (1,):
+            op = "channel_norm"
         elif found.axes == tuple(range(found.axes[0], rank)):
             op, attrs = "row_norm", {**attrs, "axis": found.axes[0]}
         else:

@@ -5,7 +5,8 @@
 2. A map that a convolution or average pooling pads is stored with a halo of zeros, written by the kernel that makes
    the map: there is no padding step, and no inner loop checks for the border.
 3. Maps that are concatenated have the halo of the result, so that they can be computed in its memory
-   (`pipeline.compiler.concat_in_place`).
+   (`pipeline.compiler.concat_in_place`), and parts of maps have the halo of the whole, so that they can be read there
+   (`pipeline.compiler.slice_in_place`).
 4. A ``relayout`` is inserted only where layouts differ.
 """
 
@@ -20,8 +21,10 @@ from tvmopt.pipeline.graph.passes.fuse_epilogue import broadcasts
 from tvmopt.pipeline.graph.strides import through_blocks
 from tvmopt.schedules.compute.phases import phases_of
 from tvmopt.schedules.compute.pointwise import finite_at_zero
+from tvmopt.schedules.llvm.maps.channels import is_part
 from tvmopt.schedules.llvm.memory_bound.copied import MOVED
 from tvmopt.schedules.operators import (
+    CHANNELS,
     CONCAT,
     CONV3D,
     COPY,
@@ -51,6 +54,7 @@ def plan_layout(graph: Graph, target: Target) -> Graph:
     """
     blocked = _blocked_nodes(graph, target)
     halos = _halos(graph, blocked)
+    _share(graph, target, blocked, halos)
     return _Planner(graph, target, blocked, halos).run()
 
 
@@ -150,6 +154,30 @@ def _halos(graph: Graph, blocked: set[int]) -> dict[str, Halo]:
     return halos
 
 
+def _share(graph: Graph, target: Target, blocked: set[int], halos: dict[str, Halo]) -> None:
+    """Gives maps that could share memory the largest halo of any: single images, joined or parts of each other."""
+    groups: dict[str, set[str]] = {}
+    for node in graph.nodes:
+        if node.operator not in (CHANNELS, CONCAT):
+            continue
+        if node.output in graph.outputs or graph.tensor(node.output).shape[0] != 1:
+            continue
+        if node.operator is CHANNELS:
+            shape, channels = graph.tensor(node.inputs[0]).shape, node.attrs["channels"]
+            assert isinstance(channels, tuple)
+            shares = len(node.inputs) == 1 and is_part(channels, shape[1], target.channel_block("float32"))
+        else:
+            shares = id(node) in blocked
+        if shares and not any(name in graph.outputs or name in graph.inputs for name in node.inputs):
+            joined = set[str]().union(*(groups.get(name, {name}) for name in (*node.inputs, *node.outputs)))
+            groups.update((name, joined) for name in joined)
+    for group in groups.values():
+        top, left, bottom, right = (max(sides) for sides in zip(*(halos.get(x, NO_HALO) for x in group), strict=True))
+        halo = (top, left, bottom, right)
+        if not any(_is_wide(graph.tensor(name), halo) for name in group):
+            halos.update((name, halo) for name in group)
+
+
 def _is_wide(tensor: Tensor, halo: Halo) -> bool:
     """Whether a map with this halo takes more than `WIDE` times its own memory."""
     rows, columns = tensor.shape[2] + halo[0] + halo[2], tensor.shape[3] + halo[1] + halo[3]
@@ -221,9 +249,12 @@ class _Planner:
                 return name
             # One number broadcasts in an expression; as an operator's own operand it is a map like any other.
             own = index < node.operator.own(len(node.inputs))
-            if (tensor.elements == 1 and not own) or (tensor.elements > 1 and tensor.shape[1] == 1 and index > 0):
+            if not own and (tensor.elements == 1 or (tensor.shape[1] == 1 and index > 0)):
                 return name
-            return self._layout(name, block, tensor.halo if tensor.block == block else NO_HALO)
+            if tensor.block == block:
+                return name
+            shares = node.operator in (CONCAT, CHANNELS)
+            return self._layout(name, block, self.halos.get(name, NO_HALO) if shares else NO_HALO)
         need = needed_halo(node, tensor, self.graph.tensor(node.output), kernel)
         few = tensor.block == 1 and tensor.shape[1] <= PLAIN_CHANNELS
         if node.operator.plain_data and few and node.attrs["groups"] == 1:

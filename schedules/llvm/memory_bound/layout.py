@@ -1,4 +1,4 @@
-"""Moving data: from one layout to another, and concatenation, of maps along the channels and of rows."""
+"""Concatenation: of maps along the channels, and of rows."""
 
 from __future__ import annotations
 
@@ -19,57 +19,6 @@ from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Workload
 
 tirx = lazily("tvm.tirx")
-
-
-class Relayout(NoKnobs):
-    """Copies a feature map from one block and halo to another; the new halo and absent channels are zeros."""
-
-    name = "relayout"
-    version = 1
-
-    def accepts(self, workload: Workload, target: Target) -> bool:
-        """Any dtype."""
-        return workload.op == "relayout"
-
-    def build(self, workload: Workload, target: Target, config: Config) -> Any:
-        """The scheduled PrimFunc."""
-        inputs, result = operands_of(workload)
-        source, epilogue = inputs[0], Epilogue(workload, inputs, result)
-        n, channels, height, width = workload.output.shape
-        block, from_block = workload.output.block, workload.inputs[0].block
-        top, left, _, _ = source.tensor.halo
-        blocks = math.ceil(channels / block)
-
-        def element(image: Index, first: Index, lane: Index, row: Index, column: Index) -> Any:
-            from_channel, from_lane = divmod_index(first * block + lane, from_block)
-            return emit.load(source.view, [image, from_channel, row + top, column + left, from_lane])
-
-        def task(index: Index) -> Stmt:
-            image, index = divmod_index(index, blocks * height)
-            first, row = divmod_index(index, height)
-            present = channels - (blocks - 1) * block
-
-            def line(count: int) -> Stmt:
-                def copy(column: Index, lane: Index) -> Stmt:
-                    value = element(image, first, lane, row, column)
-                    place = [image, first, row + result.tensor.halo[0], column + result.tensor.halo[1], lane]
-                    return tirx.BufferStore(result.view, value, place)
-
-                def zero(column: Index, lane: Index) -> Stmt:
-                    place = [image, first, row + result.tensor.halo[0], column + result.tensor.halo[1], count + lane]
-                    return tirx.BufferStore(result.view, emit.const(0.0, result.tensor.dtype), place)
-
-                parts = [emit.nest((width, count), copy)]
-                if count < block:
-                    parts.append(emit.nest((width, block - count), zero))
-                return emit.seq(parts)
-
-            tail = channels % block != 0
-            lines = emit.choose(first, channels // block, tail, lambda last: line(present if last else block))
-            return emit.seq([*epilogue.zero_halo(image, first, row, 1), lines])
-
-        body = declared([source, result], emit.parallel(n * blocks * height, task))
-        return emit.kernel([source.parameter, result.parameter], body, target.threads)
 
 
 class PlainConcat(NoKnobs):

@@ -30,6 +30,7 @@ NAMES = [
     *("pointwise", "pointwise plain"),
     *(
         "concat",
+        "channels",
         "relayout",
         "depth_to_space",
         "copy",
@@ -39,6 +40,7 @@ NAMES = [
         "reduce columns",
         "row_norm",
         "map_norm",
+        "channel_norm",
         "softmax",
     ),
     *("resize2d", "top_k", "top_k of many", "pick", "attention", "recurrence"),
@@ -128,7 +130,7 @@ def test_one_thread_has_nothing_to_divide(wide: Wide, make: Callable[..., Worklo
         assert parallel_loops(function) == []
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("relayout", "depth_to_space", "pick")])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("depth_to_space", "pick")])
 def test_results_are_stored_in_vectors(wide: Wide, make: Callable[..., Workload], name: str) -> None:
     from tvm import tirx
 

@@ -209,6 +209,14 @@ class Draw:
             size = [shape[2 + i] * strides[i] - self.random.randrange(strides[i]) for i in range(2)]
             result, order = Tensor((n, channels, size[0], size[1])), self.pick("CRD", "DCR")
             return self.make("depth_to_space", (source,), result, strides=strides, order=order), None
+        if self.pick(True, False, False):
+            parts = [self.channels() for _ in range(self.pick(1, 2, 3))]
+            chosen = self.random.choices(range(sum(parts)), k=self.channels())
+            first = self.random.randrange(sum(parts))
+            numbers = self.pick(tuple(chosen), tuple(range(first, sum(parts))))
+            maps = [Tensor((shape[0], c, *shape[2:]), block=self.lanes, halo=self.halo()) for c in parts]
+            result = Tensor((shape[0], len(numbers), *shape[2:]), block=self.lanes, halo=self.halo())
+            return self.make("channels", maps, result, channels=numbers), None
         counts = [self.lanes * self.pick(1, 2) for _ in range(self.pick(1, 2))] + [self.channels()]
         inputs = [Tensor((shape[0], c, *shape[2:]), block=self.lanes, halo=self.halo()) for c in counts]
         output = Tensor((shape[0], sum(counts), *shape[2:]), block=self.lanes, halo=self.halo())
@@ -229,6 +237,10 @@ class Draw:
             extra = [self.pick(full, by_channel, Tensor((1, 1, 1, shape[3])), Tensor((1, 1, 1, 1)))]
             return self.make("row_norm", (full, *extra), full, self.epilogue(1, 1), **attrs), None
         shape = (self.pick(1, 2), self.channels(), self.pick(2, 3, 7), self.pick(2, 5, 11, 130))
+        if self.pick(True, False):
+            maps, made = (Tensor(shape, block=self.lanes, halo=self.halo()) for _ in range(2))
+            others = [self.map_like(shape) for _ in range(self.pick(0, 1))]
+            return self.make("channel_norm", (maps, *others), made, self.epilogue(1, len(others)), **attrs), None
         attrs["groups"] = self.pick(*(count for count in range(1, shape[1] + 1) if shape[1] % count == 0))
         data, output = (Tensor(shape, block=self.lanes, halo=self.halo()) for _ in range(2))
         extra = [self.map_like(shape) for _ in range(self.pick(0, 1))]

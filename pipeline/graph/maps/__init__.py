@@ -1,0 +1,1 @@
+"""Passes that let feature maps stay in blocks of channels."""

@@ -1,0 +1,1 @@
+"""Kernels that rearrange or normalise feature maps in blocks of channels."""
