@@ -10,6 +10,7 @@ from tvmopt.pipeline.graph.attention.fuse import fuse_attention
 from tvmopt.pipeline.graph.guard_indices import guard_indices
 from tvmopt.pipeline.graph.ir import Graph
 from tvmopt.pipeline.graph.maps.choose_channels import choose_channels
+from tvmopt.pipeline.graph.maps.merge_branches import merge_branches
 from tvmopt.pipeline.graph.maps.stay_in_maps import stay_in_maps
 from tvmopt.pipeline.graph.passes.delay_views import delay_views
 from tvmopt.pipeline.graph.passes.find_copies import find_copies
@@ -72,6 +73,7 @@ def passes(
         merge_reshapes,
         keep_rows_divided,
         stay_in_maps,
+        merge_branches,
         find_group_norms,
         fold_pad,
         fold_slice,
