@@ -142,7 +142,7 @@ def _read(
     from tvmopt.pipeline.importers.check.batch import check_rebatched, repeated
     from tvmopt.pipeline.importers.onnx_form.cleanup import sort_selections
     from tvmopt.pipeline.importers.onnx_form.constants.fixed_inputs import fix_inputs
-    from tvmopt.pipeline.importers.onnx_form.shapes import make_static
+    from tvmopt.pipeline.importers.onnx_form.shapes import make_static, settle_shapes
 
     importer = find_importer(source.kind)
     form = importer.load(source, request, strict)
@@ -153,9 +153,11 @@ def _read(
         return form.model, form.inputs
     fix_inputs(form.model, source.values)
     form = replace(form, inputs={name: x for name, x in form.inputs.items() if name not in source.values})
+    if form.request.batch is None:
+        settle_shapes(form.model, form.request)
+        return form.model, repeated(form.inputs, form.model.graph)
     static = make_static(form.model, form.request)
-    if form.request.batch is not None:
-        check_rebatched(form.model, _whole_batches(form, static), form.inputs, form.request.batch)
+    check_rebatched(form.model, _whole_batches(form, static), form.inputs, form.request.batch)
     return static, repeated(form.inputs, static.graph)
 
 

@@ -15,6 +15,7 @@ from tvmopt.pipeline.importers.onnx_form.layer_names import name_nodes
 from tvmopt.pipeline.importers.onnx_form.operators import check_known, standard_opset, with_foreign_domain
 from tvmopt.pipeline.importers.onnx_form.recurrent import put_time_first
 from tvmopt.pipeline.importers.onnx_form.tensors import MAX_BYTES, check_sizes, read_external_data
+from tvmopt.pipeline.support.light_model import with_stand_ins
 from tvmopt.pipeline.support.messages import one_line
 
 _LFS_POINTER = b"version https://git-lfs"
@@ -60,7 +61,8 @@ def read_onnx(path: Path, any_operator: bool = False) -> onnx.ModelProto:
         check_known(model)
     try:
         with _shapes_filled_in(model.graph):
-            onnx.checker.check_model(with_foreign_domain(model) if any_operator else model)
+            light = with_stand_ins(model)  # ONNX's checker copies what it is given
+            onnx.checker.check_model(with_foreign_domain(light) if any_operator else light)
     except (onnx.checker.ValidationError, ValueError) as error:
         raise InputFileError(f"not a valid ONNX model: {one_line(error)}") from error
     return model

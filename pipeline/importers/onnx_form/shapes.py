@@ -62,7 +62,19 @@ def input_dims(value: onnx.ValueInfoProto) -> tuple[Dim, ...] | None:
 
 
 def make_static(model: onnx.ModelProto, request: ShapeRequest) -> onnx.ModelProto:
-    """A copy of `model` whose inputs have the shapes of `request`; shapes that follow from them are removed.
+    """A copy of `model` whose inputs have the shapes of `request`, as `settle_shapes` says.
+
+    Raises:
+        UsageError, OpenShapeError: as `settle_shapes`.
+    """
+    static = onnx.ModelProto()
+    static.CopyFrom(model)
+    settle_shapes(static, request)
+    return static
+
+
+def settle_shapes(model: onnx.ModelProto, request: ShapeRequest) -> None:
+    """Gives the inputs of `model` the shapes of `request`, in place; shapes that follow from them are removed.
 
     A dimension's name means the same size everywhere: a shape given to one input also sets it in the others.
 
@@ -73,10 +85,8 @@ def make_static(model: onnx.ModelProto, request: ShapeRequest) -> onnx.ModelProt
     request.check_names([value.name for value in model.graph.input])
     dims = {value.name: input_dims(value) for value in model.graph.input}
     sizes = _named_sizes(dims, request)
-    static = onnx.ModelProto()
-    static.CopyFrom(model)
     still_open = {}
-    for value in static.graph.input:
+    for value in model.graph.input:
         shape = _settle(value.name, dims, sizes, request)
         if shape is None:
             still_open[value.name] = dims[value.name]
@@ -88,8 +98,7 @@ def make_static(model: onnx.ModelProto, request: ShapeRequest) -> onnx.ModelProt
             value.type.tensor_type.shape.SetInParent()
     if still_open:
         raise _still_open(still_open)
-    forget_shapes(static)
-    return static
+    forget_shapes(model)
 
 
 def forget_shapes(model: onnx.ModelProto) -> None:

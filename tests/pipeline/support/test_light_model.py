@@ -10,7 +10,14 @@ import pytest
 from onnx import numpy_helper
 
 from tvmopt.pipeline.support import onnxruntime as running
-from tvmopt.pipeline.support.light_model import WEIGHTS, serialized, weights_nbytes, without_weights
+from tvmopt.pipeline.support.light_model import (
+    WEIGHTS,
+    copy_without,
+    serialized,
+    weights_nbytes,
+    with_stand_ins,
+    without_weights,
+)
 from tvmopt.pipeline.support.onnxruntime import run_model
 
 
@@ -41,6 +48,35 @@ def test_only_large_weights_are_left_out() -> None:
     assert kept["first"] == kept["second"] == 0
     assert [list(tensor.dims) for tensor in light.graph.initializer] == [[1], [70, 50], [50, 30]]
     assert light.ByteSize() < 2000 < given.ByteSize()
+
+
+def test_the_checker_takes_stand_ins() -> None:
+    given = model()
+    before = given.SerializeToString(deterministic=True)
+    light = with_stand_ins(given)
+    assert given.SerializeToString(deterministic=True) == before
+    assert light.ByteSize() < 2000
+    onnx.checker.check_model(light)
+    light.graph.node[0].input.append("third")
+    with pytest.raises(onnx.checker.ValidationError):
+        onnx.checker.check_model(light)
+
+
+def test_what_the_checker_says_of_a_weight() -> None:
+    given = model()
+    given.graph.initializer[1].data_type = onnx.TensorProto.STRING  # whose elements are not in raw data
+    with pytest.raises(onnx.checker.ValidationError, match="STRING"):
+        onnx.checker.check_model(with_stand_ins(given))
+
+
+def test_copies_without_some_fields() -> None:
+    given = model()
+    copy = copy_without(given, ("node", "initializer"))
+    assert not copy.graph.node
+    assert not copy.graph.initializer
+    copy.graph.node.extend(given.graph.node)
+    copy.graph.initializer.extend(given.graph.initializer)
+    assert copy.SerializeToString(deterministic=True) == given.SerializeToString(deterministic=True)
 
 
 @pytest.mark.parametrize("size", [1, 126, 127, 128, 1 << 14, (1 << 21) + 3])

@@ -22,6 +22,7 @@ from tvmopt.pipeline.importers.onnx_form.rewrites import (
     windows,
 )
 from tvmopt.pipeline.importers.onnx_form.rewrites.draft import Draft, NotKnownError, Rule
+from tvmopt.pipeline.support.light_model import copy_without
 
 TABLES: tuple[Mapping[str, Rule], ...] = (
     casts.RULES,
@@ -72,9 +73,7 @@ def apply_rules(table: Mapping[str, Rule], model: onnx.ModelProto) -> onnx.Model
 
 def _rewritten(model: onnx.ModelProto, draft: Draft) -> onnx.ModelProto:
     """`model` with the nodes and constants of `draft`."""
-    rewritten = onnx.ModelProto()
-    rewritten.CopyFrom(model)
-    del rewritten.graph.node[:], rewritten.graph.initializer[:], rewritten.graph.value_info[:]
+    rewritten = copy_without(model, ("node", "initializer", "value_info"))
     rewritten.graph.node.extend(draft.nodes)
     rewritten.graph.initializer.extend(draft.initializers.values())
     return rewritten
