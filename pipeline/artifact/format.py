@@ -35,7 +35,7 @@ Array = npt.NDArray[Any]
 
 FORMAT_VERSION = 3
 PIECE = 1 << 20
-"""Bytes read at once."""
+"""Bytes read or written at once."""
 LIBRARY, WEIGHTS, MANIFEST, GOLDEN = "model.so", "weights.bin", "manifest.json", "golden.npz"
 MEMBER = re.compile(r"manifest\.json|weights\.bin|model(-[1-9]\d{0,3})?\.so|golden(-[1-9]\d{0,3})?\.npz")
 """Names that an artifact's members may have."""
@@ -77,8 +77,13 @@ class ArtifactParts(Sized):
         return (self, *self.others)
 
 
-def save_artifact(parts: ArtifactParts, path: Path) -> None:
+def save_artifact(parts: ArtifactParts, path: Path, weights_sha256: str | None = None) -> None:
     """Writes the tar at `path`: the same bytes for the same parts, and never a partial file.
+
+    Args:
+        parts: what it is made of.
+        path: the file.
+        weights_sha256: `sha256` of the weights, if that is known already.
 
     Raises:
         InputFileError: when the folder does not exist or cannot be written.
@@ -91,11 +96,14 @@ def save_artifact(parts: ArtifactParts, path: Path) -> None:
     for index, size in enumerate(parts.sizes()):
         members += [(_numbered(GOLDEN, index), _golden_bytes(size)), (_numbered(LIBRARY, index), size.library)]
     if parts.weights is not None:
-        manifest["weights_sha256"] = _sha256(parts.weights)
+        manifest["weights_sha256"] = weights_sha256 or sha256(parts.weights)
         members.append((WEIGHTS, parts.weights.data))
     text = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
     members.insert(0, (MANIFEST, text.encode()))
-    with replaced(path) as file, tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+    with (
+        replaced(path) as file,
+        tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT, copybufsize=PIECE) as tar,
+    ):
         for name, content in members:
             entry = tarfile.TarInfo(name)
             entry.size, entry.mode = len(content), 0o644
@@ -131,7 +139,7 @@ def read_parts(path: Path) -> ArtifactParts:
         raise InputFileError(f"{path} is not a readable tar ({error}); write it again with `tvmopt compile`") from None
     _require(path, contents, (MANIFEST, GOLDEN, LIBRARY))
     manifest, *others = _manifests(path, contents[MANIFEST].tobytes())
-    if (WEIGHTS in contents or "weights_sha256" in manifest) and _sha256(contents.get(WEIGHTS, b"")) != manifest.get(
+    if (WEIGHTS in contents or "weights_sha256" in manifest) and sha256(contents.get(WEIGHTS, b"")) != manifest.get(
         "weights_sha256"
     ):
         raise _damaged(path, WEIGHTS)
@@ -143,7 +151,7 @@ def _sized(path: Path, contents: Mapping[str, Array], index: int, manifest: Mapp
     """The model in one size, checked."""
     library, golden = _numbered(LIBRARY, index), _numbered(GOLDEN, index)
     _require(path, contents, (golden, library))
-    if _sha256(contents[library]) != manifest["library_sha256"]:
+    if sha256(contents[library]) != manifest["library_sha256"]:
         raise _damaged(path, library)
     try:
         arrays = read_npz(io.BytesIO(contents[golden].tobytes()))
@@ -176,7 +184,7 @@ def _numbered(name: str, index: int) -> str:
 
 def _hashed(size: Sized) -> dict[str, Any]:
     """Its manifest with its library's hash."""
-    return dict(size.manifest, library_sha256=_sha256(size.library))
+    return dict(size.manifest, library_sha256=sha256(size.library))
 
 
 def _golden_bytes(size: Sized) -> bytes:
@@ -187,7 +195,8 @@ def _golden_bytes(size: Sized) -> bytes:
     return golden.getvalue()
 
 
-def _sha256(content: Any) -> str:
+def sha256(content: Any) -> str:
+    """The hash of some bytes, as manifests have it."""
     return hashlib.sha256(content).hexdigest()
 
 

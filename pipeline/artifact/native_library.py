@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import math
 import mmap
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,6 +26,8 @@ Array = npt.NDArray[Any]
 ALIGNMENT = 64
 """Bytes; a cache line, and the widest vector. Weights and buffers begin at multiples of it."""
 HUGE_PAGE = 2 << 20
+_POPULATE_WRITE = 23
+"""Linux's number for MADV_POPULATE_WRITE (5.14), which Python does not name."""
 INDEX_ERROR = "IndexError"
 """The kind of error that a check of indices reports."""
 
@@ -71,6 +75,10 @@ def reserve(nbytes: int) -> Array:
         block.madvise(mmap.MADV_HUGEPAGE)
     whole = np.frombuffer(block, np.uint8)
     start = -whole.ctypes.data % HUGE_PAGE
+    if nbytes >= HUGE_PAGE and sys.platform == "linux":
+        # Page by page, when they are first written, they would take as long as filling them. Older kernels refuse.
+        with contextlib.suppress(OSError):
+            block.madvise(_POPULATE_WRITE, start, nbytes)
     return whole[start : start + nbytes]
 
 

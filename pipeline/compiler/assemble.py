@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,17 @@ from tvmopt.pipeline.compiler.kernels.forge import Forge
 from tvmopt.pipeline.compiler.kernels.job import Job, bounds_job, kernel_job, layer_job
 from tvmopt.pipeline.compiler.kernels.kernel_object import KernelObject
 from tvmopt.pipeline.compiler.kernels.layer_part import LayerPart
-from tvmopt.pipeline.compiler.program import CONSTANT, INPUT, WORK, Call, NotStaticError, Program, View, checked_dtype
+from tvmopt.pipeline.compiler.program import (
+    CONSTANT,
+    INPUT,
+    WORK,
+    Call,
+    Later,
+    NotStaticError,
+    Program,
+    View,
+    checked_dtype,
+)
 from tvmopt.pipeline.compiler.slice_in_place import slice_offset
 from tvmopt.pipeline.compiler.steps import imported_step, own_step
 from tvmopt.pipeline.compiler.tvm_layer import dynamic_inputs, passed_constants
@@ -102,7 +113,7 @@ class _Assembler:
     def __init__(self, bound: BoundModel, configs: Mapping[str, Config]) -> None:
         self.bound, self.graph, self.configs = bound, bound.graph, configs
         self.places: list[str] = []
-        self.arrays: dict[int, Array] = {}
+        self.arrays: dict[int, Array | Later] = {}
         self.constants: dict[tuple[str, str], View] = {}
         self.values: dict[str, View] = {}
         self.calls: list[Call] = []
@@ -138,13 +149,13 @@ class _Assembler:
         assert bound is not None
         workload, config = bound.workload, _config(bound, self.configs)
         known = {i: graph.constants[name] for i, name in enumerate(node.inputs) if name in graph.constants}
-        fresh = {i: array for i, array in known.items() if self._key(node, bound, i) not in self.constants}
-        memory = bound.pack(config, fresh)
         packed = bound.packed_shapes(config)
         arguments = []
         for index, name in enumerate(node.inputs):
             if index in known:
-                arguments.append(self._constant(self._key(node, bound, index), memory.get(index)))
+                shape = packed.get(index, workload.inputs[index].physical_shape)
+                pack = partial(_packed, bound, config, index, known[index])
+                arguments.append(self._constant(self._key(node, bound, index), shape, str(known[index].dtype), pack))
             else:
                 assert index not in packed, f"{node.layers[0]}: input {index} is packed but not constant"
                 arguments.append(replace(self._value(name), shape=workload.inputs[index].physical_shape))
@@ -200,22 +211,26 @@ class _Assembler:
     def _value(self, name: str) -> View:
         if name in self.values:
             return self.values[name]
-        return self._constant((name, ""), self.graph.constants[name])
+        array = self.graph.constants[name]
+        # Not np.ascontiguousarray: it gives a scalar a dimension.
+        return self._constant((name, ""), array.shape, str(array.dtype), lambda: np.asarray(array, order="C"))
 
     def _key(self, node: Node, bound: BoundKernel, index: int) -> tuple[str, str]:
         """What tells a constant in one kernel's order from the same constant in another's."""
         return node.inputs[index], f"{bound.key}:{index}"
 
-    def _constant(self, key: tuple[str, str], array: Array | None) -> View:
+    def _constant(self, key: tuple[str, str], shape: tuple[int, ...], dtype: str, make: Callable[[], Array]) -> View:
         if key not in self.constants:
-            assert array is not None
-            # Not np.ascontiguousarray: it gives a scalar a dimension.
-            array = np.asarray(array, order="C")
-            view = self._new(CONSTANT, array.shape, str(array.dtype))
-            self.arrays[view.buffer] = array
+            view = self._new(CONSTANT, shape, dtype)
+            self.arrays[view.buffer] = Later(view.nbytes, make)
             self.constants[key] = view
         return self.constants[key]
 
     def _new(self, place: str, shape: tuple[int, ...], dtype: str) -> View:
         self.places.append(place)
         return View(len(self.places) - 1, 0, tuple(shape), checked_dtype(dtype))
+
+
+def _packed(bound: BoundKernel, config: Config, index: int, array: Array) -> Array:
+    """The constant `array` as the kernel reads it."""
+    return bound.pack(config, {index: array})[index]

@@ -6,6 +6,7 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import numpy.typing as npt
 import onnx
 
 from tvmopt.pipeline.artifact.check_golden import check_golden
-from tvmopt.pipeline.artifact.format import FORMAT_VERSION, ArtifactParts, Sized, save_artifact
+from tvmopt.pipeline.artifact.format import FORMAT_VERSION, ArtifactParts, Sized, save_artifact, sha256
 from tvmopt.pipeline.compiler.arena import plan_arena
 from tvmopt.pipeline.compiler.assemble import assemble
 from tvmopt.pipeline.compiler.check_layers import check_layers
@@ -32,6 +33,7 @@ from tvmopt.pipeline.compiler.steps import without_dropped
 from tvmopt.pipeline.compiler.traced.kernel_calls import KernelCall, calls_of, check_calls
 from tvmopt.pipeline.compiler.traced.kernel_layers import steps_of
 from tvmopt.pipeline.errors import BuildError, UnsupportedModelError
+from tvmopt.pipeline.importers.golden import golden_pair
 from tvmopt.pipeline.records.lookup import Records
 from tvmopt.pipeline.support.interrupts import interruptible
 from tvmopt.pipeline.support.memory import give_back_freed
@@ -165,7 +167,7 @@ def _made_ready(
     Nothing but this function may hold a model: it lets go of each form of the weights when the next is made.
     """
     for model in models:
-        golden = golden_pair(model)
+        golden = golden_pair(model) if model.golden is None else model.golden
         model = replace(model, original=_NOTHING)  # noqa: PLW2901 # the former would live as long as its name
         give_back_freed()
         bound = optimize_measured(model, target, records, cache=forge.cache)
@@ -208,8 +210,10 @@ def write_artifact(builds: Sequence[Ready], out: Path, forge: Forge) -> tuple[Li
     parts = ArtifactParts(
         first.library, first.manifest, first.inputs, first.outputs, libraries[0].weights, tuple(others)
     )
-    check_golden(parts, out)
-    save_artifact(parts, out)
+    with ThreadPoolExecutor(1) as pool:  # hashing needs another core only, and takes as long as the check
+        hashed = None if parts.weights is None else pool.submit(sha256, parts.weights)
+        check_golden(parts, out)
+        save_artifact(parts, out, hashed and hashed.result())
     return libraries
 
 
@@ -319,17 +323,6 @@ def _for_virtual_machine(bound: BoundModel, configs: Mapping[str, Config], linke
             raise BuildError(f"linking with {linker} failed: {lines[-1] if lines else error}") from error
         steps = steps_of(bound, calls) if has_templates(target) else ()
         return Library(library.read_bytes(), None, build.storage_sizes(module), steps)
-
-
-def golden_pair(model: ImportedModel) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Seeded random inputs, and onnxruntime's outputs for them from the model as its framework exported it."""
-    from tvmopt.pipeline.importers import example_inputs
-    from tvmopt.pipeline.support.onnxruntime import open_session
-
-    inputs = example_inputs(model)
-    names = [spec.name for spec in model.outputs]
-    outputs = open_session(model.original, "ORT_ENABLE_ALL").run(names, dict(inputs))
-    return inputs, dict(zip(names, outputs, strict=True))
 
 
 def _manifest(model: ImportedModel, target: Target, choices: Sequence[TaskChoice], library: Library) -> dict[str, Any]:

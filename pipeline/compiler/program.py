@@ -7,7 +7,7 @@ more than that (sorting, which TVM's runtime does) have no program and run on TV
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -63,6 +63,24 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Later:
+    """A constant that is made only when it is stored, so that a model's weights exist once rather than twice.
+
+    Attributes:
+        nbytes: how many bytes it will take.
+        make: makes it; each call gives the same array.
+    """
+
+    nbytes: int
+    make: Callable[[], Array]
+
+
+def made(constant: Array | Later) -> Array:
+    """The constant's array."""
+    return constant.make() if isinstance(constant, Later) else constant
+
+
+@dataclass(frozen=True, slots=True)
 class Program:
     """The calls in order.
 
@@ -78,7 +96,7 @@ class Program:
     places: tuple[str, ...]
     inputs: tuple[View, ...]
     outputs: tuple[View, ...]
-    constants: Mapping[int, Array]
+    constants: Mapping[int, Array | Later]
 
     def sizes(self) -> list[int]:
         """Bytes of each buffer, up to the end of its furthest view."""

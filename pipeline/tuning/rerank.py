@@ -16,13 +16,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tvmopt.pipeline.compiler.compile import Ready, golden_pair, write_artifact
+from tvmopt.pipeline.compiler.compile import Ready, write_artifact
 from tvmopt.pipeline.compiler.kernels.forge import Forge
 from tvmopt.pipeline.compiler.native.linker import linker_of
 from tvmopt.pipeline.devices.device import Device
 from tvmopt.pipeline.devices.program import Program
 from tvmopt.pipeline.devices.registry import LOCAL
 from tvmopt.pipeline.devices.run_once import run_once
+from tvmopt.pipeline.importers.golden import golden_pair
 from tvmopt.pipeline.records.ranking import ranked
 from tvmopt.pipeline.records.record import Record
 from tvmopt.pipeline.records.store import RecordStore

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from tvmopt.schedules.compute.pointwise import VectorMath
@@ -17,7 +16,14 @@ from tvmopt.schedules.dtypes import FLOAT32
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import SPREAD, Index, Stmt, divmod_index
 from tvmopt.schedules.llvm.parts.operands import Operand, declared
-from tvmopt.schedules.llvm.parts.register_tile import Accumulators, covering, tile_cycles, tile_fits, useful_sizes
+from tvmopt.schedules.llvm.parts.register_tile import (
+    Accumulators,
+    channel_panels,
+    covering,
+    tile_cycles,
+    tile_fits,
+    useful_sizes,
+)
 from tvmopt.schedules.llvm.parts.task_order import in_bands
 from tvmopt.schedules.space import Config, ConfigSpace, Knob
 from tvmopt.schedules.target import Target
@@ -116,11 +122,7 @@ class Dense:
         self, workload: Workload, target: Target, config: Config, index: int, array: npt.NDArray[Any]
     ) -> npt.NDArray[Any]:
         """Weights K×N → flat ``(N/(vectors × lanes), K, vectors × lanes)``; absent columns are zeros."""
-        lanes, vectors = target.lanes(FLOAT32), config["vectors"]
-        padded = np.pad(array, ((0, 0), (0, -array.shape[1] % lanes)))
-        width = vectors * lanes
-        panels = [padded[:, first : first + width].ravel() for first in range(0, padded.shape[1], width)]
-        return np.concatenate(panels)
+        return channel_panels(array, config["vectors"], target.lanes(FLOAT32))
 
     def build(self, workload: Workload, target: Target, config: Config) -> Any:
         """The scheduled PrimFunc: inputs (weights packed), then the output."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tvmopt.pipeline.compiler.kernels.kernel_object import KernelObject, join, split
-from tvmopt.pipeline.compiler.program import Call, Program, View
+from tvmopt.pipeline.compiler.program import Call, Program, View, made
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class LayerPart:
         """The part as one block; `from_bytes` reads it back."""
         if self.program is None:
             return join({"program": None}, b"")
-        constants = self.program.constants.items()
+        constants = [(number, made(array)) for number, array in self.program.constants.items()]
         facts = {
             "kernels": [kernel.facts() for kernel in self.kernels],
             "program": {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,8 +13,11 @@ import numpy.typing as npt
 
 from tvmopt.pipeline.artifact.native_library import ALIGNMENT, reserve
 from tvmopt.pipeline.compiler.arena import Arena
-from tvmopt.pipeline.compiler.program import CONSTANT, Program, View
+from tvmopt.pipeline.compiler.program import CONSTANT, Later, Program, View, made
 from tvmopt.schedules.dtypes import dtype_of
+
+_THREADS = 2
+"""How many constants are made and stored side by side; numpy copies without Python's lock."""
 
 _CODES = {"int": 0, "uint": 1, "float": 2, "bool": 6}
 """DLPack's codes for kinds of elements."""
@@ -31,7 +35,7 @@ class Weights:
 
     offsets: dict[int, int]
     nbytes: int
-    arrays: dict[int, npt.NDArray[Any]]
+    arrays: dict[int, npt.NDArray[Any] | Later]
 
 
 def lay_out_weights(*programs: Program) -> tuple[Weights, ...]:
@@ -43,7 +47,7 @@ def lay_out_weights(*programs: Program) -> tuple[Weights, ...]:
     Returns:
         The weights of each program.
     """
-    laid: list[tuple[dict[int, int], dict[int, npt.NDArray[Any]]]] = []
+    laid: list[tuple[dict[int, int], dict[int, npt.NDArray[Any] | Later]]] = []
     known: dict[bytes, int] = {}
     end = 0
     for program in programs:
@@ -67,15 +71,21 @@ def lay_out_weights(*programs: Program) -> tuple[Weights, ...]:
 def weights_block(weights: Sequence[Weights]) -> npt.NDArray[np.uint8]:
     """The block of bytes of what `lay_out_weights` returned, where a library can read it; gaps are zeros."""
     block = reserve(weights[0].nbytes)
-    for one in weights:
-        for number, array in one.arrays.items():
-            memory = _bytes_of(array)
-            block[one.offsets[number] : one.offsets[number] + memory.nbytes] = memory
+
+    def store(offset: int, array: npt.NDArray[Any] | Later) -> None:
+        memory = _bytes_of(array)
+        assert memory.nbytes == array.nbytes
+        block[offset : offset + memory.nbytes] = memory
+
+    places = {one.offsets[number]: array for one in weights for number, array in one.arrays.items()}
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for _ in pool.map(store, places.keys(), places.values()):  # raises what a thread raised
+            pass
     return block
 
 
-def _bytes_of(array: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+def _bytes_of(array: npt.NDArray[Any] | Later) -> npt.NDArray[np.uint8]:
+    return np.ascontiguousarray(made(array)).reshape(-1).view(np.uint8)
 
 
 def write_tables(program: Program, arena: Arena, weights: Weights) -> str:

@@ -19,8 +19,10 @@ def gemm(editor: Editor, node: Node) -> bool:
         return False
     weight = editor.constants[right]
     weight = weight.T if values.get("transB", 0) else weight
-    weight = weight * np.float32(values.get("alpha", 1.0))
-    inputs = [left, editor.constant(f"{right}_by_row", np.ascontiguousarray(weight, np.float32))]
+    alpha = np.float32(values.get("alpha", 1.0))
+    # Weights may be most of a model: they are copied only when they are packed.
+    weight = np.asarray(weight if alpha == 1 else weight * alpha, np.float32)
+    inputs = [left, editor.constant(f"{right}_by_row", weight)]
     epilogue: Expr = ACC
     if len(node.inputs) > 2 and node.inputs[2]:
         if node.inputs[2] not in editor.constants:
@@ -40,7 +42,7 @@ def matmul(editor: Editor, node: Node) -> bool:
     if left.dtype != "float32" or len(left.shape) < 2 or len(right.shape) < 2 or node.inputs[0] in editor.constants:
         return False
     if node.inputs[1] in editor.constants and math.prod(right.shape[:-2]) == 1:
-        array = np.ascontiguousarray(editor.constants[node.inputs[1]].reshape(right.shape[-2:]))
+        array = editor.constants[node.inputs[1]].reshape(right.shape[-2:])
         _add(editor, node, (node.inputs[0], editor.constant(f"{node.inputs[1]}_matrix", array)), ACC, packed=1)
         return True
     if node.inputs[1] in editor.constants or left.shape[:-2] != right.shape[:-2]:

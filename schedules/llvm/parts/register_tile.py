@@ -7,6 +7,7 @@ fit the register file and there are enough of them to hide the latency of the mu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -88,9 +89,14 @@ def channel_panels(array: npt.NDArray[Any], vectors: int, lanes: int) -> npt.NDA
 
     Output channels are padded with zeros to whole vectors; the last tile may have fewer of them.
     """
-    padded = np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, -array.shape[-1] % lanes)])
-    width = vectors * lanes
-    return np.concatenate([padded[..., first : first + width].ravel() for first in range(0, padded.shape[-1], width)])
+    *outer, channels = array.shape
+    rows, padded, width = math.prod(outer), -(-channels // lanes) * lanes, vectors * lanes
+    panels = np.zeros(rows * padded, array.dtype)
+    for first in range(0, padded, width):
+        size = min(width, padded - first)
+        panel = panels[rows * first : rows * (first + size)].reshape(*outer, size)
+        panel[..., : channels - first] = array[..., first : first + size]
+    return panels
 
 
 def tile_fits(pixels: int, vectors: int, target: Target) -> bool:

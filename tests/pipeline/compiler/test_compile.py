@@ -16,11 +16,12 @@ from tests import tiny
 from tvmopt.pipeline.artifact.format import read_parts
 from tvmopt.pipeline.compiler import compile as compiling
 from tvmopt.pipeline.compiler.build import kernel_library
-from tvmopt.pipeline.compiler.compile import build_library, compile_model, golden_pair
+from tvmopt.pipeline.compiler.compile import build_library, compile_model
 from tvmopt.pipeline.compiler.kernels.forge import Forge
 from tvmopt.pipeline.compiler.native import link
 from tvmopt.pipeline.errors import BuildError, WrongResultError
 from tvmopt.pipeline.graph.optimize import optimize
+from tvmopt.pipeline.importers.golden import golden_pair
 from tvmopt.pipeline.records.lookup import FirstMatch
 from tvmopt.pipeline.records.store import RecordStore
 from tvmopt.pipeline.support.cache import Cache
@@ -164,9 +165,9 @@ def test_the_manifest_says_what_the_artifact_was_made_from(target: Target, tmp_p
 def test_builds_compile_shared_kernels_once(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     compiled: list[str] = []
 
-    def count(functions: Mapping[str, Any], target: Target) -> Any:
+    def count(functions: Mapping[str, Any], target: Target, *, checked: bool) -> Any:
         compiled.extend(functions)
-        return kernel_library(functions, target)
+        return kernel_library(functions, target, checked=checked)
 
     monkeypatch.setattr(link, "kernel_library", count)
     import_compiler()  # so that few kernels are made in this process

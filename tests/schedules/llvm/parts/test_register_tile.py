@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from tvmopt.schedules.expression import ACC, call
 from tvmopt.schedules.llvm.convolution.direct import DirectConv2d
-from tvmopt.schedules.llvm.parts.register_tile import covering, tile_cycles, tile_fits, useful_sizes
+from tvmopt.schedules.llvm.parts.register_tile import channel_panels, covering, tile_cycles, tile_fits, useful_sizes
 from tvmopt.schedules.target import Target, parse_target
 from tvmopt.schedules.workload import Tensor, Workload
 
@@ -33,6 +34,17 @@ def test_accumulators_come_from_the_stack_even_between_threads(name: str, prefet
     function = template.build(workload, target, config).with_attr("global_symbol", "kernel")
     library = tvm.compile(tvm.IRModule({"kernel": function}), target=tvm.target.Target(dict(target.tvm)))
     assert HEAP not in library.mod.inspect_source("ll")
+
+
+@pytest.mark.parametrize("shape", [(3, 1), (5, 16), (2, 7, 33), (1, 3, 5, 64), (4, 0), (0, 9)])
+@pytest.mark.parametrize("vectors", [1, 2, 3])
+def test_panels_of_channels(shape: tuple[int, ...], vectors: int) -> None:
+    """Also of an array whose rows do not follow each other in memory."""
+    array = np.arange(1, 1 + np.prod(shape), dtype=np.float32).reshape(shape[::-1]).T
+    lanes, width = 8, 8 * vectors
+    padded = np.concatenate([array, np.zeros((*shape[:-1], -shape[-1] % lanes), np.float32)], axis=-1)
+    wanted = [padded[..., first : first + width].ravel() for first in range(0, padded.shape[-1], width)]
+    np.testing.assert_array_equal(channel_panels(array, vectors, lanes), np.concatenate([*wanted, np.empty(0)]))
 
 
 def test_tile_fits_registers() -> None:
