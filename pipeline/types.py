@@ -70,6 +70,10 @@ class ImportedModel:
         outputs: the model's outputs, in order.
         sha256: hash of `original`'s bytes.
         draws: by input, how to make values that the model takes; inputs of its dtype's usual values have none.
+        weights: the arrays of initialisers that `normalized` names without their elements; none in a model that was
+            just imported.
+        golden: inputs, and onnxruntime's outputs for them from `original`, if that was run; a model that was imported
+            before has them in place of `original`.
     """
 
     name: str
@@ -80,6 +84,8 @@ class ImportedModel:
     outputs: tuple[TensorSpec, ...]
     sha256: str
     draws: Mapping[str, Draw] = field(default_factory=dict)
+    weights: Mapping[str, np.ndarray] = field(default_factory=dict)
+    golden: tuple[Mapping[str, np.ndarray], Mapping[str, np.ndarray]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,7 +128,7 @@ def optimize(
     Raises:
         UnsupportedModelError: when a value has no static shape, or this target does not support a layer.
     """
-    graph = read_onnx(model.normalized)
+    graph = read_onnx(model.normalized, model.weights)
     for run in passes(target, choice, alternatives):
         graph = run(graph)
     return OptimizedModel(model, target, graph)

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tvmopt.pipeline.errors import UnsupportedModelError
-from tvmopt.pipeline.graph.ir import ONNX, Graph, Node
+from tvmopt.pipeline.graph.ir import ONNX, Array, Graph, Node
 from tvmopt.schedules.workload import Tensor
 
 if TYPE_CHECKING:
     import onnx
 
 
-def read_onnx(model: onnx.ModelProto) -> Graph:
+def read_onnx(model: onnx.ModelProto, weights: Mapping[str, Array] | None = None) -> Graph:
     """The graph of `model`.
 
     Args:
         model: normalised: static shapes, every value with a type, constants as initialisers.
+        weights: the arrays of initialisers that `model` names without their elements.
 
     Raises:
         UnsupportedModelError: when a value has no static shape; names it and its layer.
@@ -28,7 +30,10 @@ def read_onnx(model: onnx.ModelProto) -> Graph:
     from tvmopt.pipeline.importers.onnx_form.layer_names import layer_of
 
     graph = model.graph
-    constants = {init.name: np.asarray(numpy_helper.to_array(init)) for init in graph.initializer}
+    constants: dict[str, Array] = dict(weights or {})
+    for init in graph.initializer:
+        if init.name not in constants:
+            constants[init.name] = np.asarray(numpy_helper.to_array(init))
     values: dict[str, Tensor] = {}
     for info in (*graph.input, *graph.value_info, *graph.output):
         if info.name not in constants:

@@ -36,6 +36,34 @@ class OnnxForm:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredTensor:
+    """Where a tensor's elements are in a file.
+
+    Attributes:
+        file: number of the file in `Stored.files`.
+        offset: where its first element begins, in bytes.
+        nbytes: how many bytes it takes.
+    """
+
+    file: int
+    offset: int
+    nbytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """The files that a model follows from, whatever else there is on the machine.
+
+    Attributes:
+        files: the one that the user named, and those that it reads.
+        tensors: where they hold tensors as plain bytes, as far as that is known.
+    """
+
+    files: tuple[Path, ...]
+    tensors: tuple[StoredTensor, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Importer:
     """A model format.
 
@@ -60,6 +88,9 @@ class Importer:
             named ONNX values that the framework computes. None when that is not possible.
         original_runtime: the runtime of `benchmarks` that runs these models in their framework and is the reference of
             a comparison; empty when there is none.
+        stored: finds the files of a model and the tensors in them without importing it; raises OSError, ValueError or a
+            TvmoptError for files that cannot be read. None where code makes the model: equal files may then give
+            different models.
         refused: by suffix, for files of the same framework that cannot be read: why not, and what to give instead.
     """
 
@@ -76,6 +107,7 @@ class Importer:
         Callable[[ImportedModel, Mapping[str, np.ndarray], Collection[str]], Mapping[str, np.ndarray]] | None
     ) = None
     original_runtime: str = ""
+    stored: Callable[[ModelSource], Stored] | None = None
     refused: Mapping[str, str] = field(default_factory=dict)
 
     def suffix_of(self, path: Path) -> str | None:

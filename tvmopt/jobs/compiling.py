@@ -12,11 +12,13 @@ from tvmopt.pipeline.compiler.compile import CompileReport, compile_sizes
 from tvmopt.pipeline.compiler.kernels.forge import Forge
 from tvmopt.pipeline.compiler.native.linker import linker_of
 from tvmopt.pipeline.importers import load_model
+from tvmopt.pipeline.importers.recall import load_or_recall
 from tvmopt.pipeline.importers.sizes import each_size
 from tvmopt.pipeline.importers.source import parse_source
 from tvmopt.pipeline.support.cache import Cache, digest, environment
 from tvmopt.pipeline.support.interrupts import ctrl_c_cancels
 from tvmopt.pipeline.support.progress import Listener, Steps
+from tvmopt.pipeline.types import ImportedModel
 from tvmopt.schedules.registry import has_templates
 from tvmopt.schedules.target import Target
 
@@ -101,13 +103,20 @@ def compile(job: CompileJob, listener: Listener | None = None) -> CompileResult:
         if has_templates(target) and not seen.before():
             forge.start()  # it loads TVM meanwhile
         steps.begin("importing")
-        models = [load_model(job.model, one, job.batch, job.inputs, job.input_values) for one in sizes]
+        models = [_imported(job, one, target, forge.cache) for one in sizes]
         steps.begin("compiling")
         # Only the list holds the models, so that compiling can let go of each before its weights are copied once more.
         taken = (models.pop(0) for _ in sizes)
         result = CompileResult(target, compile_sizes(taken, target, records, job.output, job.transfer, forge))
         seen.note()
         return result
+
+
+def _imported(job: CompileJob, shapes: Mapping[str, tuple[int, ...]], target: Target, cache: Cache) -> ImportedModel:
+    """The model in one size; what an earlier import found is used again where that is enough."""
+    if job.inputs is None and has_templates(target):
+        return load_or_recall(job.model, cache, shapes, job.batch, job.input_values)
+    return load_model(job.model, shapes, job.batch, job.inputs, job.input_values)
 
 
 class _Seen:

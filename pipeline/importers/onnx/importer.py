@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tvmopt.pipeline.importers.base import Importer, OnnxForm
+from tvmopt.pipeline.importers.base import Importer, OnnxForm, Stored
 
 if TYPE_CHECKING:
     from tvmopt.pipeline.importers.onnx_form.shapes import ShapeRequest
@@ -17,6 +17,12 @@ def _load(source: ModelSource, request: ShapeRequest, strict: bool) -> OnnxForm:
     return OnnxForm(import_onnx(source.path, any_operator=not strict), request)
 
 
+def _stored(source: ModelSource) -> Stored:
+    from tvmopt.pipeline.importers.onnx.stored_tensors import stored_tensors
+
+    return stored_tensors(source.path)
+
+
 IMPORTER = Importer(
     kind="onnx",
     title="an ONNX file",
@@ -24,4 +30,5 @@ IMPORTER = Importer(
     form="file.onnx",
     suffixes=(".onnx",),
     load=_load,
+    stored=_stored,
 )

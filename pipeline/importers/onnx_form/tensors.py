@@ -61,8 +61,8 @@ def read_external_data(model: onnx.ModelProto, folder: Path, budget: int = MAX_B
         if tensor.data_location != onnx.TensorProto.EXTERNAL:
             continue
         where = {entry.key: entry.value for entry in tensor.external_data}
-        path = _resolve(tensor.name, where.get("location", ""), folder)
-        offset, length = _extent(tensor, where, path)
+        path = data_file(tensor.name, where.get("location", ""), folder)
+        offset, length = data_extent(tensor, where, path)
         budget -= length
         if budget < 0:
             raise InputFileError(
@@ -75,8 +75,12 @@ def read_external_data(model: onnx.ModelProto, folder: Path, budget: int = MAX_B
         del tensor.external_data[:]
 
 
-def _resolve(tensor: str, location: str, folder: Path) -> Path:
-    """The file at `location`, which must be inside `folder`; a link may lead to a file there, or among its cache's."""
+def data_file(tensor: str, location: str, folder: Path) -> Path:
+    """The file at `location`, which must be inside `folder`; a link may lead to a file there, or among its cache's.
+
+    Raises:
+        InputFileError: it is elsewhere or missing; names the tensor.
+    """
     relative = PurePosixPath(location)
     what = f"the external data of tensor {tensor!r}"
     if not location or "\0" in location or "\\" in location or relative.is_absolute() or ".." in relative.parts:
@@ -121,8 +125,12 @@ def _shared_files(folder: Path) -> tuple[Path, ...]:
     return ()
 
 
-def _extent(tensor: onnx.TensorProto, where: dict[str, str], path: Path) -> tuple[int, int]:
-    """Offset and length, in bytes, of `tensor` in the file at `path`."""
+def data_extent(tensor: onnx.TensorProto, where: dict[str, str], path: Path) -> tuple[int, int]:
+    """Offset and length, in bytes, of `tensor` in the file at `path`, which `where` describes.
+
+    Raises:
+        InputFileError: the file is too short, or the description no description.
+    """
     size = path.stat().st_size
     try:
         offset = int(where.get("offset", 0))
