@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from tvmopt.pipeline.support.tvm import load_backend
 from tvmopt.schedules.registry import schedule_rest
 from tvmopt.schedules.target import Target
 
@@ -16,6 +17,7 @@ def tvm_target(target: Target) -> Any:
     import tvm
 
     if target.is_gpu:
+        load_backend(target.kind)
         return tvm.target.Target(dict(target.tvm), host={"kind": "llvm", "mtriple": "x86_64-linux-gnu"})
     return tvm.target.Target(dict(target.tvm))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import importlib.metadata
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,8 @@ Array = npt.NDArray[Any]
 
 
 CPU, CUDA = 1, 2
+_AUTOLOAD = "TVM_DEVICE_BACKEND_AUTOLOAD"
+"""TVM's variable that says whether importing it loads what it has for other devices than CPUs."""
 _EXISTS = 0
 """TVM's number for the device attribute that says whether the device exists."""
 
@@ -40,11 +43,20 @@ def import_runtime() -> Any:
 def import_compiler() -> None:
     """Imports ``tvm`` with its compiler, but without PyTorch; call it before anything else imports ``tvm``.
 
+    What it has for GPUs and other devices is left out, which is a third of the time; `load_backend` loads it.
+
     Ctrl-C is delayed until the import is done: during it, it would abort the process.
     """
     import_runtime()
-    with ctrl_c_later(), _without_torch():
+    with ctrl_c_later(), _without_torch(), _without_backends():
         import tvm  # noqa: F401
+
+
+def load_backend(kind: str) -> None:
+    """Loads what ``tvm`` has for a kind of GPU, if it is not loaded yet."""
+    from tvm import backend
+
+    backend.load(kind)
 
 
 def _import_ffi() -> Any:
@@ -71,6 +83,20 @@ def _without_torch() -> Iterator[None]:
         yield
     finally:
         del sys.modules["torch"]
+
+
+@contextmanager
+def _without_backends() -> Iterator[None]:
+    """Lets TVM load nothing for other devices as long as it is being imported."""
+    before = os.environ.get(_AUTOLOAD)
+    os.environ[_AUTOLOAD] = "0"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[_AUTOLOAD]
+        else:
+            os.environ[_AUTOLOAD] = before
 
 
 @functools.cache
