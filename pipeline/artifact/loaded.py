@@ -12,6 +12,7 @@ from tvmopt.pipeline.artifact.format import LIBRARY, Array, ArtifactParts, Sized
 from tvmopt.pipeline.artifact.native_library import NativeLibrary
 from tvmopt.pipeline.artifact.virtual_machine import VirtualMachine
 from tvmopt.pipeline.errors import InputFileError, ModelInputError, RuntimeMissingError, UsageError
+from tvmopt.pipeline.support.files import FULL, temporary_full
 from tvmopt.pipeline.support.fit import check_inputs, mismatch
 from tvmopt.pipeline.types import Step
 
@@ -63,6 +64,8 @@ class LoadedArtifact:
             try:
                 self._executors[index] = self._load(size)
             except OSError as error:
+                if error.errno in FULL:
+                    raise temporary_full(error) from error
                 raise InputFileError(f"{self._path}: {LIBRARY} is {error}") from error
         self.executor = self._executors[index]
 

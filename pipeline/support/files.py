@@ -44,6 +44,13 @@ def replaced(path: Path) -> Iterator[IO[bytes]]:
         raise
 
 
+def temporary_full(error: OSError) -> InputFileError:
+    """The error for a user whose temporary files take no more, as `error` says."""
+    return InputFileError(
+        f"cannot write a temporary file in {tempfile.gettempdir()}: {error.strerror}; set TMPDIR to another folder"
+    )
+
+
 def code_folder() -> str:
     """A folder for temporary libraries: the usual one, unless its file system is mounted so that no program runs.
 

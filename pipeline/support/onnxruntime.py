@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 
 from tvmopt.pipeline.errors import UnsupportedModelError
+from tvmopt.pipeline.support.files import temporary_full
 from tvmopt.pipeline.support.light_model import WEIGHTS, weights_nbytes, without_weights
 from tvmopt.pipeline.support.messages import cut, joined
 
@@ -30,6 +31,11 @@ _FATAL = 4
 _LARGE_BYTES = 1 << 25
 """Models with more weights are given to onnxruntime as files."""
 
+_UNSAVED = "Protobuf serialization failed"
+"""What onnxruntime says when it cannot write the optimised model."""
+
+_TRIED_BYTES = 1 << 20
+
 
 def open_session(model: onnx.ModelProto, level: str = "ORT_DISABLE_ALL", save_to: Path | None = None) -> Any:
     """An `onnxruntime.InferenceSession` on the CPU.
@@ -41,6 +47,7 @@ def open_session(model: onnx.ModelProto, level: str = "ORT_DISABLE_ALL", save_to
 
     Raises:
         UnsupportedModelError: onnxruntime refuses the model.
+        InputFileError: it cannot be written: the disk is full.
     """
     import onnxruntime
 
@@ -63,7 +70,22 @@ def open_session(model: onnx.ModelProto, level: str = "ORT_DISABLE_ALL", save_to
                 enable_fallback=0,  # the fallback prints, and tries the same once more
             )
         except _failures() as error:
+            if save_to is not None and _UNSAVED in str(error):
+                _try_to_write(save_to.parent)
             raise UnsupportedModelError(f"onnxruntime refuses the model: {_plain(error)}") from error
+
+
+def _try_to_write(folder: Path) -> None:
+    """Finds out why onnxruntime could not write a model into `folder`: it does not say.
+
+    Raises:
+        InputFileError: the disk is full, or files may not be as large.
+    """
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(_TRIED_BYTES))
+    except OSError as error:
+        raise temporary_full(error) from error
 
 
 def _given(model: onnx.ModelProto, folder: Path) -> bytes | str:

@@ -108,15 +108,20 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
     assert [path.read_bytes() for path in tmp_path.iterdir()] == [b"old"]
 
 
-def test_a_limit_on_the_size_of_files_is_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "command", ["inspect two.onnx --json new.json", "compile two.onnx -o new.tar", "run m.tar --check"]
+)
+def test_a_limit_on_the_size_of_files_is_one_line(tmp_path: Path, command: str) -> None:
     (tmp_path / "m.tar").write_bytes(tiny.artifact())
-    model = tiny.save_two_convolutions(tmp_path)
+    tiny.save_two_convolutions(tmp_path)
+    before = sorted(tmp_path.iterdir())
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 0
-    done = shell(f"trap '' XFSZ; ulimit -f 1; $TVMOPT inspect {model} --json i.json", tmp_path)
+    done = shell(f"trap '' XFSZ; ulimit -f 1; $TVMOPT {command}", tmp_path)
     assert done.returncode in (1, 3)
     assert "File too large" in done.stderr
     assert len(done.stderr.splitlines()) == 1
-    assert not (tmp_path / "i.json").exists()
+    assert "model.so" not in done.stderr  # the artifact is whole, only a copy of it does not fit
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_libraries_avoid_a_folder_where_nothing_may_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
