@@ -1,4 +1,4 @@
-"""Merges the groups of convolutions into fewer, wider ones where they do not fill vectors. Returns a new graph."""
+"""Groups of convolutions that no template takes as they are: merged into wider ones, or apart. Returns a new graph."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from tvmopt.pipeline.graph.ir import Editor, Graph, Node, rewrite
 from tvmopt.pipeline.graph.recognize.insert_onnx import add_onnx, add_slice
+from tvmopt.schedules.operators import CONV2D, CONV3D, TRANSPOSED_CONV2D
 from tvmopt.schedules.target import Target
 
 BY_CHANNEL = ("conv3d", "transposed_conv2d")
@@ -16,14 +17,15 @@ BY_CHANNEL = ("conv3d", "transposed_conv2d")
 
 
 def merge_groups(graph: Graph, target: Target) -> Graph:
-    """Merges a convolution's groups, transposed or not, until each group's channels fill whole blocks of the target.
+    """Merges the groups of transposed convolutions and those over volumes until each fills whole blocks of the target.
 
     Merged groups have zero weights between them: the result is the same, with more arithmetic but all in whole vectors.
+    ``conv2d`` has templates for groups of any size.
     """
 
     def rule(editor: Editor, node: Node) -> bool:
         groups, merged = _groups(editor, node, target)
-        if merged == 1:
+        if merged == 1 or node.op == CONV2D.name:
             return False
         weight = editor.constants[node.inputs[1]]
         name = editor.constant(f"{node.inputs[1]}_merged", _merged(weight, groups, merged))
@@ -35,9 +37,9 @@ def merge_groups(graph: Graph, target: Target) -> Graph:
 
 
 def split_groups(graph: Graph, target: Target) -> Graph:
-    """Where NaN must touch only what it should, makes a convolution of each group that would have to be merged.
+    """Where NaN must touch only what it should, makes a convolution of each group that does not fill whole blocks.
 
-    The zero weights between merged groups would spread it. This comes before other operators are fused.
+    The zero weights between groups would spread it. This comes before other operators are fused.
     """
 
     def rule(editor: Editor, node: Node) -> bool:
@@ -67,7 +69,7 @@ def split_groups(graph: Graph, target: Target) -> Graph:
 
 def _groups(editor: Editor, node: Node, target: Target) -> tuple[int, int]:
     """How many groups the convolution `node` has, and how many of them fill whole blocks together."""
-    if node.op not in ("conv2d", "conv3d", "transposed_conv2d") or node.attrs["groups"] == 1:
+    if node.op not in (CONV2D.name, CONV3D.name, TRANSPOSED_CONV2D.name) or node.attrs["groups"] == 1:
         return 1, 1
     groups = node.attrs["groups"]
     assert isinstance(groups, int)

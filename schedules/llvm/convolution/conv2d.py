@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from tvmopt.schedules.llvm.convolution.direct import DirectConv2d
+from tvmopt.schedules.llvm.convolution.grouped.shuffled import ShuffledConv2d
+from tvmopt.schedules.llvm.convolution.grouped.windowed import WindowedConv2d
 from tvmopt.schedules.llvm.convolution.winograd import Winograd
 from tvmopt.schedules.race import Race
 
 
 class Convolution(Race):
-    """Direct convolution, which takes every shape, and Winograd's for 3×3 kernels and for lines."""
+    """Direct convolution, Winograd's for 3×3 kernels and lines, and two algorithms for groups that do not fill vectors."""
 
     name = "conv2d"
     version = 3
-    algorithms = (DirectConv2d(), Winograd())
+    algorithms = (DirectConv2d(), Winograd(), WindowedConv2d(), ShuffledConv2d())

@@ -173,7 +173,7 @@ class DirectConv2d:
 
     def cycles(self, workload: Workload, target: Target, config: Config) -> float:
         """Estimated cycles of the whole layer on one core."""
-        return _layer_cycles(shape_of(workload), target, config["rows"], config["columns"], config["vectors"])
+        return layer_cycles(shape_of(workload), target, config["rows"], config["columns"], config["vectors"])
 
     def features(self, workload: Workload, target: Target, config: Config) -> tuple[float, ...]:
         """Estimated cycles, accumulators, loads per multiply-add, panel and row footprints, parallel tasks."""
@@ -238,7 +238,7 @@ def _panel_bytes(shape: Shape, target: Target, vectors: int) -> int:
 
 
 @lru_cache(maxsize=4096)
-def _layer_cycles(shape: Shape, target: Target, rows: int, columns: int, vectors: int) -> float:
+def layer_cycles(shape: Shape, target: Target, rows: int, columns: int, vectors: int) -> float:
     """The estimate for a tile, cached: the other knobs do not affect it, and each tile has a hundred configs."""
     total = 0.0
     for height, height_count in Cut.of(shape.rows, rows).sizes():

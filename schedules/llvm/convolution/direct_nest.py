@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tvmopt.schedules.dtypes import FLOAT32
-from tvmopt.schedules.llvm.convolution.shape import shape_of
+from tvmopt.schedules.llvm.convolution.shape import Shape, shape_of
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import LINE, SPREAD, Index, Share, Stmt, divmod_index
 from tvmopt.schedules.llvm.parts.operands import Epilogue, Operand, Pixel, declared
@@ -78,10 +78,10 @@ class DirectConv2dNest:
     """Writes the loop nest of one workload under one config."""
 
     def __init__(self, workload: Workload, target: Target, config: Config, packed: tuple[int, ...]) -> None:
-        self.shape = shape_of(workload)
         self.target = target
         self.config = config
         self.workload = workload
+        self.shape = self.sizes()
         self.lanes = target.lanes(FLOAT32)
         data, weight = workload.inputs[:2]
         # The packed weights are one flat row; Tensor's own layout does not describe them.
@@ -93,6 +93,10 @@ class DirectConv2dNest:
             self.result = self.result.flattened()
         self.epilogue = Epilogue(workload, self.inputs, self.result)
         self.blocks = math.ceil(self.shape.out_channels // self.shape.groups / self.lanes)
+
+    def sizes(self) -> Shape:
+        """The convolution's sizes as the loops run over them."""
+        return shape_of(self.workload)
 
     def function(self) -> Any:
         """The PrimFunc."""
@@ -134,6 +138,14 @@ class DirectConv2dNest:
     def data_block(self, panel: Panel) -> Index:
         """The first of the data's channel blocks that the panel's group reads."""
         return panel.group * (self.shape.group_in // self.shape.block)
+
+    def element(self, panel: Panel, block: Index, lane: Index) -> tuple[Index, Index]:
+        """The data's channel block, and the channel in it, of a channel of the reduction."""
+        return self.data_block(panel) + block, lane
+
+    def depth(self, panel: Panel, chunk: Chunk) -> Index:
+        """How many whole input channel blocks of a chunk the panel needs."""
+        return chunk.blocks
 
     def source(self, panel: Panel, row: Index) -> tuple[Index, Index]:
         """The image that a kernel row reads, and the row of the window there."""
@@ -203,7 +215,8 @@ class DirectConv2dNest:
         if self.config["result_ahead"]:
             body += self._result_ahead(places, size[1])
         if chunk.blocks:
-            body.append(emit.loop(chunk.blocks, lambda block: reduction(chunk.first + block, shape.block), "icb"))
+            depth = self.depth(panel, chunk)
+            body.append(emit.loop(depth, lambda block: reduction(chunk.first + block, shape.block), "icb"))
         if chunk.rest:
             body.append(reduction(chunk.first + chunk.blocks, chunk.rest))
         results = [(accumulators.value(p, v), places[p, v]) for p, v in accumulators]
@@ -259,7 +272,7 @@ class DirectConv2dNest:
         per_group = self.blocks * self.lanes * shape.reduction
         base = panel.group * per_group + panel.tile * (self.config["vectors"] * self.lanes * shape.reduction)
         width, prefetch = panel.vectors * self.lanes, self.config["prefetch"]
-        group_block, kernel, offset = self.data_block(panel), panel.kernel, panel.offset
+        kernel, offset = panel.kernel, panel.offset
         taps = kernel[0] * kernel[1]
         before = chunk.first * (taps * shape.block)
         depth = (chunk.blocks * shape.block + chunk.rest) * taps
@@ -267,11 +280,12 @@ class DirectConv2dNest:
         def one(number: Index, block: Index, at: Place) -> list[Stmt]:
             place, (kh, kw, lane) = base + number * width, at
             image, kh = self.source(panel, kh)
+            channel = self.element(panel, block, lane)
 
             def pixel(p: int) -> emit.Expr:
                 row = pixels[p][0] * shape.stride[0] + kh * shape.dilation[0] + offset[0]
                 column = pixels[p][1] * shape.stride[1] + kw * shape.dilation[1] + offset[1]
-                value = emit.load(data.view, [image, group_block + block, row, column, lane])
+                value = emit.load(data.view, [image, channel[0], row, column, channel[1]])
                 return emit.splat(value, self.lanes)
 
             def weights(v: int) -> emit.Expr:

@@ -97,6 +97,14 @@ def choose(index: Index, whole: int, rest: bool, body: Callable[[bool], Stmt]) -
     return tirx.IfThenElse(index < whole, body(False), body(True))
 
 
+def case(index: Index, bodies: Sequence[Stmt]) -> Stmt:
+    """The statement with the number `index`."""
+    *others, chosen = bodies
+    for number in reversed(range(len(others))):
+        chosen = tirx.IfThenElse(tirx.EQ(index, tirx.const(number, "int32")), others[number], chosen)
+    return chosen
+
+
 def when_below(index: Index, limit: int, body: Stmt) -> Stmt:
     """`body` where index < limit; decided at once if the index is a constant."""
     if isinstance(index, int):
@@ -288,12 +296,17 @@ def parallel_tasks(function: Any) -> int:
 
 def joined(vectors: Sequence[Expr], lanes: int) -> Expr:
     """Vectors of `lanes` elements, concatenated into one."""
-    return tirx.Shuffle(list(vectors), [tirx.const(i, "int32") for i in range(len(vectors) * lanes)])
+    return shuffled(vectors, range(len(vectors) * lanes))
+
+
+def shuffled(vectors: Sequence[Expr], places: Sequence[int]) -> Expr:
+    """The elements at `places` of some vectors, which are counted one after another."""
+    return tirx.Shuffle(list(vectors), [tirx.const(place, "int32") for place in places])
 
 
 def part(vector: Expr, first: int, lanes: int) -> Expr:
     """`lanes` elements of a vector from `first` on."""
-    return tirx.Shuffle([vector], [tirx.const(first + i, "int32") for i in range(lanes)])
+    return shuffled([vector], range(first, first + lanes))
 
 
 def lanes_sum(vector: Expr, lanes: int) -> Expr:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tvmopt.schedules.lazily import lazily
+from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import Expr, Stmt
 
 tirx = lazily("tvm.tirx")
@@ -39,11 +40,7 @@ def transposed(rows: Sequence[Expr], dtype: str = "float32") -> tuple[list[Stmt]
             if not first & distance:
                 second = first | distance
                 pair = [held[first], held[second]]
-                mixed[first] = bound(_shuffled(pair, upper), "mixed")
-                mixed[second] = bound(_shuffled(pair, lower), "mixed")
+                mixed[first] = bound(emit.shuffled(pair, upper), "mixed")
+                mixed[second] = bound(emit.shuffled(pair, lower), "mixed")
         held, distance = mixed, 2 * distance
     return statements, held
-
-
-def _shuffled(pair: Sequence[Expr], places: Sequence[int]) -> Expr:
-    return tirx.Shuffle(list(pair), [tirx.const(place, "int32") for place in places])

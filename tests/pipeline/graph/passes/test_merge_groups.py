@@ -27,10 +27,29 @@ PASSES = (recognize, partial(merge_groups, target=TARGET))
         (24, 48, 12, 3),
         (6, 12, 6, 1),
         (24, 24, 3, 3),
-        (5, 5, 5, 5),
     ],
 )
-def test_groups_fill_vectors(through: Any, weights: Any, channels: int, out: int, groups: int, left: int) -> None:
+def test_groups_of_volumes_fill_vectors(
+    through: Any, weights: Any, channels: int, out: int, groups: int, left: int
+) -> None:
+    done = through(
+        ("Conv", "x w b", "y", {"group": groups, "pads": [1, 1, 1, 1, 1, 1]}),
+        passes=PASSES,
+        inputs={"x": (2, channels, 3, 5, 4)},
+        outputs="y",
+        w=weights(out, channels // groups, 3, 3, 3),
+        b=weights(out),
+    )
+    node = done.node("conv3d")
+    assert node.attrs["groups"] == left
+    assert done.graph.tensor(node.inputs[1]).shape == (out, channels // left, 9, 3)
+    if left > 1:
+        assert channels // left % LANES == out // left % LANES == 0
+    done.check()
+
+
+@pytest.mark.parametrize(("channels", "out", "groups"), [(16, 16, 4), (12, 24, 4), (5, 5, 5), (6, 12, 6)])
+def test_groups_of_images_stay_as_they_are(through: Any, weights: Any, channels: int, out: int, groups: int) -> None:
     done = through(
         ("Conv", "x w b", "y", {"group": groups, "pads": [1, 1, 1, 1]}),
         passes=PASSES,
@@ -40,10 +59,8 @@ def test_groups_fill_vectors(through: Any, weights: Any, channels: int, out: int
         b=weights(out),
     )
     (node,) = done.graph.nodes
-    assert node.attrs["groups"] == left
-    assert done.graph.tensor(node.inputs[1]).shape == (out, channels // left, 3, 3)
-    if node.op == "conv2d" and left > 1:
-        assert channels // left % LANES == out // left % LANES == 0
+    assert node.attrs["groups"] == groups
+    assert done.graph.tensor(node.inputs[1]).shape == (out, channels // groups, 3, 3)
     done.check()
 
 

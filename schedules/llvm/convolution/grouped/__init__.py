@@ -1,0 +1,1 @@
+"""Convolutions whose groups do not fill whole vectors."""
