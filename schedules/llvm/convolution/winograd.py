@@ -15,6 +15,7 @@ from tvmopt.schedules.llvm.convolution.winograd_nest import WinogradNest
 from tvmopt.schedules.llvm.convolution.winograd_plan import Plan, plan_of, tiles_of
 from tvmopt.schedules.llvm.parts.emit import SPREAD
 from tvmopt.schedules.llvm.parts.register_tile import (
+    FAR_BYTES_PER_CYCLE,
     PREFETCHED_BYTES_PER_CYCLE,
     channel_panels,
     covering,
@@ -110,7 +111,12 @@ class Winograd:
             total += count * (products + (0 if stays else streamed / PREFETCHED_BYTES_PER_CYCLE))
             if 2 * scratch > target.l2_bytes:
                 total += count * scratch / PREFETCHED_BYTES_PER_CYCLE
-        total += streamed / PREFETCHED_BYTES_PER_CYCLE
+            if scratch > target.l2_bytes and self.op != "conv2d":
+                # Each tile of channels reads the patches again; the tiles for images were chosen by measurements.
+                passes = math.ceil(out_blocks / config["vectors"])
+                patches = plan.points * size * columns * plan.depth * 4
+                total += count * passes * patches / PREFETCHED_BYTES_PER_CYCLE
+        total += streamed / (PREFETCHED_BYTES_PER_CYCLE if self.op == "conv2d" else FAR_BYTES_PER_CYCLE)
         tasks = n * math.ceil(rows / config["rows"])
         return total * n * math.ceil(tasks / target.threads) * target.threads / tasks
 
