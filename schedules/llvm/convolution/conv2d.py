@@ -10,7 +10,7 @@ from tvmopt.schedules.race import Race
 
 
 class Convolution(Race):
-    """Direct convolution, Winograd's for 3×3 kernels and lines, and two algorithms for groups that do not fill vectors."""
+    """Direct convolution, Winograd's for 3×3 kernels and for lines, and two for groups that do not fill vectors."""
 
     name = "conv2d"
     version = 3
