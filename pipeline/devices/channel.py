@@ -27,6 +27,7 @@ _MOST_BEFORE_GREETING = 1 << 20
 _ERROR_BYTES = 4096
 _SHOWN = 80
 _EXIT_LIMIT_S = 5.0
+_KILL_LIMIT_S = 120.0  # a killed process always ends, but on a busy machine it takes time to give its memory back
 
 
 class WorkerLostError(Exception):
@@ -156,7 +157,7 @@ class Channel:
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
-        self._process.wait(_EXIT_LIMIT_S)
+        self._process.wait(_KILL_LIMIT_S)
         for stream in (self._input, self._output, self._errors):
             stream.close()
 
