@@ -241,7 +241,10 @@ TOP_K = Operator(
     "top_k",
     "selection of the best",
     operands=1,
-    forms={"TopK": "of numbers, with a constant count"},
+    forms={
+        "TopK": "of numbers, with a constant count",
+        **dict.fromkeys(("ArgMax", "ArgMin"), "of the first place; ArgMin of float32 or integers"),
+    },
 )
 PICK = Operator(
     "pick",

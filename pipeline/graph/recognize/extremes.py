@@ -1,4 +1,4 @@
-"""Reductions that TVM's importer gets wrong for NaN and infinities, put before it in a form that it gets right."""
+"""Reductions that TVM's importer gets wrong for NaN and infinities, in kernels of ours."""
 
 from __future__ import annotations
 
@@ -6,24 +6,54 @@ from dataclasses import replace
 
 import numpy as np
 
+from tvmopt.pipeline.graph.attributes import attributes
 from tvmopt.pipeline.graph.ir import ONNX, Editor, Node
 from tvmopt.pipeline.graph.recognize.types import Rule
 from tvmopt.schedules.expression import Arg, Const, Expr, call
-from tvmopt.schedules.workload import Tensor
+from tvmopt.schedules.llvm.selection.keys import KEYS
+from tvmopt.schedules.workload import Attr, Tensor
 
 _LAST = float(np.finfo(np.float32).max)
 
 
 def place_of_extreme(editor: Editor, node: Node) -> bool:
-    """ArgMax and ArgMin of float32: NaN counts as the extreme, as in numpy, and every row has a place.
+    """ArgMax and ArgMin as the best of a row, the first if there are several: NaN, as in numpy, is the extreme.
 
-    TVM begins with the least float32 at the place -1, and finds no NaN. So it gets ranks: NaN is the largest of them,
-    and none is the least. A minimum is the maximum of the negative values.
+    A minimum of floats is the maximum of the negative values: of the smallest, NaN would be the last.
+    """
+    name, tensor, values = node.inputs[0], editor.graph.tensor(node.inputs[0]), attributes(node)
+    floats = tensor.dtype.startswith("float")
+    negated = floats and node.kind == "ArgMin"
+    if tensor.dtype not in KEYS or name in editor.constants or (negated and tensor.dtype != "float32"):
+        return False
+    if values.get("select_last_index", 0):
+        return _last_place(editor, node)
+    if negated:
+        data = editor.value(f"{node.output}_negative", tensor)
+        editor.add(Node("pointwise", (name,), (data,), node.layers, {}, call("neg", Arg(0))))
+        name = data
+    axis = int(values.get("axis", 0)) % len(tensor.shape)
+    attrs: dict[str, Attr] = {"axis": axis, "largest": int(floats or node.kind == "ArgMax")}
+    if values.get("keepdims", 1):
+        editor.add(Node("top_k", (name,), node.outputs, node.layers, attrs))
+        return True
+    kept = (*tensor.shape[:axis], 1, *tensor.shape[axis + 1 :])
+    places = editor.value(f"{node.output}_kept", Tensor(kept, "int64"))
+    editor.add(Node("top_k", (name,), (places,), node.layers, attrs))
+    editor.add(Node("reshape", (places,), node.outputs, node.layers))
+    return True
+
+
+def _last_place(editor: Editor, node: Node) -> bool:
+    """The last of several extremes of float32, which TVM looks for.
+
+    It begins with the least float32 at the place -1, and finds no NaN. So it gets ranks: NaN is the largest of them,
+    and none is the least.
     """
     import onnx
 
     tensor = editor.graph.tensor(node.inputs[0])
-    if tensor.dtype != "float32" or node.inputs[0] in editor.constants:
+    if tensor.dtype != "float32":
         return False
     ranks = editor.value(f"{node.output}_ranks", tensor)
     expr: Expr = call("rank", Arg(0) if node.kind == "ArgMax" else call("neg", Arg(0)))

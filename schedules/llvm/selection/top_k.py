@@ -8,6 +8,7 @@ from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import Index, Stmt, divmod_index
 from tvmopt.schedules.llvm.parts.fixed import NoKnobs
 from tvmopt.schedules.llvm.parts.operands import declared
+from tvmopt.schedules.llvm.selection import columns
 from tvmopt.schedules.llvm.selection.keys import KEYS
 from tvmopt.schedules.llvm.selection.radix import RadixSort
 from tvmopt.schedules.llvm.selection.rows import Rows
@@ -38,14 +39,24 @@ class TopK(NoKnobs):
         return data.dtype in KEYS and data.plain and data.elements < 1 << 31
 
     def build(self, workload: Workload, target: Target, config: Config) -> Any:
-        """The scheduled PrimFunc: a task for each row."""
+        """The scheduled PrimFunc."""
         rows = Rows(workload, target)
-        outer, axis, inner = workload.inputs[0].shape
+        outer, _, inner = workload.inputs[0].shape
+        if rows.count <= columns.MOST and inner >= rows.lanes:
+            body = columns.Columns(rows).tasks(outer)
+        else:
+            body = self._rows(rows, outer)
+        return emit.kernel(
+            [rows.data.parameter, rows.result.parameter], declared([rows.data, rows.result], body), target.threads
+        )
+
+    def _rows(self, rows: Rows, outer: int) -> Stmt:
+        """A task for each row."""
+        axis, inner = rows.axis, rows.inner
 
         def task(index: Index) -> Stmt:
             line, column = divmod_index(index, inner)
             way = ShortList(rows) if rows.count <= SHORT else RadixSort(rows)
             return way.select(line * (axis * inner) + column, line * (rows.count * inner) + column)
 
-        body = declared([rows.data, rows.result], emit.parallel(outer * inner, task))
-        return emit.kernel([rows.data.parameter, rows.result.parameter], body, target.threads)
+        return emit.parallel(outer * inner, task)

@@ -56,3 +56,20 @@ def test_parts_of_rows_and_constant_places_are_left(through: Any, inputs: Any) -
     node = ("GatherElements", "x i", "y", {"axis": 1})
     done = through(node, passes=PASSES, inputs=inputs, outputs="y", **constants)
     assert done.ops() == ["GatherElements"]
+
+
+@pytest.mark.parametrize("kind", ["ArgMax", "ArgMin"])
+@pytest.mark.parametrize(("dtype", "axis", "keepdims"), [("float32", 1, 1), ("int64", -1, 0), ("float32", 0, 0)])
+def test_the_place_of_an_extreme(through: Any, kind: str, dtype: str, axis: int, keepdims: int) -> None:
+    attributes = {"axis": axis, "keepdims": keepdims}
+    done = through((kind, "x", "y", attributes), passes=PASSES, inputs={"x": (dtype, 3, 7, 5)}, outputs="y")
+    negated = ["pointwise"] if (kind, dtype) == ("ArgMin", "float32") else []
+    assert done.ops() == [*negated, "top_k", *([] if keepdims else ["reshape"])]
+    done.check(0)
+
+
+def test_the_last_place_and_other_types_are_left(through: Any) -> None:
+    for kind, dtype, attributes in (("ArgMax", "float32", {"select_last_index": 1}), ("ArgMin", "float64", {})):
+        done = through((kind, "x", "y", attributes), passes=PASSES, inputs={"x": (dtype, 3, 7)}, outputs="y")
+        assert done.ops()[-1] in ("ArgMax", "ArgMin")
+        done.check(0)

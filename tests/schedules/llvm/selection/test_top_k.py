@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tvmopt.schedules.compute.reference import reference
+from tvmopt.schedules.llvm.selection.columns import MOST
 from tvmopt.schedules.llvm.selection.keys import KEYS
 from tvmopt.schedules.llvm.selection.radix import SPARE
 from tvmopt.schedules.llvm.selection.rows import BLOCK
@@ -25,6 +26,10 @@ CASES = [
     ((1, 4 * BLOCK + 7, 2), SHORT),
     ((1, SHORT + 1, 2), SHORT + 1),
     ((2, 300, 1), 200),
+    ((2, 21, 100), 1),
+    ((3, 9, 47), 5),
+    ((1, MOST, 33), MOST),
+    ((1, MOST + 3, 16), MOST),
     ((1, LONG, 1), 300),
     ((1, LONG + BLOCK, 2), SHORT + 1),
 ]
@@ -70,6 +75,13 @@ def test_element_types(host: Any, dtype: str, count: int) -> None:
     data = with_ties((2, 100, 1), dtype)
     for largest in (0, 1):
         check_places(host, top_k(data.shape, count, dtype, largest), data)
+
+
+@pytest.mark.parametrize("dtype", ["int64", "float16", "uint8"])
+def test_element_types_side_by_side(host: Any, dtype: str) -> None:
+    data = with_ties((2, 20, 35), dtype)
+    for largest in (0, 1):
+        check_places(host, top_k(data.shape, 3, dtype, largest), data)
 
 
 @pytest.mark.parametrize("order", ["ascending", "descending", "equal"])
