@@ -31,9 +31,8 @@ def workload_of(graph: Graph, node: Node) -> Workload:
         inputs = (Tensor((outer, axis, inner)),)
         output = Tensor((outer, axis if node.op == "softmax" else 1, inner))
     elif node.op in ("top_k", "pick"):
-        axis = attrs.pop("axis")
-        assert isinstance(axis, int)
-        inputs, output = tuple(_along(tensor, axis) for tensor in inputs), _along(output, axis)
+        place = attrs.pop("axis")
+        inputs, output = tuple(_along(tensor, place) for tensor in inputs), _along(output, place)
     elif node.op == "concat" and output.plain:
         inputs, output = _concat_views(inputs, output, attrs.pop("axis", 1))
     elif node.op == "row_norm":
@@ -49,8 +48,9 @@ def workload_of(graph: Graph, node: Node) -> Workload:
     return Workload(node.op, inputs, output, tuple(sorted(attrs.items())), node.epilogue, node.inner)
 
 
-def _along(tensor: Tensor, axis: int) -> Tensor:
+def _along(tensor: Tensor, axis: Attr) -> Tensor:
     """One axis and what is before and behind it."""
+    assert isinstance(axis, int)
     return Tensor(view_of_axes(tensor.shape, (axis,)), tensor.dtype)
 
 
