@@ -252,15 +252,18 @@ PICK = Operator(
     operands=2,
     forms={"GatherElements": "that chooses along one axis, in whole rows"},
 )
+TAKE = Operator(
+    "take",
+    "rows by places",
+    operands=2,
+    forms=dict.fromkeys(("Gather", "GatherND"), "of numbers"),
+)
 RESHAPE = Operator(
     "reshape",
     "view",
     operands=1,
     kernel=False,
-    forms={
-        **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout"), "of a computed value"),
-        "Gather": "of one constant place of a computed value",
-    },
+    forms=dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout"), "of a computed value"),
 )
 BOUNDS = Operator("bounds", "check of indices", operands=1, kernel=False)
 """Copies indices that the next operator follows, and fails if one is out of range."""
@@ -294,6 +297,7 @@ OPERATORS: Mapping[str, Operator] = {
         RESIZE2D,
         TOP_K,
         PICK,
+        TAKE,
         RESHAPE,
         BOUNDS,
         LEFT_TO_TVM,

@@ -83,6 +83,7 @@ def llvm_templates() -> tuple[Template, ...]:
     from tvmopt.schedules.llvm.memory_bound.row_norm import RowNorm
     from tvmopt.schedules.llvm.recurrent.recurrent import Recurrence
     from tvmopt.schedules.llvm.selection.pick import Pick
+    from tvmopt.schedules.llvm.selection.take import Take
     from tvmopt.schedules.llvm.selection.top_k import TopK
 
     return (
@@ -113,6 +114,7 @@ def llvm_templates() -> tuple[Template, ...]:
         Resize2d(),
         TopK(),
         Pick(),
+        Take(),
     )
 
 

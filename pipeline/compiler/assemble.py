@@ -152,13 +152,17 @@ class _Assembler:
         packed = bound.packed_shapes(config)
         arguments = []
         for index, name in enumerate(node.inputs):
-            if index in known:
-                shape = packed.get(index, workload.inputs[index].physical_shape)
+            tensor = workload.inputs[index]
+            if index in known and index not in packed and tensor.plain and tensor.elements == known[index].size:
+                # In the order that it has, it is stored once, whoever reads it.
+                arguments.append(replace(self._value(name), shape=tensor.physical_shape))
+            elif index in known:
+                shape = packed.get(index, tensor.physical_shape)
                 pack = partial(_packed, bound, config, index, known[index])
                 arguments.append(self._constant(self._key(node, bound, index), shape, str(known[index].dtype), pack))
             else:
                 assert index not in packed, f"{node.layers[0]}: input {index} is packed but not constant"
-                arguments.append(replace(self._value(name), shape=workload.inputs[index].physical_shape))
+                arguments.append(replace(self._value(name), shape=tensor.physical_shape))
         arguments.append(self._new(WORK, workload.output.physical_shape, workload.output.dtype))
         if joins_memory(workload):
             self.joins.add(len(self.calls))

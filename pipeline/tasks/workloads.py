@@ -33,6 +33,8 @@ def workload_of(graph: Graph, node: Node) -> Workload:
     elif node.op in ("top_k", "pick"):
         place = attrs.pop("axis")
         inputs, output = tuple(_along(tensor, place) for tensor in inputs), _along(output, place)
+    elif node.op == "take":
+        inputs, output = _row_tables(inputs, output, attrs.pop("axis"), len(_sizes(attrs)))
     elif node.op == "concat" and output.plain:
         inputs, output = _concat_views(inputs, output, attrs.pop("axis", 1))
     elif node.op == "row_norm":
@@ -46,6 +48,25 @@ def workload_of(graph: Graph, node: Node) -> Workload:
         own = node.operator.own(len(inputs))
         inputs = (*inputs[:own], *(_blocked_operand(tensor, output.block) for tensor in inputs[own:]))
     return Workload(node.op, inputs, output, tuple(sorted(attrs.items())), node.epilogue, node.inner)
+
+
+def _sizes(attrs: dict[str, Attr]) -> tuple[int, ...]:
+    sizes = attrs["sizes"]
+    assert isinstance(sizes, tuple)
+    return sizes
+
+
+def _row_tables(
+    inputs: tuple[Tensor, ...], output: Tensor, axis: Attr, parts: int
+) -> tuple[tuple[Tensor, ...], Tensor]:
+    """Tables whose rows begin `parts` axes behind `axis`; places of several parts have the axes before it, too."""
+    assert isinstance(axis, int)
+    data, places = inputs
+    batch, row = math.prod(data.shape[:axis]), math.prod(data.shape[axis + parts :])
+    table = Tensor((batch, math.prod(data.shape[axis : axis + parts]), row), data.dtype)
+    count = output.elements // (batch * row)
+    own = batch if places.elements == batch * count * parts else 1
+    return (table, Tensor((own, count, parts), places.dtype)), Tensor((batch, count, row), output.dtype)
 
 
 def _along(tensor: Tensor, axis: Attr) -> Tensor:

@@ -304,6 +304,13 @@ def _pick(workload: Workload, inputs: Sequence[Array]) -> Array:
     return np.take_along_axis(inputs[0], inputs[1], axis=1)
 
 
+def _take(workload: Workload, inputs: Sequence[Array]) -> Array:
+    data, places = inputs
+    places = np.broadcast_to(places, (data.shape[0], *places.shape[1:]))
+    rows = np.ravel_multi_index(tuple(np.moveaxis(places, 2, 0)), workload.attr("sizes"))
+    return data[np.arange(len(data))[:, None], rows]
+
+
 def _reduce(workload: Workload, inputs: Sequence[Array]) -> Array:
     function: Any = {"sum": np.sum, "mean": np.mean, "max": np.max, "min": np.min}[workload.attr("kind")]
     return np.asarray(function(inputs[0], axis=1, keepdims=True))
@@ -383,5 +390,6 @@ REFERENCES: Mapping[str, Callable[[Workload, Sequence[Array]], Any]] = {
     "resize2d": _resize2d,
     "top_k": _top_k,
     "pick": _pick,
+    "take": _take,
 }
 """Computes each operator of `schedules.operators` from its own operands, before its epilogue."""

@@ -79,6 +79,7 @@ def workloads(wide: Wide, make: Callable[..., Workload]) -> dict[str, Workload]:
         "resize2d": make("resize2d", (maps, *table, *table), Tensor((2, 3 * LANES, 12, 12), block=LANES), taps=2),
         "top_k": make("top_k", (Tensor((64, 129, 1)),), Tensor((64, 8, 1), "int64"), largest=1),
         "top_k of many": make("top_k", (Tensor((64, 129, 1)),), Tensor((64, 129, 1), "int64"), largest=1),
+        "take": make("take", (Tensor((2, 30, 70)), Tensor((1, 50, 1), "int64")), Tensor((2, 50, 70)), sizes=(30,)),
         "pick": make("pick", (Tensor((64, 129, 1)), Tensor((64, 129, 1), "int64")), Tensor((64, 129, 1))),
         "attention": attention(3, 40, 70, 16, 24),
         "recurrence": recurrence(steps=4, hidden=128),

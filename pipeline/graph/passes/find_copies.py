@@ -19,6 +19,7 @@ from tvmopt.pipeline.graph.recognize.types import Rule
 from tvmopt.pipeline.graph.strides import StridedView
 from tvmopt.schedules.llvm.memory_bound.copied import MOVED
 from tvmopt.schedules.llvm.memory_bound.pad import MODES, has_source
+from tvmopt.schedules.llvm.selection.keys import KEYS
 from tvmopt.schedules.workload import Attr
 
 MOST_EXACT = 1 << 53
@@ -88,6 +89,33 @@ def _pad(editor: Editor, node: Node) -> bool:
         "fill": padding.fill,
     }
     editor.add(Node("pad", node.inputs[:1], node.outputs, node.layers, attrs))
+    return True
+
+
+def _gather(editor: Editor, node: Node) -> bool:
+    """Gather: places of one part, the same for everything before the axis."""
+    axis = int(attributes(node).get("axis", 0)) % len(editor.graph.tensor(node.inputs[0]).shape)
+    return _take(editor, node, axis, 1)
+
+
+def _gather_nd(editor: Editor, node: Node) -> bool:
+    """GatherND: places of as many parts as the last axis of the places has, for each part of the batch its own."""
+    parts = editor.graph.tensor(node.inputs[1]).shape[-1]
+    return _take(editor, node, int(attributes(node).get("batch_dims", 0)), parts)
+
+
+def _take(editor: Editor, node: Node, axis: int, parts: int) -> bool:
+    """Adds a choice of rows, unless nothing depends on data."""
+    data, places = node.inputs
+    tensor = editor.graph.tensor(data)
+    if tensor.dtype not in KEYS or (data in editor.constants and places in editor.constants):
+        return False
+    sizes = tensor.shape[axis : axis + parts]
+    array = editor.constants.get(places)
+    if array is not None:
+        limits = np.array(sizes if parts > 1 else sizes[0], array.dtype)
+        places = editor.constant(f"{places}_places", np.where(array < 0, array + limits, array))
+    editor.add(Node("take", (data, places), node.outputs, node.layers, {"axis": axis, "sizes": sizes}))
     return True
 
 
@@ -172,5 +200,5 @@ MOVES: Mapping[str, Move] = {
 }
 """The operators that become copies."""
 
-OWN_KERNELS: Mapping[str, Rule] = {"Concat": _concat, "Pad": _pad}
+OWN_KERNELS: dict[str, Rule] = {"Concat": _concat, "Pad": _pad, "Gather": _gather, "GatherND": _gather_nd}
 """The operators that move data in kernels of their own."""

@@ -19,6 +19,7 @@ from tvmopt.pipeline.compiler.kernels.layer_inputs import PERIOD, inputs_of
 from tvmopt.pipeline.compiler.kernels.layers import layer_model
 from tvmopt.pipeline.compiler.tvm_layer import LARGE_BYTES
 from tvmopt.pipeline.graph.optimize import optimize
+from tvmopt.pipeline.graph.passes import find_copies
 from tvmopt.pipeline.support.onnxruntime import run_model
 from tvmopt.pipeline.types import ImportedModel
 from tvmopt.schedules.target import parse_target
@@ -72,6 +73,18 @@ def test_a_table_is_read_where_it_lies(reading: Any, tmp_path: Path) -> None:
     assert weights.nbytes < 1.01 * table(0).nbytes  # both layers read the same table
 
 
+@pytest.fixture
+def left_to_tvm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gather has no kernel of ours."""
+    monkeypatch.delitem(find_copies.OWN_KERNELS, "Gather")
+
+
+@pytest.mark.usefixtures("left_to_tvm")
+def test_tvms_layers_read_a_table_where_it_lies(reading: Any, tmp_path: Path) -> None:
+    test_a_table_is_read_where_it_lies(reading, tmp_path)
+
+
+@pytest.mark.usefixtures("left_to_tvm")
 def test_what_is_made_for_a_layer_does_not_depend_on_its_table(reading: Any) -> None:
     first, second = jobs(reading(table(1))), jobs(reading(table(2)))
     assert len(first) == 4
@@ -79,6 +92,7 @@ def test_what_is_made_for_a_layer_does_not_depend_on_its_table(reading: Any) -> 
     assert all(len(str(job.command)) < 5000 for job in first)
 
 
+@pytest.mark.usefixtures("left_to_tvm")
 def test_rows_of_a_large_random_table_differ(reading: Any) -> None:
     graph = optimize(reading(np.zeros((PERIOD // 3, 4), np.float32)), TARGET).graph
     node = next(node for node in graph.nodes if node.proto is not None)

@@ -200,3 +200,42 @@ def test_padding_that_a_workload_cannot_name_is_left(through: Any, dtype: str, f
     constants = {"p": np.array([1, 0]), "f": np.array(fill, dtype)}
     done = through(("Pad", "x p f", "y"), passes=(find_copies,), inputs={"x": (dtype, 4)}, outputs="y", **constants)
     assert done.ops() == ["Pad"]
+
+
+TAKEN = [
+    ("Gather", (5, 4), (3,), {}),
+    ("Gather", (2, 5, 4), (2, 3), {"axis": 1}),
+    ("Gather", (2, 3, 5), (4,), {"axis": -1}),
+    ("Gather", (5, 4), (), {}),
+    ("GatherND", (3, 5, 4), (2, 2), {}),
+    ("GatherND", (3, 5, 4), (7, 3), {}),
+    ("GatherND", (2, 3, 5, 4), (2, 6, 1), {"batch_dims": 1}),
+    ("GatherND", (2, 3, 5, 4), (2, 3, 2, 2), {"batch_dims": 2}),
+]
+
+
+@pytest.mark.parametrize(("kind", "shape", "places", "attributes"), TAKEN)
+@pytest.mark.parametrize("dtype", ["float32", "int64", "float16"])
+@pytest.mark.parametrize("known", [False, True])
+def test_rows_by_places(
+    through: Any, kind: str, shape: Any, places: Any, attributes: Any, dtype: str, known: bool
+) -> None:
+    """Constant ones may count from the end; for others, that is checked before."""
+    array = -np.random.default_rng(0).integers(0, 3, places) if known else None
+    inputs = {"x": (dtype, *shape), **({} if known else {"i": ("int64", *places)})}
+    constants = {"i": array} if known else {}
+    done = through((kind, "x i", "y", attributes), passes=(find_copies,), inputs=inputs, outputs="y", **constants)
+    assert done.ops() == ["take"]
+    done.check(0)
+
+
+def test_rows_of_a_constant_table(through: Any, weights: Any) -> None:
+    node = ("Gather", "w i", "y")
+    done = through(node, passes=(find_copies,), inputs={"i": ("int32", 2, 3)}, outputs="y", w=weights(9, 20))
+    assert done.ops() == ["take"]
+    done.check(0)
+
+
+def test_rows_of_other_types_are_left(through: Any) -> None:
+    inputs = {"x": ("bool", 5, 4), "i": ("int64", 3)}
+    assert through(("Gather", "x i", "y"), passes=(find_copies,), inputs=inputs, outputs="y").ops() == ["Gather"]
