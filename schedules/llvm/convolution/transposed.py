@@ -44,9 +44,9 @@ class DirectTransposed(DirectConv2d):
         return int(2 * workload.inputs[0].elements * weight[0] // workload.attr("groups") * math.prod(weight[2:]))
 
     def space(self, workload: Workload, target: Target) -> ConfigSpace:
-        """As for direct convolution; panels of weights differ in length, so none can be prefetched evenly."""
+        """As for direct convolution; where panels of weights differ in length, none can be prefetched evenly."""
         whole = super().space(workload, target)
-        far = tuple(distance for distance in PREFETCH if distance != SPREAD)
+        far = tuple(distance for distance in PREFETCH if distance != SPREAD or _even(workload))
         knobs = tuple(Knob(knob.name, far) if knob.name == "prefetch" else knob for knob in whole.knobs)
         return ConfigSpace(knobs, whole.allowed, whole.leading)
 
@@ -62,8 +62,10 @@ class DirectTransposed(DirectConv2d):
         return (0,)
 
     def _prefetch(self, workload: Workload, target: Target) -> int:
-        """Far ahead, unless the weights stay in cache."""
-        return PREFETCH[-1] if super()._prefetch(workload, target) else 0
+        """Evenly where possible, else far ahead; not at all if the weights stay in cache."""
+        if not super()._prefetch(workload, target):
+            return 0
+        return SPREAD if _even(workload) else PREFETCH[-1]
 
     def pack(
         self, workload: Workload, target: Target, config: Config, index: int, array: npt.NDArray[Any]
@@ -93,6 +95,11 @@ class TransposedConv2d(Race):
     name = "transposed_conv2d"
     version = 2
     algorithms = (DirectTransposed(), Winograd("transposed_conv2d"))
+
+
+def _even(workload: Workload) -> bool:
+    """Whether all phases have the same number of taps."""
+    return all(len({len(phase.taps) for phase in axis.each}) == 1 for axis in phases_by_axis(workload))
 
 
 def _panels(group: npt.NDArray[Any], shape: Shape, target: Target, vectors: int) -> list[npt.NDArray[Any]]:
