@@ -46,7 +46,7 @@ class DirectConv3d(DirectConv2d):
         """Floating-point operations, a multiply-add as two; planes of padding are not multiplied."""
         weight, output = workload.inputs[1].shape, workload.output
         pixels = output.elements // output.shape[0]
-        return 2 * pixels * math.prod(weight[1:]) // workload.attr("depth")[0] * planes_read(workload)
+        return int(2 * pixels * math.prod(weight[1:]) // workload.attr("depth")[0] * planes_read(workload))
 
 
 class Conv3d(Race):

@@ -42,7 +42,7 @@ class DepthwiseConv3d(DepthwiseConv2d):
     def flops(self, workload: Workload) -> int:
         """Floating-point operations, a multiply-add as two; planes of padding are not multiplied."""
         taps = math.prod(workload.inputs[1].shape[2:]) // workload.attr("depth")[0]
-        return 2 * workload.output.elements // workload.output.shape[0] * taps * planes_read(workload)
+        return int(2 * workload.output.elements // workload.output.shape[0] * taps * planes_read(workload))
 
     def space(self, workload: Workload, target: Target) -> ConfigSpace:
         """As over images, without prefetching: the next plane is far from the last row of this one."""

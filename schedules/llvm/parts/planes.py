@@ -49,7 +49,7 @@ def planes_read(workload: Workload) -> int:
     window, stride, dilation, size, before, _ = workload.attr("depth")
     volumes = workload.inputs[0].shape[0] // size
     starts = range(-before, workload.output.shape[0] // volumes * stride - before, stride)
-    return volumes * sum(0 <= start + i * dilation < size for start in starts for i in range(window))
+    return int(volumes * sum(0 <= start + i * dilation < size for start in starts for i in range(window)))
 
 
 def has_depth(workload: Workload) -> bool:
