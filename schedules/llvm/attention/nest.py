@@ -13,7 +13,6 @@ from typing import Any
 
 from tvmopt.schedules.compute.attention import OWN, places_of, shape_of
 from tvmopt.schedules.compute.pointwise import VectorMath
-from tvmopt.schedules.expression import ACC, call
 from tvmopt.schedules.lazily import lazily
 from tvmopt.schedules.llvm.attention.block import Block, Memory, gathered, key_rows, query_lanes, unrolled, vector_type
 from tvmopt.schedules.llvm.attention.values import Values
@@ -231,4 +230,4 @@ class Nest:
         return [*body, sums.run(whole)]
 
     def _exponential(self, value: Expr) -> Expr:
-        return self.math.evaluate(call("exp", ACC), value, lambda _: None)
+        return self.math.exp_to_one(value)
