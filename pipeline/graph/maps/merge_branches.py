@@ -7,8 +7,8 @@ a smaller kernel lies inside the larger one, and the map itself, perhaps scaled 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -41,46 +41,57 @@ class _Branch:
 
 def merge_branches(graph: Graph) -> Graph:
     """Merges the branches of every sum that nothing else reads, as far as they start from one map."""
-    uses = graph.uses()
-    makers: dict[str, Node] = {}
+    merger = _Merger(graph.uses())
+    return rewrite(graph, merger.rule)
 
-    def branch(editor: Editor, name: str) -> _Branch | None:
-        node = makers.get(name)
-        if node is None or uses[name] != 1 or any(other not in editor.constants for other in node.inputs[1:]):
+
+@dataclass(frozen=True, slots=True)
+class _Merger:
+    """Goes through the graph.
+
+    Attributes:
+        uses: how often each value is read.
+        makers: the nodes so far, by what they make.
+    """
+
+    uses: Mapping[str, int]
+    makers: dict[str, Node] = field(default_factory=dict)
+
+    def rule(self, editor: Editor, node: Node) -> bool:
+        if len(node.outputs) != 1:
+            return False
+        self.makers[node.output] = node
+        if node.op != "pointwise" or node.epilogue != call("add", Arg(0), Arg(1)) or len(set(node.inputs)) < 2:
+            return False
+        shapes = {editor.graph.tensor(name).shape for name in (*node.inputs, *node.outputs)}
+        branches = self._branches(editor, node) if len(shapes) == 1 else []
+        merged = _merged(editor, node, branches) if len(branches) == len(node.inputs) else None
+        if merged is None:
+            return False
+        self.makers[node.output] = merged
+        editor.add(merged)
+        return True
+
+    def _branches(self, editor: Editor, node: Node) -> list[_Branch]:
+        """The operands of a sum that are branches; one may be the map that the other starts from."""
+        found = [self._branch(editor, name) for name in node.inputs]
+        for place, one in enumerate(list(found)):
+            other = node.inputs[1 - place]
+            if one is not None and one.conv is not None and one.source == other and found[1 - place] is None:
+                found[1 - place] = _Branch(other, (), None, np.ones(1, np.float32), None)
+        return [branch for branch in found if branch is not None]
+
+    def _branch(self, editor: Editor, name: str) -> _Branch | None:
+        node = self.makers.get(name)
+        if node is None or self.uses.get(name) != 1 or any(x not in editor.constants for x in node.inputs[1:]):
             return None
         constants = [editor.constants[other] for other in node.inputs[1:]]
         if node.op in _CONVOLUTIONS and node.epilogue in (ACC, _SHIFTED) and len(constants) < 3:
             return _Branch(node.inputs[0], node.layers, node, None, constants[1] if len(constants) > 1 else None)
-        if (
-            node.op == "pointwise"
-            and node.epilogue == _SCALED
-            and editor.values[name].shape[1:2] == (constants[0].size,)
-        ):
-            return _Branch(node.inputs[0], node.layers, None, constants[0], constants[1])
+        channels = editor.values[name].shape[1:2]
+        if node.op == "pointwise" and node.epilogue == _SCALED and all((x.size,) == channels for x in constants):
+            return _Branch(node.inputs[0], node.layers, None, *constants)
         return None
-
-    def rule(editor: Editor, node: Node) -> bool:
-        if len(node.outputs) != 1:
-            return False
-        makers[node.output] = node
-        if node.op != "pointwise" or node.epilogue != call("add", Arg(0), Arg(1)) or len(set(node.inputs)) < 2:
-            return False
-        shapes = {editor.graph.tensor(name).shape for name in node.inputs} | {editor.values[node.output].shape}
-        if len(shapes) > 1:
-            return False
-        found = [branch(editor, name) for name in node.inputs]
-        for place in range(2):
-            one, other = found[place], node.inputs[1 - place]
-            if one is not None and one.conv is not None and one.source == other and found[1 - place] is None:
-                found[1 - place] = _Branch(other, (), None, np.ones(1, np.float32), None)
-        merged = _merged(editor, node, [x for x in found if x is not None]) if None not in found else None
-        if merged is None:
-            return False
-        makers[node.output] = merged
-        editor.add(merged)
-        return True
-
-    return rewrite(graph, rule)
 
 
 def _merged(editor: Editor, node: Node, branches: Sequence[_Branch]) -> Node | None:

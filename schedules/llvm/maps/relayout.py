@@ -31,12 +31,12 @@ PIECE = 256
 
 
 class Line(NamedTuple):
-    """A row of `count` channels: those of a block, or the first of the last block."""
+    """A row of `present` channels: those of a block, or the first of the last block."""
 
     image: Index
     block: Index
     row: Index
-    count: int
+    present: int
 
 
 class Relayout(NoKnobs):
@@ -124,9 +124,9 @@ class _Copied(_Maps):
             )
         if self.from_block == self.block:
             return emit.loop(size, lambda i: self._pixel(line, start + i))
-        elements = emit.nest((size, line.count), lambda i, lane: self._element(line, start + i, lane))
-        zeros = emit.nest((size, self.block - line.count), lambda i, lane: self._zero(line, start + i, lane))
-        return emit.seq([elements, zeros] if line.count < self.block else [elements])
+        elements = emit.nest((size, line.present), lambda i, lane: self._element(line, start + i, lane))
+        zeros = emit.nest((size, self.block - line.present), lambda i, lane: self._zero(line, start + i, lane))
+        return emit.seq([elements, zeros] if line.present < self.block else [elements])
 
     def _columns(self, line: Line, column: Index, width: int) -> Stmt:
         places = [_at(line, operand.tensor, column) for operand in (self.source, self.result)]
@@ -135,8 +135,8 @@ class _Copied(_Maps):
     def _pixel(self, line: Line, column: Index) -> Stmt:
         source, result = ([*_at(line, operand.tensor, column), 0] for operand in (self.source, self.result))
         value = emit.load(self.views[0], source, self.block)
-        if line.count < self.block:
-            there = tirx.Ramp(0, 1, self.block) < tirx.Broadcast(tirx.const(line.count, "int32"), self.block)
+        if line.present < self.block:
+            there = tirx.Ramp(0, 1, self.block) < tirx.Broadcast(tirx.const(line.present, "int32"), self.block)
             value = tirx.Select(there, value, emit.splat(emit.const(0.0, self.dtype), self.block))
         return emit.store(self.views[1], value, result, self.block)
 
@@ -147,7 +147,7 @@ class _Copied(_Maps):
         return emit.store(self.views[1], emit.load(self.views[0], source), place)
 
     def _zero(self, line: Line, column: Index, lane: Index) -> Stmt:
-        place = [*_at(line, self.result.tensor, column), line.count + lane]
+        place = [*_at(line, self.result.tensor, column), line.present + lane]
         return emit.store(self.views[1], emit.const(0.0, self.dtype), place)
 
 
@@ -173,7 +173,7 @@ class _Transposed(_Maps):
         def channel(lane: Index) -> Stmt:
             return emit.seq(super(_Transposed, self).edge(line._replace(block=line.block * self.block + lane)))
 
-        return [emit.loop(line.count, channel)]
+        return [emit.loop(line.present, channel)]
 
     def pixels(self, line: Line, start: Index, size: int) -> Stmt:
         side = self.side
@@ -198,7 +198,7 @@ class _Transposed(_Maps):
             operand = self.result if self.inward else self.source
             return [*_at(line, operand.tensor, column + i), lane]
 
-        there = range(min(side, line.count - lane))
+        there = range(min(side, line.present - lane))
         zero = emit.splat(emit.const(0.0, self.dtype), side)
         if self.inward:
             rows = [emit.load(self.views[0], plain(i), side) if i in there else zero for i in range(side)]
