@@ -213,7 +213,7 @@ def write_artifact(builds: Sequence[Ready], out: Path, forge: Forge) -> tuple[Li
     with ThreadPoolExecutor(1) as pool:  # hashing needs another core only, and takes as long as the check
         hashed = None if parts.weights is None else pool.submit(sha256, parts.weights)
         check_golden(parts, out)
-        save_artifact(parts, out, hashed and hashed.result())
+        save_artifact(parts, out, None if hashed is None else hashed.result())
     return libraries
 
 
