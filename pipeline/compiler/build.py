@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 from collections.abc import Mapping
@@ -10,6 +11,8 @@ from typing import Any
 from tvmopt.pipeline.support.tvm import load_backend
 from tvmopt.schedules.registry import schedule_rest
 from tvmopt.schedules.target import Target
+
+_PLAIN_NESTS = "tvmopt_plain_nests"
 
 
 def tvm_target(target: Target) -> Any:
@@ -50,8 +53,58 @@ def kernel_library(functions: Mapping[str, Any], target: Target, *, checked: boo
     import tvm
 
     named = {name: function.with_attr("global_symbol", name) for name, function in functions.items()}
+    pipeline = "default" if target.is_gpu or any(map(_has_blocks, functions.values())) else _plain_nests()
     with code_generation(checked):
-        return tvm.compile(tvm.IRModule(named), target=tvm_target(target))
+        return tvm.compile(tvm.IRModule(named), target=tvm_target(target), tir_pipeline=pipeline)
+
+
+def _has_blocks(function: Any) -> bool:
+    """Whether `function` has blocks, the units of TVM's own schedules; our templates write plain loops."""
+    import tvm_ffi
+    from tvm.s_tir.stmt import SBlockRealize
+
+    found: list[Any] = []
+    tvm_ffi.structural_walk(function.body, ((SBlockRealize,), found.append))
+    return bool(found)
+
+
+@functools.cache
+def _plain_nests() -> str:
+    """The name of TVM's passes for plain loops on CPUs, which it knows from now on.
+
+    They are those of ``tvm.s_tir.pipeline`` that such loops need. Each of the others (blocks, threads of GPUs, short
+    floats, copies between memories) goes through the whole kernel as well, and a kernel is long.
+    """
+    import tvm
+    from tvm.s_tir.pipeline import finalize_device_passes, finalize_host_passes
+    from tvm.tirx.compilation_pipeline import register_tir_pipeline
+
+    def passes() -> tuple[Any, Any, Any]:
+        tirx, s_tir = tvm.tirx.transform, tvm.s_tir.transform
+        listed = [
+            s_tir.CanonicalizeLoop(),
+            s_tir.CompactBufferAllocation(),
+            s_tir.StmtSimplify(),
+            tirx.FlattenBuffer(),
+            tirx.NarrowDataType(32),
+            s_tir.LoopPartition(),
+            tirx.VectorizeLoop(True),
+            tirx.StorageRewrite(),
+            s_tir.HoistIfThenElse(),
+            tirx.UnrollLoop(),
+            s_tir.RenormalizeSplitPattern(),
+            tirx.StmtSimplify(),
+            tirx.RemoveNoOp(),
+            s_tir.RewriteUnsafeSelect(),
+            tirx.VerifyMemory(),
+            tirx.AnnotateEntryFunc(),
+            tirx.SplitHostDevice(),
+            tirx.MakePackedAPI(),
+        ]
+        return tvm.ir.transform.Sequential(listed), finalize_host_passes, finalize_device_passes
+
+    register_tir_pipeline(_PLAIN_NESTS, passes)
+    return _PLAIN_NESTS
 
 
 def schedule(module: Any, target: Target) -> Any:
