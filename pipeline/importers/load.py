@@ -149,15 +149,16 @@ def _read(
     sort_selections(form.model.graph)
     if strict and importer.check is not None:
         importer.check(form)
-    if form.request is None:
+    asked = form.request
+    if asked is None:
         return form.model, form.inputs
     fix_inputs(form.model, source.values)
     form = replace(form, inputs={name: x for name, x in form.inputs.items() if name not in source.values})
-    if form.request.batch is None:
-        settle_shapes(form.model, form.request)
+    if asked.batch is None:
+        settle_shapes(form.model, asked)
         return form.model, repeated(form.inputs, form.model.graph)
-    static = make_static(form.model, form.request)
-    check_rebatched(form.model, _whole_batches(form, static), form.inputs, form.request.batch)
+    static = make_static(form.model, asked)
+    check_rebatched(form.model, _whole_batches(form, static), form.inputs, asked.batch)
     return static, repeated(form.inputs, static.graph)
 
 

@@ -179,7 +179,7 @@ def _recalled(source: ModelSource, entry: bytes, contents: Sequence[Array]) -> I
         inputs=tuple(map(tensor_spec, light.graph.input)),
         outputs=tuple(map(tensor_spec, light.graph.output)),
         sha256=facts["sha256"],
-        draws={name: Draw(*limits, groups["draw"].get(name)) for name, limits in facts["draws"].items()},
+        draws={name: Draw(low, high, groups["draw"].get(name)) for name, (low, high) in facts["draws"].items()},
         weights=weights,
         golden=(groups["input"], groups["output"]),
     )
