@@ -101,7 +101,7 @@ def save_artifact(parts: ArtifactParts, path: Path, weights_sha256: str | None =
     text = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
     members.insert(0, (MANIFEST, text.encode()))
     with replaced(path) as file, tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        tar.copybufsize = PIECE
+        tar.copybufsize = PIECE  # type: ignore[attr-defined]  # typeshed does not know it
         for name, content in members:
             entry = tarfile.TarInfo(name)
             entry.size, entry.mode = len(content), 0o644

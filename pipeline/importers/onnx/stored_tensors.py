@@ -65,7 +65,7 @@ def stored_tensors(path: Path) -> Stored:
 def _light(content: mmap.mmap, raw: list[Span]) -> onnx.ModelProto:
     """The model without the raw data of its initialisers; adds where that is to `raw`."""
     whole = (0, len(content))
-    model = onnx.ModelProto.FromString(_rest(content, whole, _GRAPH))
+    model: onnx.ModelProto = onnx.ModelProto.FromString(_rest(content, whole, _GRAPH))
     for graph in _fields(content, whole, _GRAPH):
         model.graph.MergeFromString(_rest(content, graph.content, _INITIALIZERS))
         for place in _fields(content, graph.content, _INITIALIZERS):
