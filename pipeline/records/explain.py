@@ -17,6 +17,8 @@ from tvmopt.schedules.registry import BoundKernel, Template
 from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Workload
 
+_NO_CHOICE = "needs no record: the template has no choice here"
+
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
@@ -61,7 +63,9 @@ def explain(store: RecordStore, workload: Workload, target: Target, template: Te
         elif reason is None and outdated is not None:
             reason = f"config {_config(outdated.config)} is no longer in the space of {template.name}; tune again"
         reasons.append(f"{group[0].target_key}, {_count(group)}: {reason}")
-    reasons = reasons or [_none(store, workload, target, template)]
+    if not reasons:
+        kernel = BoundKernel(template, workload, target)
+        reasons = [_none(store, workload, target, template)] if kernel.has_knobs else [_NO_CHOICE]
     predicted = None
     if best is None:
         predicted = Predictor(store, target).predict(workload, template, template.default(workload, target))

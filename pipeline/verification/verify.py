@@ -47,15 +47,17 @@ def check_same_model(model: ImportedModel, artifact: LoadedArtifact, name: str) 
     Raises:
         InputFileError: it was compiled from another model, or for inputs of other shapes.
     """
+    theirs = []
     for size in range(artifact.sizes):
         artifact.select(size)
         if artifact.manifest["model"]["sha256"] == model.sha256:
             return
+        theirs.append([[spec["name"], spec["shape"], spec["dtype"]] for spec in artifact.manifest["inputs"]])
     made = artifact.manifest["model"]
     ours = [[spec.name, list(spec.shape), spec.dtype] for spec in model.inputs]
-    theirs = [[spec["name"], spec["shape"], spec["dtype"]] for spec in artifact.manifest["inputs"]]
-    if ours != theirs:
-        apart = f"its inputs are {_listed(theirs)}, those of {model.source.spec} {_listed(ours)}"
+    if ours not in theirs:
+        inputs = " or ".join(map(_listed, theirs))
+        apart = f"its inputs are {inputs}, those of {model.source.spec} {_listed(ours)}"
     else:
         apart = f"the weights or layers of {model.source.spec} differ"
     raise InputFileError(f"{name} was compiled from another model ({made['source']}): {apart}; compile it again")

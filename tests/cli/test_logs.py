@@ -11,7 +11,9 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
+from tests.attentions import attention
 from tests.conftest import RunTvmopt
+from tvmopt.cli.logs import shapes
 from tvmopt.pipeline.records.record import Record, target_facts
 from tvmopt.pipeline.records.store import RecordStore
 from tvmopt.schedules.host import host_cpu
@@ -220,3 +222,9 @@ def test_explain_a_model(run_tvmopt: RunTvmopt, tmp_path: Path) -> None:
     (row,) = (line for line in done.stdout.splitlines() if line.startswith("conv2d-"))
     assert "the_convolution" in row
     assert "no record of this workload" in row
+
+
+def test_shapes_are_those_of_the_operator() -> None:
+    dense = Workload("dense", (Tensor((3, 5)), Tensor((5, 7)), Tensor((1, 7))), Tensor((3, 7)))
+    assert shapes(dense) == "3×5, 5×7 → 3×7"
+    assert shapes(attention(3, 40, 70, 16, 24)) == "3×40×16, 3×70×16 → 3×40×24"

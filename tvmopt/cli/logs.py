@@ -185,8 +185,15 @@ def explain(model: str, target: str, threads: int | None, strict_nan: bool, logs
 
 def shapes(workload: Workload) -> str:
     """``1×64×56×56, 64×64×3×3 → 1×64×56×56``: the first two operands and the result."""
-    operands = ", ".join("×".join(map(str, tensor.shape)) for tensor in workload.inputs[:2])
-    return f"{operands} → {'×'.join(map(str, workload.output.shape))}"
+    *operands, result = (tensor.shape for tensor in (*workload.inputs[:2], workload.output))
+    if workload.op == "attention":  # its tensors are flat, each may be part of another
+        from tvmopt.schedules.compute.attention import shape_of
+
+        sizes = shape_of(workload)
+        operands = [(*sizes.batch, rows, sizes.depth) for rows in (sizes.queries, sizes.keys)]
+        result = (*sizes.batch, sizes.queries, sizes.width)
+    listed = ["×".join(map(str, shape)) for shape in (*operands, result)]
+    return f"{', '.join(listed[:-1])} → {listed[-1]}"
 
 
 def milliseconds(record: Record | None) -> str:

@@ -128,7 +128,7 @@ def task_table(states: Sequence[TaskState], peak_flops_per_s: float, rows: int |
             state.task.name,
             first_of(state.task.layers),
             f"{_time_s(state) / total_s:.0%}" if state.best_s else "",
-            f"{gflops:.0f}" if gflops else "",
+            _figures(gflops) if gflops else "",
             f"{gflops * 1e9 / peak_flops_per_s:.0%}" if gflops and peak_flops_per_s else "",
             f"{state.default_s / state.best_s:.2f}×" if state.default_s and state.best_s else "",
             str(state.trials),
@@ -148,11 +148,16 @@ def summary_lines(summary: TuneSummary, logs: str, sizes: int = 1) -> list[str]:
         )
     before_ms, after_ms = summary.before_s * 1e3, summary.after_s * 1e3
     if after_ms:
-        gain = f"{before_ms:.3f} ms with defaults, {after_ms:.3f} ms tuned ({before_ms / after_ms:.2f}×)"
+        gain = f"{before_ms:.3g} ms with defaults, {after_ms:.3g} ms tuned ({before_ms / after_ms:.2f}×)"
         where = f", one run in each of {sizes} sizes" if sizes > 1 else ""
         lines.append(f"the model's tuned kernels{where}: {gain}")
     lines.append(f"records: {logs}")
     return lines
+
+
+def _figures(number: float) -> str:
+    """A number without decimals, or with two figures if it is below 10."""
+    return f"{number:.0f}" if number >= 9.5 else f"{number:.2g}"
 
 
 def _time_s(state: TaskState) -> float:

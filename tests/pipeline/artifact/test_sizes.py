@@ -60,6 +60,9 @@ def test_one_artifact_runs_in_every_size(tmp_path: Path, run_tvmopt: RunTvmopt) 
     assert "compiled for x:1,5,9,11 or x:3,5,9,11; got x:2,5,9,11" in done.stderr
     done = run_tvmopt("verify", "open.onnx", "open.tar", "--input-shape", "x:3,5,9,11", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+    done = run_tvmopt("verify", "open.onnx", "open.tar", "--input-shape", "x:2,5,9,11", cwd=tmp_path)
+    assert done.returncode == 3
+    assert "its inputs are x:1,5,9,11 float32 or x:3,5,9,11 float32, those of open.onnx x:2," in done.stderr
     with tarfile.open(artifact) as tar:
         together = tar.getmember("weights.bin").size
     run_tvmopt("compile", "open.onnx", "--input-shape", "x:1,5,9,11", "-o", "one.tar", "--threads", "1", cwd=tmp_path)

@@ -12,7 +12,9 @@ from tvmopt.pipeline.records.explain import explain
 from tvmopt.pipeline.records.record import Record, target_facts
 from tvmopt.pipeline.records.store import RecordStore
 from tvmopt.schedules.host import host_cpu
+from tvmopt.schedules.registry import template_for
 from tvmopt.schedules.target import parse_target
+from tvmopt.schedules.workload import Tensor, Workload
 
 WORKLOAD = synthetic.convolution()
 CONFIG = synthetic.configs()[3]
@@ -93,3 +95,10 @@ def test_suggestions_of_related_records_are_named(tmp_path: Path) -> None:
     assert told.reasons[1].endswith(
         "× the default's speed, from 4 like it, the nearest " + synthetic.convolution(48).key
     )
+
+
+def test_a_kernel_without_choices_needs_no_record(tmp_path: Path) -> None:
+    workload = Workload("relayout", (Tensor((1, 16, 4, 5)),), Tensor((1, 16, 4, 5), block=16))
+    target = parse_target("llvm", 1)
+    told = explain(RecordStore(tmp_path), workload, target, template_for(workload, target))
+    assert told.reasons == ("needs no record: the template has no choice here",)
