@@ -106,6 +106,10 @@ class Race:
         best = min(cycles, key=lambda place: cycles[place])
         return self.space(workload, target).whole(best, configs[best])
 
+    def cycles(self, workload: Workload, target: Target, config: Config) -> float:
+        """The algorithm's estimate."""
+        return self.algorithm(config).cycles(workload, target, self.knobs(workload, target, config))
+
     def features(self, workload: Workload, target: Target, config: Config) -> tuple[float, ...]:
         """The algorithm's features, with zeros in place of the others'."""
         features: list[float] = []

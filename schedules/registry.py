@@ -57,6 +57,14 @@ class PackingTemplate(Template, Protocol):
         """The logical `array` of input `index`, packed."""
 
 
+@runtime_checkable
+class EstimatingTemplate(Template, Protocol):
+    """A template that estimates how long a config takes, from the target's facts alone."""
+
+    def cycles(self, workload: Workload, target: Target, config: Config) -> float:
+        """Estimated cycles on one core; only the ratios of a workload's configs count."""
+
+
 def llvm_templates() -> tuple[Template, ...]:
     """Templates for CPUs, in the order they are asked."""
     from tvmopt.schedules.llvm.attention.attention import Attention

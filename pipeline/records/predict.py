@@ -4,7 +4,9 @@ A Gaussian process (Rasmussen and Williams, "Gaussian Processes for Machine Lear
 of latency learns how much faster a config is than a task's default: configs with similar knobs and features, of similar
 workloads, have similar gains. Each relative has its own unknown level, so that only its configs are compared with each
 other, and it does not matter which of them were kept. The process also gives its uncertainty; a config is used only if
-its gain over the default exceeds that. The ranking trees of `tvmopt.pipeline.tuning.cost_model` give no uncertainty:
+its gain over the default exceeds that, and what the template's own estimate says against it: records come from other
+networks and, under the same name, from other machines, whose caches held weights that come from memory here. The
+ranking trees of `tvmopt.pipeline.tuning.cost_model` give no uncertainty:
 replayed on networks left out of their training, their first choice was often slower than the default (see
 benchmarks/NOTES.md).
 """
@@ -27,7 +29,7 @@ from tvmopt.pipeline.devices.registry import LOCAL
 from tvmopt.pipeline.records.record import Record
 from tvmopt.pipeline.records.related import TransferQuery, distance, evenly, threads_of
 from tvmopt.schedules.operators import operator_of
-from tvmopt.schedules.registry import Template
+from tvmopt.schedules.registry import EstimatingTemplate, Template
 from tvmopt.schedules.space import Config, config_key
 from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Workload
@@ -51,7 +53,9 @@ _WORKLOAD_SCALE, _CONFIG_SCALE = 8.0, 0.7
 _STILL = 1e-6
 """Standard deviations up to this are only rounding."""
 _DOUBT = 2.0
-"""How many standard deviations the gain must be above zero."""
+"""How many standard deviations the gain must be above what it has to exceed."""
+_WORTH = 0.03
+"""The least gain, as a logarithm: samples of the same kernel differ by as much from one run of a model to the next."""
 
 
 class Groups(Protocol):
@@ -92,7 +96,7 @@ class Predictor:
         self._known: dict[tuple[str, int], list[_Relative]] = {}
 
     def predict(self, workload: Workload, template: Template, default: Config) -> Prediction | None:
-        """A config of the template's space that beats the default by more than the uncertainty, or None.
+        """A config of the template's space that beats the default by more than speaks against it, or None.
 
         Args:
             workload: what the kernel computes; its own records on this target are not used.
@@ -108,7 +112,8 @@ class Predictor:
         own = _Point(workload, self._target, template)
         gains, doubts = _gains(own, [default, *candidates], relatives, names)
         # Rounded, so that the order of additions does not decide.
-        sure = np.round(gains - _DOUBT * doubts, 6)
+        against = _slower(own, default, candidates)
+        sure = np.round(gains - _DOUBT * doubts - against - _WORTH, 6)
         best = int(np.argmax(sure))
         if sure[best] <= 0:
             return None
@@ -265,6 +270,14 @@ def _candidates(subject: TransferQuery, default: Config, relatives: Sequence[_Re
                 found.setdefault(config_key(config), config)
     found.pop(config_key(default), None)
     return [config for config in found.values() if space.contains(config)]
+
+
+def _slower(own: _Point, default: Config, configs: Sequence[Config]) -> Vector:
+    """How much slower each config is than the default by the template's estimate, as a logarithm; else 0."""
+    if not isinstance(own.template, EstimatingTemplate):
+        return np.zeros(len(configs))
+    first, *others = (own.template.cycles(own.workload, own.target, config) for config in (default, *configs))
+    return np.maximum(np.log(others) - math.log(first), 0.0)
 
 
 def _gains(

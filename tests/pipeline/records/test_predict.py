@@ -73,6 +73,24 @@ def test_constant_features_carry_no_information(store: RecordStore) -> None:
     assert found.speedup == pytest.approx(known.speedup, rel=1e-6)
 
 
+class TemplateThatEstimates(synthetic.SyntheticTemplate):
+    """Says that every config but the default takes `ratio` times as long."""
+
+    ratio = 1.0
+
+    def cycles(self, workload: Workload, target: Target, config: Config) -> float:
+        return 1000.0 if config == DEFAULT else 1000.0 * self.ratio
+
+
+@pytest.mark.parametrize("ratio", [0.5, 1.0, 1.02, 2.0])
+def test_the_templates_estimate_counts_against_records(store: RecordStore, ratio: float) -> None:
+    fill(store, (32, 48, 96, 128), [DEFAULT, *CONFIGS[::12]])
+    template = TemplateThatEstimates()
+    template.ratio = ratio
+    found = Predictor(store, synthetic.TARGET, synthetic.CPU).predict(WORKLOAD, template, DEFAULT)
+    assert found == (predict(store) if ratio < 2 else None)
+
+
 def test_the_same_workload_for_other_threads_is_the_nearest(store: RecordStore) -> None:
     fill(store, (128,), [DEFAULT, *CONFIGS[::12]])
     other = parse_target("x86-64-v3", 1)
