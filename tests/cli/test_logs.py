@@ -11,8 +11,8 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from tests.attentions import attention
 from tests.conftest import RunTvmopt
+from tests.workloads.attentions import attention
 from tvmopt.cli.logs import shapes
 from tvmopt.pipeline.records.record import Record, target_facts
 from tvmopt.pipeline.records.store import RecordStore

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tests.attentions import attention
-from tests.recurrences import recurrence
+from tests.workloads.attentions import attention
+from tests.workloads.recurrences import recurrence
 from tvmopt.schedules.expression import ACC, Arg, call
 from tvmopt.schedules.target import parse_target
 from tvmopt.schedules.workload import Tensor, Workload

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.recurrences import recurrence
+from tests.workloads.recurrences import recurrence
 from tvmopt.schedules.compute.reference import reference
 
 STEPS, BATCH, FEATURES, HIDDEN = 6, 3, 4, 7

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tests.recurrences import recurrence
 from tests.schedules.samples import workloads
+from tests.workloads.recurrences import recurrence
 from tvmopt.schedules.expression import ACC, Arg, call
 from tvmopt.schedules.llvm.convolution.direct import PREFETCH
 from tvmopt.schedules.llvm.parts.emit import SPREAD

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.attentions import attention, with_mask
-from tests.recurrences import recurrence, tame_inputs
+from tests.workloads.attentions import attention, with_mask
+from tests.workloads.recurrences import recurrence, tame_inputs
 from tvmopt.pipeline.devices.registry import LOCAL
 from tvmopt.schedules.expression import ACC, Arg, Expr, call
 from tvmopt.schedules.target import parse_target

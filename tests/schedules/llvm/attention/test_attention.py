@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.attentions import attention, random_mask, with_mask
+from tests.workloads.attentions import attention, random_mask, with_mask
 from tvmopt.schedules.compute.attention import Place
 from tvmopt.schedules.compute.reference import reference
 from tvmopt.schedules.expression import ACC, Arg, call

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.convolutions import Volume, transposed, transposed_by_torch
+from tests.workloads.convolutions import Volume, transposed, transposed_by_torch
 from tvmopt.schedules.compute.winograd import TILES
 from tvmopt.schedules.expression import ACC, Arg, call
 from tvmopt.schedules.llvm.convolution.winograd import Winograd

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.convolutions import transposed, transposed_by_torch
+from tests.workloads.convolutions import transposed, transposed_by_torch
 from tvmopt.schedules.expression import ACC, Arg, call
 from tvmopt.schedules.registry import template_for
 from tvmopt.schedules.target import Target

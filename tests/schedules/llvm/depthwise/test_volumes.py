@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.convolutions import Volume
+from tests.workloads.convolutions import Volume
 from tvmopt.schedules.expression import ACC, Arg, call
 from tvmopt.schedules.registry import template_for
 from tvmopt.schedules.target import Target

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.recurrences import recurrence, tame_inputs
+from tests.workloads.recurrences import recurrence, tame_inputs
 from tvmopt.schedules.compute.recurrent import GATES
 from tvmopt.schedules.llvm.recurrent.recurrent import Recurrence
 from tvmopt.schedules.space import Config
