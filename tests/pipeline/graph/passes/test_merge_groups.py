@@ -70,6 +70,32 @@ def test_one_group_stays_as_it_is(through: Any, weights: Any) -> None:
 
 
 @pytest.mark.parametrize(
+    ("operator", "op", "weight", "shape"),
+    [
+        ("ConvTranspose", "transposed_conv2d", (6, 1, 3, 2), (1, 6, 4, 5)),
+        ("ConvTranspose", "transposed_conv2d", (21, 1, 4), (2, 21, 9)),
+        ("Conv", "conv3d", (6, 1, 2, 2, 3), (1, 6, 4, 3, 5)),
+    ],
+)
+def test_channels_by_themselves_stay_so(
+    through: Any, weights: Any, operator: str, op: str, weight: Any, shape: Any
+) -> None:
+    """No zeros between them: there are templates for a kernel of each channel."""
+    done = through(
+        (operator, "x w b", "y", {"group": weight[0], "strides": [2] * len(weight[2:])}),
+        passes=PASSES,
+        inputs={"x": shape},
+        outputs="y",
+        w=weights(*weight),
+        b=weights(weight[0]),
+    )
+    node = done.node(op)
+    assert node.attrs["groups"] == weight[0]
+    assert done.graph.tensor(node.inputs[1]).shape[1] == 1
+    done.check()
+
+
+@pytest.mark.parametrize(
     ("operator", "weight", "shape"),
     [
         ("Conv", (12, 3, 3, 3), (2, 6, 5, 4)),
