@@ -1,6 +1,6 @@
 """Where an ONNX file stores its weights: read from protobuf's wire format, without reading the weights.
 
-The format is described at https://protobuf.dev/programming-guides/encoding; `onnx.proto` numbers the fields.
+Protobuf's documentation describes it under "Encoding"; `onnx.proto` numbers the fields.
 """
 
 from __future__ import annotations
