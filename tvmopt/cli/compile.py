@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,6 +56,8 @@ def command(model: str, output: Path, **settings: Any) -> None:
     config. The artifact contains golden inputs and outputs for `tvmopt run --check`, and needs TVM's runtime only for
     GPUs and for models that sort.
     """
+    # Before numpy is loaded: predicting configs inverts small matrices, for which its threads only wait for each other.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from tvmopt.cli.consoles import make_console
     from tvmopt.cli.progress_line import StatusLine
     from tvmopt.cli.run import with_inputs
