@@ -14,6 +14,7 @@ import hashlib
 import importlib
 import json
 import os
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -155,6 +156,8 @@ class Cache:
         for path in sorted(self.folder.glob("*/??/*")):
             with contextlib.suppress(OSError):
                 status = path.stat()
+                if not stat.S_ISREG(status.st_mode):
+                    continue
                 if not path.name.startswith(_UNFINISHED):
                     yield path, status
                 elif time.time() - status.st_mtime > _STALE_S:

@@ -127,8 +127,17 @@ def export_onnx(
         with quiet(), torch.no_grad():
             program = torch.export.export(module, tuple(x.clone() for x in inputs), strict=False)
     except Exception as error:  # as above; torch traces the user's code
-        raise UnsupportedModelError(f"torch.export cannot trace the model: {describe(error, source.path)}") from error
+        raise UnsupportedModelError(
+            f"torch.export cannot trace the model{_remedy(error)}: {describe(error, source.path)}"
+        ) from error
     return _translate(program, inputs, expected)
+
+
+def _remedy(error: Exception) -> str:
+    """What may help where a value decides what the user's code does next."""
+    if "data-dependent" not in str(error):
+        return ""
+    return " because a value decides what it does (if it is an input, make it a constant with --input-value)"
 
 
 def load_program(source: ModelSource) -> ExportedProgram:
@@ -176,7 +185,7 @@ def load_program_module(source: ModelSource) -> tuple[nn.Module, tuple[Tensor, .
     if not source.values:
         return module, inputs
     outer = torch.nn.Sequential(module)  # the program's own module insists on all of its inputs
-    outer.forward = module.__call__
+    outer.forward = module.__call__  # type: ignore[method-assign]  # it would pass on one argument only
     return outer, fix_inputs(outer, _names(program), inputs, source.values)
 
 

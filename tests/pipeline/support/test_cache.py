@@ -140,3 +140,14 @@ def test_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert open_cache().folder == tmp_path / ".cache" / "tvmopt"
+
+
+def test_a_folder_in_the_place_of_an_entry_is_none(tmp_path: Path) -> None:
+    cache = Cache(tmp_path)
+    cache.put("kernel", "a" * 64, b"content")
+    (tmp_path / "kernel" / "bb" / ("b" * 64)).mkdir(parents=True)
+    cache.put("kernel", "b" * 64, b"content")
+    assert cache.get("kernel", "b" * 64) is None
+    assert cache.facts().entries == {"kernel": 1}
+    assert cache.clear() == 1
+    assert cache.facts().entries == {}
