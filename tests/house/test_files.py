@@ -18,7 +18,7 @@ REGISTRY_SETTING = re.compile(r"(?:extra-)?index-url|find-links")
 ADDRESS = re.compile(r"\bhttps?://([\w-]+(?:\.[\w-]+)+)")
 
 # The hosts to which links may point: licences, conventions, papers, specifications.
-HOSTS = {"arxiv.org", "doi.org", "keepachangelog.com", "protobuf.dev", "semver.org", "www.apache.org", "www.w3.org"}
+HOSTS = {"arxiv.org", "doi.org", "keepachangelog.com", "semver.org", "www.apache.org", "www.w3.org"}
 HOSTS |= {"git-lfs.github.com"}  # in the first line of a Git LFS pointer
 
 
