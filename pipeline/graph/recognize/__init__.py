@@ -2,7 +2,7 @@
 
 Each file has a table from ONNX operator types to rules. A rule adds what replaces the node, or returns False and leaves
 the node to TVM's importer. The tables: `convolution`, `transposed`, `dense`, `recurrent`, `pooling`, `elementwise`,
-`extremes`, `activations`, `norms`, `shape`, `selection`, `written_out`.
+`activations`, `norms`, `shape`, `selection`, `written_out`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ def rules() -> dict[str, Rule]:
         convolution,
         dense,
         elementwise,
-        extremes,
         norms,
         pooling,
         recurrent,
@@ -29,7 +28,7 @@ def rules() -> dict[str, Rule]:
     )
 
     maps = (convolution, transposed, dense, recurrent, pooling)
-    tables = (*maps, elementwise, extremes, activations, norms, shape, selection, written_out)
+    tables = (*maps, elementwise, activations, norms, shape, selection, written_out)
     return {kind: rule for table in tables for kind, rule in table.RULES.items()}
 
 

@@ -1,12 +1,101 @@
-"""Selecting the best elements along an axis, and choosing elements by their places."""
+"""Selecting the best elements along an axis, their places, choosing elements by their places, and ReduceLogSumExp."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
+
 from tvmopt.pipeline.graph.attributes import attributes
-from tvmopt.pipeline.graph.ir import Editor, Node
+from tvmopt.pipeline.graph.ir import ONNX, Editor, Node
 from tvmopt.pipeline.graph.recognize.types import Rule
+from tvmopt.schedules.expression import Arg, Const, Expr, call
 from tvmopt.schedules.llvm.selection.keys import KEYS
 from tvmopt.schedules.workload import Attr, Tensor
+
+_LAST = float(np.finfo(np.float32).max)
+
+
+def place_of_extreme(editor: Editor, node: Node) -> bool:
+    """ArgMax and ArgMin as the best of a row, the first if there are several: NaN, as in numpy, is the extreme.
+
+    A minimum of floats is the maximum of the negative values: of the smallest, NaN would be the last.
+    """
+    name, tensor, values = node.inputs[0], editor.graph.tensor(node.inputs[0]), attributes(node)
+    floats = tensor.dtype.startswith("float")
+    negated = floats and node.kind == "ArgMin"
+    if tensor.dtype not in KEYS or name in editor.constants or (negated and tensor.dtype != "float32"):
+        return False
+    if values.get("select_last_index", 0):
+        return _last_place(editor, node)
+    if negated:
+        data = editor.value(f"{node.output}_negative", tensor)
+        editor.add(Node("pointwise", (name,), (data,), node.layers, {}, call("neg", Arg(0))))
+        name = data
+    axis = int(values.get("axis", 0)) % len(tensor.shape)
+    attrs: dict[str, Attr] = {"axis": axis, "largest": int(floats or node.kind == "ArgMax")}
+    if values.get("keepdims", 1):
+        editor.add(Node("top_k", (name,), node.outputs, node.layers, attrs))
+        return True
+    kept = (*tensor.shape[:axis], 1, *tensor.shape[axis + 1 :])
+    places = editor.value(f"{node.output}_kept", Tensor(kept, "int64"))
+    editor.add(Node("top_k", (name,), (places,), node.layers, attrs))
+    editor.add(Node("reshape", (places,), node.outputs, node.layers))
+    return True
+
+
+def _last_place(editor: Editor, node: Node) -> bool:
+    """The last of several extremes of float32, which TVM looks for.
+
+    It begins with the least float32 at the place -1, and finds no NaN. So it gets ranks: NaN is the largest of them,
+    and none is the least.
+    """
+    import onnx
+
+    tensor = editor.graph.tensor(node.inputs[0])
+    if tensor.dtype != "float32":
+        return False
+    ranks = editor.value(f"{node.output}_ranks", tensor)
+    expr: Expr = call("rank", Arg(0) if node.kind == "ArgMax" else call("neg", Arg(0)))
+    editor.add(Node("pointwise", node.inputs, (ranks,), node.layers, {}, expr))
+    proto = onnx.NodeProto()
+    assert node.proto is not None
+    proto.CopyFrom(node.proto)
+    proto.op_type = "ArgMax"
+    editor.add(replace(node, op=ONNX, inputs=(ranks,), proto=proto))
+    return True
+
+
+def log_sum_exp(editor: Editor, node: Node) -> bool:
+    """ReduceLogSumExp of float32 over neighbouring axes: the largest value is subtracted before and added again.
+
+    It is limited to finite numbers: infinity minus itself would be NaN.
+    """
+    from tvmopt.pipeline.graph.recognize.shape import reduced_axes
+
+    axes = reduced_axes(editor, node)
+    if axes is None:
+        return False
+    name, tensor = node.inputs[0], editor.graph.tensor(node.inputs[0])
+    kept = Tensor(tuple(1 if axis in axes else size for axis, size in enumerate(tensor.shape)))
+
+    def reduce(kind: str, taken: str) -> str:
+        made = editor.value(f"{node.output}_{kind}", kept)
+        editor.add(Node("reduce", (taken,), (made,), node.layers, {"kind": kind, "axes": axes}))
+        return made
+
+    def compute(stem: str, expr: Expr, taken: tuple[str, ...], shape: Tensor) -> str:
+        made = editor.value(f"{node.output}_{stem}", shape)
+        editor.add(Node("pointwise", taken, (made,), node.layers, {}, expr))
+        return made
+
+    largest = reduce("max", name)
+    finite = call("clip", Arg(1), Const(-_LAST), Const(_LAST))
+    powers = compute("powers", call("exp", call("sub", Arg(0), finite)), (name, largest), tensor)
+    total = reduce("sum", powers)
+    result = compute("kept", call("add", call("log", Arg(0)), finite), (total, largest), kept)
+    editor.add(Node("reshape", (result,), node.outputs, node.layers))
+    return True
 
 
 def top_k(editor: Editor, node: Node) -> bool:
@@ -40,4 +129,10 @@ def gather_elements(editor: Editor, node: Node) -> bool:
     return True
 
 
-RULES: dict[str, Rule] = {"TopK": top_k, "GatherElements": gather_elements}
+RULES: dict[str, Rule] = {
+    "TopK": top_k,
+    "GatherElements": gather_elements,
+    "ArgMax": place_of_extreme,
+    "ArgMin": place_of_extreme,
+    "ReduceLogSumExp": log_sum_exp,
+}
