@@ -111,8 +111,10 @@ class Winograd:
             total += count * (products + (0 if stays else streamed / PREFETCHED_BYTES_PER_CYCLE))
             if 2 * scratch > target.l2_bytes:
                 total += count * scratch / PREFETCHED_BYTES_PER_CYCLE
-            if scratch > target.l2_bytes and self.op != "conv2d":
-                # Each tile of channels reads the patches again; the tiles for images were chosen by measurements.
+            # Each tile of channels reads the patches again; the tiles for images were chosen by measurements. Along a
+            # line, weights stream beside the patches all the time.
+            leaves = 2 * scratch > target.l2_bytes if plan.turned else scratch > target.l2_bytes
+            if leaves and (plan.turned or self.op != "conv2d"):
                 passes = math.ceil(out_blocks / config["vectors"])
                 patches = plan.points * size * columns * plan.depth * 4
                 total += count * passes * patches / PREFETCHED_BYTES_PER_CYCLE
