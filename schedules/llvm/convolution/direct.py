@@ -122,6 +122,9 @@ class DirectConv2d:
         }
         configs = list(space.fixed(fixed))
         if shape.block == 1:
+            # LLVM unrolls the kernel's row and holds what its taps share: a larger tile would leave no registers.
+            half = [config for config in configs if _accumulators(config) <= target.registers // 2]
+            configs = half or configs
             widest = max(config["vectors"] for config in configs if config["vectors"] <= PLAIN_VECTORS)
             configs = [config for config in configs if config["vectors"] == widest]
         best = min(configs, key=lambda config: self.cycles(workload, target, config))
@@ -230,6 +233,10 @@ def group_blocks(shape: Shape, target: Target) -> int:
 def _panels(shape: Shape, target: Target, vectors: int) -> int:
     """Tiles of output channels, of all groups and images."""
     return shape.n * shape.groups * math.ceil(group_blocks(shape, target) / vectors)
+
+
+def _accumulators(config: Config) -> int:
+    return config["rows"] * config["columns"] * config["vectors"]
 
 
 def _panel_bytes(shape: Shape, target: Target, vectors: int) -> int:
