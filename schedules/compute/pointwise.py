@@ -1,4 +1,4 @@
-"""Element-wise functions: their names, arities, and how they are computed on vectors of float32.
+"""Element-wise functions on vectors of float32: how each is computed.
 
 Sources: exp, sigmoid and SiLU follow XNNPACK's, which rounds to an integer by adding a number so large that the sum has
 no fraction. tanh follows Eigen's rational approximation. erf is a polynomial of our own, fitted for the smallest
@@ -12,66 +12,8 @@ from collections.abc import Callable
 from typing import Any
 
 from tvmopt.schedules.compute.coefficients import ERF, ERF_BOUND, EXP, EXP_OF_MINUS, ROUND, TANH_ABOVE, TANH_BELOW
+from tvmopt.schedules.compute.functions import ARITY, LAST_BUT_ONE
 from tvmopt.schedules.expression import Acc, Arg, Call, Const, Expr, Named
-
-ARITY: dict[str, int] = {
-    "add": 2,
-    "sub": 2,
-    "mul": 2,
-    "div": 2,
-    "max": 2,
-    "min": 2,
-    "neg": 1,
-    "abs": 1,
-    "sign": 1,
-    "sqrt": 1,
-    "square_root_power": 1,
-    "reciprocal": 1,
-    "floor": 1,
-    "ceil": 1,
-    "exp": 1,
-    "log": 1,
-    "relu": 1,
-    "thresholded_relu": 2,
-    "sigmoid": 1,
-    "tanh": 1,
-    "erf": 1,
-    "silu": 1,
-    "softplus": 1,
-    "atanh": 1,
-    "rank": 1,
-    "leaky_relu": 2,
-    "elu": 2,
-    "hard_sigmoid": 3,
-    "hard_swish": 1,
-    "clip": 3,
-    "power": 2,
-    "integer_power": 2,
-    "if_greater": 4,
-    "select": 3,
-}
-"""Functions that an expression may name, with their number of operands."""
-
-LAST_BUT_ONE = float.fromhex("0x1.fffffcp127")
-"""The largest float32 but one."""
-
-INFINITE_AT_ZERO = frozenset({"div", "log", "power", "reciprocal"})
-"""Functions whose value is not finite when all operands are zero."""
-
-
-LONG_CHAINS = frozenset({"exp", "sigmoid", "silu", "tanh", "erf", "softplus", "atanh", "elu"})
-"""Functions computed by long chains of dependent operations."""
-
-
-def finite_at_zero(expr: Expr) -> bool:
-    """Whether `expr` is finite when all operands are zero, as in the padding of the last channel block."""
-    if not isinstance(expr, Call):
-        return True
-    if expr.function == "div" and isinstance(expr.operands[1], Const) and expr.operands[1].value != 0:
-        return finite_at_zero(expr.operands[0])
-    if expr.function == "power" and isinstance(expr.operands[1], Const) and expr.operands[1].value >= 0:
-        return finite_at_zero(expr.operands[0])
-    return expr.function not in INFINITE_AT_ZERO and all(map(finite_at_zero, expr.operands))
 
 
 def _is_number(value: Any) -> bool:

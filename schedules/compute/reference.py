@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tvmopt.schedules.compute.attention import stored, views_of
-from tvmopt.schedules.compute.pointwise import LAST_BUT_ONE
+from tvmopt.schedules.compute.functions import LAST_BUT_ONE
 from tvmopt.schedules.compute.reference_recurrence import recurrence
 from tvmopt.schedules.dtypes import FLOAT32, dtype_of
 from tvmopt.schedules.expression import Acc, Arg, Call, Const, Expr, Named

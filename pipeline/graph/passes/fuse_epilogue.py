@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tvmopt.pipeline.graph.ir import Graph, Node, without_dead_code
-from tvmopt.schedules.compute.pointwise import finite_at_zero
+from tvmopt.schedules.compute.functions import finite_at_zero
 from tvmopt.schedules.expression import Arg, Expr, reads_of, rename_arguments, size_of
 from tvmopt.schedules.operators import MAP_NORM, Layout
 from tvmopt.schedules.workload import Tensor

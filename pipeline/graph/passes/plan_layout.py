@@ -19,8 +19,8 @@ import numpy as np
 from tvmopt.pipeline.graph.ir import ONNX, Editor, Graph, Node, Origin, without_dead_code
 from tvmopt.pipeline.graph.passes.fuse_epilogue import broadcasts
 from tvmopt.pipeline.graph.strides import through_blocks
+from tvmopt.schedules.compute.functions import finite_at_zero
 from tvmopt.schedules.compute.phases import phases_of
-from tvmopt.schedules.compute.pointwise import finite_at_zero
 from tvmopt.schedules.llvm.maps.channels import is_part
 from tvmopt.schedules.llvm.memory_bound.copied import MOVED
 from tvmopt.schedules.operators import (

@@ -7,7 +7,7 @@ import numpy as np
 from tvmopt.pipeline.graph.attributes import attributes
 from tvmopt.pipeline.graph.ir import Editor, Node
 from tvmopt.pipeline.graph.recognize.types import Rule
-from tvmopt.schedules.compute.pointwise import ARITY
+from tvmopt.schedules.compute.functions import ARITY
 from tvmopt.schedules.expression import Arg, Const, Expr, call
 
 ARG: Expr = Arg(0)

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tvmopt.schedules.compute.pointwise import LONG_CHAINS, VectorMath
+from tvmopt.schedules.compute.functions import LONG_CHAINS
+from tvmopt.schedules.compute.pointwise import VectorMath
 from tvmopt.schedules.dtypes import FLOAT32
 from tvmopt.schedules.expression import functions_of
 from tvmopt.schedules.lazily import lazily

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from tvmopt.schedules.compute.pointwise import LONG_CHAINS, VectorMath
+from tvmopt.schedules.compute.functions import LONG_CHAINS
+from tvmopt.schedules.compute.pointwise import VectorMath
 from tvmopt.schedules.expression import Expr, arguments_of, functions_of
 from tvmopt.schedules.lazily import lazily
 from tvmopt.schedules.llvm.parts import emit

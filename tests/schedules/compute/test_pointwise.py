@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tvmopt.schedules.compute.pointwise import ARITY, LAST_BUT_ONE, VectorMath, finite_at_zero
+from tvmopt.schedules.compute.functions import ARITY, LAST_BUT_ONE, finite_at_zero
+from tvmopt.schedules.compute.pointwise import VectorMath
 from tvmopt.schedules.expression import ACC, Arg, Const, Expr, call
 from tvmopt.schedules.workload import Tensor
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tests.workloads.recurrences import recurrence
-from tvmopt.schedules.compute.pointwise import ARITY
+from tvmopt.schedules.compute.functions import ARITY
 from tvmopt.schedules.compute.recurrent import GATES, cell_of, operands_of, shape_of
 from tvmopt.schedules.expression import Call, Expr, Named, functions_of
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tvmopt.pipeline.importers.onnx_form.rewrites.resize_tables import AxisResize, tables
-from tvmopt.schedules.compute.pointwise import ARITY
+from tvmopt.schedules.compute.functions import ARITY
 from tvmopt.schedules.compute.reference import evaluate, reference
 from tvmopt.schedules.expression import ACC, Arg, Const, Expr, call
 from tvmopt.schedules.workload import Attr, Tensor, Workload
