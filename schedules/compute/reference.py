@@ -308,7 +308,8 @@ def _take(workload: Workload, inputs: Sequence[Array]) -> Array:
     data, places = inputs
     places = np.broadcast_to(places, (data.shape[0], *places.shape[1:]))
     rows = np.ravel_multi_index(tuple(np.moveaxis(places, 2, 0)), workload.attr("sizes"))
-    return data[np.arange(len(data))[:, None], rows]
+    taken: Array = data[np.arange(len(data))[:, None], rows]
+    return taken
 
 
 def _reduce(workload: Workload, inputs: Sequence[Array]) -> Array:
