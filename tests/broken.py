@@ -89,7 +89,7 @@ def compile_broken(model: ImportedModel, target: Target, layer: str, fault: Faul
             pack = BoundKernel.pack
 
             def without_a_tap(self: BoundKernel, config: Config, arrays: Mapping[int, Any]) -> dict[int, Any]:
-                if self.workload == wrong:
+                if self.workload == wrong and 1 in arrays:  # constants are packed one by one
                     arrays = {**arrays, 1: arrays[1].copy()}
                     arrays[1][:, :, 0, 0] = 0.0
                 return pack(self, config, arrays)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from tests.conftest import RunTvmopt
 from tvmopt import __version__
-from tvmopt.cli import COMMANDS, main
+from tvmopt.cli import COMMANDS, compare, demo, main, run, tune
+from tvmopt.cli import compile as compiling
 from tvmopt.pipeline import errors
 
 HEAVY = ("jinja2", "matplotlib", "numpy", "onnx", "onnxruntime", "openvino", "rich", "torch", "tvm", "xgboost")
@@ -158,3 +161,25 @@ main(["act"], click.Group("tvmopt", commands={"act": act}))
     done = subprocess.run([sys.executable, "-c", code], cwd=repository, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert done.stderr.endswith("BrokenPipeError: the worker is gone\n")
+
+
+def test_steps_of_the_demo_are_parsed_as_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    got: dict[str, dict[str, Any]] = {}
+    steps = {"tune": tune.command, "compile": compiling.command, "run": run.command, "compare": compare.command}
+
+    def follow(name: str, command: click.Command) -> None:
+        monkeypatch.setattr(command, "callback", lambda **parameters: got.update({name: parameters}))
+
+    for name, command in steps.items():
+        follow(name, command)
+    folder = tmp_path / "a demo"
+    done = CliRunner().invoke(demo.command, ["-o", str(folder), "--trials", "3", "--time-limit", "90s"])
+    assert done.exit_code == 0, done.output
+    assert list(got) == list(steps)
+    assert (got["tune"]["trials"], got["tune"]["time_limit"]) == (3, 90.0)
+    assert got["run"]["check"]
+    assert got["run"]["repeat"] == 50
+    assert got["compare"]["json_file"] == folder / "mobilenet_v2.json"
+    for name in ("tune", "compile"):
+        assert (got[name]["logs"], got[name]["input_shape"]) == (folder / "tuning_logs", {})
+    assert f"$ tvmopt run '{folder}/mobilenet_v2.tar' --check --repeat 50" in done.output

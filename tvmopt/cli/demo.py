@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -45,19 +46,27 @@ def command(context: click.Context, output: Path, trials: int, time_limit: float
         raise UsageError(f"--output needs an existing parent folder; there is no {str(output.parent)!r}")
     output.mkdir(exist_ok=True)
 
-    def step(number: int, what: str, line: str) -> None:
+    def step(number: int, what: str, command: click.Command, name: str, *arguments: object) -> None:
+        words = [str(word) for word in arguments]
         click.secho(f"\n{number}. {what}", bold=True)
-        click.echo(f"   $ tvmopt {line}")
+        click.echo(f"   $ tvmopt {shlex.join([name, *words])}")
+        with command.make_context(name, words, parent=context) as inner:
+            command.invoke(inner)
 
-    limit = f"{time_limit:.0f}s"
-    step(1, "Tune every kernel for this machine", f"tune {model} --trials {trials} --time-limit {limit} --logs {logs}")
-    context.invoke(tune.command, model=model, trials=trials, time_limit=time_limit, logs=logs)
-    step(2, "Compile, each kernel with its best record", f"compile {model} -o {artifact} --logs {logs}")
-    context.invoke(compile.command, model=model, output=artifact, logs=logs)
-    step(3, "Check the artifact against its golden outputs", f"run {artifact} --check --repeat 50")
-    context.invoke(run.command, artifact=artifact, check=True, repeat=50)
-    line = f"compare {model} --logs {logs} --rounds {ROUNDS} --json {results} --html {page} --md {notes}"
-    step(4, "Compare with every runtime that is installed", line)
-    files = {"json_file": results, "html_file": page, "md_file": notes}
-    context.invoke(compare.command, model=model, logs=logs, rounds=ROUNDS, **files)
+    limits = ("--trials", trials, "--time-limit", f"{time_limit:.0f}s")
+    files = ("--rounds", ROUNDS, "--json", results, "--html", page, "--md", notes)
+    step(1, "Tune every kernel for this machine", tune.command, "tune", model, *limits, "--logs", logs)
+    step(
+        2,
+        "Compile, each kernel with its best record",
+        compile.command,
+        "compile",
+        model,
+        "-o",
+        artifact,
+        "--logs",
+        logs,
+    )
+    step(3, "Check the artifact against its golden outputs", run.command, "run", artifact, "--check", "--repeat", 50)
+    step(4, "Compare with every runtime that is installed", compare.command, "compare", model, "--logs", logs, *files)
     click.echo(f"\nThe report: {page.resolve()}")
