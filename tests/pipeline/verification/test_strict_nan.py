@@ -62,8 +62,9 @@ def test_what_is_not_finite_stays_where_it_belongs(model: ImportedModel, tmp_pat
         assert artifact.manifest["target"].get("strict_nan", False) is target.strict_nan
     for name, wanted in run_model(model.original, {"x": x}).items():
         assert COMPILED.allows(numeric_error(wanted, compiled[True][name]), wanted.dtype)
-        # Otherwise the test would show nothing.
-        assert np.isfinite(compiled[False][name]).sum() < np.isfinite(wanted).sum()
+        spared = np.isfinite(wanted).sum() - np.isfinite(compiled[False][name]).sum()
+        # Groups that share a vector spread nothing; without the others the test would show nothing.
+        assert spared == 0 if name == "n" else spared > 0
 
 
 def test_verify_knows_the_layers_of_a_strict_artifact(model: ImportedModel, tmp_path: Path) -> None:
