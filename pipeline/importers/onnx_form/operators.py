@@ -25,7 +25,7 @@ WRITTEN_OUT = frozenset(
         *("QLinearConv", "QLinearMatMul", "ReverseSequence", "TensorScatter", "TfIdfVectorizer"),
     }
 )
-"""Operators, or features of them, that are not supported themselves: `rewrites` or `loops` writes them out in others."""
+"""Operators, or features of them, that are not supported themselves: `rewrites` or `loops` writes them in others."""
 
 STANDARD_DOMAINS = ("", "ai.onnx")
 """The two spellings of ONNX's own domain."""
