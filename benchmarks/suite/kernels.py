@@ -25,7 +25,7 @@ from tvmopt.benchmarks.suite import never_tuned
 from tvmopt.benchmarks.suite.kernel_classes import Kernel, Scaling
 from tvmopt.benchmarks.suite.kernel_measurement import KernelBench, measure_network
 from tvmopt.benchmarks.suite.kernel_table import render
-from tvmopt.benchmarks.suite.networks import NETWORKS
+from tvmopt.benchmarks.suite.networks import NETWORKS, model_of
 from tvmopt.benchmarks.suite.steps import EchoSteps, fitting_threads
 from tvmopt.pipeline.devices.registry import LOCAL
 from tvmopt.pipeline.errors import TvmoptError
@@ -99,8 +99,7 @@ def _records(logs: Path) -> Records:
 def _measure(network: str, bench: KernelBench, found: Findings) -> None:
     from tvmopt.pipeline.importers import load_model
 
-    known = network in never_tuned.NAMES
-    model = load_model(never_tuned.model_of(network) if known else f"{shipped('models') / network}.py:build")
+    model = load_model(model_of(network))
     kernels, scaling, peaks = measure_network(model, bench, EchoSteps())
     found.kernels += kernels
     found.scalings.append(scaling)

@@ -101,7 +101,7 @@ def main(
         for name in ("trials", "rounds", "peer", "against", "check"):
             if name in given:
                 raise click.UsageError(f"--{name} does not go with --layers, which only profiles")
-        _profile(LayerBench(tuple(map(_model_of, networks)), counts, settings["logs"]), settings["results"])
+        _profile(LayerBench(tuple(map(model_of, networks)), counts, settings["logs"]), settings["results"])
     else:
         rounds = SHORT_ROUNDS if short and "rounds" not in given else settings["rounds"]
         rivals = settings["peer"] or (never_tuned.PEERS if untuned else peers())
@@ -205,7 +205,7 @@ def _profile(bench: LayerBench, results: Path | None) -> None:
 def _measure(plan: Plan, network: str) -> dict[str, Any]:
     """One network on all batch sizes and thread counts."""
     options = CompareOptions(
-        _model_of(network),
+        model_of(network),
         plan.runtimes,
         batches=plan.batches.get(network, (1,)),
         threads=plan.threads,
@@ -216,7 +216,7 @@ def _measure(plan: Plan, network: str) -> dict[str, Any]:
     return run_comparison(options, EchoSteps())
 
 
-def _model_of(network: str) -> str:
+def model_of(network: str) -> str:
     """MODEL with a relative path, since measurement files record it as given."""
     if network in never_tuned.NAMES:
         return never_tuned.model_of(network)

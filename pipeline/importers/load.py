@@ -50,7 +50,7 @@ def load_model(
         ModelInputError: `inputs` do not fit the model, or it does not run on them.
         WrongResultError: a step of the import changed what the model computes; names the first layer.
     """
-    source = replace(parse_source(spec), values=dict(input_values or {}))
+    source = parse_source(spec, input_values)
     with _named(source):
         from tvmopt.pipeline.importers.onnx_form.shapes import ShapeRequest
 
@@ -84,7 +84,7 @@ def survey_model(
         UsageError, InputFileError: as `load_model`.
         UnsupportedModelError: there is no ONNX model with static inputs to look at.
     """
-    source = replace(parse_source(spec), values=dict(input_values or {}))
+    source = parse_source(spec, input_values)
     with _named(source):
         from tvmopt.pipeline.importers.onnx_form.shapes import ShapeRequest
         from tvmopt.pipeline.importers.survey import survey

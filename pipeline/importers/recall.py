@@ -70,7 +70,7 @@ def load_or_recall(
     Raises:
         TvmoptError: as `load_model`.
     """
-    source = replace(parse_source(spec), values=dict(input_values or {}))
+    source = parse_source(spec, input_values)
     files = None if cache.folder is None else _files(source)
     if files is None:
         return _load(spec, input_shapes, batch, input_values)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Mapping
 from pathlib import Path
 
 from tvmopt.pipeline.errors import InputFileError, UsageError
@@ -10,11 +11,12 @@ from tvmopt.pipeline.importers.registry import find_importer, importer_of, liste
 from tvmopt.pipeline.types import ModelSource
 
 
-def parse_source(spec: str) -> ModelSource:
+def parse_source(spec: str, values: Mapping[str, tuple[float, ...]] | None = None) -> ModelSource:
     """Finds the model file that `spec` names.
 
     Args:
         spec: ``file.onnx``, ``file.pt2``, ``path/file.py:factory`` or another form that the registry lists.
+        values: by input, the elements of those that become constants.
 
     Returns:
         The source; its file exists, is a regular file and, for Python, parses and defines the factory.
@@ -32,7 +34,7 @@ def parse_source(spec: str) -> ModelSource:
         factory = importer.find_factory(path, factory)
     elif factory is not None:
         raise UsageError(f"{str(path)!r} takes no factory, got {factory!r}: give {str(path)!r} alone")
-    return ModelSource(spec, importer.kind, path, factory)
+    return ModelSource(spec, importer.kind, path, factory, dict(values or {}))
 
 
 def model_name(source: ModelSource) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tvmopt.pipeline.compiler.build import code_generation
 from tvmopt.pipeline.devices.registry import LOCAL
 from tvmopt.pipeline.support.numeric_error import as_one_dtype, numeric_error
 from tvmopt.pipeline.support.tolerances import TEST
@@ -75,8 +76,7 @@ class Kernels:
             for i, config in enumerate(configs)
         }
         tvm_target = tvm.target.Target({**self.target.tvm, "opt-level": self.optimize})
-        # As `pipeline.compiler.build` has it.
-        with tvm.transform.PassContext(config={"tirx.disable_cse_tir": True}):
+        with code_generation():
             library = tvm.compile(tvm.IRModule(functions), target=tvm_target)
         outputs = []
         for name, config in zip(functions, configs, strict=True):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tvmopt.schedules.expression import ACC, Expr
+from tvmopt.schedules.expression import ACC, Arg, Expr, call
 from tvmopt.schedules.workload import Tensor, Workload
 
 Triple = tuple[int, int, int]
@@ -90,6 +90,21 @@ def transposed(
         (("dilations", dilations), ("groups", groups), ("pads", (*pads, 0, 0)), ("strides", strides)),
         options.get("epilogue", ACC),
     )
+
+
+def transposed_with_epilogue(lanes: int, inputs: int, groups: int = 1) -> Workload:
+    """With a bias, a residual map and a function of several results, at an output with an end in no phase's step.
+
+    The bias and the map are its last two operands; the result is tanh of the sum.
+    """
+    channels = lanes + 3
+    extra = (
+        Tensor((1, channels, 1, 1), block=lanes),
+        Tensor((1, channels, 7, 9), block=lanes, halo=(0, 1, 0, 1)),
+    )
+    epilogue = call("tanh", call("add", call("add", ACC, Arg(2)), Arg(3)))
+    options: dict[str, Any] = {"strides": (2, 2), "size": (7, 9), "extra": extra, "epilogue": epilogue}
+    return transposed(lanes, (1, inputs, 4, 5), channels, (2, 2), groups=groups, **options)
 
 
 def transposed_by_torch(workload: Workload, arrays: list[np.ndarray]) -> np.ndarray:

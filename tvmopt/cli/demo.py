@@ -46,27 +46,19 @@ def command(context: click.Context, output: Path, trials: int, time_limit: float
         raise UsageError(f"--output needs an existing parent folder; there is no {str(output.parent)!r}")
     output.mkdir(exist_ok=True)
 
-    def step(number: int, what: str, command: click.Command, name: str, *arguments: object) -> None:
+    commands = {"tune": tune.command, "compile": compile.command, "run": run.command, "compare": compare.command}
+
+    def step(number: int, what: str, name: str, *arguments: object) -> None:
         words = [str(word) for word in arguments]
         click.secho(f"\n{number}. {what}", bold=True)
         click.echo(f"   $ tvmopt {shlex.join([name, *words])}")
-        with command.make_context(name, words, parent=context) as inner:
-            command.invoke(inner)
+        with commands[name].make_context(name, words, parent=context) as inner:
+            commands[name].invoke(inner)
 
     limits = ("--trials", trials, "--time-limit", f"{time_limit:.0f}s")
     files = ("--rounds", ROUNDS, "--json", results, "--html", page, "--md", notes)
-    step(1, "Tune every kernel for this machine", tune.command, "tune", model, *limits, "--logs", logs)
-    step(
-        2,
-        "Compile, each kernel with its best record",
-        compile.command,
-        "compile",
-        model,
-        "-o",
-        artifact,
-        "--logs",
-        logs,
-    )
-    step(3, "Check the artifact against its golden outputs", run.command, "run", artifact, "--check", "--repeat", 50)
-    step(4, "Compare with every runtime that is installed", compare.command, "compare", model, "--logs", logs, *files)
+    step(1, "Tune every kernel for this machine", "tune", model, *limits, "--logs", logs)
+    step(2, "Compile, each kernel with its best record", "compile", model, "-o", artifact, "--logs", logs)
+    step(3, "Check the artifact against its golden outputs", "run", artifact, "--check", "--repeat", 50)
+    step(4, "Compare with every runtime that is installed", "compare", model, "--logs", logs, *files)
     click.echo(f"\nThe report: {page.resolve()}")

@@ -229,13 +229,17 @@ def _merged(view: StridedView, shape: tuple[int, ...], made: tuple[int, ...]) ->
     return [first + sum(i * step for i, step in zip(place, steps, strict=True)) for place in places]
 
 
+def _moves(node: Node) -> bool:
+    """Whether a node only moves elements of its first input."""
+    return node.op == "reshape" or (node.op == ONNX and node.kind in (*MOVES, "Gather"))
+
+
 def _in_blocks(graph: Graph) -> set[str]:
     """The values that will be kept in blocks, and those that only move their channels."""
     found = set[str]()
     for node in graph.nodes:
         layout, reads = node.operator.layout, found.intersection(node.inputs)
-        moves = node.op == "reshape" or (node.op == ONNX and node.kind in (*MOVES, "Gather"))
-        follows = layout is Layout.FOLLOWS or moves
+        follows = layout is Layout.FOLLOWS or _moves(node)
         if layout is Layout.BLOCKED or (follows and reads):
             found.update(node.outputs)
     return found
@@ -246,7 +250,7 @@ def _wanted_in_blocks(graph: Graph, blocked: set[str]) -> set[str]:
     found = set[str]()
     for node in reversed(graph.nodes):
         layout = node.operator.layout
-        moves = node.op in ("reshape", "concat") or (node.op == ONNX and node.kind in (*MOVES, "Gather"))
+        moves = node.op == "concat" or _moves(node)
         follows = not moves and layout is Layout.FOLLOWS and blocked.intersection(node.inputs)
         if layout is Layout.BLOCKED or follows or (moves and found.intersection(node.outputs)):
             found.update(name for name in node.inputs if name in graph.values)

@@ -133,9 +133,9 @@ def _add_kernel(editor: Editor, whole: Node, kernel: Array, other: Node) -> bool
         or any(whole.attrs[x] != other.attrs[x] for x in same)
     ):
         return False
-    first = _first_tap(whole, _pads(other), kernel.shape[2:], part.shape[2:])
+    first = _first_tap(whole, _sizes(other, "pads"), kernel.shape[2:], part.shape[2:])
     spread = any(
-        part.shape[2 + i] > 1 and _pair(whole, "dilations")[i] != _pair(other, "dilations")[i] for i in range(2)
+        part.shape[2 + i] > 1 and _sizes(whole, "dilations")[i] != _sizes(other, "dilations")[i] for i in range(2)
     )
     if first is None or spread:
         return False
@@ -163,20 +163,15 @@ def _first_tap(
     """Which tap of the whole meets the pixels of the first tap of a part of this size, with these pads before it."""
     taps = []
     for axis in range(2):
-        tap, rest = divmod(_pads(whole)[axis] - pads[axis], _pair(whole, "dilations")[axis])
+        tap, rest = divmod(_sizes(whole, "pads")[axis] - pads[axis], _sizes(whole, "dilations")[axis])
         if rest or tap < 0 or tap + part[axis] > kernel[axis]:
             return None
         taps.append(tap)
     return taps[0], taps[1]
 
 
-def _pads(node: Node) -> tuple[int, ...]:
-    pads = node.attrs["pads"]
-    assert isinstance(pads, tuple)
-    return pads
-
-
-def _pair(node: Node, name: str) -> tuple[int, ...]:
-    pair = node.attrs[name]
-    assert isinstance(pair, tuple)
-    return pair
+def _sizes(node: Node, name: str) -> tuple[int, ...]:
+    """An attribute with a number for each axis, or each end of one."""
+    sizes = node.attrs[name]
+    assert isinstance(sizes, tuple)
+    return sizes

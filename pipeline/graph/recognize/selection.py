@@ -1,19 +1,15 @@
-"""Selecting the best elements along an axis, their places, choosing elements by their places, and ReduceLogSumExp."""
+"""Selecting the best elements along an axis, their places, and choosing elements by their places."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from tvmopt.pipeline.graph.attributes import attributes
 from tvmopt.pipeline.graph.ir import ONNX, Editor, Node
 from tvmopt.pipeline.graph.recognize.types import Rule
-from tvmopt.schedules.expression import Arg, Const, Expr, call
+from tvmopt.schedules.expression import Arg, Expr, call
 from tvmopt.schedules.llvm.selection.keys import KEYS
 from tvmopt.schedules.workload import Attr, Tensor
-
-_LAST = float(np.finfo(np.float32).max)
 
 
 def place_of_extreme(editor: Editor, node: Node) -> bool:
@@ -66,38 +62,6 @@ def _last_place(editor: Editor, node: Node) -> bool:
     return True
 
 
-def log_sum_exp(editor: Editor, node: Node) -> bool:
-    """ReduceLogSumExp of float32 over neighbouring axes: the largest value is subtracted before and added again.
-
-    It is limited to finite numbers: infinity minus itself would be NaN.
-    """
-    from tvmopt.pipeline.graph.recognize.shape import reduced_axes
-
-    axes = reduced_axes(editor, node)
-    if axes is None:
-        return False
-    name, tensor = node.inputs[0], editor.graph.tensor(node.inputs[0])
-    kept = Tensor(tuple(1 if axis in axes else size for axis, size in enumerate(tensor.shape)))
-
-    def reduce(kind: str, taken: str) -> str:
-        made = editor.value(f"{node.output}_{kind}", kept)
-        editor.add(Node("reduce", (taken,), (made,), node.layers, {"kind": kind, "axes": axes}))
-        return made
-
-    def compute(stem: str, expr: Expr, taken: tuple[str, ...], shape: Tensor) -> str:
-        made = editor.value(f"{node.output}_{stem}", shape)
-        editor.add(Node("pointwise", taken, (made,), node.layers, {}, expr))
-        return made
-
-    largest = reduce("max", name)
-    finite = call("clip", Arg(1), Const(-_LAST), Const(_LAST))
-    powers = compute("powers", call("exp", call("sub", Arg(0), finite)), (name, largest), tensor)
-    total = reduce("sum", powers)
-    result = compute("kept", call("add", call("log", Arg(0)), finite), (total, largest), kept)
-    editor.add(Node("reshape", (result,), node.outputs, node.layers))
-    return True
-
-
 def top_k(editor: Editor, node: Node) -> bool:
     """TopK: the places of the best, and the elements there; the importer makes all of them sorted."""
     data, tensor = node.inputs[0], editor.graph.tensor(node.inputs[0])
@@ -134,5 +98,4 @@ RULES: dict[str, Rule] = {
     "GatherElements": gather_elements,
     "ArgMax": place_of_extreme,
     "ArgMin": place_of_extreme,
-    "ReduceLogSumExp": log_sum_exp,
 }

@@ -15,7 +15,10 @@ from tvmopt.pipeline.graph.recognize.pooling import whole_map_attrs
 from tvmopt.pipeline.graph.recognize.types import Rule
 from tvmopt.pipeline.graph.recognize.written_out import mean_of_integers
 from tvmopt.pipeline.importers.onnx_form.rewrites.resize_tables import AxisResize, tables
-from tvmopt.schedules.workload import Attr
+from tvmopt.schedules.expression import Arg, Const, Expr, call
+from tvmopt.schedules.workload import Attr, Tensor
+
+_LAST = float(np.finfo(np.float32).max)
 
 REDUCTIONS = {"ReduceSum": "sum", "ReduceMean": "mean", "ReduceMax": "max", "ReduceMin": "min"}
 
@@ -184,8 +187,39 @@ def view_of_axes(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, in
     return math.prod(shape[: axes[0]]), math.prod(shape[axes[0] : axes[-1] + 1]), inner
 
 
+def log_sum_exp(editor: Editor, node: Node) -> bool:
+    """ReduceLogSumExp of float32 over neighbouring axes: the largest value is subtracted before and added again.
+
+    It is limited to finite numbers: infinity minus itself would be NaN.
+    """
+    axes = reduced_axes(editor, node)
+    if axes is None:
+        return False
+    name, tensor = node.inputs[0], editor.graph.tensor(node.inputs[0])
+    kept = Tensor(tuple(1 if axis in axes else size for axis, size in enumerate(tensor.shape)))
+
+    def reduce(kind: str, taken: str) -> str:
+        made = editor.value(f"{node.output}_{kind}", kept)
+        editor.add(Node("reduce", (taken,), (made,), node.layers, {"kind": kind, "axes": axes}))
+        return made
+
+    def compute(stem: str, expr: Expr, taken: tuple[str, ...], shape: Tensor) -> str:
+        made = editor.value(f"{node.output}_{stem}", shape)
+        editor.add(Node("pointwise", taken, (made,), node.layers, {}, expr))
+        return made
+
+    largest = reduce("max", name)
+    finite = call("clip", Arg(1), Const(-_LAST), Const(_LAST))
+    powers = compute("powers", call("exp", call("sub", Arg(0), finite)), (name, largest), tensor)
+    total = reduce("sum", powers)
+    result = compute("kept", call("add", call("log", Arg(0)), finite), (total, largest), kept)
+    editor.add(Node("reshape", (result,), node.outputs, node.layers))
+    return True
+
+
 RULES: dict[str, Rule] = {
     **dict.fromkeys(REDUCTIONS, reduction),
+    "ReduceLogSumExp": log_sum_exp,
     "Reshape": reshape,
     "Flatten": reshape,
     "Squeeze": reshape,

@@ -9,7 +9,7 @@ from tvmopt.pipeline.errors import UnsupportedModelError
 from tvmopt.pipeline.importers.onnx_form.constants.constant_nodes import constants_to_initializers
 from tvmopt.pipeline.importers.onnx_form.constants.empty_operands import drop_empty_operands
 from tvmopt.pipeline.importers.onnx_form.layer_names import unique
-from tvmopt.pipeline.importers.onnx_form.operators import standard_opset
+from tvmopt.pipeline.importers.onnx_form.operators import all_nodes, standard_opset
 
 PASSING_ON = ("Dropout", "Identity")
 """Operators whose first output is their first input (outside training)."""
@@ -40,16 +40,14 @@ def give_outputs_names(graph: onnx.GraphProto) -> None:
 
 
 def sort_selections(graph: onnx.GraphProto) -> None:
-    """Makes every TopK of `graph` a sorted one, in place.
+    """Makes every TopK of `graph` and its subgraphs a sorted one, in place.
 
     ONNX leaves open in which order an unsorted one returns what it selects, so that no two runtimes need agree.
     """
-    for node in graph.node:
+    for node in all_nodes(graph.node):
         for attribute in node.attribute:
             if node.op_type == "TopK" and attribute.name == "sorted":
                 attribute.i = 1
-            for inner in (*((attribute.g,) if attribute.HasField("g") else ()), *attribute.graphs):
-                sort_selections(inner)
 
 
 def clean_graph(model: onnx.ModelProto) -> None:

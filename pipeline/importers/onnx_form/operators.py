@@ -153,12 +153,12 @@ def with_foreign_domain(model: onnx.ModelProto) -> onnx.ModelProto:
     ONNX's checker and its shape inference skip operators of unknown domains.
     """
     known = standard_operators()
-    if all(node.domain not in STANDARD_DOMAINS or node.op_type in known for node in _all_nodes(model.graph.node)):
+    if all(node.domain not in STANDARD_DOMAINS or node.op_type in known for node in all_nodes(model.graph.node)):
         return model
     moved = onnx.ModelProto()
     moved.CopyFrom(model)
     moved.opset_import.append(onnx.helper.make_opsetid(FOREIGN_DOMAIN, 1))
-    for node in _all_nodes(moved.graph.node):
+    for node in all_nodes(moved.graph.node):
         if node.domain in STANDARD_DOMAINS and node.op_type not in known:
             node.domain = FOREIGN_DOMAIN
     return moved
@@ -180,9 +180,9 @@ def find_unsupported(model: onnx.ModelProto, besides: Collection[str] = ()) -> t
     functions = {(function.domain, function.name) for function in model.functions}
     counts: dict[tuple[str, str], int] = {}
     first: dict[tuple[str, str], str] = {}
-    nodes: Iterable[onnx.NodeProto] = _all_nodes(model.graph.node)
+    nodes: Iterable[onnx.NodeProto] = all_nodes(model.graph.node)
     for function in model.functions:
-        nodes = [*nodes, *_all_nodes(function.node)]
+        nodes = [*nodes, *all_nodes(function.node)]
     for node in nodes:
         key = _why_unsupported(node)
         if key is None or (node.domain, node.op_type) in functions or (key[1] == "" and node.op_type in besides):
@@ -192,13 +192,13 @@ def find_unsupported(model: onnx.ModelProto, besides: Collection[str] = ()) -> t
     return tuple(UnsupportedOperator(*key, count=count, first=first[key]) for key, count in counts.items())
 
 
-def _all_nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+def all_nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
     """Each node, then those of its subgraphs."""
     for node in nodes:
         yield node
         for attribute in node.attribute:
             for graph in (attribute.g, *attribute.graphs):
-                yield from _all_nodes(graph.node)
+                yield from all_nodes(graph.node)
 
 
 def _why_unsupported(node: onnx.NodeProto) -> tuple[str, str] | None:

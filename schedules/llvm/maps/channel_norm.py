@@ -90,16 +90,16 @@ class _Nest:
         sums = [emit.local(lanes, f"sum_{p}") for p in pixels]
         means = [emit.local(lanes, f"mean_{p}") for p in pixels] if self.centred else []
 
+        def plain(block: Index, p: int) -> emit.Expr:
+            return self.inputs[0].vector(at._replace(block=block, column=at.column + p), lanes)
+
         def value(block: Index, p: int) -> emit.Expr:
-            x = self.inputs[0].vector(at._replace(block=block, column=at.column + p), lanes)
+            x = plain(block, p)
             return x - emit.load(means[p], [0], lanes) if self.centred else x
 
         def squared(block: Index, p: int) -> emit.Expr:
             name = tirx.Var("deviation", f"float32x{lanes}")
             return tirx.Let(name, value(block, p), name * name)
-
-        def plain(block: Index, p: int) -> emit.Expr:
-            return self.inputs[0].vector(at._replace(block=block, column=at.column + p), lanes)
 
         def inverse(p: int) -> Stmt:
             total = emit.lanes_sum(emit.load(sums[p], [0], lanes), lanes)

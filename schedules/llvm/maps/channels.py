@@ -166,10 +166,10 @@ def chosen(vectors: list[emit.Expr], lanes: tuple[Lane, ...], dtype: str) -> emi
     # What earlier steps chose is in place.
     first = [lane if place == 0 else 0 for place, lane in places]
     if len(vectors) == 1:
-        return tirx.Shuffle(vectors, [tirx.const(lane, "int32") for lane in first])
+        return emit.shuffled(vectors, first)
     held = vectors[0]
     for step, vector in enumerate(vectors[1:], 1):
         before = first if step == 1 else list(range(width))
         mixed = [width + lane if place == step else before[i] for i, (place, lane) in enumerate(places)]
-        held = tirx.Shuffle([held, vector], [tirx.const(lane, "int32") for lane in mixed])
+        held = emit.shuffled([held, vector], mixed)
     return held

@@ -52,11 +52,9 @@ class Relayout(NoKnobs):
     def build(self, workload: Workload, target: Target, config: Config) -> Any:
         """The scheduled PrimFunc."""
         before, after = workload.inputs[0], workload.output
-        if before.block == after.block:
-            return _Copied(workload, target).function()
-        if 1 in (before.block, after.block) and dtype_of(after.dtype).nbytes == 4:
-            return _Transposed(workload, target).function()
-        return _Copied(workload, target).function()
+        moves = before.block != after.block and 1 in (before.block, after.block)
+        way = _Transposed if moves and dtype_of(after.dtype).nbytes == 4 else _Copied
+        return way(workload, target).function()
 
 
 class _Maps:

@@ -17,13 +17,13 @@ from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import Expr, Index, Stmt, divmod_index
 from tvmopt.schedules.llvm.parts.fixed import NoKnobs
 from tvmopt.schedules.llvm.parts.operands import operands_of
+from tvmopt.schedules.llvm.parts.split import rows_in_tasks
 from tvmopt.schedules.space import Config
 from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Workload
 
 tirx = lazily("tvm.tirx")
 
-TASK_ELEMENTS = 4096
 MODES = ("constant", "edge", "reflect", "wrap")
 
 Axis = tuple[int, int, int]
@@ -86,19 +86,10 @@ class _Pad:
 
     def function(self) -> Any:
         rows, row = math.prod(self.sizes[:-1]), self.sizes[-1]
-        together = min(math.ceil(rows / self.target.threads), max(1, TASK_ELEMENTS // row))
-
-        def task(index: Index) -> Stmt:
-            def some(size: int) -> Stmt:
-                return emit.loop(size, lambda i: self._row(index * together + i))
-
-            whole, rest = divmod(rows, together)
-            return emit.choose(index, whole, rest != 0, lambda last: some(rest if last else together))
-
         buffers = (self.source.parameter, self.result.parameter)
         pairs = zip(self.views, buffers, strict=True)
         declarations = [tirx.DeclBuffer(view, data=tirx.buffer_data(buffer)) for view, buffer in pairs]
-        body = emit.parallel(math.ceil(rows / together), task)
+        body = rows_in_tasks(rows, row, self.target.threads, self._row)
         return emit.kernel(buffers, tirx.SeqStmt([*declarations, body]), self.target.threads)
 
     def _row(self, number: Index) -> Stmt:

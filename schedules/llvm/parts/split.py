@@ -17,6 +17,9 @@ from tvmopt.schedules.llvm.parts.emit import Index, Stmt
 Piece = Callable[[Index, int], Stmt]
 """Code for a piece, given where it begins and how long it is."""
 
+TASK_ELEMENTS = 4096
+"""About how many elements of short rows are worth a task."""
+
 
 @dataclass(frozen=True, slots=True)
 class Cut:
@@ -66,3 +69,13 @@ class Cut:
             return body(index * (self.size - 1) + self.count, self.size - 1)
 
         return emit.choose(index, self.count, self.rests > 0, some)
+
+
+def rows_in_tasks(rows: int, elements: int, threads: int, body: Callable[[Index], Stmt]) -> Stmt:
+    """`body` for each of `rows`, divided among threads; short rows of `elements` share a task."""
+    cut = Cut.of(rows, min(math.ceil(rows / threads), max(1, TASK_ELEMENTS // elements)))
+
+    def some(first: Index, count: int) -> Stmt:
+        return emit.loop(count, lambda i: body(first + i))
+
+    return emit.parallel(cut.pieces, lambda index: cut.piece(index, some))

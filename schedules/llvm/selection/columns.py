@@ -10,6 +10,7 @@ import math
 from tvmopt.schedules.lazily import lazily
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import Expr, Index, Stmt, divmod_index
+from tvmopt.schedules.llvm.parts.split import Cut
 from tvmopt.schedules.llvm.selection.rows import Rows
 
 tirx = lazily("tvm.tirx")
@@ -31,21 +32,18 @@ class Columns:
     def tasks(self, outer: int) -> Stmt:
         """All rows; a task has some pieces of the inner dimension at one outer index."""
         rows = self.rows
-        pieces = math.ceil(rows.inner / self.step)
-        together = min(pieces, max(1, TASK_ELEMENTS // (self.step * rows.axis)))
-        groups = math.ceil(pieces / together)
+        groups = Cut.of(math.ceil(rows.inner / self.step), max(1, TASK_ELEMENTS // (self.step * rows.axis)))
 
         def task(index: Index) -> Stmt:
-            line, group = divmod_index(index, groups)
+            line, group = divmod_index(index, groups.pieces)
             start, result = line * (rows.axis * rows.inner), line * (rows.count * rows.inner)
 
-            def some(count: int) -> Stmt:
-                return emit.loop(count, lambda i: self._piece(start, result, group * together + i))
+            def some(first: Index, count: int) -> Stmt:
+                return emit.loop(count, lambda i: self._piece(start, result, first + i))
 
-            whole, rest = divmod(pieces, together)
-            return emit.choose(group, whole, rest != 0, lambda last: some(rest if last else together))
+            return groups.piece(group, some)
 
-        return emit.parallel(outer * groups, task)
+        return emit.parallel(outer * groups.pieces, task)
 
     def _piece(self, start: Index, result: Index, piece: Index) -> Stmt:
         whole, rest = divmod(self.rows.inner, self.step)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import Index, Stmt, divmod_index
 from tvmopt.schedules.llvm.parts.fixed import NoKnobs
 from tvmopt.schedules.llvm.parts.operands import declared, operands_of
+from tvmopt.schedules.llvm.parts.split import rows_in_tasks
 from tvmopt.schedules.llvm.selection.keys import KEYS
+from tvmopt.schedules.llvm.selection.places import PLACES, load_place
 from tvmopt.schedules.space import Config
 from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Workload
-
-TASK_ELEMENTS = 4096
 
 
 class Take(NoKnobs):
@@ -32,7 +31,7 @@ class Take(NoKnobs):
         if workload.op != self.name:
             return False
         data, places = workload.inputs
-        known = data.dtype in KEYS and data.dtype == workload.output.dtype and places.dtype in ("int32", "int64")
+        known = data.dtype in KEYS and data.dtype == workload.output.dtype and places.dtype in PLACES
         return known and max(data.elements, places.elements, workload.output.elements) < 1 << 31
 
     def build(self, workload: Workload, target: Target, config: Config) -> Any:
@@ -41,15 +40,13 @@ class Take(NoKnobs):
         batch, rows, size = workload.inputs[0].shape
         own, count, parts = workload.inputs[1].shape
         lanes, sizes = target.lanes(workload.output.dtype), workload.attr("sizes")
-        together = min(math.ceil(batch * count / target.threads), max(1, TASK_ELEMENTS // size))
 
         def row(number: Index) -> Stmt:
             part, at = divmod_index(number, count)
             first = (number if own > 1 else at) * parts
             place: Index = 0
             for i in range(parts):
-                index = emit.load(places.view, [0, 0, 0, 0, first + i])
-                place = place * sizes[i] + (index if places.tensor.dtype == "int32" else index.astype("int32"))
+                place = place * sizes[i] + load_place(places, first + i)
             source, facts = emit.named((part * rows + place) * size, "source")
 
             def some(start: Index, width: int) -> Stmt:
@@ -58,12 +55,5 @@ class Take(NoKnobs):
 
             return emit.seq([*facts, emit.in_vectors(size, (4 * lanes, lanes, 1), some)])
 
-        def task(index: Index) -> Stmt:
-            def some(number: int) -> Stmt:
-                return emit.loop(number, lambda i: row(index * together + i))
-
-            whole, rest = divmod(batch * count, together)
-            return emit.choose(index, whole, rest != 0, lambda last: some(rest if last else together))
-
-        body = declared([data, places, result], emit.parallel(math.ceil(batch * count / together), task))
+        body = declared([data, places, result], rows_in_tasks(batch * count, size, target.threads, row))
         return emit.kernel([x.parameter for x in (data, places, result)], body, target.threads)

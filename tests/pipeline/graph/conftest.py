@@ -18,6 +18,8 @@ from tvmopt.pipeline.support.onnxruntime import run_model
 from tvmopt.pipeline.support.tolerances import TEST
 from tvmopt.pipeline.tasks.workloads import workload_of
 from tvmopt.schedules.compute.reference import reference
+from tvmopt.schedules.registry import template_for
+from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Tensor
 
 Pass = Callable[[Graph], Graph]
@@ -48,6 +50,12 @@ class Passed:
         """The output of the only node of an operator family, or one of its inputs."""
         node = self.node(op)
         return self.graph.tensor(node.output if index is None else node.inputs[index])
+
+    def check_templates(self, target: Target) -> None:
+        """Checks that each kernel of ours has a template for `target`."""
+        for node in self.graph.nodes:
+            if node.op not in (ONNX, "reshape"):
+                template_for(workload_of(self.graph, node), target)
 
     def check(self, tolerance: float = TEST) -> None:
         """Checks that the graph computes the same as onnxruntime does for the model."""

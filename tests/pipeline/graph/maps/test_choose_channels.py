@@ -14,8 +14,6 @@ from tvmopt.pipeline.compiler.compile import compile_model
 from tvmopt.pipeline.graph.optimize import passes
 from tvmopt.pipeline.importers import load_model
 from tvmopt.pipeline.support.onnxruntime import run_model
-from tvmopt.pipeline.tasks.workloads import workload_of
-from tvmopt.schedules.registry import template_for
 from tvmopt.schedules.target import parse_target
 
 TARGET = parse_target("x86-64-v3", 2)
@@ -29,9 +27,7 @@ def planned(through: Any) -> Any:
 
     def send(*nodes: Any, **options: Any) -> Any:
         done = through(*nodes, passes=passes(TARGET), **options)
-        for node in done.graph.nodes:
-            if node.op not in ("onnx", "reshape"):
-                template_for(workload_of(done.graph, node), TARGET)
+        done.check_templates(TARGET)
         done.check()
         return done
 

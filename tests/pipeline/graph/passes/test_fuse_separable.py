@@ -13,7 +13,6 @@ from tvmopt.pipeline.graph.passes.plan_layout import plan_layout
 from tvmopt.pipeline.graph.recognize import recognize
 from tvmopt.pipeline.tasks.workloads import workload_of
 from tvmopt.schedules.expression import ACC, Arg, call
-from tvmopt.schedules.registry import template_for
 from tvmopt.schedules.target import parse_target
 
 # A map of 24 × 12 × 12 elements exceeds this cache; 24 × 20 weights fit.
@@ -36,9 +35,7 @@ def fused(through: Any, weights: Any) -> Callable[..., Any]:
         )
         constants = {name: weights(*shape) for name, shape in {**OPERANDS, **shapes}.items()}
         done = through(*nodes, passes=passes, inputs=inputs or IMAGE, outputs=outputs, **constants)
-        for node in done.graph.nodes:
-            if node.op not in ("onnx", "reshape"):
-                template_for(workload_of(done.graph, node), TARGET)
+        done.check_templates(TARGET)
         done.check()
         return done
 

@@ -12,8 +12,6 @@ from tvmopt.pipeline.graph.passes.fuse_epilogue import fuse_epilogue
 from tvmopt.pipeline.graph.passes.merge_groups import merge_groups
 from tvmopt.pipeline.graph.passes.plan_layout import plan_layout
 from tvmopt.pipeline.graph.recognize import recognize
-from tvmopt.pipeline.tasks.workloads import workload_of
-from tvmopt.schedules.registry import template_for
 from tvmopt.schedules.target import parse_target
 
 TARGET = parse_target("x86-64-v3", 2)
@@ -32,9 +30,7 @@ def planned(through: Any) -> Any:
 
     def send(*nodes: Any, **options: Any) -> Any:
         done = through(*nodes, passes=PASSES, **options)
-        for node in done.graph.nodes:
-            if node.op not in ("onnx", "reshape"):
-                template_for(workload_of(done.graph, node), TARGET)
+        done.check_templates(TARGET)
         plain = [name for name in done.graph.outputs if done.graph.tensor(name).plain]
         assert plain == list(done.graph.outputs)
         assert all(done.graph.values[name].plain for name in done.graph.inputs)

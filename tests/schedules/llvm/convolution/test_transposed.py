@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.workloads.convolutions import transposed, transposed_by_torch
-from tvmopt.schedules.expression import ACC, Arg, call
+from tests.workloads.convolutions import transposed, transposed_by_torch, transposed_with_epilogue
 from tvmopt.schedules.registry import template_for
 from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Tensor, Workload
@@ -50,13 +49,7 @@ def test_groups(kernels: Any, target: Target, inputs_of: Callable[..., Any]) -> 
 
 
 def test_epilogues_fuse(kernels: Any, target: Target, inputs_of: Callable[..., Any]) -> None:
-    """A bias, a residual map and a function of several results at once, at an output with an end in no phase's step."""
-    lanes = target.lanes("float32")
-    shape = (1, lanes + 3, 7, 9)
-    extra = (Tensor((1, lanes + 3, 1, 1), block=lanes), Tensor(shape, block=lanes, halo=(0, 1, 0, 1)))
-    epilogue = call("tanh", call("add", call("add", ACC, Arg(2)), Arg(3)))
-    options: dict[str, Any] = {"strides": (2, 2), "size": (7, 9), "extra": extra, "epilogue": epilogue}
-    workload = transposed(lanes, (1, 9, 4, 5), lanes + 3, (2, 2), **options)
+    workload = transposed_with_epilogue(target.lanes("float32"), 9)
     arrays = inputs_of(workload)
     expected = np.tanh(transposed_by_torch(workload, arrays) + arrays[2] + arrays[3])
     kernels.check(workload, 2, arrays, expected)
