@@ -61,6 +61,7 @@ class Operator:
 
 _FLOAT = "in float32"
 _MOVED = "of elements of four or eight bytes"
+_NUMBERS = "of other types than float16"
 _MAPS = "in two dimensions, float32"
 _LINES = "in one or two dimensions, float32"
 _VOLUMES = "in one to three dimensions, float32"
@@ -153,8 +154,14 @@ POINTWISE = Operator(
         **dict.fromkeys(("Relu", "Sigmoid", "Tanh", "Erf", "Exp", "Log", "Sqrt", "Neg", "Abs", "Sign"), _FLOAT),
         **dict.fromkeys(("Reciprocal", "Floor", "Ceil", "Softplus", "HardSwish", "Gelu", "Atanh"), _FLOAT),
         **dict.fromkeys(("LeakyRelu", "Elu", "Selu", "ThresholdedRelu", "HardSigmoid", "PRelu"), _FLOAT),
-        **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Max", "Min"), _FLOAT),
-        "Clip": _FLOAT,
+        **dict.fromkeys(("Sin", "Cos", "Tan", "Sinh", "Cosh", "Asin", "Acos", "Atan", "Asinh", "Acosh"), _FLOAT),
+        **dict.fromkeys(("Add", "Sub", "Mul", "Max", "Min"), _NUMBERS),
+        **dict.fromkeys(("Div", "Sum", "Mean", "Clip", "Round"), _FLOAT),
+        **dict.fromkeys(("Where", "Less", "LessOrEqual", "Greater", "GreaterOrEqual", "Equal"), _NUMBERS),
+        **dict.fromkeys(("And", "Or", "Xor", "Not"), "of computed values"),
+        "IsNaN": _NUMBERS,
+        "IsInf": f"{_NUMBERS}, of both signs",
+        "Cast": "to float32, int32, int64 or bool, from other types than float16",
         **dict.fromkeys(("Celu", "Mish", "Shrink", "Softsign"), _FLOAT),
         "Pow": "of float32",
     },

@@ -29,7 +29,7 @@ from tvmopt.pipeline.graph.passes.trim_taps import trim_taps
 from tvmopt.pipeline.graph.passes.widen_phases import widen_phases
 from tvmopt.pipeline.graph.pieces import Alternative, Choice, Piece, stay_apart
 from tvmopt.pipeline.graph.read_onnx import read_onnx
-from tvmopt.pipeline.graph.recognize import recognize
+from tvmopt.pipeline.graph.recognize import recognize, recognize_typed
 from tvmopt.pipeline.importers.onnx_form.operators import GRAPH_OPERATORS
 from tvmopt.pipeline.types import ImportedModel
 from tvmopt.schedules.registry import has_templates
@@ -69,6 +69,7 @@ def passes(
         guard_indices,
         recognize,
         fuse_attention,
+        recognize_typed,
         merge_reshapes,
         find_group_norms,
         delay_views,

@@ -22,3 +22,9 @@ ERF = (
     *(9.082602699e-2, -0.1111824342, 0.1377398202, -0.1856412928, 0.3721076185),
 )
 """erf(x) / x in powers of 2 · (x / `ERF_BOUND`)² - 1, which is between -1 and 1, so that nothing large cancels."""
+SINH = (1 / 362880, 1 / 5040, 1 / 120, 1 / 6)
+"""(sinh(x) - x) / x³ in powers of x², for x of at most 1: Taylor's series."""
+ARCTANGENT = (8.05374449538e-2, -1.38776856032e-1, 1.99777106478e-1, -3.33329491539e-1)
+"""(atan(x) - x) / x³ in powers of x², for x of at most tan(π / 8)."""
+ARCSINE = (4.2163199048e-2, 2.4181311049e-2, 4.5470025998e-2, 7.4953002686e-2, 1.6666752422e-1)
+"""(asin(x) - x) / x³ in powers of x², for x of at most 0.5."""

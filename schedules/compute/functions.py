@@ -39,18 +39,34 @@ ARITY: dict[str, int] = {
     "integer_power": 2,
     "if_greater": 4,
     "select": 3,
+    **dict.fromkeys(("round", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "asinh", "acosh"), 1),
+    **dict.fromkeys(("less", "less_equal", "equal", "and", "or", "xor"), 2),
+    **dict.fromkeys(("not", "is_nan", "is_infinite"), 1),
+    **dict.fromkeys(("to_bool", "to_float32", "to_int32", "to_int64"), 1),
+    "where": 3,
 }
 """Functions that an expression may name, with their number of operands."""
+
+TRUTHS = frozenset({"less", "less_equal", "equal", "and", "or", "xor", "not", "is_nan", "is_infinite"})
+"""Functions whose values are truth values; ``where`` has one as its first operand."""
+
+CASTS: dict[str, str] = {f"to_{dtype}": dtype for dtype in ("bool", "float32", "int32", "int64")}
+"""Functions that change the element type, and to which; all others have values of the type of their last operand."""
 
 LAST_BUT_ONE = float.fromhex("0x1.fffffcp127")
 """The largest float32 but one."""
 
-INFINITE_AT_ZERO = frozenset({"div", "log", "power", "reciprocal"})
+INFINITE_AT_ZERO = frozenset({"acosh", "div", "log", "power", "reciprocal"})
 """Functions whose value is not finite when all operands are zero."""
 
 
 LONG_CHAINS = frozenset({"exp", "sigmoid", "silu", "tanh", "erf", "softplus", "atanh", "elu"})
 """Functions computed by long chains of dependent operations."""
+
+
+def type_of(function: str, dtype: str) -> str:
+    """The element type of a function's value if that of its last operand is `dtype`."""
+    return "bool" if function in TRUTHS else CASTS.get(function, dtype)
 
 
 def finite_at_zero(expr: Expr) -> bool:

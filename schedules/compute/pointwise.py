@@ -1,4 +1,4 @@
-"""Element-wise functions on vectors of float32: how each is computed.
+"""Element-wise functions on vectors, most of them of float32: how each is computed.
 
 Sources: exp, sigmoid and SiLU follow XNNPACK's, which rounds to an integer by adding a number so large that the sum has
 no fraction. tanh follows Eigen's rational approximation. erf is a polynomial of our own, fitted for the smallest
@@ -8,11 +8,14 @@ relative error: a division of AVX-512 takes as long as all the rest.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable
 from typing import Any
 
 from tvmopt.schedules.compute.coefficients import ERF, ERF_BOUND, EXP, EXP_OF_MINUS, ROUND, TANH_ABOVE, TANH_BELOW
 from tvmopt.schedules.compute.functions import ARITY, LAST_BUT_ONE
+from tvmopt.schedules.compute.trigonometry import Trigonometry
+from tvmopt.schedules.compute.typed import is_float
 from tvmopt.schedules.expression import Acc, Arg, Call, Const, Expr, Named
 
 
@@ -24,15 +27,12 @@ def _is_number(value: Any) -> bool:
     return isinstance(scalar, tirx.FloatImm) and not math.isnan(float(scalar.value))
 
 
-class VectorMath:
-    """Evaluates expressions on vectors of float32.
+class VectorMath(Trigonometry):
+    """Evaluates expressions on vectors; `TypedMath` has the functions of other types than float32.
 
     Args:
         lanes: elements of a vector; 1 for scalars.
     """
-
-    def __init__(self, lanes: int) -> None:
-        self.lanes = lanes
 
     def evaluate(self, expr: Expr, accumulator: Any, argument: Callable[[Any], Any]) -> Any:
         """The TIR value of `expr`.
@@ -60,28 +60,22 @@ class VectorMath:
 
     def const(self, value: float) -> Any:
         """`value` in every lane."""
-        from tvm import tirx
-
-        scalar = tirx.const(float(value), "float32")
-        return scalar if self.lanes == 1 else tirx.Broadcast(scalar, self.lanes)
+        return self.number(float(value), "float32")
 
     def _int(self, value: int) -> Any:
-        from tvm import tirx
-
-        scalar = tirx.const(value, "int32")
-        return scalar if self.lanes == 1 else tirx.Broadcast(scalar, self.lanes)
+        return self.number(value, "int32")
 
     def _type(self, name: str) -> str:
         return name if self.lanes == 1 else f"{name}x{self.lanes}"
 
     def _add(self, x: Any, y: Any) -> Any:
-        return x + y
+        return self.wrapped(x, y, operator.add)
 
     def _sub(self, x: Any, y: Any) -> Any:
-        return x - y
+        return self.wrapped(x, y, operator.sub)
 
     def _mul(self, x: Any, y: Any) -> Any:
-        return x * y
+        return self.wrapped(x, y, operator.mul)
 
     def _div(self, x: Any, y: Any) -> Any:
         return x / y
@@ -104,11 +98,16 @@ class VectorMath:
         """
         from tvm import tirx
 
-        if _is_number(x):
+        if _is_number(x) or not is_float(x):
             return function(x, y)
         if _is_number(y):
             return function(y, x)
         return self._let(x, lambda a: self._let(y, lambda b: tirx.Select(tirx.isnan(a), a, function(a, b))))
+
+    def _round(self, x: Any) -> Any:
+        from tvm import tirx
+
+        return tirx.nearbyint(x)
 
     def _neg(self, x: Any) -> Any:
         # Zero minus zero would be zero.

@@ -10,10 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tvmopt.schedules.compute.attention import stored, views_of
-from tvmopt.schedules.compute.functions import LAST_BUT_ONE
+from tvmopt.schedules.compute.reference_expression import evaluate
 from tvmopt.schedules.compute.reference_recurrence import recurrence
 from tvmopt.schedules.dtypes import FLOAT32, dtype_of
-from tvmopt.schedules.expression import Acc, Arg, Call, Const, Expr, Named
 from tvmopt.schedules.workload import Workload
 
 Array = npt.NDArray[Any]
@@ -47,78 +46,6 @@ def _stored(result: Array, dtype: str) -> Array:
 def _summed(array: Array) -> Array:
     """`array` in the type that accumulates products of its elements."""
     return array.astype(dtype_of(array.dtype.name).accumulator, copy=False)
-
-
-def evaluate(expr: Expr, accumulated: Array | None, arguments: Sequence[Array]) -> Array:
-    """The value of an element-wise expression on arrays, in float32 as kernels compute it, with numpy's broadcasting.
-
-    Args:
-        expr: an expression of a workload.
-        accumulated: what the operator itself computes; None where it computes nothing.
-        arguments: the workload's inputs.
-
-    Raises:
-        ValueError: when `expr` has a named value, which has a meaning only inside a kernel.
-    """
-    match expr:
-        case Acc():
-            assert accumulated is not None
-            return accumulated
-        case Arg(index):
-            return arguments[index]
-        case Const(value):
-            return np.asarray(value, FLOAT32)
-        case Call(function, operands):
-            values = [evaluate(operand, accumulated, arguments) for operand in operands]
-            return np.asarray(_FUNCTIONS[function](*values), FLOAT32)
-        case Named(name):
-            raise ValueError(f"a workload has no value named {name!r}")
-
-
-def _sigmoid(x: Array) -> Array:
-    return 1 / (1 + np.exp(-x.astype(np.float64)))
-
-
-def _hard_sigmoid(x: Array, alpha: Array | np.float32, beta: Array | np.float32) -> Array:
-    return np.asarray(np.clip(alpha * x + beta, 0, 1))
-
-
-_FUNCTIONS: dict[str, Any] = {
-    "add": np.add,
-    "sub": np.subtract,
-    "mul": np.multiply,
-    "div": np.divide,
-    "max": np.maximum,
-    "min": np.minimum,
-    "neg": np.negative,
-    "abs": np.abs,
-    "sign": np.sign,
-    "sqrt": np.sqrt,
-    "square_root_power": lambda x: np.power(x, np.float32(0.5)),
-    "reciprocal": np.reciprocal,
-    "floor": np.floor,
-    "ceil": np.ceil,
-    "exp": np.exp,
-    "log": np.log,
-    "relu": lambda x: np.maximum(x, 0),
-    "thresholded_relu": lambda x, alpha: np.where(x > alpha, x, np.float32(0)),
-    "sigmoid": _sigmoid,
-    "tanh": np.tanh,
-    "erf": np.vectorize(math.erf, otypes=[np.float64]),
-    "silu": lambda x: x * _sigmoid(x),
-    "atanh": np.arctanh,
-    "rank": lambda x: np.where(np.isnan(x), np.inf, np.clip(x, -LAST_BUT_ONE, LAST_BUT_ONE)),
-    "softplus": lambda x: np.logaddexp(x, 0),
-    "leaky_relu": lambda x, slope: np.where(x < 0, x * slope, x),
-    "elu": lambda x, alpha: np.where(x < 0, alpha * np.expm1(x), x),
-    "hard_sigmoid": _hard_sigmoid,
-    "hard_swish": lambda x: x * _hard_sigmoid(x, np.float32(1 / 6), np.float32(0.5)),
-    "select": lambda condition, x, y: np.where(condition != 0, x, y),
-    "clip": lambda x, low, high: np.minimum(np.maximum(x, low), high),
-    "power": np.power,
-    "integer_power": np.power,
-    "if_greater": lambda x, bound, then, otherwise: np.where(x > bound, then, otherwise),
-}
 
 
 def _nothing(workload: Workload, inputs: Sequence[Array]) -> Any:

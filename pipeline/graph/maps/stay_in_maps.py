@@ -108,7 +108,7 @@ def _reachable(graph: Graph) -> dict[str, Shape]:
             shape = found[node.inputs[0]]
             if graph.tensor(node.output).shape in _forms(shape):
                 found[node.output] = shape
-        elif node.op in _PIXELS:
+        elif node.op in _PIXELS and all(graph.tensor(x).dtype == "float32" for x in (*node.inputs, *node.outputs)):
             shapes = {found[name] for name in node.inputs if name in found}
             made = graph.tensor(node.output).shape
             if len(shapes) == 1 and all(x in found or _by_channel(graph, node, x) for x in node.inputs):

@@ -66,7 +66,11 @@ def _merge(graph: Graph, producer: Node, node: Node) -> Node | None:
     if producer.op == "pointwise":
         if _repeats(node, producer.output):
             return None
-    elif not producer.operator.takes_epilogue or not all(_operand_fits(graph, producer, name) for name in others):
+    elif (
+        any(graph.tensor(name).dtype != "float32" for name in (*node.inputs, node.output))
+        or not producer.operator.takes_epilogue
+        or not all(_operand_fits(graph, producer, name) for name in others)
+    ):
         return None
     elif producer.operator.layout is not Layout.PLAIN and not finite_at_zero(node.epilogue):
         # The padding channels of the last block would become infinite.

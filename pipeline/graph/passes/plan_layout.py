@@ -107,20 +107,20 @@ def _blocked_nodes(graph: Graph, target: Target) -> set[int]:
 def _can_block(graph: Graph, node: Node, target: Target) -> bool:
     """Whether the kernel of a node could read and write maps in blocks."""
     output = graph.tensor(node.output)
-    block = target.channel_block(output.dtype)
     if node.operator is CONCAT:
+        block = target.channel_block(output.dtype)
         return (
             node.attrs.get("axis", 1) == 1
             and len(output.shape) == 4
             and all(graph.tensor(name).shape[1] % block == 0 for name in node.inputs[:-1])
         )
     assert node.operator in (POINTWISE, MAP_NORM)
-    if len(output.shape) != 4:
+    tensors = [graph.tensor(name) for name in node.inputs]
+    if len(output.shape) != 4 or any(tensor.dtype != "float32" for tensor in (*tensors, output)):
         return False
     # In the padding of the last block operands are zero; a result that is not finite there would spread.
-    if output.shape[1] % block and not finite_at_zero(node.epilogue):
+    if output.shape[1] % target.channel_block(output.dtype) and not finite_at_zero(node.epilogue):
         return False
-    tensors = [graph.tensor(name) for name in node.inputs]
     for name, tensor in zip(node.inputs, tensors, strict=True):
         if tensor.elements > 1 and not broadcasts(tensor, output):
             return False

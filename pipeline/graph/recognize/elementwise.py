@@ -31,6 +31,8 @@ SIMPLE = {
     "Ceil": "ceil",
     "Softplus": "softplus",
     "Atanh": "atanh",
+    **{name: name.lower() for name in ("Round", "Sin", "Cos", "Tan", "Sinh", "Cosh")},
+    **{name: name.lower() for name in ("Asin", "Acos", "Atan", "Asinh", "Acosh")},
     "HardSwish": "hard_swish",
     "Add": "add",
     "Sub": "sub",
@@ -38,6 +40,7 @@ SIMPLE = {
     "Div": "div",
     "Max": "max",
     "Min": "min",
+    "Sum": "add",
 }
 
 
@@ -75,6 +78,21 @@ def simple(editor: Editor, node: Node) -> bool:
     expr: Expr = call(function, *exprs) if len(exprs) == ARITY[function] else exprs[0]
     for other in exprs[1:] if len(exprs) > ARITY[function] else ():
         expr = call(function, expr, other)
+    editor.add(Node("pointwise", names, node.outputs, node.layers, {}, expr))
+    return True
+
+
+def mean(editor: Editor, node: Node) -> bool:
+    """Mean of any number of operands."""
+    if not _is_float(editor, node):
+        return False
+    names, exprs = operands(editor, node)
+    if not names:
+        return False
+    total = exprs[0]
+    for other in exprs[1:]:
+        total = call("add", total, other)
+    expr = call("div", total, Const(float(len(exprs))))
     editor.add(Node("pointwise", names, node.outputs, node.layers, {}, expr))
     return True
 
@@ -173,4 +191,5 @@ RULES: dict[str, Rule] = {
     "PRelu": prelu,
     "Pow": power,
     "Gelu": gelu,
+    "Mean": mean,
 }

@@ -9,17 +9,6 @@ import numpy as np
 from tvmopt.pipeline.graph.attributes import attributes
 from tvmopt.pipeline.graph.ir import Editor, Node
 from tvmopt.pipeline.graph.recognize.insert_onnx import add_onnx
-from tvmopt.pipeline.graph.recognize.types import Rule
-
-
-def equal_booleans(editor: Editor, node: Node) -> bool:
-    """Equal of booleans, which TVM would compare as floats: the opposite of an exclusive or."""
-    if editor.graph.tensor(node.inputs[0]).dtype != "bool":
-        return False
-    differ = editor.value(f"{node.output}_differ", editor.graph.tensor(node.output))
-    add_onnx(editor, node, "Xor", node.inputs, differ)
-    add_onnx(editor, node, "Not", (differ,), node.output)
-    return True
 
 
 def mean_of_integers(editor: Editor, node: Node) -> bool:
@@ -47,6 +36,3 @@ def mean_of_integers(editor: Editor, node: Node) -> bool:
     count = np.array(math.prod(tensor.shape[axis] for axis in chosen), tensor.dtype)
     add_onnx(editor, node, "Div", (total, editor.constant(f"{total}_count", count)), node.output)
     return True
-
-
-RULES: dict[str, Rule] = {"Equal": equal_booleans}

@@ -6,7 +6,8 @@ import math
 from typing import Any
 
 from tvmopt.schedules.compute.pointwise import VectorMath
-from tvmopt.schedules.dtypes import FLOAT32
+from tvmopt.schedules.compute.typed import TRUTH
+from tvmopt.schedules.dtypes import DTYPES, FLOAT32
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import Index, Stmt, divmod_index
 from tvmopt.schedules.llvm.parts.operands import Epilogue, Pixel, declared, operands_of
@@ -16,6 +17,9 @@ from tvmopt.schedules.workload import Tensor, Workload
 
 MIN_TASK_ELEMENTS = 4096
 
+TYPES = frozenset(DTYPES) - {"float16", "bfloat16"}
+"""Element types of plain tensors."""
+
 
 class Pointwise:
     """The template; the epilogue is the whole computation."""
@@ -24,12 +28,12 @@ class Pointwise:
     version = 1
 
     def accepts(self, workload: Workload, target: Target) -> bool:
-        """Float32; blocked operands have the output's block."""
-        if workload.op != "pointwise" or workload.dtypes != {FLOAT32}:
+        """Plain tensors of any `TYPES`, or maps of float32 whose operands have the output's block."""
+        if workload.op != "pointwise":
             return False
         if workload.output.plain:
-            return all(tensor.plain for tensor in workload.inputs)
-        return all(_maps_onto(tensor, workload.output) for tensor in workload.inputs)
+            return workload.dtypes <= TYPES and all(tensor.plain for tensor in workload.inputs)
+        return workload.dtypes == {FLOAT32} and all(_maps_onto(tensor, workload.output) for tensor in workload.inputs)
 
     def flops(self, workload: Workload) -> int:
         """One operation for each output element."""
@@ -131,10 +135,14 @@ def _plain(workload: Workload, target: Target, config: Config) -> Any:
     def vector(position: list[Index], column: Index, lanes: int) -> Stmt:
         def operand(i: int) -> emit.Expr:
             if strides[i][-1] == 0:
-                return emit.splat(emit.load(views[i], [at(i, position, 0)]), lanes)
-            return emit.load(views[i], [at(i, position, column)], lanes)
+                value = emit.splat(emit.load(views[i], [at(i, position, 0)]), lanes)
+            else:
+                value = emit.load(views[i], [at(i, position, column)], lanes)
+            # Memory may hold any byte for a boolean.
+            return functions.truth(value) if workload.inputs[i].dtype == "bool" else value
 
-        value = VectorMath(lanes).evaluate(workload.epilogue, None, operand)
+        functions = VectorMath(lanes)
+        value = functions.evaluate(workload.epilogue, None, operand)
         return emit.store(views[-1], value, [at(len(inputs), position, column)], lanes)
 
     def task(index: Index) -> Stmt:
@@ -180,7 +188,8 @@ def _strides(sizes: tuple[int, ...], span: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def flat_view(tensor: Tensor, name: str) -> emit.Buffer:
-    """A view of a plain tensor as one row."""
+    """A view of a plain tensor as one row; of booleans as truth values."""
     from tvm import tirx
 
-    return tirx.decl_buffer((max(tensor.elements, 1),), tensor.dtype, name=name)
+    dtype = TRUTH if tensor.dtype == "bool" else tensor.dtype
+    return tirx.decl_buffer((max(tensor.elements, 1),), dtype, name=name)

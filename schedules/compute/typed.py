@@ -1,0 +1,107 @@
+"""Element-wise functions on vectors of any number type: truth values, comparisons, choices, casts, wrapping integers.
+
+A truth value is 0 or 1 in a uint8, as bytes of memory hold it: TVM compares and names no vectors of booleans.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from tvmopt.schedules.lazily import lazily
+
+tirx = lazily("tvm.tirx")
+
+TRUTH = "uint8"
+"""The element type of truth values inside kernels."""
+
+
+class TypedMath:
+    """The functions whose operands need not be float32.
+
+    Args:
+        lanes: elements of a vector; 1 for scalars.
+    """
+
+    def __init__(self, lanes: int) -> None:
+        self.lanes = lanes
+
+    def number(self, value: float, dtype: str) -> Any:
+        """`value` in every lane."""
+        scalar = tirx.const(value, dtype)
+        return scalar if self.lanes == 1 else tirx.Broadcast(scalar, self.lanes)
+
+    def cast(self, value: Any, dtype: str) -> Any:
+        """`value` as elements of another type."""
+        return tirx.Cast(dtype if self.lanes == 1 else f"{dtype}x{self.lanes}", value)
+
+    def truth(self, condition: Any) -> Any:
+        """A condition of TVM's, or numbers of which all but zero are true, as truth values."""
+        dtype = _dtype(condition)
+        if dtype != "bool":
+            return self._not(self.cast(tirx.EQ(condition, self.number(0, dtype)), TRUTH))
+        return self.cast(condition, TRUTH)
+
+    def wrapped(self, x: Any, y: Any, function: Any) -> Any:
+        """`function`, a sum, difference or product, of `x` and `y`; that of integers wraps.
+
+        LLVM may assume that TVM's integers do not overflow. Twice as wide they cannot, and LLVM narrows them again.
+        """
+        dtype = _dtype(x)
+        if dtype.startswith("float"):
+            return function(x, y)
+        kind = dtype.rstrip("0123456789")
+        wide = f"{kind}{2 * int(dtype[len(kind) :])}"
+        return self.cast(function(self.cast(x, wide), self.cast(y, wide)), dtype)
+
+    def _less(self, x: Any, y: Any) -> Any:
+        return self.truth(x < y)
+
+    def _less_equal(self, x: Any, y: Any) -> Any:
+        return self.truth(x <= y)
+
+    def _equal(self, x: Any, y: Any) -> Any:
+        return self.truth(tirx.EQ(x, y))
+
+    def _is_nan(self, x: Any) -> Any:
+        return self.truth(tirx.isnan(x))
+
+    def _is_infinite(self, x: Any) -> Any:
+        return self.truth(tirx.EQ(tirx.abs(x), self.number(math.inf, _dtype(x))))
+
+    def _not(self, x: Any) -> Any:
+        return x ^ self.number(1, TRUTH)
+
+    def _and(self, x: Any, y: Any) -> Any:
+        return x & y
+
+    def _or(self, x: Any, y: Any) -> Any:
+        return x | y
+
+    def _xor(self, x: Any, y: Any) -> Any:
+        return x ^ y
+
+    def _where(self, condition: Any, x: Any, y: Any) -> Any:
+        return tirx.Select(tirx.EQ(condition, self.number(0, TRUTH)), y, x)
+
+    def _to_bool(self, x: Any) -> Any:
+        return self.truth(x)
+
+    def _to_float32(self, x: Any) -> Any:
+        return self.cast(x, "float32")
+
+    def _to_int32(self, x: Any) -> Any:
+        return self.cast(x, "int32")
+
+    def _to_int64(self, x: Any) -> Any:
+        return self.cast(x, "int64")
+
+
+def is_float(value: Any) -> bool:
+    """Whether a TIR value is of a floating-point type."""
+    return _dtype(value).startswith("float")
+
+
+def _dtype(value: Any) -> str:
+    """The element type of a TIR value."""
+    return str(value.ty.dtype).split("x")[0]
