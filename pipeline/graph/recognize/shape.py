@@ -10,10 +10,9 @@ import numpy as np
 from tvmopt.pipeline.graph.attributes import attributes
 from tvmopt.pipeline.graph.ir import Editor, Node, Origin
 from tvmopt.pipeline.graph.recognize.identity import nothing
-from tvmopt.pipeline.graph.recognize.insert_onnx import add_slice
+from tvmopt.pipeline.graph.recognize.insert_onnx import add_onnx, add_slice
 from tvmopt.pipeline.graph.recognize.pooling import whole_map_attrs
 from tvmopt.pipeline.graph.recognize.types import Rule
-from tvmopt.pipeline.graph.recognize.written_out import mean_of_integers
 from tvmopt.pipeline.importers.onnx_form.rewrites.resize_tables import AxisResize, tables
 from tvmopt.schedules.expression import Arg, Const, Expr, call
 from tvmopt.schedules.workload import Attr, Tensor
@@ -92,7 +91,7 @@ def softmax(editor: Editor, node: Node) -> bool:
 
 def reduction(editor: Editor, node: Node) -> bool:
     """Reductions over neighbouring axes; means and maxima over the maps of images become global pooling."""
-    if node.kind == "ReduceMean" and mean_of_integers(editor, node):
+    if node.kind == "ReduceMean" and _mean_of_integers(editor, node):
         return True
     chosen = reduced_axes(editor, node)
     if chosen is None:
@@ -110,6 +109,33 @@ def reduction(editor: Editor, node: Node) -> bool:
         editor.add(Node("reshape", (pooled,), node.outputs, node.layers))
         return True
     editor.add(Node("reduce", node.inputs[:1], node.outputs, node.layers, {"kind": kind, "axes": chosen}))
+    return True
+
+
+def _mean_of_integers(editor: Editor, node: Node) -> bool:
+    """ReduceMean of integers, for which TVM would change their type: a sum, divided and rounded towards zero."""
+    tensor, made = (editor.graph.tensor(name) for name in (node.inputs[0], node.output))
+    if np.dtype(tensor.dtype).kind not in "iu":
+        return False
+    values = attributes(node)
+    axes = values.get("axes")
+    if len(node.inputs) > 1 and node.inputs[1]:
+        if node.inputs[1] not in editor.constants:
+            return False
+        axes = editor.constants[node.inputs[1]].reshape(-1).tolist()
+    if not axes and values.get("noop_with_empty_axes", 0):
+        return False
+    rank = len(tensor.shape)
+    chosen = sorted(int(axis) % rank for axis in axes) if axes else list(range(rank))
+    total = editor.value(f"{node.output}_sum", made)
+    keep = int(values.get("keepdims", 1))
+    if editor.graph.opset >= 13:
+        taken = (node.inputs[0], editor.constant(f"{total}_axes", np.array(chosen, np.int64)))
+        add_onnx(editor, node, "ReduceSum", taken, total, keepdims=keep)
+    else:
+        add_onnx(editor, node, "ReduceSum", node.inputs[:1], total, keepdims=keep, axes=chosen)
+    count = np.array(math.prod(tensor.shape[axis] for axis in chosen), tensor.dtype)
+    add_onnx(editor, node, "Div", (total, editor.constant(f"{total}_count", count)), node.output)
     return True
 
 
