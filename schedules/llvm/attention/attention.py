@@ -36,7 +36,7 @@ class Attention:
     """
 
     name = "attention"
-    version = 1
+    version = 2
 
     def accepts(self, workload: Workload, target: Target) -> bool:
         """Float32, the columns of V and of the result next to each other, the result without gaps."""

@@ -162,15 +162,19 @@ class Nest:
             return tile.multiply_add(element, queries)
 
         body = [*tile.fill(0.0), unrolled(self.shape.depth, step, "d")]
+        found: list[list[Expr]] = [[] for _ in range(block.vectors)]
         for row, v in tile:
             score = tirx.Var("score", vector_type(self.lanes))
             value = self._inner(block, tile.value(row, v), first + key + row, v)
-            top = emit.load(memory.top, [v * self.lanes], self.lanes)
+            found[v].append(score)
             body += [
                 tirx.Bind(score, value),
                 emit.store(memory.scores, score, [(key + row) * size + v * self.lanes], self.lanes),
-                emit.store(memory.top, tirx.max(top, score), [v * self.lanes], self.lanes),
             ]
+        for v, scores in enumerate(found):
+            at = [v * self.lanes]
+            top = tirx.max(emit.load(memory.top, at, self.lanes), _largest(scores))
+            body.append(emit.store(memory.top, top, at, self.lanes))
         return tile.run(body)
 
     def _inner(self, block: Block, score: Expr, key: Index, vector: int) -> Expr:
@@ -231,3 +235,11 @@ class Nest:
 
     def _exponential(self, value: Expr) -> Expr:
         return self.math.exp_to_one(value)
+
+
+def _largest(vectors: list[Expr]) -> Expr:
+    """The maxima of vectors, in a tree: one after another they would wait for each other."""
+    if len(vectors) == 1:
+        return vectors[0]
+    half = len(vectors) // 2
+    return tirx.max(_largest(vectors[:half]), _largest(vectors[half:]))
