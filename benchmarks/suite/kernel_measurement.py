@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from tvmopt.benchmarks.machine.environment import choose_cores
 from tvmopt.benchmarks.machine.roofline import Roofline
 from tvmopt.benchmarks.measurements.layer_profile import LayerProfile
+from tvmopt.benchmarks.profiling.processor_time import Turn, take_turn_on_processor
 from tvmopt.benchmarks.profiling.profile_artifact import profile_artifact
 from tvmopt.benchmarks.profiling.profile_model import ProfileOptions
 from tvmopt.benchmarks.suite.kernel_classes import Kernel, KernelClass, Scaling, classes_of, describe
@@ -45,27 +46,15 @@ class KernelBench:
         records: tuning records; None for default schedules.
         seconds: approximate profiling time of each turn.
         turns: number of turns for each thread count.
+        on_processor: whether times are processor time, and the least of each counts: for one thread, on a machine that
+            others use.
     """
 
     threads: tuple[int, ...]
     records: Records | None
     seconds: float = 1.5
     turns: int = TURNS
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """One profile, and the machine's limits around it.
-
-    Attributes:
-        profile: the kernels' times.
-        peak_flops: the higher of the peaks measured before and after it.
-        roofline: this machine's cached roofline.
-    """
-
-    profile: LayerProfile
-    peak_flops: float
-    roofline: Roofline
+    on_processor: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +100,8 @@ def measure_network(
         for turn in range(bench.turns):
             for each in built:
                 steps.begin(f"{model.name}, threads {each.threads}: turn {turn + 1} of {bench.turns}")
-                turns[each.threads].append(_take_turn(each, bench.seconds))
+                take = take_turn_on_processor if bench.on_processor else _take_turn
+                turns[each.threads].append(take(each.artifact, each.threads, bench.seconds))
     kernels = [kernel for each in built for kernel in kernels_of(each, turns[each.threads])]
     whole_s = {each.threads: statistics.median(turn.profile.whole_s for turn in turns[each.threads]) for each in built}
     peaks = {threads: [turn.peak_flops for turn in taken] for threads, taken in turns.items()}
@@ -161,10 +151,10 @@ def _compile(model: ImportedModel, threads: int, records: Records | None, folder
     return Built(model.name, threads, artifact, steps, {choice.task.name: choice for choice in report.choices})
 
 
-def _take_turn(built: Built, seconds: float) -> Turn:
-    with _peak_worker(built.threads) as worker:
+def _take_turn(artifact: Path, threads: int, seconds: float) -> Turn:
+    with _peak_worker(threads) as worker:
         before = worker.peak_flops_per_s()
-        options = ProfileOptions(str(built.artifact), threads=built.threads, seconds=seconds)
+        options = ProfileOptions(str(artifact), threads=threads, seconds=seconds)
         document = profile_artifact(options)
         after = worker.peak_flops_per_s()
     profile = LayerProfile.from_json(document["profiles"]["tvmopt"])

@@ -53,6 +53,12 @@ SCHEMA_VERSION = 1
 @click.option("--logs", type=click.Path(path_type=Path), default=shipped("tuning_logs"), help="Tuning records.")
 @click.option("--seconds", type=click.FloatRange(min=0.1), default=1.5, show_default=True, help="Length of each turn.")
 @click.option("--turns", type=click.IntRange(min=1), default=3, show_default=True, help="For each thread count.")
+@click.option(
+    "--processor-time",
+    "on_processor",
+    is_flag=True,
+    help="Measure in processor time, the least of each kernel; for --threads 1 on a machine that others use.",
+)
 @click.option("--each", is_flag=True, help="List every kernel of a class, not only those below their limit.")
 @click.option("--results", type=click.Path(path_type=Path), help="Folder for the files.  [default: none are written]")
 def main(networks: tuple[str, ...], threads: tuple[int, ...], logs: Path, each: bool, **options: Any) -> None:

@@ -33,6 +33,12 @@ class Executor(Protocol):
     def time_kernels(self) -> list[tuple[int, int]]:
         """Runs once and times each kernel call: when it began and ended, in nanoseconds of one clock."""
 
+    def time_kernels_on_processor(self) -> list[tuple[int, int]]:
+        """The same in nanoseconds of the calling thread's processor time: what other programs take does not count.
+
+        Only for a model that runs on one thread: what further threads do is not in it.
+        """
+
     def visit_kernels(self, steps: Sequence[Step], visit: VisitStep) -> None:
         """Runs once and passes each kernel's outputs to `visit`.
 

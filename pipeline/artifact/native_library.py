@@ -8,6 +8,7 @@ import math
 import mmap
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,18 @@ class NativeLibrary:
         if self._functions.tvmopt_run_timed(self._model, times.ctypes.data):
             self._fail()
         return [(int(begin), int(end)) for begin, end in times]
+
+    def time_kernels_on_processor(self) -> list[tuple[int, int]]:
+        """Runs once and times each call in nanoseconds of this thread's processor time."""
+        marks: list[int] = []
+
+        def observe(context: Any, call: int, after: int) -> int:
+            marks.append(time.thread_time_ns())
+            return 0
+
+        if self._functions.tvmopt_run_observed(self._model, _Observer(observe), None):
+            self._fail()
+        return list(zip(marks[::2], marks[1::2], strict=True))
 
     def visit_kernels(self, steps: Sequence[Step], visit: VisitStep) -> None:
         """Runs once and passes each kernel's outputs to `visit`.

@@ -1,7 +1,8 @@
 """Runs several builds of a model in turn and times their kernels.
 
 Runs as ``python -m tvmopt.pipeline.tuning.rerank_worker SECONDS ARTIFACT…``, in a separate process because a kernel may
-crash it, and returns the seconds of each kernel call, for each artifact and round.
+crash it, and returns the seconds of each kernel call, for each artifact and round. On one thread they are processor
+time, so that other programs on the machine do not decide.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ def main(arguments: Sequence[str]) -> None:
     while len(times[0]) < FEWEST_ROUNDS or (len(times[0]) < MOST_ROUNDS and time.monotonic() - began < seconds):
         for build, taken in zip(builds, times, strict=True):
             build.run_only()  # so that the caches hold what this build leaves there, not another
-            taken.append(tuple(step[0] for step in time_steps(build, 1).steps))
+            alone = build.manifest["target"]["threads"] == 1
+            taken.append(tuple(step[0] for step in time_steps(build, 1, on_processor=alone).steps))
     server.give(times)
 
 

@@ -14,6 +14,7 @@ from tests import tiny
 from tests.benchmarks.layered import ROOFLINE
 from tvmopt.benchmarks.machine.roofline import Roofline
 from tvmopt.benchmarks.measurements.layer_profile import KernelTime, LayerProfile
+from tvmopt.benchmarks.profiling.processor_time import take_turn_on_processor
 from tvmopt.benchmarks.suite import kernels as command
 from tvmopt.benchmarks.suite.kernel_classes import (
     DEPTHWISE,
@@ -34,6 +35,7 @@ from tvmopt.benchmarks.suite.kernel_classes import (
 )
 from tvmopt.benchmarks.suite.kernel_measurement import Built, KernelBench, Turn, kernels_of, measure_network
 from tvmopt.benchmarks.suite.kernel_table import render
+from tvmopt.pipeline.errors import UsageError
 from tvmopt.pipeline.support.progress import Listener
 from tvmopt.pipeline.types import Step
 from tvmopt.schedules.workload import Tensor, Workload
@@ -164,17 +166,24 @@ def test_unknown_networks_and_too_many_threads() -> None:
 
 
 @pytest.mark.slow
-def test_a_tiny_network_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("on_processor", [False, True])
+def test_a_tiny_network_is_measured(monkeypatch: pytest.MonkeyPatch, on_processor: bool) -> None:
     """The whole command, except for the roofline, which takes long to measure."""
 
     def measure(threads: int) -> Roofline:
         return Roofline(threads, ROOFLINE.peak_flops, ROOFLINE.bandwidth)
 
     monkeypatch.setattr("tvmopt.benchmarks.profiling.profile_artifact.measure_roofline", measure)
+    monkeypatch.setattr("tvmopt.benchmarks.profiling.processor_time.measure_roofline", measure)
     monkeypatch.setattr("tvmopt.benchmarks.suite.kernel_classes.LARGE_FLOPS", 1)
-    bench = KernelBench((1,), None, seconds=0.2, turns=1)
+    bench = KernelBench((1,), None, seconds=0.2, turns=1, on_processor=on_processor)
     kernels, scaling, peaks = measure_network(tiny.load(), bench, Listener())
     assert {kernel.shape.partition(",")[0] for kernel in kernels} == {"1×8×14×14", "1×16×14×14"}
     assert all(kernel.share > 0 for kernel in kernels)
     assert scaling.speedup is None
     assert len(peaks[1]) == 1
+
+
+def test_processor_time_is_for_one_thread(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"got 2 threads: add --threads 1"):
+        take_turn_on_processor(tmp_path / "2.tar", 2, 0.1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import replace
@@ -93,13 +94,22 @@ def test_visited_values_do_not_change(artifact: LoadedArtifact) -> None:
             np.testing.assert_array_equal(array, first[name])
 
 
-def test_times_of_every_kernel_in_every_run(artifact: LoadedArtifact) -> None:
-    times = time_steps(artifact, 5)
+@pytest.mark.parametrize("on_processor", [False, True])
+def test_times_of_every_kernel_in_every_run(artifact: LoadedArtifact, on_processor: bool) -> None:
+    times = time_steps(artifact, 5, on_processor)
     assert len(times.whole) == 5
     assert [len(row) for row in times.steps] == [5] * len(artifact.steps)
     assert all(seconds > 0 for row in times.steps for seconds in row)
     for run, whole in enumerate(times.whole):
         assert sum(row[run] for row in times.steps) < whole
+
+
+def test_time_of_others_is_not_in_processor_time(artifact: LoadedArtifact, monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = itertools.count(0, 1000)
+    monkeypatch.setattr("time.thread_time_ns", lambda: next(ticks))  # whatever passes on the clock of the wall
+    times = time_steps(artifact, 1, on_processor=True)
+    assert times.steps == ((1e-6,),) * len(artifact.steps)
+    assert times.whole == ((2 * len(artifact.steps) + 1) * 1e-6,)
 
 
 @pytest.mark.parametrize("change", ["swapped", "one less", "another first"])
