@@ -5,14 +5,15 @@ from __future__ import annotations
 import functools
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from tvmopt.pipeline.support.tvm import load_backend
+from tvmopt.schedules.llvm.parts.emit import FLAT
 from tvmopt.schedules.registry import schedule_rest
 from tvmopt.schedules.target import Target
 
-_PLAIN_NESTS = "tvmopt_plain_nests"
+_FLAT_NESTS = "tvmopt_flat_nests"
 
 
 def tvm_target(target: Target) -> Any:
@@ -53,27 +54,25 @@ def kernel_library(functions: Mapping[str, Any], target: Target, *, checked: boo
     import tvm
 
     named = {name: function.with_attr("global_symbol", name) for name, function in functions.items()}
-    pipeline = "default" if target.is_gpu or any(map(_has_blocks, functions.values())) else _plain_nests()
     with code_generation(checked):
-        return tvm.compile(tvm.IRModule(named), target=tvm_target(target), tir_pipeline=pipeline)
+        return tvm.compile(
+            tvm.IRModule(named), target=tvm_target(target), tir_pipeline=passes_for(functions.values(), target)
+        )
 
 
-def _has_blocks(function: Any) -> bool:
-    """Whether `function` has blocks, the units of TVM's own schedules; our templates write plain loops."""
-    import tvm_ffi
-    from tvm.s_tir.stmt import SBlockRealize
-
-    found: list[Any] = []
-    tvm_ffi.structural_walk(function.body, ((SBlockRealize,), found.append))
-    return bool(found)
+def passes_for(functions: Iterable[Any], target: Target) -> str:
+    """The name of the passes that PrimFuncs go through together: few of TVM's, if all are from `emit.kernel`."""
+    flat = not target.is_gpu and all(FLAT in (function.attrs or {}) for function in functions)
+    return _flat_nests() if flat else "default"
 
 
 @functools.cache
-def _plain_nests() -> str:
-    """The name of TVM's passes for plain loops on CPUs, which it knows from now on.
+def _flat_nests() -> str:
+    """The name of TVM's passes for our templates' loops on CPUs, which it knows from now on.
 
-    They are those of ``tvm.s_tir.pipeline`` that such loops need. Each of the others (blocks, threads of GPUs, short
-    floats, copies between memories) goes through the whole kernel as well, and a kernel is long.
+    They are those of ``tvm.s_tir.pipeline`` that such loops need (`emit.FLAT`). Each of the others (blocks, threads of
+    GPUs, short floats, copies between memories, buffers of several dimensions or larger than what is used of them)
+    goes through the whole kernel as well, and a kernel is long.
     """
     import tvm
     from tvm.s_tir.pipeline import finalize_device_passes, finalize_host_passes
@@ -83,10 +82,6 @@ def _plain_nests() -> str:
         tirx, s_tir = tvm.tirx.transform, tvm.s_tir.transform
         listed = [
             s_tir.CanonicalizeLoop(),
-            s_tir.CompactBufferAllocation(),
-            s_tir.StmtSimplify(),
-            tirx.FlattenBuffer(),
-            tirx.NarrowDataType(32),
             s_tir.LoopPartition(),
             tirx.VectorizeLoop(True),
             tirx.StorageRewrite(),
@@ -94,7 +89,6 @@ def _plain_nests() -> str:
             tirx.UnrollLoop(),
             s_tir.RenormalizeSplitPattern(),
             tirx.StmtSimplify(),
-            tirx.RemoveNoOp(),
             s_tir.RewriteUnsafeSelect(),
             tirx.VerifyMemory(),
             tirx.AnnotateEntryFunc(),
@@ -103,8 +97,8 @@ def _plain_nests() -> str:
         ]
         return tvm.ir.transform.Sequential(listed), finalize_host_passes, finalize_device_passes
 
-    register_tir_pipeline(_PLAIN_NESTS, passes)
-    return _PLAIN_NESTS
+    register_tir_pipeline(_FLAT_NESTS, passes)
+    return _FLAT_NESTS
 
 
 def schedule(module: Any, target: Target) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tvmopt.pipeline.compiler.build import code_generation
+from tvmopt.pipeline.compiler.build import code_generation, passes_for
 from tvmopt.pipeline.devices.registry import LOCAL
 from tvmopt.pipeline.support.numeric_error import as_one_dtype, numeric_error
 from tvmopt.pipeline.support.tolerances import TEST
@@ -77,7 +77,8 @@ class Kernels:
         }
         tvm_target = tvm.target.Target({**self.target.tvm, "opt-level": self.optimize})
         with code_generation():
-            library = tvm.compile(tvm.IRModule(functions), target=tvm_target)
+            passes = passes_for(functions.values(), self.target)
+            library = tvm.compile(tvm.IRModule(functions), target=tvm_target, tir_pipeline=passes)
         outputs = []
         for name, config in zip(functions, configs, strict=True):
             memory = pack_inputs(template, workload, self.target, config, dict(enumerate(inputs)))

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from tvmopt.schedules.dtypes import dtype_of
 from tvmopt.schedules.lazily import lazily
 from tvmopt.schedules.llvm.parts import emit
-from tvmopt.schedules.llvm.parts.emit import Index, Stmt, divmod_index
+from tvmopt.schedules.llvm.parts.emit import Index, Stmt, View, divmod_index
 from tvmopt.schedules.llvm.parts.fixed import NoKnobs
 from tvmopt.schedules.llvm.parts.operands import Epilogue, operands_of
 from tvmopt.schedules.llvm.parts.split import Cut
@@ -90,9 +90,8 @@ class _Maps:
             return emit.choose(first, self.channels // self.block, tail != 0, part)
 
         # The edge is written through the result's own view.
-        pairs = [*zip(self.views, (self.source, self.result), strict=True), (self.result.view, self.result)]
-        views = {id(view): (view, operand) for view, operand in pairs}.values()
-        declarations = [tirx.DeclBuffer(view, data=tirx.buffer_data(operand.parameter)) for view, operand in views]
+        views = {id(view): view for view in (*self.views, self.result.view)}.values()
+        declarations = [view.declare() for view in views]
         body = tirx.SeqStmt([*declarations, emit.parallel(self.images * self.blocks * pieces, task)])
         return emit.kernel([self.source.parameter, self.result.parameter], body, self.target.threads)
 
@@ -113,7 +112,7 @@ class _Copied(_Maps):
         self.from_block = workload.inputs[0].block
         if self.from_block == self.block == 1:
             # Columns are neighbours in memory: they become the last dimension of the views.
-            self.views = [tirx.decl_buffer(view.shape[:4], self.dtype, name=view.name) for view in self.views]
+            self.views = [View.of(view.parameter, view.shape[:4]) for view in self.views]
 
     def pixels(self, line: Line, start: Index, size: int) -> Stmt:
         if self.from_block == self.block == 1:
@@ -157,7 +156,7 @@ class _Transposed(_Maps):
         self.inward = workload.inputs[0].block == 1
         plain = 0 if self.inward else 1
         view = self.views[plain]
-        self.views[plain] = tirx.decl_buffer(view.shape[:4], self.dtype, name=view.name)
+        self.views[plain] = View.of(view.parameter, view.shape[:4])
         self.side = 1
         most = min(self.width, target.lanes(self.dtype))
         while 2 * self.side <= most and self.block % (2 * self.side) == 0:

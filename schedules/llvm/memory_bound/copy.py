@@ -19,7 +19,7 @@ from tvmopt.schedules.lazily import lazily
 from tvmopt.schedules.llvm.memory_bound.copied import MOVED, merged
 from tvmopt.schedules.llvm.memory_bound.pointwise import MIN_TASK_ELEMENTS, flat_view
 from tvmopt.schedules.llvm.parts import emit
-from tvmopt.schedules.llvm.parts.emit import Index, Stmt, divmod_index
+from tvmopt.schedules.llvm.parts.emit import Index, Stmt, View, divmod_index
 from tvmopt.schedules.llvm.parts.fixed import NoKnobs
 from tvmopt.schedules.llvm.parts.operands import operands_of
 from tvmopt.schedules.llvm.parts.split import Cut
@@ -62,10 +62,7 @@ class _Copy:
         self.sizes, self.strides, self.offset = sizes, strides, workload.attr("offset")
         self.places = tuple(math.prod(sizes[axis + 1 :]) for axis in range(len(sizes)))
         memory = math.prod(self.source.tensor.physical_shape)
-        self.views = (
-            tirx.decl_buffer((memory,), self.dtype, name="source_view"),
-            flat_view(workload.output, "result_view"),
-        )
+        self.views = (View.of(self.source.parameter, (memory,)), flat_view(self.result))
 
     def function(self) -> Any:
         across = self._across()
@@ -74,8 +71,7 @@ class _Copy:
         else:
             body = self._rows()
         buffers = (self.source.parameter, self.result.parameter)
-        pairs = zip(self.views, buffers, strict=True)
-        declarations = [tirx.DeclBuffer(view, data=tirx.buffer_data(buffer)) for view, buffer in pairs]
+        declarations = [view.declare() for view in self.views]
         threads = self.target.threads if math.prod(self.sizes) >= 2 * MIN_TASK_ELEMENTS else 1
         return emit.kernel(buffers, tirx.SeqStmt([*declarations, body]), threads)
 

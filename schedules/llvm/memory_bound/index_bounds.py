@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tvmopt.schedules.llvm.parts import emit
-from tvmopt.schedules.llvm.parts.emit import Index, Stmt
+from tvmopt.schedules.llvm.parts.emit import Index, Stmt, View
 from tvmopt.schedules.workload import Tensor
 
 ERROR = "IndexError"
@@ -30,7 +30,7 @@ def check_indices(indices: Tensor, limits: tuple[int, ...], wraps: bool, message
     checked = tirx.decl_buffer(indices.shape, indices.dtype, name="checked")
     columns = len(limits)
     shape = (indices.elements // columns, columns)
-    flat = [tirx.decl_buffer(shape, indices.dtype, name=f"{buffer.name}_flat") for buffer in (given, checked)]
+    flat = [View.of(buffer, shape) for buffer in (given, checked)]
     zero = tirx.const(0, indices.dtype)
 
     def element(row: Index, column: int) -> Stmt:
@@ -46,9 +46,5 @@ def check_indices(indices: Tensor, limits: tuple[int, ...], wraps: bool, message
     def line(row: Index) -> Stmt:
         return emit.seq(element(row, column) for column in range(columns))
 
-    declared = [
-        tirx.DeclBuffer(view, data=tirx.buffer_data(buffer))
-        for view, buffer in zip(flat, (given, checked), strict=True)
-    ]
-    body = emit.seq([*declared, emit.loop(shape[0], line)])
+    body = emit.seq([*(view.declare() for view in flat), emit.loop(shape[0], line)])
     return emit.kernel([given, checked], body, threads=1)

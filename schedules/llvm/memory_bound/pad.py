@@ -82,13 +82,12 @@ class _Pad:
             self.fill = tirx.const(int(workload.attr("fill")), self.dtype)
         self.axes = merged(_axes(workload))
         self.sizes = tuple(sum(axis) for axis in self.axes)
-        self.views = (flat_view(workload.inputs[0], "source_view"), flat_view(workload.output, "result_view"))
+        self.views = (flat_view(self.source), flat_view(self.result))
 
     def function(self) -> Any:
         rows, row = math.prod(self.sizes[:-1]), self.sizes[-1]
         buffers = (self.source.parameter, self.result.parameter)
-        pairs = zip(self.views, buffers, strict=True)
-        declarations = [tirx.DeclBuffer(view, data=tirx.buffer_data(buffer)) for view, buffer in pairs]
+        declarations = [view.declare() for view in self.views]
         body = rows_in_tasks(rows, row, self.target.threads, self._row)
         return emit.kernel(buffers, tirx.SeqStmt([*declarations, body]), self.target.threads)
 

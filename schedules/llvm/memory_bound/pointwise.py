@@ -9,8 +9,8 @@ from tvmopt.schedules.compute.pointwise import VectorMath
 from tvmopt.schedules.compute.typed import TRUTH
 from tvmopt.schedules.dtypes import DTYPES, FLOAT32
 from tvmopt.schedules.llvm.parts import emit
-from tvmopt.schedules.llvm.parts.emit import Index, Stmt, divmod_index
-from tvmopt.schedules.llvm.parts.operands import Epilogue, Pixel, declared, operands_of
+from tvmopt.schedules.llvm.parts.emit import Index, Stmt, View, divmod_index
+from tvmopt.schedules.llvm.parts.operands import Epilogue, Operand, Pixel, declared, operands_of
 from tvmopt.schedules.space import Config, ConfigSpace, Knob
 from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Tensor, Workload
@@ -124,7 +124,7 @@ def _plain(workload: Workload, target: Target, config: Config) -> Any:
         # One long row: cut it, so that threads can share it.
         pieces = _pieces(sizes[0], target)
         sizes, spans = (pieces, sizes[0] // pieces), [span * 2 for span in spans]
-    views = [flat_view(x.tensor, f"flat{i}") for i, x in enumerate((*inputs, result))]
+    views = [flat_view(x) for x in (*inputs, result)]
     strides = [_strides(sizes, span) for span in spans]
     inner, outer = sizes[-1], math.prod(sizes[:-1])
 
@@ -161,13 +161,7 @@ def _plain(workload: Workload, target: Target, config: Config) -> Any:
 
         return emit.split_loop(inner, step, several)
 
-    from tvm import tirx
-
-    declarations = [
-        tirx.DeclBuffer(view, data=tirx.buffer_data(x.parameter))
-        for view, x in zip(views, (*inputs, result), strict=True)
-    ]
-    body = tirx.SeqStmt([*declarations, emit.parallel(outer, task)])
+    body = emit.seq([*(view.declare() for view in views), emit.parallel(outer, task)])
     threads = target.threads if workload.output.elements >= 2 * MIN_TASK_ELEMENTS else 1
     return emit.kernel([x.parameter for x in (*inputs, result)], body, threads)
 
@@ -187,9 +181,7 @@ def _strides(sizes: tuple[int, ...], span: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(strides)
 
 
-def flat_view(tensor: Tensor, name: str) -> emit.Buffer:
+def flat_view(operand: Operand) -> View:
     """A view of a plain tensor as one row; of booleans as truth values."""
-    from tvm import tirx
-
-    dtype = TRUTH if tensor.dtype == "bool" else tensor.dtype
-    return tirx.decl_buffer((max(tensor.elements, 1),), dtype, name=name)
+    tensor = operand.tensor
+    return View.of(operand.parameter, (tensor.elements,), TRUTH if tensor.dtype == "bool" else tensor.dtype)

@@ -56,7 +56,7 @@ class _Rows:
         self.inputs, self.result = operands_of(workload)
         self.images, self.groups, self.channels, self.pixels = workload.output.shape
         self.rows, self.length = self.images * self.groups, self.channels * self.pixels
-        self.views = [flat_view(x.tensor, f"flat{i}") for i, x in enumerate((*self.inputs, self.result))]
+        self.views = [flat_view(x) for x in (*self.inputs, self.result)]
         self.centred, self.cut = workload.attr("kind") != "rms", Cut.of(self.length, CHUNK)
         # Side by side, two vectors hide each other's latency where a function has a long chain of operations.
         self.wide = self.lanes * (2 if functions_of(workload.epilogue) & LONG_CHAINS else 1)
@@ -69,10 +69,7 @@ class _Rows:
         else:
             body = emit.parallel(self.rows, self._row)
         operands = (*self.inputs, self.result)
-        declarations = [
-            tirx.DeclBuffer(view, data=tirx.buffer_data(x.parameter))
-            for view, x in zip(self.views, operands, strict=True)
-        ]
+        declarations = [view.declare() for view in self.views]
         return emit.kernel([x.parameter for x in operands], tirx.SeqStmt([*declarations, body]), threads)
 
     def _row(self, row: Index) -> Stmt:

@@ -10,7 +10,7 @@ from tvmopt.schedules.compute.pointwise import VectorMath
 from tvmopt.schedules.expression import Expr, arguments_of, functions_of
 from tvmopt.schedules.lazily import lazily
 from tvmopt.schedules.llvm.parts import emit
-from tvmopt.schedules.llvm.parts.emit import Buffer, Index, Stmt
+from tvmopt.schedules.llvm.parts.emit import Buffer, Index, Stmt, View
 from tvmopt.schedules.workload import Tensor, Workload
 
 tirx = lazily("tvm.tirx")
@@ -37,7 +37,7 @@ class Operand:
     def __init__(self, tensor: Tensor, name: str) -> None:
         self.tensor = tensor
         self.parameter: Buffer = tirx.decl_buffer(tensor.physical_shape, tensor.dtype, name=name)
-        self.view: Buffer = tirx.decl_buffer(self._view_shape(), tensor.dtype, name=f"{name}_view")
+        self.view = View.of(self.parameter, self._view_shape())
 
     def _view_shape(self) -> tuple[int, ...]:
         shape = self.tensor.physical_shape
@@ -47,7 +47,7 @@ class Operand:
 
     def declare(self) -> Stmt:
         """The statement that makes the view usable."""
-        return tirx.DeclBuffer(self.view, data=tirx.buffer_data(self.parameter))
+        return self.view.declare()
 
     def flattened(self) -> Operand:
         """The same memory with rows and columns as one row; for tensors without a halo."""
@@ -62,7 +62,7 @@ class Operand:
         """The same memory as another tensor."""
         other = Operand.__new__(Operand)
         other.tensor, other.parameter = tensor, self.parameter
-        other.view = tirx.decl_buffer(other._view_shape(), tensor.dtype, name=self.view.name)
+        other.view = View.of(self.parameter, other._view_shape())
         return other
 
     def vector(self, at: Pixel, lanes: int) -> Any:
