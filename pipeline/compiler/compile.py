@@ -253,7 +253,9 @@ def build_libraries(
         UnsupportedModelError: when there are several, and TVM's virtual machine would have to run one.
         BuildError: when code generation or linking fails.
     """
-    planned = [_plan(bound, configs, forge) for bound, configs in graphs]
+    with ThreadPoolExecutor(1) as pool:  # the C++ compiler runs beside the processes that make kernels
+        native = pool.submit(runtime_objects, linker, forge.cache) if has_templates(graphs[0][0].target) else None
+        planned = [_plan(bound, configs, forge) for bound, configs in graphs]
     programs = [one.program for one in planned if one is not None]
     if len(programs) < len(planned):
         if len(planned) > 1:
@@ -263,12 +265,12 @@ def build_libraries(
         return (_for_virtual_machine(*graphs[0], linker),)
     laid = lay_out_weights(*programs)
     block = weights_block(laid)
-    runtime = runtime_objects(linker, forge.cache)
+    assert native is not None
     libraries = []
     for one, weights in zip(planned, laid, strict=True):
         assert one is not None
         arena = plan_arena(one.program)
-        content = link(one.kernels, write_tables(one.program, arena, weights), runtime, linker)
+        content = link(one.kernels, write_tables(one.program, arena, weights), native.result(), linker)
         libraries.append(Library(content, block, (arena.nbytes,), one.steps))
     return tuple(libraries)
 

@@ -97,11 +97,11 @@ def compile(job: CompileJob, listener: Listener | None = None) -> CompileResult:
     sizes = each_size(job.input_shapes, job.inputs)
     target = resolve_target(job.target, job.threads, job.strict_nan)
     linker_of(target)  # a missing linker or unreadable records fail now rather than after a minute of work
-    records = open_records(job.logs)
     with ctrl_c_cancels(), Steps(listener, 2) as steps, Forge() as forge:
         seen = _Seen(job, target, forge.cache)
         if has_templates(target) and not seen.before():
             forge.start()  # it loads TVM meanwhile
+        records = open_records(job.logs)
         steps.begin("importing")
         models = [_imported(job, one, target, forge.cache) for one in sizes]
         steps.begin("compiling")
