@@ -16,7 +16,7 @@ import io
 import json
 import re
 import tarfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,13 +77,13 @@ class ArtifactParts(Sized):
         return (self, *self.others)
 
 
-def save_artifact(parts: ArtifactParts, path: Path, weights_sha256: str | None = None) -> None:
+def save_artifact(parts: ArtifactParts, path: Path, hashed: Callable[[], str] | None = None) -> None:
     """Writes the tar at `path`: the same bytes for the same parts, and never a partial file.
 
     Args:
         parts: what it is made of.
         path: the file.
-        weights_sha256: `sha256` of the weights, if that is known already.
+        hashed: gives `sha256` of the weights, if that is being computed; asked when all else is written.
 
     Raises:
         InputFileError: when the folder does not exist or cannot be written.
@@ -96,28 +96,41 @@ def save_artifact(parts: ArtifactParts, path: Path, weights_sha256: str | None =
     for index, size in enumerate(parts.sizes()):
         members += [(_numbered(GOLDEN, index), _golden_bytes(size)), (_numbered(LIBRARY, index), size.library)]
     if parts.weights is not None:
-        manifest["weights_sha256"] = weights_sha256 or sha256(parts.weights)
+        manifest["weights_sha256"] = _UNKNOWN
         members.append((WEIGHTS, parts.weights.data))
-    text = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
-    members.insert(0, (MANIFEST, text.encode()))
-    with replaced(path) as file, tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
-        tar.copybufsize = PIECE  # type: ignore[attr-defined]  # typeshed does not know it
-        for name, content in members:
-            entry = tarfile.TarInfo(name)
-            entry.size, entry.mode = len(content), 0o644
-            tar.addfile(entry, _Reader(content))
+    members.insert(0, (MANIFEST, _text(manifest)))
+    with replaced(path) as file:
+        with tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar:
+            tar.copybufsize = PIECE  # type: ignore[attr-defined]  # typeshed does not know it
+            for name, content in members:
+                entry = tarfile.TarInfo(name)
+                entry.size, entry.mode = len(content), 0o644
+                tar.addfile(entry, _Reader(content))  # type: ignore[arg-type]  # what is read is only written
+        if parts.weights is not None:
+            # The manifest comes first, where its last part was left open: hashing needs another core than writing.
+            manifest["weights_sha256"] = sha256(parts.weights) if hashed is None else hashed()
+            file.seek(tarfile.BLOCKSIZE)  # behind the header of the first member
+            file.write(_text(manifest))
 
 
-class _Reader(io.RawIOBase):
-    """Reads from memory without a copy of all of it."""
+_UNKNOWN = "0" * 64
+"""Stands for a hash, with as many digits."""
+
+
+def _text(manifest: Mapping[str, Any]) -> bytes:
+    return (json.dumps(manifest, indent=2, sort_keys=True) + "\n").encode()
+
+
+class _Reader:
+    """Reads from memory without copies."""
 
     def __init__(self, content: bytes | memoryview) -> None:
         self._left = memoryview(content)
 
-    def read(self, size: int | None = -1) -> bytes:
-        count = len(self._left) if size is None or size < 0 else size
-        piece, self._left = self._left[:count], self._left[count:]
-        return bytes(piece)
+    def read(self, size: int) -> memoryview:
+        """The next `size` bytes."""
+        piece, self._left = self._left[:size], self._left[size:]
+        return piece
 
 
 def read_parts(path: Path) -> ArtifactParts:

@@ -210,10 +210,10 @@ def write_artifact(builds: Sequence[Ready], out: Path, forge: Forge) -> tuple[Li
     parts = ArtifactParts(
         first.library, first.manifest, first.inputs, first.outputs, libraries[0].weights, tuple(others)
     )
-    with ThreadPoolExecutor(1) as pool:  # hashing needs another core only, and takes as long as the check
+    with ThreadPoolExecutor(1) as pool:  # hashing needs another core only, while the weights are written
         hashed = None if parts.weights is None else pool.submit(sha256, parts.weights)
         check_golden(parts, out)
-        save_artifact(parts, out, None if hashed is None else hashed.result())
+        save_artifact(parts, out, None if hashed is None else hashed.result)
     return libraries
 
 
