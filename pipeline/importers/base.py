@@ -57,10 +57,12 @@ class Stored:
     Attributes:
         files: the one that the user named, and those that it reads.
         tensors: where they hold tensors as plain bytes, as far as that is known.
+        versions: those of the packages that import such files, beside ONNX and ONNX Runtime.
     """
 
     files: tuple[Path, ...]
     tensors: tuple[StoredTensor, ...]
+    versions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,8 +2,9 @@
 
 An entry of the cache holds what the import found: the normalised model without its large weights, where these are in
 the model's files, and the golden inputs and outputs. Its key covers all that the import depends on: the content of the
-files, what the user asked for, the versions of ONNX and ONNX Runtime, our own code, and the processor, whose rounding
-the golden outputs have. Models that code makes are imported each time: what code does, nothing but running it shows.
+files, what the user asked for, the versions of ONNX, ONNX Runtime and what else imports such files, our own code, and
+the processor, whose rounding the golden outputs have. Models that code makes are imported each time: what code does,
+nothing but running it shows.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def load_or_recall(
         return _load(spec, input_shapes, batch, input_values)
     asked = [sorted((name, list(given)) for name, given in (x or {}).items()) for x in (input_shapes, input_values)]
     hashed = hash_of(files.contents)
-    key = digest(environment(), LOCAL.facts().cpu, source.kind, hashed, asked, batch)
+    key = digest(environment(), LOCAL.facts().cpu, source.kind, files.stored.versions, hashed, asked, batch)
     entry = cache.get(KIND, key)
     if entry is not None:
         return _recalled(source, entry, files.contents)

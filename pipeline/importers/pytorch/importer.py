@@ -12,6 +12,7 @@ from tvmopt.pipeline.importers.pytorch.factory_name import find_factory
 if TYPE_CHECKING:
     import numpy as np
 
+    from tvmopt.pipeline.importers.base import Stored
     from tvmopt.pipeline.importers.onnx_form.shapes import ShapeRequest
     from tvmopt.pipeline.types import ImportedModel, ModelSource
 
@@ -26,6 +27,12 @@ def _load_program(source: ModelSource, request: ShapeRequest, strict: bool) -> O
     form = export_program(load_program(source), strict, source.values)
     sizes = {name: x.shape for name, x in form.inputs.items()}
     return replace(form, request=replace(request, defaults={**sizes, **request.defaults}))
+
+
+def _stored(source: ModelSource) -> Stored:
+    from tvmopt.pipeline.importers.pytorch.stored_tensors import stored_tensors
+
+    return stored_tensors(source)
 
 
 def _load_module(source: ModelSource, request: ShapeRequest, strict: bool) -> OnnxForm:
@@ -60,6 +67,7 @@ PT2_IMPORTER = Importer(
     check=_check,
     layer_values=_layer_values,
     original_runtime="pytorch",
+    stored=_stored,
     refused={
         suffix: f"is a pickle ({suffix}), which can run any code when it is read: "
         "save the model with torch.export.save as .pt2, or write path/file.py:factory that builds it"
