@@ -16,6 +16,7 @@ from tvmopt.schedules.llvm.convolution.winograd_plan import Plan, plan_of, tiles
 from tvmopt.schedules.llvm.parts.emit import SPREAD
 from tvmopt.schedules.llvm.parts.register_tile import (
     FAR_BYTES_PER_CYCLE,
+    L2_BYTES_PER_CYCLE,
     PREFETCHED_BYTES_PER_CYCLE,
     channel_panels,
     covering,
@@ -109,6 +110,9 @@ class Winograd:
             scratch = plan.points * size * columns * (plan.depth + config["vectors"] * lanes) * 4
             stays = streamed + scratch < target.l2_bytes
             total += count * (products + (0 if stays else streamed / PREFETCHED_BYTES_PER_CYCLE))
+            if plan.strided:
+                # More points for each output: a task has fewer tiles to multiply with the weights that it reads.
+                total += count * streamed / L2_BYTES_PER_CYCLE
             if 2 * scratch > target.l2_bytes:
                 total += count * scratch / PREFETCHED_BYTES_PER_CYCLE
             # Each tile of channels reads the patches again; the tiles for images were chosen by measurements. Along a
@@ -118,7 +122,8 @@ class Winograd:
                 passes = math.ceil(out_blocks / config["vectors"])
                 patches = plan.points * size * columns * plan.depth * 4
                 total += count * passes * patches / PREFETCHED_BYTES_PER_CYCLE
-        total += streamed / (PREFETCHED_BYTES_PER_CYCLE if self.op == "conv2d" else FAR_BYTES_PER_CYCLE)
+        ahead = self.op == "conv2d" and not plan.strided
+        total += streamed / (PREFETCHED_BYTES_PER_CYCLE if ahead else FAR_BYTES_PER_CYCLE)
         tasks = n * math.ceil(rows / config["rows"])
         return total * n * math.ceil(tasks / target.threads) * target.threads / tasks
 

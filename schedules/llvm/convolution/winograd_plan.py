@@ -25,6 +25,8 @@ from tvmopt.schedules.workload import Attr, Workload
 
 KERNEL = (3, 3)
 """The kernel over images; over lines it may be of any length for which there are filters."""
+STRIDED_TILE = 2
+"""The largest output tile over images with a stride: 4 has 81 points, whose weights and patches leave the cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +58,12 @@ class Plan:
         """Rows and columns of output tiles."""
         height, width = self.workload.output.shape[2:]
         return math.ceil(height / self.rows.tile), math.ceil(width / self.columns.tile)
+
+    @property
+    def strided(self) -> bool:
+        """Whether tiles lie further apart in an image's data than in its output."""
+        steps = (self.rows.step, self.columns.step)
+        return not self.columns.alone and steps > (self.rows.tile, self.columns.tile)
 
     @property
     def depth(self) -> int:
@@ -140,7 +148,7 @@ def _has_plan(workload: Workload, tile: int) -> bool:
         shares = [[len(phase.taps) for phase in axis.each] for axis in phases]
     else:
         kernel, strides = _kernel(workload)[line:], workload.attr("strides")[line:]
-        if not line and (kernel != KERNEL or strides != (1, 1)):
+        if not line and (kernel != KERNEL or (strides != (1, 1) and tile > STRIDED_TILE)):
             return False
         shares = [[len(range(i, kernel[a], strides[a])) for i in range(strides[a])] for a in range(len(kernel))]
     taps = [own for axis in shares for own in axis]

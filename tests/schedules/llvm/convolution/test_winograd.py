@@ -32,6 +32,15 @@ SHAPES: dict[str, tuple[tuple[int, int, int, int], int, dict[str, Any]]] = {
     "one channel": ((1, 1, 8, 8), 3, {"pads": (1, 1, 1, 1)}),
     "halos in and out": ((1, 33, 7, 9), 40, {"pads": (1, 1, 1, 1), "margin": (1, 0, 2, 3), "halo": (1, 0, 2, 1)}),
     "wide": ((1, 16, 3, 61), 16, {"pads": (1, 1, 1, 1)}),
+    "stride": ((2, 21, 13, 17), 37, {"pads": (1, 1, 1, 1), "strides": (2, 2)}),
+    "stride without pads": ((1, 5, 9, 12), 17, {"strides": (2, 2)}),
+    "stride along one axis": ((1, 19, 7, 10), 16, {"pads": (1, 0, 1, 2), "strides": (1, 2)}),
+    "stride, halos in and out": (
+        (1, 33, 6, 11),
+        40,
+        {"pads": (1, 1, 0, 1), "strides": (2, 2), "margin": (1, 0, 2, 3), "halo": (1, 0, 2, 1)},
+    ),
+    "stride, one pixel": ((1, 16, 1, 1), 16, {"pads": (1, 1, 1, 1), "strides": (2, 2)}),
 }
 
 
@@ -124,6 +133,7 @@ VOLUMES = {
     "one plane": Volume((2, 19, 1, 5, 4), 4, (3, 3, 3), pads=(1, 1, 1)),
     "two planes": Volume((1, 16, 3, 5, 4), 17, (2, 3, 3), (2, 1, 1), (2, 1, 1), (0, 0, 1)),
     "planes of padding alone": Volume((1, 5, 2, 3, 3), 4, (2, 3, 3), pads=(3, 1, 1)),
+    "stride": Volume((1, 19, 3, 7, 10), 17, (3, 3, 3), (2, 2, 2), pads=(1, 1, 1)),
 }
 
 
@@ -161,7 +171,7 @@ def exact_convolution(data: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    "options", [{"strides": (2, 2)}, {"dilations": (2, 2)}, {"groups": 2}, {"block": 1}], ids=lambda o: next(iter(o))
+    "options", [{"strides": (3, 3)}, {"dilations": (2, 2)}, {"groups": 2}, {"block": 1}], ids=lambda o: next(iter(o))
 )
 def test_refuses_what_it_cannot_do(convolution: Callable[..., Workload], target: Target, options: Any) -> None:
     channels = 2 * target.lanes("float32")
@@ -175,8 +185,11 @@ def test_refuses_what_it_cannot_do(convolution: Callable[..., Workload], target:
     assert Winograd().accepts(convolution((1, 16, 8, 8), 16, (3, 3), pads=(1,) * 4), target)
 
 
-def test_default_is_winograd_where_it_saves_most(convolution: Callable[..., Workload], target: Target) -> None:
-    workload = convolution((1, 64, 56, 56), 64, (3, 3), pads=(1,) * 4)
+@pytest.mark.parametrize("strides", [(1, 1), (2, 2)])
+def test_default_is_winograd_where_it_saves_most(
+    convolution: Callable[..., Workload], target: Target, strides: tuple[int, int]
+) -> None:
+    workload = convolution((1, 64, 56, 56), 64, (3, 3), pads=(1,) * 4, strides=strides)
     template = template_for(workload, target)
     config = template.default(workload, target)
     assert config[ALGORITHM] == WINOGRAD
