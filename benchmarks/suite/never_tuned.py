@@ -28,6 +28,7 @@ NEVER_TUNED: Mapping[str, tuple[str, ...]] = {
         *("shufflenet_v2_x1_0", "alexnet", "resnet18", "mnasnet1_0", "regnet_y_400mf", "googlenet", "resnext50_32x4d"),
     ),
     "detection": ("ssdlite_heads", "yolov8n", "yolo11n", "yolov5n", "segformer_b0", "text_detector"),
+    "reading": ("text_recognizer",),
 }
 """The factories of each file in models/never_tuned."""
 
