@@ -242,6 +242,7 @@ RESIZE2D = Operator(
     # The map, then indices and weights of the rows and of the columns.
     operands=5,
     layout=Layout.BLOCKED,
+    takes_epilogue=True,
     forms=dict.fromkeys(("Resize", "Upsample"), f"{_MAPS}, to a constant size"),
 )
 TOP_K = Operator(

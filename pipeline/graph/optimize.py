@@ -11,6 +11,7 @@ from tvmopt.pipeline.graph.guard_indices import guard_indices
 from tvmopt.pipeline.graph.ir import Graph
 from tvmopt.pipeline.graph.maps.choose_channels import choose_channels
 from tvmopt.pipeline.graph.maps.merge_branches import merge_branches
+from tvmopt.pipeline.graph.maps.resize_late import resize_late
 from tvmopt.pipeline.graph.maps.stay_in_maps import stay_in_maps
 from tvmopt.pipeline.graph.passes.delay_views import delay_views
 from tvmopt.pipeline.graph.passes.find_copies import find_copies
@@ -77,6 +78,7 @@ def passes(
         keep_rows_divided,
         stay_in_maps,
         merge_branches,
+        resize_late,
         fold_pad,
         fold_slice,
         trim_taps,

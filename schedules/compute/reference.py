@@ -284,7 +284,7 @@ def _attention(workload: Workload, inputs: Sequence[Array]) -> Array:
 
 
 def _resize2d(workload: Workload, inputs: Sequence[Array]) -> Array:
-    data, row_index, row_weight, column_index, column_weight = inputs
+    data, row_index, row_weight, column_index, column_weight = inputs[:5]
     taps = workload.attr("taps")
     rows = row_index.reshape(-1, taps)
     columns = column_index.reshape(-1, taps)

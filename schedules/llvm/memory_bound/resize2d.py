@@ -23,7 +23,7 @@ class Resize2d(NoKnobs):
     """The template.
 
     Workload: data, row indices (int32, rows × taps), row weights (float32, likewise), column indices, column
-    weights; attribute ``taps``.
+    weights, the epilogue's operands; attribute ``taps``.
     """
 
     name = "resize2d"
