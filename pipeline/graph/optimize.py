@@ -11,6 +11,7 @@ from tvmopt.pipeline.graph.guard_indices import guard_indices
 from tvmopt.pipeline.graph.ir import Graph
 from tvmopt.pipeline.graph.maps.choose_channels import choose_channels
 from tvmopt.pipeline.graph.maps.merge_branches import merge_branches
+from tvmopt.pipeline.graph.maps.pick_pixels import pick_pixels
 from tvmopt.pipeline.graph.maps.resize_late import resize_late
 from tvmopt.pipeline.graph.maps.stay_in_maps import stay_in_maps
 from tvmopt.pipeline.graph.passes.delay_views import delay_views
@@ -82,6 +83,7 @@ def passes(
         fold_pad,
         fold_slice,
         trim_taps,
+        lambda graph: pick_pixels(graph, target),
         lambda graph: split_groups(graph, target),
         lambda graph: widen_phases(graph, target),
         fuse_epilogue,
