@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from tvmopt.pipeline.devices.registry import LOCAL
-from tvmopt.pipeline.records.lookup import applicable
+from tvmopt.pipeline.records.lookup import applicable, slower
 from tvmopt.pipeline.records.predict import Prediction, Predictor
 from tvmopt.pipeline.records.record import Record, target_facts
 from tvmopt.pipeline.records.related import TransferQuery, nearest
@@ -53,7 +54,8 @@ def explain(store: RecordStore, workload: Workload, target: Target, template: Te
     for record in store.records():
         if record.workload == workload:
             groups[record.target_key, record.template, record.template_version].append(record)
-    best = applicable(store, BoundKernel(template, workload, target))
+    kernel = BoundKernel(template, workload, target)
+    best = applicable(store, kernel)
     outdated = store.best(workload.key, target.key, template.name, template.version) if best is None else None
     reasons = []
     for group in groups.values():
@@ -61,10 +63,9 @@ def explain(store: RecordStore, workload: Workload, target: Target, template: Te
         if reason is None and best is not None:
             reason = _applies(best, len(group))
         elif reason is None and outdated is not None:
-            reason = f"config {_config(outdated.config)} is no longer in the space of {template.name}; tune again"
+            reason = _outdated(outdated, kernel)
         reasons.append(f"{group[0].target_key}, {_count(group)}: {reason}")
     if not reasons:
-        kernel = BoundKernel(template, workload, target)
         reasons = [_none(store, workload, target, template)] if kernel.has_knobs else [_NO_CHOICE]
     predicted = None
     if best is None:
@@ -98,6 +99,14 @@ def _failures(group: Sequence[Record]) -> str | None:
         return None
     counts = Counter(record.status for record in group)
     return "no trial succeeded: " + ", ".join(f"{count} {status}" for status, count in counts.items())
+
+
+def _outdated(best: Record, kernel: BoundKernel) -> str:
+    """Why the fastest record does not apply."""
+    if not kernel.space.contains(best.config):
+        return f"config {_config(best.config)} is no longer in the space of {kernel.template.name}; tune again"
+    worse = f"by the template's estimate {math.exp(slower(kernel, best.config)):.2f} times as slow as the default here"
+    return f"config {_config(best.config)} is {worse}, and its records do not outweigh that; tune again"
 
 
 def _applies(best: Record, count: int) -> str:

@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tvmopt.pipeline.devices.registry import LOCAL
+from tvmopt.pipeline.records.lookup import WORTH
 from tvmopt.pipeline.records.record import Record
 from tvmopt.pipeline.records.related import TransferQuery, distance, evenly, threads_of
 from tvmopt.schedules.operators import operator_of
@@ -54,8 +55,6 @@ _STILL = 1e-6
 """Standard deviations up to this are only rounding."""
 _DOUBT = 2.0
 """How many standard deviations the gain must be above what it has to exceed."""
-_WORTH = 0.03
-"""The least gain, as a logarithm: samples of the same kernel differ by as much from one run of a model to the next."""
 
 
 class Groups(Protocol):
@@ -113,7 +112,7 @@ class Predictor:
         gains, doubts = _gains(own, [default, *candidates], relatives, names)
         # Rounded, so that the order of additions does not decide.
         against = _slower(own, default, candidates)
-        sure = np.round(gains - _DOUBT * doubts - against - _WORTH, 6)
+        sure = np.round(gains - _DOUBT * doubts - against - WORTH, 6)
         best = int(np.argmax(sure))
         if sure[best] <= 0:
             return None

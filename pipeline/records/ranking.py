@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections import defaultdict
 from collections.abc import Sequence
@@ -39,20 +40,40 @@ def fastest(records: Sequence[Record], cpu: str | None = None, default: Config |
     processors = [record.cpu for record in successes]
     wanted = cpu or LOCAL.facts().cpu
     judge = wanted if wanted in processors else statistics.mode(processors)
-    samples = defaultdict[tuple[tuple[str, int], ...], list[float]](list)
     last = {}
     judged = [record for record in successes if record.cpu == judge]
     inside = [record for record in judged if record.in_model]
     for record in inside or judged:
-        samples[config_key(record.config)] += record.latency_s
         last[config_key(record.config)] = record
-    medians = {key: statistics.median(latencies) for key, latencies in samples.items()}
+    medians = _medians(inside or judged)
     best = min(medians, key=medians.__getitem__)
     if default is None or inside:
         return last[best]
     known = config_key(default)
     stays = known in medians and medians[known] < CLEARLY * medians[best]
     return last[known if stays else best]
+
+
+def gain(records: Sequence[Record], best: Record, default: Config) -> float | None:
+    """How much faster `best` is than the default, as a logarithm; None if the default was not measured beside it.
+
+    Args:
+        records: those among which `fastest` found it.
+        best: the record.
+        default: the default's config.
+    """
+    beside = [r for r in records if r.latency_s and (r.cpu, r.in_model) == (best.cpu, best.in_model)]
+    medians = _medians(beside)
+    known, own = config_key(default), config_key(best.config)
+    return math.log(medians[known] / medians[own]) if known in medians else None
+
+
+def _medians(records: Sequence[Record]) -> dict[tuple[tuple[str, int], ...], float]:
+    """For each config the median of all its samples, in seconds."""
+    samples = defaultdict[tuple[tuple[str, int], ...], list[float]](list)
+    for record in records:
+        samples[config_key(record.config)] += record.latency_s
+    return {key: statistics.median(latencies) for key, latencies in samples.items()}
 
 
 def ranked(records: Sequence[Record], count: int) -> list[Record]:

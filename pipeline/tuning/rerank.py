@@ -48,14 +48,20 @@ _LIMIT_S = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Finalists:
-    """Records of a task's default and fastest configs, timed alone; one for each config, fastest first."""
+    """Records of a task's default and fastest configs, timed alone; one for each config, fastest first.
+
+    Where the default was not measured its record has the time of another config.
+    """
 
     task: Task
     records: tuple[Record, ...]
 
     @staticmethod
     def of(task: Task, target: Target, store: RecordStore, count: int, cpu: str) -> Finalists:
-        """The default, if it was measured on the processor `cpu`, and the `count` fastest."""
+        """The default, and the `count` fastest that were measured alone on the processor `cpu`.
+
+        The default takes part even if it was never measured: it may be newer than the records.
+        """
         kernel = kernel_for(task.workload, target)
         template, space, default = kernel.template, kernel.space, kernel.default
         alone = [
@@ -65,6 +71,8 @@ class Finalists:
         ]
         own = [record for record in alone if config_key(record.config) == config_key(default)]
         others = [record for record in alone if config_key(record.config) != config_key(default)]
+        if others and not own:
+            own = [replace(others[-1], config=default)]  # its time comes from the model
         chosen = [*own[-1:], *ranked(others, count)]
         return Finalists(task, tuple(sorted(chosen, key=lambda record: record.median_s or 0.0)))
 

@@ -101,6 +101,18 @@ def test_nothing_is_timed_where_there_is_nothing_to_choose(target: Target, tmp_p
     assert not any(record.in_model for record in store.records())
 
 
+def test_a_default_that_was_never_measured_takes_part(target: Target, tmp_path: Path) -> None:
+    """It may be newer than the records; among times in the model it would be missing for good."""
+    store = RecordStore(tmp_path, "two")
+    first, _ = tiny.tasks(target)
+    config = tiny.another_config(first, target)
+    store.append(tiny.record(first, target, config, latency_s=1e-9))
+    assert time_finalists((tiny.load(),), target, store, 3) == 2
+    inside = [record for record in store.records() if record.in_model]
+    assert {config_key(record.config) for record in inside} == set(map(config_key, (config, default_of(first, target))))
+    assert all(1e-9 < seconds < 1.0 for record in inside for seconds in record.latency_s)
+
+
 def test_only_configs_of_the_space_and_this_processor_take_part(target: Target, tmp_path: Path) -> None:
     store = RecordStore(tmp_path, "two")
     first, _ = tiny.tasks(target)
