@@ -15,7 +15,7 @@ from typing import Any
 from tvmopt.schedules.compute.coefficients import ERF, ERF_BOUND, EXP, EXP_OF_MINUS, ROUND, TANH_ABOVE, TANH_BELOW
 from tvmopt.schedules.compute.functions import ARITY, LAST_BUT_ONE
 from tvmopt.schedules.compute.trigonometry import Trigonometry
-from tvmopt.schedules.compute.typed import is_float
+from tvmopt.schedules.compute.typed import element_type
 from tvmopt.schedules.expression import Acc, Arg, Call, Const, Expr, Named
 
 
@@ -98,7 +98,7 @@ class VectorMath(Trigonometry):
         """
         from tvm import tirx
 
-        if _is_number(x) or not is_float(x):
+        if _is_number(x) or not element_type(x).startswith("float"):
             return function(x, y)
         if _is_number(y):
             return function(y, x)
@@ -202,7 +202,7 @@ class VectorMath(Trigonometry):
         """`body` of a name for `value`; without a name, a value used twice would occur twice in the tree."""
         from tvm import tirx
 
-        name = tirx.Var("value", self._type("float32"))
+        name = tirx.Var("value", self._type(element_type(value)))
         return tirx.Let(name, value, body(name))
 
     def _polynomial(self, x: Any, coefficients: tuple[float, ...]) -> Any:

@@ -37,7 +37,7 @@ class TypedMath:
 
     def truth(self, condition: Any) -> Any:
         """A condition of TVM's, or numbers of which all but zero are true, as truth values."""
-        dtype = _dtype(condition)
+        dtype = element_type(condition)
         if dtype != "bool":
             return self._not(self.cast(tirx.EQ(condition, self.number(0, dtype)), TRUTH))
         return self.cast(condition, TRUTH)
@@ -47,7 +47,7 @@ class TypedMath:
 
         LLVM may assume that TVM's integers do not overflow. Twice as wide they cannot, and LLVM narrows them again.
         """
-        dtype = _dtype(x)
+        dtype = element_type(x)
         if dtype.startswith("float"):
             return function(x, y)
         kind = dtype.rstrip("0123456789")
@@ -67,7 +67,7 @@ class TypedMath:
         return self.truth(tirx.isnan(x))
 
     def _is_infinite(self, x: Any) -> Any:
-        return self.truth(tirx.EQ(tirx.abs(x), self.number(math.inf, _dtype(x))))
+        return self.truth(tirx.EQ(tirx.abs(x), self.number(math.inf, element_type(x))))
 
     def _not(self, x: Any) -> Any:
         return x ^ self.number(1, TRUTH)
@@ -97,11 +97,6 @@ class TypedMath:
         return self.cast(x, "int64")
 
 
-def is_float(value: Any) -> bool:
-    """Whether a TIR value is of a floating-point type."""
-    return _dtype(value).startswith("float")
-
-
-def _dtype(value: Any) -> str:
+def element_type(value: Any) -> str:
     """The element type of a TIR value."""
     return str(value.ty.dtype).split("x")[0]

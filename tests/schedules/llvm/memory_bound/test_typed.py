@@ -55,6 +55,15 @@ def test_comparisons_of_floats(kernels: Any, function: str) -> None:
     check(kernels, call(function, Arg(0), Const(1.0)), [EDGES], "bool")
 
 
+@pytest.mark.parametrize("function", ["add", "sub", "mul", "max", "min"])
+def test_functions_of_float64(kernels: Any, function: str) -> None:
+    x, y = (values.astype(np.float64) for values in pairs(EDGES))
+    if function in ("max", "min"):
+        # Of two zeros, numpy and we may choose another one.
+        x, y = x + 0.0, y + 0.0
+    check(kernels, call(function, Arg(0), Arg(1)), [x, y], "float64")
+
+
 @pytest.mark.parametrize("function", ["is_nan", "is_infinite", "to_bool"])
 def test_tests_of_floats(kernels: Any, function: str) -> None:
     check(kernels, call(function, Arg(0)), [EDGES], "bool")
