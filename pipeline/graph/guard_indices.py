@@ -1,4 +1,4 @@
-"""Puts a check before every layer whose addresses depend on data. Returns a new graph."""
+"""Puts a check before every layer whose addresses or integer divisors depend on data. Returns a new graph."""
 
 from __future__ import annotations
 
@@ -46,10 +46,11 @@ class Bounds:
 def guard_indices(graph: Graph) -> Graph:
     """Makes the layers that read or write where indices point read checked copies of these indices.
 
-    The check ends the run if an index is out of range, and turns negative indices into positive ones.
+    The check ends the run if an index is out of range, and turns negative indices into positive ones. Divisors of
+    integers are checked likewise: the processor would end the process at a zero.
 
     Raises:
-        UnsupportedModelError: constant indices are out of range; names the layer.
+        UnsupportedModelError: constant indices are out of range, or a constant divisor is zero; names the layer.
     """
     made: dict[tuple[str, tuple[int, ...], bool], str] = {}
 
@@ -71,12 +72,33 @@ def guard_indices(graph: Graph) -> Graph:
             inputs = list(guarded.inputs)
             inputs[bounds.place] = made[key]
             guarded = replace(guarded, inputs=tuple(inputs))
-        if guarded is node:
+        if _divides_integers(editor.graph, node):
+            guarded = replace(node, inputs=(node.inputs[0], _checked_divisor(editor, node, made)))
+        if guarded.inputs == node.inputs:
             return False
         editor.add(guarded)
         return True
 
     return rewrite(graph, rule)
+
+
+def _divides_integers(graph: Graph, node: Node) -> bool:
+    return node.op == ONNX and node.kind in ("Div", "Mod") and graph.tensor(node.output).dtype.lstrip("u")[:3] == "int"
+
+
+def _checked_divisor(editor: Editor, node: Node, made: dict[tuple[str, tuple[int, ...], bool], str]) -> str:
+    """The divisor of `node`, or a copy of it that is checked at run time."""
+    name = node.inputs[1]
+    message = f"layer {node.layers[0]!r} ({node.kind}): an integer is divided by zero"
+    if name in editor.constants:
+        if not np.all(editor.constants[name]):
+            raise UnsupportedModelError(message)
+        return name
+    if (name, (), False) not in made:
+        made[name, (), False] = editor.value(f"{name}_divisor", editor.values[name])
+        attrs: dict[str, Attr] = {"limits": (), "wraps": 0, "message": message}
+        editor.add(Node(BOUNDS.name, (name,), (made[name, (), False],), node.layers, attrs))
+    return made[name, (), False]
 
 
 def bounds_of(graph: Graph, node: Node) -> tuple[Bounds, ...]:

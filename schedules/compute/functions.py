@@ -44,11 +44,15 @@ ARITY: dict[str, int] = {
     **dict.fromkeys(("not", "is_nan", "is_infinite"), 1),
     **dict.fromkeys(("to_bool", "to_float32", "to_int32", "to_int64"), 1),
     "where": 3,
+    **dict.fromkeys(("quotient", "remainder", "modulo"), 2),
 }
 """Functions that an expression may name, with their number of operands."""
 
 TRUTHS = frozenset({"less", "less_equal", "equal", "and", "or", "xor", "not", "is_nan", "is_infinite"})
 """Functions whose values are truth values; ``where`` has one as its first operand."""
+
+ONE_BY_ONE = frozenset({"quotient", "remainder", "modulo"})
+"""Functions of integers that are computed for one element at a time."""
 
 CASTS: dict[str, str] = {f"to_{dtype}": dtype for dtype in ("bool", "float32", "int32", "int64")}
 """Functions that change the element type, and to which; all others have values of the type of their last operand."""

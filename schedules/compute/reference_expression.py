@@ -50,6 +50,12 @@ def _hard_sigmoid(x: Array, alpha: Array | np.float32, beta: Array | np.float32)
     return np.asarray(np.clip(alpha * x + beta, 0, 1))
 
 
+def _quotient(x: Array, y: Array) -> Array:
+    """Rounded towards zero; numpy rounds down."""
+    whole: Array = np.floor_divide(x, y)
+    return np.where((np.fmod(x, y) != 0) & ((x < 0) != (y < 0)), whole + 1, whole)
+
+
 _FUNCTIONS: dict[str, Any] = {
     "add": np.add,
     "sub": np.subtract,
@@ -92,5 +98,8 @@ _FUNCTIONS: dict[str, Any] = {
     "is_nan": np.isnan,
     "is_infinite": np.isinf,
     "where": np.where,
+    "quotient": _quotient,
+    "remainder": np.fmod,
+    "modulo": np.mod,
     **dict.fromkeys(CASTS, lambda x: x),
 }

@@ -6,6 +6,7 @@ A truth value is 0 or 1 in a uint8, as bytes of memory hold it: TVM compares and
 from __future__ import annotations
 
 import math
+from operator import sub
 from typing import Any
 
 from tvmopt.schedules.lazily import lazily
@@ -83,6 +84,35 @@ class TypedMath:
 
     def _where(self, condition: Any, x: Any, y: Any) -> Any:
         return tirx.Select(tirx.EQ(condition, self.number(0, TRUTH)), y, x)
+
+    # The processor divides one element at a time, and fails where the quotient is one more than the largest number.
+
+    def _quotient(self, x: Any, y: Any) -> Any:
+        """Rounded towards zero."""
+        return self._divided(x, y, tirx.truncdiv, lambda x: self.wrapped(self.number(0, element_type(x)), x, sub))
+
+    def _remainder(self, x: Any, y: Any) -> Any:
+        """With the sign of `x`."""
+        return self._divided(x, y, tirx.truncmod, lambda x: self.number(0, element_type(x)))
+
+    def _modulo(self, x: Any, y: Any) -> Any:
+        """With the sign of `y`."""
+        return self._divided(x, y, tirx.floormod, lambda x: self.number(0, element_type(x)))
+
+    def _divided(self, x: Any, y: Any, function: Any, by_minus_one: Any) -> Any:
+        """`function` of `x` and `y`; where `y` is -1, a function of `x`. A branch: a choice would divide, too."""
+
+        def whole(x: Any, y: Any) -> Any:
+            if element_type(y).startswith("uint"):
+                return function(x, y)
+            return tirx.if_then_else(tirx.EQ(y, self.number(-1, element_type(y))), by_minus_one(x), function(x, y))
+
+        return self._scalar(x, lambda x: self._scalar(y, lambda y: whole(x, y)))
+
+    def _scalar(self, value: Any, body: Any) -> Any:
+        """`body` of a name for `value`, a scalar."""
+        name = tirx.Var("scalar", element_type(value))
+        return tirx.Let(name, value, body(name))
 
     def _to_bool(self, x: Any) -> Any:
         return self.truth(x)

@@ -75,6 +75,15 @@ def _of_integers(name: str) -> Rule:
     return rule
 
 
+def division(editor: Editor, node: Node) -> bool:
+    """Div and Mod of integers, whose divisors `guard_indices` checks."""
+    if not editor.graph.tensor(node.output).dtype.lstrip("u").startswith("int"):
+        return False
+    if node.kind == "Div":
+        return _function("quotient")(editor, node)
+    return _function("remainder" if attributes(node).get("fmod", 0) else "modulo")(editor, node)
+
+
 def is_infinite(editor: Editor, node: Node) -> bool:
     """IsInf of both signs."""
     values = attributes(node)
@@ -101,5 +110,7 @@ RULES: dict[str, Rule] = {
     "IsNaN": _function("is_nan"),
     "IsInf": is_infinite,
     "Cast": cast,
+    "Div": division,
+    "Mod": division,
     **{name: _of_integers(name.lower()) for name in ("Add", "Sub", "Mul", "Max", "Min")},
 }

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from tvmopt.schedules.compute.functions import ONE_BY_ONE
 from tvmopt.schedules.compute.pointwise import VectorMath
 from tvmopt.schedules.compute.typed import TRUTH
 from tvmopt.schedules.dtypes import DTYPES, FLOAT32
+from tvmopt.schedules.expression import functions_of
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import Index, Stmt, View, divmod_index
 from tvmopt.schedules.llvm.parts.operands import Epilogue, Operand, Pixel, declared, operands_of
@@ -154,7 +156,7 @@ def _plain(workload: Workload, target: Target, config: Config) -> Any:
         step = target.lanes(FLOAT32) * config["unroll"]
 
         def several(column: Index, count: int) -> Stmt:
-            whole = count // target.lanes(FLOAT32)
+            whole = 0 if functions_of(workload.epilogue) & ONE_BY_ONE else count // target.lanes(FLOAT32)
             parts = [vector(position, column + i * target.lanes(FLOAT32), target.lanes(FLOAT32)) for i in range(whole)]
             parts += [vector(position, column + i, 1) for i in range(whole * target.lanes(FLOAT32), count)]
             return emit.seq(parts)

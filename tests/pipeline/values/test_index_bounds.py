@@ -104,6 +104,22 @@ def test_indices_at_both_ends_and_beyond(onnx_model: Any, name: str) -> None:
     np.testing.assert_array_equal(compiled.run({"i": indices, **inputs})[0], expected)
 
 
+@pytest.mark.parametrize("dtype", ["int8", "int32", "int64"])
+def test_integers_are_divided_by_anything_but_zero(onnx_model: Any, dtype: str) -> None:
+    """The processor itself ends a process that divides by zero, or the lowest number by -1."""
+    nodes = [("Div", "x z", "q"), ("Mod", "x z", "m"), ("Mod", "x z", "r", {"fmod": 1})]
+    model = onnx_model(*nodes, inputs={"x": (dtype, 6), "z": (dtype, 6)}, outputs="q m r")
+    lowest = np.iinfo(dtype).min
+    x, z = np.array([[7, -7, 7, -7, lowest, lowest], [2, 2, -2, -2, -1, 3]], dtype)
+    compiled = Compiled(model)
+    quotient, modulo, rest = compiled.run({"x": x, "z": z})
+    np.testing.assert_array_equal(quotient, [3, -3, -3, 3, lowest, -(-lowest // 3)])
+    np.testing.assert_array_equal(modulo, [1, 1, -1, -1, 0, lowest % 3])
+    np.testing.assert_array_equal(rest, [1, -1, 1, -1, 0, lowest % 3 - 3])
+    with pytest.raises(ModelInputError, match=r"^layer 'Div0' \(Div\): an integer is divided by zero$"):
+        compiled.run({"x": x, "z": z * (x != 7)})
+
+
 def test_on_the_virtual_machine(onnx_model: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """TVM's sorting needs it."""
     monkeypatch.delitem(selection.RULES, "TopK")

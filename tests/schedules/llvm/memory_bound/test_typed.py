@@ -94,6 +94,17 @@ def test_integers(kernels: Any, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", INTEGERS)
+@pytest.mark.parametrize("function", ["quotient", "remainder", "modulo"])
+def test_division_of_integers(kernels: Any, function: str, dtype: str) -> None:
+    limits = np.iinfo(dtype)
+    signed = limits.min < 0
+    divisors = np.array([1, 2, 3, limits.max, *((-1, -2, -7, limits.min) if signed else ())], dtype)
+    values = np.array([0, 1, 5, 6, 7, limits.max, limits.min, *((-1, -5, -6, -7) if signed else ())], dtype)
+    x, y = np.repeat(values, len(divisors)), np.tile(divisors, len(values))
+    check(kernels, call(function, Arg(0), Arg(1)), [x, y], dtype)
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
 def test_casts_of_integers(kernels: Any, dtype: str) -> None:
     for target in ("bool", "float32", "int32", "int64"):
         check(kernels, call(f"to_{target}", Arg(0)), [integers(dtype)[0]], target)
