@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tvmopt.pipeline.importers.base import Importer
+from tvmopt.pipeline.importers.caffe import importer as caffe
 from tvmopt.pipeline.importers.onnx import importer as onnx
 from tvmopt.pipeline.importers.pytorch import importer as pytorch
 
@@ -12,6 +13,7 @@ IMPORTERS: tuple[Importer, ...] = (
     onnx.IMPORTER,
     pytorch.PT2_IMPORTER,
     pytorch.PYTHON_IMPORTER,
+    caffe.IMPORTER,
 )
 """In the order of help texts and tables."""
 

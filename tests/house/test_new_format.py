@@ -108,7 +108,7 @@ def test_a_batch_that_is_fixed_inside_is_found(spec: str) -> None:
 
 def test_errors_name_it(spec: str, tmp_path: Path) -> None:
     with pytest.raises(InputFileError, match=r" or file\.fake$"):
-        parse_source(str(tmp_path / "net.caffemodel"))
+        parse_source(str(tmp_path / "net.weights"))
     with pytest.raises(InputFileError, match="net.fakeweights' holds weights alone: give file.fake"):
         parse_source(str(tmp_path / "net.fakeweights"))
     with pytest.raises(InputFileError, match=r"did you mean net\.fake\?"):

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tvmopt.jobs.settings import LOGS, resolve_target
+from tvmopt.jobs.sizes import each_size
 from tvmopt.pipeline.errors import CancelledError, UsageError
 from tvmopt.pipeline.importers import load_model
-from tvmopt.pipeline.importers.sizes import each_size
 from tvmopt.pipeline.records.store import RecordStore
 from tvmopt.pipeline.support.interrupts import ctrl_c_cancels
 from tvmopt.pipeline.support.progress import Listener, Steps

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests import tiny
+from tests.pipeline.importers.caffe_files import input_text, layer_text, random_array
+from tests.pipeline.importers.caffe_files import save_caffe as save
 from tvmopt.pipeline.importers.base import Importer
 
 FACTORY = """
@@ -42,10 +44,26 @@ def save_program(folder: Path) -> str:
     return str(folder / "net.pt2")
 
 
+def save_caffe(folder: Path) -> str:
+    """A convolution with BatchNorm, Scale and ReLU."""
+    layers = layer_text("Convolution", "c", "data", "c", "convolution_param { num_output: 4 kernel_size: 3 }")
+    layers += layer_text("BatchNorm", "b", "c", "c") + layer_text(
+        "Scale", "s", "c", "c", "scale_param { bias_term: true }"
+    )
+    layers += layer_text("ReLU", "r", "c", "y")
+    arrays = {
+        "c": [random_array(1, 4, 3, 3, 3), random_array(2, 4)],
+        "b": [random_array(3, 4), abs(random_array(4, 4)) + 1, random_array(5, 1) * 0 + 2],
+        "s": [random_array(6, 4), random_array(7, 4)],
+    }
+    return str(save(folder, input_text(1, 3, 7, 5) + layers, arrays))
+
+
 SAMPLES: Mapping[str, Callable[[Path], str]] = {
     "onnx": save_onnx,
     "pt2": save_program,
     "python": save_factory,
+    "caffe": save_caffe,
 }
 """By the importer's kind: writes a model into a folder and gives MODEL. Inputs begin with a batch of 1."""
 

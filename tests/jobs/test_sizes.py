@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from tvmopt.jobs.sizes import each_size
 from tvmopt.pipeline.errors import UsageError
-from tvmopt.pipeline.importers.sizes import each_size
 
 
 def test_sets_go_together() -> None:

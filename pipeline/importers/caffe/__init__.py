@@ -1,0 +1,1 @@
+"""Caffe networks, read from their files without Caffe."""

@@ -1,0 +1,1 @@
+"""Caffe's layers in ONNX, by family."""
