@@ -37,6 +37,16 @@ def test_reshapes_around_a_product_vanish(kept: Any) -> None:
     assert done.node("dense").layers == ("Gemm1", "Reshape2")
 
 
+@pytest.mark.parametrize("reshapes", [1, 2])
+def test_what_a_product_takes_from_another_is_there(kept: Any, weights: Any, reshapes: int) -> None:
+    between = [("Reshape", "m flat3", "d"), ("Reshape", "d parts", "e"), ("Reshape", "e flat3", "f")]
+    between = between[: 2 * reshapes - 1]
+    nodes = [("MatMul", "x w", "m"), *between, ("Gemm", f"{between[-1][2]} v bias", "y")]
+    done = kept(*nodes, v=weights(3, 3), flat3=np.array([14, 3]))
+    assert done.ops().count("dense") == 2
+    assert done.ops()[0] == "dense"
+
+
 def test_what_follows_becomes_the_epilogue(kept: Any) -> None:
     inputs = {**ROWS, "z": (2, 7, 3)}
     done = kept(FLATTEN, ("Gemm", "a w bias", "b"), DIVIDE, ("Add", "c z", "y"), inputs=inputs, fuse=True)
