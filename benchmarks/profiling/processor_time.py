@@ -48,7 +48,9 @@ def take_turn_on_processor(artifact: Path, threads: int, seconds: float) -> Turn
     model = load_artifact(artifact)
     model.set_inputs(model.golden_inputs)
     peak = _peak_probe()
-    peaks, kernels, whole = [], [], []
+    peaks: list[float] = []
+    kernels: list[list[float]] = []
+    whole: list[float] = []
     end = time.perf_counter() + seconds
     while len(whole) < FEWEST_ROUNDS or time.perf_counter() < end:
         peaks.append(peak())
