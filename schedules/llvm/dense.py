@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy.typing as npt
 
+from tvmopt.schedules.compute.functions import LONG_CHAINS
 from tvmopt.schedules.compute.pointwise import VectorMath
 from tvmopt.schedules.dtypes import FLOAT32
+from tvmopt.schedules.expression import functions_of
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import SPREAD, Index, Stmt, divmod_index
 from tvmopt.schedules.llvm.parts.operands import Operand, declared
@@ -24,6 +26,7 @@ from tvmopt.schedules.llvm.parts.register_tile import (
     tile_fits,
     useful_sizes,
 )
+from tvmopt.schedules.llvm.parts.split import Cut
 from tvmopt.schedules.llvm.parts.task_order import in_bands
 from tvmopt.schedules.space import Config, ConfigSpace, Knob
 from tvmopt.schedules.target import Target
@@ -34,6 +37,11 @@ PREFETCH = (0, SPREAD, 256, 512)
 BANDS = (0, 1, 4, 16)
 """Values of the knob ``rows_outer``: how many tiles of rows go through all panels before the next do; 0 is all."""
 
+SCATTERED_BYTES_PER_CYCLE = 12
+"""What rows of the left operand cost that are no longer in the first-level cache: each is a short stream; measured."""
+SIDE_BY_SIDE = 4
+"""How many vectors of a row go through a long epilogue together."""
+
 
 class Dense:
     """The template.
@@ -43,7 +51,7 @@ class Dense:
     """
 
     name = "dense"
-    version = 1
+    version = 2
 
     def accepts(self, workload: Workload, target: Target) -> bool:
         """Float32."""
@@ -63,7 +71,7 @@ class Dense:
 
         return ConfigSpace(
             (
-                Knob("rows", useful_sizes(rows, target.registers - 2, (4, 6, 8, 12, 14))),
+                Knob("rows", useful_sizes(rows, target.registers - 2, (4, 6, 8, 9, 12, 14))),
                 Knob("vectors", useful_sizes(vectors, 12, (1, 2, 3, 4, 6, 8))),
                 Knob("unroll", (1, 2, 4, 8)),
                 Knob("rows_outer", tuple(band for band in BANDS if band <= 1 or 4 * band < rows)),
@@ -85,16 +93,19 @@ class Dense:
 
     def _tasks(self, workload: Workload, target: Target, config: Config) -> int:
         batch, rows, columns = workload.output.shape
-        return batch * math.ceil(rows / config["rows"]) * math.ceil(columns / target.lanes(FLOAT32) / config["vectors"])
+        return (
+            batch * Cut.of(rows, config["rows"]).pieces * math.ceil(columns / target.lanes(FLOAT32) / config["vectors"])
+        )
 
     def cycles(self, workload: Workload, target: Target, config: Config) -> float:
         """Estimated cycles on one core."""
         batch, rows, columns = workload.output.shape
         depth, total = workload.inputs[0].shape[-1], 0.0
-        for height, row_count in covering(rows, config["rows"]):
+        for height, row_count in Cut.of(rows, config["rows"]).sizes():
+            scattered = 0.0 if rows == 1 or config["rows_outer"] else height * 4 / SCATTERED_BYTES_PER_CYCLE
             for vectors, count in covering(math.ceil(columns / target.lanes(FLOAT32)), config["vectors"]):
                 in_l1 = depth * vectors * target.lanes(FLOAT32) * 4 < target.l1_bytes // 2 and rows > height
-                step = tile_cycles(height, vectors, in_l1, target)
+                step = tile_cycles(height, vectors, in_l1, target) + scattered
                 total += row_count * count * (step * depth + 8 + 2 * height * vectors)
         return total * batch
 
@@ -132,16 +143,19 @@ class Dense:
 def _order(workload: Workload, target: Target) -> tuple[int, int]:
     """The band of rows and the distance of prefetching that suit the cache.
 
-    One row reads the weights as one stream, which the hardware prefetches by itself. Many rows go through all panels
-    tile by tile: then they are read once, and the weights come from the second-level cache, or a few times from
-    beyond it. Few rows stay in the cache for all panels, the next of which is fetched during the work on one.
+    One row reads the weights as one stream, which the hardware prefetches by itself. Many rows that are short enough
+    for a tile of them to stay in the first-level cache go through all panels tile by tile: then they are read once, and
+    the weights come from the second-level cache, or a few times from beyond it. Others go through one panel after
+    another, the next of which is fetched during the work on one.
     """
-    if workload.output.shape[1] == 1:
+    batch, rows, depth = workload.inputs[0].shape
+    if rows == 1:
         return 0, 0
-    room, weights = target.l2_bytes // 2, workload.inputs[1].nbytes
-    if workload.inputs[0].nbytes // workload.inputs[0].shape[0] > room // 2 and weights <= room:
+    room, data, weights = target.l2_bytes // 2, workload.inputs[0].nbytes // batch, workload.inputs[1].nbytes
+    short = depth * 4 * (target.registers // 2 - 2) <= target.l1_bytes
+    if short and data > room // 2 and weights <= room:
         return 1, 512
-    if workload.inputs[0].nbytes // workload.inputs[0].shape[0] > room:
+    if short and data > room:
         return 4, 512
     return 0, SPREAD
 
@@ -164,7 +178,8 @@ class _Kernel:
         whole_vectors, tail = divmod(self.columns, lanes)
         vectors = whole_vectors + (tail > 0)
         step, tiles = config["vectors"], math.ceil(vectors / config["vectors"])
-        units = math.ceil(self.rows / config["rows"])
+        cut = Cut.of(self.rows, config["rows"])
+        units = cut.pieces
 
         def task(index: Index) -> Stmt:
             batch, index = divmod_index(index, units * tiles)
@@ -174,12 +189,8 @@ class _Kernel:
                 count = vectors - (tiles - 1) * step if last_tile else step
                 last = tail if last_tile else 0
 
-                def with_unit(last_unit: bool) -> Stmt:
-                    rows = self.rows % config["rows"] if last_unit else config["rows"]
-                    return self._tile(batch, (unit, rows), tile, (count, last))
-
-                whole = self.rows // config["rows"]
-                return emit.choose(unit, whole, self.rows % config["rows"] != 0, with_unit)
+                # As equal as possible: a last piece of one row would wait for the latency of the multiply-add.
+                return cut.piece(unit, lambda row, rows: self._tile(batch, (unit, row, rows), tile, (count, last)))
 
             partial = vectors % step != 0 or tail != 0
             return emit.choose(tile, tiles - 1 if partial else tiles, partial, with_tile)
@@ -188,10 +199,16 @@ class _Kernel:
         operands = [*self.inputs, self.result]
         return emit.kernel([x.parameter for x in operands], declared(operands, body), self.target.threads)
 
-    def _tile(self, batch: Index, at: tuple[Index, int], tile: Index, width: tuple[int, int]) -> Stmt:
-        """A tile of rows, given their unit and how many there are, by vectors, the last of `tail` unless that is 0."""
-        (unit, rows), (vectors, tail) = at, width
-        row = unit * self.config["rows"]
+    def _tile(self, batch: Index, at: tuple[Index, Index, int], tile: Index, width: tuple[int, int]) -> Stmt:
+        """A tile of rows by vectors.
+
+        Args:
+            batch: number of the matrix.
+            at: number of the piece of rows, its first row, and how many it has.
+            tile: number of the panel.
+            width: how many vectors, and the elements of the last one, or 0 if it is whole.
+        """
+        (unit, row, rows), (vectors, tail) = at, width
         lanes, left, right = self.target.lanes(FLOAT32), self.inputs[0].view, self.inputs[1].view
         accumulators = Accumulators(rows, vectors, lanes)
         panel_width = self.config["vectors"] * lanes
@@ -218,18 +235,46 @@ class _Kernel:
             return emit.seq([*self._fetched(unit, tile, k, count), *(s for u in range(count) for s in step(k + u))])
 
         reduction = emit.split_loop(self.depth, min(self.config["unroll"], self.depth), steps, "k")
-        body = [*accumulators.fill(0.0), reduction]
-        for r, v in accumulators:
-            lanes_here = tail if tail and v == vectors - 1 else lanes
-            column = tile * panel_width + v * lanes
-            body.append(self._store(accumulators.value(r, v, lanes_here), batch, row + r, column, lanes_here))
-        return accumulators.run(body)
+        results = self._stored(accumulators, batch * self.rows + row, tile * panel_width, tail)
+        return accumulators.run([*accumulators.fill(0.0), reduction, *results])
+
+    def _stored(self, sums: Accumulators, row: Index, column: Index, tail: int) -> list[Stmt]:
+        """Stores the epilogue of a tile, whose first element is at `row` of all matrices and `column`.
+
+        A long epilogue has more constants than registers are free. Unrolled for all sums it would also push those out
+        of their registers during the reduction. So the sums are stored first, and a loop takes row after row of them
+        from the cache, some vectors side by side.
+        """
+        widths = [tail if tail and v == sums.vectors - 1 else sums.lanes for v in range(sums.vectors)]
+        if not functions_of(self.workload.epilogue) & LONG_CHAINS:
+            return [
+                self._store(sums.value(r, v, widths[v]), row + r, column + v * sums.lanes, widths[v]) for r, v in sums
+            ]
+
+        def place(r: Index, first: int) -> list[Index]:
+            return [0, 0, 0, 0, (row + r) * self.columns + column + first]
+
+        def finish(r: Index) -> Stmt:
+            together = [widths[v : v + SIDE_BY_SIDE] for v in range(0, sums.vectors, SIDE_BY_SIDE)]
+            firsts = range(0, sums.vectors * sums.lanes, SIDE_BY_SIDE * sums.lanes)
+            return emit.seq(
+                self._store(
+                    emit.load(self.result.view, place(r, first), sum(group)), row + r, column + first, sum(group)
+                )
+                for first, group in zip(firsts, together, strict=True)
+            )
+
+        raw = [
+            emit.store(self.result.view, sums.value(r, v, widths[v]), place(r, v * sums.lanes), widths[v])
+            for r, v in sums
+        ]
+        return [*raw, emit.loop(sums.pixels, finish, "row")]
 
     def _fetched(self, unit: Index, tile: Index, first: Index, count: int) -> list[Stmt]:
         """What `count` steps from `first` on prefetch of the next panel, each unit of rows its share."""
         if self.config["prefetch"] != SPREAD or not self.is_packed:
             return []
-        units = math.ceil(self.rows / self.config["rows"])
+        units = Cut.of(self.rows, self.config["rows"]).pieces
         band = min(self.config["rows_outer"] or units, units)
         width = self.config["vectors"] * self.target.lanes(FLOAT32)
         share = emit.Share(divmod_index(unit, band)[1], 1, band)
@@ -243,8 +288,9 @@ class _Kernel:
         zeros = [emit.const(0.0)] * (self.target.lanes(FLOAT32) - count)
         return tirx.Shuffle(scalars + zeros, list(range(self.target.lanes(FLOAT32))))
 
-    def _store(self, value: emit.Expr, batch: Index, row: Index, column: Index, lanes: int) -> Stmt:
-        place = (batch * self.rows + row) * self.columns + column
+    def _store(self, value: emit.Expr, row: Index, column: Index, lanes: int) -> Stmt:
+        """Stores the epilogue of `value`; rows are those of all matrices."""
+        place = row * self.columns + column
 
         def operand(i: int) -> emit.Expr:
             tensor, view = self.inputs[i].tensor, self.inputs[i].view

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -96,3 +97,24 @@ def test_there_is_a_default_for_every_size(make: Any, text: str) -> None:
 def test_other_dtypes_are_refused(make: Any, target: Target) -> None:
     whole = Tensor((1, 4, 4), "int32")
     assert not Dense().accepts(make("dense", (whole, whole), whole, packed=0), target)
+
+
+@pytest.mark.parametrize("rows", [1, 13])
+@pytest.mark.parametrize(("columns", "vectors"), [(85, 2), (93, 6)])
+@pytest.mark.parametrize("function", ["erf", "silu"])
+def test_long_epilogues(
+    kernels: Any, inputs_of: Any, make: Any, rows: int, columns: int, vectors: int, function: str
+) -> None:
+    """Pieces of rows that differ by one, more vectors than go side by side, partial ones, and values that spread."""
+    expr = call(function, call("add", call("add", ACC, Arg(2)), Arg(3)))
+    workload = dense(make, (1, rows, 19), columns, Tensor((1, 1, columns)), Tensor((1, rows, columns)), epilogue=expr)
+    arrays = inputs_of(workload)
+    arrays[3][0, rows // 2, :3] = np.nan, np.inf, -np.inf
+    sums = (arrays[0].astype(np.float64) @ arrays[1] + arrays[2] + arrays[3]).reshape(-1)
+    with np.errstate(invalid="ignore", over="ignore"):
+        exact = [math.erf(x) if function == "erf" else x / (1 + np.exp(-x)) for x in sums]
+    expected = np.array(exact, np.float32).reshape(1, rows, columns)
+    if function == "silu":
+        expected[0, rows // 2, 2] = 0.0  # the limit
+    config = {**Dense().default(workload, kernels.target), "rows": min(4, rows), "vectors": vectors}
+    kernels.check(workload, [config], arrays, expected)
