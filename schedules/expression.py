@@ -152,3 +152,12 @@ def rename_arguments(expr: Expr, renamed: Callable[[int], Expr]) -> Expr:
     if isinstance(expr, Call):
         return Call(expr.function, tuple(rename_arguments(operand, renamed) for operand in expr.operands))
     return expr
+
+
+def replace_result(expr: Expr, result: Expr) -> Expr:
+    """`expr` with `result` in place of the kernel's result."""
+    if expr == ACC:
+        return result
+    if isinstance(expr, Call):
+        return Call(expr.function, tuple(replace_result(operand, result) for operand in expr.operands))
+    return expr

@@ -10,6 +10,7 @@ from tvmopt.pipeline.graph.attention.fuse import fuse_attention
 from tvmopt.pipeline.graph.guard_indices import guard_indices
 from tvmopt.pipeline.graph.ir import Graph
 from tvmopt.pipeline.graph.maps.choose_channels import choose_channels
+from tvmopt.pipeline.graph.maps.compose_mixers import compose_mixers
 from tvmopt.pipeline.graph.maps.merge_branches import merge_branches
 from tvmopt.pipeline.graph.maps.pick_pixels import pick_pixels
 from tvmopt.pipeline.graph.maps.resize_late import resize_late
@@ -80,6 +81,7 @@ def passes(
         stay_in_maps,
         merge_branches,
         resize_late,
+        lambda graph: compose_mixers(graph, target),
         fold_pad,
         fold_slice,
         trim_taps,

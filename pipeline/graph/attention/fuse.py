@@ -19,7 +19,7 @@ from tvmopt.pipeline.graph.ir import ONNX, Editor, Graph, Node
 from tvmopt.pipeline.graph.recognize.insert_onnx import add_onnx
 from tvmopt.pipeline.graph.views import Axis, Factor, View, merged, through, views_of, whole
 from tvmopt.schedules.compute.attention import Place
-from tvmopt.schedules.expression import ACC, Call, Const, Expr, call
+from tvmopt.schedules.expression import ACC, Const, Expr, call, replace_result
 from tvmopt.schedules.workload import Attr
 
 
@@ -228,15 +228,7 @@ def _scaled(inner: Expr, factor: float) -> Expr:
     """`inner` of a score times `factor`."""
     if factor == 1.0:
         return inner
-    return _replaced(inner, call("mul", ACC, Const(factor)))
-
-
-def _replaced(expr: Expr, score: Expr) -> Expr:
-    if expr == ACC:
-        return score
-    if isinstance(expr, Call):
-        return Call(expr.function, tuple(_replaced(operand, score) for operand in expr.operands))
-    return expr
+    return replace_result(inner, call("mul", ACC, Const(factor)))
 
 
 def _as_matrices(view: View, swapped: bool = False) -> _Matrices | None:

@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from tvmopt.pipeline.graph.ir import Array, Editor, Graph, Node, rewrite
+from tvmopt.pipeline.graph.maps.compose_mixers import is_mixer
 from tvmopt.schedules.dtypes import FLOAT32
-from tvmopt.schedules.expression import ACC, Arg, Call, Expr, call
+from tvmopt.schedules.expression import ACC, Arg, call, rename_arguments, replace_result
 
 PASS = 32
 """To resize or to add an element takes as long as about this many multiply-adds of a convolution."""
@@ -57,7 +58,7 @@ class _Mixer:
     uses: Mapping[str, int]
 
     def rule(self, editor: Editor, node: Node) -> bool:
-        if not self._mixes(node):
+        if not is_mixer(self.graph, node):
             return False
         join = self._join(node.inputs[0])
         if join is not None:
@@ -73,22 +74,15 @@ class _Mixer:
         own = node.operator.own(len(node.inputs))
         if not kept:
             operands = node.inputs[own:]
-            epilogue = _replaced(node.epilogue, Arg(0), 1 - own)
+            epilogue = rename_arguments(node.epilogue, lambda index: Arg(index - own + 1))
+            epilogue = replace_result(epilogue, Arg(0))
             editor.add(Node("pointwise", (total, *operands), node.outputs, node.layers, epilogue=epilogue))
             return True
         weight = editor.constant(f"{node.inputs[1]}_kept", np.concatenate([part.weight for part in kept], axis=1))
         inputs = (_joined(editor, node, kept), weight, *node.inputs[2:], total)
-        epilogue = _replaced(node.epilogue, call("add", ACC, Arg(len(inputs) - 1)), 0)
+        epilogue = replace_result(node.epilogue, call("add", ACC, Arg(len(inputs) - 1)))
         editor.add(replace(node, inputs=inputs, epilogue=epilogue))
         return True
-
-    def _mixes(self, node: Node) -> bool:
-        """Whether `node` is a convolution that only combines the channels of a pixel."""
-        if node.op != "conv2d" or node.inputs[1] not in self.graph.constants:
-            return False
-        weight = self.graph.constants[node.inputs[1]]
-        plain = node.attrs["groups"] == 1 and node.attrs["strides"] == (1, 1) and node.attrs["pads"] == (0, 0, 0, 0)
-        return plain and not node.attrs.get("depth") and weight.shape[2:] == (1, 1) and weight.dtype == np.float32
 
     def _parts(self, node: Node, names: tuple[str, ...]) -> list[_Part]:
         """What the convolution `node` reads: maps, joined unless it is one."""
@@ -154,14 +148,3 @@ def _joined(editor: Editor, node: Node, parts: list[_Part]) -> str:
     made = editor.value(f"{node.output}_kept", replace(tensor, shape=(tensor.shape[0], channels, *tensor.shape[2:])))
     editor.add(Node("concat", names, (made,), node.layers))
     return made
-
-
-def _replaced(expr: Expr, result: Expr, shift: int) -> Expr:
-    """`expr` with `result` in place of the convolution's, and its operands `shift` places further."""
-    if expr == ACC:
-        return result
-    if isinstance(expr, Arg):
-        return Arg(expr.index + shift)
-    if isinstance(expr, Call):
-        return Call(expr.function, tuple(_replaced(operand, result, shift) for operand in expr.operands))
-    return expr

@@ -18,6 +18,8 @@ from tvmopt.schedules.workload import Attr, Tensor
 
 LAST, FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 """The orders of axes that put channels last, and first again."""
+ROW_LAST = (0, 2, 1)
+"""The order that puts channels last where the pixels are in one row."""
 
 _PIXELS = ("row_norm", "dense", "pointwise")
 _CONV: dict[str, Attr] = {"strides": (1, 1), "dilations": (1, 1), "pads": (0, 0, 0, 0), "groups": 1}
@@ -31,7 +33,7 @@ def stay_in_maps(graph: Graph) -> Graph:
     found = _closed(graph, _reachable(graph))
     if not found:
         return graph
-    back = _ways_back(graph, found)
+    back, producers = _ways_back(graph, found), graph.producers()
     maps: dict[str, str] = {}
     before: dict[str, tuple[str, ...]] = {}
 
@@ -46,9 +48,13 @@ def stay_in_maps(graph: Graph) -> Graph:
         if len(node.outputs) != 1 or node.output not in found:
             return False
         if node.op in (ONNX, "reshape"):
-            source = node.inputs[0]
-            maps[node.output] = maps.get(source, source)
-            before[node.output] = (*before.get(source, ()), *node.layers)
+            left = _left_map(graph, producers, node)
+            if left is None:
+                maps[node.output] = maps[node.inputs[0]]
+                before[node.output] = (*before.get(node.inputs[0], ()), *node.layers)
+            else:
+                source, before[node.output] = left
+                maps[node.output] = editor.renamed.get(source, source)
             return True
         ways = back.get(node.output, ())
         made = ways[0].output if ways else editor.value(f"{node.output}_map", Tensor(found[node.output]))
@@ -63,15 +69,16 @@ def stay_in_maps(graph: Graph) -> Graph:
 
 
 def _ways_back(graph: Graph, found: Mapping[str, Shape]) -> dict[str, list[Node]]:
-    """The transposes to channels first, by the value that is transposed; reshapes between do not count."""
+    """The transposes to channels first, with the layers of reshapes before them, by the value that both move."""
     producers = graph.producers()
     ways: dict[str, list[Node]] = {}
     for node in graph.nodes:
         if _moves(node, FIRST) and node.inputs[0] in found:
-            name = node.inputs[0]
+            name, layers = node.inputs[0], node.layers
             while producers[name].op == "reshape":
+                layers = (*producers[name].layers, *layers)
                 name = producers[name].inputs[0]
-            ways.setdefault(name, []).append(node)
+            ways.setdefault(name, []).append(replace(node, layers=layers))
     return ways
 
 
@@ -96,14 +103,14 @@ def _as_map(editor: Editor, node: Node, index: int) -> str:
 def _reachable(graph: Graph) -> dict[str, Shape]:
     """The values with channels last that could be computed in maps, each with its map's shape."""
     found: dict[str, Shape] = {}
+    producers = graph.producers()
     for node in graph.nodes:
         if len(node.outputs) != 1:
             continue
-        if _moves(node, LAST) and node.inputs[0] not in graph.constants:
-            tensor = graph.tensor(node.inputs[0])
-            if tensor.dtype == "float32" and len(tensor.shape) == 4:
-                n, channels, rows, columns = tensor.shape
-                found[node.output] = (n, channels, rows, columns)
+        left = _left_map(graph, producers, node)
+        if left is not None:
+            n, channels, rows, columns = graph.tensor(left[0]).shape
+            found[node.output] = (n, channels, rows, columns)
         elif node.op == "reshape" and node.inputs[0] in found:
             shape = found[node.inputs[0]]
             if graph.tensor(node.output).shape in _forms(shape):
@@ -116,6 +123,27 @@ def _reachable(graph: Graph) -> dict[str, Shape]:
                 if made in _forms((n, made[-1], rows, columns)) and _each_pixel(graph, node):
                     found[node.output] = (n, made[-1], rows, columns)
     return found
+
+
+def _left_map(graph: Graph, producers: Mapping[str, Node], node: Node) -> tuple[str, tuple[str, ...]] | None:
+    """The map whose channels `node` puts last, and the layers that do; None if it does nothing of the kind.
+
+    The pixels may have been put in one row before.
+    """
+    name, layers = node.inputs[0] if node.inputs else "", node.layers
+    if _moves(node, ROW_LAST):
+        view = producers.get(name)
+        if view is None or view.op != "reshape":
+            return None
+        name, layers = view.inputs[0], (*view.layers, *layers)
+        shape = graph.tensor(name).shape
+        if len(shape) != 4 or graph.tensor(view.output).shape != (*shape[:2], shape[2] * shape[3]):
+            return None
+    elif not _moves(node, LAST):
+        return None
+    tensor = graph.tensor(name)
+    fits = name not in graph.constants and tensor.dtype == "float32" and len(tensor.shape) == 4
+    return (name, layers) if fits else None
 
 
 def _forms(shape: Shape) -> tuple[tuple[int, ...], ...]:

@@ -132,3 +132,49 @@ def test_what_is_left_alone(through: Any, weights: Any, kind: str) -> None:
     done.check()
     assert done.ops().count("Transpose") == 2
     assert "channel_norm" not in done.ops()
+
+
+@pytest.mark.parametrize("kept", ["y", "y t"])
+def test_pixels_put_in_a_row_before_the_transpose(through: Any, weights: Any, kept: str) -> None:
+    """SegFormer's head: a map is flattened, transposed, widened, and becomes a map again."""
+    done = through(
+        ("Conv", "x w", "d"),
+        ("Reshape", "d row", "f"),
+        ("Transpose", "f", "t", {"perm": [0, 2, 1]}),
+        ("MatMul", "t u", "m"),
+        ("Add", "m c", "a"),
+        ("Reshape", "a map", "r"),
+        ("Transpose", "r", "y", FIRST),
+        inputs={"x": (2, 5, 3, 7)},
+        outputs=kept,
+        passes=HERE,
+        w=weights(5, 5, 3, 1),
+        row=np.array([2, 5, 7], np.int64),
+        u=weights(5, 6),
+        c=weights(6),
+        map=np.array([2, 1, 7, 6], np.int64),
+    )
+    done.check()
+    assert ("Transpose" in done.ops()) is (kept != "y")
+    layers = {layer for node in done.graph.nodes for layer in node.layers}
+    assert layers == {node.name for node in done.model.graph.node}
+
+
+def test_rows_that_join_other_axes_stay(through: Any, weights: Any) -> None:
+    done = through(
+        ("Conv", "x w", "d"),
+        ("Reshape", "d row", "f"),
+        ("Transpose", "f", "t", {"perm": [0, 2, 1]}),
+        ("MatMul", "t u", "m"),
+        ("Reshape", "m map", "r"),
+        ("Transpose", "r", "y", FIRST),
+        inputs={"x": (1, 6, 4, 7)},
+        outputs="y",
+        passes=HERE,
+        w=weights(6, 6, 1, 1),
+        row=np.array([1, 12, 14], np.int64),
+        u=weights(12, 5),
+        map=np.array([1, 2, 7, 5], np.int64),
+    )
+    done.check()
+    assert done.ops().count("Transpose") == 2
