@@ -172,9 +172,9 @@ class Nest:
                 emit.store(memory.scores, score, [(key + row) * size + v * self.lanes], self.lanes),
             ]
         for v, scores in enumerate(found):
-            column = [v * self.lanes]
-            top = tirx.max(emit.load(memory.top, column, self.lanes), _largest(scores))
-            body.append(emit.store(memory.top, top, column, self.lanes))
+            place_of_top = [v * self.lanes]
+            top = tirx.max(emit.load(memory.top, place_of_top, self.lanes), _largest(scores))
+            body.append(emit.store(memory.top, top, place_of_top, self.lanes))
         return tile.run(body)
 
     def _inner(self, block: Block, score: Expr, key: Index, vector: int) -> Expr:
