@@ -8,7 +8,11 @@ import pytest
 
 from tests.workloads.convolutions import Volume
 from tvmopt.schedules.expression import ACC, Arg, call
-from tvmopt.schedules.target import Target
+from tvmopt.schedules.llvm.parts.emit import SPREAD
+from tvmopt.schedules.llvm.parts.split import Cut
+from tvmopt.schedules.llvm.parts.task_order import band_length
+from tvmopt.schedules.registry import template_for
+from tvmopt.schedules.target import Target, parse_target
 from tvmopt.schedules.workload import Tensor
 
 CASES = {
@@ -36,3 +40,25 @@ def test_groups_and_epilogues(kernels: Any, target: Target, inputs_of: Callable[
     arrays = inputs_of(workload)
     expected = np.maximum(case.torch_result(workload, arrays) + arrays[2], 0)
     kernels.unoptimized().check(workload, 1, arrays, expected)
+
+
+@pytest.mark.parametrize(("rows", "planes", "channels"), [(14, 2, 576), (7, 1, 1152), (9, 3, 432), (28, 4, 288)])
+def test_bands_of_the_default_leave_no_rest(rows: int, planes: int, channels: int) -> None:
+    for target in (parse_target("x86-64-v4", 1), parse_target("x86-64-v4", 2)):
+        case = Volume((1, channels, planes, rows, rows), 256, (3, 1, 1), pads=(1, 0, 0))
+        workload = case.workload(target.lanes("float32"))
+        config = template_for(workload, target).default(workload, target)
+        units = Cut.of(rows, config["rows"]).pieces
+        assert units % band_length(config["band"], units, target.threads) == 0
+        large = workload.inputs[1].nbytes > target.l2_bytes // 4
+        assert config["prefetch"] == (SPREAD if large else 0)
+
+
+def test_even_prefetching_past_planes_of_padding(kernels: Any, target: Target, inputs_of: Callable[..., Any]) -> None:
+    """The share of the next weights is counted over the whole window, although its planes of padding are skipped."""
+    lanes = target.lanes("float32")
+    case = Volume((1, 2 * lanes + 3, 3, 5, 1), 3 * lanes + 1, (3, 1, 1), pads=(1, 0, 0))
+    workload = case.workload(lanes)
+    arrays, template = inputs_of(workload), template_for(workload, target)
+    config = {**template.default(workload, target), "prefetch": SPREAD}
+    kernels.check(workload, [config], arrays, case.torch_result(workload, arrays))
