@@ -91,7 +91,8 @@ class TextRecognizer(nn.Module):
         narrow = self.narrow(maps)
         mixed = self.mixing(narrow.flatten(2).transpose(1, 2)).transpose(1, 2).reshape(narrow.shape)
         y: Tensor = self.join(torch.cat((maps, self.widen(mixed)), 1))
-        return self.head(y.squeeze(2).transpose(1, 2)).softmax(-1)
+        scores: Tensor = self.head(y.squeeze(2).transpose(1, 2))
+        return scores.softmax(-1)
 
 
 def text_recognizer() -> Built:
