@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tvmopt.pipeline.importers.base import Importer
 from tvmopt.pipeline.importers.caffe import importer as caffe
+from tvmopt.pipeline.importers.mxnet import importer as mxnet
 from tvmopt.pipeline.importers.onnx import importer as onnx
 from tvmopt.pipeline.importers.pytorch import importer as pytorch
 
@@ -14,6 +15,7 @@ IMPORTERS: tuple[Importer, ...] = (
     pytorch.PT2_IMPORTER,
     pytorch.PYTHON_IMPORTER,
     caffe.IMPORTER,
+    mxnet.IMPORTER,
 )
 """In the order of help texts and tables."""
 

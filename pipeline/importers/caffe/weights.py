@@ -99,6 +99,8 @@ def _layers(path: Path, content: mmap.mmap) -> Iterator[tuple[str, tuple[Blob, .
     for kind, number, blobs_number in _LAYERS:
         for layer in fields(content, whole, number):
             name = _parsed(kind, content, layer.content, blobs_number).name
+            if not isinstance(name, str):  # protobuf gives bytes for what is not UTF-8
+                raise ValueError("the name of a layer is not text")
             blobs = [_blob(path, content, field.content) for field in fields(content, layer.content, blobs_number)]
             if blobs:
                 yield name, tuple(blobs)

@@ -10,6 +10,8 @@ import pytest
 from tests import tiny
 from tests.pipeline.importers.caffe_files import input_text, layer_text, random_array
 from tests.pipeline.importers.caffe_files import save_caffe as save
+from tests.pipeline.importers.mxnet_files import node
+from tests.pipeline.importers.mxnet_files import save_mxnet as save_network
 from tvmopt.pipeline.importers.base import Importer
 
 FACTORY = """
@@ -59,11 +61,23 @@ def save_caffe(folder: Path) -> str:
     return str(save(folder, input_text(1, 3, 7, 5) + layers, arrays))
 
 
+def save_mxnet(folder: Path) -> str:
+    """A convolution with BatchNorm and ReLU."""
+    names = ("c_weight", "c_bias", "b_gamma", "b_beta", "b_moving_mean", "b_moving_var")
+    nodes = [node("null", "data", __shape__="(1, 3, 7, 5)"), *(node("null", name) for name in names)]
+    nodes.append(node("Convolution", "c", [0, 1, 2], kernel="(3, 3)", num_filter=4))
+    nodes += [node("BatchNorm", "b", [7, 3, 4, 5, 6], fix_gamma=False), node("Activation", "r", [8], act_type="relu")]
+    arrays = {name: abs(random_array(place, 4)) + 0.1 for place, name in enumerate(names)}
+    arrays["c_weight"] = random_array(9, 4, 3, 3, 3)
+    return str(save_network(folder, nodes, {f"arg:{name}": array for name, array in arrays.items()}))
+
+
 SAMPLES: Mapping[str, Callable[[Path], str]] = {
     "onnx": save_onnx,
     "pt2": save_program,
     "python": save_factory,
     "caffe": save_caffe,
+    "mxnet": save_mxnet,
 }
 """By the importer's kind: writes a model into a folder and gives MODEL. Inputs begin with a batch of 1."""
 

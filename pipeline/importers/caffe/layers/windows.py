@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
-
-import numpy as np
 
 from tvmopt.pipeline.errors import InputFileError
 from tvmopt.pipeline.importers.caffe.layers.convolution import spatial
 from tvmopt.pipeline.importers.caffe.layers.work import Translate, Work
+from tvmopt.pipeline.importers.onnx_form.build.windows import Windows, pool
 
 _MAX, _AVE = 0, 1
 _FLOOR = 1
@@ -37,31 +35,7 @@ def _pooling(work: Work) -> list[str]:
     if min(kernel) < 1 or min(stride) < 1 or any(a >= b for a, b in zip(pad, kernel, strict=True)):
         raise InputFileError(f"{work}: kernel {kernel}, stride {stride}, pad {pad}: no windows")
     counts = [pooled(*each, ceil) for each in zip(shape[2:], kernel, stride, pad, strict=True)]
-    if min(counts) < 1:
-        raise InputFileError(f"{work}: windows of {kernel} are larger than the maps of {list(shape[2:])}")
-    ends = [
-        max(0, (n - 1) * s + k - size - p)
-        for n, s, k, size, p in zip(counts, stride, kernel, shape[2:], pad, strict=True)
-    ]
-    attributes: dict[str, Any] = {"kernel_shape": kernel, "strides": stride, "pads": [*pad, *ends]}
-    if p.pool == _MAX:
-        return [work.builder.add("MaxPool", work.x, **attributes)]
-    if not any(pad):  # what sticks out does not count
-        return [work.builder.add("AveragePool", work.x, count_include_pad=0, **attributes)]
-    averaged = work.builder.add("AveragePool", work.x, count_include_pad=1, **attributes)
-    if all(end <= first for end, first in zip(ends, pad, strict=True)):
-        return [averaged]
-    return [work.builder.add("Mul", averaged, work.builder.constant(_shares(shape[2:], kernel, stride, pad, counts)))]
-
-
-def _shares(*sizes: Any) -> np.ndarray:
-    """By how much an average over the whole window is too small: Caffe counts the padding, not what is behind it."""
-    factor = np.ones((), np.float32)
-    for size, kernel, stride, pad, count in zip(*sizes, strict=True):
-        starts = np.arange(count) * stride - pad
-        counted = np.minimum(starts + kernel, size + pad) - starts
-        factor = np.multiply.outer(factor, (kernel / counted).astype(np.float32))
-    return factor[None, None]
+    return [pool(work.builder, work.x, Windows(kernel, stride, pad, counts), p.pool == _AVE)]
 
 
 def _lrn(work: Work) -> list[str]:

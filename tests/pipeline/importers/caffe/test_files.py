@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from pathlib import Path
 
@@ -156,3 +157,19 @@ def test_doubles_and_elements_one_by_one(tmp_path: Path) -> None:
 def test_a_type_is_in_one_list() -> None:
     assert not LAYERS.keys() & SOURCES
     assert not (LAYERS.keys() | SOURCES) & DROPPED
+
+
+def test_damaged_files_give_an_error_or_a_network(tmp_path: Path) -> None:
+    """A fixed budget of random damage to both files: nothing but our errors comes out."""
+    path = save_caffe(tmp_path, input_text(1, 3, 5, 6) + CONVOLUTION, WEIGHTS)
+    random = np.random.default_rng(0)
+    for file in (path.with_suffix(".caffemodel"), path):
+        content = file.read_bytes()
+        for _ in range(300):
+            damaged = bytearray(content[: random.integers(1, len(content) + 1)] if random.random() < 0.3 else content)
+            for place in random.integers(0, min(len(damaged), 200), random.integers(1, 5)):
+                damaged[place] = random.integers(0, 256)
+            file.write_bytes(damaged)
+            with contextlib.suppress(TvmoptError):
+                import_caffe(path, ShapeRequest())
+        file.write_bytes(content)

@@ -1,0 +1,1 @@
+"""MXNet networks, read from their files without MXNet."""

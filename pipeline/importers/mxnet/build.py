@@ -1,0 +1,137 @@
+"""Translates an MXNet network into ONNX, node by node."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import onnx
+
+from tvmopt.pipeline.errors import InputFileError, OpenShapeError, UnsupportedModelError
+from tvmopt.pipeline.importers.mxnet import elementwise, layers, shaping
+from tvmopt.pipeline.importers.mxnet.params import Param, find_files, read_params
+from tvmopt.pipeline.importers.mxnet.symbol import Entry, Node, Symbol, read_symbol
+from tvmopt.pipeline.importers.mxnet.work import Translate, Work
+from tvmopt.pipeline.importers.onnx_form.build.builder import GraphBuilder
+from tvmopt.pipeline.importers.onnx_form.shapes import ShapeRequest
+
+OPERATORS: Mapping[str, Translate] = {**layers.OPERATORS, **elementwise.OPERATORS, **shaping.OPERATORS}
+"""By operator, what translates a node."""
+
+_PARAMETER_ENDINGS = (
+    "_weight",
+    "_bias",
+    "_gamma",
+    "_beta",
+    "_moving_mean",
+    "_moving_var",
+    "_running_mean",
+    "_running_var",
+)
+
+
+def import_mxnet(path: Path, request: ShapeRequest) -> onnx.ModelProto:
+    """The network of which `path` is one file, in ONNX, with inputs of the shapes that `request` asks for.
+
+    Args:
+        path: the `-symbol.json` or the `.params`.
+        request: shapes and batch.
+
+    Returns:
+        The network as it runs after training, with the user's names of layers and inputs. An output is called as MXNet
+        does: ``<layer>_output``, with a number where the layer has several.
+
+    Raises:
+        InputFileError: a file cannot be read, or the two do not belong together.
+        UnsupportedModelError: operators that are not known; names all of them.
+        UsageError: a shape for an input that is not there.
+    """
+    pair = find_files(path) if path.name.lower().endswith(".params") else None
+    symbol = read_symbol(path if pair is None else pair[0])
+    _check_operators(symbol, path)
+    params_file = (pair or find_files(path))[1]
+    params = read_params(params_file)
+    builder = GraphBuilder(path.name.split("-symbol")[0])
+    values: dict[Entry, str] = {}
+    free = {n: node for n, node in enumerate(symbol.nodes) if n in symbol.needed and node.operator == "null"}
+    inputs = {number: node for number, node in free.items() if node.name not in params}
+    for node in inputs.values():
+        if node.name.endswith(_PARAMETER_ENDINGS):
+            raise InputFileError(f"{params_file.name!r} lacks {node.name!r}: it belongs to another network")
+    shapes = _settled([*inputs.values()], request)
+    for number, node in inputs.items():
+        values[number, 0] = builder.input(node.name, shapes[node.name])
+    for number, node in enumerate(symbol.nodes):
+        if number in symbol.needed and node.operator != "null":
+            _translate(builder, values, (number, node), symbol, params)
+    outputs = []
+    for head in symbol.heads:
+        if head not in values:
+            raise InputFileError(f"output {head[1]} of layer {symbol.nodes[head[0]].name!r} is not there")
+        node = symbol.nodes[head[0]]
+        several = (head[0], 1) in values
+        outputs.append((values[head], f"{node.name}_output{head[1] if several else ''}"))
+    return builder.model(list(dict.fromkeys(outputs)))
+
+
+def _check_operators(symbol: Symbol, path: Path) -> None:
+    unknown: dict[str, list[str]] = {}
+    for number in sorted(symbol.needed):
+        node = symbol.nodes[number]
+        if node.operator != "null" and node.operator not in OPERATORS:
+            unknown.setdefault(node.operator, []).append(node.name)
+    if unknown:
+        found = ", ".join(
+            f"{kind} ({', '.join(names[:4])}{f' and {len(names) - 4} more' * (len(names) > 4)})"
+            for kind, names in unknown.items()
+        )
+        raise UnsupportedModelError(
+            f"{path.name!r} has unknown operators: {found}; write them with other operators, or cut the network before "
+            "them (get_internals)"
+        )
+
+
+def _settled(inputs: Sequence[Node], request: ShapeRequest) -> dict[str, tuple[int, ...]]:
+    """The inputs' shapes as the user asks for them, or as the file says."""
+    request.check_names([node.name for node in inputs])
+    shapes: dict[str, tuple[int, ...]] = {}
+    for node in inputs:
+        shape = request.shapes.get(node.name) or node.sizes("__shape__") or request.defaults.get(node.name, ())
+        if not shape or min(shape) < 1:
+            raise OpenShapeError(
+                f"input {node.name!r} has {f'shape {list(shape)}' if shape else 'no shape'} in the file: give it with "
+                f"--input-shape {node.name}:1,3,224,224"
+            )
+        shapes[node.name] = tuple(shape)
+    if request.batch is not None:
+        first = next(iter(shapes.values()), (0,))[0]
+        shapes = {
+            name: (request.batch, *shape[1:]) if shape[0] == first and name not in request.shapes else shape
+            for name, shape in shapes.items()
+        }
+    return shapes
+
+
+def _translate(
+    builder: GraphBuilder,
+    values: dict[Entry, str],
+    numbered: tuple[int, Node],
+    symbol: Symbol,
+    params: Mapping[str, Param],
+) -> None:
+    """Adds a node's nodes."""
+    number, node = numbered
+    builder.begin(node.name)
+    operands: list[str | Param] = []
+    for entry in node.inputs:
+        source = symbol.nodes[entry[0]]
+        if source.operator == "null" and source.name in params:
+            operands.append(params[source.name])
+        elif entry in values:
+            operands.append(values[entry])
+        else:
+            raise InputFileError(f"layer {node.name!r} reads output {entry[1]} of {source.name!r}, which is not there")
+    made = list(OPERATORS[node.operator](Work(builder, node, tuple(operands))))
+    names = [f"{node.name}_output{place if len(made) > 1 else ''}" for place in range(len(made))]
+    for place, value in enumerate(builder.finish(made, names)):
+        values[number, place] = value
