@@ -63,6 +63,24 @@ def _sizes(inputs: Mapping[str, np.ndarray] | None) -> dict[str, tuple[int, ...]
     return {name: array.shape for name, array in (inputs or {}).items()}
 
 
+def load_onnx(spec: str, input_shapes: Mapping[str, tuple[int, ...]] | None = None) -> onnx.ModelProto:
+    """The ONNX form of a model with static inputs and all shapes that follow, neither normalised nor run.
+
+    Args:
+        spec: as `load_model`.
+        input_shapes: as `load_model`.
+
+    Raises:
+        UsageError, InputFileError, UnsupportedModelError, WrongResultError: as `load_model`.
+    """
+    source = parse_source(spec)
+    with _named(source):
+        from tvmopt.pipeline.importers.onnx_form.normalize import infer_shapes
+        from tvmopt.pipeline.importers.onnx_form.shapes import ShapeRequest
+
+        return infer_shapes(_read(source, ShapeRequest(dict(input_shapes or {})))[0])
+
+
 def survey_model(
     spec: str,
     input_shapes: Mapping[str, tuple[int, ...]] | None = None,

@@ -16,6 +16,7 @@ from tvmopt.pipeline.errors import EXIT_CODES, CancelledError, TvmoptError, Usag
 
 COMMANDS: dict[str, str] = {
     "inspect": "Show what each layer of a model costs and how it would be compiled.",
+    "convert": "Write a model of any format as ONNX.",
     "tune": "Search for the fastest kernels of a model, and record them.",
     "compile": "Build a model into an artifact that runs on the target.",
     "run": "Run an artifact on arrays from a file, or check it.",

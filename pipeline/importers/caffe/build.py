@@ -14,7 +14,7 @@ from tvmopt.pipeline.importers.caffe.layers.work import Translate, Work
 from tvmopt.pipeline.importers.caffe.network import Layer, Network, read_network
 from tvmopt.pipeline.importers.caffe.pair import find_pair
 from tvmopt.pipeline.importers.caffe.weights import Blob, read_blobs
-from tvmopt.pipeline.importers.onnx_form.build.builder import GraphBuilder
+from tvmopt.pipeline.importers.onnx_form.building.builder import GraphBuilder
 from tvmopt.pipeline.importers.onnx_form.shapes import ShapeRequest
 
 TABLES = (convolution.LAYERS, windows.LAYERS, weighted.LAYERS, pointwise.LAYERS, shaping.LAYERS, detection.LAYERS)

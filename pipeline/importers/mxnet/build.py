@@ -12,7 +12,7 @@ from tvmopt.pipeline.importers.mxnet import elementwise, layers, shaping
 from tvmopt.pipeline.importers.mxnet.params import Param, find_files, read_params
 from tvmopt.pipeline.importers.mxnet.symbol import Entry, Node, Symbol, read_symbol
 from tvmopt.pipeline.importers.mxnet.work import Translate, Work
-from tvmopt.pipeline.importers.onnx_form.build.builder import GraphBuilder
+from tvmopt.pipeline.importers.onnx_form.building.builder import GraphBuilder
 from tvmopt.pipeline.importers.onnx_form.shapes import ShapeRequest
 
 OPERATORS: Mapping[str, Translate] = {**layers.OPERATORS, **elementwise.OPERATORS, **shaping.OPERATORS}

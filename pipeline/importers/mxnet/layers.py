@@ -10,7 +10,7 @@ import numpy as np
 
 from tvmopt.pipeline.errors import InputFileError
 from tvmopt.pipeline.importers.mxnet.work import Translate, Work
-from tvmopt.pipeline.importers.onnx_form.build.windows import Windows, pool
+from tvmopt.pipeline.importers.onnx_form.building.windows import Windows, pool
 
 
 def _geometry(work: Work) -> tuple[list[int], list[int], list[int], list[int]]:

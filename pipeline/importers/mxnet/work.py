@@ -12,7 +12,7 @@ import numpy.typing as npt
 from tvmopt.pipeline.errors import InputFileError, UnsupportedModelError
 from tvmopt.pipeline.importers.mxnet.params import Param
 from tvmopt.pipeline.importers.mxnet.symbol import Node
-from tvmopt.pipeline.importers.onnx_form.build.builder import GraphBuilder
+from tvmopt.pipeline.importers.onnx_form.building.builder import GraphBuilder
 
 
 @dataclass(frozen=True, slots=True)

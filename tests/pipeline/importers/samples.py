@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests import tiny
-from tests.pipeline.importers.caffe_files import input_text, layer_text, random_array
-from tests.pipeline.importers.caffe_files import save_caffe as save
-from tests.pipeline.importers.mxnet_files import node
-from tests.pipeline.importers.mxnet_files import save_mxnet as save_network
+from tests.pipeline.importers.caffe.files import input_text, layer_text, random_array
+from tests.pipeline.importers.caffe.files import save_caffe as save
+from tests.pipeline.importers.mxnet.files import node
+from tests.pipeline.importers.mxnet.files import save_mxnet as save_network
 from tvmopt.pipeline.importers.base import Importer
 
 FACTORY = """

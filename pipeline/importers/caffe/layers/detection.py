@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from tvmopt.pipeline.errors import InputFileError
 from tvmopt.pipeline.importers.caffe.layers.work import Translate, Work
-from tvmopt.pipeline.importers.onnx_form.build.detections import Selection, select
+from tvmopt.pipeline.importers.onnx_form.building.detections import Selection, select
 
 _CORNER, _CENTER_SIZE = 1, 2
 _MOST_PRIORS = 1 << 24

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from tvmopt.pipeline.errors import InputFileError
 from tvmopt.pipeline.importers.caffe.layers.convolution import spatial
 from tvmopt.pipeline.importers.caffe.layers.work import Translate, Work
-from tvmopt.pipeline.importers.onnx_form.build.windows import Windows, pool
+from tvmopt.pipeline.importers.onnx_form.building.windows import Windows, pool
 
 _MAX, _AVE = 0, 1
 _FLOOR = 1

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from tvmopt.pipeline.errors import InputFileError, UnsupportedModelError
 from tvmopt.pipeline.importers.caffe.network import Layer
 from tvmopt.pipeline.importers.caffe.weights import Blob
-from tvmopt.pipeline.importers.onnx_form.build.builder import GraphBuilder
+from tvmopt.pipeline.importers.onnx_form.building.builder import GraphBuilder
 
 Array = npt.NDArray[np.float32]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.pipeline.importers.caffe.files import input_text, layer_text, random_array, save_caffe
 from tests.pipeline.importers.caffe.test_layers import imported, opencv
-from tests.pipeline.importers.caffe_files import input_text, layer_text, random_array, save_caffe
 
 PRIORS = """prior_box_param { min_size: 6 max_size: 9 clip: false aspect_ratio: 2 flip: true
     variance: 0.1 variance: 0.1 variance: 0.2 variance: 0.2 }"""

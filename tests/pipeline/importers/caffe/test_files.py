@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.pipeline.importers.caffe_files import input_text, layer_text, random_array, save_caffe
+from tests.pipeline.importers.caffe.files import input_text, layer_text, random_array, save_caffe
 from tvmopt.pipeline.errors import InputFileError, OpenShapeError, TvmoptError, UnsupportedModelError, UsageError
 from tvmopt.pipeline.importers.caffe.build import DROPPED, LAYERS, SOURCES, import_caffe
 from tvmopt.pipeline.importers.caffe.schema import message_type

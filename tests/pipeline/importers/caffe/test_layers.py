@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 
-from tests.pipeline.importers.caffe_files import Arrays, input_text, layer_text, random_array, save_caffe
+from tests.pipeline.importers.caffe.files import Arrays, input_text, layer_text, random_array, save_caffe
 from tvmopt.pipeline.importers.caffe.build import import_caffe
 from tvmopt.pipeline.importers.onnx_form.shapes import ShapeRequest
 from tvmopt.pipeline.support.onnxruntime import run_model

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.pipeline.importers.caffe_files import random_array
-from tests.pipeline.importers.mxnet_files import node, params_bytes, save_mxnet
+from tests.pipeline.importers.caffe.files import random_array
+from tests.pipeline.importers.mxnet.files import node, params_bytes, save_mxnet
 from tvmopt.pipeline.errors import InputFileError, OpenShapeError, TvmoptError, UnsupportedModelError
 from tvmopt.pipeline.importers.mxnet.build import import_mxnet
 from tvmopt.pipeline.importers.mxnet.params import read_params

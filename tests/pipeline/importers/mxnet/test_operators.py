@@ -10,9 +10,9 @@ import numpy as np
 import onnx
 import pytest
 
+from tests.pipeline.importers.caffe.files import random_array
 from tests.pipeline.importers.caffe.test_layers import caffe_average
-from tests.pipeline.importers.caffe_files import random_array
-from tests.pipeline.importers.mxnet_files import node, save_mxnet
+from tests.pipeline.importers.mxnet.files import node, save_mxnet
 from tvmopt.pipeline.importers.mxnet.build import import_mxnet
 from tvmopt.pipeline.importers.onnx_form.shapes import ShapeRequest
 from tvmopt.pipeline.support.onnxruntime import run_model

@@ -1,0 +1,1 @@
+"""Builds ONNX models from scratch, for formats that are translated layer by layer."""
