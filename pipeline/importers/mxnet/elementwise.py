@@ -73,13 +73,9 @@ def _clip(work: Work) -> list[str]:
 
 
 def _softmax_output(work: Work) -> list[str]:
-    """Along the channels with `multi_output`, the last axis with `preserve_shape`, else over all but the first."""
-    if work.node.value("multi_output", False):
-        return [work.builder.add("Softmax", work.x, axis=1)]
-    if work.node.value("preserve_shape", False) or len(work.shape) == 2:
-        return [work.builder.add("Softmax", work.x, axis=len(work.shape) - 1)]
-    soft = work.builder.add("Softmax", work.builder.add("Flatten", work.x, axis=1), axis=1)
-    return [work.builder.add("Reshape", soft, work.builder.integers(work.shape))]
+    """Along the channels with `multi_output`, else along the last axis, as MXNet 1.9.1 does."""
+    axis = 1 if work.node.value("multi_output", False) else len(work.shape) - 1
+    return [work.builder.add("Softmax", work.x, axis=axis)]
 
 
 def _softmax_activation(work: Work) -> list[str]:

@@ -137,6 +137,13 @@ def test_outputs_of_a_split_and_a_label(tmp_path: Path) -> None:
     np.testing.assert_allclose(run(save_mxnet(tmp_path, nodes, {}), x), expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("operator", ["SoftmaxOutput", "SoftmaxActivation"])
+def test_softmax_of_maps_goes_along_the_last_axis(operator: str, tmp_path: Path) -> None:
+    x = random_array(1, 2, 3, 4, 5)
+    exponents = np.exp(x)
+    np.testing.assert_allclose(one(tmp_path, operator, x, {}), exponents / exponents.sum(-1, keepdims=True), rtol=1e-5)
+
+
 def test_a_trained_network() -> None:
     """The expected values are MXNet 1.9.1's."""
     folder = Path(os.environ.get("TVMOPT_REAL_MODELS", "nowhere")) / "mxnet"
