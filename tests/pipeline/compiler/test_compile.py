@@ -77,6 +77,7 @@ def test_the_first_store_that_has_a_match_decides(target: Target, tmp_path: Path
     shipped.append(tiny.record(task, target, default, latency_s=1e-9))
     both = FirstMatch((mine, shipped))
     assert choose_configs((task,), target, both)[0].latency_s == 1e-9
+    mine.append(tiny.record(task, target, default, latency_s=1e-2))
     mine.append(tiny.record(task, target, tiny.another_config(task, target), latency_s=1e-3))
     assert choose_configs((task,), target, both)[0].latency_s == 1e-3
 
