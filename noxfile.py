@@ -12,6 +12,9 @@ import nox
 nox.options.sessions = ["lint", "types", "quick"]
 nox.options.reuse_venv = "yes"
 
+TWO_AT_ONCE = ("--numprocesses=2", "--dist=worksteal")
+"""Two processes run the tests: most of them use one core. Neighbours stay together, so they share what is compiled."""
+
 
 def install(session: nox.Session) -> None:
     """Install the project with every compatible extra, unless the session runs in nox's own environment."""
@@ -64,8 +67,8 @@ def tests(session: nox.Session) -> None:
         session.run("pytest", "--durations=15", *session.posargs)
         return
     session.run("coverage", "erase")
-    session.run("coverage", "run", "-m", "pytest", "-m", "not slow", "--durations=15")
-    session.run("pytest", "-m", "slow", "--durations=15")
+    session.run("coverage", "run", "-m", "pytest", "-m", "not slow", "--durations=15", *TWO_AT_ONCE)
+    session.run("pytest", "-m", "slow", "--durations=15", *TWO_AT_ONCE)
     session.run("coverage", "combine", "--quiet")
     total = session.run("coverage", "report", "--format=total", silent=True)
     session.log(f"the quick tests cover {str(total).strip()} % of the lines; `coverage report` lists them by file")
@@ -75,7 +78,7 @@ def tests(session: nox.Session) -> None:
 def quick(session: nox.Session) -> None:
     """The tests that take seconds."""
     install(session)
-    session.run("pytest", "-m", "not slow", "--durations=10", *session.posargs)
+    session.run("pytest", "-m", "not slow", "--durations=10", *(session.posargs or TWO_AT_ONCE))
 
 
 @nox.session
