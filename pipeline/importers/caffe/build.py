@@ -8,14 +8,14 @@ from pathlib import Path
 
 import onnx
 
-from tvmopt.pipeline.errors import InputFileError, OpenShapeError, UnsupportedModelError
+from tvmopt.pipeline.errors import InputFileError, UnsupportedModelError
 from tvmopt.pipeline.importers.caffe.layers import convolution, detection, pointwise, shaping, weighted, windows
 from tvmopt.pipeline.importers.caffe.layers.work import Translate, Work
 from tvmopt.pipeline.importers.caffe.network import Layer, Network, read_network
 from tvmopt.pipeline.importers.caffe.pair import find_pair
 from tvmopt.pipeline.importers.caffe.weights import Blob, read_blobs
 from tvmopt.pipeline.importers.onnx_form.building.builder import GraphBuilder
-from tvmopt.pipeline.importers.onnx_form.shapes import ShapeRequest
+from tvmopt.pipeline.importers.onnx_form.shapes import ShapeRequest, settle_stored
 
 TABLES = (convolution.LAYERS, windows.LAYERS, weighted.LAYERS, pointwise.LAYERS, shaping.LAYERS, detection.LAYERS)
 LAYERS: Mapping[str, Translate] = {name: translate for table in TABLES for name, translate in table.items()}
@@ -91,7 +91,7 @@ def import_caffe(path: Path, request: ShapeRequest) -> onnx.ModelProto:
     for layer in network.layers:
         for top in set(layer.tops):
             state.later[top] = state.later.get(top, 0) + 1
-    for name, shape in _settled(_inputs(network), request).items():
+    for name, shape in settle_stored(_inputs(network), request).items():
         state.values[name] = builder.input(name, shape)
         state.unread[name] = None
     for layer in network.layers:
@@ -153,27 +153,6 @@ def _data_shape(layer: Layer) -> tuple[int, ...]:
         return tuple(size[0] for size in sizes) if all(sizes) else ()
     crop = p.transform_param.crop_size
     return (1, 3, crop, crop) if crop else ()
-
-
-def _settled(inputs: Mapping[str, tuple[int, ...]], request: ShapeRequest) -> dict[str, tuple[int, ...]]:
-    """The inputs' shapes as the user asks for them."""
-    request.check_names(list(inputs))
-    shapes = {
-        name: request.shapes.get(name) or shape or request.defaults.get(name, ()) for name, shape in inputs.items()
-    }
-    for name, shape in shapes.items():
-        if not shape or min(shape) < 1:
-            raise OpenShapeError(
-                f"input {name!r} has {'no shape' if not shape else f'shape {list(shape)}'} in the file: give it with "
-                f"--input-shape {name}:1,3,224,224"
-            )
-    if request.batch is not None:
-        first = next(iter(shapes.values()), (0,))[0]
-        shapes = {
-            name: (request.batch, *shape[1:]) if shape[0] == first and name not in request.shapes else shape
-            for name, shape in shapes.items()
-        }
-    return shapes
 
 
 def _translate(builder: GraphBuilder, state: _State, layer: Layer, blobs: Sequence[Blob]) -> None:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import onnx
 
-from tvmopt.pipeline.errors import InputFileError, OpenShapeError, UnsupportedModelError
+from tvmopt.pipeline.errors import InputFileError, UnsupportedModelError
 from tvmopt.pipeline.importers.mxnet import elementwise, layers, shaping
 from tvmopt.pipeline.importers.mxnet.params import Param, find_files, read_params
 from tvmopt.pipeline.importers.mxnet.symbol import Entry, Node, Symbol, read_symbol
 from tvmopt.pipeline.importers.mxnet.work import Translate, Work
 from tvmopt.pipeline.importers.onnx_form.building.builder import GraphBuilder
-from tvmopt.pipeline.importers.onnx_form.shapes import ShapeRequest
+from tvmopt.pipeline.importers.onnx_form.shapes import ShapeRequest, settle_stored
 
 OPERATORS: Mapping[str, Translate] = {**layers.OPERATORS, **elementwise.OPERATORS, **shaping.OPERATORS}
 """By operator, what translates a node."""
@@ -58,7 +58,7 @@ def import_mxnet(path: Path, request: ShapeRequest) -> onnx.ModelProto:
     for node in inputs.values():
         if node.name.endswith(_PARAMETER_ENDINGS):
             raise InputFileError(f"{params_file.name!r} lacks {node.name!r}: it belongs to another network")
-    shapes = _settled([*inputs.values()], request)
+    shapes = settle_stored({node.name: node.sizes("__shape__") for node in inputs.values()}, request)
     for number, node in inputs.items():
         values[number, 0] = builder.input(node.name, shapes[node.name])
     for number, node in enumerate(symbol.nodes):
@@ -89,27 +89,6 @@ def _check_operators(symbol: Symbol, path: Path) -> None:
             f"{path.name!r} has unknown operators: {found}; write them with other operators, or cut the network before "
             "them (get_internals)"
         )
-
-
-def _settled(inputs: Sequence[Node], request: ShapeRequest) -> dict[str, tuple[int, ...]]:
-    """The inputs' shapes as the user asks for them, or as the file says."""
-    request.check_names([node.name for node in inputs])
-    shapes: dict[str, tuple[int, ...]] = {}
-    for node in inputs:
-        shape = request.shapes.get(node.name) or node.sizes("__shape__") or request.defaults.get(node.name, ())
-        if not shape or min(shape) < 1:
-            raise OpenShapeError(
-                f"input {node.name!r} has {f'shape {list(shape)}' if shape else 'no shape'} in the file: give it with "
-                f"--input-shape {node.name}:1,3,224,224"
-            )
-        shapes[node.name] = tuple(shape)
-    if request.batch is not None:
-        first = next(iter(shapes.values()), (0,))[0]
-        shapes = {
-            name: (request.batch, *shape[1:]) if shape[0] == first and name not in request.shapes else shape
-            for name, shape in shapes.items()
-        }
-    return shapes
 
 
 def _translate(

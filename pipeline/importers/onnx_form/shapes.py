@@ -101,6 +101,36 @@ def settle_shapes(model: onnx.ModelProto, request: ShapeRequest) -> None:
     forget_shapes(model)
 
 
+def settle_stored(stored: Mapping[str, tuple[int, ...]], request: ShapeRequest) -> dict[str, tuple[int, ...]]:
+    """The shapes of a network's inputs as `request` has them, else as its file says.
+
+    Args:
+        stored: by input, what the file says; empty where it says nothing.
+        request: what the user asks for.
+
+    Raises:
+        UsageError: a shape is for no input.
+        OpenShapeError: neither says the shape of an input.
+    """
+    request.check_names(list(stored))
+    shapes = {
+        name: request.shapes.get(name) or shape or request.defaults.get(name, ()) for name, shape in stored.items()
+    }
+    for name, shape in shapes.items():
+        if not shape or min(shape) < 1:
+            raise OpenShapeError(
+                f"input {name!r} has {f'shape {list(shape)}' if shape else 'no shape'} in the file: give it with "
+                f"--input-shape {name}:1,3,224,224"
+            )
+    if request.batch is None:
+        return shapes
+    first = next(iter(shapes.values()), (0,))[0]
+    return {
+        name: (request.batch, *shape[1:]) if shape[0] == first and name not in request.shapes else shape
+        for name, shape in shapes.items()
+    }
+
+
 def forget_shapes(model: onnx.ModelProto) -> None:
     """Removes every shape that follows from the inputs' shapes, in place."""
     del model.graph.value_info[:]

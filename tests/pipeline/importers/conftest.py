@@ -9,6 +9,9 @@ import numpy as np
 import onnx
 import pytest
 
+from tvmopt.pipeline.importers import load_model, recall
+from tvmopt.pipeline.types import ImportedModel
+
 SaveOnnx = Callable[..., str]
 SavePython = Callable[..., str]
 
@@ -42,3 +45,16 @@ def normal() -> Callable[..., np.ndarray]:
     """Standard normal float32 arrays of a shape, the same in every run."""
     random = np.random.default_rng(0)
     return lambda *shape: random.standard_normal(shape, dtype=np.float32)
+
+
+@pytest.fixture
+def imports(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The models that were imported, not recalled."""
+    made: list[str] = []
+
+    def load(spec: str, *others: object) -> ImportedModel:
+        made.append(spec)
+        return load_model(spec, *others)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(recall, "load_model", load)
+    return made

@@ -65,19 +65,6 @@ def spec(model: onnx.ModelProto, tmp_path: Path) -> str:
 SHAPES = {"x": (2, 40)}
 
 
-@pytest.fixture
-def imports(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The models that were imported, not recalled."""
-    made: list[str] = []
-
-    def load(spec: str, *others: object) -> ImportedModel:
-        made.append(spec)
-        return load_model(spec, *others)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(recall, "load_model", load)
-    return made
-
-
 def assert_same(found: ImportedModel, wanted: ImportedModel) -> None:
     """`wanted` is as `load_model` returned it."""
     inputs, outputs = golden_pair(wanted)

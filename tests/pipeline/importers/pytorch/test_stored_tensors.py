@@ -10,13 +10,12 @@ import pytest
 import torch
 from torch import nn
 
-from tvmopt.pipeline.importers import load_model, recall
+from tvmopt.pipeline.importers import load_model
 from tvmopt.pipeline.importers.golden import golden_pair
 from tvmopt.pipeline.importers.pytorch.stored_tensors import stored_tensors
 from tvmopt.pipeline.importers.recall import KIND, load_or_recall
 from tvmopt.pipeline.importers.source import parse_source
 from tvmopt.pipeline.support.cache import Cache
-from tvmopt.pipeline.types import ImportedModel
 
 
 class Net(nn.Module):
@@ -41,19 +40,6 @@ def saved(path: Path, seed: int = 0) -> str:
 @pytest.fixture
 def spec(tmp_path: Path) -> str:
     return saved(tmp_path / "net.pt2")
-
-
-@pytest.fixture
-def imports(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The models that were imported, not recalled."""
-    made: list[str] = []
-
-    def load(spec: str, *others: object) -> ImportedModel:
-        made.append(spec)
-        return load_model(spec, *others)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(recall, "load_model", load)
-    return made
 
 
 def test_places_hold_the_weights(spec: str) -> None:
