@@ -41,8 +41,8 @@ RESIDUAL = """residual (float[1,8,12,12] x) => (float[1,20] y) {
     flat = Flatten (mean_map)
     y = Gemm (flat, w_y)
 }"""
-"""Two convolutions with normalisation, the second with a residual addition; a fork, concatenated; rounding, which
-no template takes; a classifier."""
+"""Two convolutions with normalisation, the second with a residual addition; a fork, concatenated; rounding;
+a classifier."""
 
 SHAPES = {"w_a": (16, 8, 3, 3), "w_b": (16, 16, 3, 3), "w_c": (16, 16, 1, 1), "w_d": (32, 16, 3, 3), "w_y": (48, 20)}
 

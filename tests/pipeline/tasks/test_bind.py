@@ -24,7 +24,7 @@ TARGET = parse_target("x86-64-v3", 2)
 def optimized(onnx_model: Any, imported: Callable[..., Any], weights: Any) -> OptimizedModel:
     """A convolution, a layer that no template takes, a view and a matrix product."""
     model = onnx_model(
-        *[("Conv", "x a", "c"), ("Round", "c", "r"), ("Flatten", "r", "f"), ("MatMul", "f k", "y")],
+        *[("Conv", "x a", "c"), ("Hardmax", "c", "r"), ("Flatten", "r", "f"), ("MatMul", "f k", "y")],
         inputs={"x": (1, 8, 6, 6)},
         outputs="y",
         a=weights(8, 8, 3, 3),
@@ -40,7 +40,7 @@ def test_what_computes_each_node(optimized: OptimizedModel) -> None:
     assert kinds == {
         "relayout": (False, False, True),
         "conv2d": (False, False, True),
-        "Round": (False, True, False),
+        "Hardmax": (False, True, False),
         "reshape": (True, False, False),
         "dense": (False, False, True),
     }

@@ -22,7 +22,8 @@ from tvmopt.schedules.target import parse_target
 
 target = parse_target("llvm", 2)
 meeting = Meeting({PIECES}, target)
-numbers = tirx.decl_buffer(({ROUNDS + 1}, {PIECES}), "int32", name="numbers")
+parameter = tirx.decl_buffer(({ROUNDS + 1}, {PIECES}), "int32", name="numbers")
+numbers = emit.View.of(parameter, ({ROUNDS + 1}, {PIECES}))
 
 def round_of(i):
     def work(piece):
@@ -32,7 +33,8 @@ def round_of(i):
         return emit.store(numbers, tirx.floormod(total + i, 65536), [i + 1, piece])
     return meeting.round_of(i + 1, work)
 
-function = emit.kernel([numbers], meeting.region(emit.loop({ROUNDS}, round_of)), target.threads)
+body = emit.seq([numbers.declare(), meeting.region(emit.loop({ROUNDS}, round_of))])
+function = emit.kernel([parameter], body, target.threads)
 library = tvm.compile(tvm.IRModule({{"kernel": function.with_attr("global_symbol", "kernel")}}), dict(target.tvm))
 expected = np.zeros(({ROUNDS + 1}, {PIECES}), np.int32)
 expected[0] = np.arange({PIECES})
