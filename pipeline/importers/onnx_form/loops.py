@@ -197,11 +197,15 @@ def _condition(draft: Draft, outputs: Sequence[str]) -> tuple[bool, list[str]]:
         NotKnownError: the condition depends on data.
     """
     going, *state = outputs
-    nodes = {name: node for node in draft.nodes for name in node.output}
-    while going in nodes and nodes[going].op_type == "Identity":
-        going = nodes[going].input[0]
+    # The last round's nodes come last: a table of all of them in each round would take most of an import's time.
+    for node in reversed(draft.nodes):
+        if draft.is_constant(going) or (going in node.output and node.op_type != "Identity"):
+            break
+        if going in node.output:
+            going = node.input[0]
     if draft.is_constant(going):
         return bool(draft.constant(going).reshape(-1)[0]), state
+    nodes = {name: node for node in draft.nodes for name in node.output}
     needed = _needed(draft, nodes, [going])
     if needed is None:
         raise NotKnownError(going)
