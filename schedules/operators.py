@@ -268,6 +268,12 @@ TAKE = Operator(
     operands=2,
     forms=dict.fromkeys(("Gather", "GatherND"), "of numbers"),
 )
+SUPPRESS = Operator(
+    "suppress",
+    "suppression of boxes",
+    operands=2,
+    forms={"NonMaxSuppression": "whose result ScatterND only marks in an array of fixed size"},
+)
 RESHAPE = Operator(
     "reshape",
     "view",
@@ -308,6 +314,7 @@ OPERATORS: Mapping[str, Operator] = {
         TOP_K,
         PICK,
         TAKE,
+        SUPPRESS,
         RESHAPE,
         BOUNDS,
         LEFT_TO_TVM,

@@ -91,6 +91,7 @@ def llvm_templates() -> tuple[Template, ...]:
     from tvmopt.schedules.llvm.memory_bound.row_norm import RowNorm
     from tvmopt.schedules.llvm.recurrent.recurrent import Recurrence
     from tvmopt.schedules.llvm.selection.pick import Pick
+    from tvmopt.schedules.llvm.selection.suppress import Suppress
     from tvmopt.schedules.llvm.selection.take import Take
     from tvmopt.schedules.llvm.selection.top_k import TopK
 
@@ -123,6 +124,7 @@ def llvm_templates() -> tuple[Template, ...]:
         TopK(),
         Pick(),
         Take(),
+        Suppress(),
     )
 
 

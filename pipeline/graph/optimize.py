@@ -33,6 +33,7 @@ from tvmopt.pipeline.graph.passes.widen_phases import widen_phases
 from tvmopt.pipeline.graph.pieces import Alternative, Choice, Piece, stay_apart
 from tvmopt.pipeline.graph.read_onnx import read_onnx
 from tvmopt.pipeline.graph.recognize import recognize, recognize_typed
+from tvmopt.pipeline.importers.onnx_form.building.suppression import SELECTED_BOXES
 from tvmopt.pipeline.importers.onnx_form.operators import GRAPH_OPERATORS
 from tvmopt.pipeline.types import ImportedModel
 from tvmopt.schedules.registry import has_templates
@@ -113,8 +114,9 @@ def _refuse_own_operators(graph: Graph) -> Graph:
         UnsupportedModelError: for an operator that only our templates for CPUs support; names the layer.
     """
     for node in graph.nodes:
-        if node.kind in GRAPH_OPERATORS:
-            raise UnsupportedModelError(f"layer {node.layers[0]!r} ({node.kind}): supported on CPUs only, not on a GPU")
+        if node.kind in GRAPH_OPERATORS or node.kind == SELECTED_BOXES:
+            kind = "NonMaxSuppression" if node.kind == SELECTED_BOXES else node.kind
+            raise UnsupportedModelError(f"layer {node.layers[0]!r} ({kind}): supported on CPUs only, not on a GPU")
     return graph
 
 

@@ -97,7 +97,7 @@ def _importer_gaps(survey: Survey) -> Iterator[Gap]:
         yield Gap("importer", what, (item.first,), True, operator_remedy(item))
     for layer, fault in survey.values:
         name = layer.rpartition(" (")[0].strip("'")
-        yield Gap("importer", fault, (name,) if name else (), True, value_remedy(fault))
+        yield Gap("importer", fault, (name,) if name else (), True, value_remedy(fault, layer))
     if survey.refusal and not survey.operators:
         yield Gap("importer", survey.refusal, (), True, "export the model again, or for a newer opset")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tvmopt.pipeline.importers.onnx_form.operators import STANDARD_DOMAINS, UnsupportedOperator, standard_operators
+from tvmopt.pipeline.importers.onnx_form.values import advice_on_size
 from tvmopt.schedules.operators import OPERATORS
 
 REMEDY_FALLBACK = "none needed: it runs, with TVM's importer and the fallback rule; tuning does not change it"
@@ -42,10 +43,10 @@ def operator_remedy(item: UnsupportedOperator) -> str:
     return "write it with other ONNX operators when exporting, or cut the model before it"
 
 
-def value_remedy(fault: str) -> str:
-    """What to do about a value that importing refuses, from what is wrong with it."""
+def value_remedy(fault: str, layer: str) -> str:
+    """What to do about a value that importing refuses, from what is wrong with it, and the layer and operator."""
     if "depends on the data" in fault:
-        return "export with fixed sizes; give open ones with --input-shape"
+        return advice_on_size(layer) or "export with fixed sizes; give open ones with --input-shape"
     if "element type" in fault:
         return "export the model in float32"
     return "export the model so that this value is a tensor"

@@ -239,6 +239,39 @@ def _take(workload: Workload, inputs: Sequence[Array]) -> Array:
     return taken
 
 
+@np.errstate(invalid="ignore")
+def _suppress(workload: Workload, inputs: Sequence[Array]) -> Array:
+    """The boxes of a class in the order of their scores; each goes that shares too much with one that stays."""
+    boxes, scores = inputs
+    marks, overlap = np.zeros_like(scores), np.float32(workload.attr("overlap"))
+    first, second = boxes[..., :2], boxes[..., 2:]
+    if workload.attr("center"):
+        low, high = first - second / np.float32(2), first + second / np.float32(2)
+    else:
+        low, high = np.minimum(first, second), np.maximum(first, second)
+    for image, kind in np.ndindex(scores.shape[:2]):
+        row = scores[image, kind]
+        kept: list[int] = []
+        enough = row > np.float32(workload.attr("limit")) if workload.attr("limited") else ~np.isnan(row)
+        for place in np.argsort(-row, kind="stable"):
+            box = low[image, place], high[image, place]
+            shared = [_overlap(box, (low[image, other], high[image, other])) for other in kept]
+            if enough[place] and len(kept) < workload.attr("most") and not max(shared, default=0) > overlap:
+                kept.append(int(place))
+        marks[image, kind, kept] = 1
+    return marks
+
+
+def _overlap(one: tuple[Array, Array], two: tuple[Array, Array]) -> float:
+    """The part of their union that two boxes share; 0 if a number is NaN or infinite."""
+    shared = np.minimum(one[1], two[1]) - np.maximum(one[0], two[0])
+    both, *areas = (np.prod(sides) for sides in (shared, one[1] - one[0], two[1] - two[0]))
+    if not (np.all(shared > 0) and both > 0 and min(areas) > 0):
+        return 0.0
+    ratio = both / (areas[0] + areas[1] - both)
+    return 0.0 if np.isnan(ratio) else float(ratio)
+
+
 def _reduce(workload: Workload, inputs: Sequence[Array]) -> Array:
     function: Any = {"sum": np.sum, "mean": np.mean, "max": np.max, "min": np.min}[workload.attr("kind")]
     return np.asarray(function(inputs[0], axis=1, keepdims=True))
@@ -319,5 +352,6 @@ REFERENCES: Mapping[str, Callable[[Workload, Sequence[Array]], Any]] = {
     "top_k": _top_k,
     "pick": _pick,
     "take": _take,
+    "suppress": _suppress,
 }
 """Computes each operator of `schedules.operators` from its own operands, before its epilogue."""

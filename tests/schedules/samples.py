@@ -81,6 +81,16 @@ def workloads(wide: Wide, make: Callable[..., Workload]) -> dict[str, Workload]:
         "top_k of many": make("top_k", (Tensor((64, 129, 1)),), Tensor((64, 129, 1), "int64"), largest=1),
         "take": make("take", (Tensor((2, 30, 70)), Tensor((1, 50, 1), "int64")), Tensor((2, 50, 70)), sizes=(30,)),
         "pick": make("pick", (Tensor((64, 129, 1)), Tensor((64, 129, 1), "int64")), Tensor((64, 129, 1))),
+        "suppress": make(
+            "suppress",
+            (Tensor((2, 70, 4)), Tensor((2, 3, 70))),
+            Tensor((2, 3, 70)),
+            most=30,
+            overlap=0.5,
+            limited=1,
+            limit=0.25,
+            center=0,
+        ),
         "attention": attention(3, 40, 70, 16, 24),
         "recurrence": recurrence(steps=4, hidden=128),
     }

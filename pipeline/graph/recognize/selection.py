@@ -7,6 +7,7 @@ from dataclasses import replace
 from tvmopt.pipeline.graph.attributes import attributes
 from tvmopt.pipeline.graph.ir import ONNX, Editor, Node
 from tvmopt.pipeline.graph.recognize.types import Rule
+from tvmopt.pipeline.importers.onnx_form.building.suppression import SELECTED_BOXES
 from tvmopt.schedules.expression import Arg, Expr, call
 from tvmopt.schedules.llvm.selection.keys import KEYS
 from tvmopt.schedules.workload import Attr, Tensor
@@ -93,9 +94,26 @@ def gather_elements(editor: Editor, node: Node) -> bool:
     return True
 
 
+def selected_boxes(editor: Editor, node: Node) -> bool:
+    """Non-maximum suppression whose result has the size of the scores; the importer makes its limits constants."""
+    most, overlap, limit = ((*node.inputs, "")[place] for place in (2, 3, 4))
+    limits = {name: editor.constants[name].reshape(-1)[0].item() for name in (most, overlap, limit) if name}
+    attrs: dict[str, Attr] = {
+        # As many as there are boxes, or fewer.
+        "most": min(max(int(limits[most]), 0), editor.graph.tensor(node.inputs[1]).shape[2]),
+        "overlap": float(limits[overlap]),
+        "limited": int(bool(limit)),
+        "limit": float(limits[limit]) if limit else 0.0,
+        "center": int(attributes(node).get("center_point_box", 0)),
+    }
+    editor.add(Node("suppress", node.inputs[:2], node.outputs, node.layers, attrs))
+    return True
+
+
 RULES: dict[str, Rule] = {
     "TopK": top_k,
     "GatherElements": gather_elements,
+    SELECTED_BOXES: selected_boxes,
     "ArgMax": place_of_extreme,
     "ArgMin": place_of_extreme,
 }

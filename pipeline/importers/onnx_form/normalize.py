@@ -18,6 +18,7 @@ import onnx
 import onnx.shape_inference
 
 from tvmopt.pipeline.errors import UnsupportedModelError
+from tvmopt.pipeline.importers.onnx_form.building.suppression import mark_selected_boxes
 from tvmopt.pipeline.importers.onnx_form.cleanup import clean_graph
 from tvmopt.pipeline.importers.onnx_form.constants.fold import fold_constants
 from tvmopt.pipeline.importers.onnx_form.inline import inline
@@ -123,6 +124,7 @@ def finish(optimized: onnx.ModelProto, original: onnx.ModelProto) -> onnx.ModelP
         UnsupportedModelError: an unsupported constant, or layers that do not fit each other.
     """
     clean_graph(optimized)
+    mark_selected_boxes(optimized)
     optimized.ir_version = max(optimized.ir_version, METADATA_IR)
     record_layers(optimized.graph, original.graph)
     return infer_shapes(optimized)

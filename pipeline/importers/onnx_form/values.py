@@ -18,6 +18,17 @@ DTYPES = (
 )
 """Element types, as numpy spells them, that a value may have."""
 
+SIZE_ADVICE = {
+    "NonMaxSuppression": "cut the model before it and select boxes in your own code, or let ScatterND mark the boxes "
+    "in an array as large as the scores, and TopK choose a fixed number of them",
+}
+"""What to do about operators whose results have sizes that depend on data."""
+
+
+def advice_on_size(layer: str) -> str:
+    """What to do about the size of a layer's result, as `value_faults` names the layer; empty if nothing is known."""
+    return next((advice for kind, advice in SIZE_ADVICE.items() if layer.endswith(f"({kind})")), "")
+
 
 def tensor_spec(value: onnx.ValueInfoProto) -> TensorSpec:
     """Name, shape and dtype of `value`.
@@ -60,7 +71,9 @@ def check_values(graph: onnx.GraphProto) -> None:
         UnsupportedModelError: one of them is not supported; names it and its layer.
     """
     for layer, fault in value_faults(graph):
-        raise UnsupportedModelError(f"at layer {layer}: {fault}" if layer else fault)
+        advice = advice_on_size(layer)
+        told = f"{fault}; {advice}" if advice else fault
+        raise UnsupportedModelError(f"at layer {layer}: {told}" if layer else told)
 
 
 def value_faults(graph: onnx.GraphProto) -> Iterator[tuple[str, str]]:

@@ -257,6 +257,15 @@ class Draw:
         inputs = (Tensor(data.shape, dtype), Tensor(places.shape, "int64"))
         return self.make("pick", inputs, Tensor(places.shape, dtype)), [data, places]
 
+    def suppression(self) -> tuple[Workload, list[np.ndarray]]:
+        images, classes, count = self.pick(1, 2), self.pick(1, 3), self.pick(1, 2, 17, 65)
+        boxes = self.numpy.random((images, count, 4), np.float32)
+        scores = self.numpy.integers(0, 9, (images, classes, count)).astype(np.float32)
+        attrs = {"most": self.pick(0, 1, 5, count), "overlap": self.pick(0.0, 0.25, 1.0), "center": self.pick(0, 1)}
+        attrs |= {"limited": self.pick(0, 1), "limit": self.pick(0.0, 4.0, 9.0)}
+        inputs = (Tensor(boxes.shape), Tensor(scores.shape))
+        return self.make("suppress", inputs, Tensor(scores.shape), **attrs), [boxes, scores]
+
     def pad(self) -> tuple[Workload, None]:
         shape, mode = self.shape(), self.pick("constant", "edge", "reflect", "wrap")
         most = {"constant": 3, "edge": 3, "reflect": 0, "wrap": 4}[mode]
@@ -313,7 +322,7 @@ class Draw:
 
 
 OPERATORS = ("convolution",) * 4 + ("separable", "separable", "transposed", "dense", "pool2d", "pointwise", "movement")
-OPERATORS += ("reduction", "norm", "resize2d", "recurrence", "attention", "selection", "pad")
+OPERATORS += ("reduction", "norm", "resize2d", "recurrence", "attention", "selection", "pad", "suppression")
 
 
 def run_case(seed: int, make: Make, wide: Wide, wide_separable: Wide, kernels_for: Callable[..., Any]) -> None:

@@ -1,1 +1,1 @@
-"""Builds ONNX models from scratch, for formats that are translated layer by layer."""
+"""Builds ONNX models from scratch, for formats that are translated layer by layer, and functions of our own."""
