@@ -42,4 +42,4 @@ def test_optimised_code_marks_the_same(kernels: Any) -> None:
     arrays = [boxes_that_hurt(2, 203), scores_that_hurt(2, 3, 203)]
     (made,) = kernels.run(workload, arrays, [{}])
     np.testing.assert_array_equal(made, reference(workload, arrays))
-    assert 0 < made.sum() < made.size / 2
+    assert 0 < made.sum() < np.sum(arrays[1] > 0)  # some boxes go
