@@ -10,6 +10,10 @@ import pytest
 
 from tests.pipeline.importers.caffe.files import input_text, layer_text, random_array, save_caffe
 from tests.pipeline.importers.caffe.test_layers import imported, opencv
+from tests.pipeline.values.compiled import Compiled
+from tvmopt.pipeline.importers.caffe.build import import_caffe
+from tvmopt.pipeline.importers.onnx_form.normalize import normalize
+from tvmopt.pipeline.importers.onnx_form.shapes import ShapeRequest
 
 PRIORS = """prior_box_param { min_size: 6 max_size: 9 clip: false aspect_ratio: 2 flip: true
     variance: 0.1 variance: 0.1 variance: 0.2 variance: 0.2 }"""
@@ -51,6 +55,19 @@ def test_detections(classes: int, keep: int, code: str, tmp_path: Path) -> None:
     theirs = theirs[np.lexsort((-theirs[:, 2], theirs[:, 1]))]  # Caffe's order: by class; OpenCV's: by score
     assert 3 < len(ours) <= keep
     np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_compiled_detections(tmp_path: Path) -> None:
+    arrays = {
+        "loc": [random_array(1, 16, 3, 1, 1), random_array(2, 16)],
+        "conf": [3 * random_array(3, 16, 3, 1, 1), random_array(4, 16)],
+    }
+    path = save_caffe(tmp_path, detector(4, keep=7), arrays)
+    x = 2 * random_array(5, 1, 3, 12, 16)
+    model = normalize(import_caffe(path, ShapeRequest()))
+    (ours,) = Compiled(model).run({"data": x})
+    assert np.sum(ours[..., 0] >= 0) == 7
+    np.testing.assert_allclose(ours, imported(path, x), rtol=1e-4, atol=1e-5)
 
 
 def test_no_detections_leave_rows_of_minus_one(tmp_path: Path) -> None:
