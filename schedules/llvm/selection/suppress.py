@@ -125,11 +125,12 @@ class _Row:
         """Marks the best box that is left; it and those that share too much with it are left no more."""
         chosen, total = tirx.Var("chosen", "int32"), tirx.Var("total", "int32")
         sides, facts = self._sides(boxes, chosen, "chosen")
+        nothing = tirx.Var("nothing", "int32")
 
         def other(e: Index) -> Stmt:
             place, score = tirx.Var("place", "int32"), tirx.Var("score", "float32")
             own, bound = self._sides(boxes, place, "other")
-            shares, more = self._shares(own, sides)
+            shares, more = self._shares(own, sides, nothing)
             # A number, since TVM turns a comparison's opposite into another comparison, which NaN fails, too.
             goes = tirx.Var("goes", "int32")
             stays = tirx.And(tirx.NE(place, chosen), tirx.EQ(goes, emit.const(0, "int32")))
@@ -148,6 +149,7 @@ class _Row:
             [
                 tirx.Bind(chosen, emit.load(self.best, [0])),
                 tirx.Bind(total, emit.load(self.number, [0])),
+                tirx.Bind(nothing, tirx.min(total, emit.const(0, "int32"))),
                 emit.store(self.result, emit.const(1.0), [0, 0, 0, 0, start + chosen]),
                 *facts,
                 *self._clear(),
@@ -175,8 +177,16 @@ class _Row:
             sides.append(ends)
         return (sides[0], sides[1]), facts
 
-    def _shares(self, one: tuple[_Side, _Side], two: tuple[_Side, _Side]) -> tuple[Expr, list[Stmt]]:
-        """Whether two boxes share too much, and the statements before; false where a number is NaN."""
+    def _shares(self, one: tuple[_Side, _Side], two: tuple[_Side, _Side], nothing: Expr) -> tuple[Expr, list[Stmt]]:
+        """Whether two boxes share too much, and the statements before; false where a number is NaN.
+
+        Products are rounded before they are added, as onnxruntime does it: overlaps may be equal to the limit.
+        `nothing` is 0, which the compiler cannot know: it would else join products and sums.
+        """
+
+        def rounded(product: Expr) -> Expr:
+            return tirx.reinterpret("float32", tirx.reinterpret("int32", product) + nothing)
+
         zero, shared = emit.const(0.0), []
         for a, b in zip(one, two, strict=True):
             low, high = tirx.Select(a.low < b.low, b.low, a.low), tirx.Select(b.high < a.high, b.high, a.high)
@@ -185,8 +195,8 @@ class _Row:
         rows, columns, both, area, other_area, union = names
         values = [
             *shared,
-            rows * columns,
-            *((box[0].high - box[0].low) * (box[1].high - box[1].low) for box in (one, two)),
+            rounded(rows * columns),
+            *(rounded((box[0].high - box[0].low) * (box[1].high - box[1].low)) for box in (one, two)),
             area + other_area - both,
         ]
         facts = [tirx.Bind(name, value) for name, value in zip(names, values, strict=True)]

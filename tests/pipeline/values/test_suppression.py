@@ -65,3 +65,27 @@ def test_marked_boxes(onnx_model: Any, shape: Any, center: int, names: str) -> N
     wanted = run_model(model, feeds)["y"]
     np.testing.assert_array_equal(run_model(normal, feeds)["y"], wanted)
     np.testing.assert_array_equal(Compiled(normal).run(feeds)[0], wanted)
+
+
+def test_overlaps_within_rounding_of_the_limit(onnx_model: Any) -> None:
+    """Two boxes in many sizes and places: rounding alone decides whether the second stays."""
+    random = np.random.default_rng(0)
+    shape = (2000, 1, 2)
+    pair = np.array([[0.25, 0.125, 1.375, 1.25], [0.375, 0.25, 1.5, 1.5]])
+    boxes = pair * (0.5 + random.random((2000, 1, 1))) + np.tile(random.random((2000, 1, 2)), 2)
+    shared, areas = 1.0 * 1.0, 1.125 * 1.125 + 1.125 * 1.25
+    model = onnx_model(
+        ("NonMaxSuppression", "boxes scores many limit", "s"),
+        *MARKING,
+        inputs={"boxes": (2000, 2, 4), "scores": shape, "data": shape},
+        outputs="y",
+        seven=np.float32(7),
+        many=np.array([2]),
+        limit=np.array([shared / (areas - shared)], np.float32),
+    )
+    name_nodes(model.graph.node)
+    scores = np.tile(np.array([0.75, 0.5], np.float32), (2000, 1, 1))
+    feeds = {"boxes": boxes.astype(np.float32), "scores": scores, "data": np.zeros(shape, np.float32)}
+    wanted = run_model(model, feeds)["y"]
+    assert 0 < np.sum(wanted[:, 0, 1] == 0) < 2000
+    np.testing.assert_array_equal(Compiled(normalize(model)).run(feeds)[0], wanted)
