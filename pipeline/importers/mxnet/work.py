@@ -9,23 +9,21 @@ from typing import Any
 
 import numpy.typing as npt
 
-from tvmopt.pipeline.errors import InputFileError, UnsupportedModelError
+from tvmopt.pipeline.errors import InputFileError
 from tvmopt.pipeline.importers.mxnet.params import Param
 from tvmopt.pipeline.importers.mxnet.symbol import Node
-from tvmopt.pipeline.importers.onnx_form.building.builder import GraphBuilder
+from tvmopt.pipeline.importers.onnx_form.building.layer import TranslatedLayer
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class Work(TranslatedLayer):
     """A node that is being translated.
 
     Attributes:
-        builder: takes its nodes.
         node: the node.
         operands: the values and parameters that it reads.
     """
 
-    builder: GraphBuilder
     node: Node
     operands: tuple[str | Param, ...]
 
@@ -33,11 +31,6 @@ class Work:
     def x(self) -> str:
         """The first value that it reads."""
         return self.value(0)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of the first value that it reads."""
-        return self.builder.shape(self.x)
 
     def value(self, index: int) -> str:
         """A value that it reads; a parameter becomes a constant."""
@@ -60,17 +53,6 @@ class Work:
                 f"{list(shape)}: the file belongs to another network"
             )
         return operand.read().reshape(tuple(shape))
-
-    def axis(self, axis: int) -> int:
-        """`axis` of the first value, counted from the front."""
-        rank = len(self.shape)
-        if not -rank <= axis < rank:
-            raise InputFileError(f"{self}: axis {axis} of an array of {rank} dimensions")
-        return axis % rank
-
-    def refuse(self, what: str, remedy: str) -> UnsupportedModelError:
-        """The error for an operator that is known but has attributes that are not."""
-        return UnsupportedModelError(f"{self}: {what}: {remedy}")
 
     def _operand(self, index: int) -> str | Param:
         if index >= len(self.operands):

@@ -10,26 +10,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tvmopt.pipeline.errors import InputFileError, UnsupportedModelError
+from tvmopt.pipeline.errors import InputFileError
 from tvmopt.pipeline.importers.caffe.network import Layer
 from tvmopt.pipeline.importers.caffe.weights import Blob
-from tvmopt.pipeline.importers.onnx_form.building.builder import GraphBuilder
+from tvmopt.pipeline.importers.onnx_form.building.layer import TranslatedLayer
 
 Array = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class Work(TranslatedLayer):
     """A layer that is being translated.
 
     Attributes:
-        builder: takes its nodes.
         layer: the layer.
         bottoms: the values that it reads.
         blobs: its weights.
     """
 
-    builder: GraphBuilder
     layer: Layer
     bottoms: tuple[str, ...]
     blobs: tuple[Blob, ...]
@@ -38,11 +36,6 @@ class Work:
     def x(self) -> str:
         """The first value that it reads."""
         return self.bottom(0)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of the first value that it reads."""
-        return self.builder.shape(self.x)
 
     def bottom(self, index: int) -> str:
         """A value that it reads."""
@@ -58,13 +51,6 @@ class Work:
 
             return getattr(message_type("LayerParameter")(), name)
         return getattr(message, name)
-
-    def axis(self, axis: int, rank: int | None = None) -> int:
-        """`axis` counted from the front."""
-        rank = len(self.shape) if rank is None else rank
-        if not -rank <= axis < rank:
-            raise InputFileError(f"{self}: axis {axis} of an array of {rank} dimensions")
-        return axis % rank
 
     def weights(self, index: int, shape: Sequence[int] | None = None) -> Array:
         """The weights number `index`, in `shape`; None takes the shape in the file.
@@ -86,10 +72,6 @@ class Work:
                 "the file belongs to another network"
             )
         return blob.read().reshape(tuple(shape))
-
-    def refuse(self, what: str, remedy: str) -> UnsupportedModelError:
-        """The error for a layer that is known but has parameters that are not."""
-        return UnsupportedModelError(f"{self}: {what}: {remedy}")
 
     def reshaped(self, value: str, shape: Sequence[int]) -> str:
         """`value` in another shape."""

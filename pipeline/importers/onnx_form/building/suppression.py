@@ -101,12 +101,12 @@ class _Known:
                 )
 
     def ints(self, name: str) -> list[int] | None:
-        """A constant as a list of integers; None if it is none, or has more than one element."""
-        tensor = self.constants.get(name)
-        return None if tensor is None or np.prod(tensor.dims) != 1 else numpy_helper.to_array(tensor).ravel().tolist()
+        """A constant of one element, as a list."""
+        number = self.number(name)
+        return None if number is None else [number.item()]
 
     def number(self, name: str) -> np.ndarray | None:
-        """A constant of one element, as a scalar."""
+        """A constant of one element, as a scalar; None for anything else."""
         tensor = self.constants.get(name)
         return None if tensor is None or np.prod(tensor.dims) != 1 else numpy_helper.to_array(tensor).reshape(())
 
