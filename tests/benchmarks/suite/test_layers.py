@@ -10,7 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests import tiny
-from tests.benchmarks.layered import ROOFLINE, make_table
+from tests.benchmarks.layered import make_table
 from tvmopt.benchmarks.machine.environment import read_environment
 from tvmopt.benchmarks.machine.roofline import Roofline
 from tvmopt.benchmarks.suite import networks as suite
@@ -53,10 +53,13 @@ def test_options_that_only_a_comparison_has(option: tuple[str, ...]) -> None:
 
 @pytest.mark.slow
 def test_a_tiny_model_is_profiled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The whole command, except for the roofline, which takes long to measure."""
+    """The whole command, except for the roofline, which takes long to measure.
+
+    No machine reaches the roofline that stands here, so each layer loses time against it, however fast it is.
+    """
 
     def measure(threads: int) -> Roofline:
-        return Roofline(threads, ROOFLINE.peak_flops, ROOFLINE.bandwidth)
+        return Roofline(threads, 1e15, ((1 << 30, 1e15),))
 
     monkeypatch.setattr("tvmopt.benchmarks.profiling.profile_model.measure_roofline", measure)
     model = tiny.save_two_convolutions(tmp_path)
