@@ -198,21 +198,35 @@ def open_cache() -> Cache:
     Raises:
         UsageError: when `VARIABLE` is neither ``off`` nor an absolute path.
     """
+    return Cache(cache_folder())
+
+
+def cache_folder() -> Path | None:
+    """The folder of the user's cache; None where it is off, or there is no home folder.
+
+    Raises:
+        UsageError: when `VARIABLE` is neither ``off`` nor an absolute path.
+    """
     wanted = os.environ.get(VARIABLE, "")
+    if not wanted:
+        return default_cache_folder()
     if wanted == OFF:
-        return Cache(None)
-    if wanted:
-        if not Path(wanted).is_absolute():
-            raise UsageError(f"{VARIABLE} must be an absolute path or {OFF!r}, got {wanted!r}")
-        return Cache(Path(wanted))
+        return None
+    if not Path(wanted).is_absolute():
+        raise UsageError(f"{VARIABLE} must be an absolute path or {OFF!r}, got {wanted!r}")
+    return Path(wanted)
+
+
+def default_cache_folder() -> Path | None:
+    """The folder of the cache where `VARIABLE` does not say; None where there is no home folder."""
     # The rule of the XDG base directory specification: a relative path is ignored.
     base = Path(os.environ.get("XDG_CACHE_HOME", ""))
     if not base.is_absolute():
         try:
             base = Path.home() / ".cache"
         except RuntimeError:  # no home folder
-            return Cache(None)
-    return Cache(base / "tvmopt")
+            return None
+    return base / "tvmopt"
 
 
 def digest(*parts: object) -> str:

@@ -26,7 +26,7 @@ COMMANDS: dict[str, str] = {
     "report": "Turn measurement files into a page or Markdown.",
     "logs": "Show, merge, prune and explain tuning records.",
     "cache": "Show or clear the cache of compiled kernels.",
-    "runtimes": "List the runtimes to compare with, and how to get each.",
+    "runtimes": "List the runtimes to compare with, and get those that need an environment.",
     "targets": "List the targets, or the facts of one.",
     "demo": "Tune, compile and compare MobileNetV2, in ten minutes.",
 }

@@ -4,28 +4,26 @@ Set up as its documentation advises: the XNNPACK delegate, the interpreter's def
 the other runtimes; images are passed with channels last, as the converter advises, so that no input is transposed.
 
 The converter cannot share this project's environment (it and TVM need different releases of typing-extensions), so it
-runs in a separate environment, named by `PYTHON`.
+runs in an environment of its own (`pipeline.environments`).
 """
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import os
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tvmopt.benchmarks.runtimes.base import Job, Runtime
+from tvmopt.pipeline.environments.places import missing, require_python
+from tvmopt.pipeline.environments.registry import find_environment
+from tvmopt.pipeline.environments.run_script import Call, Limits, ScriptError, run_script
 
-PYTHON = "TVMOPT_LITERT_PYTHON"
-"""The environment variable with the path of a Python that has litert-torch."""
+_CONVERTER = "litert"
+"""The converter's environment."""
 
-_CONVERTER = f"pip install litert-torch==0.10.0 in a separate environment, and set {PYTHON} to its Python"
+_LIMITS = Limits(time_s=1800.0, memory_bytes=16 << 30)
 _PROGRAM, _MODEL = "program.pt2", "model.tflite"
 
 
@@ -60,12 +58,11 @@ class RunLitert:
             torch.export.save(torch.export.export(load_network(job.source), inputs), folder / _PROGRAM)
         script = Path(__file__).with_name("convert.py")
         ranks = json.dumps([tensor.dim() for tensor in inputs])
-        command = [find_python() or sys.executable, str(script), _PROGRAM, _MODEL, ranks]
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace", check=False)
-        if done.returncode:
-            raise RuntimeError(
-                f"litert-torch cannot convert it: {(done.stderr.strip() or 'no message').splitlines()[-1]}"
-            )
+        try:
+            call = Call(script, (_PROGRAM, _MODEL, ranks), folder)
+            run_script(require_python(find_environment(_CONVERTER)), call, _LIMITS)
+        except ScriptError as error:
+            raise RuntimeError(f"litert-torch cannot convert it: {error}") from error
         (folder / _PROGRAM).unlink()
 
     def load(self, job: Job) -> None:
@@ -96,20 +93,8 @@ class RunLitert:
         return [self._interpreter.get_tensor(index) for index in self._outputs]
 
 
-def find_python() -> str | None:
-    """The Python that has the converter: the one named by `PYTHON`, else this one, else None."""
-    given = os.environ.get(PYTHON)
-    if given:
-        return shutil.which(Path(given).expanduser())
-    return sys.executable if importlib.util.find_spec("litert_torch") else None
-
-
 def _lacks_converter() -> str | None:
-    if find_python():
-        return None
-    given = os.environ.get(PYTHON)
-    what = f"{PYTHON}={given} is not a Python" if given else "litert-torch, its converter, not installed"
-    return f"{what}: {_CONVERTER}"
+    return missing(find_environment(_CONVERTER))
 
 
 def _number(name: str) -> int:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.pipeline.attention_forms import FORMS, HEADS, KEYS, PROJECTED, QUERIES
 from tests.pipeline.conftest import run_whole
+from tests.pipeline.graph.attention.forms import FORMS, HEADS, KEYS, PROJECTED, QUERIES
 from tvmopt.pipeline.graph.optimize import optimize
 from tvmopt.pipeline.support.onnxruntime import run_model
 from tvmopt.schedules.target import parse_target

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.pipeline.attention_forms import FORMS, SOFTMAX, between, form
+from tests.pipeline.graph.attention.forms import FORMS, SOFTMAX, between, form
 from tvmopt.pipeline.graph.attention.fuse import fuse_attention
 from tvmopt.pipeline.graph.recognize import recognize
 from tvmopt.pipeline.tasks.workloads import workload_of
