@@ -23,75 +23,34 @@ SPARE = 4 * BUCKETS
 """Least room for elements that turn out not to be wanted: sorting also costs a step for each bucket."""
 
 
-class RadixSort:
-    """The collection of one row."""
+class Sorter:
+    """A list of keys and their places, and what sorting it needs.
 
-    def __init__(self, rows: Rows) -> None:
-        self.rows = rows
-        room = rows.count + max(rows.count, SPARE)
-        self.all = rows.axis <= room + BLOCK
-        self.room = rows.axis if self.all else room + BLOCK
-        self.passes = 8 * dtype_of(rows.key).nbytes // BITS
-        self.keys = tuple(emit.local(self.room, name, rows.key) for name in ("keys", "sorted_keys"))
-        self.places = tuple(emit.local(self.room, name, rows.key) for name in ("places", "sorted_places"))
+    Attributes:
+        kind: the type of both.
+        key_list: the keys.
+        place_list: the places.
+        buffers: the memory of it all, to be allocated.
+    """
+
+    def __init__(self, room: int, kind: str, lanes: int) -> None:
+        self.kind, self.lanes = kind, lanes
+        self.passes = 8 * dtype_of(kind).nbytes // BITS
+        self.keys = tuple(emit.local(room, name, kind) for name in ("keys", "sorted_keys"))
+        self.places = tuple(emit.local(room, name, kind) for name in ("places", "sorted_places"))
         self.counts = emit.local(self.passes * BUCKETS, "counts", "int32")
-        self.number = emit.local(1, "number", "int32")
+        self.key_list, self.place_list = self.keys[0], self.places[0]
+        self.buffers = (*self.keys, *self.places, self.counts)
 
-    def select(self, start: Index, result: Index) -> Stmt:
-        """Finds a row's best elements and stores their places."""
-        rows = self.rows
-        if self.all:
-            collected = [rows.load(start, self.keys[0], 0, rows.axis), self._all_places(), *self._sort(rows.axis)]
-        else:
-            collected = self._collect(start)
-        buffers = (*self.keys, *self.places, self.counts, self.number)
-        return emit.allocate(buffers, [*collected, rows.write(result, self.places[0], 0)])
-
-    def _all_places(self) -> Stmt:
-        def some(first: Index, width: int) -> Stmt:
-            return emit.store(self.places[0], self.rows.places(first, width), [first], width)
-
-        return emit.in_vectors(self.rows.axis, (self.rows.lanes, 1), some)
-
-    def _collect(self, start: Index) -> list[Stmt]:
-        rows, limit, full = self.rows, emit.local(1, "limit", self.rows.key), emit.local(1, "full", "int32")
-        zero, number = emit.const(0, "int32"), emit.load(self.number, [0])
-
-        def is_within(key: Expr) -> Expr:
-            return tirx.Or(key < emit.load(limit, [0]), tirx.EQ(emit.load(full, [0]), zero))
-
-        def take(key: Expr, place: Expr) -> Stmt:
-            stores = [emit.store(self.keys[0], key, [number]), emit.store(self.places[0], place, [number])]
-            return emit.seq([*stores, emit.store(self.number, number + 1, [0])])
-
-        def keep() -> Stmt:
-            kept = [
-                *self._sort(number),
-                emit.store(self.number, emit.const(rows.count, "int32"), [0]),
-                emit.store(limit, emit.load(self.keys[0], [rows.count - 1]), [0]),
-                emit.store(full, emit.const(1, "int32"), [0]),
-            ]
-            return tirx.IfThenElse(number > self.room - BLOCK, emit.seq(kept), None)
-
-        return [
-            tirx.AllocBuffer(limit),
-            tirx.AllocBuffer(full),
-            emit.store(limit, tirx.const(0, rows.key), [0]),
-            emit.store(full, zero, [0]),
-            emit.store(self.number, zero, [0]),
-            rows.better(start, 0, is_within, take, keep),
-            *self._sort(number),
-        ]
-
-    def _sort(self, size: Index) -> list[Stmt]:
-        """Sorts the first `size` that were collected; passes are even in number, so they end where they began."""
+    def sort(self, size: Index) -> list[Stmt]:
+        """Sorts the first `size` of the list; passes are even in number, so they end where they began."""
 
         def clear(first: Index, width: int) -> Stmt:
             return emit.store(self.counts, emit.splat(emit.const(0, "int32"), width), [first], width)
 
         def count(e: Index) -> Stmt:
-            key = tirx.Var("key", self.rows.key)
-            return emit.seq([tirx.Bind(key, emit.load(self.keys[0], [e])), *(one(key, i) for i in range(self.passes))])
+            key = tirx.Var("key", self.kind)
+            return emit.seq([tirx.Bind(key, emit.load(self.key_list, [e])), *(one(key, i) for i in range(self.passes))])
 
         def one(key: Expr, number: int) -> Stmt:
             bucket = tirx.Var("bucket", "int32")
@@ -100,7 +59,7 @@ class RadixSort:
 
         # Another number of elements may come out of the buffer that holds it, while they are sorted.
         total = tirx.Var("total", "int32")
-        counted = [emit.in_vectors(self.passes * BUCKETS, (self.rows.lanes, 1), clear), emit.loop(total, count)]
+        counted = [emit.in_vectors(self.passes * BUCKETS, (self.lanes, 1), clear), emit.loop(total, count)]
         return [
             tirx.Bind(total, tirx.convert(size)),
             *counted,
@@ -123,7 +82,7 @@ class RadixSort:
             )
 
         def move(e: Index) -> Stmt:
-            key, bucket = tirx.Var("key", self.rows.key), tirx.Var("bucket", "int32")
+            key, bucket = tirx.Var("key", self.kind), tirx.Var("bucket", "int32")
             place = tirx.Var("place", "int32")
             return emit.seq(
                 [
@@ -141,10 +100,75 @@ class RadixSort:
 
     def _bucket(self, key: Expr, number: int) -> Expr:
         """The place of a key's count for a pass. Negative keys come before others."""
-        kind = self.rows.key
+        kind = self.kind
         bits = tirx.shift_right(key, tirx.const(BITS * number, kind)) if number else key
         digit: Buffer = tirx.bitwise_and(bits, tirx.const(BUCKETS - 1, kind))
         if number == self.passes - 1:
             digit = tirx.bitwise_xor(digit, tirx.const(BUCKETS // 2, kind))
         digit = digit if kind == "int32" else digit.astype("int32")
         return digit + number * BUCKETS
+
+
+class RadixSort:
+    """The collection of one row."""
+
+    def __init__(self, rows: Rows) -> None:
+        self.rows = rows
+        room = rows.count + max(rows.count, SPARE)
+        self.all = rows.axis <= room + BLOCK
+        self.room = rows.axis if self.all else room + BLOCK
+        self.sorter = Sorter(self.room, rows.key, rows.lanes)
+        self.number = emit.local(1, "number", "int32")
+
+    def select(self, start: Index, result: Index) -> Stmt:
+        """Finds a row's best elements and stores their places."""
+        rows = self.rows
+        if self.all:
+            collected = [
+                rows.load(start, self.sorter.key_list, 0, rows.axis),
+                self._all_places(),
+                *self.sorter.sort(rows.axis),
+            ]
+        else:
+            collected = self._collect(start)
+        buffers = (*self.sorter.buffers, self.number)
+        return emit.allocate(buffers, [*collected, rows.write(result, self.sorter.place_list, 0)])
+
+    def _all_places(self) -> Stmt:
+        def some(first: Index, width: int) -> Stmt:
+            return emit.store(self.sorter.place_list, self.rows.places(first, width), [first], width)
+
+        return emit.in_vectors(self.rows.axis, (self.rows.lanes, 1), some)
+
+    def _collect(self, start: Index) -> list[Stmt]:
+        rows, limit, full = self.rows, emit.local(1, "limit", self.rows.key), emit.local(1, "full", "int32")
+        zero, number = emit.const(0, "int32"), emit.load(self.number, [0])
+
+        def is_within(key: Expr) -> Expr:
+            return tirx.Or(key < emit.load(limit, [0]), tirx.EQ(emit.load(full, [0]), zero))
+
+        def take(key: Expr, place: Expr) -> Stmt:
+            stores = [
+                emit.store(self.sorter.key_list, key, [number]),
+                emit.store(self.sorter.place_list, place, [number]),
+            ]
+            return emit.seq([*stores, emit.store(self.number, number + 1, [0])])
+
+        def keep() -> Stmt:
+            kept = [
+                *self.sorter.sort(number),
+                emit.store(self.number, emit.const(rows.count, "int32"), [0]),
+                emit.store(limit, emit.load(self.sorter.key_list, [rows.count - 1]), [0]),
+                emit.store(full, emit.const(1, "int32"), [0]),
+            ]
+            return tirx.IfThenElse(number > self.room - BLOCK, emit.seq(kept), None)
+
+        return [
+            tirx.AllocBuffer(limit),
+            tirx.AllocBuffer(full),
+            emit.store(limit, tirx.const(0, rows.key), [0]),
+            emit.store(full, zero, [0]),
+            emit.store(self.number, zero, [0]),
+            rows.better(start, 0, is_within, take, keep),
+            *self.sorter.sort(number),
+        ]

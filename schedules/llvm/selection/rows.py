@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from tvmopt.schedules.lazily import lazily
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import Expr, Index, Stmt
-from tvmopt.schedules.llvm.parts.operands import operands_of
+from tvmopt.schedules.llvm.parts.operands import Operand, operands_of
 from tvmopt.schedules.llvm.selection.keys import KEYS, key_of
 from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Workload
@@ -19,27 +20,48 @@ BLOCK = 64
 """Elements that are looked at together."""
 
 
+@dataclass(frozen=True, slots=True)
 class Rows:
-    """The rows of a ``top_k``: data ``(outer, axis, inner)`` of any type, result ``(outer, count, inner)`` of places.
+    """Rows of elements ``(outer, axis, inner)`` of any type, and a result ``(outer, count, inner)`` of places.
 
     A row is at one outer and one inner index. Methods that read or write one need `start` or `result`: where the row
     begins in the data or in the result, in elements.
 
     Attributes:
+        data: the elements.
+        result: their places.
         axis: elements of a row.
-        count: how many of them are wanted.
         inner: the distance between neighbours.
-        key: the type of the keys; places are of the same type inside the kernel.
+        count: how many of a row's elements are wanted.
+        largest: whether the largest elements are the best, else the smallest.
         lanes: keys in a vector.
     """
 
-    def __init__(self, workload: Workload, target: Target) -> None:
-        (self.data,), self.result = operands_of(workload)
-        self.dtype, self.largest = workload.inputs[0].dtype, bool(workload.attr("largest"))
-        _, self.axis, self.inner = workload.inputs[0].shape
-        self.count = workload.output.shape[1]
-        self.key = KEYS[self.dtype]
-        self.lanes = target.lanes(self.key)
+    data: Operand
+    result: Operand
+    axis: int
+    inner: int
+    count: int
+    largest: bool
+    lanes: int
+
+    @staticmethod
+    def of(workload: Workload, target: Target) -> Rows:
+        """The rows of a ``top_k``."""
+        (data,), result = operands_of(workload)
+        _, axis, inner = data.tensor.shape
+        largest = bool(workload.attr("largest"))
+        return Rows(data, result, axis, inner, result.tensor.shape[1], largest, target.lanes(KEYS[data.tensor.dtype]))
+
+    @property
+    def dtype(self) -> str:
+        """The type of the elements."""
+        return self.data.tensor.dtype
+
+    @property
+    def key(self) -> str:
+        """The type of the keys; places are of the same type inside the kernel."""
+        return KEYS[self.dtype]
 
     def keys(self, start: Index, first: Index, lanes: int = 1) -> Expr:
         """The keys of `lanes` elements of a row from `first` on; several only if they are neighbours in memory."""

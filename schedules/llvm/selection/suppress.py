@@ -1,28 +1,42 @@
-"""Non-maximum suppression: marks the boxes that stay, so that the result has a size that does not depend on data."""
+"""Non-maximum suppression: which boxes stay, in a result whose size does not depend on data.
+
+The candidates of a class are sorted by their scores once. Then each is compared with the boxes kept so far, a vector of
+them at a time, until one shares too much with it; it is kept if none does.
+"""
 
 from __future__ import annotations
 
-import math
-from typing import Any, NamedTuple
+from typing import Any
+
+import numpy as np
 
 from tvmopt.schedules.lazily import lazily
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import Expr, Index, Stmt
 from tvmopt.schedules.llvm.parts.fixed import NoKnobs
 from tvmopt.schedules.llvm.parts.operands import declared, operands_of
+from tvmopt.schedules.llvm.selection.kept_boxes import Box, KeptBoxes, named_box, rounded
+from tvmopt.schedules.llvm.selection.keys import least_key
+from tvmopt.schedules.llvm.selection.radix import Sorter
+from tvmopt.schedules.llvm.selection.rows import Rows
 from tvmopt.schedules.space import Config
 from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Workload
 
 tirx = lazily("tvm.tirx")
 
+_FEW = 24
+"""Up to this many candidates are sorted by putting each in its place: sorting by radix costs a step for each bucket."""
+
 
 class Suppress(NoKnobs):
-    """The template: boxes ``(images, count, 4)``, scores ``(images, classes, count)``, result like the scores.
+    """The template: boxes ``(images, count, 4)``, scores ``(images, classes, count)``.
 
-    The result is 1 where a box stays, else 0. ONNX's NonMaxSuppression, as onnxruntime computes it: of the boxes that
-    are left, the one with the best score stays, of equal ones the first, and those go that share too much with it. NaN
-    is no score.
+    The result says which boxes stay: in float32, like the scores, 1 where a box stays, else 0; or in int64
+    ``(images, classes, most)``, their places, the best first, and -1 behind the last.
+
+    ONNX's NonMaxSuppression, as onnxruntime computes it: of the boxes that are left, the one with the best score stays,
+    of equal ones the first, and those go that share too much with it. NaN is no score.
 
     Attributes: ``most``, how many boxes of a class stay at most; ``overlap``, the part of the union that two boxes may
     share; ``limited`` and ``limit``: if the former, scores must be above the latter; ``center``: whether a box is
@@ -30,177 +44,168 @@ class Suppress(NoKnobs):
     """
 
     name = "suppress"
-    version = 1
+    version = 2
 
     def accepts(self, workload: Workload, target: Target) -> bool:
         """Boxes and scores in float32; fewer elements than indices of 32 bits can count."""
-        if workload.op != self.name or workload.output.dtype != "float32":
+        if workload.op != self.name or workload.output.dtype not in ("float32", "int64"):
             return False
         known = all(tensor.dtype == "float32" and tensor.plain for tensor in workload.inputs)
-        return known and max(tensor.elements for tensor in workload.inputs) < 1 << 31
+        return known and max(tensor.elements for tensor in (*workload.inputs, workload.output)) < 1 << 31
 
     def build(self, workload: Workload, target: Target, config: Config) -> Any:
         """The scheduled PrimFunc: a task is a class of an image."""
         (boxes, scores), result = operands_of(workload)
-        images, classes, _ = workload.inputs[1].shape
-        row = _Row(workload, target.lanes("float32"), (boxes.view, scores.view, result.view))
-        body = declared([boxes, scores, result], emit.parallel(images * classes, row.mark))
+        images, classes, count = workload.inputs[1].shape
+        rows = Rows(scores, result, count, 1, count, largest=True, lanes=target.lanes("float32"))
+        body = declared(
+            [boxes, scores, result], emit.parallel(images * classes, _Class(workload, rows, boxes.view).task)
+        )
         return emit.kernel([x.parameter for x in (boxes, scores, result)], body, target.threads)
 
 
-class _Side(NamedTuple):
-    """Where a box begins and ends on one axis."""
+class _Class:
+    """The boxes of one class."""
 
-    low: Expr
-    high: Expr
-
-
-class _Row:
-    """The boxes of one class that are left, in their order, and which of them is the best."""
-
-    def __init__(self, workload: Workload, lanes: int, views: tuple[emit.View, emit.View, emit.View]) -> None:
-        self.boxes, self.scores, self.result = views
-        self.lanes = lanes
+    def __init__(self, workload: Workload, rows: Rows, boxes: emit.View) -> None:
+        self.rows, self.boxes = rows, boxes
         _, self.classes, self.count = workload.inputs[1].shape
-        self.rounds = min(int(workload.attr("most")), self.count)
-        self.overlap = float(workload.attr("overlap"))
-        self.limit = float(workload.attr("limit")) if workload.attr("limited") else None
+        self.marks = workload.output.dtype == "float32"
         self.center = bool(workload.attr("center"))
-        self.left = emit.local(self.count, "left", "int32")
-        self.number, self.best = (emit.local(1, name, "int32") for name in ("number", "best"))
-        self.best_score = emit.local(1, "best_score", "float32")
+        self.most = min(int(workload.attr("most")), self.count)
+        self.bound = _bound(float(workload.attr("limit")) if workload.attr("limited") else None)
+        self.sorter = Sorter(self.count, rows.key, rows.lanes)
+        self.kept = KeptBoxes(self.most, rows.lanes, float(workload.attr("overlap")))
+        self.number, self.next = (emit.local(1, name, "int32") for name in ("number", "next"))
 
-    def mark(self, task: Index) -> Stmt:
-        """Marks the boxes of the class with the number `task`, counted through all images."""
+    def task(self, task: Index) -> Stmt:
+        """Writes the result of the class with the number `task`, counted through all images."""
         image, _ = emit.divmod_index(task, self.classes)
-        start, boxes = task * self.count, image * (self.count * 4)
+        size = self.count if self.marks else self.rows.result.tensor.shape[-1]
+        blank = emit.const(0.0) if self.marks else emit.const(-1, "int64")
 
-        def blank(first: Index, width: int) -> Stmt:
-            zero = emit.splat(emit.const(0.0), width)
-            return emit.store(self.result, zero, [0, 0, 0, 0, start + first], width)
+        def clear(first: Index, width: int) -> Stmt:
+            return emit.store(self._result, emit.splat(blank, width), [0, 0, 0, 0, task * size + first], width)
 
-        def begin(place: Index) -> Stmt:
-            score = tirx.Var("score", "float32")
-            # Without a limit, all numbers are enough; NaN is not.
-            lowest = score >= emit.const(-math.inf)
-            enough = lowest if self.limit is None else score > emit.const(self.limit)
-            loaded = emit.load(self.scores, [0, 0, 0, 0, start + place])
-            return emit.seq([tirx.Bind(score, loaded), tirx.IfThenElse(enough, self._keep(place, score), None)])
+        cleared = emit.in_vectors(size, (self.rows.lanes, 1), clear)
+        if not self.most:
+            return cleared
+        buffers = (*self.sorter.buffers, *self.kept.buffers, self.number, self.next)
+        chosen = self._choose(task * size, image * (self.count * 4))
+        return emit.allocate(buffers, [cleared, *self._collect(task * self.count), *self._sort(), *chosen])
 
-        def round_(_: Index) -> Stmt:
-            some = emit.load(self.best, [0]) >= emit.const(0, "int32")
-            return tirx.IfThenElse(some, self._take_best(start, boxes), None)
+    @property
+    def _result(self) -> emit.View:
+        return self.rows.result.view
 
-        body = [
-            emit.in_vectors(self.count, (self.lanes, 1), blank),
-            *self._clear(),
-            emit.loop(self.count, begin),
-            *([emit.loop(self.rounds, round_)] if self.rounds else []),
-        ]
-        return emit.allocate([self.left, self.number, self.best, self.best_score], body)
+    def _collect(self, start: Index) -> list[Stmt]:
+        """Collects the candidates: those with a score, and above the limit."""
+        number, bound = emit.load(self.number, [0]), emit.const(self.bound, "int32")
 
-    def _clear(self) -> list[Stmt]:
-        nothing = emit.store(self.best, emit.const(-1, "int32"), [0])
-        return [
-            emit.store(self.number, emit.const(0, "int32"), [0]),
-            nothing,
-            emit.store(self.best_score, emit.const(0.0), [0]),
-        ]
-
-    def _keep(self, place: Index, score: Expr) -> Stmt:
-        """Adds a box to those that are left."""
-        number, best = emit.load(self.number, [0]), emit.load(self.best, [0])
-        better = tirx.Or(best < emit.const(0, "int32"), score > emit.load(self.best_score, [0]))
-        place = tirx.convert(place)
-        is_best = [emit.store(self.best, place, [0]), emit.store(self.best_score, score, [0])]
-        return emit.seq(
-            [
-                emit.store(self.left, place, [number]),
+        def take(key: Expr, place: Expr) -> Stmt:
+            stores = [
+                emit.store(self.sorter.key_list, key, [number]),
+                emit.store(self.sorter.place_list, place, [number]),
                 emit.store(self.number, number + 1, [0]),
-                tirx.IfThenElse(better, emit.seq(is_best), None),
             ]
-        )
+            return tirx.IfThenElse(key > emit.const(_KEY_OF_NAN, "int32"), emit.seq(stores), None)
 
-    def _take_best(self, start: Index, boxes: Index) -> Stmt:
-        """Marks the best box that is left; it and those that share too much with it are left no more."""
-        chosen, total = tirx.Var("chosen", "int32"), tirx.Var("total", "int32")
-        sides, facts = self._sides(boxes, chosen, "chosen")
-        nothing = tirx.Var("nothing", "int32")
+        zero = emit.store(self.number, emit.const(0, "int32"), [0])
+        return [zero, self.rows.better(start, 0, lambda key: key < bound, take)]
 
-        def other(e: Index) -> Stmt:
-            place, score = tirx.Var("place", "int32"), tirx.Var("score", "float32")
-            own, bound = self._sides(boxes, place, "other")
-            shares, more = self._shares(own, sides, nothing)
-            # A number, since TVM turns a comparison's opposite into another comparison, which NaN fails, too.
-            goes = tirx.Var("goes", "int32")
-            stays = tirx.And(tirx.NE(place, chosen), tirx.EQ(goes, emit.const(0, "int32")))
+    def _sort(self) -> list[Stmt]:
+        """Sorts the candidates by their scores; equal ones stay in their order."""
+        total = tirx.Var("candidates", "int32")
+        few = tirx.IfThenElse(total <= _FEW, self._put_in_place(total), emit.seq(self.sorter.sort(total)))
+        return [tirx.Bind(total, emit.load(self.number, [0])), few]
+
+    def _put_in_place(self, total: Expr) -> Stmt:
+        keys, places = self.sorter.key_list, self.sorter.place_list
+        hole = emit.load(self.next, [0])
+
+        def put(e: Index) -> Stmt:
+            key, place = tirx.Var("key", "int32"), tirx.Var("place", "int32")
+            before = tirx.max(hole - 1, emit.const(0, "int32"))
+            move = [
+                emit.store(keys, emit.load(keys, [hole - 1]), [hole]),
+                emit.store(places, emit.load(places, [hole - 1]), [hole]),
+                emit.store(self.next, hole - 1, [0]),
+            ]
             return emit.seq(
                 [
-                    tirx.Bind(place, emit.load(self.left, [e])),
-                    tirx.Bind(score, emit.load(self.scores, [0, 0, 0, 0, start + place])),
-                    *bound,
-                    *more,
-                    tirx.Bind(goes, tirx.Select(shares, emit.const(1, "int32"), emit.const(0, "int32"))),
-                    tirx.IfThenElse(stays, self._keep(place, score), None),
+                    tirx.Bind(key, emit.load(keys, [e])),
+                    tirx.Bind(place, emit.load(places, [e])),
+                    emit.store(self.next, tirx.convert(e), [0]),
+                    tirx.While(tirx.And(hole > 0, emit.load(keys, [before]) > key), emit.seq(move)),
+                    emit.store(keys, key, [hole]),
+                    emit.store(places, place, [hole]),
                 ]
             )
 
-        return emit.seq(
-            [
-                tirx.Bind(chosen, emit.load(self.best, [0])),
-                tirx.Bind(total, emit.load(self.number, [0])),
-                tirx.Bind(nothing, tirx.min(total, emit.const(0, "int32"))),
-                emit.store(self.result, emit.const(1.0), [0, 0, 0, 0, start + chosen]),
-                *facts,
-                *self._clear(),
-                emit.loop(total, other),
-            ]
-        )
+        return emit.loop(total, put)
 
-    def _sides(self, boxes: Index, place: Index, name: str) -> tuple[tuple[_Side, _Side], list[Stmt]]:
-        """A box on both axes, and the statements that find it."""
-        numbers = [tirx.Var(f"{name}_{i}", "float32") for i in range(4)]
+    def _choose(self, result: Index, boxes: Index) -> list[Stmt]:
+        """Takes the candidates in their order, until enough boxes are kept."""
+        total, nothing, place = (tirx.Var(name, "int32") for name in ("total", "nothing", "candidate"))
+        index = emit.load(self.next, [0])
+        box, facts = self._box(boxes, place, nothing)
+        written = (
+            emit.store(self._result, emit.const(1.0), [0, 0, 0, 0, result + place])
+            if self.marks
+            else emit.store(self._result, place.astype("int64"), [0, 0, 0, 0, result + self.kept.count()])
+        )
+        step = [
+            tirx.Bind(place, emit.load(self.sorter.place_list, [index])),
+            emit.store(self.next, index + 1, [0]),
+            *facts,
+            self.kept.look(box, nothing),
+            tirx.IfThenElse(self.kept.shares(), emit.seq([]), emit.seq([written, self.kept.add(box)])),
+        ]
+        return [
+            tirx.Bind(total, emit.load(self.number, [0])),
+            tirx.Bind(nothing, tirx.min(total, emit.const(0, "int32"))),
+            self.kept.begin(),
+            emit.store(self.next, emit.const(0, "int32"), [0]),
+            tirx.While(tirx.And(index < total, self.kept.count() < self.most), emit.seq(step)),
+        ]
+
+    def _box(self, boxes: Index, place: Index, nothing: Expr) -> tuple[Box, list[Stmt]]:
+        """A box, and the statements that find it."""
+        numbers = [tirx.Var(f"number_{i}", "float32") for i in range(4)]
         facts = [
             tirx.Bind(number, emit.load(self.boxes, [0, 0, 0, 0, boxes + place * 4 + i]))
             for i, number in enumerate(numbers)
         ]
-        sides = []
+        ends: list[tuple[Expr, Expr]] = []
         for axis in range(2):
             first, second = numbers[axis], numbers[axis + 2]
             if self.center:
                 half = second / emit.const(2.0)
-                side = _Side(first - half, first + half)
+                low, high = first - half, first + half
             else:
-                side = _Side(tirx.Select(first >= second, second, first), tirx.Select(first >= second, first, second))
-            ends = _Side(*(tirx.Var(f"{name}_{end}_{axis}", "float32") for end in ("low", "high")))
-            facts += [tirx.Bind(end, value) for end, value in zip(ends, side, strict=True)]
-            sides.append(ends)
-        return (sides[0], sides[1]), facts
+                low, high = (tirx.Select(first >= second, *pair) for pair in ((second, first), (first, second)))
+            names = tirx.Var(f"from_{axis}", "float32"), tirx.Var(f"to_{axis}", "float32")
+            facts += [tirx.Bind(name, value) for name, value in zip(names, (low, high), strict=True)]
+            ends.append(names)
+        lows, highs = ((ends[0][side], ends[1][side]) for side in range(2))
+        area = rounded((highs[0] - lows[0]) * (highs[1] - lows[1]), nothing)
+        box, named = named_box(Box(lows, highs, area), 1, "own")
+        return box, [*facts, *named]
 
-    def _shares(self, one: tuple[_Side, _Side], two: tuple[_Side, _Side], nothing: Expr) -> tuple[Expr, list[Stmt]]:
-        """Whether two boxes share too much, and the statements before; false where a number is NaN.
 
-        Products are rounded before they are added, as onnxruntime does it: overlaps may be equal to the limit.
-        `nothing` is 0, which the compiler cannot know: it would else join products and sums.
-        """
+_KEY_OF_NAN = least_key("float32")
+"""The key of every NaN where the largest are the best."""
 
-        def rounded(product: Expr) -> Expr:
-            return tirx.reinterpret("float32", tirx.reinterpret("int32", product) + nothing)
 
-        zero, shared = emit.const(0.0), []
-        for a, b in zip(one, two, strict=True):
-            low, high = tirx.Select(a.low < b.low, b.low, a.low), tirx.Select(b.high < a.high, b.high, a.high)
-            shared.append(high - low)
-        names = [tirx.Var(name, "float32") for name in ("rows", "columns", "both", "area", "other_area", "union")]
-        rows, columns, both, area, other_area, union = names
-        values = [
-            *shared,
-            rounded(rows * columns),
-            *(rounded((box[0].high - box[0].low) * (box[1].high - box[1].low)) for box in (one, two)),
-            area + other_area - both,
-        ]
-        facts = [tirx.Bind(name, value) for name, value in zip(names, values, strict=True)]
-        positive = tirx.const(True, "bool")
-        for value in names:
-            positive = tirx.And(positive, value > zero)
-        return tirx.And(positive, both / union > emit.const(self.overlap)), facts
+def _bound(limit: float | None) -> int:
+    """What the keys of candidates are below: those of scores above `limit`, or of all numbers."""
+    if limit is None:
+        return _key(-np.inf) + 1
+    return _KEY_OF_NAN if np.isnan(limit) else _key(limit)
+
+
+def _key(number: float) -> int:
+    """The key of a number, as `key_of` computes it where the largest are the best."""
+    bits = int(np.float32(number).view(np.int32))
+    size = bits & (1 << 31) - 1
+    return ~(0 if not size else bits if bits >= 0 else bits ^ (1 << 31) - 1)

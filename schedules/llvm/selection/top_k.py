@@ -40,7 +40,7 @@ class TopK(NoKnobs):
 
     def build(self, workload: Workload, target: Target, config: Config) -> Any:
         """The scheduled PrimFunc."""
-        rows = Rows(workload, target)
+        rows = Rows.of(workload, target)
         outer, _, inner = workload.inputs[0].shape
         if rows.count <= columns.MOST and inner >= rows.lanes:
             body = columns.Columns(rows).tasks(outer)
