@@ -39,6 +39,10 @@ class OpenShapeError(UnsupportedModelError):
     """Inputs of the model have sizes that nothing settles."""
 
 
+class NoModelError(UnsupportedModelError):
+    """A factory returned something else than a model and its example inputs."""
+
+
 class ModelInputError(TvmoptError):
     """Input arrays do not fit the model: names, shapes or dtypes."""
 

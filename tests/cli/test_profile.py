@@ -116,3 +116,80 @@ def test_time_outside_of_the_layers_is_a_finding() -> None:
         "40% of a run (40.0 µs) is outside the layers: data ingestion, dispatch, allocation, copies"
     )
     assert "20% longer under the profiler" in describe_outside(profile(120e-6, 100e-6))
+
+
+PROGRAM = """
+import csv
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from beside import scale
+
+NETWORK = torch.nn.Sequential(torch.nn.Linear(3, 8), torch.nn.Sigmoid()).eval()
+
+
+def classify():
+    print("classifying")
+    rows = np.loadtxt(Path(__file__).parent / "rows.csv")
+    with torch.no_grad():
+        return [NETWORK(torch.tensor(row, dtype=torch.float32)).sum().item() for row in scale(rows)]
+
+
+def fails():
+    raise KeyError("no such column")
+
+
+def leaves():
+    import os
+
+    os._exit(3)
+"""
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    (tmp_path / "ingest.py").write_text(PROGRAM)
+    (tmp_path / "beside.py").write_text("def scale(rows):\n    return [row / 2 for row in rows]\n")
+    (tmp_path / "rows.csv").write_text("1 2 3\n" * 50)
+    return tmp_path
+
+
+def test_a_program(run_tvmopt: RunTvmopt, program: Path) -> None:
+    options = ("--seconds", "0.3", "--stage", "scaling=scale", "--json", "out.json")
+    done = run_tvmopt("profile", "ingest.py:classify", *options)
+    assert done.returncode == 0, done.stderr
+    lines = [line.rstrip() for line in done.stdout.splitlines()]
+    assert lines[0].startswith("ingest.py:classify: ")
+    assert lines[-1] == "wrote out.json"
+    assert "classifying" not in done.stdout  # what the program prints is not part of the tables
+    assert "classifying" in done.stderr
+    document = json.loads((program / "out.json").read_text())
+    assert (document["schema"], document["schema_version"]) == ("tvmopt-profile-program", 1)
+    stages = {stage["stage"]: stage for stage in document["warm"]}
+    assert list(stages) == ["reading", "preparing", "inferring", "scaling"]
+    assert sum(stage["share"] for stage in stages.values()) == pytest.approx(1)
+    assert stages["inferring"]["functions"][0]["calls"] == 50
+    assert stages["scaling"]["functions"][0]["function"] == "beside.scale"
+    for name in stages:
+        assert any(line.startswith(name) for line in lines), done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("ingest.py:fails", "--stage", "reading=fails"), 4, "fails() raised KeyError at ingest.py:"),
+        (("ingest.py:missing",), 3, "unknown factory 'missing'"),
+        (("ingest.py:classify", "--threads", "1"), 2, "--threads is for a model"),
+        (("ingest.py:classify", "--stage", "reading"), 2, "such as reading=read_rows,parse"),
+        (("ingest.py:leaves", "--stage", "reading=scale"), 7, "ended its process with exit code 3"),
+    ],
+)
+def test_bad_programs(
+    run_tvmopt: RunTvmopt, program: Path, arguments: tuple[str, ...], code: int, message: str
+) -> None:
+    done = run_tvmopt("profile", *arguments)
+    assert done.returncode == code, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr

@@ -161,6 +161,24 @@ class Names(click.ParamType[tuple[str, ...]]):
         return names
 
 
+class StageNames(click.ParamType[tuple[str, tuple[str, ...]]]):
+    """``reading=a,b`` → ``("reading", ("a", "b"))``."""
+
+    name = "STAGE=FUNCTION,…"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, tuple[str, ...]]:
+        """Split `value` at its sign and its commas."""
+        if isinstance(value, tuple):
+            return value
+        stage, _, rest = str(value).partition("=")
+        functions = tuple(name.strip() for name in rest.split(","))
+        if not stage.strip() or not all(name.isidentifier() for name in functions):
+            self.fail(f"expected a stage and names of functions, such as reading=read_rows,parse; got {value!r}")
+        return stage.strip(), functions
+
+
 class OutputFile(click.ParamType[Path]):
     """A file to write, in an existing writable folder; neither is touched here.
 

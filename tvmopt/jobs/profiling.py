@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from tvmopt.benchmarks.profiling.profile_artifact import profile_artifact
 from tvmopt.benchmarks.profiling.profile_model import RUNTIMES, ProfileOptions, profile_model
+from tvmopt.benchmarks.profiling.program.profile_program import ProgramOptions, profile_program
 from tvmopt.benchmarks.runtimes.registry import select_runtimes
 from tvmopt.jobs.settings import LOGS, log_folders
-from tvmopt.pipeline.errors import UsageError
+from tvmopt.pipeline.errors import NoModelError, UsageError
 from tvmopt.pipeline.support.interrupts import ctrl_c_cancels
 from tvmopt.pipeline.support.progress import Listener
 
@@ -27,7 +28,8 @@ class ProfileJob:
     """What to profile.
 
     Attributes:
-        model: ``file.onnx``, ``file.pt2``, ``path/file.py:factory``, or an artifact (.tar), which is profiled alone.
+        model: MODEL as on the command line; an artifact (.tar), which is profiled alone; or ``path/file.py:function``,
+            a program: a callable without arguments that returns no model, but reads, prepares and infers.
         runtimes: names of runtimes; `benchmarks.profiling.profile_model.RUNTIMES` when empty.
         threads: threads of each; when None, all cores, or the threads that an artifact was compiled for.
         logs: the user's tuning records, which need not exist; searched before the records shipped with tvmopt.
@@ -35,6 +37,7 @@ class ProfileJob:
         seconds: approximate profiling time of each runtime.
         inputs: an array for each input that the model runs on; it settles open shapes too. Random ones when None.
         input_values: values of inputs that become constants.
+        stages: for a program, its own functions by name, each with the stage that it is.
     """
 
     model: str
@@ -45,10 +48,11 @@ class ProfileJob:
     seconds: float = 3.0
     inputs: Mapping[str, np.ndarray] | None = None
     input_values: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    stages: Mapping[str, str] = field(default_factory=dict)
 
 
 def profile(job: ProfileJob, listener: Listener | None = None) -> dict[str, Any]:
-    """Times a model layer by layer, each runtime in its own process.
+    """Times a model layer by layer, each runtime in its own process; or a program stage by stage.
 
     Args:
         job: what to profile.
@@ -56,10 +60,12 @@ def profile(job: ProfileJob, listener: Listener | None = None) -> dict[str, Any]
 
     Returns:
         The JSON document that `benchmarks.profiling.profile_model` describes; `LayerTable.from_json` reads its tables.
+        For a program, the one that `benchmarks.profiling.program.profile_program` describes.
 
     Raises:
         CancelledError: the job was stopped.
-        UsageError: a runtime is unknown, there are more threads than cores, or an option does not apply to an artifact.
+        UsageError: a runtime is unknown, there are more threads than cores, or an option does not apply to an artifact
+            or to a program.
         RuntimeMissingError: none of the runtimes is installed, or the artifact does not run here.
         TvmoptError: any error from importing the model, reading the records or running the artifact.
     """
@@ -74,10 +80,29 @@ def profile(job: ProfileJob, listener: Listener | None = None) -> dict[str, Any]
         job.input_values,
     )
     with ctrl_c_cancels():
+        if job.stages:
+            return _profile_program(job, listener)
         if not job.model.endswith(ARTIFACT):
-            return profile_model(options, listener)
+            try:
+                return profile_model(options, listener)
+            except NoModelError:
+                return _profile_program(job, listener)
         _refuse_what_is_for_models(job)
         return profile_artifact(options, listener)
+
+
+def _profile_program(job: ProfileJob, listener: Listener | None) -> dict[str, Any]:
+    given = {
+        "--runtimes": job.runtimes,
+        "--threads": job.threads,
+        "--input-shape": job.input_shapes,
+        "--input-value": job.input_values,
+        "--inputs": job.inputs,
+    }
+    for option, value in given.items():
+        if value:
+            raise UsageError(f"{option} is for a model; {job.model} returns none, and is profiled as a program")
+    return profile_program(ProgramOptions(job.model, job.seconds, job.stages), listener)
 
 
 def _refuse_what_is_for_models(job: ProfileJob) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tvmopt.pipeline.errors import InputFileError, RuntimeMissingError, UnsupportedModelError
+from tvmopt.pipeline.errors import InputFileError, NoModelError, RuntimeMissingError, UnsupportedModelError
 from tvmopt.pipeline.importers.base import OnnxForm
 from tvmopt.pipeline.importers.onnx_form.shapes import ShapeRequest
 from tvmopt.pipeline.importers.onnx_form.tensors import MAX_BYTES
@@ -54,7 +54,8 @@ def load_module(source: ModelSource) -> tuple[nn.Module, tuple[Tensor, ...]]:
     Raises:
         UsageError: the source fixes inputs that the module does not have, or to values that they cannot have.
         InputFileError: the file cannot be run.
-        UnsupportedModelError: the factory raises, or returns something else.
+        UnsupportedModelError: the factory raises.
+        NoModelError: it returns something else.
     """
     require_torch()
     import torch
@@ -62,14 +63,12 @@ def load_module(source: ModelSource) -> tuple[nn.Module, tuple[Tensor, ...]]:
     result = call_factory(source)
     if not isinstance(result, tuple) or len(result) != 2:
         what = f"a tuple of {len(result)}" if isinstance(result, tuple) else _kind(result)
-        raise UnsupportedModelError(f"{source.factory}() returned {what}: {_EXPECTED} was expected")
+        raise NoModelError(f"{source.factory}() returned {what}: {_EXPECTED} was expected")
     module, inputs = result
     if isinstance(inputs, torch.Tensor):
         inputs = (inputs,)
     if not isinstance(module, torch.nn.Module):
-        raise UnsupportedModelError(
-            f"{source.factory}() returned {_kind(module)} as the model: {_EXPECTED} was expected"
-        )
+        raise NoModelError(f"{source.factory}() returned {_kind(module)} as the model: {_EXPECTED} was expected")
     if not isinstance(inputs, tuple | list) or not inputs or not all(isinstance(x, torch.Tensor) for x in inputs):
         kinds = ", ".join(map(_kind, inputs)) if isinstance(inputs, tuple | list) else _kind(inputs)
         raise UnsupportedModelError(

@@ -21,8 +21,23 @@ def call_factory(source: ModelSource) -> Any:
     """Calls the factory that `source` names and returns its result.
 
     Raises:
+        InputFileError, UnsupportedModelError: as `opened_factory`.
+        UnsupportedModelError: the factory raises; names exception, file and line.
+    """
+    with opened_factory(source) as factory:
+        try:
+            return factory()
+        except (Exception, SystemExit) as error:  # the user's code may raise anything
+            raise UnsupportedModelError(f"{source.factory}() raised {describe(error, source.path)}") from error
+
+
+@contextmanager
+def opened_factory(source: ModelSource) -> Iterator[Callable[[], Any]]:
+    """Runs the file that `source` names; its factory may be called, also several times, until the context ends.
+
+    Raises:
         InputFileError: the file raises when it is run, or lacks the factory.
-        UnsupportedModelError: the factory is not callable, needs arguments, or raises; names exception, file and line.
+        UnsupportedModelError: the factory is not callable, or needs arguments.
     """
     name = str(source.factory)
     with _beside(source.path):
@@ -35,10 +50,7 @@ def call_factory(source: ModelSource) -> Any:
                 f"{name!r} is a {type(factory).__name__}: a function without arguments was expected"
             )
         _check_signature(name, factory)
-        try:
-            return factory()
-        except (Exception, SystemExit) as error:  # the user's code may raise anything
-            raise UnsupportedModelError(f"{name}() raised {describe(error, source.path)}") from error
+        yield factory
 
 
 def describe(error: BaseException, path: Path) -> str:
