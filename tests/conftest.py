@@ -65,8 +65,16 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "shared_cache"
     folder.mkdir(exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TVMOPT_ENVIRONMENTS", str(environments()))  # those that are installed serve tests, too
         patch.setenv("TVMOPT_CACHE", str(folder))
         yield folder
+
+
+def environments() -> Path:
+    """The user's folder of environments."""
+    from tvmopt.pipeline.environments.places import home
+
+    return home()
 
 
 @pytest.fixture

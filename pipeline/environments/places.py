@@ -12,6 +12,7 @@ import importlib.util
 import os
 import shutil
 import sys
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from tvmopt.pipeline.environments.registry import Environment
@@ -97,6 +98,21 @@ def require_python(environment: Environment) -> str:
     if python is None:
         raise RuntimeMissingError(str(missing(environment)))
     return python
+
+
+def identity(environment: Environment) -> tuple[str, ...]:
+    """Equal only where the same packages would be used, as far as can be told without running anything."""
+    python = find_python(environment)
+    if python != sys.executable:
+        return (str(python),)
+    return tuple(f"{name} {version(name)}" for name in environment.packages if _has(name))
+
+
+def _has(package: str) -> bool:
+    try:
+        return bool(version(package))
+    except PackageNotFoundError:
+        return False
 
 
 def _packages(environment: Environment) -> str:

@@ -52,7 +52,15 @@ class Call:
 
 
 class ScriptError(Exception):
-    """A script failed; the message says how, in one line."""
+    """A script failed; the message says how, in one line.
+
+    Attributes:
+        status: its exit code, negative for the number of the signal that ended it; None where its time was up.
+    """
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 def run_script(python: str, call: Call, limits: Limits | None = None) -> None:
@@ -87,7 +95,7 @@ def run_script(python: str, call: Call, limits: Limits | None = None) -> None:
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         if status:
-            raise ScriptError(_why(status, _end_of(output.fileno()), limits))
+            raise ScriptError(_why(status, _end_of(output.fileno()), limits), status)
 
 
 def _end_of(file: int) -> str:

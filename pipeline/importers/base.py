@@ -93,6 +93,8 @@ class Importer:
         stored: finds the files of a model and the tensors in them without importing it; raises OSError, ValueError or a
             TvmoptError for files that cannot be read. None where code makes the model: equal files may then give
             different models.
+        folder_file: the file that makes a folder a model of this format, so that the folder may be given in its place;
+            empty where models are files.
         refused: by suffix, for files of the same framework that cannot be read: why not, and what to give instead.
     """
 
@@ -110,6 +112,7 @@ class Importer:
     ) = None
     original_runtime: str = ""
     stored: Callable[[ModelSource], Stored] | None = None
+    folder_file: str = ""
     refused: Mapping[str, str] = field(default_factory=dict)
 
     def suffix_of(self, path: Path) -> str | None:

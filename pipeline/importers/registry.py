@@ -9,6 +9,7 @@ from tvmopt.pipeline.importers.caffe import importer as caffe
 from tvmopt.pipeline.importers.mxnet import importer as mxnet
 from tvmopt.pipeline.importers.onnx import importer as onnx
 from tvmopt.pipeline.importers.pytorch import importer as pytorch
+from tvmopt.pipeline.importers.tensorflow import importer as tensorflow
 
 IMPORTERS: tuple[Importer, ...] = (
     onnx.IMPORTER,
@@ -16,6 +17,9 @@ IMPORTERS: tuple[Importer, ...] = (
     pytorch.PYTHON_IMPORTER,
     caffe.IMPORTER,
     mxnet.IMPORTER,
+    tensorflow.TENSORFLOW_IMPORTER,
+    tensorflow.KERAS_IMPORTER,
+    tensorflow.TFLITE_IMPORTER,
 )
 """In the order of help texts and tables."""
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tvmopt.pipeline.errors import InputFileError, UsageError
-from tvmopt.pipeline.importers.registry import find_importer, importer_of, listed_forms, refusal_of
+from tvmopt.pipeline.importers.registry import IMPORTERS, find_importer, importer_of, listed_forms, refusal_of
 from tvmopt.pipeline.types import ModelSource
 
 
@@ -26,6 +26,7 @@ def parse_source(spec: str, values: Mapping[str, tuple[float, ...]] | None = Non
         UsageError: `spec` is empty, names no factory, or names one for a format that takes none.
     """
     path, factory = _split(spec)
+    path = _inside(path)
     importer = importer_of(path)
     if importer is None:
         raise _not_a_model(spec, path)
@@ -41,6 +42,8 @@ def model_name(source: ModelSource) -> str:
     """A short name for files and tables: ``mobilenet_v2`` for ``models/mobilenet_v2.py:build``."""
     suffix = find_importer(source.kind).suffix_of(source.path) or ""
     stem = source.path.name[: len(source.path.name) - len(suffix)]
+    if source.path.name == find_importer(source.kind).folder_file:
+        stem = source.path.resolve().parent.name
     return stem if source.factory in (None, "build", stem) else f"{stem}_{source.factory}"
 
 
@@ -53,6 +56,15 @@ def _split(spec: str) -> tuple[Path, str | None]:
     if colon and "/" not in factory and not Path(spec).exists():
         return Path(path), factory
     return Path(spec), None
+
+
+def _inside(path: Path) -> Path:
+    """The file in the folder `path` that makes it a model; `path` itself where there is none."""
+    if path.is_dir():
+        for importer in IMPORTERS:
+            if importer.folder_file and (path / importer.folder_file).is_file():
+                return path / importer.folder_file
+    return path
 
 
 def _not_a_model(spec: str, path: Path) -> InputFileError:

@@ -28,18 +28,21 @@ class Tolerance:
     Attributes:
         float16: for float16 results.
         float32: for float32 and float64 results.
+        int8: for 8-bit integers, which quantising makes.
     """
 
     float16: float
     float32: float
+    int8: float = 0.0
 
     def allows(self, error: NumericError, dtype: np.dtype[Any]) -> bool:
         """Whether `error` is within the tolerance, or no more than `ROUNDING` of floats."""
         return within(error, self.of(dtype))
 
     def of(self, dtype: np.dtype[Any]) -> float:
-        """The error allowed for results of `dtype`: none for integers, booleans and strings, which must be equal."""
-        return {"float16": self.float16, "float32": self.float32, "float64": self.float32}.get(dtype.name, 0.0)
+        """The error allowed for results of `dtype`: none for booleans, strings and larger integers, which are equal."""
+        floats = {"float16": self.float16, "float32": self.float32, "float64": self.float32}
+        return {**floats, "int8": self.int8, "uint8": self.int8}.get(dtype.name, 0.0)
 
 
 def within(error: NumericError, allowed: float) -> bool:
@@ -73,11 +76,12 @@ KERNEL = Tolerance(float16=1e-2, float32=1e-4)
 least exact correct kernels are Winograd's with 6×6 tiles: 2.8e-5 with 512 channels. There, leaving out one weight of
 one output channel gives an error of 5e-3, leaving out a tap of the window 0.3."""
 
-COMPILED = Tolerance(float16=1e-1, float32=1e-3)
+COMPILED = Tolerance(float16=1e-1, float32=1e-3, int8=2.0**-6)
 """A whole model, or its values after any number of layers, against another implementation: golden outputs, before
 `tvmopt compile` writes them and in `tvmopt run --check`; `tvmopt verify`; builds that the tuner times again; FP32
 runtimes in `tvmopt compare`. Rounding grows from layer to layer, in ResNet-50 from 1.2e-5 for a layer alone to 8.7e-5;
-ten times the tolerance of one kernel leaves room for deep models, and a wrong kernel still exceeds it."""
+ten times the tolerance of one kernel leaves room for deep models, and a wrong kernel still exceeds it. A quantised
+value beside the border between two steps goes either way with the order of additions: two steps of 128 are allowed."""
 
 ALONE = 0.1
 """The share of `COMPILED`, or of the user's own tolerance, that a layer may use up when its inputs carry no error; it

@@ -12,6 +12,7 @@ from tests.pipeline.importers.caffe.files import input_text, layer_text, random_
 from tests.pipeline.importers.caffe.files import save_caffe as save
 from tests.pipeline.importers.mxnet.files import node
 from tests.pipeline.importers.mxnet.files import save_mxnet as save_network
+from tests.pipeline.importers.tensorflow.files import save_keras, save_tensorflow, save_tflite
 from tvmopt.pipeline.importers.base import Importer
 
 FACTORY = """
@@ -78,6 +79,9 @@ SAMPLES: Mapping[str, Callable[[Path], str]] = {
     "python": save_factory,
     "caffe": save_caffe,
     "mxnet": save_mxnet,
+    "tensorflow": save_tensorflow,
+    "keras": save_keras,
+    "tflite": save_tflite,
 }
 """By the importer's kind: writes a model into a folder and gives MODEL. Inputs begin with a batch of 1."""
 

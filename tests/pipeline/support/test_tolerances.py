@@ -23,7 +23,9 @@ from tvmopt.pipeline.support.tolerances import (
 def test_other_dtypes_than_floats_must_be_equal(tolerance: Tolerance) -> None:
     assert tolerance.of(np.dtype("float16")) == tolerance.float16
     assert tolerance.of(np.dtype("float32")) == tolerance.of(np.dtype("float64")) == tolerance.float32
-    for dtype in ("bool", "int8", "uint8", "int32", "int64", "uint64", "O"):
+    assert tolerance.of(np.dtype("int8")) == tolerance.of(np.dtype("uint8")) == tolerance.int8
+    assert tolerance.int8 == (2 / 128 if tolerance is COMPILED else 0.0)
+    for dtype in ("bool", "int16", "int32", "int64", "uint64", "O"):
         assert tolerance.of(np.dtype(dtype)) == 0.0
 
 

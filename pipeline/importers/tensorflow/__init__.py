@@ -1,0 +1,1 @@
+"""TensorFlow, Keras and TFLite, through tf2onnx."""

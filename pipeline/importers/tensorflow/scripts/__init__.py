@@ -1,0 +1,1 @@
+"""Scripts that the Python with TensorFlow runs; they import nothing of this project but each other."""

@@ -1,0 +1,109 @@
+"""What the conversions share: their result, their errors, random inputs, and readable names."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+SMALL = 8
+"""Random 32-bit and 64-bit integers are below: they may be indices."""
+
+
+class RefusedError(Exception):
+    """The model is not taken; the message says why, and `code` is the script's exit code."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass
+class Converted:
+    """The result of a conversion.
+
+    Attributes:
+        model: the ONNX model.
+        framework: what ran the model, with its version.
+        inputs, outputs: what it ran on and computed, by the names of the ONNX model; empty where it did not run.
+        values: the quantised values inside of it, by their names in the file.
+        unrun: why it did not run.
+        hybrid: whether the framework rounds what layers read, by its largest value, as the model does not say.
+    """
+
+    model: Any
+    framework: str
+    inputs: dict[str, np.ndarray] = field(default_factory=dict)
+    outputs: dict[str, np.ndarray] = field(default_factory=dict)
+    values: dict[str, np.ndarray] = field(default_factory=dict)
+    unrun: str = ""
+    hybrid: bool = False
+
+    def write(self, folder: Path) -> None:
+        """Writes what `tensorflow_to_onnx` promises."""
+        (folder / "model.onnx").write_bytes(self.model.SerializeToString())
+        groups = {"input": self.inputs, "output": self.outputs, "value": self.values}
+        arrays: dict[str, Any] = {
+            f"{group}:{name}": array for group, named in groups.items() for name, array in named.items()
+        }
+        with (folder / "arrays.npz").open("wb") as file:
+            np.savez(file, **arrays)
+        facts = {"framework": self.framework, "unrun": " ".join(self.unrun.split())[:500], "hybrid": self.hybrid}
+        (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
+
+
+def sizes(name: str, shape: list[int | None] | None, asked: Mapping[str, Any]) -> list[int] | None:
+    """The shape of an input to run on: what the user asks for, else the file's with 1 for an open batch, else None."""
+    given = asked["shapes"].get(name)
+    if given:
+        return list(given)
+    if shape is None or any(size is None or size < 0 for size in shape[1:]):
+        return None
+    first = shape[:1]
+    return [1 if size is None or size < 0 else size for size in first] + [int(size or 0) for size in shape[1:]]
+
+
+def random_array(shape: list[int], dtype: Any, random: np.random.Generator) -> np.ndarray:
+    """Standard normal floats, small integers, all values of 8-bit and 16-bit ones, booleans."""
+    kind = np.dtype(dtype)
+    if kind.kind == "f":
+        return random.standard_normal(shape).astype(kind)
+    if kind.kind == "b":
+        return random.integers(0, 2, shape).astype(kind)
+    if kind.kind in "iu":
+        limits = np.iinfo(kind)
+        low, high = (limits.min, int(limits.max) + 1) if kind.itemsize <= 2 else (0, SMALL)
+        return random.integers(low, high, shape).astype(kind)
+    raise RefusedError(4, f"an input has elements of type {kind}: only numbers and booleans are supported")
+
+
+def rename(model: Any, names: Mapping[str, str]) -> None:
+    """Gives inputs and outputs of an ONNX model other names, where no other value has them."""
+    graph = model.graph
+    values = [*graph.input, *graph.output, *graph.initializer]
+    taken = {value.name for value in values} | {name for node in graph.node for name in (*node.input, *node.output)}
+    final: dict[str, str] = {}
+    for old, new in names.items():
+        if old != new and new and new not in taken and old in taken:
+            final[old] = new
+            taken.add(new)
+    for value in values:
+        value.name = final.get(value.name, value.name)
+    for node in graph.node:
+        for edges in (node.input, node.output):
+            for place, name in enumerate(edges):
+                if name in final:
+                    edges[place] = final[name]
+
+
+def graph_operators(graph_def: Any) -> Iterator[tuple[str, Any]]:
+    """Each node of a TensorFlow graph, its functions included, with the name of the function it is in."""
+    for node in graph_def.node:
+        yield "", node
+    for function in graph_def.library.function:
+        for node in function.node_def:
+            yield function.signature.name, node

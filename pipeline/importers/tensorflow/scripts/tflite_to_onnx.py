@@ -1,0 +1,101 @@
+"""Converts a TFLite model with tf2onnx, and runs it in LiteRT's interpreter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tensorflow_to_onnx import OPSET, UNREADABLE, UNSUPPORTED
+from tensorflow_values import Converted, RefusedError, random_array, rename, sizes
+
+_QUANTIZED = (np.int8, np.uint8, np.int16)
+_MOST_ELEMENTS = 1 << 26
+"""Of a model with more in it, the values inside are not kept."""
+
+_PREFIX = "serving_default_"
+
+
+def from_tflite(path: str, asked: Mapping[str, Any]) -> Converted:
+    """A TFLite model of any precision; quantised values come with quantise and dequantise nodes, as in the file."""
+    import ai_edge_litert
+    import tf2onnx
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    content = Path(path).read_bytes()
+    try:
+        # The kernels that define the format's arithmetic, not those of a delegate; and all values are kept.
+        interpreter = Interpreter(
+            model_content=content,
+            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+            experimental_preserve_all_tensors=True,
+        )
+    except (ValueError, RuntimeError) as error:
+        code = UNSUPPORTED if "custom op" in str(error) or "Unresolved" in str(error) else UNREADABLE
+        raise RefusedError(code, f"LiteRT does not take the file: {error}") from error
+    try:
+        model, _ = tf2onnx.convert.from_tflite(path, opset=OPSET)
+    except Exception as error:
+        raise RefusedError(UNSUPPORTED, f"tf2onnx cannot convert it: {type(error).__name__}: {error}") from error
+    strange = sorted({node.op_type for node in model.graph.node if node.domain not in ("", "ai.onnx")})
+    if strange:
+        raise RefusedError(UNSUPPORTED, f"tf2onnx has no ONNX form of the operators {', '.join(strange[:9])}")
+    names = _readable(interpreter)
+    rename(model, names)
+    converted = Converted(model, f"LiteRT {getattr(ai_edge_litert, '__version__', '')}".strip())
+    if asked["run"]:
+        try:
+            _run(interpreter, names, asked, converted)
+        except (ValueError, RuntimeError) as error:
+            converted.unrun = str(error)
+    return converted
+
+
+def _run(interpreter: Any, names: Mapping[str, str], asked: Mapping[str, Any], converted: Converted) -> None:
+    """Runs the interpreter on random inputs, and keeps its outputs and quantised values."""
+    random = np.random.default_rng(0)
+    arrays = {}
+    for details in interpreter.get_input_details():
+        name = names[details["name"]]
+        signature = [int(size) for size in details.get("shape_signature", details["shape"])]
+        shape = sizes(name, signature, asked)
+        if shape is None:
+            return
+        arrays[details["index"]] = (name, random_array(shape, details["dtype"], random))
+        interpreter.resize_tensor_input(details["index"], shape)
+    interpreter.allocate_tensors()
+    for index, (_, array) in arrays.items():
+        interpreter.set_tensor(index, array)
+    interpreter.invoke()
+    inside = interpreter.get_tensor_details()
+    constant = _constants(interpreter)
+    converted.inputs = dict(arrays.values())
+    for details in interpreter.get_output_details():
+        converted.outputs[names[details["name"]]] = interpreter.get_tensor(details["index"])
+    quantized = [t for t in inside if t["dtype"] in _QUANTIZED and len(t["quantization_parameters"]["scales"])]
+    kept = [t for t in inside if t["index"] not in constant and (t in quantized or t["dtype"] == np.float32)]
+    if sum(int(np.prod(t["shape"])) for t in kept) <= _MOST_ELEMENTS:
+        for details in kept:
+            converted.values[names.get(details["name"], details["name"])] = interpreter.get_tensor(details["index"])
+    # Where weights alone are quantised, LiteRT rounds what the layers read, too.
+    converted.hybrid = bool(quantized) and all(t["index"] in constant for t in quantized)
+
+
+def _constants(interpreter: Any) -> set[int]:
+    """The tensors that no operator computes and that are no inputs."""
+    computed = {int(index) for op in interpreter._get_ops_details() for index in op["outputs"]}
+    given = {details["index"] for details in interpreter.get_input_details()}
+    return {details["index"] for details in interpreter.get_tensor_details()} - computed - given
+
+
+def _readable(interpreter: Any) -> dict[str, str]:
+    """By the tensors' names, those of the only signature; else without what converters add to them."""
+    taken, given = interpreter.get_input_details(), interpreter.get_output_details()
+    names = {tensor["name"]: tensor["name"].removeprefix(_PREFIX).removesuffix(":0") for tensor in (*taken, *given)}
+    signatures = interpreter.get_signature_list()
+    if len(signatures) == 1:
+        runner = interpreter.get_signature_runner(next(iter(signatures)))
+        for details in (runner.get_input_details(), runner.get_output_details()):
+            names |= {tensor["name"]: key for key, tensor in details.items()}
+    return names
