@@ -1,9 +1,10 @@
-"""Frozen types that several stages share: TensorSpec, ModelSource, Draw, ImportedModel, Task, Step."""
+"""Frozen types that several stages share: TensorSpec, ModelSource, Cut, Draw, ImportedModel, Task, Step."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,36 @@ class ModelSource:
 
 
 @dataclass(frozen=True, slots=True)
+class Cut:
+    """An output whose size along one axis is found at run time.
+
+    Attributes:
+        name: the output's.
+        room: the name of the tensor of the largest size that is computed in its place.
+        axis: along which the output is shorter.
+        count: the name of the tensor ``(1)`` of int64 that says how long it is.
+    """
+
+    name: str
+    room: str
+    axis: int
+    count: str
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object that `from_json` reads back."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(data: Mapping[str, Any]) -> Cut:
+        """The inverse of `to_json`.
+
+        Raises:
+            KeyError, TypeError, ValueError: when `data` is not what `to_json` writes.
+        """
+        return Cut(str(data["name"]), str(data["room"]), int(data["axis"]), str(data["count"]))
+
+
+@dataclass(frozen=True, slots=True)
 class Draw:
     """How example values of an input are made: given, or drawn evenly between two limits.
 
@@ -67,13 +98,15 @@ class ImportedModel:
         original: the ONNX model as the framework exported it, with static shapes; other runtimes get this one.
         normalized: the same function after onnxruntime's basic optimisation; our passes start from it.
         inputs: the model's inputs, in order.
-        outputs: the model's outputs, in order.
+        outputs: what `normalized` computes, in order: the model's outputs, and for those whose size is found at run
+            time their rooms and counts; `results` are the model's outputs alone.
         sha256: hash of `original`'s bytes.
         draws: by input, how to make values that the model takes; inputs of its dtype's usual values have none.
         weights: the arrays of initialisers that `normalized` names without their elements; none in a model that was
             just imported.
         golden: inputs, and onnxruntime's outputs for them from `original`, if that was run; a model that was imported
             before has them in place of `original`.
+        cuts: the outputs whose size is found at run time.
     """
 
     name: str
@@ -86,6 +119,24 @@ class ImportedModel:
     draws: Mapping[str, Draw] = field(default_factory=dict)
     weights: Mapping[str, np.ndarray] = field(default_factory=dict)
     golden: tuple[Mapping[str, np.ndarray], Mapping[str, np.ndarray]] | None = None
+    cuts: tuple[Cut, ...] = ()
+
+    @property
+    def results(self) -> tuple[TensorSpec, ...]:
+        """The model's outputs, in order; those whose size is found at run time in their largest size."""
+        names, counts = {cut.room: cut.name for cut in self.cuts}, {cut.count for cut in self.cuts}
+        kept = [spec for spec in self.outputs if spec.name not in counts]
+        return tuple(replace(spec, name=names.get(spec.name, spec.name)) for spec in kept)
+
+
+CUTS_KEY = "tvmopt.cuts"
+"""Key in the `metadata_props` of a normalised model for its cuts."""
+
+
+def cuts_of(normalized: onnx.ModelProto) -> tuple[Cut, ...]:
+    """The cuts of a normalised model's outputs."""
+    listed = next((entry.value for entry in normalized.metadata_props if entry.key == CUTS_KEY), "[]")
+    return tuple(map(Cut.from_json, json.loads(listed)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -272,7 +272,13 @@ SUPPRESS = Operator(
     "suppress",
     "suppression of boxes",
     operands=2,
-    forms={"NonMaxSuppression": "whose result ScatterND only marks in an array of fixed size"},
+    forms={"NonMaxSuppression": "with constant limits"},
+)
+FIND = Operator(
+    "find",
+    "places of what is true",
+    operands=1,
+    forms={"NonZero": "of a computed value; Compress and Unique become it, too"},
 )
 RESHAPE = Operator(
     "reshape",
@@ -315,6 +321,7 @@ OPERATORS: Mapping[str, Operator] = {
         PICK,
         TAKE,
         SUPPRESS,
+        FIND,
         RESHAPE,
         BOUNDS,
         LEFT_TO_TVM,

@@ -90,6 +90,7 @@ def llvm_templates() -> tuple[Template, ...]:
     from tvmopt.schedules.llvm.memory_bound.resize2d import Resize2d
     from tvmopt.schedules.llvm.memory_bound.row_norm import RowNorm
     from tvmopt.schedules.llvm.recurrent.recurrent import Recurrence
+    from tvmopt.schedules.llvm.selection.find import Find
     from tvmopt.schedules.llvm.selection.pick import Pick
     from tvmopt.schedules.llvm.selection.suppress import Suppress
     from tvmopt.schedules.llvm.selection.take import Take
@@ -125,6 +126,7 @@ def llvm_templates() -> tuple[Template, ...]:
         Pick(),
         Take(),
         Suppress(),
+        Find(),
     )
 
 

@@ -177,7 +177,7 @@ def _load(options: CompareOptions, batch: int | None) -> ImportedModel:
 def _describe(subject: PreparedModel) -> dict[str, Any]:
     """The ``model`` of the document; shapes are those of the first batch size."""
     model = subject.model
-    specs = {"inputs": model.inputs, "outputs": model.outputs}
+    specs = {"inputs": model.inputs, "outputs": model.results}
     return {
         **describe_model(model),
         **{

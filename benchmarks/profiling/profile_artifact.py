@@ -19,6 +19,7 @@ from tvmopt.benchmarks.runtimes.tvmopt.profiler import layers_of
 from tvmopt.benchmarks.runtimes.tvmopt.untuned import ARTIFACT
 from tvmopt.pipeline.errors import BuildError, UsageError
 from tvmopt.pipeline.inspection.costs import LayerCost
+from tvmopt.pipeline.support.cuts import listed_results
 from tvmopt.pipeline.support.npz import save_arrays
 from tvmopt.pipeline.support.progress import Listener, Steps
 from tvmopt.pipeline.types import Step, TensorSpec
@@ -77,7 +78,7 @@ def _profile(path: Path, parts: ArtifactParts, cores: Sequence[int], seconds: fl
         folder = Path(name)
         (folder / ARTIFACT).symlink_to(path.resolve())
         save_arrays(folder / "inputs.npz", parts.inputs)
-        outputs = tuple(str(spec["name"]) for spec in parts.manifest["outputs"])
+        outputs = tuple(str(spec["name"]) for spec in listed_results(parts.manifest))
         job = Job("", str(folder / "inputs.npz"), outputs, 1, len(cores), name)
         profile = profile_job("tvmopt", job, cores, replace(MeasureOptions(), profile_s=seconds))
     if isinstance(profile, NoProfile):

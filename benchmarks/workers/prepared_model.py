@@ -88,7 +88,7 @@ class PreparedModel:
         return Job(
             onnx=self.onnx,
             inputs=self.inputs,
-            outputs=tuple(spec.name for spec in self.model.outputs),
+            outputs=tuple(spec.name for spec in self.model.results),
             batch=self.batch,
             threads=threads,
             folder=str(folder),

@@ -26,6 +26,7 @@ import numpy.typing as npt
 
 from tvmopt.pipeline.artifact.native_library import reserve
 from tvmopt.pipeline.errors import InputFileError
+from tvmopt.pipeline.support.cuts import cuts_in, listed_results
 from tvmopt.pipeline.support.files import replaced
 from tvmopt.pipeline.support.fit import mismatch
 from tvmopt.pipeline.support.npz import read_npz, write_npz
@@ -170,11 +171,25 @@ def _sized(path: Path, contents: Mapping[str, Array], index: int, manifest: Mapp
         raise InputFileError(f"{path}: {golden} cannot be read: {error}") from None
     inputs = {name.removeprefix("input:"): a for name, a in arrays.items() if name.startswith("input:")}
     outputs = {name.removeprefix("output:"): a for name, a in arrays.items() if name.startswith("output:")}
-    for what, pair in (("inputs", inputs), ("outputs", outputs)):
-        reason = mismatch(pair, manifest[what])
+    for what, pair, specs in (
+        ("inputs", inputs, manifest["inputs"]),
+        ("outputs", outputs, _cut_specs(manifest, outputs)),
+    ):
+        reason = mismatch(pair, specs)
         if reason:
             raise InputFileError(f"{path}: {golden} is not what the manifest describes: among its {what}, {reason}")
     return Sized(contents[library].tobytes(), manifest, inputs, outputs)
+
+
+def _cut_specs(manifest: Mapping[str, Any], outputs: Mapping[str, Array]) -> list[dict[str, Any]]:
+    """The model's outputs, those whose size is found at run time in the size of `outputs` if they can have it."""
+    specs = {spec["name"]: spec for spec in listed_results(manifest)}
+    for cut in cuts_in(manifest):
+        shape, array = list(specs[cut.name]["shape"]), outputs.get(cut.name)
+        if array is not None and array.ndim == len(shape):
+            shape[cut.axis] = min(shape[cut.axis], array.shape[cut.axis])
+        specs[cut.name] = {**specs[cut.name], "shape": shape}
+    return list(specs.values())
 
 
 def _require(path: Path, contents: Mapping[str, Array], names: Iterable[str]) -> None:
@@ -274,6 +289,7 @@ def _check_manifest(manifest: Mapping[str, Any]) -> None:
     wrong = [text for text in texts if not isinstance(text, str)]
     if wrong:
         raise TypeError(f"{wrong[0]!r} where a string should be")
+    cuts_in(manifest)
     for step in manifest["steps"]:
         Step.from_json(step)
     if type(target["threads"]) is not int or target["threads"] < 1:

@@ -12,6 +12,7 @@ from tvmopt.pipeline.artifact.format import LIBRARY, Array, ArtifactParts, Sized
 from tvmopt.pipeline.artifact.native_library import NativeLibrary
 from tvmopt.pipeline.artifact.virtual_machine import VirtualMachine
 from tvmopt.pipeline.errors import InputFileError, ModelInputError, RuntimeMissingError, UsageError
+from tvmopt.pipeline.support.cuts import cut_results, cuts_in
 from tvmopt.pipeline.support.files import FULL, temporary_full
 from tvmopt.pipeline.support.fit import check_inputs, mismatch
 from tvmopt.pipeline.types import Step
@@ -77,7 +78,8 @@ class LoadedArtifact:
                 the sizes.
 
         Returns:
-            An array for each output by name, in the shapes and dtypes of ``manifest["outputs"]``.
+            An array for each output by name, in the shapes and dtypes of ``manifest["outputs"]``. Of an output whose
+            size is found at run time, the manifest lists the room and the count, which ``manifest["cuts"]`` names.
 
         Raises:
             ModelInputError: when names, shapes or dtypes are not the model's.
@@ -105,7 +107,8 @@ class LoadedArtifact:
     def outputs(self) -> dict[str, Array]:
         """The outputs of the last run, by name."""
         names = [spec["name"] for spec in self.manifest["outputs"]]
-        return dict(zip(names, self.executor.outputs(), strict=True))
+        computed = dict(zip(names, self.executor.outputs(), strict=True))
+        return cut_results(computed, cuts_in(self.manifest))
 
     def _select_fitting(self, inputs: Mapping[str, Array]) -> None:
         """Selects the size whose inputs are like `inputs`."""

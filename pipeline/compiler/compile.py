@@ -336,6 +336,7 @@ def _manifest(model: ImportedModel, target: Target, choices: Sequence[TaskChoice
         "model": {"name": model.name, "source": model.source.path.name, "sha256": model.sha256},
         "inputs": [_spec(spec) for spec in model.inputs],
         "outputs": [_spec(spec) for spec in model.outputs],
+        **({"cuts": [cut.to_json() for cut in model.cuts]} if model.cuts else {}),
         "target": {
             "name": target.name,
             "key": target.key,

@@ -33,6 +33,7 @@ from tvmopt.pipeline.graph.passes.widen_phases import widen_phases
 from tvmopt.pipeline.graph.pieces import Alternative, Choice, Piece, stay_apart
 from tvmopt.pipeline.graph.read_onnx import read_onnx
 from tvmopt.pipeline.graph.recognize import recognize, recognize_typed
+from tvmopt.pipeline.importers.onnx_form.building.counted.functions import ORIGINS
 from tvmopt.pipeline.importers.onnx_form.building.suppression import SELECTED_BOXES
 from tvmopt.pipeline.importers.onnx_form.operators import GRAPH_OPERATORS
 from tvmopt.pipeline.types import ImportedModel
@@ -114,8 +115,8 @@ def _refuse_own_operators(graph: Graph) -> Graph:
         UnsupportedModelError: for an operator that only our templates for CPUs support; names the layer.
     """
     for node in graph.nodes:
-        if node.kind in GRAPH_OPERATORS or node.kind == SELECTED_BOXES:
-            kind = "NonMaxSuppression" if node.kind == SELECTED_BOXES else node.kind
+        if node.kind in GRAPH_OPERATORS or node.kind in ORIGINS or node.kind == SELECTED_BOXES:
+            kind = ORIGINS.get(node.kind, "NonMaxSuppression" if node.kind == SELECTED_BOXES else node.kind)
             raise UnsupportedModelError(f"layer {node.layers[0]!r} ({kind}): supported on CPUs only, not on a GPU")
     return graph
 

@@ -17,6 +17,6 @@ def golden_pair(model: ImportedModel) -> tuple[dict[str, np.ndarray], dict[str, 
     from tvmopt.pipeline.support.onnxruntime import open_session
 
     inputs = example_inputs(model)
-    names = [spec.name for spec in model.outputs]
+    names = [spec.name for spec in model.results]
     outputs = open_session(model.original, "ORT_ENABLE_ALL").run(names, dict(inputs))
     return inputs, dict(zip(names, outputs, strict=True))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tvmopt.pipeline.errors import TvmoptError
 from tvmopt.pipeline.importers.registry import find_importer
 from tvmopt.pipeline.importers.source import model_name, parse_source
-from tvmopt.pipeline.types import Draw, ImportedModel, ModelSource
+from tvmopt.pipeline.types import Draw, ImportedModel, ModelSource, cuts_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -219,6 +219,22 @@ def _finish(
     return _imported(source, original, normalized, found.draws)
 
 
+def _results(normalized: onnx.ModelProto) -> Iterator[onnx.ValueInfoProto]:
+    """The outputs as the model has them: sizes that are found at run time are open."""
+    import onnx
+
+    cuts = cuts_of(normalized)
+    by_room, counts = {cut.room: cut for cut in cuts}, {cut.count for cut in cuts}
+    for output in normalized.graph.output:
+        result, cut = onnx.ValueInfoProto(), by_room.get(output.name)
+        result.CopyFrom(output)
+        if cut is not None:
+            result.name = cut.name
+            result.type.tensor_type.shape.dim[cut.axis].dim_param = cut.count
+        if output.name not in counts:
+            yield result
+
+
 def _imported(
     source: ModelSource, original: onnx.ModelProto, normalized: onnx.ModelProto, draws: Mapping[str, Draw]
 ) -> ImportedModel:
@@ -228,7 +244,7 @@ def _imported(
 
     del original.graph.value_info[:]  # shapes that follow from the rest do not belong in the hash
     del original.graph.output[:]
-    original.graph.output.extend(normalized.graph.output)  # the same outputs, with their inferred shapes
+    original.graph.output.extend(_results(normalized))  # the same outputs, with their inferred shapes
     digest = hashlib.sha256()
     for piece in serialized(original):
         digest.update(piece)
@@ -241,4 +257,5 @@ def _imported(
         outputs=tuple(tensor_spec(value) for value in normalized.graph.output),
         sha256=digest.hexdigest(),
         draws=draws,
+        cuts=cuts_of(normalized),
     )

@@ -34,7 +34,7 @@ from tvmopt.pipeline.support.cache import Cache, digest, environment
 from tvmopt.pipeline.support.light_model import without_weights
 from tvmopt.pipeline.support.memory import give_back_freed
 from tvmopt.pipeline.support.npz import read_npz, write_npz
-from tvmopt.pipeline.types import Draw, ImportedModel, ModelSource
+from tvmopt.pipeline.types import Draw, ImportedModel, ModelSource, cuts_of
 
 Array = npt.NDArray[Any]
 
@@ -183,4 +183,5 @@ def _recalled(source: ModelSource, entry: bytes, contents: Sequence[Array]) -> I
         draws={name: Draw(low, high, groups["draw"].get(name)) for name, (low, high) in facts["draws"].items()},
         weights=weights,
         golden=(groups["input"], groups["output"]),
+        cuts=cuts_of(light),
     )

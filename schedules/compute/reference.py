@@ -244,6 +244,7 @@ def _suppress(workload: Workload, inputs: Sequence[Array]) -> Array:
     """The boxes of a class in the order of their scores; each goes that shares too much with one that stays."""
     boxes, scores = inputs
     marks, overlap = np.zeros_like(scores), np.float32(workload.attr("overlap"))
+    places = np.full(workload.output.shape, -1, np.int64)
     first, second = boxes[..., :2], boxes[..., 2:]
     if workload.attr("center"):
         low, high = first - second / np.float32(2), first + second / np.float32(2)
@@ -259,7 +260,15 @@ def _suppress(workload: Workload, inputs: Sequence[Array]) -> Array:
             if enough[place] and len(kept) < workload.attr("most") and not max(shared, default=0) > overlap:
                 kept.append(int(place))
         marks[image, kind, kept] = 1
-    return marks
+        if workload.output.dtype == "int64":
+            places[image, kind, : len(kept)] = kept
+    return places if workload.output.dtype == "int64" else marks
+
+
+def _find(workload: Workload, inputs: Sequence[Array]) -> Array:
+    """The places of what is true, zeros behind them."""
+    (places,) = np.nonzero(inputs[0])
+    return np.pad(places, (0, inputs[0].size - places.size))
 
 
 def _overlap(one: tuple[Array, Array], two: tuple[Array, Array]) -> float:
@@ -353,5 +362,6 @@ REFERENCES: Mapping[str, Callable[[Workload, Sequence[Array]], Any]] = {
     "pick": _pick,
     "take": _take,
     "suppress": _suppress,
+    "find": _find,
 }
 """Computes each operator of `schedules.operators` from its own operands, before its epilogue."""

@@ -91,6 +91,7 @@ def workloads(wide: Wide, make: Callable[..., Workload]) -> dict[str, Workload]:
             limit=0.25,
             center=0,
         ),
+        "find": make("find", (Tensor((700,), "bool"),), Tensor((700,), "int64")),
         "attention": attention(3, 40, 70, 16, 24),
         "recurrence": recurrence(steps=4, hidden=128),
     }

@@ -7,6 +7,7 @@ from dataclasses import replace
 from tvmopt.pipeline.graph.attributes import attributes
 from tvmopt.pipeline.graph.ir import ONNX, Editor, Node
 from tvmopt.pipeline.graph.recognize.types import Rule
+from tvmopt.pipeline.importers.onnx_form.building.counted.functions import FIRST_PLACES, ORDERED_BOXES
 from tvmopt.pipeline.importers.onnx_form.building.suppression import SELECTED_BOXES
 from tvmopt.schedules.expression import Arg, Expr, call
 from tvmopt.schedules.llvm.selection.keys import KEYS
@@ -95,7 +96,10 @@ def gather_elements(editor: Editor, node: Node) -> bool:
 
 
 def selected_boxes(editor: Editor, node: Node) -> bool:
-    """Non-maximum suppression whose result has the size of the scores; the importer makes its limits constants."""
+    """Non-maximum suppression whose result has a static size; the importer makes its limits constants.
+
+    It marks the boxes that stay, or lists them in a room that is given.
+    """
     most, overlap, limit = ((*node.inputs, "")[place] for place in (2, 3, 4))
     limits = {name: editor.constants[name].reshape(-1)[0].item() for name in (most, overlap, limit) if name}
     attrs: dict[str, Attr] = {
@@ -110,7 +114,17 @@ def selected_boxes(editor: Editor, node: Node) -> bool:
     return True
 
 
+def first_places(editor: Editor, node: Node) -> bool:
+    """The places of the true elements of a mask."""
+    if node.inputs[0] in editor.constants:
+        return False
+    editor.add(Node("find", node.inputs, node.outputs, node.layers))
+    return True
+
+
 RULES: dict[str, Rule] = {
+    FIRST_PLACES: first_places,
+    ORDERED_BOXES: selected_boxes,
     "TopK": top_k,
     "GatherElements": gather_elements,
     SELECTED_BOXES: selected_boxes,

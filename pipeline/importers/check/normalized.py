@@ -9,9 +9,11 @@ import onnx
 
 from tvmopt.pipeline.errors import WrongResultError
 from tvmopt.pipeline.importers.onnx_form.layer_names import layer_of
+from tvmopt.pipeline.support.cuts import cut_results
 from tvmopt.pipeline.support.numeric_error import numeric_error
 from tvmopt.pipeline.support.onnxruntime import run_model
 from tvmopt.pipeline.support.tolerances import REWRITTEN
+from tvmopt.pipeline.types import cuts_of
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -31,7 +33,7 @@ def check_normalized(
         UnsupportedModelError: onnxruntime cannot run one of them.
     """
     reference = run_model(original, inputs) if reference is None else reference
-    computed = run_model(normalized, inputs)
+    computed = cut_results(run_model(normalized, inputs), cuts_of(normalized))
     wrong = first_wrong(reference, computed)
     if wrong is None:
         return

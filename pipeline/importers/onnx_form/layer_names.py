@@ -38,8 +38,9 @@ def unique(name: str, taken: set[str]) -> str:
 def record_layers(graph: onnx.GraphProto, original: onnx.GraphProto) -> None:
     """Records at each node of `graph`, in place, which node of `original` it stands for; both are in execution order.
 
-    Nodes are matched by name, else by a value that both compute; a node that an optimiser inserted belongs to the layer
-    that reads its result. Nodes without a name are named after their layer.
+    Nodes are matched by name, else by a value that both compute, else by the layer that their name begins with; another
+    node that an optimiser inserted belongs to the layer that reads its result. Nodes without a name are named after
+    their layer.
     """
     names = {node.name for node in original.node}
     producers = {output: node.name for node in original.node for output in node.output if output}
@@ -47,7 +48,9 @@ def record_layers(graph: onnx.GraphProto, original: onnx.GraphProto) -> None:
     consumer: dict[str, str] = {}
     for index in reversed(range(len(graph.node))):
         node = graph.node[index]
-        layer = node.name if node.name in names else _first(node.output, producers) or _first(node.output, consumer)
+        before = node.name.rpartition("/")[0]
+        layer = node.name if node.name in names else _first(node.output, producers)
+        layer = layer or (before if before in names else _first(node.output, consumer))
         layers[index] = layer or _first(node.input, producers) or node.name or node.op_type
         for value in node.input:
             consumer.setdefault(value, layers[index])

@@ -18,6 +18,7 @@ import onnx
 import onnx.shape_inference
 
 from tvmopt.pipeline.errors import UnsupportedModelError
+from tvmopt.pipeline.importers.onnx_form.building.counted.count import count_sizes
 from tvmopt.pipeline.importers.onnx_form.building.suppression import mark_selected_boxes
 from tvmopt.pipeline.importers.onnx_form.cleanup import clean_graph
 from tvmopt.pipeline.importers.onnx_form.constants.fold import fold_constants
@@ -120,11 +121,15 @@ def _has_subgraphs(model: onnx.ModelProto) -> bool:
 def finish(optimized: onnx.ModelProto, original: onnx.ModelProto) -> onnx.ModelProto:
     """Tidies `optimized`, in place, and returns it with the layers of `original` and all shapes that can be inferred.
 
+    Sizes that depend on data become rooms of static size and counts.
+
     Raises:
-        UnsupportedModelError: an unsupported constant, or layers that do not fit each other.
+        UnsupportedModelError: an unsupported constant, layers that do not fit each other, or one that does not take a
+            value whose size depends on data.
     """
     clean_graph(optimized)
     mark_selected_boxes(optimized)
+    optimized = count_sizes(optimized)
     optimized.ir_version = max(optimized.ir_version, METADATA_IR)
     record_layers(optimized.graph, original.graph)
     return infer_shapes(optimized)

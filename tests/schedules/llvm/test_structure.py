@@ -43,7 +43,7 @@ NAMES = [
         "channel_norm",
         "softmax",
     ),
-    *("resize2d", "top_k", "top_k of many", "take", "pick", "suppress", "attention", "recurrence"),
+    *("resize2d", "top_k", "top_k of many", "take", "pick", "suppress", "find", "attention", "recurrence"),
 ]
 
 

@@ -264,7 +264,15 @@ class Draw:
         attrs = {"most": self.pick(0, 1, 5, count), "overlap": self.pick(0.0, 0.25, 1.0), "center": self.pick(0, 1)}
         attrs |= {"limited": self.pick(0, 1), "limit": self.pick(0.0, 4.0, 9.0)}
         inputs = (Tensor(boxes.shape), Tensor(scores.shape))
+        if attrs["most"] and self.pick(False, True):
+            listed = (*scores.shape[:2], attrs["most"])
+            return self.make("suppress", inputs, Tensor(listed, "int64"), **attrs), [boxes, scores]
         return self.make("suppress", inputs, Tensor(scores.shape), **attrs), [boxes, scores]
+
+    def find(self) -> tuple[Workload, list[np.ndarray]]:
+        count = self.pick(1, 2, 63, 64, 65, 201)
+        mask = self.numpy.random(count) < self.pick(0.0, 0.1, 0.5, 1.0)
+        return self.make("find", (Tensor((count,), "bool"),), Tensor((count,), "int64")), [mask]
 
     def pad(self) -> tuple[Workload, None]:
         shape, mode = self.shape(), self.pick("constant", "edge", "reflect", "wrap")
@@ -322,7 +330,7 @@ class Draw:
 
 
 OPERATORS = ("convolution",) * 4 + ("separable", "separable", "transposed", "dense", "pool2d", "pointwise", "movement")
-OPERATORS += ("reduction", "norm", "resize2d", "recurrence", "attention", "selection", "pad", "suppression")
+OPERATORS += ("reduction", "norm", "resize2d", "recurrence", "attention", "selection", "pad", "suppression", "find")
 
 
 def run_case(seed: int, make: Make, wide: Wide, wide_separable: Wide, kernels_for: Callable[..., Any]) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,16 @@ def test_marks(kernels: Any, shape: Any, attrs: dict[str, Any]) -> None:
     arrays = [boxes_that_hurt(shape[0], shape[2]), scores_that_hurt(*shape)]
     (made,) = kernels.unoptimized().run(workload, arrays, [{}])
     np.testing.assert_array_equal(made, reference(workload, arrays))
+
+
+@pytest.mark.parametrize("most", [1, 17, 203])
+def test_places(kernels: Any, most: int) -> None:
+    marked = suppress((2, 3, 203), most=most, overlap=0.3)
+    workload = replace(marked, output=Tensor((2, 3, most), "int64"))
+    arrays = [boxes_that_hurt(2, 203), scores_that_hurt(2, 3, 203)]
+    (made,) = kernels.run(workload, arrays, [{}])
+    np.testing.assert_array_equal(made, reference(workload, arrays))
+    assert np.all(np.diff(np.take(arrays[1][1, 2], made[1, 2][made[1, 2] >= 0])) <= 0)  # the best come first
 
 
 def test_optimised_code_marks_the_same(kernels: Any) -> None:
