@@ -14,6 +14,8 @@ TANH_ABOVE = (
     *(1.48572235717979e-05, 6.37261928875436e-04, 4.89352455891786e-03),
 )
 TANH_BELOW = (1.19825839466702e-06, 1.18534705686654e-04, 2.26843463243900e-03, 4.89352518554385e-03)
+TANH_ABOVE, TANH_BELOW = (tuple(256 * number for number in numbers) for numbers in (TANH_ABOVE, TANH_BELOW))
+"""tanh(x) / x as a quotient, in powers of x²; both sides are so large that x times the upper one is no denormal."""
 ERF_BOUND = 3.8
 """From here on, erf is 1."""
 ERF = (

@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 import pytest
 
+from tests import tiny
 from tests.conftest import RunTvmopt
 from tests.deploy.conftest import Unpacked, unpack
 from tests.onnx_models import OnnxModel
@@ -54,6 +55,18 @@ def test_outputs_and_latency(program: Path, unpacked: Unpacked, threads: str) ->
     assert done.stdout.splitlines()[:2] == ["sum.out: float32 1,8,14,14", "maps.out: float32 1,16,14,14"]
     assert re.fullmatch(r"latency: median \d+\.\d{3} ms of 20 runs", done.stdout.splitlines()[2])
     unpacked.check_outputs()
+
+
+def test_an_output_whose_size_is_found_at_run_time(program: Path, tmp_path: Path) -> None:
+    graph = "found (float[4,6] x) => (int64[2,n] places, float[4,6] low) "
+    unpacked = unpack(tiny.artifact(graph=f"{graph}{{ r = Relu (x) places = NonZero (r) low = Neg (r) }}"), tmp_path)
+    names = ["room.out", "low.out", "count.out"]
+    done = run(program, tmp_path, *unpacked.arguments[:3], *(word for name in names for word in ("--output", name)))
+    assert done.returncode == 0, done.stderr
+    (count,) = np.fromfile(tmp_path / "count.out", np.int64)
+    room = np.fromfile(tmp_path / "room.out", np.int64).reshape(2, 24)
+    assert 0 < count < 24
+    np.testing.assert_array_equal(room[:, :count], unpacked.outputs["places"])
 
 
 X = ("--input", "1,8,14,14:x.in")

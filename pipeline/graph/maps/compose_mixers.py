@@ -30,7 +30,8 @@ def is_mixer(graph: Graph | Editor, node: Node) -> bool:
 def compose_mixers(graph: Graph, target: Target) -> Graph:
     """Replaces a 1×1 convolution of a 1×1 convolution wherever one takes less arithmetic and nothing reads the middle.
 
-    Infinite numbers of both signs in the middle would have become NaN, so nothing changes where NaN matters.
+    Infinite numbers of both signs in the middle would have become NaN, where one convolution makes an infinity. The
+    result does not tell which of the two it stands for, so nothing changes where NaN matters.
     """
     if target.strict_nan:
         return graph

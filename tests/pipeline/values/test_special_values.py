@@ -175,6 +175,13 @@ def test_means_of_integers_round_towards_zero(onnx_model: Any) -> None:
         np.testing.assert_array_equal(Compiled(model).run({"x": x})[0], np.array([2, -2, 7], np.int32))
 
 
+def test_tanh_of_the_smallest_numbers_is_the_number(onnx_model: Any) -> None:
+    """The upper polynomial of its quotient is small: a product with it must not be too small for a float32."""
+    x = np.array([1.2e-38, -1.5e-36, 2e-36, -1e-30, 1e-20] * 7, np.float32)
+    model = onnx_model(("Tanh", "x", "y"), inputs={"x": x.shape}, outputs="y")
+    np.testing.assert_allclose(Compiled(model).run({"x": x})[0], x, rtol=1e-6, atol=0)
+
+
 def test_comparisons_of_booleans(onnx_model: Any) -> None:
     a, b = np.array([True, True, False, False]), np.array([True, False, True, False])
     nodes = [(kind, "a b", kind) for kind in ("And", "Or", "Xor", "Equal")]
