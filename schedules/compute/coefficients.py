@@ -9,12 +9,12 @@ EXP_OF_MINUS = tuple(
 )
 ROUND = 12583039.0
 """1.5 · 2**23 + 127: with a small number added, its low bits are the nearest integer plus float32's exponent bias."""
-TANH_ABOVE = (
+_ABOVE = (
     *(-2.76076847742355e-16, 2.00018790482477e-13, -8.60467152213735e-11, 5.12229709037114e-08),
     *(1.48572235717979e-05, 6.37261928875436e-04, 4.89352455891786e-03),
 )
-TANH_BELOW = (1.19825839466702e-06, 1.18534705686654e-04, 2.26843463243900e-03, 4.89352518554385e-03)
-TANH_ABOVE, TANH_BELOW = (tuple(256 * number for number in numbers) for numbers in (TANH_ABOVE, TANH_BELOW))
+_BELOW = (1.19825839466702e-06, 1.18534705686654e-04, 2.26843463243900e-03, 4.89352518554385e-03)
+TANH_ABOVE, TANH_BELOW = (tuple(256 * number for number in numbers) for numbers in (_ABOVE, _BELOW))
 """tanh(x) / x as a quotient, in powers of x²; both sides are so large that x times the upper one is no denormal."""
 ERF_BOUND = 3.8
 """From here on, erf is 1."""
