@@ -19,7 +19,7 @@ from tvmopt.benchmarks.runtimes.tvmopt.profiler import layers_of
 from tvmopt.benchmarks.runtimes.tvmopt.untuned import ARTIFACT
 from tvmopt.pipeline.errors import BuildError, UsageError
 from tvmopt.pipeline.inspection.costs import LayerCost
-from tvmopt.pipeline.support.cuts import listed_results
+from tvmopt.pipeline.support.fit import listed_results
 from tvmopt.pipeline.support.npz import save_arrays
 from tvmopt.pipeline.support.progress import Listener, Steps
 from tvmopt.pipeline.types import Step, TensorSpec

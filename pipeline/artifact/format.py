@@ -26,9 +26,8 @@ import numpy.typing as npt
 
 from tvmopt.pipeline.artifact.native_library import reserve
 from tvmopt.pipeline.errors import InputFileError
-from tvmopt.pipeline.support.cuts import cuts_in, listed_results
 from tvmopt.pipeline.support.files import replaced
-from tvmopt.pipeline.support.fit import mismatch
+from tvmopt.pipeline.support.fit import cuts_in, listed_results, mismatch
 from tvmopt.pipeline.support.npz import read_npz, write_npz
 from tvmopt.pipeline.types import Step
 

@@ -12,9 +12,8 @@ from tvmopt.pipeline.artifact.format import LIBRARY, Array, ArtifactParts, Sized
 from tvmopt.pipeline.artifact.native_library import NativeLibrary
 from tvmopt.pipeline.artifact.virtual_machine import VirtualMachine
 from tvmopt.pipeline.errors import InputFileError, ModelInputError, RuntimeMissingError, UsageError
-from tvmopt.pipeline.support.cuts import cut_results, cuts_in
 from tvmopt.pipeline.support.files import FULL, temporary_full
-from tvmopt.pipeline.support.fit import check_inputs, mismatch
+from tvmopt.pipeline.support.fit import check_inputs, cut_results, cuts_in, mismatch
 from tvmopt.pipeline.types import Step
 
 MOST_THREADS = 1024

@@ -9,7 +9,7 @@ import onnx
 
 from tvmopt.pipeline.errors import WrongResultError
 from tvmopt.pipeline.importers.onnx_form.layer_names import layer_of
-from tvmopt.pipeline.support.cuts import cut_results
+from tvmopt.pipeline.support.fit import cut_results
 from tvmopt.pipeline.support.numeric_error import numeric_error
 from tvmopt.pipeline.support.onnxruntime import run_model
 from tvmopt.pipeline.support.tolerances import REWRITTEN

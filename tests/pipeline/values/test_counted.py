@@ -13,7 +13,7 @@ from tests.pipeline.values.compiled import Compiled
 from tests.workloads.boxes import boxes_that_hurt, scores_that_hurt
 from tvmopt.pipeline.importers.onnx_form.layer_names import name_nodes
 from tvmopt.pipeline.importers.onnx_form.normalize import normalize
-from tvmopt.pipeline.support.cuts import cut_results
+from tvmopt.pipeline.support.fit import cut_results
 from tvmopt.pipeline.support.onnxruntime import run_model
 from tvmopt.pipeline.types import cuts_of
 

@@ -24,7 +24,7 @@ _OLDEST = 13
 def count_sizes(model: onnx.ModelProto) -> onnx.ModelProto:
     """`model` with every value of static size.
 
-    An output whose size depends on data becomes two, its room and how much of that it is; `cuts.cuts_of` says which.
+    An output whose size depends on data becomes two, its room and how much of that it is; `cuts_of` says which.
 
     Args:
         model: tidied, with inferred types; is not changed. It is returned as it is if it needs nothing, or where a size
