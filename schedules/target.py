@@ -34,8 +34,12 @@ _LLVM_NAMES |= {"avx_vnni": "avxvnni", "amx_int8": "amx-int8"}
 _X86_V4 = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
 _X86_V3 = {"avx2", "fma", "f16c", "bmi2"}
 
-LLVM_OPTIONS = ("-vectorize-loops:bool=0",)
-"""Templates vectorise kernels; LLVM vectorises wrongly if an inner loop's index has a remainder by a power of two."""
+LLVM_OPTIONS = ("-vectorize-loops:bool=0", "-sink-insts-to-avoid-spills:bool=1")
+"""Templates vectorise kernels; LLVM vectorises wrongly if an inner loop's index has a remainder by a power of two.
+
+LLVM loads the constants of an epilogue once, before all loops. If they take the registers of a reduction, it puts them
+back where they are used.
+"""
 
 
 @dataclass(frozen=True, slots=True)
