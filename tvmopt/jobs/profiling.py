@@ -28,8 +28,8 @@ class ProfileJob:
     """What to profile.
 
     Attributes:
-        model: MODEL as on the command line; an artifact (.tar), which is profiled alone; or ``path/file.py:function``,
-            a program: a callable without arguments that returns no model, but reads, prepares and infers.
+        model: MODEL as on the command line; an artifact (.tar), which is profiled alone; or ``path/file.py:function``
+            that returns no model but reads, prepares and infers, which is profiled as a program.
         runtimes: names of runtimes; `benchmarks.profiling.profile_model.RUNTIMES` when empty.
         threads: threads of each; when None, all cores, or the threads that an artifact was compiled for.
         logs: the user's tuning records, which need not exist; searched before the records shipped with tvmopt.
