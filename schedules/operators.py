@@ -266,7 +266,10 @@ TAKE = Operator(
     "take",
     "rows by places",
     operands=2,
-    forms=dict.fromkeys(("Gather", "GatherND"), "of numbers"),
+    forms={
+        **dict.fromkeys(("Gather", "GatherND"), "of numbers"),
+        **dict.fromkeys(("Scatter", "ScatterElements", "ScatterND"), "of numbers, to constant places, without sums"),
+    },
 )
 SUPPRESS = Operator(
     "suppress",

@@ -53,8 +53,14 @@ class Shape:
 
 
 def shape_of(workload: Workload) -> Shape:
-    """The sizes of a ``recurrence`` workload."""
-    steps, batch, _ = workload.inputs[0].shape
+    """The sizes of a ``recurrence`` workload.
+
+    Projections of one step are those of every step.
+    """
+    _, batch, _ = workload.inputs[0].shape
+    kept = workload.attr("keeps_cell")
+    assert isinstance(kept, int)
+    steps = workload.output.shape[0] - kept
     directions, _, hidden = workload.inputs[1].shape
     return Shape(steps, batch, directions, len(GATES[workload.attr("kind")]), hidden)
 

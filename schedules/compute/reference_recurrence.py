@@ -18,9 +18,11 @@ def recurrence(workload: Workload, inputs: Sequence[Array]) -> Array:
     """The states of all steps ``(T, D·N, H)``, followed by the last cell if the workload keeps it."""
     projections, weights = (array.astype(np.float64) for array in inputs[:2])
     operands = dict(zip(workload.attr("operands").split(), inputs[2:], strict=True))
-    steps, batch, _ = projections.shape
+    batch = projections.shape[1]
+    steps = workload.output.shape[0] - workload.attr("keeps_cell")
     directions, _, hidden = weights.shape
-    projections = projections.reshape(steps, batch, directions, -1)
+    projections = projections.reshape(-1, batch, directions, weights.shape[1])
+    projections = np.broadcast_to(projections, (steps, *projections.shape[1:]))
     output = np.zeros((workload.output.shape[0], directions, batch, hidden))
     for direction in range(directions):
         own = {name: array[direction].astype(np.float64) for name, array in operands.items()}

@@ -1,11 +1,16 @@
-"""Selecting the best elements along an axis, their places, and choosing elements by their places."""
+"""Selecting the best elements along an axis, their places, choosing elements by their places, and writing there."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
 
 from tvmopt.pipeline.graph.attributes import attributes
-from tvmopt.pipeline.graph.ir import ONNX, Editor, Node
+from tvmopt.pipeline.graph.ir import ONNX, Array, Editor, Node
+from tvmopt.pipeline.graph.recognize.insert_onnx import add_onnx, add_slice
 from tvmopt.pipeline.graph.recognize.types import Rule
 from tvmopt.pipeline.importers.onnx_form.building.counted.functions import FIRST_PLACES, ORDERED_BOXES
 from tvmopt.pipeline.importers.onnx_form.building.suppression import SELECTED_BOXES
@@ -122,9 +127,103 @@ def first_places(editor: Editor, node: Node) -> bool:
     return True
 
 
+def scatter(editor: Editor, node: Node) -> bool:
+    """ScatterND and ScatterElements to constant places: a concatenation of parts, or a choice of rows of both.
+
+    Both are copies. A row is as long as elements that lie behind each other in the result also do where they are from.
+    """
+    (data, places, updates), values = node.inputs, attributes(node)
+    tensor = editor.graph.tensor(data)
+    simple = tensor.dtype in KEYS and values.get("reduction", "none") in ("none", b"none")
+    if not simple or places not in editor.constants or updates in editor.constants:
+        return False
+    if not tensor.elements or not editor.graph.tensor(updates).elements:
+        return False
+    origins = _origins(node.kind, tensor.shape, editor.constants[places], int(values.get("axis", 0)))
+    if origins is None:
+        return False
+    width = _row(tensor.shape, origins, editor.graph.tensor(updates).elements)
+    rows = origins.reshape(-1, width)[:, 0] // width
+    count, length = tensor.elements // width, editor.graph.tensor(updates).elements // width
+    if data in editor.constants:
+        source = editor.constant(f"{data}_rows", editor.constants[data].reshape(count, width))
+    else:
+        source = _rows_of(editor, node, data, (count, width))
+    written = _rows_of(editor, node, updates, (length, width))
+    breaks = [0, *(np.flatnonzero(np.diff(rows) != 1) + 1).tolist(), len(rows)]
+    breaks = sorted(
+        {*breaks, *(place for place in range(1, len(rows)) if (rows[place - 1] < count) != (rows[place] < count))}
+    )
+    made = editor.value(f"{node.output}_rows", Tensor((len(rows), width), tensor.dtype))
+    if len(breaks) - 1 <= _MOST_PARTS:
+        parts = [
+            _part(editor, node, (source, written), (int(rows[first]), last - first)) for first, last in pairwise(breaks)
+        ]
+        add_onnx(editor, node, "Concat", tuple(parts), made, axis=0)
+    else:
+        both = editor.value(f"{node.output}_both", Tensor((count + length, width), tensor.dtype))
+        add_onnx(editor, node, "Concat", (source, written), both, axis=0)
+        add_onnx(editor, node, "Gather", (both, editor.constant(f"{node.output}_from", rows)), made, axis=0)
+    editor.add(Node("reshape", (made,), node.outputs, node.layers))
+    return True
+
+
+_MOST_PARTS = 16
+"""So many parts are concatenated; with more, rows are chosen by their places."""
+
+
+def _origins(kind: str, shape: tuple[int, ...], places: Array, axis: int) -> Array | None:
+    """Where each element of the result is from, counted through the data and then through the updates."""
+    origins = np.arange(math.prod(shape)).reshape(shape)
+    try:
+        if kind == "ScatterND":
+            there = origins[tuple(np.moveaxis(places, -1, 0))]
+            numbers = origins.size + np.arange(there.size).reshape(there.shape)
+            origins[tuple(np.moveaxis(places, -1, 0))] = numbers
+        else:
+            places = np.where(places < 0, places + shape[axis], places)
+            grid = list(np.ogrid[tuple(slice(size) for size in places.shape)])
+            grid[axis] = places
+            origins[tuple(grid)] = origins.size + np.arange(places.size).reshape(places.shape)
+    except IndexError:
+        return None
+    return origins
+
+
+def _row(shape: tuple[int, ...], origins: Array, written: int) -> int:
+    """The largest number of elements that stay together, as rows of the data or of the updates."""
+    flat = origins.reshape(-1)
+    for axis in range(len(shape) + 1):
+        width = math.prod(shape[axis:])
+        rows = flat.reshape(-1, width)
+        if not written % width and not (rows[:, 0] % width).any() and (rows == rows[:, :1] + np.arange(width)).all():
+            return width
+    return 1
+
+
+def _rows_of(editor: Editor, node: Node, name: str, shape: tuple[int, int]) -> str:
+    """A value as rows."""
+    made = editor.value(f"{name}_rows", Tensor(shape, editor.graph.tensor(name).dtype))
+    editor.add(Node("reshape", (name,), (made,), node.layers))
+    return made
+
+
+def _part(editor: Editor, node: Node, sources: tuple[str, str], rows: tuple[int, int]) -> str:
+    """Rows, from the first of so many on, of two values that are counted through."""
+    data, updates = sources
+    shape = (editor.constants[data] if data in editor.constants else editor.values[data]).shape
+    first, name = (rows[0], data) if rows[0] < shape[0] else (rows[0] - shape[0], updates)
+    if name in editor.constants:
+        return editor.constant(f"{name}_part", editor.constants[name][first : first + rows[1]])
+    return add_slice(editor, node, name, {0: (first, first + rows[1])})
+
+
 RULES: dict[str, Rule] = {
     FIRST_PLACES: first_places,
     ORDERED_BOXES: selected_boxes,
+    "ScatterND": scatter,
+    "ScatterElements": scatter,
+    "Scatter": scatter,
     "TopK": top_k,
     "GatherElements": gather_elements,
     SELECTED_BOXES: selected_boxes,

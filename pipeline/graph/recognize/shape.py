@@ -37,6 +37,12 @@ def transpose(editor: Editor, node: Node) -> bool:
     return keeps_order(shape, axes) and reshape(editor, node)
 
 
+def expand(editor: Editor, node: Node) -> bool:
+    """Expand that repeats nothing."""
+    same = editor.graph.tensor(node.inputs[0]).elements == editor.graph.tensor(node.output).elements
+    return same and reshape(editor, node)
+
+
 def keeps_order(shape: tuple[int, ...], axes: Sequence[int]) -> bool:
     """Whether the elements of a tensor of `shape` stay where they are in memory when its axes are permuted."""
     moved = [axis for axis in axes if shape[axis] > 1]
@@ -251,6 +257,7 @@ RULES: dict[str, Rule] = {
     "Squeeze": reshape,
     "Unsqueeze": reshape,
     "Transpose": transpose,
+    "Expand": expand,
     "Gather": gather,
     "Identity": nothing,
     "Dropout": nothing,

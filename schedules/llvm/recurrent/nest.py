@@ -85,6 +85,7 @@ class Nest:
     def __init__(self, workload: Workload, target: Target, config: Config, packed: tuple[int, ...]) -> None:
         self.target, self.config, self.lanes = target, config, target.lanes(FLOAT32)
         self.shape, self.cell = shape_of(workload), cell_of(workload)
+        self.same_input = workload.inputs[0].shape[0] == 1
         self.order, self.way = GATES[workload.attr("kind")], workload.attr("direction")
         tensors = [workload.inputs[0], Tensor(packed), *workload.inputs[2:]]
         names = ("projections", "weights", *operands_of(workload))
@@ -247,7 +248,8 @@ class Nest:
             return self._state(name, at)
         hidden, direction = self.shape.hidden, at.chain.direction
         if kind == "x":
-            row = self._time(at.step.now, direction) * self.shape.batch + at.chain.row + at.row
+            time = 0 if self.same_input else self._time(at.step.now, direction)
+            row = time * self.shape.batch + at.chain.row + at.row
             row = row * self.shape.directions + direction
             return self._load("projections", (row * len(self.order) + self.order.index(gate)) * hidden + at.unit, at)
         if kind == "b":

@@ -35,10 +35,11 @@ GATE_CYCLES = 12
 class Recurrence:
     """The template.
 
-    Workload: projections ``(T, N, D·G·H)``, recurrent weights ``(D, G·H, H)``, constant and in ONNX's order of gates,
-    then the operands that the attribute ``operands`` names: ``bias`` ``(D, H)`` of GRU's new state, ``initial_h`` and
-    ``initial_c`` ``(D, N, H)``, ``peepholes`` ``(D, 3·H)``. Output: ``(T, D·N, H)``, the states of all steps; with the
-    attribute ``keeps_cell`` LSTM's last cell follows them as one more step.
+    Workload: projections ``(T, N, D·G·H)``, or ``(1, N, D·G·H)`` where they are the same at all steps; recurrent
+    weights ``(D, G·H, H)``, constant and in ONNX's order of gates; then the operands that the attribute ``operands``
+    names: ``bias`` ``(D, H)`` of GRU's new state, ``initial_h`` and ``initial_c`` ``(D, N, H)``, ``peepholes``
+    ``(D, 3·H)``. Output: ``(T, D·N, H)``, the states of all steps; with the attribute ``keeps_cell`` LSTM's last cell
+    follows them as one more step.
     """
 
     name = "recurrence"

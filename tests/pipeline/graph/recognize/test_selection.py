@@ -73,3 +73,57 @@ def test_the_last_place_and_other_types_are_left(through: Any) -> None:
         done = through((kind, "x", "y", attributes), passes=PASSES, inputs={"x": (dtype, 3, 7)}, outputs="y")
         assert done.ops()[-1] in ("ArgMax", "ArgMin")
         done.check(0)
+
+
+def scattered(through: Any, shape: tuple[int, ...], places: Any, **options: Any) -> Any:
+    """ScatterND, or ScatterElements if there are attributes, of `u` to constant places of `x`."""
+    attributes, fixed = options.get("attributes"), options.get("fixed", False)
+    array = np.array(places)
+    written = array.shape if attributes else (*array.shape[:-1], *shape[array.shape[-1] :])
+    data = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    return through(
+        ("ScatterElements" if attributes else "ScatterND", "x i u", "y", attributes or {}),
+        passes=PASSES,
+        inputs={"u": written} if fixed else {"x": shape, "u": written},
+        outputs="y",
+        opset=18,
+        i=array,
+        **({"x": data} if fixed else {}),
+    )
+
+
+@pytest.mark.parametrize("fixed", [False, True])
+@pytest.mark.parametrize(
+    ("shape", "places", "parts"),
+    [
+        ((5, 3), [[4], [1]], 4),
+        ((5, 3), [[-1], [0], [1]], 3),
+        ((4, 3), [[0], [1], [2], [3]], 1),
+        ((2, 5, 3), [[[0, 2], [0, 3]], [[1, -5], [1, 1]]], 5),
+        ((7,), [[3], [3]], 3),
+        ((2, 3, 4), [[0, 1, 2], [1, 2, 0]], 5),
+        ((40, 2), [[2 * i] for i in range(20)], None),
+    ],
+)
+def test_writing_to_constant_places_is_a_copy(through: Any, fixed: bool, shape: Any, places: Any, parts: Any) -> None:
+    done = scattered(through, shape, places, fixed=fixed)
+    concat = next(node for node in done.graph.nodes if node.kind == "Concat")
+    assert ("Gather" in done.ops()) == (parts is None)
+    assert len(concat.inputs) == (parts or 2)
+    done.check(0)
+
+
+@pytest.mark.parametrize("fixed", [False, True])
+@pytest.mark.parametrize("axis", [0, 1, -1])
+def test_writing_elements_along_an_axis_is_a_copy(through: Any, fixed: bool, axis: int) -> None:
+    done = scattered(through, (4, 5), [[2, 0, 1], [-1, 3, 0]], attributes={"axis": axis}, fixed=fixed)
+    assert "ScatterElements" not in done.ops()
+    done.check(0)
+
+
+def test_sums_at_places_are_left(through: Any) -> None:
+    nodes = ("ScatterND", "x i u", "y", {"reduction": "add"})
+    places = np.array([[1], [1]])
+    done = through(nodes, passes=PASSES, inputs={"x": (3, 2), "u": (2, 2)}, outputs="y", opset=18, i=places)
+    assert done.ops() == ["ScatterND"]
+    done.check()

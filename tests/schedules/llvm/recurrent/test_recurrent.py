@@ -8,6 +8,7 @@ import pytest
 
 from tests.workloads.recurrences import recurrence, tame_inputs
 from tvmopt.schedules.compute.recurrent import GATES
+from tvmopt.schedules.compute.reference import reference
 from tvmopt.schedules.llvm.recurrent.recurrent import Recurrence
 from tvmopt.schedules.space import Config
 from tvmopt.schedules.target import parse_target
@@ -134,3 +135,15 @@ def test_only_float32() -> None:
     halves = tuple(replace(tensor, dtype="float16") for tensor in workload.inputs)
     assert not template.accepts(replace(workload, inputs=halves), parse_target("x86-64-v3"))
     assert template.flops(workload) == 2 * 5 * 4 * 7 * 7
+
+
+@pytest.mark.parametrize("split", [0, 1])
+@pytest.mark.parametrize("kind", GATES)
+def test_the_same_projection_at_all_steps(host: Any, kind: str, split: int) -> None:
+    whole = recurrence(kind, steps=5, batch=3, directions=2, hidden=37, keeps_cell=int(kind == "lstm"))
+    once = replace(whole, inputs=(replace(whole.inputs[0], shape=(1, *whole.inputs[0].shape[1:])), *whole.inputs[1:]))
+    configs = [config for config in Recurrence().space(once, host.target) if config["split"] == split]
+    check(host, once, configs[:1])
+    arrays = tame_inputs(once)
+    repeated = [np.repeat(arrays[0], 5, 0), *arrays[1:]]
+    np.testing.assert_array_equal(reference(once, arrays), reference(whole, repeated))
