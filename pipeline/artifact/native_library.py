@@ -126,7 +126,7 @@ class NativeLibrary:
     def set_inputs(self, arrays: Sequence[Array]) -> None:
         """Copies the inputs to where the model reads them."""
         for view, array in zip(self._inputs, arrays, strict=True):
-            np.copyto(view, array)
+            view[...] = array
 
     def run(self) -> None:
         """Runs one inference.

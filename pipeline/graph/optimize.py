@@ -33,9 +33,9 @@ from tvmopt.pipeline.graph.passes.widen_phases import widen_phases
 from tvmopt.pipeline.graph.pieces import Alternative, Choice, Piece, stay_apart
 from tvmopt.pipeline.graph.read_onnx import read_onnx
 from tvmopt.pipeline.graph.recognize import recognize, recognize_typed
-from tvmopt.pipeline.importers.onnx_form.building.counted.functions import ORIGINS
 from tvmopt.pipeline.graph.siblings.merge_recurrences import merge_recurrences
 from tvmopt.pipeline.graph.siblings.repeat_late import repeat_late
+from tvmopt.pipeline.importers.onnx_form.building.counted.functions import ORIGINS
 from tvmopt.pipeline.importers.onnx_form.building.suppression import SELECTED_BOXES
 from tvmopt.pipeline.importers.onnx_form.operators import GRAPH_OPERATORS
 from tvmopt.pipeline.types import ImportedModel
