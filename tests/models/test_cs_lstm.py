@@ -60,7 +60,7 @@ def test_the_layout_is_the_authors(vehicles: int) -> None:
 
 def test_each_neighbour_stands_in_the_cell_of_its_place() -> None:
     """A neighbour that moves alone changes only the cells of the grid that are its own."""
-    model, (_, others) = module().vehicles_6()
+    model, _ = module().vehicles_6()
     cells = model.occupied[0, :, :, 0].nonzero()
     assert len(cells) == 6
     assert (1, 6) not in [tuple(cell) for cell in cells.tolist()]
