@@ -67,6 +67,20 @@ def image(size: int, channels: int = 3) -> Callable[[], Tensor]:
     return make
 
 
+def from_timm(name: str, size: int = 224) -> Built:
+    """A network of timm with seeded weights, and an image."""
+    import timm
+
+    return seeded(lambda: timm.create_model(name, pretrained=False), image(size))
+
+
+def from_torchvision(name: str, size: int = 224) -> Built:
+    """A network of torchvision with seeded weights, and an image."""
+    from torchvision.models import get_model
+
+    return seeded(lambda: get_model(name, weights=None), image(size))
+
+
 def tokens(count: int, vocabulary: int) -> Callable[[], Tensor]:
     """Makes random tokens ``(1, count)``, int64, each below `vocabulary`."""
     return lambda: torch.randint(0, vocabulary, (1, count))

@@ -2,21 +2,7 @@
 
 from __future__ import annotations
 
-from seeded import Built, image, seeded
-
-
-def from_timm(name: str, size: int = 224) -> Built:
-    """A network of timm with seeded weights, and an image."""
-    import timm
-
-    return seeded(lambda: timm.create_model(name, pretrained=False), image(size))
-
-
-def from_torchvision(name: str, size: int = 224) -> Built:
-    """A network of torchvision with seeded weights, and an image."""
-    from torchvision.models import get_model
-
-    return seeded(lambda: get_model(name, weights=None), image(size))
+from seeded import Built, from_timm, from_torchvision
 
 
 def vit_tiny_patch16_224() -> Built:

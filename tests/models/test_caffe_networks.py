@@ -69,3 +69,20 @@ def test_opencv_agrees(tmp_path: Path, networks: Any, name: str) -> None:
     (made,) = ours.values()
     assert made.std() > 0
     np.testing.assert_allclose(made.reshape(-1), theirs.reshape(-1), rtol=1e-3, atol=1e-4 * float(np.abs(theirs).max()))
+
+
+def test_the_detector_finds_the_boxes_that_opencv_finds(tmp_path: Path, networks: Any) -> None:
+    """5,783,417 parameters with normalisations folded, as the published file has, and its 1917 boxes."""
+    cv2 = pytest.importorskip("cv2")
+    made = importlib.import_module("caffe_ssd").mobilenet_ssd()
+    assert made.parameters == 5_783_417
+    path = made.save(tmp_path / "ssd")
+    imported = load_model(str(path))
+    image = np.random.default_rng(1).standard_normal((1, 3, 300, 300)).astype(np.float32)
+    (ours,) = run_model(imported.original, {imported.inputs[0].name: image}).values()
+    reader = cv2.dnn.readNetFromCaffe(str(path), str(path.with_suffix(".caffemodel")))
+    reader.setInput(image)
+    # Rows of the background's class are those that no box needs.
+    found, theirs = ([row for row in rows.reshape(-1, 7).tolist() if row[1] > 0] for rows in (ours, reader.forward()))
+    assert len(found) == len(theirs) > 1
+    np.testing.assert_allclose(sorted(found), sorted(theirs), rtol=1e-3, atol=1e-4)
