@@ -83,8 +83,11 @@ def quick(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Measure the README's numbers; give the suite's arguments after ``--``."""
+    """Measure the README's numbers; after ``--``, the suite's arguments, or ``--literature`` and that command's."""
     install(session)
+    if session.posargs[:1] == ["--literature"]:
+        session.run("python", "-m", "tvmopt.benchmarks.suite.literature", *session.posargs[1:])
+        return
     session.run("python", "-m", "tvmopt.benchmarks.suite", *session.posargs)
     if not session.posargs:
         session.run("python", "-m", "tvmopt.benchmarks.suite.tuners")

@@ -1,0 +1,206 @@
+"""Measures the networks of the literature: ``nox -s bench -- --literature [renault|classification]``.
+
+Each set has a file in benchmarks/: ours beside PyTorch or another original, and beside the best peer, with the limits
+that hold. A set takes about five minutes on two idle cores; nothing is tuned, so kernels come from records, by transfer
+or by default.
+"""
+
+from __future__ import annotations
+
+import importlib
+import math
+import os
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import click
+
+from tvmopt.benchmarks.comparison.compare import run_comparison
+from tvmopt.benchmarks.measurements.files import from_document, write_text
+from tvmopt.benchmarks.measurements.options import CompareOptions, MeasureOptions
+from tvmopt.benchmarks.measurements.statistics import ratio_of_medians
+from tvmopt.benchmarks.measurements.types import Comparison, Measurement
+from tvmopt.benchmarks.measurements.verdicts import TRANSFER
+from tvmopt.benchmarks.runtimes.registry import peers
+from tvmopt.benchmarks.suite.steps import EchoSteps, fitting_threads
+from tvmopt.pipeline.errors import CancelledError, TvmoptError
+from tvmopt.pipeline.support.shipped import shipped
+
+BEST = "best peer"
+"""Stands for the fastest peer where a limit names a runtime."""
+
+DETECTOR = "mobilenet_ssd"
+"""The network that is written as a file of Caffe before it is measured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A network of a set.
+
+    Attributes:
+        name: in the table.
+        model: MODEL below models/; empty for `DETECTOR`.
+        limits: by runtime, or `BEST`: how many times its latency ours must be at least.
+    """
+
+    name: str
+    model: str
+    limits: Mapping[str, float]
+
+
+def _classifiers() -> tuple[Entry, ...]:
+    files = {
+        "{}.py:build": ("squeezenet1_1", "vgg16", "inception_v3", "resnet50", "densenet121", "mobilenet_v2"),
+        "never_tuned/vision.py:{}": ("alexnet", "googlenet", "mobilenetv1_100"),
+        "never_tuned/classifiers.py:{}": (
+            *("squeezenet1_0", "vgg19", "inception_v4", "inception_resnet_v2", "resnet101", "resnet152"),
+            *("densenet161", "densenet169", "seresnet50"),
+        ),
+    }
+    return tuple(Entry(name, form.format(name), {BEST: 0.95}) for form, names in files.items() for name in names)
+
+
+SETS: Mapping[str, tuple[Entry, ...]] = {
+    "renault": (
+        Entry("fc_dnn", "fc_dnn.py:build", {"pytorch": 15.0}),
+        Entry("cs_lstm, 6 vehicles", "literature/cs_lstm.py:vehicles_6", {"pytorch": 5.0}),
+        Entry("cs_lstm, 16 vehicles", "literature/cs_lstm.py:vehicles_16", {"pytorch": 5.0}),
+        Entry("cs_lstm, 38 vehicles", "literature/cs_lstm.py:vehicles_38", {"pytorch": 6.0, BEST: 2.0}),
+        Entry(DETECTOR, "", {"mxnet": 3.0, BEST: 1.1}),
+    ),
+    "classification": _classifiers(),
+}
+"""The sets, by the stem of their files."""
+
+MEAN_LIMITS = {"classification": 1.15}
+"""Minimum geometric mean of the best peers' latencies over ours."""
+
+SKIPPED = ("pytorch-compile", "mnn", "ncnn")
+"""Peers that the classifiers are not measured with unless they are named: a set should take minutes."""
+
+_FOLDER = Path(__file__).resolve().parents[1]
+
+
+@click.command()
+@click.argument("sets", type=click.Choice(tuple(SETS)), nargs=-1)
+@click.option("--network", "chosen", multiple=True, metavar="NAME", help="Only these; repeatable.")
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
+@click.option("--rounds", type=click.IntRange(min=5), default=5, show_default=True, help="Turns of each runtime.")
+@click.option("--peer", type=click.Choice(peers()), multiple=True, help="Repeatable.  [default: most of them]")
+@click.option("--results", type=click.Path(path_type=Path), default=_FOLDER, help="Folder for the tables.")
+def main(sets: tuple[str, ...], chosen: tuple[str, ...], threads: int, rounds: int, **options: object) -> None:
+    """Measure the SETS of networks of the literature, print and write a table for each."""
+    fitting_threads((threads,))
+    results, given = options["results"], options["peer"]
+    assert isinstance(results, Path)
+    assert isinstance(given, tuple)
+    for name in sets or tuple(SETS):
+        entries = [entry for entry in SETS[name] if not chosen or entry.name in chosen]
+        rivals = given or tuple(peer for peer in peers() if name == "renault" or peer not in SKIPPED)
+        measured = measure(entries, CompareOptions("", (*rivals, TRANSFER), threads=(threads,)), rounds)
+        text = render(entries, measured, MEAN_LIMITS.get(name))
+        click.echo(text)
+        if measured:
+            environment = next(iter(measured.values())).environment
+            head = f"# {name}\n\n{environment['cpu']}, {environment['os']}, {threads} thread(s), {rounds} rounds\n"
+            write_text(f"{head}\n{text}", results / f"{name}.md")
+
+
+def measure(entries: Sequence[Entry], options: CompareOptions, rounds: int) -> dict[str, Comparison]:
+    """The comparisons by the networks' names; one that fails is told and left out, Ctrl-C keeps those that are done."""
+    done: dict[str, Comparison] = {}
+    with tempfile.TemporaryDirectory(prefix="tvmopt-") as folder:
+        for entry in entries:
+            wanted = replace(options, model=_model(entry, Path(folder)), measure=MeasureOptions(rounds=rounds))
+            try:
+                done[entry.name] = from_document(run_comparison(wanted, EchoSteps()))
+            except (KeyboardInterrupt, CancelledError):
+                break
+            except TvmoptError as error:
+                click.echo(f"{entry.name}: {error}", err=True)
+    return done
+
+
+def _model(entry: Entry, folder: Path) -> str:
+    """MODEL of a network, with a relative path; the detector is written to `folder` first."""
+    models = shipped("models")
+    if entry.name != DETECTOR:
+        return os.path.relpath(models) + "/" + entry.model
+    sys.path.insert(0, str(models / "literature"))
+    try:
+        return str(importlib.import_module("caffe_ssd").mobilenet_ssd().save(folder / DETECTOR))
+    finally:
+        sys.path.pop(0)
+
+
+def render(entries: Sequence[Entry], measured: Mapping[str, Comparison], mean_limit: float | None) -> str:
+    """The table in Markdown, with missed limits in bold."""
+    lines = [
+        "| network | tvmopt ms | PyTorch ms | best peer | its ms | over PyTorch | over best peer | limits | error |",
+        f"|{'---|' * 9}",
+    ]
+    speeds = []
+    for entry in entries:
+        if entry.name not in measured:
+            lines.append(f"| {entry.name} | not measured |{' |' * 7}")
+            continue
+        rows = {row.runtime: row for row in measured[entry.name].measurements if row.status == "ok"}
+        ours, rivals = rows.pop(TRANSFER, None), {name: row for name, row in rows.items() if name in peers()}
+        if ours is None:
+            lines.append(f"| {entry.name} | failed |{' |' * 7}")
+            continue
+        best = min(rivals, key=lambda name: _median(rivals[name]), default="")
+        found = {name: _over(row, ours) for name, row in rows.items()}
+        if best:
+            found[BEST] = found[best]
+            speeds.append(found[best])
+        error = ours.output_error
+        cells = (
+            *(entry.name, _ms(ours), _ms(rows.get("pytorch")), best or "–", _ms(rows.get(best))),
+            *(_number(found.get("pytorch")), _number(found.get(BEST)), _limits(entry, found)),
+            f"{error.relative:.1e}" if error else "–",
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    if speeds and mean_limit:
+        mean = math.exp(sum(map(math.log, speeds)) / len(speeds))
+        kept = f"{mean:.3f}" if mean >= mean_limit else f"**{mean:.3f}**"
+        lines += ["", f"Geometric mean over the best peers (≥ {mean_limit:g}): {kept}; worst {min(speeds):.2f}."]
+    return "\n".join(lines) + "\n"
+
+
+def _limits(entry: Entry, found: Mapping[str, float]) -> str:
+    """Each limit and what was reached."""
+    parts = []
+    for name, limit in entry.limits.items():
+        if name not in found:
+            parts.append(f"{name} ≥ {limit:g}: not measured")
+        else:
+            text = f"{name} ≥ {limit:g}: {found[name]:.2f}"
+            parts.append(text if found[name] >= limit else f"**{text}**")
+    return "; ".join(parts)
+
+
+def _over(row: Measurement, ours: Measurement) -> float:
+    assert row.latency_s is not None
+    assert ours.latency_s is not None
+    return ratio_of_medians(row.latency_s, ours.latency_s)[0]
+
+
+def _median(row: Measurement) -> float:
+    assert row.latency_s is not None
+    return row.latency_s.median
+
+
+def _ms(row: Measurement | None) -> str:
+    return "–" if row is None else f"{_median(row) * 1e3:.4g}"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+if __name__ == "__main__":
+    main()
