@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import onnx
 
 from tvmopt.pipeline.errors import InputFileError, UnsupportedModelError
-from tvmopt.pipeline.importers.mxnet import elementwise, layers, shaping
+from tvmopt.pipeline.importers.mxnet import (
+    detection,
+    elementwise,
+    layers,
+    pooling,
+    products,
+    recurrent,
+    shaping,
+    slicing,
+)
 from tvmopt.pipeline.importers.mxnet.params import Param, find_files, read_params
 from tvmopt.pipeline.importers.mxnet.symbol import Entry, Node, Symbol, read_symbol
-from tvmopt.pipeline.importers.mxnet.work import Translate, Work
+from tvmopt.pipeline.importers.mxnet.work import Known, Open, Operand, Translate, Work
 from tvmopt.pipeline.importers.onnx_form.building.builder import GraphBuilder
 from tvmopt.pipeline.importers.onnx_form.shapes import ShapeRequest, settle_stored
 
-OPERATORS: Mapping[str, Translate] = {**layers.OPERATORS, **elementwise.OPERATORS, **shaping.OPERATORS}
+_FAMILIES = (layers, pooling, recurrent, detection, elementwise, products, shaping, slicing)
+OPERATORS: Mapping[str, Translate] = {
+    **{name: translate for family in _FAMILIES for name, translate in family.OPERATORS.items()},
+    "_rnn_param_concat": shaping.OPERATORS["concat"],
+}
 """By operator, what translates a node."""
+
+_TRAINING = frozenset(
+    ("CTCLoss", "MultiBoxTarget", "Proposal", "SVMOutput", "_contrib_CTCLoss", "_contrib_MultiBoxTarget", "ctc_loss")
+)
+"""Operators that only training has."""
 
 _PARAMETER_ENDINGS = (
     "_weight",
@@ -52,7 +71,7 @@ def import_mxnet(path: Path, request: ShapeRequest) -> onnx.ModelProto:
     params_file = (pair or find_files(path))[1]
     params = read_params(params_file)
     builder = GraphBuilder(path.name.split("-symbol")[0])
-    values: dict[Entry, str] = {}
+    values: dict[Entry, Operand] = {}
     free = {n: node for n, node in enumerate(symbol.nodes) if n in symbol.needed and node.operator == "null"}
     inputs = {number: node for number, node in free.items() if node.name not in params}
     for node in inputs.values():
@@ -70,8 +89,15 @@ def import_mxnet(path: Path, request: ShapeRequest) -> onnx.ModelProto:
             raise InputFileError(f"output {head[1]} of layer {symbol.nodes[head[0]].name!r} is not there")
         node = symbol.nodes[head[0]]
         several = (head[0], 1) in values
-        outputs.append((values[head], f"{node.name}_output{head[1] if several else ''}"))
+        outputs.append((_in_graph(builder, values[head]), f"{node.name}_output{head[1] if several else ''}"))
     return builder.model(list(dict.fromkeys(outputs)))
+
+
+def _in_graph(builder: GraphBuilder, operand: Operand) -> str:
+    """A value of the graph; a constant for what is known before it runs."""
+    if isinstance(operand, Open):
+        raise UnsupportedModelError(f"an output is zeros of the open shape {list(operand.shape)}: give it in full")
+    return operand if isinstance(operand, str) else builder.constant(operand.read(), "known")
 
 
 def _check_operators(symbol: Symbol, path: Path) -> None:
@@ -85,15 +111,17 @@ def _check_operators(symbol: Symbol, path: Path) -> None:
             f"{kind} ({', '.join(names[:4])}{f' and {len(names) - 4} more' * (len(names) > 4)})"
             for kind, names in unknown.items()
         )
+        trained = _TRAINING & unknown.keys()
+        training = f"; {', '.join(sorted(trained))}: of training, save the network for deployment" if trained else ""
         raise UnsupportedModelError(
             f"{path.name!r} has unknown operators: {found}; write them with other operators, or cut the network before "
-            "them (get_internals)"
+            f"them (get_internals){training}"
         )
 
 
 def _translate(
     builder: GraphBuilder,
-    values: dict[Entry, str],
+    values: dict[Entry, Operand],
     numbered: tuple[int, Node],
     symbol: Symbol,
     params: Mapping[str, Param],
@@ -101,7 +129,7 @@ def _translate(
     """Adds a node's nodes."""
     number, node = numbered
     builder.begin(node.name)
-    operands: list[str | Param] = []
+    operands: list[Operand] = []
     for entry in node.inputs:
         source = symbol.nodes[entry[0]]
         if source.operator == "null" and source.name in params:
@@ -110,7 +138,32 @@ def _translate(
             operands.append(values[entry])
         else:
             raise InputFileError(f"layer {node.name!r} reads output {entry[1]} of {source.name!r}, which is not there")
+    known = _known(node, operands)
+    if known is not None:
+        values[number, 0] = known
+        return
     made = list(OPERATORS[node.operator](Work(builder, node, tuple(operands))))
     names = [f"{node.name}_output{place if len(made) > 1 else ''}" for place in range(len(made))]
     for place, value in enumerate(builder.finish(made, names)):
         values[number, place] = value
+
+
+def _known(node: Node, operands: Sequence[Operand]) -> Known | Open | None:
+    """What a node makes of parameters alone, if that is how Gluon packs those of a recurrent layer; None for others."""
+    label = f"layer {node.name!r} ({node.operator})"
+    if node.operator in ("_zeros", "zeros") and 0 in node.sizes("shape"):
+        return Open(node.sizes("shape"))
+    held = [operand for operand in operands if isinstance(operand, (Param, Known))]
+    if not held or len(held) != len(operands):
+        return None
+    if node.operator in ("Reshape", "reshape") and len(held) == 1:
+        target = shaping.target_shape(label, held[0].shape, node)
+        return Known(held[0].read().reshape(target))
+    if node.operator == "_rnn_param_concat":
+        arrays = [one.read() for one in held]
+        try:
+            return Known(np.concatenate(arrays, axis=node.value("dim", 1)))
+        except ValueError as error:
+            shapes = ", ".join(str(list(array.shape)) for array in arrays[:8])
+            raise InputFileError(f"{label}: parameters of shapes {shapes} do not fit each other") from error
+    return None

@@ -105,6 +105,84 @@ def _smooth(work: Work) -> list[str]:
     return [work.builder.add("HardSigmoid", work.x, alpha=alpha, beta=beta)]
 
 
+def _negated(operator: str, of: Callable[[str], Translate]) -> Translate:
+    """A comparison that ONNX has only as the negation of another; NaN is unequal to all."""
+    return lambda work: [work.builder.add("Cast", work.builder.add("Not", of(operator)(work)[0]), to=1)]
+
+
+def _chain(*operators: str) -> Translate:
+    """Operators of one operand, one after another."""
+
+    def translate(work: Work) -> list[str]:
+        value = work.x
+        for operator in operators:
+            value = work.builder.add(operator, value)
+        return [value]
+
+    return translate
+
+
+def _log_of(base: float) -> Translate:
+    return lambda work: [
+        work.builder.add("Mul", work.builder.add("Log", work.x), work.builder.number(1 / math.log(base)))
+    ]
+
+
+def _cube_root(work: Work) -> list[str]:
+    root = work.builder.add("Pow", work.builder.add("Abs", work.x), work.builder.number(1 / 3))
+    return [work.builder.add("Mul", work.builder.add("Sign", work.x), root)]
+
+
+def _round(work: Work) -> list[str]:
+    """Halves go away from zero."""
+    whole = work.builder.add(
+        "Floor", work.builder.add("Add", work.builder.add("Abs", work.x), work.builder.number(0.5))
+    )
+    return [work.builder.add("Mul", work.builder.add("Sign", work.x), whole)]
+
+
+def _smooth_l1(work: Work) -> list[str]:
+    builder, square = work.builder, float(work.node.value("scalar", 1.0)) ** 2
+    size = builder.add("Abs", work.x)
+    inner = builder.add("Mul", builder.add("Mul", work.x, work.x), builder.number(square / 2))
+    near = builder.add("Less", size, builder.number(1 / square if square else math.inf))
+    return [builder.add("Where", near, inner, builder.add("Sub", size, builder.number(0.5 / square if square else 0)))]
+
+
+def _softmin(work: Work) -> list[str]:
+    heat = float(work.node.value("temperature", 1.0))
+    x = work.builder.add("Mul", work.x, work.builder.number(-1 / heat))
+    return [work.builder.add("Softmax", x, axis=work.axis(work.node.value("axis", -1)))]
+
+
+def _where(work: Work) -> list[str]:
+    condition = work.builder.add("Cast", work.x, to=9)
+    if len(work.shape) == 1 < len(work.builder.shape(work.value(1))):
+        rank = len(work.builder.shape(work.value(1)))
+        condition = work.builder.add("Reshape", condition, work.builder.integers([work.shape[0], *[1] * (rank - 1)]))
+    return [work.builder.add("Where", condition, work.value(1), work.value(2))]
+
+
+def _cast(work: Work) -> list[str]:
+    """Floats of any width are float32 here, as parameters are."""
+    kinds = {"float16": 1, "float32": 1, "float64": 1, "uint8": 2, "int8": 3, "int32": 6, "int64": 7, "bool": 9}
+    kind = work.node.value("dtype", "float32")
+    if kind not in kinds:
+        raise work.refuse(f"dtype {kind}", f"use one of {', '.join(kinds)}")
+    return [work.builder.add("Cast", work.x, to=kinds[kind])]
+
+
+def _by_root_of_width(work: Work) -> list[str]:
+    return [work.builder.add("Div", work.x, work.builder.number(math.sqrt(work.shape[-1])))]
+
+
+def _modulo(work: Work) -> list[str]:
+    """The remainder has the sign of the divisor."""
+    x, y = work.value(0), work.value(1)
+    whole = work.builder.add("Floor", work.builder.add("Div", x, y))
+    return [work.builder.add("Sub", x, work.builder.add("Mul", whole, y))]
+
+
 _NAMES = {"add": "Add", "sub": "Sub", "mul": "Mul", "div": "Div", "maximum": "Max", "minimum": "Min", "power": "Pow"}
 _OLD_NAMES = {"_Plus": "Add", "_Minus": "Sub", "_Mul": "Mul", "_Div": "Div", "_Maximum": "Max", "_Minimum": "Min"}
 _OLD_NAMES |= {"_plus": "Add", "_minus": "Sub", "_grad_add": "Add", "_Power": "Pow", "_power": "Pow"}
@@ -119,6 +197,7 @@ _SCALARS = {
     "power": "Pow",
 }
 _COMPARED = {"greater": "Greater", "lesser": "Less", "equal": "Equal"}
+_COMPARED |= {"greater_equal": "GreaterOrEqual", "lesser_equal": "LessOrEqual"}
 _UNARY = {"abs": "Abs", "ceil": "Ceil", "erf": "Erf", "exp": "Exp", "floor": "Floor", "log": "Log", "negative": "Neg"}
 _UNARY |= {"relu": "Relu", "sigmoid": "Sigmoid", "sqrt": "Sqrt", "tanh": "Tanh", "sin": "Sin", "cos": "Cos"}
 _UNARY |= {"reciprocal": "Reciprocal", "softsign": "Softsign", "sign": "Sign"}
@@ -131,7 +210,9 @@ _SAME = (
     "MakeLoss",
     "make_loss",
     "LinearRegressionOutput",
+    "amp_cast",
 )
+"""Those that only training makes something else of."""
 
 OPERATORS: Mapping[str, Translate] = {
     "Activation": _activation,
@@ -147,6 +228,22 @@ OPERATORS: Mapping[str, Translate] = {
     "hard_sigmoid": _smooth,
     "log_softmax": _softmax("LogSoftmax"),
     "softmax": _softmax("Softmax"),
+    "Cast": _cast,
+    "_contrib_div_sqrt_dim": _by_root_of_width,
+    "broadcast_mod": _modulo,
+    "broadcast_not_equal": _negated("Equal", _binary),
+    "_not_equal_scalar": _negated("Equal", _scalar),
+    "cast": _cast,
+    "cbrt": _cube_root,
+    "expm1": lambda work: [work.builder.add("Sub", work.builder.add("Exp", work.x), work.builder.number(1.0))],
+    "log10": _log_of(10),
+    "log1p": lambda work: [work.builder.add("Log", work.builder.add("Add", work.x, work.builder.number(1.0)))],
+    "log2": _log_of(2),
+    "round": _round,
+    "rsqrt": _chain("Sqrt", "Reciprocal"),
+    "smooth_l1": _smooth_l1,
+    "softmin": _softmin,
+    "where": _where,
     "square": lambda work: [work.builder.add("Mul", work.x, work.x)],
     **{name: lambda work: [work.x] for name in _SAME},
     **{name: _unary(operator) for name, operator in _UNARY.items()},

@@ -1,63 +1,56 @@
-"""Layers with weights, pooling and normalisation."""
+"""Layers with weights, and normalisation."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from tvmopt.pipeline.errors import InputFileError
+from tvmopt.pipeline.importers.mxnet.geometry import channels_first, channels_last, geometry
 from tvmopt.pipeline.importers.mxnet.work import Translate, Work
-from tvmopt.pipeline.importers.onnx_form.building.windows import Windows, pool
-
-
-def _geometry(work: Work) -> tuple[list[int], list[int], list[int], list[int]]:
-    """Kernel, stride, dilation and padding, one for each spatial dimension."""
-    kernel = list(work.node.sizes("kernel"))
-    count = len(kernel)
-    if count != len(work.shape) - 2 or not count:
-        raise InputFileError(f"{work}: a kernel of {kernel} for maps of shape {list(work.shape)}")
-    stride, dilation = (list(work.node.sizes(name)) or [1] * count for name in ("stride", "dilate"))
-    pad = list(work.node.sizes("pad")) or [0] * count
-    if min(*kernel, *stride, *dilation) < 1 or min(pad) < 0 or {len(stride), len(dilation), len(pad)} != {count}:
-        raise InputFileError(f"{work}: kernel {kernel}, stride {stride}, dilation {dilation}, pad {pad}")
-    return kernel, stride, dilation, pad
-
-
-def _check_layout(work: Work) -> None:
-    layout = work.node.value("layout")
-    if layout not in (None, "NCHW", "NCW", "NCDHW"):
-        raise work.refuse(f"layout {layout}", "save the network with channels first (NCHW)")
 
 
 def _convolution(work: Work) -> list[str]:
-    _check_layout(work)
-    kernel, stride, dilation, pad = _geometry(work)
-    transposed = work.node.operator == "Deconvolution"
-    channels, outputs, group = work.shape[1], work.node.value("num_filter", 0), work.node.value("num_group", 1)
+    return channels_first(work, _convolved)
+
+
+def _convolved(work: Work, x: str) -> str:
+    """With channels last, weights are stored so, too."""
+    shape = work.builder.shape(x)
+    kernel, stride, dilation, pad = geometry(work, len(shape) - 2)
+    transposed, last = work.node.operator == "Deconvolution", channels_last(work)
+    channels, outputs, group = shape[1], work.node.value("num_filter", 0), work.node.value("num_group", 1)
     if group < 1 or outputs < 1 or channels % group or outputs % group:
         raise InputFileError(f"{work}: {channels} channels to {outputs} in {group} groups")
-    first, second = (channels, outputs) if transposed else (outputs, channels)
-    attributes: dict[str, Any] = {"kernel_shape": kernel, "strides": stride, "dilations": dilation, "pads": pad + pad}
-    if transposed:
-        target = work.node.sizes("target_shape")
-        if any(target):
-            full = [
-                (size - 1) * s + (k - 1) * d + 1
-                for size, s, k, d in zip(work.shape[2:], stride, kernel, dilation, strict=True)
-            ]
-            rest = [whole - size for whole, size in zip(full, target, strict=True)]
-            pad = [-(-one // 2) for one in rest]
-            attributes["pads"] = pad + pad
-            attributes["output_padding"] = [one % 2 for one in rest]
-        elif work.node.sizes("adj"):
-            attributes["output_padding"] = list(work.node.sizes("adj"))
-    operands = [work.x, work.builder.constant(work.parameter(1, (first, second // group, *kernel)), "weights")]
+    first, second = (channels, outputs // group) if transposed else (outputs, channels // group)
+    weights = work.parameter(1, (first, *kernel, second) if last else (first, second, *kernel))
+    weights = np.ascontiguousarray(np.moveaxis(weights, -1, 1)) if last else weights
+    operands = [x, work.builder.constant(weights, "weights")]
+    del weights
     if not work.node.value("no_bias", transposed):
         operands.append(work.builder.constant(work.parameter(2, (outputs,)), "bias"))
-    return [work.builder.add("ConvTranspose" if transposed else "Conv", *operands, group=group, **attributes)]
+    attributes: dict[str, Any] = {"kernel_shape": kernel, "strides": stride, "dilations": dilation, "pads": pad + pad}
+    if transposed:
+        attributes |= _size_of_result(work, shape[2:], attributes)
+    return work.builder.add("ConvTranspose" if transposed else "Conv", *operands, group=group, **attributes)
+
+
+def _size_of_result(work: Work, sizes: Sequence[int], attributes: Mapping[str, list[int]]) -> dict[str, list[int]]:
+    """What the size that is asked for, or `adj`, changes in a transposed convolution."""
+    target, adj = work.node.sizes("target_shape"), list(work.node.sizes("adj"))
+    if not any(target):
+        return {"output_padding": adj} if adj else {}
+    kernel, stride, dilation = (attributes[name] for name in ("kernel_shape", "strides", "dilations"))
+    each = zip(sizes, stride, kernel, dilation, strict=True)
+    full = [(size - 1) * step + (width - 1) * apart + 1 for size, step, width, apart in each]
+    if len(target) != len(sizes) or any(one > whole or one < 1 for one, whole in zip(target, full, strict=True)):
+        raise InputFileError(f"{work}: target_shape {list(target)}, but without padding the maps are {full}")
+    rest = [whole - size for whole, size in zip(full, target, strict=True)]
+    pad = [-(-one // 2) for one in rest]
+    return {"pads": pad + pad, "output_padding": [one % 2 for one in rest]}
 
 
 def _fully_connected(work: Work) -> list[str]:
@@ -96,27 +89,6 @@ def _batch_norm(work: Work) -> list[str]:
     return [work.builder.add("Transpose", normal, perm=order)]
 
 
-def _pooling(work: Work) -> list[str]:
-    _check_layout(work)
-    kind = work.node.value("pool_type", "max")
-    if kind not in ("max", "avg"):
-        raise work.refuse(f"pool_type {kind}", "use max or avg")
-    average = kind == "avg"
-    if work.node.value("global_pool", False):
-        return [work.builder.add("GlobalAveragePool" if average else "GlobalMaxPool", work.x)]
-    kernel, stride, _, pad = _geometry(work)
-    sizes, convention = work.shape[2:], work.node.value("pooling_convention", "valid")
-    each = list(zip(sizes, kernel, stride, pad, strict=True))
-    if convention == "full":
-        counts = [-(-(size + 2 * p - k) // s) + 1 for size, k, s, p in each]
-    elif convention == "valid":
-        counts = [(size + 2 * p - k) // s + 1 for size, k, s, p in each]
-    else:
-        raise work.refuse(f"pooling_convention {convention}", "use valid or full")
-    windows = Windows(kernel, stride, pad, counts)
-    return [pool(work.builder, work.x, windows, average, work.node.value("count_include_pad", True))]
-
-
 def _lrn(work: Work) -> list[str]:
     value = work.node.value
     size = value("nsize", 5)
@@ -142,13 +114,16 @@ def _l2_normalization(work: Work) -> list[str]:
 
 
 def _layer_norm(work: Work) -> list[str]:
-    axis = work.axis(work.node.value("axis", -1))
-    if axis != len(work.shape) - 1:
-        raise work.refuse(f"axis {axis} of {len(work.shape)}", "normalise along the last axis")
+    rank, axis = len(work.shape), work.axis(work.node.value("axis", -1))
     size = (work.shape[axis],)
     operands = [work.builder.constant(work.parameter(index, size), "factors") for index in (1, 2)]
     epsilon = float(work.node.value("eps", 1e-5))
-    return [work.builder.add("LayerNormalization", work.x, *operands, axis=axis, epsilon=epsilon)]
+    order = [place for place in range(rank) if place != axis] + [axis]
+    last = axis == rank - 1
+    x = work.x if last else work.builder.add("Transpose", work.x, perm=order)
+    normal = work.builder.add("LayerNormalization", x, *operands, axis=rank - 1, epsilon=epsilon)
+    back = [order.index(place) for place in range(rank)]
+    return [normal if last else work.builder.add("Transpose", normal, perm=back)]
 
 
 def _instance_norm(work: Work) -> list[str]:
@@ -157,13 +132,22 @@ def _instance_norm(work: Work) -> list[str]:
     return [work.builder.add("InstanceNormalization", work.x, *operands, epsilon=epsilon)]
 
 
-def _embedding(work: Work) -> list[str]:
-    """Indices are floats; those outside the table count as its first or last row."""
-    rows, width = work.node.value("input_dim", 0), work.node.value("output_dim", 0)
-    table = work.builder.constant(work.parameter(1, (rows, width)), "table")
-    top = work.builder.number(float(rows - 1))
-    inside = work.builder.add("Clip", work.x, work.builder.number(0.0), top)
-    return [work.builder.add("Gather", table, work.builder.add("Cast", inside, to=7))]
+def _group_norm(work: Work) -> list[str]:
+    """Factors are those of the groups, or, in newer files, of the channels."""
+    groups, channels = work.node.value("num_groups", 1), work.shape[1] if len(work.shape) > 2 else 0
+    if groups < 1 or not channels or channels % groups:
+        raise InputFileError(f"{work}: an array of shape {list(work.shape)} in {groups} groups")
+    builder, integers, rest = work.builder, work.builder.integers, list(work.shape[2:])
+    parts = builder.add("Reshape", work.x, integers([work.shape[0], groups, -1]))
+    plain = [builder.constant(array, "plain") for array in (np.ones(groups, np.float32), np.zeros(groups, np.float32))]
+    normal = builder.add("InstanceNormalization", parts, *plain, epsilon=float(work.node.value("eps", 1e-5)))
+    grouped = builder.add("Reshape", normal, integers([work.shape[0], groups, channels // groups, *rest]))
+    count = work.elements(1)
+    shape = (groups, 1) if count == groups != channels else (groups, channels // groups)
+    factors = [work.parameter(index, shape).reshape(*shape, *[1] * len(rest)) for index in (1, 2)]
+    scaled = builder.add("Mul", grouped, builder.constant(factors[0], "gamma"))
+    shifted = builder.add("Add", scaled, builder.constant(factors[1], "beta"))
+    return [builder.add("Reshape", shifted, integers(work.shape))]
 
 
 OPERATORS: Mapping[str, Translate] = {
@@ -172,12 +156,10 @@ OPERATORS: Mapping[str, Translate] = {
     "Convolution": _convolution,
     "Convolution_v1": _convolution,
     "Deconvolution": _convolution,
-    "Embedding": _embedding,
     "FullyConnected": _fully_connected,
+    "GroupNorm": _group_norm,
     "InstanceNorm": _instance_norm,
     "L2Normalization": _l2_normalization,
     "LRN": _lrn,
     "LayerNorm": _layer_norm,
-    "Pooling": _pooling,
-    "Pooling_v1": _pooling,
 }

@@ -153,3 +153,33 @@ def test_a_trained_network() -> None:
     found = run(path, np.random.default_rng(0).integers(0, 256, (1, 3, 100, 100)).astype(np.float32))
     np.testing.assert_allclose(found[0, :4], [-9.53724, -8.52515, -2.03509, 1.84526], rtol=1e-4)
     assert np.linalg.norm(found) == pytest.approx(66.6212, rel=1e-5)
+
+
+def test_parameters_that_gluon_packs_and_zeros_as_first_states(tmp_path: Path) -> None:
+    """Gluon joins the weights in the symbol; the result is that of a row of them in the file."""
+    x, hidden, width = random_array(1, 5, 2, 3), 4, 3
+    shapes = ((4 * hidden, width), (4 * hidden, hidden), (4 * hidden,), (4 * hidden,))
+    arrays = {f"p{place}": random_array(place + 2, *shape) for place, shape in enumerate(shapes)}
+    attributes = {"mode": "lstm", "state_size": hidden, "num_layers": 1}
+    nodes = [node("null", "data"), *(node("null", name) for name in arrays)]
+    nodes += [node("Reshape", f"r{place}", [place], shape="-1") for place in range(1, 5)]
+    nodes += [node("_rnn_param_concat", "joined", range(5, 9), dim=0), node("_zeros", "h", [], shape=(1, 0, hidden))]
+    nodes += [node("_zeros", "c", [], shape=(1, 2, hidden)), node("RNN", "rnn", [0, 9, 10, 11], **attributes)]
+    found = run(save_mxnet(tmp_path, nodes, arrays), x)
+    row = np.concatenate([array.reshape(-1) for array in arrays.values()])
+    states = {name: np.zeros((1, 2, hidden), np.float32) for name in "hc"}
+    np.testing.assert_allclose(found, one(tmp_path, "RNN", x, {"row": row, **states}, **attributes), rtol=1e-6)
+
+
+@pytest.mark.parametrize("operator", ["Convolution", "Deconvolution", "Pooling"])
+def test_channels_last_computes_the_same(operator: str, tmp_path: Path) -> None:
+    x, weights = random_array(1, 2, 4, 7, 6), random_array(2, 4, 3, 3, 2)
+    attributes: dict[str, object] = {"kernel": "(3, 2)", "stride": "(2, 1)", "no_bias": True}
+    arrays, turned = {}, {}
+    if operator != "Pooling":
+        attributes["num_filter"] = 3 if operator == "Deconvolution" else 4
+        weights = weights if operator == "Deconvolution" else random_array(2, 4, 4, 3, 2)
+        arrays, turned = {"w": weights}, {"w": np.ascontiguousarray(np.moveaxis(weights, 1, -1))}
+    expected = one(tmp_path, operator, x, arrays, **attributes)
+    found = one(tmp_path, operator, np.ascontiguousarray(np.moveaxis(x, 1, -1)), turned, layout="NHWC", **attributes)
+    np.testing.assert_allclose(np.moveaxis(found, -1, 1), expected, rtol=1e-5, atol=1e-6)
