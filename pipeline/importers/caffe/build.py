@@ -9,7 +9,15 @@ from pathlib import Path
 import onnx
 
 from tvmopt.pipeline.errors import InputFileError, UnsupportedModelError
-from tvmopt.pipeline.importers.caffe.layers import convolution, detection, pointwise, shaping, weighted, windows
+from tvmopt.pipeline.importers.caffe.layers import (
+    convolution,
+    detection,
+    pointwise,
+    recurrent,
+    shaping,
+    weighted,
+    windows,
+)
 from tvmopt.pipeline.importers.caffe.layers.work import Translate, Work
 from tvmopt.pipeline.importers.caffe.network import Layer, Network, read_network
 from tvmopt.pipeline.importers.caffe.pair import find_pair
@@ -17,7 +25,15 @@ from tvmopt.pipeline.importers.caffe.weights import Blob, read_blobs
 from tvmopt.pipeline.importers.onnx_form.building.builder import GraphBuilder
 from tvmopt.pipeline.importers.onnx_form.shapes import ShapeRequest, settle_stored
 
-TABLES = (convolution.LAYERS, windows.LAYERS, weighted.LAYERS, pointwise.LAYERS, shaping.LAYERS, detection.LAYERS)
+TABLES = (
+    convolution.LAYERS,
+    windows.LAYERS,
+    weighted.LAYERS,
+    pointwise.LAYERS,
+    shaping.LAYERS,
+    recurrent.LAYERS,
+    detection.LAYERS,
+)
 LAYERS: Mapping[str, Translate] = {name: translate for table in TABLES for name, translate in table.items()}
 """By type, what translates a layer."""
 

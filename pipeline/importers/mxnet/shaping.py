@@ -200,7 +200,7 @@ def _expanded(work: Work, target: Sequence[int]) -> list[str]:
     return [work.builder.add("Expand", work.x, work.builder.integers(target))]
 
 
-def _norm(work: Work) -> list[str]:
+def _norm(work: Work) -> Sequence[str]:
     order = work.node.value("ord", 2)
     if order not in (1, 2):
         raise work.refuse(f"ord {order}", "use 1 or 2")

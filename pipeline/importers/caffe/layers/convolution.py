@@ -112,12 +112,32 @@ def _shuffle(work: Work) -> list[str]:
     return [work.builder.add("Reshape", turned, work.builder.integers(work.shape))]
 
 
+def _reorg(work: Work) -> list[str]:
+    """YOLOv2's: memory of maps that are `stride` times as large, with fewer channels, is read place by place.
+
+    That is what darknet's reorg_cpu does, whose outputs are not those of space to depth.
+    """
+    p, shape = work.parameters("reorg_param"), work.shape
+    stride = p.stride
+    fits = len(shape) == 4 and stride > 0 and not any(size % stride for size in shape[2:])
+    if p.reverse:
+        raise work.refuse("reverse", "remove it")
+    if not fits or shape[1] % stride**2:
+        raise InputFileError(f"{work}: stride {stride} of maps of shape {list(shape)}")
+    batch, channels, height, width = shape
+    split = work.reshaped(work.x, [batch, channels // stride**2, height, stride, width, stride])
+    turned = work.builder.add("Transpose", split, perm=[0, 3, 5, 1, 2, 4])
+    target = [batch, channels * stride**2, height // stride, width // stride]
+    return [work.builder.add("Reshape", turned, work.builder.integers(target))]
+
+
 LAYERS: Mapping[str, Translate] = {
     "Convolution": _convolution,
     "ConvolutionDepthwise": _convolution,
     "Deconvolution": _convolution,
     "DepthwiseConvolution": _convolution,
     "Interp": _interp,
+    "Reorg": _reorg,
     "ShuffleChannel": _shuffle,
     "Upsample": _upsample,
 }

@@ -29,7 +29,16 @@ def _elu(work: Work) -> list[str]:
 
 
 def _swish(work: Work) -> list[str]:
-    return [work.builder.add("Mul", work.x, work.builder.add("Sigmoid", work.x))]
+    beta, x = work.parameters("swish_param").beta, work.x
+    scaled = x if beta == 1 else work.builder.add("Mul", x, work.builder.number(beta))
+    return [work.builder.add("Mul", x, work.builder.add("Sigmoid", scaled))]
+
+
+def _clip(work: Work) -> list[str]:
+    p = work.parameters("clip_param")
+    if not p.HasField("min") or not p.HasField("max") or p.min > p.max:
+        raise InputFileError(f"{work}: takes a min and a max that is not below it")
+    return [work.builder.add("Clip", work.x, work.builder.number(p.min), work.builder.number(p.max))]
 
 
 def _threshold(work: Work) -> list[str]:
@@ -108,6 +117,7 @@ LAYERS: Mapping[str, Translate] = {
     "AbsVal": _plain("Abs"),
     "Axpy": _axpy,
     "BNLL": _plain("Softplus"),
+    "Clip": _clip,
     "Dropout": lambda work: [work.x],
     "ELU": _elu,
     "Eltwise": _eltwise,
