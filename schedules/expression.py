@@ -7,6 +7,7 @@ workloads: ``["acc"]``, ``["arg", i]``, ``["const", x]`` or ``[function, operand
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -161,3 +162,30 @@ def replace_result(expr: Expr, result: Expr) -> Expr:
     if isinstance(expr, Call):
         return Call(expr.function, tuple(replace_result(operand, result) for operand in expr.operands))
     return expr
+
+
+def taken_factor(expr: Expr) -> tuple[float, Expr]:
+    """A factor of the kernel's result, and `expr` of the result that already has this factor.
+
+    Returns:
+        1 and `expr` itself, unless `expr` reads the result only as a multiple of it.
+    """
+    if _results_in(expr) != 1:
+        return 1.0, expr
+    match expr:
+        case Call("mul", (Acc(), Const(value)) | (Const(value), Acc())) if value != 0.0 and math.isfinite(value):
+            return value, ACC
+        case Call("div", (Acc(), Const(value))) if value != 0.0 and abs(math.frexp(value)[0]) == 0.5:
+            return 1.0 / value, ACC
+        case Call(function, operands):
+            place = next(i for i, operand in enumerate(operands) if _results_in(operand))
+            factor, operand = taken_factor(operands[place])
+            if factor == 1.0:
+                return 1.0, expr
+            further, rest = taken_factor(Call(function, (*operands[:place], operand, *operands[place + 1 :])))
+            return factor * further, rest
+    return 1.0, expr
+
+
+def _results_in(expr: Expr) -> int:
+    return 1 if expr == ACC else sum(map(_results_in, operands_of(expr)))

@@ -12,7 +12,17 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
-from tvmopt.schedules.compute.coefficients import ERF, ERF_BOUND, EXP, EXP_OF_MINUS, ROUND, TANH_ABOVE, TANH_BELOW
+from tvmopt.schedules.compute.coefficients import (
+    ERF,
+    ERF_BOUND,
+    EXP,
+    EXP_OF_MINUS,
+    LOG_2,
+    LOG_2_AT_ONCE,
+    ROUND,
+    TANH_ABOVE,
+    TANH_BELOW,
+)
 from tvmopt.schedules.compute.functions import ARITY, LAST_BUT_ONE
 from tvmopt.schedules.compute.trigonometry import Trigonometry
 from tvmopt.schedules.compute.typed import element_type
@@ -181,10 +191,16 @@ class VectorMath(Trigonometry):
         """exp(x) for `x` of at most zero: without the upper bound and the doubling; zero from -88.1 down."""
         from tvm import tirx
 
-        return self._let(tirx.max(self.const(-88.1), x), lambda y: self._exp_inside(y, ROUND))
+        return self._let(tirx.max(self.const(-88.1), x), lambda y: self._exp_inside(y, ROUND, LOG_2_AT_ONCE))
 
-    def _exp_inside(self, x: Any, rounding: float) -> Any:
-        """exp(x) as 2**n · exp(r), |r| at most half of log 2; half of it if `rounding` is one less than `ROUND`."""
+    def _exp_inside(self, x: Any, rounding: float, log_2: tuple[float, ...] = LOG_2) -> Any:
+        """exp(x) as 2**n · exp(r), |r| at most half of log 2; half of it if `rounding` is one less than `ROUND`.
+
+        Args:
+            x: the argument.
+            rounding: what rounds to n.
+            log_2: numbers whose sum is log 2; n times each of them is subtracted.
+        """
         from tvm import tirx
 
         def reduced(t: Any) -> Any:
@@ -193,7 +209,9 @@ class VectorMath(Trigonometry):
             return self._let(power, lambda s: self._let(t - self.const(rounding), lambda n: rest(n, s)))
 
         def rest(n: Any, power: Any) -> Any:
-            r = x - n * self.const(0.693359375) - n * self.const(-2.12194440e-4)
+            r = x
+            for part in log_2:
+                r = r - n * self.const(part)
             return self._let(r, lambda r: self._polynomial(r, EXP) * (r * power) + power)
 
         return self._let(x * self.const(1.44269504088896341) + self.const(rounding), reduced)

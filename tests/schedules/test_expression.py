@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 import pickle
 
 import pytest
@@ -19,6 +20,7 @@ from tvmopt.schedules.expression import (
     reads_of,
     rename_arguments,
     size_of,
+    taken_factor,
 )
 
 SUM = call("add", call("mul", Arg(0), Const(2.0)), call("relu", call("sub", ACC, Arg(3))))
@@ -77,3 +79,26 @@ def test_arguments_are_renamed() -> None:
     assert functions_of(swapped) == {"add", "mul", "relu", "sub", "neg"}
     assert rename_arguments(Named("h"), Arg) == Named("h")
     assert isinstance(swapped, Call)
+
+
+THIRD = call("add", call("mul", Const(0.5), call("mul", ACC, Const(3.0))), Arg(3))
+
+
+@pytest.mark.parametrize(
+    ("expr", "factor", "rest"),
+    [
+        (ACC, 1.0, ACC),
+        (call("mul", ACC, Const(0.25)), 0.25, ACC),
+        (call("div", ACC, Const(8.0)), 0.125, ACC),
+        (THIRD, 1.5, call("add", ACC, Arg(3))),
+        (call("mul", call("div", ACC, Const(3.0)), Const(0.5)), 1.0, None),
+        (call("add", call("mul", ACC, Const(2.0)), ACC), 1.0, None),
+        (call("mul", ACC, Arg(3)), 1.0, None),
+        (call("mul", ACC, Const(0.0)), 1.0, None),
+        (call("mul", ACC, Const(math.inf)), 1.0, None),
+        (call("mul", call("relu", ACC), Const(0.5)), 1.0, None),
+        (call("add", Arg(3), Const(2.0)), 1.0, None),
+    ],
+)
+def test_a_factor_of_the_result_is_taken(expr: Expr, factor: float, rest: Expr | None) -> None:
+    assert taken_factor(expr) == (factor, expr if rest is None else rest)

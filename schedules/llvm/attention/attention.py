@@ -36,7 +36,7 @@ class Attention:
     """
 
     name = "attention"
-    version = 2
+    version = 3
 
     def accepts(self, workload: Workload, target: Target) -> bool:
         """Float32, the columns of V and of the result next to each other, the result without gaps."""

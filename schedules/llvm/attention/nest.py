@@ -13,8 +13,18 @@ from typing import Any
 
 from tvmopt.schedules.compute.attention import OWN, places_of, shape_of
 from tvmopt.schedules.compute.pointwise import VectorMath
+from tvmopt.schedules.expression import taken_factor
 from tvmopt.schedules.lazily import lazily
-from tvmopt.schedules.llvm.attention.block import Block, Memory, gathered, key_rows, query_lanes, unrolled, vector_type
+from tvmopt.schedules.llvm.attention.block import (
+    UNROLL,
+    Block,
+    Memory,
+    gathered,
+    key_rows,
+    query_lanes,
+    unrolled,
+    vector_type,
+)
 from tvmopt.schedules.llvm.attention.values import Values
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import Expr, Index, Stmt, divmod_index
@@ -45,6 +55,7 @@ class Nest:
         self.size = self.vectors * self.lanes
         self.span = config["span"] or self.shape.keys
         self.math = VectorMath(self.lanes)
+        self.factor, self.inner = taken_factor(workload.inner)
         self.values = Values(self.inputs[2], self.result, workload, target)
 
     def function(self) -> Any:
@@ -99,7 +110,7 @@ class Nest:
         return emit.store(buffer, emit.splat(emit.const(value), self.lanes), [vector * self.lanes], self.lanes)
 
     def _transpose(self, block: Block, memory: Memory) -> Stmt:
-        """``transposed[depth][query]``; queries beyond the last one repeat it."""
+        """``transposed[depth][query]``, times the scores' factor; queries beyond the last one repeat it."""
         place, view, size = self.places[0], self.inputs[0].view, block.size
         base = block.base(place)
 
@@ -107,7 +118,7 @@ class Nest:
             return base + (block.first + min(query, block.present - 1)) * place.row
 
         def element(query: int, depth: Index) -> Expr:
-            return emit.load(view, [0, 0, 0, 0, row(query) + depth * place.column])
+            return self._scaled(emit.load(view, [0, 0, 0, 0, row(query) + depth * place.column]), 1)
 
         def tile(depth: Index, vector: int) -> Stmt:
             loads = [
@@ -116,7 +127,12 @@ class Nest:
             ]
             statements, columns = transposed(loads)
             stores = [
-                emit.store(memory.queries, column, [(depth + i) * size + vector * self.lanes], self.lanes)
+                emit.store(
+                    memory.queries,
+                    self._scaled(column, self.lanes),
+                    [(depth + i) * size + vector * self.lanes],
+                    self.lanes,
+                )
                 for i, column in enumerate(columns)
             ]
             return emit.seq([*statements, *stores])
@@ -145,6 +161,9 @@ class Nest:
             [*kept, scores, *self._weights(block, memory, keys), self.values.add(block, memory, first, keys)]
         )
 
+    def _scaled(self, value: Expr, lanes: int) -> Expr:
+        return value if self.factor == 1.0 else value * emit.splat(emit.const(self.factor), lanes)
+
     def _scores(self, block: Block, memory: Memory, at: tuple[Index, Index], keys: int) -> Stmt:
         """A tile of scores: `keys` keys from the second number in `at` on, counted from the span's first key."""
         (first, key), size = at, block.size
@@ -161,7 +180,11 @@ class Nest:
 
             return tile.multiply_add(element, queries)
 
-        body = [*tile.fill(0.0), unrolled(self.shape.depth, step, "d")]
+        def steps(d: Index, count: int) -> Stmt:
+            fetched = self._fetched(base + keys * place.row, keys, d)
+            return emit.seq([*fetched, *(statement for u in range(count) for statement in step(d + u))])
+
+        body = [*tile.fill(0.0), emit.split_loop(self.shape.depth, min(UNROLL, self.shape.depth), steps, "d")]
         found: list[list[Expr]] = [[] for _ in range(block.vectors)]
         for row, v in tile:
             score = tirx.Var("score", vector_type(self.lanes))
@@ -176,6 +199,23 @@ class Nest:
             top = tirx.max(emit.load(memory.top, place_of_top, self.lanes), _largest(scores))
             body.append(emit.store(memory.top, top, place_of_top, self.lanes))
         return tile.run(body)
+
+    def _fetched(self, following: Index, keys: int, step: Index) -> list[Stmt]:
+        """What the steps from `step` on prefetch of the next `keys` keys, which begin at `following`.
+
+        Each key is a short stream, which the hardware's prefetcher would have to find anew.
+        """
+        place, depth = self.places[1], self.shape.depth
+        if place.column != 1 or depth < UNROLL:
+            return []
+        lines = math.ceil(depth / emit.LINE)
+        each = math.ceil(keys * lines / (depth // UNROLL))
+        first = divmod_index(step, UNROLL)[0] * each
+        places = [divmod_index(first + i, lines) for i in range(each)]
+        view = self.inputs[1].view
+        return [
+            emit.prefetch(view, [0, 0, 0, 0, following + key * place.row + line * emit.LINE]) for key, line in places
+        ]
 
     def _inner(self, block: Block, score: Expr, key: Index, vector: int) -> Expr:
         """The expression of a score and its operands, for a vector of queries."""
@@ -193,7 +233,7 @@ class Nest:
             elements = [emit.load(view, [0, 0, 0, 0, index + i * place.column]) for i in range(count)]
             return gathered(elements, self.lanes)
 
-        return self.math.evaluate(self.workload.inner, score, operand)
+        return self.math.evaluate(self.inner, score, operand)
 
     def _weights(self, block: Block, memory: Memory, keys: int) -> list[Stmt]:
         """Exponentials in place of the scores, their sum, and the factor for earlier spans."""

@@ -17,6 +17,8 @@ tirx = lazily("tvm.tirx")
 
 VALUE_VECTORS = 2
 """How many vectors of a value's elements a tile has."""
+VALUES_AHEAD = 16
+"""For how many keys ahead values are prefetched: rows that are far apart are no stream that the hardware follows."""
 
 
 class Values:
@@ -77,7 +79,8 @@ class Values:
                 emit.load(view, [0, 0, 0, 0, base + n * place.row + s], w) for s, w in zip(starts, widths, strict=True)
             ]
             weights = [emit.load(memory.scores, [n * size + query + q]) for q in range(count)]
-            return [
+            ahead = [emit.prefetch(view, [0, 0, 0, 0, base + (n + VALUES_AHEAD) * place.row + s]) for s in starts]
+            return ahead + [
                 emit.store(held[q][v], emit.load(held[q][v], [0], w) + emit.splat(weights[q], w) * values[v], [0], w)
                 for q in range(count)
                 for v, w in enumerate(widths)
