@@ -82,6 +82,11 @@ def places_of(workload: Workload) -> tuple[Place, ...]:
     return tuple(map(Place.of, (*(workload.attr(name) for name in OWN), *groups)))
 
 
+def reach_of(workload: Workload) -> int | None:
+    """How many keys beyond the one with its own number a query sees at most; None if it may see all of them."""
+    return dict(workload.attrs).get("reach")
+
+
 def result_of(workload: Workload) -> Place:
     """Where the result is in the workload's output."""
     return Place.of(workload.attr("result"))

@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from tvmopt.pipeline.graph.attention.match import Match, Operand, matches
+from tvmopt.pipeline.graph.attention.match import FIRST_OPERAND, Match, Operand, matches
+from tvmopt.pipeline.graph.attention.reach import reach_of
 from tvmopt.pipeline.graph.ir import ONNX, Editor, Graph, Node
 from tvmopt.pipeline.graph.recognize.insert_onnx import add_onnx
 from tvmopt.pipeline.graph.views import Axis, Factor, View, merged, through, views_of, whole
@@ -137,11 +138,18 @@ class _Fuser:
             "operands": tuple(numbers),
             "guard": int(match.guard),
         }
+        reach = self._reach(match, queries, keys)
+        if reach is not None:
+            attrs["reach"] = reach
         inner = _scaled(match.inner, query.view.scale * key.view.scale)
         inputs = tuple(one.view.value for one in present)
         layers = tuple(dict.fromkeys(layer for node in (*match.nodes, *behind) for layer in node.layers))
         output = behind[-1].output if behind else match.last.output
         return _Fused(Node("attention", inputs, (output,), layers, attrs, ACC, inner=inner), behind)
+
+    def _reach(self, match: Match, queries: int, keys: int) -> int | None:
+        constants = {FIRST_OPERAND + i: self.graph.constants.get(x.value) for i, x in enumerate(match.operands)}
+        return reach_of(match.inner, constants, queries, keys)
 
     def _matrices(
         self, name: str, shape: Sequence[int], swapped: bool = False, contiguous: bool = False

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tvmopt.schedules.compute.attention import OWN, places_of, shape_of
+from tvmopt.schedules.compute.attention import OWN, places_of, reach_of, shape_of
 from tvmopt.schedules.compute.pointwise import VectorMath
 from tvmopt.schedules.expression import taken_factor
 from tvmopt.schedules.lazily import lazily
@@ -102,7 +102,15 @@ class Nest:
             zero = emit.const(0.0)
             sums = memory.sums
             body.append(emit.loop(size * self.shape.width, lambda i: emit.store(sums, zero, [i])))
-        body.append(spans.each(lambda k, n: self._span(block, memory, k, n), "span"))
+        reach = reach_of(self.workload)
+
+        def span(first: Index, count: int) -> Stmt:
+            statement = self._span(block, memory, first, count)
+            if reach is None or spans.pieces == 1:
+                return statement
+            return emit.when_below(first, block.first + block.present + reach, statement)
+
+        body.append(spans.each(span, "span"))
         body.append(self.values.finish(block, memory))
         return emit.allocate(memory.buffers(), body)
 

@@ -108,9 +108,9 @@ def case(index: Index, bodies: Sequence[Stmt]) -> Stmt:
     return chosen
 
 
-def when_below(index: Index, limit: int, body: Stmt) -> Stmt:
-    """`body` where index < limit; decided at once if the index is a constant."""
-    if isinstance(index, int):
+def when_below(index: Index, limit: Index, body: Stmt) -> Stmt:
+    """`body` where index < limit; decided at once if both are constants."""
+    if isinstance(index, int) and isinstance(limit, int):
         return body if index < limit else seq([])
     return tirx.IfThenElse(index < limit, body, None)
 

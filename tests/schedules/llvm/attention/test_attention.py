@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from tvmopt.schedules.compute.reference import reference
 from tvmopt.schedules.expression import ACC, Arg, call
 from tvmopt.schedules.llvm.attention.attention import Attention
 from tvmopt.schedules.target import Target, parse_target
+from tvmopt.schedules.workload import Workload
 
 SIZES = [
     *((1, 1, 1, 1, 1), (2, 37, 41, 5, 1), (3, 1, 131, 64, 64), (1, 67, 1, 16, 33), (2, 5, 300, 1, 7)),
@@ -103,3 +105,39 @@ def test_a_result_with_gaps_is_refused(target: Target) -> None:
     other = type(workload)("attention", workload.inputs, workload.output, tuple(sorted(attrs.items())))
     assert Attention().accepts(workload, target)
     assert not Attention().accepts(other, target)
+
+
+def with_reach(queries: int, keys: int, reach: int) -> tuple[Workload, list[np.ndarray]]:
+    """An attention whose queries see no keys beyond their own number plus `reach`, and random inputs of it."""
+    masked = with_mask(queries, keys)
+    workload = replace(masked, attrs=tuple(sorted((*masked.attrs, ("reach", reach)))))
+    arrays = random_mask(workload)
+    hidden = np.arange(keys)[:, None] > np.arange(queries) + reach
+    mask = np.where(hidden, -np.inf, np.random.default_rng(1).standard_normal((keys, queries), np.float32))
+    return workload, [*arrays[:3], mask.astype(np.float32).reshape(-1)]
+
+
+@pytest.mark.parametrize(("queries", "keys", "reach"), [(150, 150, 0), (37, 201, 164), (200, 131, 5)])
+def test_hidden_spans_change_nothing(kernels: Any, queries: int, keys: int, reach: int) -> None:
+    workload, arrays = with_reach(queries, keys, reach)
+    kernels.unoptimized().check(workload, 4, arrays)
+
+
+def test_hidden_spans_are_not_read(kernels: Any) -> None:
+    """NaN in the values of the last keys reaches no query before their span."""
+    workload, arrays = with_reach(150, 150, 0)
+    arrays[2].reshape(150, -1)[140:] = np.nan
+    (made,) = kernels.unoptimized().run(workload, arrays, [{"vectors": 1, "span": 64}])
+    rows = np.isnan(made.reshape(150, -1)).any(1)
+    assert not rows[:80].any()
+    assert rows[140:].all()
+    assert Attention().default(workload, kernels.target)["span"] == 64
+
+
+def test_hidden_keys_are_estimated_as_work_that_is_left_out(target: Target) -> None:
+    workload, template = with_reach(512, 512, 0)[0], Attention()
+    all_keys = with_mask(512, 512)
+    for span, least, most in ((64, 0.5, 0.7), (256, 0.7, 0.85), (0, 1.0, 1.0)):
+        config = {"vectors": 1, "span": span}
+        share = template.cycles(workload, target, config) / template.cycles(all_keys, target, config)
+        assert least <= share <= most
