@@ -74,7 +74,7 @@ class Conv3d(Race):
     """
 
     name = "conv3d"
-    version = 2
+    version = 3
     algorithms = (DirectConv3d(), Winograd("conv3d"))
 
 

@@ -8,12 +8,16 @@ from functools import lru_cache
 
 from tvmopt.schedules.compute.phases import Phases, phases_of
 from tvmopt.schedules.llvm.parts.operands import flattens
+from tvmopt.schedules.llvm.parts.planes import has_depth
 from tvmopt.schedules.workload import Workload
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The sizes of a convolution as the loop nest sees them (`flat`: rows and columns are one row)."""
+    """The sizes of a convolution as the loop nest sees them.
+
+    `flat` says that rows and columns are one row. Over volumes, the planes of a window are rows of the kernel.
+    """
 
     n: int
     in_channels: int
@@ -50,14 +54,15 @@ class Shape:
 
 @lru_cache(maxsize=256)
 def shape_of(workload: Workload) -> Shape:
-    """The sizes of a ``conv2d`` workload, for the loop nest; each phase of a transposed one is a group."""
+    """The sizes of a workload for the loop nest; each phase of a transposed convolution is a group."""
     if workload.op == "transposed_conv2d":
         return _transposed_shape(workload)
     data, weight, output = workload.inputs[0], workload.inputs[1], workload.output
     n, channels, rows, columns = output.shape
     kernel = (weight.shape[2], weight.shape[3])
     stride, dilation = workload.attr("strides"), workload.attr("dilations")
-    flat = kernel == (1, 1) and stride == (1, 1) and not any(data.halo) and not any(output.halo)
+    planes = workload.attr("depth")[0] if has_depth(workload) else 1
+    flat = kernel == (planes, 1) and stride == (1, 1) and not any(data.halo) and not any(output.halo)
     flat = flat and all(flattens(tensor, output) for tensor in workload.inputs[2:])
     if flat:
         rows, columns = 1, rows * columns

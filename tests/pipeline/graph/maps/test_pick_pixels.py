@@ -38,6 +38,32 @@ def test_what_is_read_is_picked(through: Any, weights: Any, shape: tuple[int, ..
     replace(done, graph=plan_layout(done.graph, TARGET)).check_templates(TARGET)
 
 
+@pytest.mark.parametrize("shape", [(1, 8, 5, 7, 4), (2, 13, 4, 3, 6), (3, 8, 1, 5, 5)])
+@pytest.mark.parametrize("strides", [(2, 2, 2), (1, 3, 2), (3, 1, 1), (2, 1, 4)])
+def test_planes_of_volumes_are_picked(through: Any, weights: Any, shape: Any, strides: tuple[int, ...]) -> None:
+    done = through(
+        ("Conv", "x w b", "y", {"strides": list(strides)}),
+        passes=PASSES,
+        inputs={"x": shape},
+        outputs="y",
+        w=weights(67, shape[1], 1, 1, 1),
+        b=weights(67),
+    )
+    assert {"pool2d", "conv2d"} <= set(done.ops())
+    assert "conv3d" not in done.ops()
+    assert done.node("conv2d").attrs["strides"] == (1, 1)
+    done.check()
+    replace(done, graph=plan_layout(done.graph, TARGET)).check_templates(TARGET)
+
+
+@pytest.mark.parametrize("pads", [[1, 0, 0, 0, 0, 0], [0, 0, 0, 1, 0, 0], [0, 0, 1, 0, 0, 0]])
+def test_padded_volumes_stay(through: Any, weights: Any, pads: list[int]) -> None:
+    nodes = ("Conv", "x w", "y", {"strides": [2, 2, 2], "pads": pads})
+    done = through(nodes, passes=PASSES, inputs={"x": (1, 8, 5, 5, 5)}, outputs="y", w=weights(67, 8, 1, 1, 1))
+    assert "pool2d" not in done.ops()
+    done.check()
+
+
 @pytest.mark.parametrize(
     ("shape", "kernel", "options"),
     [
