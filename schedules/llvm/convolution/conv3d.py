@@ -16,7 +16,7 @@ from tvmopt.schedules.llvm.convolution.direct_nest import DirectConv2dNest, Pane
 from tvmopt.schedules.llvm.convolution.shape import shape_of
 from tvmopt.schedules.llvm.convolution.winograd import Winograd
 from tvmopt.schedules.llvm.parts import emit
-from tvmopt.schedules.llvm.parts.emit import SPREAD, Index, Stmt, divmod_index
+from tvmopt.schedules.llvm.parts.emit import Index, Stmt, divmod_index
 from tvmopt.schedules.llvm.parts.planes import planes_read, window_planes
 from tvmopt.schedules.llvm.parts.task_order import WHOLE, band_length
 from tvmopt.schedules.race import Race
@@ -49,11 +49,12 @@ class DirectConv3d(DirectConv2d):
         rest = units % band_length(found["band"], units, target.threads)
         return {**found, "band": WHOLE} if rest else found
 
-    def _prefetch(self, workload: Workload, target: Target) -> int:
-        """Evenly also for windows of one pixel in each plane, unless the weights stay in cache."""
-        ahead = super()._prefetch(workload, target)
-        rows, columns = shape_of(workload).kernel
-        return SPREAD if ahead and (rows, columns) == (workload.attr("depth")[0], 1) else ahead
+    def _tile_bytes(self, workload: Workload, config: Config) -> int:
+        """In each plane of a window the window of an image."""
+        shape, planes = shape_of(workload), workload.attr("depth")[0]
+        rows = (config["rows"] - 1) * shape.stride[0] + 1 + (shape.kernel[0] // planes - 1) * shape.dilation[0]
+        columns = (config["columns"] - 1) * shape.stride[1] + 1 + (shape.kernel[1] - 1) * shape.dilation[1]
+        return int(planes * rows * columns * shape.group_in * 4)
 
     def build(self, workload: Workload, target: Target, config: Config) -> Any:
         """The scheduled PrimFunc: inputs (weights packed), then the output."""

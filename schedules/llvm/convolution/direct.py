@@ -33,7 +33,7 @@ from tvmopt.schedules.workload import Workload
 
 DEPTH = 128
 DEPTHS = (64, DEPTH, 256)
-"""Input channels of a chunk of the reduction."""
+"""Input channels of a chunk of the reduction; the last chunk may have fewer."""
 
 COLUMNS = (3, 4, 5, 6, 7, 8, 10, 12, 14)
 """Columns of a tile that are tried besides those that divide the map."""
@@ -41,6 +41,9 @@ COLUMNS = (3, 4, 5, 6, 7, 8, 10, 12, 14)
 PREFETCH = (0, SPREAD, 256, 512)
 """How many elements ahead weights are prefetched, or (`SPREAD`) the next panel's evenly; weights come from beyond the
 cache once in every run."""
+
+FEW_TAPS = 5
+"""With at most this many taps, each step of the reduction reads other data, which comes from the second-level cache."""
 
 SHORT_REDUCTION = 600
 """With at most this many multiply-adds for an output element, the cost of writing the output shows."""
@@ -128,30 +131,49 @@ class DirectConv2d:
             widest = max(config["vectors"] for config in configs if config["vectors"] <= PLAIN_VECTORS)
             configs = [config for config in configs if config["vectors"] == widest]
         best = min(configs, key=lambda config: self.cycles(workload, target, config))
-        if DEPTH in self._depths(shape, target) and self._goes_deep(workload, target, best):
-            return {**best, "depth": DEPTH, "prefetch": SPREAD}
+        depth = self._depth(workload, target, best)
+        if depth:
+            return {**best, "depth": depth, "prefetch": SPREAD}
         bands = next(knob.values for knob in space.knobs if knob.name == "band")
         return {**best, "band": min(bands, key=lambda band: self._moving(workload, target, best, band))}
 
     def _depths(self, shape: Shape, target: Target) -> tuple[int, ...]:
-        """Chunks of input channels worth trying: none (0) unless the weights of two vectors fill much of the cache."""
-        if _panel_bytes(shape, target, 2) < target.l2_bytes // 8 or shape.group_in % shape.block:
+        """Chunks of input channels worth trying: none (0) where the weights of two vectors fit the nearest cache."""
+        if _panel_bytes(shape, target, 2) < 2 * target.l1_bytes or (shape.groups > 1 and shape.group_in % shape.block):
             return (0,)
-        return (0, *(d for d in DEPTHS if d < shape.group_in and shape.group_in % d == 0 and d % shape.block == 0))
+        return (0, *(d for d in DEPTHS if d < shape.group_in and d % shape.block == 0))
 
-    def _goes_deep(self, workload: Workload, target: Target, config: Config) -> bool:
-        """Whether a panel of weights fills much of the cache, a chunk of data fits it, and all threads get tasks."""
+    def _depth(self, workload: Workload, target: Target, config: Config) -> int:
+        """Input channels of a chunk, 0 for none.
+
+        There are chunks where a panel of weights fills much of the cache, a chunk of data fits it, and all threads get
+        tasks; and where neither the weights nor the data of a tile stay in the nearest cache.
+        """
         shape = shape_of(workload)
+        depths = self._depths(shape, target)
         panel = _panel_bytes(shape, target, config["vectors"])
         data = workload.inputs[0].nbytes // shape.in_channels * DEPTH
-        tasks = _panels(shape, target, config["vectors"])
-        return 8 * panel >= target.l2_bytes >= data and tasks >= 2 * target.threads
+        tiles = _panels(shape, target, config["vectors"])
+        if DEPTH not in depths or data > target.l2_bytes or tiles < 2 * target.threads:
+            return 0
+        fills = 8 * panel >= target.l2_bytes and shape.group_in % DEPTH == 0
+        streams = math.prod(shape.kernel) > 1 and self._tile_bytes(workload, config) > target.l1_bytes
+        return DEPTH if fills or streams else 0
+
+    def _tile_bytes(self, workload: Workload, config: Config) -> int:
+        """Bytes of the data that a tile reads, all input channels."""
+        shape = shape_of(workload)
+        sides = ((config[name] - 1) * step for name, step in zip(("rows", "columns"), shape.stride, strict=True))
+        window = (
+            side + 1 + (taps - 1) * gap for side, taps, gap in zip(sides, shape.kernel, shape.dilation, strict=True)
+        )
+        return math.prod(window) * shape.group_in * 4
 
     def _prefetch(self, workload: Workload, target: Target) -> int:
-        """0 if weights stay in cache; evenly for 1×1, whose panels are long and read for few pixels; else far ahead."""
+        """0 if weights stay in cache; evenly for few taps, whose data does not hide that weights come from afar."""
         if workload.inputs[1].nbytes <= target.l2_bytes // 4:
             return 0
-        return SPREAD if shape_of(workload).kernel == (1, 1) else PREFETCH[-1]
+        return SPREAD if math.prod(shape_of(workload).kernel) <= FEW_TAPS else PREFETCH[-1]
 
     def _moving(self, workload: Workload, target: Target, config: Config, band: int) -> float:
         """Estimated cycles to re-read weights for each band, and a band's data for each tile of channels."""

@@ -162,10 +162,12 @@ class DirectConv2dNest:
     def _chunks(self, panel: Panel, cut: Cut) -> Stmt:
         """The whole map, chunk after chunk of the reduction; the sums begin at zero."""
         blocks = self.config["depth"] // self.shape.block
-        before = self.shape.group_in // self.config["depth"] - 1
+        before = math.ceil(self.shape.group_in / self.config["depth"]) - 1
+        left = divmod(self.shape.group_in - before * self.config["depth"], self.shape.block)
 
         def map_through(number: Index, last: bool) -> Stmt:
-            chunk = Chunk(number * blocks, blocks, 0, whole=False, last=last)
+            size = left if last else (blocks, 0)
+            chunk = Chunk(number * blocks, *size, whole=False, last=last)
             return cut.each(lambda row, size: self._unit(panel, row, size, chunk), "unit")
 
         def zeros(row: Index, column: Index) -> Stmt:

@@ -54,6 +54,17 @@ def test_bands_of_the_default_leave_no_rest(rows: int, planes: int, channels: in
         assert config["prefetch"] == (SPREAD if large else 0)
 
 
+@pytest.mark.parametrize("depth", [16, 32])
+def test_chunks_of_the_reduction(kernels: Any, target: Target, inputs_of: Callable[..., Any], depth: int) -> None:
+    """The last chunk is shorter, and planes of padding are skipped in each."""
+    lanes = target.lanes("float32")
+    case = Volume((1, 3 * 16 + 5, 3, 5, 7), 3 * lanes + 1, (3, 1, 1), pads=(1, 0, 0))
+    workload = case.workload(lanes)
+    arrays, template = inputs_of(workload), template_for(workload, target)
+    config = {**template.default(workload, target), "prefetch": SPREAD, "band": 0, "depth": depth}
+    kernels.unoptimized().check(workload, [config], arrays, case.torch_result(workload, arrays))
+
+
 def test_even_prefetching_past_planes_of_padding(kernels: Any, target: Target, inputs_of: Callable[..., Any]) -> None:
     """The share of the next weights is counted over the whole window, although its planes of padding are skipped."""
     lanes = target.lanes("float32")

@@ -193,6 +193,8 @@ CHUNKED: dict[str, tuple[tuple[int, int, int, int], int, dict[str, Any]]] = {
     "1x1 flat": ((2, 96, 5, 7), 41, {}),
     "1x1 into a halo": ((1, 64, 7, 7), 33, {"halo": (0, 2, 1, 1)}),
     "two groups": ((1, 128, 5, 3), 96, {"kernel": (3, 3), "pads": (1,) * 4, "groups": 2}),
+    "a shorter last chunk": ((1, 80, 5, 3), 35, {"kernel": (3, 3), "pads": (1,) * 4}),
+    "a last chunk of part of a block": ((1, 67, 1, 9), 35, {"kernel": (1, 2), "strides": (1, 2)}),
 }
 
 
