@@ -101,7 +101,7 @@ class DirectConv2d:
                 Knob("columns", columns),
                 Knob("vectors", tuple(counts)),
                 Knob("band", useful_bands(units, target.threads)),
-                Knob("depth", self._depths(shape, target)),
+                Knob("depth", self._depths(shape, target, workload)),
                 Knob("unroll", tuple(u for u in (1, 2, 4, 8) if u <= max(shape.block, shape.kernel[1]))),
                 Knob("prefetch", PREFETCH),
                 Knob("data_ahead", (0, 1) if shape.pointwise and shape.block > 1 else (0,)),
@@ -137,7 +137,7 @@ class DirectConv2d:
         bands = next(knob.values for knob in space.knobs if knob.name == "band")
         return {**best, "band": min(bands, key=lambda band: self._moving(workload, target, best, band))}
 
-    def _depths(self, shape: Shape, target: Target) -> tuple[int, ...]:
+    def _depths(self, shape: Shape, target: Target, workload: Workload) -> tuple[int, ...]:
         """Chunks of input channels worth trying: none (0) where the weights of two vectors fit the nearest cache."""
         if _panel_bytes(shape, target, 2) < 2 * target.l1_bytes or (shape.groups > 1 and shape.group_in % shape.block):
             return (0,)
@@ -150,9 +150,9 @@ class DirectConv2d:
         tasks; and where neither the weights nor the data of a tile stay in the nearest cache.
         """
         shape = shape_of(workload)
-        depths = self._depths(shape, target)
+        depths = self._depths(shape, target, workload)
         panel = _panel_bytes(shape, target, config["vectors"])
-        data = workload.inputs[0].nbytes // shape.in_channels * DEPTH
+        data = workload.inputs[0].nbytes // workload.inputs[0].shape[1] * DEPTH
         tiles = _panels(shape, target, config["vectors"])
         if DEPTH not in depths or data > target.l2_bytes or tiles < 2 * target.threads:
             return 0

@@ -57,9 +57,12 @@ class DirectTransposed(DirectConv2d):
         taps = math.prod(sum(len(phase.taps) for phase in axis.each) for axis in axes)
         return super().cycles(workload, target, config) * taps / full
 
-    def _depths(self, shape: Shape, target: Target) -> tuple[int, ...]:
-        """No chunks: the length of the reduction depends on the phase."""
-        return (0,)
+    def _depths(self, shape: Shape, target: Target, workload: Workload) -> tuple[int, ...]:
+        """Chunks as over images, if the reduction is as long in all phases, and the phases are of one size."""
+        sizes = zip(workload.output.shape[2:], workload.attr("strides"), strict=True)
+        if not _even(workload) or any(extent % stride for extent, stride in sizes):
+            return (0,)
+        return super()._depths(shape, target, workload)
 
     def _prefetch(self, workload: Workload, target: Target) -> int:
         """Evenly where possible, else far ahead; not at all if the weights stay in cache."""

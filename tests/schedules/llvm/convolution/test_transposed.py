@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from tests.workloads.convolutions import transposed, transposed_by_torch, transposed_with_epilogue
+from tvmopt.schedules.llvm.convolution.transposed import TransposedConv2d
+from tvmopt.schedules.llvm.parts.emit import SPREAD
 from tvmopt.schedules.registry import template_for
-from tvmopt.schedules.target import Target
+from tvmopt.schedules.target import Target, parse_target
 from tvmopt.schedules.workload import Tensor, Workload
 
 # Sizes are prime or odd on purpose: every tile has a tail, and so have the channels.
@@ -63,3 +65,32 @@ def test_what_it_refuses(target: Target) -> None:
     for workload in (narrow, plain):
         with pytest.raises(LookupError):
             template_for(workload, target)
+
+
+@pytest.mark.parametrize("kernel", [(4, 2), (2, 4)])
+@pytest.mark.parametrize("depth", [16, 32])
+def test_chunks_of_the_reduction(
+    kernels: Any, target: Target, inputs_of: Callable[..., Any], kernel: tuple[int, int], depth: int
+) -> None:
+    """Sums stay in the output between chunks, in each phase; the last chunk may be shorter, or part of a block."""
+    lanes = target.lanes("float32")
+    options: dict[str, Any] = {"strides": (2, 2), "pads": (1, 0), "size": (8, 6), "halo": (1, 0, 2, 1)}
+    workload = transposed(lanes, (2, 53, 4, 3), 2 * lanes + 1, kernel, **options)
+    arrays = inputs_of(workload)
+    template = TransposedConv2d()
+    direct = template.algorithms[0].default(workload, target)
+    config = {**direct, "depth": depth, "band": 0, "prefetch": SPREAD}
+    configs = [template.space(workload, target).whole(0, config)]
+    kernels.unoptimized().check(workload, configs, arrays, transposed_by_torch(workload, arrays))
+
+
+def test_only_phases_of_one_length_and_size_are_cut_in_chunks() -> None:
+    target = parse_target("x86-64-v3", 1)
+
+    def depths(kernel: tuple[int, int], size: tuple[int, int]) -> tuple[int, ...]:
+        workload = transposed(8, (1, 1280, 8, 6), 256, kernel, strides=(2, 2), pads=(1, 1), size=size)
+        space = TransposedConv2d.algorithms[0].space(workload, target)
+        return next(knob.values for knob in space.knobs if knob.name == "depth")
+
+    assert len(depths((4, 4), (16, 12))) > 1
+    assert depths((3, 4), (16, 12)) == depths((4, 4), (15, 12)) == depths((4, 4), (16, 11)) == (0,)
