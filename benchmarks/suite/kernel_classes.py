@@ -1,7 +1,7 @@
 """Classes of kernels by operator and algorithm, each with a performance limit that its kernels must reach.
 
 A kernel's share measures how close it comes to the machine's limit: direct FLOP / time / measured peak, which exceeds 1
-if an algorithm saves operations; or, for memory-bound kernels, the roofline's minimum time / time.
+if an algorithm saves operations; or, where moving its operands takes longer, the roofline's minimum time / time.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class KernelClass:
     Attributes:
         name: its name in tables.
         limit: the share that each kernel must reach; None for no limit.
-        of_roofline: whether the share is of the roofline instead of the peak.
+        of_roofline: whether memory bounds most of its kernels, so that tables name the roofline instead of the peak.
         single_thread: whether only single-threaded kernels belong to it.
     """
 
@@ -77,6 +77,7 @@ class Kernel:
         seconds: time of one call.
         share: share of the peak or of the roofline; see `KernelClass`.
         limit: the share that it must reach; None for no limit.
+        memory_bound: whether moving its operands once, from where they fit, takes longer than computing at the peak.
     """
 
     network: str
@@ -89,6 +90,7 @@ class Kernel:
     seconds: float
     share: float
     limit: float | None
+    memory_bound: bool = False
 
     @property
     def misses(self) -> bool:

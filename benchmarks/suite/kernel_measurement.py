@@ -23,7 +23,7 @@ from tvmopt.benchmarks.measurements.layer_profile import LayerProfile
 from tvmopt.benchmarks.profiling.processor_time import Turn, take_turn_on_processor
 from tvmopt.benchmarks.profiling.profile_artifact import profile_artifact
 from tvmopt.benchmarks.profiling.profile_model import ProfileOptions
-from tvmopt.benchmarks.suite.kernel_classes import Kernel, KernelClass, Scaling, classes_of, describe
+from tvmopt.benchmarks.suite.kernel_classes import Kernel, Scaling, classes_of, describe
 from tvmopt.pipeline.devices.registry import LOCAL
 from tvmopt.pipeline.support.progress import Listener, Steps
 from tvmopt.pipeline.types import Step
@@ -126,18 +126,28 @@ def kernels_of(built: Built, turns: Sequence[Turn]) -> Iterator[Kernel]:
                 algorithm=choice.algorithm,
                 calls=len(indices),
                 seconds=statistics.median(turn.profile.kernels[i].seconds for turn in turns for i in indices),
-                share=statistics.median(_share(kind, turn, first, indices) for turn in turns),
+                share=statistics.median(_share(turn, first, indices) for turn in turns),
                 limit=kind.limit,
+                memory_bound=all(_is_memory_bound(turn, first) for turn in turns),
             )
 
 
-def _share(kind: KernelClass, turn: Turn, step: Step, indices: Sequence[int]) -> float:
-    """The share in one turn, from the median call, since a model may run a kernel several times."""
+def _share(turn: Turn, step: Step, indices: Sequence[int]) -> float:
+    """The share in one turn, from the median call, since a model may run a kernel several times.
+
+    The roofline is the peak, unless moving the kernel's bytes takes longer than computing.
+    """
     seconds = statistics.median(turn.profile.kernels[i].seconds for i in indices)
-    if kind.of_roofline:
-        roofline = replace(turn.roofline, peak_flops=turn.peak_flops)
-        return roofline.attainable_s(step.flops, step.nbytes) / seconds
-    return step.flops / turn.peak_flops / seconds
+    return _roofline(turn).attainable_s(step.flops, step.nbytes) / seconds
+
+
+def _is_memory_bound(turn: Turn, step: Step) -> bool:
+    return _roofline(turn).attainable_s(step.flops, step.nbytes) > step.flops / turn.peak_flops
+
+
+def _roofline(turn: Turn) -> Roofline:
+    """The machine's roofline, with the peak of this turn."""
+    return replace(turn.roofline, peak_flops=turn.peak_flops)
 
 
 def _compile(model: ImportedModel, threads: int, records: Records | None, folder: Path) -> Built:

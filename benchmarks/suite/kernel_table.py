@@ -8,7 +8,10 @@ from collections.abc import Sequence
 from tvmopt.benchmarks.suite.kernel_classes import CLASSES, Kernel, Scaling
 
 _HEAD = ("class", "threads", "kernels", "median", "worst", "of", "limit", "below it")
-_KERNEL_HEAD = ("network", "threads", "layer", "shape", "algorithm", "calls", "µs a call", "share", "limit", "to gain")
+_KERNEL_HEAD = (
+    *("network", "threads", "layer", "shape", "algorithm", "calls", "µs a call", "share", "bound by", "limit"),
+    "to gain",
+)
 
 
 def render(kernels: Sequence[Kernel], scalings: Sequence[Scaling], each: bool = False) -> str:
@@ -57,7 +60,8 @@ def render_kernels(kernels: Sequence[Kernel]) -> str:
     rows = [
         (
             *(k.network, str(k.threads), k.layer, k.shape, k.algorithm, str(k.calls)),
-            *(f"{k.seconds * 1e6:.1f}", _share(k.share), _share(k.limit), f"{k.lost_s * 1e6:.1f} µs"),
+            *(f"{k.seconds * 1e6:.1f}", _share(k.share), "memory" if k.memory_bound else "peak"),
+            *(_share(k.limit), f"{k.lost_s * 1e6:.1f} µs"),
         )
         for k in kernels
     ]

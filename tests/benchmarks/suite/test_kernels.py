@@ -121,6 +121,21 @@ def test_shares_are_of_the_peak_beside_them() -> None:
     assert kernel.lost_s == pytest.approx(2 * 1.05e-3 * (1 - 0.8 / 0.88))
 
 
+def test_what_moves_more_than_it_computes_is_held_to_the_roofline() -> None:
+    """Few multiply-adds for each result: writing it takes longer, and the peak says nothing."""
+    choice = cast(Any, SimpleNamespace(task=SimpleNamespace(workload=line()), algorithm="direct"))
+    flops, nbytes = 98_000_000, 400_000_000
+    step = Step("k", "conv2d", ("a",), (), "task", flops, nbytes)
+    (bound,) = kernels_of(Built("net", 1, Path("1.tar"), (step,), {"task": choice}), [turn(8000)])
+    assert bound.memory_bound
+    assert bound.share == pytest.approx(ROOFLINE.attainable_s(flops, nbytes) / 8e-3)
+    assert bound.share > 2 * flops / 100e9 / 8e-3
+    near = replace(step, nbytes=1000)
+    (other,) = kernels_of(Built("net", 1, Path("1.tar"), (near,), {"task": choice}), [turn(8000)])
+    assert not other.memory_bound
+    assert other.share == pytest.approx(flops / 100e9 / 8e-3)
+
+
 def test_depthwise_is_held_to_the_roofline() -> None:
     step = Step("k", "depthwise_conv2d", ("a",), (), "task", 1000, 400_000)
     choice = cast(
