@@ -82,6 +82,11 @@ class Runner(Protocol):
         """The last run's outputs, in the model's order."""
 
 
+def inferences_of(runner: Runner) -> int:
+    """How many inferences one call of `run` makes: one, unless the runner's attribute ``inferences`` says more."""
+    return int(getattr(runner, "inferences", 1))
+
+
 class NothingToPrepareError(Exception):
     """Raised by `Runner.prepare`, with a one-line message, when something is missing: the row is ``unavailable``."""
 
@@ -113,6 +118,7 @@ class Runtime:
             runs the ONNX form and so accepts every kind.
         lacks: returns one line on anything else missing (such as a compiler), or None.
         quantized: whether it computes in INT8 and so needs calibration.
+        half: whether it stores or computes numbers in 16 bits, so that its error is shown but not judged.
         uses_records: whether it compiles with tuning records, which must then be readable.
         only_named: whether a comparison has it only when it is named.
 
@@ -136,6 +142,7 @@ class Runtime:
     kinds: tuple[str, ...] | None = None
     lacks: Callable[[], str | None] = lambda: None
     quantized: bool = False
+    half: bool = False
     uses_records: bool = False
     only_named: bool = False
 

@@ -10,8 +10,11 @@ from tvmopt.benchmarks.runtimes.mnn import runner as mnn
 from tvmopt.benchmarks.runtimes.ncnn import runner as ncnn
 from tvmopt.benchmarks.runtimes.onnxruntime import int8 as onnxruntime_int8
 from tvmopt.benchmarks.runtimes.onnxruntime import runner as onnxruntime
+from tvmopt.benchmarks.runtimes.opencv import runner as opencv
+from tvmopt.benchmarks.runtimes.openvino import fp16 as openvino_fp16
 from tvmopt.benchmarks.runtimes.openvino import int8 as openvino_int8
 from tvmopt.benchmarks.runtimes.openvino import runner as openvino
+from tvmopt.benchmarks.runtimes.openvino import throughput as openvino_throughput
 from tvmopt.benchmarks.runtimes.pytorch import compiled as pytorch_compile
 from tvmopt.benchmarks.runtimes.pytorch import runner as pytorch
 from tvmopt.benchmarks.runtimes.tvmopt import runner as tvmopt
@@ -25,9 +28,12 @@ RUNTIMES: tuple[Runtime, ...] = (
     pytorch_compile.RUNTIME,
     onnxruntime.RUNTIME,
     openvino.RUNTIME,
+    opencv.RUNTIME,
     ncnn.RUNTIME,
     mnn.RUNTIME,
     litert.RUNTIME,
+    openvino_throughput.RUNTIME,
+    openvino_fp16.RUNTIME,
     onnxruntime_int8.RUNTIME,
     openvino_int8.RUNTIME,
     tvmopt_untuned.RUNTIME,

@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from tvmopt.benchmarks.runtimes.base import Job, NothingToPrepareError, Runner
+from tvmopt.benchmarks.runtimes.base import Job, NothingToPrepareError, Runner, inferences_of
 from tvmopt.benchmarks.runtimes.registry import find_runtime
 from tvmopt.pipeline.devices.serve import Server
 from tvmopt.pipeline.support.npz import save_arrays
@@ -85,7 +85,8 @@ class Worker:
         while len(samples) < command["calls"] and (not samples or time.perf_counter() < end):
             samples.append(_seconds(run))
         gc.enable()
-        return {"samples": samples}
+        inferences = inferences_of(self._runner)
+        return {"samples": [sample / inferences for sample in samples]}
 
     def _profile(self, command: dict[str, Any]) -> dict[str, Any]:
         profile = self._runtime.load_profiler()(Job.from_json(command["job"]), command["seconds"])

@@ -38,11 +38,7 @@ class RunOpenvino:
         core = self._openvino.Core()
         self.compiled = core.compile_model(self.model_file(job), "CPU", self.properties(job))
         self.request = self.compiled.create_infer_request()
-        arrays = job.load_inputs()
-        # Tensors that share memory do not keep the arrays alive.
-        self._inputs = [np.asarray(array, order="C") for array in arrays.values()]
-        for index, array in enumerate(self._inputs):
-            self.request.set_input_tensor(index, self._openvino.Tensor(array, shared_memory=True))
+        self.set_inputs(self.request, list(job.load_inputs().values()))
         self.settings |= {
             "device": "CPU",
             "performance hint": "latency",
@@ -51,6 +47,14 @@ class RunOpenvino:
             "streams": str(self.compiled.get_property("NUM_STREAMS")),
             "threads bound to cores": str(self.compiled.get_property("ENABLE_CPU_PINNING")),
         }
+
+    def set_inputs(self, request: Any, arrays: list[np.ndarray]) -> None:
+        """Makes `arrays` the input tensors of `request`."""
+        for index, array in enumerate(arrays):
+            plain = np.asarray(array, order="C")
+            # Tensors that share memory do not keep the arrays alive.
+            self._inputs.append(plain)
+            request.set_input_tensor(index, self._openvino.Tensor(plain, shared_memory=True))
 
     def properties(self, job: Job) -> dict[str, Any]:
         """The device's properties."""

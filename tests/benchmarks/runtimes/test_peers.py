@@ -1,4 +1,4 @@
-"""ncnn, MNN and LiteRT: converted, run, and their outputs in the model's order and shapes."""
+"""OpenCV, ncnn, MNN and LiteRT: converted, run, and their outputs in the model's order and shapes."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ from tvmopt.benchmarks.runtimes.base import Runtime
 from tvmopt.benchmarks.runtimes.litert import runner as litert
 from tvmopt.benchmarks.runtimes.mnn import runner as mnn
 from tvmopt.benchmarks.runtimes.ncnn import runner as ncnn
+from tvmopt.benchmarks.runtimes.opencv import runner as opencv
 
 pytestmark = pytest.mark.slow
 QUICK = MeasureOptions(rounds=5, turn_s=0.005, warmup_s=0.01)
-PEERS = (ncnn.RUNTIME, mnn.RUNTIME, litert.RUNTIME)
+PEERS = (opencv.RUNTIME, ncnn.RUNTIME, mnn.RUNTIME, litert.RUNTIME)
 SIXTEEN_BITS = {
+    "opencv": ("precision", "fp32"),
     "ncnn": ("off", "fp16 and bf16 storage and arithmetic, Vulkan"),
     "mnn": ("precision", "high (fp32)"),
     "litert": ("precision", "fp32, half precision not allowed"),
@@ -85,7 +87,7 @@ def test_several_outputs_of_a_network_on_images(runtime: Runtime, tmp_path: Path
     assert row.status == "ok", row.message
     assert row.output_error is not None
     assert row.output_error.relative < 1e-5
-    assert row.prepare_s is not None
+    assert (row.prepare_s is None) == (runtime.prepared == "never")
     name, value = SIXTEEN_BITS[runtime.name]
     assert row.settings[name] == value
     assert row.settings["threads"] == "1"
@@ -99,7 +101,7 @@ def test_a_recurrent_network(runtime: Runtime, tmp_path: Path) -> None:
     assert row.output_error.relative < 1e-5
 
 
-@pytest.mark.parametrize("runtime", PEERS[:2], ids=lambda runtime: runtime.name)
+@pytest.mark.parametrize("runtime", PEERS[:3], ids=lambda runtime: runtime.name)
 def test_an_onnx_file(runtime: Runtime, onnx_file: Path) -> None:
     (row,) = measured(runtime, str(onnx_file))
     assert row.status == "ok", row.message

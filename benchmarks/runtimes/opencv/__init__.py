@@ -1,0 +1,1 @@
+"""OpenCV's module for networks."""
