@@ -116,9 +116,9 @@ def order_stages(seen: Collection[str]) -> list[str]:
     return [stage for stage in STAGES if stage in seen] + sorted(set(seen) - set(STAGES))
 
 
-def prepares(module: object) -> bool:
-    """Whether a PyTorch module prepares data rather than infers."""
-    return type(module).__module__.startswith(_TRANSFORMS)
+def prepares(kind: type) -> bool:
+    """Whether a class of PyTorch modules prepares data rather than infers."""
+    return kind.__module__.startswith(_TRANSFORMS)
 
 
 def identify(function: Any) -> tuple[str, str]:

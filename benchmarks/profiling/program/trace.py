@@ -112,6 +112,6 @@ class Tracer:
             known = self._codes[code] = stage, f"{module}.{code.co_qualname}"
         stage, name = known
         if stage == INFERRING and name.startswith("torch."):
-            module = frame.f_locals.get("self")
-            return (None if prepares(module) else stage), f"{type(module).__module__}.{type(module).__qualname__}"
+            kind = type(frame.f_locals.get("self"))
+            return (None if prepares(kind) else stage), f"{kind.__module__}.{kind.__qualname__}"
         return stage, name
