@@ -157,7 +157,7 @@ def test_weights_of_four_bits_are_dequantised(parse: Parse) -> None:
             "g (float[1,4,4] x) => (float[1,4,4] y) { y=RandomNormalLike(x) }",
             r"RandomNormalLike \(1x, first at 'RandomNormalLike_y'\)",
         ),
-        ("g (float[4] x) => (int64[1,n] y) { y=NonZero(x) }", "'NonZero_y' .* depends on the data"),
+        ("g (int64[1] x) => (float[n] y) { y=ConstantOfShape(x) }", "'ConstantOfShape_y' .* depends on the data"),
         ("g (string[4] x) => (string[4] y) { y=Identity(x) }", "element type string"),
         ("g (float[4] x) => (complex64[4] y) { y=my.ops.Fft(x) }", "Fft"),
         ("g (float[2,3] x, float[2,3] w) => (float[n] y) { y=MatMul(x,w) }", "(?i)incompatible dimensions"),
