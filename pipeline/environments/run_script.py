@@ -75,12 +75,15 @@ def run_script(python: str, call: Call, limits: Limits | None = None) -> None:
         ScriptError: it failed, crashed, or took more time or memory than it may.
     """
     limits = limits or Limits()
-    command = [python, "-I", bounded.__file__, str(limits.memory_bytes), str(call.script), *call.arguments]
+    # Nothing of the user's own Python set-up reaches the script, and sets have the same order in every run.
+    own = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    variables = {**own, "PYTHONHASHSEED": "0", **call.variables}
+    command = [python, "-P", "-s", bounded.__file__, str(limits.memory_bytes), str(call.script), *call.arguments]
     with (call.folder / _OUTPUT).open("w+b") as output:
         process = subprocess.Popen(
             command,
             cwd=call.folder,
-            env={**os.environ, **call.variables},
+            env=variables,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+_NUMBER = re.compile(r"__\d+")
 
 SMALL = 8
 """Random 32-bit and 64-bit integers are below: they may be indices."""
@@ -45,6 +48,7 @@ class Converted:
 
     def write(self, folder: Path) -> None:
         """Writes what `tensorflow_to_onnx` promises."""
+        renumber(self.model, {*self.inputs, *self.outputs, *self.values})
         (folder / "model.onnx").write_bytes(self.model.SerializeToString())
         groups = {"input": self.inputs, "output": self.outputs, "value": self.values}
         arrays: dict[str, Any] = {
@@ -91,13 +95,42 @@ def rename(model: Any, names: Mapping[str, str]) -> None:
         if old != new and new and new not in taken and old in taken:
             final[old] = new
             taken.add(new)
-    for value in values:
-        value.name = final.get(value.name, value.name)
+    nodes = [node.name for node in graph.node]
+    _map_names(graph, lambda name: final.get(name, name))
+    for node, name in zip(graph.node, nodes, strict=True):
+        node.name = name
+
+
+def _map_names(graph: Any, renamed: Callable[[str], str]) -> None:
+    """Changes every name in a graph, and in those inside its nodes, which may read its values."""
     for node in graph.node:
         for edges in (node.input, node.output):
-            for place, name in enumerate(edges):
-                if name in final:
-                    edges[place] = final[name]
+            edges[:] = [renamed(name) for name in edges]
+        node.name = renamed(node.name)
+        for attribute in node.attribute:
+            for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
+                _map_names(inner, renamed)
+    for value in (*graph.input, *graph.output, *graph.initializer):
+        value.name = renamed(value.name)
+
+
+def renumber(model: Any, kept: set[str]) -> None:
+    """Numbers the names that tf2onnx made in the order of their use: its own numbers differ from run to run."""
+    graph = model.graph
+    kept |= {value.name for value in (*graph.input, *graph.output)}
+    numbers: dict[str, str] = {}
+
+    def renamed(name: str) -> str:
+        if name in kept:
+            return name
+        return _NUMBER.sub(lambda found: numbers.setdefault(found[0], f"__n{len(numbers) + 1}"), name)
+
+    _map_names(graph, renamed)
+    del graph.value_info[:]
+    used = {name: place for place, name in enumerate(reversed([name for node in graph.node for name in node.input]))}
+    tensors = sorted(graph.initializer, key=lambda tensor: (-used.get(tensor.name, -1), tensor.name))
+    del graph.initializer[:]
+    graph.initializer.extend(tensors)
 
 
 def graph_operators(graph_def: Any) -> Iterator[tuple[str, Any]]:
