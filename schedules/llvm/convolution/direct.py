@@ -6,6 +6,7 @@ This is the template: the tiles to choose from and their estimated cycles; `dire
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -15,9 +16,11 @@ import numpy.typing as npt
 from tvmopt.schedules.dtypes import FLOAT32
 from tvmopt.schedules.llvm.convolution.direct_nest import DirectConv2dNest
 from tvmopt.schedules.llvm.convolution.shape import Shape, shape_of
-from tvmopt.schedules.llvm.parts.emit import SPREAD
+from tvmopt.schedules.llvm.parts.emit import LINE, SPREAD
 from tvmopt.schedules.llvm.parts.register_tile import (
     FAR_BYTES_PER_CYCLE,
+    FMA_LATENCY,
+    FMA_PER_CYCLE,
     L2_BYTES_PER_CYCLE,
     PREFETCHED_BYTES_PER_CYCLE,
     covering,
@@ -53,6 +56,12 @@ PLAIN_VECTORS = 4
 
 FEW_CHANNELS = 256
 """With at most this many input channels, reading the data takes about as long as the arithmetic."""
+
+LOAD_CYCLES = 0.5
+"""What a load of a tile's step costs beside the arithmetic with vectors that fill a cache line; measured."""
+
+STREAMED = 1 / 8
+"""The share of the time to read weights from the second-level cache that is not hidden there; measured."""
 
 
 class DirectConv2d:
@@ -134,6 +143,10 @@ class DirectConv2d:
         depth = self._depth(workload, target, best)
         if depth:
             return {**best, "depth": depth, "prefetch": SPREAD}
+        if shape.kernel == (1, 1) and shape.block == LINE == target.lanes(FLOAT32) and not fixed["prefetch"]:
+            # The weights stay in the cache: a tile need not have many pixels for each of them. Larger kernels compete
+            # with other algorithms by `cycles`.
+            best = min(configs, key=lambda config: _loading_cycles(shape, target, config))
         bands = next(knob.values for knob in space.knobs if knob.name == "band")
         return {**best, "band": min(bands, key=lambda band: self._moving(workload, target, best, band))}
 
@@ -269,12 +282,34 @@ def _panel_bytes(shape: Shape, target: Target, vectors: int) -> int:
 @lru_cache(maxsize=4096)
 def layer_cycles(shape: Shape, target: Target, rows: int, columns: int, vectors: int) -> float:
     """The estimate for a tile, cached: the other knobs do not affect it, and each tile has a hundred configs."""
-    total = 0.0
+
+    def step(pixels: int, depth: int, in_l1: bool) -> float:
+        return tile_cycles(pixels, depth, in_l1, target)
+
+    return _summed(shape, target, (rows, columns, vectors), step)
+
+
+def _loading_cycles(shape: Shape, target: Target, config: Config) -> float:
+    """What tiles are compared by where weights stay in the cache: loads are not free beside the arithmetic.
+
+    On another scale than `layer_cycles`, by which algorithms are compared.
+    """
+
+    def step(pixels: int, depth: int, in_l1: bool) -> float:
+        far = 0.0 if in_l1 else depth * target.vector_bits // 8 / L2_BYTES_PER_CYCLE * STREAMED
+        return max(pixels * depth / FMA_PER_CYCLE, FMA_LATENCY) + (pixels + depth) * LOAD_CYCLES + far
+
+    return _summed(shape, target, (config["rows"], config["columns"], config["vectors"]), step)
+
+
+def _summed(shape: Shape, target: Target, tile: tuple[int, int, int], step: Callable[[int, int, bool], float]) -> float:
+    """The cycles of a layer, given those of a step of a tile: its pixels, its vectors, whether its weights fit L1."""
+    total, (rows, columns, vectors) = 0.0, tile
     for height, height_count in Cut.of(shape.rows, rows).sizes():
         for width, width_count in Cut.of(shape.columns, columns).sizes():
             for depth, depth_count in covering(group_blocks(shape, target), vectors):
-                panel = _panel_bytes(shape, target, depth)
-                step = tile_cycles(height * width, depth, panel < target.l1_bytes // 2, target)
+                in_l1 = _panel_bytes(shape, target, depth) < target.l1_bytes // 2
                 tail = 8 + 2 * height * width * depth
-                total += height_count * width_count * depth_count * (step * shape.reduction + tail)
+                cycles = step(height * width, depth, in_l1) * shape.reduction + tail
+                total += height_count * width_count * depth_count * cycles
     return total * shape.n * shape.groups

@@ -177,6 +177,22 @@ def test_default_does_not_need_more_registers_than_there_are(
     assert config["rows"] * config["columns"] * config["vectors"] >= 8
 
 
+def test_tiles_of_wide_vectors_need_few_loads_where_weights_stay_in_the_cache() -> None:
+    target = parse_target("x86-64-v4", 1)
+
+    def tile(inputs: int, outputs: int) -> tuple[int, int]:
+        data, result = Tensor((1, inputs, 28, 28), block=16), Tensor((1, outputs, 28, 28), block=16)
+        attrs = (("dilations", (1, 1)), ("groups", 1), ("pads", (0, 0, 0, 0)), ("strides", (1, 1)))
+        workload = Workload("conv2d", (data, Tensor((outputs, inputs, 1, 1))), result, attrs)
+        config = DirectConv2d().default(workload, target)
+        return config["rows"] * config["columns"], config["vectors"]
+
+    pixels, vectors = tile(128, 128)
+    assert pixels + vectors <= pixels * vectors / 2
+    pixels, vectors = tile(1024, 512)
+    assert vectors == 2  # weights come from far: each is used for more pixels
+
+
 def test_packing_keeps_every_weight_once(convolution: Callable[..., Workload], target: Target) -> None:
     workload = convolution((1, 19, 5, 5), 37, (3, 3))
     weight = np.arange(1, 37 * 19 * 9 + 1, dtype=np.float32).reshape(37, 19, 3, 3)
