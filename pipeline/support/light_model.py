@@ -75,7 +75,7 @@ def with_stand_ins(model: onnx.ModelProto) -> onnx.ModelProto:
 def serialized(model: onnx.ModelProto) -> Iterator[bytes]:
     """`model.SerializeToString(deterministic=True)` in pieces, none longer than a weight."""
     weights = model.graph.initializer
-    sizes = [len(tensor.SerializeToString(deterministic=True)) for tensor in weights]
+    sizes = [sum(map(len, _tensor(tensor))) for tensor in weights]
     before, after = _split(model.graph, _INITIALIZERS)
     total = len(before) + len(after) + sum(len(_head(_INITIALIZERS, size)) + size for size in sizes)
     opening, end = _split(model, _GRAPH)
@@ -84,16 +84,28 @@ def serialized(model: onnx.ModelProto) -> Iterator[bytes]:
         yield _head(_GRAPH, total) + before
         for tensor, size in zip(weights, sizes, strict=True):
             yield _head(_INITIALIZERS, size)
-            yield tensor.SerializeToString(deterministic=True)
+            yield from _tensor(tensor)
         yield after
     yield end
 
 
-_GRAPH, _INITIALIZERS = 7, 5
-"""Numbers of these fields in a model and in a graph."""
+_GRAPH, _INITIALIZERS, _RAW_DATA = 7, 5, 9
+"""Numbers of these fields in a model, a graph and a tensor."""
 
 
-def _split(message: onnx.ModelProto | onnx.GraphProto, number: int) -> tuple[bytes, bytes]:
+def _tensor(tensor: onnx.TensorProto) -> Iterator[bytes]:
+    """A tensor serialised in pieces: protobuf would take three times the memory of its elements to do it at once."""
+    if not tensor.HasField("raw_data"):
+        yield tensor.SerializeToString(deterministic=True)
+        return
+    before, after = _split(tensor, _RAW_DATA)
+    content = tensor.raw_data
+    yield before + _head(_RAW_DATA, len(content))
+    yield content
+    yield after
+
+
+def _split(message: onnx.ModelProto | onnx.GraphProto | onnx.TensorProto, number: int) -> tuple[bytes, bytes]:
     """The fields of `message` before and after the field `number`, serialised."""
     before, after = type(message)(), type(message)()
     for field, value in message.ListFields():
@@ -123,7 +135,7 @@ def _without_data(tensor: onnx.TensorProto, place: int | None) -> onnx.TensorPro
     return light
 
 
-def _set(message: onnx.ModelProto | onnx.GraphProto, name: str, value: object) -> None:
+def _set(message: onnx.ModelProto | onnx.GraphProto | onnx.TensorProto, name: str, value: object) -> None:
     """Sets a field, whether it is a message, a list or a plain value."""
     if hasattr(value, "CopyFrom"):
         getattr(message, name).CopyFrom(value)
