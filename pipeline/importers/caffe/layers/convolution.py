@@ -68,7 +68,7 @@ def _interp(work: Work) -> list[str]:
     if p.pad_beg > 0 or p.pad_end > 0:
         raise work.refuse("a positive pad", "pad the maps in a layer before it")
     if p.pad_beg or p.pad_end:
-        height, width = work.shape[2:]
+        height, width = work.dimensions(4)[2:4]
         ends = work.builder.integers([height + p.pad_end, width + p.pad_end])
         starts = work.builder.integers([-p.pad_beg] * 2)
         x = work.builder.add("Slice", x, starts, ends, work.builder.integers([2, 3]))
@@ -104,7 +104,7 @@ def _resized(work: Work, x: str, sizes: Sequence[int], **attributes: Any) -> str
 
 def _shuffle(work: Work) -> list[str]:
     group = work.parameters("shuffle_channel_param").group
-    batch, channels, *rest = work.shape
+    batch, channels, *rest = work.dimensions(3)
     if group < 1 or channels % group:
         raise InputFileError(f"{work}: {channels} channels in {group} groups")
     split = work.reshaped(work.x, [batch, group, channels // group, int(np.prod(rest))])

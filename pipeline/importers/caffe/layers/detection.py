@@ -70,7 +70,7 @@ def _prior_box(work: Work) -> list[str]:
 def _detection_output(work: Work) -> list[str]:
     """Rows of image, class, score and corners; rows that no box needs hold -1."""
     p, builder = work.parameters("detection_output_param"), work.builder
-    images, count = work.shape[0], builder.shape(work.bottom(2))[2] // 4
+    images, count = work.dimensions(2)[0], math.prod(builder.shape(work.bottom(2))) // 8
     _check(work, p, images, count)
     boxes = _decoded(work, p, images, count)
     scores = work.reshaped(work.bottom(1), [images, count, p.num_classes])

@@ -107,7 +107,7 @@ def _eltwise(work: Work) -> list[str]:
 
 def _axpy(work: Work) -> list[str]:
     """Squeeze-and-excitation's layer: the first blob's factor per channel, times the second, plus the third."""
-    batch, channels = work.shape[:2]
+    batch, channels = work.dimensions(2)[:2]
     maps = work.bottom(1)
     factors = work.reshaped(work.x, [batch, channels, *[1] * (len(work.builder.shape(maps)) - 2)])
     return [work.builder.add("Add", work.builder.add("Mul", maps, factors), work.bottom(2))]

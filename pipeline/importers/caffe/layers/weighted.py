@@ -80,7 +80,7 @@ def _bias(work: Work) -> list[str]:
 
 def _prelu(work: Work) -> list[str]:
     shared = work.parameters("prelu_param").channel_shared
-    slopes = work.weights(0, (1,) if shared else (work.shape[1],))
+    slopes = work.weights(0, (1,) if shared else (work.dimensions(2)[1],))
     slopes = slopes if shared else slopes.reshape(-1, *[1] * (len(work.shape) - 2))
     return [work.builder.add("PRelu", work.x, work.builder.constant(slopes, "slopes"))]
 

@@ -70,7 +70,7 @@ def _normalize(work: Work) -> list[str]:
     axes = work.builder.integers(range(1, rank) if p.across_spatial else [1])
     squares = work.builder.add("ReduceSum", work.builder.add("Mul", work.x, work.x), axes, keepdims=1)
     length = work.builder.add("Sqrt", work.builder.add("Add", squares, work.builder.number(p.eps)))
-    factors = work.weights(0, (1,) if p.channel_shared else (work.shape[1],))
+    factors = work.weights(0, (1,) if p.channel_shared else (work.dimensions(2)[1],))
     factors = factors.reshape(-1, *[1] * (rank - 2)) if not p.channel_shared else factors
     normal = work.builder.add("Div", work.x, length)
     return [work.builder.add("Mul", normal, work.builder.constant(factors, "factors"))]

@@ -28,6 +28,16 @@ class TranslatedLayer:
         """The shape of the first value that it reads."""
         return self.builder.shape(self.x)
 
+    def dimensions(self, least: int) -> tuple[int, ...]:
+        """The shape of the first value, which must have at least so many dimensions.
+
+        Raises:
+            InputFileError: it has fewer.
+        """
+        if len(self.shape) < least:
+            raise InputFileError(f"{self}: takes at least {least} dimensions, got an array of shape {list(self.shape)}")
+        return self.shape
+
     def axis(self, axis: int, rank: int | None = None) -> int:
         """`axis` of the first value, or of one with `rank` dimensions, counted from the front.
 

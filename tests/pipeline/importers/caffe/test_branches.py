@@ -124,3 +124,11 @@ _ONE = {"s": [np.ones(1, np.float32)]}
 def _scaled(bottom: str) -> str:
     """A layer with weights, as each .caffemodel has some."""
     return layer_text("Scale", "s", bottom, "s", "scale_param { num_axes: 0 }")
+
+
+@pytest.mark.parametrize("kind", ["Axpy", "ShuffleChannel", "PReLU", "Normalize", "DetectionOutput", "LSTM"])
+def test_layers_of_maps_refuse_a_row(kind: str, tmp_path: Path) -> None:
+    layer = layer_text(kind, "a", "data data data", "a")
+    path = save_caffe(tmp_path, input_text(3) + layer + _scaled("a"), _ONE)
+    with pytest.raises(InputFileError, match="layer 'a'"):
+        import_caffe(path, ShapeRequest())
