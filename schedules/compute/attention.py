@@ -84,7 +84,9 @@ def places_of(workload: Workload) -> tuple[Place, ...]:
 
 def reach_of(workload: Workload) -> int | None:
     """How many keys beyond the one with its own number a query sees at most; None if it may see all of them."""
-    return dict(workload.attrs).get("reach")
+    reach = dict(workload.attrs).get("reach")
+    assert reach is None or isinstance(reach, int)
+    return reach
 
 
 def result_of(workload: Workload) -> Place:

@@ -66,4 +66,5 @@ def _hidden(expr: Expr, known: Mapping[int, Array], lowest: float) -> Array:
 
 def _in_every(truth: Array) -> Array:
     matrices = truth.reshape(-1, *np.atleast_2d(truth).shape[-2:])
-    return np.logical_and.reduce(matrices)
+    every: Array = np.logical_and.reduce(matrices)
+    return every
