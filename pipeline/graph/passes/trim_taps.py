@@ -70,7 +70,8 @@ def trim_taps(graph: Graph) -> Graph:
             return False
         weight = editor.constants[node.inputs[1]]
         whole = weight.reshape(*weight.shape[:2], *(axis.taps for axis in axes))
-        whole = whole[(..., *(slice(taps.start, taps.stop) for taps in kept))]
+        for place, taps in enumerate(kept, 2):
+            whole = whole.take(taps, place)
         trimmed = np.ascontiguousarray(whole.reshape(*weight.shape[:2], -1, whole.shape[-1]))
         name = editor.constant(f"{node.inputs[1]}_trimmed", trimmed)
         cut = [axis.cut(taps) for axis, taps in zip(axes, kept, strict=True)]
@@ -94,7 +95,8 @@ def _axes(editor: Editor, node: Node) -> list[Axis]:
     ]
     if depth:
         volumes = data.shape[0] // depth[3]
-        axes.insert(0, Axis(*depth, made.shape[0] // volumes))
+        taps_along, step, spacing, size, before, after = depth
+        axes.insert(0, Axis(taps_along, step, spacing, size, before, after, made.shape[0] // volumes))
     return axes
 
 
