@@ -107,6 +107,8 @@ class ImportedModel:
         golden: inputs, and onnxruntime's outputs for them from `original`, if that was run; a model that was imported
             before has them in place of `original`.
         cuts: the outputs whose size is found at run time.
+        checked_against: what computed the same from the user's files, independently of the ONNX form: the framework, or
+            another reader; empty where there was none, or the model was imported before.
     """
 
     name: str
@@ -120,6 +122,7 @@ class ImportedModel:
     weights: Mapping[str, np.ndarray] = field(default_factory=dict)
     golden: tuple[Mapping[str, np.ndarray], Mapping[str, np.ndarray]] | None = None
     cuts: tuple[Cut, ...] = ()
+    checked_against: str = ""
 
     @property
     def results(self) -> tuple[TensorSpec, ...]:

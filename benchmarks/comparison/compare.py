@@ -188,4 +188,5 @@ def _describe(subject: PreparedModel) -> dict[str, Any]:
         "calibration": subject.calibration_data,
         "reference": subject.reference,
         "reference_note": subject.reference_note,
+        "checked_against": model.checked_against,
     }

@@ -78,6 +78,8 @@ def from_document(data: Any) -> Comparison:
     model = mapping_of(data, "model")
     for name in _MODEL_TEXTS:
         text(model, name)
+    if "checked_against" in model:  # older files have none
+        text(model, "checked_against")
     environment = mapping_of(data, "environment")
     for name in ("cpu", "architecture", "os", "kernel", "python"):
         text(environment, name)

@@ -217,7 +217,8 @@ class Comparison:
         created: when it began, ISO 8601 with time zone.
         complete: false when it was stopped early.
         environment: see `benchmarks.machine.environment.read_environment`.
-        model: name, spec, kind, sha256, inputs, outputs, input_data, calibration, reference, reference_note.
+        model: name, spec, kind, sha256, inputs, outputs, input_data, calibration, reference, reference_note,
+            and in newer files checked_against.
         protocol: how it was measured: rounds, turn_s, warmup_s and so on.
         measurements, verdicts: the rows.
         layers: a table of layer profiles for each cell; empty unless requested.

@@ -69,6 +69,15 @@ ENVIRONMENTS: tuple[Environment, ...] = (
         alone=("tf-keras",),
     ),
     Environment(
+        name="mxnet",
+        about="Runs MXNet networks in MXNet: to check imports, and to compare with it.",
+        packages=("mxnet",),
+        modules=("mxnet",),
+        pythons=((3, 11), (3, 11)),
+        download_mb=70,
+        alone=("mxnet",),
+    ),
+    Environment(
         name="litert",
         about="Converts PyTorch models for LiteRT.",
         packages=("litert-torch",),

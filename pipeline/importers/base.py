@@ -85,7 +85,8 @@ class Importer:
             None for a format that takes no name.
         framework: the framework that runs these models, as tables name it; empty where the file does not say.
         check: checks that the ONNX form computes what the framework does; raises WrongResultError with the first layer
-            that differs. None when there is no such check.
+            that differs. It returns what it checked against, as reports name it, which is empty where that is not
+            installed or does not take the model; a return of None means the framework. None when there is no check.
         layer_values: runs the model in its framework on an array for each input; returns all outputs, and those of the
             named ONNX values that the framework computes. None when that is not possible.
         original_runtime: the runtime of `benchmarks` that runs these models in their framework and is the reference of
@@ -106,7 +107,7 @@ class Importer:
     load: Callable[[ModelSource, ShapeRequest, bool], OnnxForm]
     find_factory: Callable[[Path, str | None], str] | None = None
     framework: str = ""
-    check: Callable[[OnnxForm], None] | None = None
+    check: Callable[[OnnxForm], str | None] | None = None
     layer_values: (
         Callable[[ImportedModel, Mapping[str, np.ndarray], Collection[str]], Mapping[str, np.ndarray]] | None
     ) = None

@@ -55,8 +55,8 @@ def load_model(
         from tvmopt.pipeline.importers.onnx_form.shapes import ShapeRequest
 
         request = ShapeRequest(dict(input_shapes or {}), batch, _sizes(inputs))
-        original, examples = _read(source, request)
-        return _finish(source, original, examples, inputs)
+        original, examples, against = _read(source, request)
+        return replace(_finish(source, original, examples, inputs), checked_against=against)
 
 
 def _sizes(inputs: Mapping[str, np.ndarray] | None) -> dict[str, tuple[int, ...]]:
@@ -108,7 +108,7 @@ def survey_model(
         from tvmopt.pipeline.importers.survey import survey
 
         request = ShapeRequest(dict(input_shapes or {}), None, _sizes(inputs))
-        original, _ = _read(source, request, strict=False)
+        original = _read(source, request, strict=False)[0]
         return source, survey(original)
 
 
@@ -151,8 +151,11 @@ def _named(source: ModelSource) -> Iterator[None]:
 
 def _read(
     source: ModelSource, request: ShapeRequest, strict: bool = True
-) -> tuple[onnx.ModelProto, Mapping[str, np.ndarray]]:
-    """The model in ONNX with static inputs, and arrays on which its framework ran it (none, where it did not).
+) -> tuple[onnx.ModelProto, Mapping[str, np.ndarray], str]:
+    """The model in ONNX with static inputs, and what is known of it.
+
+    That is: arrays on which its framework ran it (none, where it did not), and what the import was checked against
+    (empty, where it was not).
 
     When `strict`, ONNX defines all its operators, and it is checked against its framework if the importer can do that.
     Otherwise, nothing is run.
@@ -165,19 +168,21 @@ def _read(
     importer = find_importer(source.kind)
     form = importer.load(source, request, strict)
     sort_selections(form.model.graph)
+    against = ""
     if strict and importer.check is not None:
-        importer.check(form)
+        named = importer.check(form)
+        against = importer.framework if named is None else named
     asked = form.request
     if asked is None:
-        return form.model, form.inputs
+        return form.model, form.inputs, against
     fix_inputs(form.model, source.values)
     form = replace(form, inputs={name: x for name, x in form.inputs.items() if name not in source.values})
     if asked.batch is None:
         settle_shapes(form.model, asked)
-        return form.model, repeated(form.inputs, form.model.graph)
+        return form.model, repeated(form.inputs, form.model.graph), against
     static = make_static(form.model, asked)
     check_rebatched(form.model, _whole_batches(form, static), form.inputs, asked.batch)
-    return static, repeated(form.inputs, static.graph)
+    return static, repeated(form.inputs, static.graph), against
 
 
 def _whole_batches(form: OnnxForm, static: onnx.ModelProto) -> onnx.ModelProto:

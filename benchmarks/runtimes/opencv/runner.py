@@ -75,12 +75,13 @@ class RunOpencv:
             self._net, self._names = dnn.readNetFromONNX(job.onnx), list(job.outputs)
             self.settings["read from"] = "the ONNX form"
             return
-        from tvmopt.pipeline.importers.caffe.opencv_net import read_net
+        from tvmopt.pipeline.importers.caffe.opencv_names import opencv_names
         from tvmopt.pipeline.importers.caffe.pair import find_pair
+        from tvmopt.pipeline.importers.caffe.run_opencv import forward_names
 
-        self._caffe = read_net(find_pair(Path(job.source["path"])))
-        self._net = self._caffe.net
-        self._names = [self._caffe.makers.get(name, name) for name in job.outputs]
+        pair = find_pair(Path(job.source["path"]))
+        self._net, self._caffe = dnn.readNetFromCaffe(str(pair.network), str(pair.weights)), opencv_names(pair.network)
+        self._names = forward_names(self._net, {name: self._caffe.makers[name] for name in job.outputs})
         self.settings["read from"] = "the Caffe network's own files"
 
 

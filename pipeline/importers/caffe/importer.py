@@ -13,9 +13,16 @@ if TYPE_CHECKING:
 
 def _load(source: ModelSource, request: ShapeRequest, strict: bool) -> OnnxForm:
     from tvmopt.pipeline.importers.caffe.build import import_caffe
+    from tvmopt.pipeline.importers.caffe.pair import find_pair
     from tvmopt.pipeline.importers.onnx_form.shapes import ShapeRequest as Request
 
-    return OnnxForm(import_caffe(source.path, request), Request())
+    return OnnxForm(import_caffe(source.path, request), Request(), program=find_pair(source.path))
+
+
+def _check(form: OnnxForm) -> str:
+    from tvmopt.pipeline.importers.caffe.check import check_against_opencv
+
+    return check_against_opencv(form)
 
 
 def _stored(source: ModelSource) -> Stored:
@@ -32,6 +39,8 @@ IMPORTER = Importer(
     form="file.prototxt",
     suffixes=(".prototxt", ".caffemodel"),
     load=_load,
+    framework="Caffe",
+    check=_check,
     stored=_stored,
     refused={".solverstate": "holds the state of a training: give the network's .prototxt beside its .caffemodel"},
 )

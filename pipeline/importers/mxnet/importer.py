@@ -13,9 +13,16 @@ if TYPE_CHECKING:
 
 def _load(source: ModelSource, request: ShapeRequest, strict: bool) -> OnnxForm:
     from tvmopt.pipeline.importers.mxnet.build import import_mxnet
+    from tvmopt.pipeline.importers.mxnet.params import find_files
     from tvmopt.pipeline.importers.onnx_form.shapes import ShapeRequest as Request
 
-    return OnnxForm(import_mxnet(source.path, request), Request())
+    return OnnxForm(import_mxnet(source.path, request), Request(), program=find_files(source.path))
+
+
+def _check(form: OnnxForm) -> str:
+    from tvmopt.pipeline.importers.mxnet.check import check_against_mxnet
+
+    return check_against_mxnet(form)
 
 
 def _stored(source: ModelSource) -> Stored:
@@ -31,5 +38,7 @@ IMPORTER = Importer(
     form="file-symbol.json",
     suffixes=("-symbol.json", ".params"),
     load=_load,
+    framework="MXNet",
+    check=_check,
     stored=_stored,
 )

@@ -193,15 +193,16 @@ def test_its_check_finds_a_model_that_computes_something_else(importer: Importer
     if importer.check is None:
         pytest.skip(f"{importer.title} is not checked against a framework")
     form = importer.load(parse_source(save_sample(importer, tmp_path)), ShapeRequest(), True)
-    assert form.outputs
-    importer.check(form)
+    against = importer.check(form)
+    if against == "":
+        pytest.skip(f"nothing is installed to check {importer.title} against")
     other = onnx.ModelProto()
     other.CopyFrom(form.model)
     for tensor in other.graph.initializer:
         array = onnx.numpy_helper.to_array(tensor)
         if array.dtype.kind == "f":
             tensor.CopyFrom(onnx.numpy_helper.from_array(array * array.dtype.type(1.5), tensor.name))
-    with pytest.raises(WrongResultError, match=f"{importer.framework}.* from layer '.+' on"):
+    with pytest.raises(WrongResultError, match=f"{against or importer.framework}.* from layer '.+' on"):
         importer.check(replace(form, model=other))
 
 

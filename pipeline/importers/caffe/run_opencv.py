@@ -1,0 +1,43 @@
+"""Runs a Caffe network with OpenCV; as a script, it needs nothing of this project.
+
+Arguments: the ``.prototxt``, the ``.caffemodel``, an ``.npz`` of inputs, JSON with the layer and the number of each
+blob that is wanted, and the ``.npz`` to write: an array for each blob, ``0`` to the last.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+
+import cv2
+import numpy as np
+
+
+def forward_names(net: cv2.dnn.Net, makers: Mapping[str, Sequence[object]]) -> list[str]:
+    """What `Net.forward` calls each blob: its layer, or itself where OpenCV has renamed the layer after its output.
+
+    Args:
+        net: the network.
+        makers: by blob, its layer, and which of that layer's blobs it is.
+    """
+    names = []
+    for blob, (layer, place) in makers.items():
+        known = str(layer) if net.getLayerId(str(layer)) >= 0 else blob
+        names.append(f"{known}.{place}" if place else known)
+    return names
+
+
+def main(network: str, weights: str, inputs: str, makers: str, outputs: str) -> None:
+    """Reads, runs and writes."""
+    cv2.setNumThreads(1)
+    net = cv2.dnn.readNetFromCaffe(network, weights)
+    with np.load(inputs) as arrays:
+        for name in arrays:
+            net.setInput(arrays[name], name)
+    results = net.forward(forward_names(net, json.loads(makers)))
+    np.savez(outputs, **{str(place): np.asarray(result) for place, result in enumerate(results)})
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
