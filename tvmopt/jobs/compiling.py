@@ -13,7 +13,7 @@ from tvmopt.pipeline.compiler.compile import CompileReport, compile_sizes
 from tvmopt.pipeline.compiler.kernels.forge import Forge
 from tvmopt.pipeline.compiler.native.linker import linker_of
 from tvmopt.pipeline.importers import load_model
-from tvmopt.pipeline.importers.recall import load_or_recall
+from tvmopt.pipeline.importers.recalling.recall import load_or_recall
 from tvmopt.pipeline.importers.source import parse_source
 from tvmopt.pipeline.support.cache import Cache, digest, environment
 from tvmopt.pipeline.support.interrupts import ctrl_c_cancels

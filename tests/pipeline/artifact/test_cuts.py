@@ -17,7 +17,7 @@ from tvmopt.pipeline.compiler.compile import compile_model
 from tvmopt.pipeline.errors import InputFileError
 from tvmopt.pipeline.importers import load_model
 from tvmopt.pipeline.importers.golden import golden_pair
-from tvmopt.pipeline.importers.recall import load_or_recall
+from tvmopt.pipeline.importers.recalling.recall import load_or_recall
 from tvmopt.pipeline.support.cache import Cache
 from tvmopt.pipeline.verification.verify import verify
 from tvmopt.schedules.target import parse_target

@@ -9,7 +9,8 @@ import numpy as np
 import onnx
 import pytest
 
-from tvmopt.pipeline.importers import load_model, recall
+from tvmopt.pipeline.importers import load_model
+from tvmopt.pipeline.importers.recalling import recall
 from tvmopt.pipeline.types import ImportedModel
 
 SaveOnnx = Callable[..., str]

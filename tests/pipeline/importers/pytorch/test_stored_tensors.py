@@ -13,7 +13,7 @@ from torch import nn
 from tvmopt.pipeline.importers import load_model
 from tvmopt.pipeline.importers.golden import golden_pair
 from tvmopt.pipeline.importers.pytorch.stored_tensors import stored_tensors
-from tvmopt.pipeline.importers.recall import KIND, load_or_recall
+from tvmopt.pipeline.importers.recalling.recall import KIND, load_or_recall
 from tvmopt.pipeline.importers.source import parse_source
 from tvmopt.pipeline.support.cache import Cache
 

@@ -13,9 +13,10 @@ from onnx import numpy_helper
 
 from tvmopt.pipeline.errors import InputFileError, OpenShapeError
 from tvmopt.pipeline.graph.read_onnx import read_onnx
-from tvmopt.pipeline.importers import load_model, recall
+from tvmopt.pipeline.importers import load_model
 from tvmopt.pipeline.importers.golden import golden_pair
-from tvmopt.pipeline.importers.recall import KIND, load_or_recall
+from tvmopt.pipeline.importers.recalling import recall
+from tvmopt.pipeline.importers.recalling.recall import KIND, load_or_recall
 from tvmopt.pipeline.support.cache import Cache
 from tvmopt.pipeline.types import ImportedModel
 

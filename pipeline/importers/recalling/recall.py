@@ -23,13 +23,13 @@ from onnx import numpy_helper
 from tvmopt.pipeline.devices.registry import LOCAL
 from tvmopt.pipeline.errors import TvmoptError
 from tvmopt.pipeline.importers.base import Stored
-from tvmopt.pipeline.importers.file_hash import hash_of, map_files
 from tvmopt.pipeline.importers.golden import golden_pair
 from tvmopt.pipeline.importers.load import load_model
 from tvmopt.pipeline.importers.onnx_form.values import tensor_spec
+from tvmopt.pipeline.importers.recalling.file_hash import hash_of, map_files
+from tvmopt.pipeline.importers.recalling.stored_weights import StoredWeights, Weight, take_weight
 from tvmopt.pipeline.importers.registry import find_importer
 from tvmopt.pipeline.importers.source import model_name, parse_source
-from tvmopt.pipeline.importers.stored_weights import StoredWeights, Weight, take_weight
 from tvmopt.pipeline.support.cache import Cache, digest, environment
 from tvmopt.pipeline.support.light_model import without_weights
 from tvmopt.pipeline.support.memory import give_back_freed

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tvmopt.pipeline.importers import file_hash
-from tvmopt.pipeline.importers.file_hash import PIECE, hash_of, map_files
+from tvmopt.pipeline.importers.recalling import file_hash
+from tvmopt.pipeline.importers.recalling.file_hash import PIECE, hash_of, map_files
 
 Save = Callable[[str, bytes], Path]
 
