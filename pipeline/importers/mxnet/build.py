@@ -9,23 +9,23 @@ import numpy as np
 import onnx
 
 from tvmopt.pipeline.errors import InputFileError, UnsupportedModelError
-from tvmopt.pipeline.importers.mxnet import (
+from tvmopt.pipeline.importers.mxnet.layers import (
     detection,
     elementwise,
-    layers,
     pooling,
     products,
     recurrent,
     shaping,
     slicing,
+    weighted,
 )
+from tvmopt.pipeline.importers.mxnet.layers.work import Known, Open, Operand, Translate, Work
 from tvmopt.pipeline.importers.mxnet.params import Param, find_files, read_params
 from tvmopt.pipeline.importers.mxnet.symbol import Entry, Node, Symbol, read_symbol
-from tvmopt.pipeline.importers.mxnet.work import Known, Open, Operand, Translate, Work
 from tvmopt.pipeline.importers.onnx_form.building.builder import GraphBuilder
 from tvmopt.pipeline.importers.onnx_form.shapes import ShapeRequest, settle_stored
 
-_FAMILIES = (layers, pooling, recurrent, detection, elementwise, products, shaping, slicing)
+_FAMILIES = (weighted, pooling, recurrent, detection, elementwise, products, shaping, slicing)
 OPERATORS: Mapping[str, Translate] = {
     **{name: translate for family in _FAMILIES for name, translate in family.OPERATORS.items()},
     "_rnn_param_concat": shaping.OPERATORS["concat"],

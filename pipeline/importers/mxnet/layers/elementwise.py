@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 
-from tvmopt.pipeline.importers.mxnet.work import Translate, Work
+from tvmopt.pipeline.importers.mxnet.layers.work import Translate, Work
 
 _ACTIVATIONS = {"relu": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh", "softrelu": "Softplus", "softsign": "Softsign"}
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from tvmopt.pipeline.errors import InputFileError
-from tvmopt.pipeline.importers.mxnet.geometry import channels_first, channels_last, geometry
-from tvmopt.pipeline.importers.mxnet.work import Translate, Work
+from tvmopt.pipeline.importers.mxnet.layers.geometry import channels_first, channels_last, geometry
+from tvmopt.pipeline.importers.mxnet.layers.work import Translate, Work
 
 
 def _convolution(work: Work) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from tvmopt.pipeline.errors import InputFileError
-from tvmopt.pipeline.importers.mxnet.work import Work
+from tvmopt.pipeline.importers.mxnet.layers.work import Work
 
 _LAST = {"NWC": 3, "NHWC": 4, "NDHWC": 5}
 _FIRST = {"NCW": 3, "NCHW": 4, "NCDHW": 5}

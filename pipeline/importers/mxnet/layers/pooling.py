@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from tvmopt.pipeline.errors import InputFileError
-from tvmopt.pipeline.importers.mxnet.geometry import channels_first, geometry
-from tvmopt.pipeline.importers.mxnet.work import Translate, Work
+from tvmopt.pipeline.importers.mxnet.layers.geometry import channels_first, geometry
+from tvmopt.pipeline.importers.mxnet.layers.work import Translate, Work
 from tvmopt.pipeline.importers.onnx_form.building.windows import Windows, pool
 
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tvmopt.pipeline.errors import InputFileError
+from tvmopt.pipeline.importers.mxnet.layers.work import Translate, Work
 from tvmopt.pipeline.importers.mxnet.symbol import Node
-from tvmopt.pipeline.importers.mxnet.work import Translate, Work
 
 
 def _flatten(work: Work) -> list[str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tvmopt.pipeline.errors import InputFileError
-from tvmopt.pipeline.importers.mxnet.work import Translate, Work
+from tvmopt.pipeline.importers.mxnet.layers.work import Translate, Work
 
 _MOST_PRIORS = 1 << 24
 _LEAST = -1e30

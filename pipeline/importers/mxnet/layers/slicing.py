@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from tvmopt.pipeline.errors import InputFileError
-from tvmopt.pipeline.importers.mxnet.work import Translate, Work
+from tvmopt.pipeline.importers.mxnet.layers.work import Translate, Work
 
 _INT64 = 7
 _END = (1 << 63) - 1

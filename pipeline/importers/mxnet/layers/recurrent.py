@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tvmopt.pipeline.errors import InputFileError
-from tvmopt.pipeline.importers.mxnet.work import Open, Translate, Work
+from tvmopt.pipeline.importers.mxnet.layers.work import Open, Translate, Work
 
 Array = npt.NDArray[Any]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tvmopt.pipeline.errors import InputFileError
-from tvmopt.pipeline.importers.mxnet.work import Translate, Work
+from tvmopt.pipeline.importers.mxnet.layers.work import Translate, Work
 
 
 def _last_two_swapped(work: Work, value: str, swap: bool) -> str:
