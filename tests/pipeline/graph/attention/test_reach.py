@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.pipeline.attention_forms import FORMS
 
+from tests.pipeline.graph.attention.forms import FORMS
 from tvmopt.pipeline.graph.attention.fuse import fuse_attention
 from tvmopt.pipeline.graph.attention.reach import reach_of
 from tvmopt.pipeline.graph.recognize import recognize
