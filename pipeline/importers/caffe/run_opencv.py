@@ -9,9 +9,12 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
+
+if TYPE_CHECKING:
+    import cv2
 
 
 def forward_names(net: cv2.dnn.Net, makers: Mapping[str, Sequence[object]]) -> list[str]:
@@ -30,13 +33,16 @@ def forward_names(net: cv2.dnn.Net, makers: Mapping[str, Sequence[object]]) -> l
 
 def main(network: str, weights: str, inputs: str, makers: str, outputs: str) -> None:
     """Reads, runs and writes."""
+    import cv2
+
     cv2.setNumThreads(1)
     net = cv2.dnn.readNetFromCaffe(network, weights)
-    with np.load(inputs) as arrays:
-        for name in arrays:
-            net.setInput(arrays[name], name)
+    with np.load(inputs) as given:
+        for name in given:
+            net.setInput(given[name], name)
     results = net.forward(forward_names(net, json.loads(makers)))
-    np.savez(outputs, **{str(place): np.asarray(result) for place, result in enumerate(results)})
+    arrays: dict[str, Any] = {str(place): np.asarray(result) for place, result in enumerate(results)}
+    np.savez(outputs, **arrays)
 
 
 if __name__ == "__main__":
