@@ -63,12 +63,15 @@ def _sizes(inputs: Mapping[str, np.ndarray] | None) -> dict[str, tuple[int, ...]
     return {name: array.shape for name, array in (inputs or {}).items()}
 
 
-def load_onnx(spec: str, input_shapes: Mapping[str, tuple[int, ...]] | None = None) -> onnx.ModelProto:
-    """The ONNX form of a model with static inputs and all shapes that follow, neither normalised nor run.
+def load_onnx(spec: str, input_shapes: Mapping[str, tuple[int, ...]] | None = None) -> tuple[onnx.ModelProto, str]:
+    """The ONNX form of a model with static inputs and all shapes that follow, not normalised.
 
     Args:
         spec: as `load_model`.
         input_shapes: as `load_model`.
+
+    Returns:
+        The model, and what computed the same from the user's files, as `ImportedModel.checked_against`.
 
     Raises:
         UsageError, InputFileError, UnsupportedModelError, WrongResultError: as `load_model`.
@@ -78,7 +81,8 @@ def load_onnx(spec: str, input_shapes: Mapping[str, tuple[int, ...]] | None = No
         from tvmopt.pipeline.importers.onnx_form.normalize import infer_shapes
         from tvmopt.pipeline.importers.onnx_form.shapes import ShapeRequest
 
-        return infer_shapes(_read(source, ShapeRequest(dict(input_shapes or {})))[0])
+        original, _, against = _read(source, ShapeRequest(dict(input_shapes or {})))
+        return infer_shapes(original), against
 
 
 def survey_model(

@@ -23,8 +23,9 @@ def command(model: str, input_shape: Mapping[str, tuple[int, ...]], output: Path
     from tvmopt.pipeline.support.files import replaced
     from tvmopt.pipeline.support.light_model import serialized
 
-    converted = load_onnx(model, input_shape)
+    converted, against = load_onnx(model, input_shape)
     with replaced(output) as file:
         for piece in serialized(converted):
             file.write(piece)
-    click.echo(f"wrote {output}: {len(converted.graph.node)} nodes")
+    checked = f"; it computes what {against} does" if against else ""
+    click.echo(f"wrote {output}: {len(converted.graph.node)} nodes{checked}")

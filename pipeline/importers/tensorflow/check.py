@@ -41,8 +41,11 @@ class _Difference:
     how: str
 
 
-def check_against_framework(form: OnnxForm) -> None:
+def check_against_framework(form: OnnxForm) -> str:
     """Checks that the ONNX model computes what the framework did.
+
+    Returns:
+        The framework's name and version; empty where it could not run the model.
 
     Raises:
         WrongResultError: it does not; names the first layer that differs.
@@ -51,13 +54,13 @@ def check_against_framework(form: OnnxForm) -> None:
     ran = form.program
     assert isinstance(ran, Ran)
     if not form.outputs:
-        return
+        return ""
     integers = {name: array for name, array in ran.values.items() if array.dtype.name in ("int8", "uint8", "int16")}
     found = _quantized_difference(form, integers) if integers else _difference(form, ran)
     if found is not None:
         what = f"{found.value!r} of the ONNX form differs from {ran.framework}'s {found.how}"
-        what = f"{found.value!r} of the ONNX form differs from {ran.framework}'s {found.how}"
         raise WrongResultError(f"{what}, from layer {found.layer!r} on")
+    return ran.framework
 
 
 def _difference(form: OnnxForm, ran: Ran) -> _Difference | None:

@@ -18,10 +18,10 @@ def _load(source: ModelSource, request: ShapeRequest, strict: bool) -> OnnxForm:
     return import_model(source, request, strict)
 
 
-def _check(form: OnnxForm) -> None:
+def _check(form: OnnxForm) -> str:
     from tvmopt.pipeline.importers.tensorflow.check import check_against_framework
 
-    check_against_framework(form)
+    return check_against_framework(form)
 
 
 def _stored(source: ModelSource) -> Stored:

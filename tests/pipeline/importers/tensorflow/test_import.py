@@ -176,7 +176,8 @@ def test_a_module_named_in_a_keras_file_is_not_imported(tmp_path: Path) -> None:
 )
 def test_networks_that_others_trained(name: str, sample: str) -> None:
     path = real_model(name)
-    model = load_onnx(str(path))
+    model, against = load_onnx(str(path))
+    assert against.startswith("LiteRT" if path.suffix == ".tflite" else ("TensorFlow", "Keras", "tf-keras"))
     if not sample:
         return
     with np.load(path.parents[1] / "samples" / sample) as arrays:
