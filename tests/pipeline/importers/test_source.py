@@ -44,7 +44,7 @@ def test_accepted_specs(spec: str, kind: str, factory: str | None, name: str) ->
         ("nowhere/net.onnx", InputFileError, ["does not exist", "no folder 'nowhere'"]),
         ("folder.onnx", InputFileError, ["is a folder", "file.onnx"]),
         (".", InputFileError, ["is a folder"]),
-        ("net.h5", InputFileError, [".h5 file", listed_forms()]),
+        ("net.mat", InputFileError, [".mat file", listed_forms()]),
         ("net", InputFileError, ["without suffix"]),
         ("net.pt", InputFileError, ["pickle (.pt)", "torch.export.save", ".pt2"]),
         ("net.pth", InputFileError, ["pickle (.pth)", "file.py:factory"]),
