@@ -23,6 +23,7 @@ from tvmopt.pipeline.support.progress import Event, Steps
 
 UNSEEDED = "two calls of the model's factory gave different networks: seed its weights"
 UNSTEADY = "gave other outputs when it was run again"
+SEQUENTIAL = "not applicable: it makes several requests at once, and the method dli times sequential ones"
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +131,8 @@ def _ready(cell: Cell, runtime: Runtime, stack: ExitStack) -> Participant | Meas
     subject, threads = cell.subject, len(cell.cores)
     absent = Measurement(runtime.name, runtime.variant, subject.batch, threads, "failed")
     refusal = runtime.refusal(subject.model.source.kind)
+    if cell.options.method == "dli" and runtime.at_once:
+        refusal = SEQUENTIAL
     if refusal:
         return replace(absent, status="not_applicable", message=refusal)
     missing = runtime.missing()

@@ -72,10 +72,8 @@ class Participant:
         """One burst of timed calls; the worker is suspended before and after."""
         if self._worker is None:
             return
-        limit_s = 4 * self.options.turn_s + 2 * self._call_s
-        command = {"do": "turn", "calls": self._calls, "untimed": self.options.untimed_calls, "limit_s": limit_s}
-        foreseen_s = limit_s + (self.options.untimed_calls + 1) * self._call_s
-        reply = self._ask(command, self.options.answer_timeout_s + 2 * foreseen_s)
+        command, timeout_s = self._next_turn()
+        reply = self._ask(command, timeout_s)
         if reply is not None:
             self.turns.append(reply["samples"])
             self._worker.suspend()
@@ -116,6 +114,19 @@ class Participant:
             self._worker.suspend()
             self._call_s = reply["call_s"]
             self._calls = min(options.max_calls, max(1, round(options.turn_s / self._call_s)))
+
+    def _next_turn(self) -> tuple[dict[str, Any], float]:
+        """The command of the next turn, and the time that it may take."""
+        options = self.options
+        command = {"do": "turn", "untimed": options.untimed_calls}
+        if options.method == "dli":
+            calls = options.iterations_in(len(self.turns))
+            # A slower phase of the machine must not end the turn: every runtime makes the same number of calls.
+            timeout_s = options.answer_timeout_s + 20 * (calls + options.untimed_calls) * self._call_s
+            return command | {"calls": calls, "limit_s": None}, timeout_s
+        limit_s = 4 * options.turn_s + 2 * self._call_s
+        foreseen_s = limit_s + (options.untimed_calls + 1) * self._call_s
+        return command | {"calls": self._calls, "limit_s": limit_s}, options.answer_timeout_s + 2 * foreseen_s
 
     def _compare(self, outputs: Sequence[np.ndarray], reference: Sequence[np.ndarray]) -> None:
         try:

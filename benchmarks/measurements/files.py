@@ -21,25 +21,29 @@ Schema ``tvmopt-comparison``, its versions:
    reference. In files of versions 1 and 2 it is ``l2``. ``max_abs`` and ``relative`` are null where they are infinite;
    in every version ``cosine`` is the cosine itself, 1 for the same direction.
 
+4. also ``method`` in ``protocol``: ``turns``, or ``dli`` with ``iterations``, the timed calls of every runtime, and
+   without ``turn_s`` and ``max_calls``. Where ``method`` is missing, as in older files, it is ``turns``.
+
 Schema ``tvmopt-suite``, versions as above: ``comparisons[]``, each a comparison.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from tvmopt.benchmarks.measurements.json_fields import boolean, list_of, mapping_of, one_of, positive_int, text
 from tvmopt.benchmarks.measurements.layer_table import LayerTable
+from tvmopt.benchmarks.measurements.options import METHODS
 from tvmopt.benchmarks.measurements.types import RELATIVE_ERRORS, Comparison, Measurement, Verdict
 from tvmopt.pipeline.errors import InputFileError
 from tvmopt.pipeline.support.files import replaced
 
 SCHEMA = "tvmopt-comparison"
 SUITE_SCHEMA = "tvmopt-suite"
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 MAX_FILE_BYTES = 256 * 2**20
 """A larger file cannot be ours: a thousand rows of ten thousand samples are smaller."""
 
@@ -93,7 +97,7 @@ def from_document(data: Any) -> Comparison:
         complete=boolean(data, "complete"),
         environment=environment,
         model=model,
-        protocol=mapping_of(data, "protocol"),
+        protocol=_protocol(data),
         measurements=tuple(_each(data, "measurements", Measurement.from_json)),
         verdicts=tuple(_each(data, "verdicts", Verdict.from_json)),
         layers=tuple(_each(data, "layers", LayerTable.from_json)) if version >= _FIRST_WITH_LAYERS else (),
@@ -163,6 +167,13 @@ def _check_version(data: Any) -> int:
     if version > SCHEMA_VERSION:
         raise ValueError(f"schema_version is {version}, but this tvmopt reads up to {SCHEMA_VERSION}; update tvmopt")
     return version
+
+
+def _protocol(data: Any) -> Mapping[str, Any]:
+    protocol = mapping_of(data, "protocol")
+    if "method" in protocol and one_of(protocol, "method", METHODS) == "dli":
+        positive_int(protocol, "iterations")
+    return protocol
 
 
 def _each(data: Any, name: str, read: Callable[[Any], Item]) -> list[Item]:

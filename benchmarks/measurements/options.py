@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from tvmopt.benchmarks.measurements.statistics import CONFIDENCE, MIN_ROUNDS, RESAMPLES
 from tvmopt.pipeline.errors import UsageError
@@ -14,15 +14,26 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+Method = Literal["turns", "dli"]
+"""How many calls a runtime's latency is the median of.
+
+``turns``: as many as fit in turns of one length; ``dli``: a number of sequential requests, the same for every runtime,
+as in the Deep Learning Inference benchmark of the University of Nizhny Novgorod.
+"""
+METHODS: tuple[Method, ...] = get_args(Method)
+
+
 @dataclass(frozen=True, slots=True)
 class MeasureOptions:
     """How to measure latencies.
 
     Attributes:
+        method: which calls are timed.
+        iterations: timed calls of every runtime with the method ``dli``, spread over the rounds.
         rounds: number of turns of every runtime.
         turn_s: approximate time of the timed calls of one turn; at least one call is made.
         untimed_calls: untimed calls at the start of each turn, which warm up threads and caches again.
-        max_calls: maximum timed calls in a turn.
+        max_calls: maximum timed calls in a turn; `turn_s` and this bound only the method ``turns``.
         warmup_s: running time of each runtime before the first round.
         warmup_calls: minimum number of calls in that time.
         profile_s: approximate profiling time of each runtime, if requested.
@@ -31,6 +42,8 @@ class MeasureOptions:
         answer_timeout_s: time that a turn may exceed its estimate before the worker counts as hung.
     """
 
+    method: Method = "turns"
+    iterations: int = 1000
     rounds: int = 20
     turn_s: float = 0.15
     untimed_calls: int = 2
@@ -43,12 +56,22 @@ class MeasureOptions:
     answer_timeout_s: float = 60.0
 
     def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise UsageError(f"the method must be one of {', '.join(METHODS)}, got {self.method!r}")
         if self.rounds < MIN_ROUNDS:
             raise UsageError(f"rounds must be at least {MIN_ROUNDS} for confidence intervals, got {self.rounds}")
+        if self.method == "dli" and self.iterations < self.rounds:
+            raise UsageError(f"iterations must be at least one for each of {self.rounds} rounds, got {self.iterations}")
+
+    def iterations_in(self, turn: int) -> int:
+        """Timed calls of the turn number `turn`, from 0, with the method ``dli``: all turns sum to `iterations`."""
+        each, more = divmod(self.iterations, self.rounds)
+        return each + (1 if turn < more else 0)
 
     def to_json(self) -> dict[str, Any]:
-        """The ``protocol`` of a measurement file."""
-        return asdict(self) | {
+        """The ``protocol`` of a measurement file, without the settings of the other method."""
+        unused = ("turn_s", "max_calls") if self.method == "dli" else ("iterations",)
+        return {name: value for name, value in asdict(self).items() if name not in unused} | {
             "order": "in turn, every runtime once a round, all others suspended",
             "confidence": CONFIDENCE,
             "interval": f"percentile bootstrap of the median over rounds, {RESAMPLES} resamples",

@@ -27,7 +27,8 @@ STATUSES = ("ok", "wrong", "unavailable", "not_applicable", "failed")
 
 ``ok``: measured; ``wrong``: measured, but its outputs differ from the model's, so no verdict uses it; ``unavailable``:
 a package, tool or record is missing, and the message says how to get it; ``not_applicable``: the runtime cannot take
-this kind of model; ``failed``: it raised, crashed or hung, and the message says where.
+this kind of model, or the method of measuring does not suit it; ``failed``: it raised, crashed or hung, and the message
+says where.
 """
 
 OUTCOMES = ("faster", "no difference", "slower")
@@ -219,7 +220,7 @@ class Comparison:
         environment: see `benchmarks.machine.environment.read_environment`.
         model: name, spec, kind, sha256, inputs, outputs, input_data, calibration, reference, reference_note,
             and in newer files checked_against.
-        protocol: how it was measured: rounds, turn_s, warmup_s and so on.
+        protocol: how it was measured: method, rounds, turn_s, warmup_s and so on.
         measurements, verdicts: the rows.
         layers: a table of layer profiles for each cell; empty unless requested.
         relative_error: the definition of ``relative`` in the measurements' `output_error`.

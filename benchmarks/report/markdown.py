@@ -9,6 +9,7 @@ from tvmopt.benchmarks.report import words
 from tvmopt.benchmarks.report.layer_losses import find_losses, losses_in_markdown
 from tvmopt.benchmarks.report.machines import Machine, group_by_machine, unlike_warning
 from tvmopt.benchmarks.report.overview import view_overview
+from tvmopt.benchmarks.report.protocol import view_protocol
 from tvmopt.benchmarks.report.tables import escape, markdown_table
 from tvmopt.benchmarks.report.view import (
     CellView,
@@ -18,7 +19,6 @@ from tvmopt.benchmarks.report.view import (
     view_cells,
     view_environment,
     view_notes,
-    view_protocol,
     view_runtimes,
 )
 

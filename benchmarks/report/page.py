@@ -13,13 +13,13 @@ from tvmopt.benchmarks.report.machines import Machine, group_by_machine, unlike_
 from tvmopt.benchmarks.report.overview import view_overview
 from tvmopt.benchmarks.report.plots.latency import draw_plots
 from tvmopt.benchmarks.report.plots.layers import draw_layer_plots
+from tvmopt.benchmarks.report.protocol import view_protocol
 from tvmopt.benchmarks.report.view import (
     baseline_of,
     title_of,
     view_cells,
     view_environment,
     view_notes,
-    view_protocol,
     view_runtimes,
     view_start,
 )

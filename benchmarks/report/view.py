@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tvmopt.benchmarks.measurements.types import Comparison, Measurement, Verdict
 from tvmopt.benchmarks.measurements.verdicts import OURS
 from tvmopt.benchmarks.report import words
+from tvmopt.benchmarks.report.protocol import view_method
 from tvmopt.benchmarks.runtimes.registry import RUNTIMES
 
 _ABOUT = {runtime.name: runtime.about for runtime in RUNTIMES}
@@ -118,28 +119,12 @@ def view_runtimes(comparison: Comparison) -> list[RuntimeView]:
     ]
 
 
-def view_protocol(comparison: Comparison) -> str:
-    """A description of how latencies were measured."""
-    protocol = comparison.protocol
-    cores = ", ".join(str(core) for core in protocol.get("cores", ()))
-    return (
-        f"Every runtime ran in its own process, pinned to the same cores ({cores}). After loading, each ran for "
-        f"{protocol.get('warmup_s')} s to warm up. Then came {protocol.get('rounds')} rounds: in each, every runtime "
-        f"had one turn of about {protocol.get('turn_s')} s, one after the other, while all others were suspended; the "
-        f"first {protocol.get('untimed_calls')} calls of a turn were not timed. Latency is the median of all timed "
-        "calls, with a 95 % interval from a bootstrap over rounds. Inputs and outputs stay in the runtime's own "
-        "memory; nothing is copied in the timed call. FPS is the batch size over the median latency. A verdict of “no "
-        "difference” means that the interval of the ratio of medians covers 1. Error is "
-        f"{words.RELATIVE_ERROR[comparison.relative_error]}; memory is the highest resident size of the process, "
-        "Python and library included."
-    )
-
-
 def view_notes(comparison: Comparison) -> list[str]:
     """Notes that a reader needs to judge the numbers."""
     model, notes = comparison.model, []
     if not comparison.complete:
         notes.append("The run was stopped early; the results shown were complete by then.")
+    notes += [method] if (method := view_method(comparison)) else []
     load = max((float(cell["busy_cores"]) for cell in comparison.protocol.get("other_load", ())), default=0.0)
     if load >= NOTABLE_LOAD:
         notes.append(

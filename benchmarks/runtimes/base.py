@@ -119,6 +119,7 @@ class Runtime:
         lacks: returns one line on anything else missing (such as a compiler), or None.
         quantized: whether it computes in INT8 and so needs calibration.
         half: whether it stores or computes numbers in 16 bits, so that its error is shown but not judged.
+        at_once: whether one timed call makes several requests at once, so that its time is not a request's latency.
         uses_records: whether it compiles with tuning records, which must then be readable.
         only_named: whether a comparison has it only when it is named.
 
@@ -143,6 +144,7 @@ class Runtime:
     lacks: Callable[[], str | None] = lambda: None
     quantized: bool = False
     half: bool = False
+    at_once: bool = False
     uses_records: bool = False
     only_named: bool = False
 

@@ -6,7 +6,7 @@ Commands, and the fields of the reply besides ``"ok": true``:
 - ``prepare {job}``: ``prepare_s``, ``missing`` (one line, if something that preparing needs is missing);
 - ``load {job, outputs}``: ``import_s, load_s, first_run_s, settings``; saves the outputs as an ``.npz``;
 - ``warm {seconds, calls}``: ``call_s``, the median of the calls;
-- ``turn {calls, untimed, limit_s}``: ``samples`` in seconds;
+- ``turn {calls, untimed, limit_s}``: ``samples`` in seconds; fewer than ``calls`` at the limit, if it is not null;
 - ``profile {job, seconds}``: ``profile``, a `benchmarks.measurements.layer_profile.LayerProfile`; loads the model
   itself.
 
@@ -16,6 +16,7 @@ An exception becomes ``{"ok": false, "error": line}``.
 from __future__ import annotations
 
 import gc
+import math
 import os
 import statistics
 import sys
@@ -81,7 +82,7 @@ class Worker:
         gc.collect()
         gc.disable()
         samples: list[float] = []
-        end = time.perf_counter() + command["limit_s"]
+        end = math.inf if command["limit_s"] is None else time.perf_counter() + command["limit_s"]
         while len(samples) < command["calls"] and (not samples or time.perf_counter() < end):
             samples.append(_seconds(run))
         gc.enable()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -55,6 +56,39 @@ def test_all_outputs(run_tvmopt: RunTvmopt, model: Path, tmp_path: Path) -> None
     assert (tmp_path / "again.html").read_text() == (tmp_path / "out.html").read_text()
 
 
+def test_the_method_of_dli(run_tvmopt: RunTvmopt, model: Path, tmp_path: Path) -> None:
+    runtimes = ("--runtimes", "onnxruntime,openvino,openvino-throughput", "--batch", "2", "--threads", "1")
+    outputs = ("--json", "out.json", "--html", "out.html", "--md", "out.md")
+    done = run_tvmopt("compare", model.name, *runtimes, "--method", "dli", "--iterations", "47", *outputs)
+    assert done.returncode == 0, done.stderr
+    said = (
+        "by the method of DLI, the Deep Learning Inference benchmark: latency is the median of 47 sequential requests"
+    )
+    assert said in " ".join(done.stdout.split())
+    assert "FPS" in done.stdout
+    document = json.loads((tmp_path / "out.json").read_text())
+    protocol = document["protocol"]
+    assert (protocol["method"], protocol["iterations"], protocol["rounds"]) == ("dli", 47, 20)
+    assert not {"turn_s", "max_calls"} & set(protocol)
+    *rows, throughput = document["measurements"]
+    assert [row["runtime"] for row in rows] == ["onnxruntime", "openvino"]
+    for row in rows:
+        latency = row["latency_s"]
+        assert latency["turns"] == [3] * 7 + [2] * 13
+        assert latency["median"] == statistics.median(latency["samples"])
+        assert row["fps"] == pytest.approx(2 / latency["median"])
+    assert throughput["status"] == "not_applicable"
+    assert "several requests at once" in throughput["message"]
+    for report in ("out.html", "out.md"):
+        text = (tmp_path / report).read_text()
+        assert said in text
+        assert "Then each was sent 47 timed requests" in text
+        assert "None" not in text
+    again = run_tvmopt("report", "out.json", "--html", "again.html")
+    assert again.returncode == 0, again.stderr
+    assert (tmp_path / "again.html").read_text() == (tmp_path / "out.html").read_text()
+
+
 @pytest.mark.slow
 def test_layers(run_tvmopt: RunTvmopt, model: Path, tmp_path: Path) -> None:
     options = ("--layers", "--runtimes", "onnxruntime,tvmopt-untuned", "--rounds", "5", "--threads", "1")
@@ -85,6 +119,9 @@ def test_layers(run_tvmopt: RunTvmopt, model: Path, tmp_path: Path) -> None:
         (("tiny.onnx", "--threads", "0"), 2, "expected positive integers"),
         (("tiny.onnx", "--batch", "one"), 2, "expected positive integers"),
         (("tiny.onnx", "--rounds", "4"), 2, "--rounds"),
+        (("tiny.onnx", "--method", "mean"), 2, "--method"),
+        (("tiny.onnx", "--method", "dli", "--iterations", "4"), 2, "--iterations"),
+        (("tiny.onnx", "--iterations", "100"), 2, "iterations are for --method dli, got 100 with the method turns"),
         (("tiny.onnx", "--data", "none", "--runtimes", "onnxruntime"), 3, "none: not a folder"),
         (("tiny.onnx", "--json", "none/out.json"), 2, "no folder 'none'"),
         (("tiny.onnx", "--html", "none/out.html"), 2, "no folder 'none'"),

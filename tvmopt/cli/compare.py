@@ -26,6 +26,19 @@ if TYPE_CHECKING:
 )
 @click.option("--threads", type=Integers(), default=(), help="Thread counts.  [default: all cores]")
 @click.option("--rounds", type=click.IntRange(min=5), default=20, show_default=True, help="Turns of each runtime.")
+@click.option(
+    "--method",
+    type=click.Choice(("turns", "dli")),
+    default="turns",
+    show_default=True,
+    help="Time turns of one length, or as the Deep Learning Inference benchmark: sequential requests.",
+)
+@click.option(
+    "--iterations",
+    type=click.IntRange(min=5),
+    metavar="N",
+    help="Requests to each runtime, with --method dli.  [default: 1000]",
+)
 @click.option("--tune-trials", type=click.IntRange(min=0), default=0, metavar="N", help="Tune each cell first.")
 @click.option("--layers", is_flag=True, help="Also profile every runtime layer by layer.")
 @click.option(

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from tvmopt.benchmarks.comparison.compare import run_comparison
 from tvmopt.benchmarks.machine.environment import usable_cores
 from tvmopt.benchmarks.measurements.files import from_document
-from tvmopt.benchmarks.measurements.options import CompareOptions, MeasureOptions
+from tvmopt.benchmarks.measurements.options import CompareOptions, MeasureOptions, Method
+from tvmopt.benchmarks.measurements.statistics import MIN_ROUNDS
 from tvmopt.benchmarks.measurements.types import Comparison
 from tvmopt.jobs.settings import LOGS, log_folders
-from tvmopt.pipeline.errors import CancelledError
+from tvmopt.pipeline.errors import CancelledError, UsageError
 from tvmopt.pipeline.support.interrupts import ctrl_c_cancels
 from tvmopt.pipeline.support.progress import Listener
 
@@ -30,7 +31,11 @@ class CompareJob:
         runtimes: names of runtimes; all when empty.
         batches: batch sizes; when empty, the model's own, or 1 where it leaves its first dimension open.
         threads: thread counts; when empty, the number of cores that this process may use.
-        rounds: turns of each runtime, at least `benchmarks.measurements.statistics.MIN_ROUNDS`.
+        rounds: turns of each runtime, at least `benchmarks.measurements.statistics.MIN_ROUNDS`; with the method ``dli``
+            at most one for each iteration.
+        method: ``turns``: latency is the median of the calls that fit in turns of one length; ``dli``: of the same
+            number of sequential requests to every runtime, the method of the Deep Learning Inference benchmark.
+        iterations: that number; 1000 when None. Only with the method ``dli``.
         tune_trials: tuning trials before each cell; none when 0.
         layers: whether to also profile every runtime layer by layer.
         data: folder of pictures for measuring and calibration; the sample photographs when None.
@@ -45,6 +50,8 @@ class CompareJob:
     batches: tuple[int, ...] = ()
     threads: tuple[int, ...] = ()
     rounds: int = MeasureOptions().rounds
+    method: Method = "turns"
+    iterations: int | None = None
     tune_trials: int = 0
     layers: bool = False
     data: Path | None = None
@@ -66,7 +73,8 @@ def compare(job: CompareJob, listener: Listener | None = None) -> Comparison:
 
     Raises:
         CancelledError: the job was stopped; `partial` has the complete rounds and cells, if any.
-        UsageError: a runtime is unknown, there are more threads than cores, or too few rounds.
+        UsageError: a runtime is unknown, there are more threads than cores, too few rounds or iterations, or iterations
+            without the method ``dli``.
         TvmoptError: any error from importing the model or reading the records and pictures.
     """
     options = CompareOptions(
@@ -81,10 +89,21 @@ def compare(job: CompareJob, listener: Listener | None = None) -> Comparison:
         data=job.data,
         tune_trials=job.tune_trials,
         layers=job.layers,
-        measure=MeasureOptions(rounds=job.rounds),
+        measure=_measuring(job),
     )
     with ctrl_c_cancels():
         comparison = from_document(run_comparison(options, listener))
     if not comparison.complete:
         raise CancelledError(partial=comparison)
     return comparison
+
+
+def _measuring(job: CompareJob) -> MeasureOptions:
+    """How to measure, by the job's method."""
+    if job.method != "dli":
+        if job.iterations is not None:
+            raise UsageError(f"iterations are for --method dli, got {job.iterations} with the method {job.method}")
+        return MeasureOptions(method=job.method, rounds=job.rounds)
+    iterations = MeasureOptions().iterations if job.iterations is None else job.iterations
+    rounds = min(job.rounds, max(MIN_ROUNDS, iterations))
+    return MeasureOptions(method=job.method, iterations=iterations, rounds=rounds)

@@ -64,4 +64,5 @@ RUNTIME = Runtime(
     runner=RunOpenvinoThroughput,
     unprofiled="its kernels are those of openvino: profile that",
     peer=False,
+    at_once=True,
 )

@@ -18,6 +18,8 @@ from tvmopt.benchmarks.comparison.compare import run_comparison
 from tvmopt.benchmarks.measurements.files import from_document, read_comparisons, to_document, write_document
 from tvmopt.benchmarks.measurements.options import CompareOptions, MeasureOptions
 from tvmopt.benchmarks.measurements.types import Comparison, Measurement
+from tvmopt.jobs.comparing import CompareJob
+from tvmopt.jobs.comparing import compare as jobs_compare
 from tvmopt.pipeline.errors import CancelledError, InputFileError, UsageError
 from tvmopt.pipeline.support.progress import Event, Listener, StepBegan
 
@@ -333,6 +335,28 @@ def test_refused_before_any_work(onnx_file: Path, tmp_path: Path) -> None:
 def test_invalid_options(options: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="at least 1"):
         CompareOptions("model.onnx", **options)
+
+
+@pytest.mark.parametrize(("iterations", "rounds"), [(1000, 20), (47, 20), (20, 20), (7, 5)])
+def test_iterations_spread_over_the_rounds(iterations: int, rounds: int) -> None:
+    options = MeasureOptions(method="dli", iterations=iterations, rounds=rounds)
+    turns = [options.iterations_in(turn) for turn in range(rounds)]
+    assert sum(turns) == iterations
+    assert max(turns) - min(turns) <= 1
+    assert min(turns) >= 1
+
+
+def test_too_few_iterations() -> None:
+    with pytest.raises(UsageError, match="iterations must be at least one for each of 20 rounds, got 19"):
+        MeasureOptions(method="dli", iterations=19)
+    with pytest.raises(UsageError, match="iterations must be at least one for each of 5 rounds, got 3"):
+        jobs_compare(CompareJob("model.onnx", method="dli", iterations=3))
+
+
+def test_an_unknown_method() -> None:
+    method: Any = "mean"
+    with pytest.raises(UsageError, match="the method must be one of turns, dli, got 'mean'"):
+        MeasureOptions(method=method)
 
 
 def test_too_few_rounds() -> None:
