@@ -130,7 +130,7 @@ def _ready(cell: Cell, runtime: Runtime, stack: ExitStack) -> Participant | Meas
     """A contender that has loaded the model, or the row of a runtime that takes no part."""
     subject, threads = cell.subject, len(cell.cores)
     absent = Measurement(runtime.name, runtime.variant, subject.batch, threads, "failed")
-    refusal = runtime.refusal(subject.model.source.kind)
+    refusal = runtime.refusal(subject.model.source.kind) or runtime.too_few(threads)
     if cell.options.method == "dli" and runtime.at_once:
         refusal = SEQUENTIAL
     if refusal:

@@ -54,7 +54,7 @@ def run_comparison(options: CompareOptions, listener: Listener | None = None) ->
         TvmoptError: any error from importing the model or reading the logs and pictures.
         CancelledError: when the run is stopped before anything is complete.
     """
-    runtimes = select_runtimes(options.runtimes)
+    runtimes = select_runtimes(options.runtimes, options.streams)
     cores = choose_cores(max(options.threads))
     # Unreadable pictures or records end the run before it begins.
     if options.data is not None:

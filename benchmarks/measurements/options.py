@@ -87,6 +87,7 @@ class CompareOptions:
         runtimes: names; all when empty.
         batches: batch sizes; when empty, the model's own, or 1 where it leaves its first dimension open.
         threads: thread counts.
+        streams: numbers of streams of the runtimes that can be set up with some; their own choice when empty.
         input_shapes: shapes of the model's inputs by name, where it leaves them open.
         logs: folders of tuning records for the tuned row, in search order; they need not exist.
         data: folder of pictures for calibration and measuring, instead of the sample photographs.
@@ -101,6 +102,7 @@ class CompareOptions:
     runtimes: tuple[str, ...] = ()
     batches: tuple[int, ...] = ()
     threads: tuple[int, ...] = (1,)
+    streams: tuple[int, ...] = ()
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     logs: tuple[Path, ...] = ()
     data: Path | None = None
@@ -111,6 +113,6 @@ class CompareOptions:
     input_values: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name, values in (("batch", self.batches), ("threads", self.threads)):
+        for name, values in (("batch", self.batches), ("threads", self.threads), ("streams", self.streams)):
             if any(value < 1 for value in values) or (name == "threads" and not values):
                 raise UsageError(f"{name} needs whole numbers of at least 1, got {list(values)}")

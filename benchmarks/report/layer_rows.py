@@ -10,11 +10,9 @@ from dataclasses import dataclass
 from tvmopt.benchmarks.measurements.layer_profile import KernelTime, LayerGroup, group_layers
 from tvmopt.benchmarks.measurements.layer_table import LayerTable
 from tvmopt.benchmarks.measurements.verdicts import OURS
-from tvmopt.benchmarks.runtimes.registry import RUNTIMES
+from tvmopt.benchmarks.runtimes.registry import known_runtime
 from tvmopt.pipeline.inspection.costs import LayerCost
 from tvmopt.pipeline.types import TensorSpec
-
-_NO_PEERS = frozenset(runtime.name for runtime in RUNTIMES if not runtime.peer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +92,7 @@ def ours_of(table: LayerTable) -> str:
 
 def peers_of(table: LayerTable) -> tuple[str, ...]:
     """The profiled runtimes that ours is compared with, including any that this version does not know."""
-    return tuple(name for name in table.profiles if name not in _NO_PEERS)
+    return tuple(name for name in table.profiles if (known := known_runtime(name)) is None or known.peer)
 
 
 def make_rows(table: LayerTable) -> tuple[LayerRow, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tvmopt.benchmarks.measurements.types import Comparison
 from tvmopt.benchmarks.report import words
 from tvmopt.benchmarks.report.view import title_of
-from tvmopt.benchmarks.runtimes.registry import RUNTIMES
+from tvmopt.benchmarks.runtimes.registry import place_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +27,7 @@ class Overview:
 def view_overview(comparisons: Sequence[Comparison]) -> Overview:
     """The overview of comparisons on one machine."""
     present = {row.runtime for comparison in comparisons for row in comparison.measurements if row.status == "ok"}
-    known = [runtime.name for runtime in RUNTIMES if runtime.name in present]
-    names = known + sorted(present - set(known))
+    names = sorted(sorted(present), key=place_of)
     lines = []
     for comparison in comparisons:
         for batch, threads in comparison.cells():

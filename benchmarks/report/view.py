@@ -9,11 +9,7 @@ from tvmopt.benchmarks.measurements.types import Comparison, Measurement, Verdic
 from tvmopt.benchmarks.measurements.verdicts import OURS
 from tvmopt.benchmarks.report import words
 from tvmopt.benchmarks.report.protocol import view_method
-from tvmopt.benchmarks.runtimes.registry import RUNTIMES
-
-_ABOUT = {runtime.name: runtime.about for runtime in RUNTIMES}
-_TITLES = {runtime.name: runtime.title for runtime in RUNTIMES}
-_PACKAGES = {runtime.name: runtime.packages for runtime in RUNTIMES}
+from tvmopt.benchmarks.runtimes.registry import known_runtime
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +86,8 @@ class RuntimeView:
 
 def title_of(runtime: str) -> str:
     """The runtime's name in tables; its name on the command line if the registry does not know it."""
-    return _TITLES.get(runtime, runtime)
+    known = known_runtime(runtime)
+    return known.title if known else runtime
 
 
 def baseline_of(comparison: Comparison) -> str:
@@ -106,17 +103,7 @@ def view_cells(comparison: Comparison) -> list[CellView]:
 def view_runtimes(comparison: Comparison) -> list[RuntimeView]:
     """The runtimes that were measured, each once, with the settings of its last row."""
     rows = {row.runtime: row for row in comparison.measurements if row.latency_s}
-    packages = comparison.environment["packages"]
-    return [
-        RuntimeView(
-            title_of(name),
-            row.variant,
-            _ABOUT.get(name, ""),
-            ", ".join(f"{p} {packages[p]}" for p in _PACKAGES.get(name, ()) if p in packages),
-            tuple(row.settings.items()),
-        )
-        for name, row in rows.items()
-    ]
+    return [_view_runtime(row, comparison.environment["packages"]) for row in rows.values()]
 
 
 def view_notes(comparison: Comparison) -> list[str]:
@@ -178,6 +165,13 @@ def view_start(comparison: Comparison) -> tuple[str, list[StartView]]:
         if row.latency_s
     ]
     return words.where(batch, threads), views
+
+
+def _view_runtime(row: Measurement, packages: Mapping[str, str]) -> RuntimeView:
+    known = known_runtime(row.runtime)
+    versions = ", ".join(f"{p} {packages[p]}" for p in (known.packages if known else ()) if p in packages)
+    about = known.about if known else ""
+    return RuntimeView(title_of(row.runtime), row.variant, about, versions, tuple(row.settings.items()))
 
 
 def _view_cell(comparison: Comparison, batch: int, threads: int) -> CellView:

@@ -120,6 +120,8 @@ class Runtime:
         quantized: whether it computes in INT8 and so needs calibration.
         half: whether it stores or computes numbers in 16 bits, so that its error is shown but not judged.
         at_once: whether one timed call makes several requests at once, so that its time is not a request's latency.
+        with_streams: returns it with a number of streams, called ``NAME-streams-NUMBER``; None where it has none.
+        streams: the streams that it is set up with, each with a thread at least; 0 where they are its own choice.
         uses_records: whether it compiles with tuning records, which must then be readable.
         only_named: whether a comparison has it only when it is named.
 
@@ -145,6 +147,8 @@ class Runtime:
     quantized: bool = False
     half: bool = False
     at_once: bool = False
+    with_streams: Callable[[int], Runtime] | None = None
+    streams: int = 0
     uses_records: bool = False
     only_named: bool = False
 
@@ -180,6 +184,12 @@ class Runtime:
         if self.kinds is None or kind in self.kinds:
             return None
         return f"not applicable: the model is {find_importer(kind).title}"
+
+    def too_few(self, threads: int) -> str | None:
+        """One line on why it needs more than `threads` threads, or ``None`` when it does not."""
+        if self.streams <= threads:
+            return None
+        return f"not applicable: {self.streams} streams need {self.streams} threads, this cell has {threads}"
 
     def missing(self) -> str | None:
         """One line on what is missing and how to install it, or ``None`` if nothing is. Imports nothing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from tvmopt.benchmarks.runtimes.base import Runtime
@@ -42,6 +43,7 @@ RUNTIMES: tuple[Runtime, ...] = (
 )
 
 _RUNS_EVERY_KIND = "onnxruntime"
+_WITH_STREAMS = re.compile(r"(?P<name>.+)-streams-(?P<streams>[1-9][0-9]{0,3})")
 
 
 def find_runtime(name: str) -> Runtime:
@@ -50,22 +52,53 @@ def find_runtime(name: str) -> Runtime:
     Raises:
         UsageError: when there is none; suggests the nearest names.
     """
-    for runtime in RUNTIMES:
-        if runtime.name == name:
-            return runtime
-    raise UsageError(did_you_mean("runtime", name, (runtime.name for runtime in RUNTIMES)))
+    runtime = known_runtime(name)
+    if runtime is None:
+        raise UsageError(did_you_mean("runtime", name, (listed.name for listed in RUNTIMES)))
+    return runtime
 
 
-def select_runtimes(names: Sequence[str]) -> tuple[Runtime, ...]:
+def known_runtime(name: str) -> Runtime | None:
+    """The runtime called `name`, with a number of streams if the name ends so; None when there is none."""
+    listed = {runtime.name: runtime for runtime in RUNTIMES}
+    several = None if name in listed else _WITH_STREAMS.fullmatch(name)
+    if several is None:
+        return listed.get(name)
+    base = listed.get(several["name"])
+    return base.with_streams(int(several["streams"])) if base and base.with_streams else None
+
+
+def place_of(name: str) -> tuple[int, int]:
+    """A key that sorts names of runtimes as the registry does, by streams after that; unknown ones come last."""
+    runtime = known_runtime(name)
+    if runtime is None:
+        return len(RUNTIMES), 0
+    base = name.removesuffix(f"-streams-{runtime.streams}")
+    return [listed.name for listed in RUNTIMES].index(base), runtime.streams
+
+
+def select_runtimes(names: Sequence[str], streams: Sequence[int] = ()) -> tuple[Runtime, ...]:
     """The named runtimes in the registry's order; when `names` is empty, all that need not be named.
 
+    Args:
+        names: names of runtimes.
+        streams: numbers of streams, each at least 1; a runtime that can be set up with streams comes once with each.
+            When empty, it comes once with its own choice.
+
     Raises:
-        UsageError: when one is unknown.
+        UsageError: when one is unknown, or none of them can be set up with streams.
     """
-    chosen = {find_runtime(name).name for name in names}
-    if not chosen:
-        return tuple(runtime for runtime in RUNTIMES if not runtime.only_named)
-    return tuple(runtime for runtime in RUNTIMES if runtime.name in chosen)
+    chosen = [find_runtime(name) for name in dict.fromkeys(names)]
+    chosen = chosen or [runtime for runtime in RUNTIMES if not runtime.only_named]
+    if streams and not any(runtime.with_streams for runtime in chosen):
+        able = ", ".join(runtime.name for runtime in RUNTIMES if runtime.with_streams)
+        raise UsageError(f"streams are for {able}, which is not among the runtimes")
+    swept = {
+        several.name: several
+        for runtime in chosen
+        for several in (map(runtime.with_streams, streams) if streams and runtime.with_streams else (runtime,))
+    }
+    return tuple(swept[name] for name in sorted(swept, key=place_of))
 
 
 def peers() -> tuple[str, ...]:

@@ -90,6 +90,23 @@ def test_the_method_of_dli(run_tvmopt: RunTvmopt, model: Path, tmp_path: Path) -
 
 
 @pytest.mark.slow
+def test_streams(run_tvmopt: RunTvmopt, model: Path, tmp_path: Path) -> None:
+    threads = "1,2" if CORES > 1 else "1"
+    options = ("--runtimes", "openvino,openvino-throughput", "--streams", "1,2", "--threads", threads, "--rounds", "5")
+    done = run_tvmopt("compare", model.name, *options, "--json", "out.json", "--html", "out.html")
+    assert done.returncode == 0, done.stderr
+    assert "OpenVINO throughput, 1 stream " in done.stdout
+    too_few = "OpenVINO throughput, 2 streams: not applicable: 2 streams need 2 threads, this cell has 1"
+    assert too_few in " ".join(done.stdout.split())
+    for row in json.loads((tmp_path / "out.json").read_text())["measurements"]:
+        name, _, streams = row["runtime"].partition("-streams-")
+        if name == "openvino-throughput":
+            assert row["status"] == ("ok" if int(streams) <= row["threads"] else "not_applicable"), row["message"]
+            assert row["settings"].get("streams", streams) == streams
+    assert "OpenVINO throughput, 1 stream<" in (tmp_path / "out.html").read_text().replace(" <", "<")
+
+
+@pytest.mark.slow
 def test_layers(run_tvmopt: RunTvmopt, model: Path, tmp_path: Path) -> None:
     options = ("--layers", "--runtimes", "onnxruntime,tvmopt-untuned", "--rounds", "5", "--threads", "1")
     cache = {"XDG_CACHE_HOME": str(tmp_path / "cache")}
@@ -121,6 +138,7 @@ def test_layers(run_tvmopt: RunTvmopt, model: Path, tmp_path: Path) -> None:
         (("tiny.onnx", "--rounds", "4"), 2, "--rounds"),
         (("tiny.onnx", "--method", "mean"), 2, "--method"),
         (("tiny.onnx", "--method", "dli", "--iterations", "4"), 2, "--iterations"),
+        (("tiny.onnx", "--streams", "2", "--runtimes", "openvino"), 2, "streams are for openvino-throughput"),
         (("tiny.onnx", "--iterations", "100"), 2, "iterations are for --method dli, got 100 with the method turns"),
         (("tiny.onnx", "--data", "none", "--runtimes", "onnxruntime"), 3, "none: not a folder"),
         (("tiny.onnx", "--json", "none/out.json"), 2, "no folder 'none'"),

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     "--batch", type=Integers(), default=(), help="Batch sizes.  [default: the model's own; 1 where it is open]"
 )
 @click.option("--threads", type=Integers(), default=(), help="Thread counts.  [default: all cores]")
+@click.option("--streams", type=Integers(), default=(), help="Streams for openvino-throughput.  [default: its choice]")
 @click.option("--rounds", type=click.IntRange(min=5), default=20, show_default=True, help="Turns of each runtime.")
 @click.option(
     "--method",

@@ -31,6 +31,8 @@ class CompareJob:
         runtimes: names of runtimes; all when empty.
         batches: batch sizes; when empty, the model's own, or 1 where it leaves its first dimension open.
         threads: thread counts; when empty, the number of cores that this process may use.
+        streams: numbers of streams of the runtimes that can be set up with some (OpenVINO's throughput); when empty,
+            their own choice.
         rounds: turns of each runtime, at least `benchmarks.measurements.statistics.MIN_ROUNDS`; with the method ``dli``
             at most one for each iteration.
         method: ``turns``: latency is the median of the calls that fit in turns of one length; ``dli``: of the same
@@ -49,6 +51,7 @@ class CompareJob:
     runtimes: tuple[str, ...] = ()
     batches: tuple[int, ...] = ()
     threads: tuple[int, ...] = ()
+    streams: tuple[int, ...] = ()
     rounds: int = MeasureOptions().rounds
     method: Method = "turns"
     iterations: int | None = None
@@ -82,6 +85,7 @@ def compare(job: CompareJob, listener: Listener | None = None) -> Comparison:
         runtimes=job.runtimes,
         batches=job.batches,
         threads=job.threads or (len(usable_cores()),),
+        streams=job.streams,
         input_shapes=job.input_shapes,
         inputs=job.inputs,
         input_values=job.input_values,

@@ -113,6 +113,27 @@ def test_selection_keeps_the_order_of_the_list() -> None:
     assert registry.select_runtimes([]) == tuple(one for one in registry.RUNTIMES if not one.only_named)
 
 
+def test_a_row_for_each_number_of_streams() -> None:
+    chosen = registry.select_runtimes(["openvino-fp16", "openvino-throughput", "openvino"], (2, 1))
+    names = [runtime.name for runtime in chosen]
+    assert names == ["openvino", "openvino-throughput-streams-1", "openvino-throughput-streams-2", "openvino-fp16"]
+    assert [runtime.streams for runtime in chosen] == [0, 1, 2, 0]
+    assert [runtime.title for runtime in chosen[1:3]] == [
+        "OpenVINO throughput, 1 stream",
+        "OpenVINO throughput, 2 streams",
+    ]
+    assert [registry.find_runtime(name).title for name in names] == [runtime.title for runtime in chosen]
+    assert [runtime.name for runtime in registry.select_runtimes([names[1], "openvino-throughput"], (1,))] == names[1:2]
+    assert sorted(["other", *reversed(names)], key=registry.place_of) == [*names, "other"]
+
+
+def test_streams_of_a_runtime_that_has_none() -> None:
+    with pytest.raises(UsageError, match="streams are for openvino-throughput, which is not among the runtimes"):
+        registry.select_runtimes(["onnxruntime", "openvino"], (1, 2))
+    for name in ("openvino-streams-2", "openvino-throughput-streams-0", "openvino-throughput-streams-2-streams-2"):
+        assert registry.known_runtime(name) is None
+
+
 def test_unknown_name() -> None:
     with pytest.raises(UsageError, match="unknown runtime 'openvin'; did you mean openvino"):
         registry.select_runtimes(["onnxruntime", "openvin"])
@@ -274,8 +295,9 @@ def test_commands_end_well_where_no_extra_is_installed(run_tvmopt: RunTvmopt, tm
     rows = {row["runtime"]: row for row in json.loads((tmp_path / "out.json").read_text())["measurements"]}
     assert rows.pop("onnxruntime")["status"] == "ok"
     assert list(rows) == [runtime.name for runtime in absent]
+    runtimes, _, _ = listed.stdout.partition("In environments of their own:")
     for runtime in absent:
-        (line,) = (line for line in listed.stdout.splitlines() if line.startswith(f"{runtime.name} "))
+        (line,) = (line for line in runtimes.splitlines() if line.startswith(f"{runtime.name} "))
         missing = f"{', '.join(runtime.modules)} not installed: {runtime.install}"
         assert missing in line
         unlike = runtime.refusal("onnx")
