@@ -16,6 +16,8 @@ import numpy as np
 
 from tvmopt.benchmarks.machine.environment import package_versions
 from tvmopt.benchmarks.measurements.layer_profile import LayerProfile
+from tvmopt.pipeline.environments.places import is_pinned, missing
+from tvmopt.pipeline.environments.registry import find_environment
 from tvmopt.pipeline.importers.registry import find_importer
 from tvmopt.pipeline.support.npz import load_arrays
 
@@ -124,6 +126,8 @@ class Runtime:
         streams: the streams that it is set up with, each with a thread at least; 0 where they are its own choice.
         uses_records: whether it compiles with tuning records, which must then be readable.
         only_named: whether a comparison has it only when it is named.
+        environment: the environment of `pipeline.environments` that has its modules; empty for this one. Its
+            runner must report the version among its settings.
 
     Raises:
         ValueError: when it has neither a profiler nor a reason for having none, or both.
@@ -151,6 +155,7 @@ class Runtime:
     streams: int = 0
     uses_records: bool = False
     only_named: bool = False
+    environment: str = ""
 
     def __post_init__(self) -> None:
         if bool(self.profiler) == bool(self.unprofiled):
@@ -164,7 +169,10 @@ class Runtime:
         return f"pip install 'tvmopt[{self.extra}]'" if self.extra else "pip install tvmopt"
 
     def versions(self) -> dict[str, str]:
-        """Versions of its installed packages."""
+        """Versions of its installed packages, as far as they are known without running anything."""
+        if self.environment and is_pinned(find_environment(self.environment)):
+            pins = find_environment(self.environment).pins()
+            return {name: pins[name] for name in self.packages}
         return package_versions(self.packages)
 
     def load_profiler(self) -> Profiler:
@@ -193,6 +201,8 @@ class Runtime:
 
     def missing(self) -> str | None:
         """One line on what is missing and how to install it, or ``None`` if nothing is. Imports nothing."""
+        if self.environment:
+            return missing(find_environment(self.environment)) or self.lacks()
         absent = [name for name in self.modules if importlib.util.find_spec(name) is None]
         if absent:
             return f"{', '.join(absent)} not installed: {self.install}"

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from tvmopt.benchmarks.runtimes.base import Runtime
 from tvmopt.benchmarks.runtimes.litert import runner as litert
 from tvmopt.benchmarks.runtimes.mnn import runner as mnn
+from tvmopt.benchmarks.runtimes.mxnet import runner as mxnet
 from tvmopt.benchmarks.runtimes.ncnn import runner as ncnn
 from tvmopt.benchmarks.runtimes.onnxruntime import int8 as onnxruntime_int8
 from tvmopt.benchmarks.runtimes.onnxruntime import runner as onnxruntime
@@ -27,6 +28,7 @@ from tvmopt.pipeline.importers.registry import find_importer
 RUNTIMES: tuple[Runtime, ...] = (
     pytorch.RUNTIME,
     pytorch_compile.RUNTIME,
+    mxnet.RUNTIME,
     onnxruntime.RUNTIME,
     openvino.RUNTIME,
     opencv.RUNTIME,

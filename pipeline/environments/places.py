@@ -62,6 +62,11 @@ def python_in(folder: Path) -> Path:
     return folder / "bin" / "python"
 
 
+def is_pinned(environment: Environment) -> bool:
+    """Whether scripts run in the environment that `install` made, so that its packages have the pinned versions."""
+    return find_python(environment) == str(python_in(folder_of(environment)))
+
+
 def find_python(environment: Environment) -> str | None:
     """The Python that runs scripts for `environment`; None where there is none.
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 COLORS = {
     "pytorch": "#6b7280",
     "pytorch-compile": "#a3a9b3",
+    "mxnet": "#868fae",
     "onnxruntime": "#2f6690",
     "openvino": "#3a8f85",
     "opencv": "#6a6ad0",

@@ -244,7 +244,7 @@ def make_cell(subject: PreparedModel, runtime: Runtime, logs: Iterable[Path] = (
 @pytest.mark.slow
 @each_runtime
 def test_installed_it_measures_and_profiles(runtime: Runtime, subject: PreparedModel, logs: Path) -> None:
-    missing = runtime.missing()
+    missing = runtime.refusal("python") or runtime.missing()
     if missing:
         pytest.skip(missing)
     result = measure_cell(make_cell(subject, runtime, [logs]), Steps())
@@ -272,6 +272,9 @@ def test_installed_it_measures_and_profiles(runtime: Runtime, subject: PreparedM
 def test_not_installed_it_is_a_row_with_the_hint(
     runtime: Runtime, subject: PreparedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    unlike = runtime.refusal("python")
+    if unlike:
+        pytest.skip(unlike)
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in runtime.modules else find(name))
     (row,) = measure_cell(make_cell(subject, runtime), Steps()).rows
@@ -284,7 +287,7 @@ def test_commands_end_well_where_no_extra_is_installed(run_tvmopt: RunTvmopt, tm
     absent = [runtime for runtime in registry.RUNTIMES if runtime.extra or runtime.by_hand]
     hidden = {module for runtime in absent for module in runtime.modules}
     (tmp_path / "sitecustomize.py").write_text(HIDE.format(names=hidden))
-    environment = {"PYTHONPATH": str(tmp_path)}
+    environment = {"PYTHONPATH": str(tmp_path), "TVMOPT_ENVIRONMENTS": str(tmp_path / "none")}
     listed = run_tvmopt("runtimes", environment=environment)
     assert listed.returncode == 0, listed.stderr
     model = tiny.save_two_convolutions(tmp_path)

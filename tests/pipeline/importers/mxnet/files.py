@@ -50,5 +50,6 @@ def save_mxnet(
     """Writes ``net-symbol.json``, whose output is its last node, and ``net-0000.params``."""
     (folder / "net-0000.params").write_bytes(params_bytes(arrays, version))
     path = folder / "net-symbol.json"
-    path.write_text(json.dumps({"nodes": list(nodes), "heads": [[len(nodes) - 1, 0, 0]]}))
+    arguments = [place for place, one in enumerate(nodes) if one["op"] == "null"]
+    path.write_text(json.dumps({"nodes": list(nodes), "arg_nodes": arguments, "heads": [[len(nodes) - 1, 0, 0]]}))
     return path

@@ -1,0 +1,130 @@
+"""MXNet on the CPU in FP32, from the network's own symbol and parameters.
+
+Set up with its defaults: the symbol is bound once, without gradients. MXNet needs an environment of its own
+(`pipeline.environments`) but runs in this project's Python, which finds it there behind its own packages.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tvmopt.benchmarks.runtimes.base import Job, Runtime
+from tvmopt.pipeline.environments.places import require_python
+from tvmopt.pipeline.environments.registry import find_environment
+
+_ENVIRONMENT = "mxnet"
+_PACKAGES = "import sys, sysconfig; print(*sys.version_info[:2], sysconfig.get_path('purelib'))"
+
+
+class RunMxnet:
+    """Binds an MXNet network's symbol and runs it."""
+
+    def __init__(self) -> None:
+        self.settings: dict[str, str] = {}
+        self._mxnet: Any = None
+        self._executor: Any = None
+
+    def open_library(self) -> None:
+        """Imports MXNet from its environment.
+
+        Raises:
+            RuntimeError: the environment has another release of Python than this one.
+        """
+        from tvmopt.pipeline.importers.mxnet.run_mxnet import restore_numpy_names
+
+        python = require_python(find_environment(_ENVIRONMENT))
+        if python != sys.executable:
+            said = subprocess.run([python, "-I", "-c", _PACKAGES], check=True, capture_output=True, text=True).stdout
+            major, minor, packages = said.strip().split(" ", 2)
+            if (int(major), int(minor)) != sys.version_info[:2]:
+                ours = f"{sys.version_info[0]}.{sys.version_info[1]}"
+                raise RuntimeError(f"MXNet's environment has Python {major}.{minor}, it must be {ours} as here")
+            sys.path.append(packages)  # at the end: what both have comes from here
+        restore_numpy_names()
+        import mxnet
+
+        self._mxnet = mxnet
+
+    def prepare(self, job: Job) -> None:
+        """Does nothing: the network is bound when it is loaded."""
+
+    def load(self, job: Job) -> None:
+        """Reads and binds the network with its inputs.
+
+        Raises:
+            RuntimeError: MXNet cannot run the network; one line.
+            ValueError: MXNet's symbol has no output by the name of one of the model's.
+        """
+        try:
+            self._bind(job)
+        except self._mxnet.base.MXNetError as error:
+            raise RuntimeError(f"MXNet cannot run it: {_reason(str(error))}") from error
+
+    def run(self) -> None:
+        """One inference; returns when its outputs are computed."""
+        for output in self._executor.forward(is_train=False):
+            output.wait_to_read()
+
+    def read_outputs(self) -> list[np.ndarray]:
+        """Copies of the last run's outputs."""
+        return [output.asnumpy() for output in self._executor.outputs]
+
+    def _bind(self, job: Job) -> None:
+        from tvmopt.pipeline.importers.mxnet.params import find_files
+
+        mxnet = self._mxnet
+        symbol, params = find_files(Path(job.source["path"]))
+        inner = mxnet.symbol.load(str(symbol)).get_internals()
+        absent = sorted(set(job.outputs) - set(inner.list_outputs()))
+        if absent:
+            raise ValueError(f"MXNet's symbol has no output {absent[0]}")
+        network = mxnet.symbol.Group([inner[name] for name in job.outputs])
+        feed = {name: mxnet.nd.array(array, dtype=array.dtype) for name, array in job.load_inputs().items()}
+        stored = {name.partition(":")[2]: array for name, array in mxnet.nd.load(str(params)).items()}
+        given = feed | stored
+        names = network.list_arguments()
+        shapes, _, _ = network.infer_shape(**{name: given[name].shape for name in names if name in given})
+        # Labels, which only training reads, have no values.
+        arguments = {
+            name: given[name] if name in given else mxnet.nd.zeros(shape)
+            for name, shape in zip(names, shapes, strict=True)
+        }
+        states = {name: stored[name] for name in network.list_auxiliary_states()}
+        self._executor = network.bind(mxnet.cpu(), arguments, aux_states=states, grad_req="null")
+        onednn = mxnet.runtime.Features().is_enabled("MKLDNN")
+        self.settings |= {
+            "version": str(mxnet.__version__),
+            "interface": "symbol, bound once without gradients",
+            "oneDNN": "on (the default)" if onednn else "not in this build",
+            "threads": str(job.threads),
+            "precision": "fp32",
+            "read from": "the MXNet network's own files",
+        }
+
+
+def _reason(message: str) -> str:
+    """The line of MXNet's message that says what is wrong; the others are places in its source."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    told = [line for line in lines if not line.startswith(("Traceback", "File ", "[bt]"))]
+    return next(iter([*told, *lines]), "no message")
+
+
+RUNTIME = Runtime(
+    name="mxnet",
+    title="MXNet",
+    variant="FP32, symbolic",
+    about="MXNet on the CPU in FP32, its symbol bound once; only for MXNet networks, from their own files.",
+    packages=("mxnet",),
+    modules=("mxnet",),
+    by_hand=find_environment(_ENVIRONMENT).install,
+    environment=_ENVIRONMENT,
+    runner=RunMxnet,
+    unprofiled="its profiler does not say which layers were fused",
+    peer=True,
+    kinds=("mxnet",),
+)

@@ -1,0 +1,57 @@
+"""MXNet beside ONNX Runtime on an MXNet network's own files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import RunTvmopt
+from tests.pipeline.importers.samples import save_mxnet
+from tvmopt.benchmarks.runtimes.registry import find_runtime
+
+
+@pytest.mark.slow
+def test_it_runs_the_networks_own_files(run_tvmopt: RunTvmopt, tmp_path: Path) -> None:
+    missing = find_runtime("mxnet").missing()
+    if missing:
+        pytest.skip(missing)
+    path = save_mxnet(tmp_path)
+    options = ("--runtimes", "mxnet,onnxruntime", "--rounds", "5", "--threads", "1", "--json", "out.json")
+    done = run_tvmopt("compare", path, *options)
+    assert done.returncode == 0, done.stderr
+    rows = {row["runtime"]: row for row in json.loads((tmp_path / "out.json").read_text())["measurements"]}
+    assert {name: (row["status"], row["message"]) for name, row in rows.items()} == {
+        "mxnet": ("ok", ""),
+        "onnxruntime": ("ok", ""),
+    }
+    assert rows["mxnet"]["settings"]["read from"] == "the MXNet network's own files"
+    assert rows["mxnet"]["settings"]["version"]
+
+
+@pytest.mark.slow
+def test_what_mxnet_cannot_run_is_said_in_one_line(run_tvmopt: RunTvmopt, tmp_path: Path) -> None:
+    missing = find_runtime("mxnet").missing()
+    if missing:
+        pytest.skip(missing)
+    path = save_mxnet(tmp_path)
+    symbol = json.loads(Path(path).read_text())
+    del symbol["arg_nodes"]
+    Path(path).write_text(json.dumps(symbol))
+    done = run_tvmopt("compare", path, "--runtimes", "mxnet", "--rounds", "5", "--threads", "1", "--json", "out.json")
+    (row,) = json.loads((tmp_path / "out.json").read_text())["measurements"]
+    assert row["status"] == "failed", done.stderr
+    assert "MXNet cannot run it: JSONReader: " in row["message"]
+    assert 'Missing field "arg_nodes"' in row["message"]
+
+
+def test_it_takes_no_other_models() -> None:
+    assert find_runtime("mxnet").refusal("onnx") is not None
+    assert find_runtime("mxnet").refusal("mxnet") is None
+
+
+def test_without_its_environment_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TVMOPT_ENVIRONMENTS", str(tmp_path / "none"))
+    monkeypatch.delenv("TVMOPT_MXNET_PYTHON", raising=False)
+    assert find_runtime("mxnet").missing() == "mxnet not installed: tvmopt runtimes --install mxnet"
