@@ -1,4 +1,4 @@
-"""The network for cars' paths: its layout is the authors', and its manoeuvres in one batch give the same values."""
+"""The network for cars' paths: its layout is the authors'."""
 
 from __future__ import annotations
 
@@ -67,17 +67,3 @@ def test_each_neighbour_stands_in_the_cell_of_its_place() -> None:
     encoded = torch.arange(6.0)[:, None].expand(6, 64)
     grid = torch.zeros(model.occupied.shape).masked_scatter(model.occupied, encoded)
     assert [grid[0, row, column, 0].item() for row, column in cells.tolist()] == list(range(6))
-
-
-@pytest.mark.slow
-def test_one_batch_of_encoders_and_one_of_decoders(check_whole: Any) -> None:
-    from tvmopt.pipeline.graph.optimize import optimize
-    from tvmopt.pipeline.importers import load_model
-    from tvmopt.schedules.target import parse_target
-
-    imported = load_model(f"{MODELS / 'literature' / 'cs_lstm.py'}:vehicles_16")
-    graph = optimize(imported, parse_target("x86-64-v3")).graph
-    batches = [graph.tensor(node.output).shape for node in graph.nodes if node.op == "recurrence"]
-    assert batches == [(16, 17, 64), (25, 6, 128)]
-    assert not any(node.kind == "ScatterND" for node in graph.nodes)
-    check_whole(imported, parse_target("llvm"))

@@ -5,11 +5,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tvmopt.pipeline.graph.optimize import optimize
 from tvmopt.pipeline.graph.passes.keep_rows_divided import keep_rows_divided
 from tvmopt.pipeline.graph.passes.merge_reshapes import merge_reshapes
 from tvmopt.pipeline.graph.recognize import recognize
 from tvmopt.pipeline.graph.siblings.merge_recurrences import merge_recurrences
 from tvmopt.pipeline.graph.siblings.repeat_late import repeat_late
+from tvmopt.pipeline.importers import load_model
+from tvmopt.pipeline.support.shipped import shipped
+from tvmopt.schedules.target import parse_target
 
 BEFORE = (recognize, merge_reshapes, keep_rows_divided)
 PASSES = (*BEFORE, repeat_late, merge_recurrences)
@@ -222,3 +226,13 @@ def test_inputs_that_differ_between_steps_are_left(through: Any, weights: Any, f
     )
     assert done.tensor("recurrence", 0).shape[0] > 1
     done.check()
+
+
+@pytest.mark.slow
+def test_cs_lstm_has_one_batch_of_encoders_and_one_of_decoders(check_whole: Any) -> None:
+    imported = load_model(f"{shipped('models') / 'literature' / 'cs_lstm.py'}:vehicles_16")
+    graph = optimize(imported, parse_target("x86-64-v3")).graph
+    batches = [graph.tensor(node.output).shape for node in graph.nodes if node.op == "recurrence"]
+    assert batches == [(16, 17, 64), (25, 6, 128)]
+    assert not any(node.kind == "ScatterND" for node in graph.nodes)
+    check_whole(imported, parse_target("llvm"))
