@@ -28,7 +28,7 @@ def follow(graph: Graph, node: Node, axis: int, places: Sequence[int]) -> int | 
 def _rows(graph: Graph, node: Node, axis: int, places: Sequence[int]) -> int | None:
     """A product with shared weights: each row of the left operand is computed by itself."""
     shape = graph.tensor(node.inputs[0]).shape
-    alike = all(graph.tensor(name).elements in (1, graph.tensor(node.output).shape[-1]) for name in node.inputs[2:])
+    alike = all(set(graph.tensor(name).shape[:-1]) <= {1} for name in node.inputs[2:])
     return axis if tuple(places) == (0,) and axis < len(shape) - 1 and alike else None
 
 

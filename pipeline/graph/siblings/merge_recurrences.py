@@ -72,7 +72,9 @@ def _alike(graph: Graph, one: Node, other: Node) -> bool:
         return False
     named = zip(_names(one), one.inputs, other.inputs, strict=True)
     shared = all(_equal(graph, a, b) for name, a, b in named if name != "projections" and name not in _STATES)
-    return shared and graph.tensor(one.inputs[0]).shape[0] == graph.tensor(other.inputs[0]).shape[0]
+    # A projection that is the same at every step has one: then only the results say how many there are.
+    ends = ((one.inputs[0], other.inputs[0]), (one.output, other.output))
+    return shared and all(graph.tensor(a).shape[0] == graph.tensor(b).shape[0] for a, b in ends)
 
 
 def _names(node: Node) -> tuple[str, ...]:
@@ -182,9 +184,15 @@ class _Merger:
                 group
                 and axis is not None
                 and all(follow(self.graph, each, batch.axis, places) == axis for each in group)
+                and all(self._fits(node, each, axis) for each in group)
             ):
                 inputs = tuple(batches[i].whole if i in batches else name for i, name in enumerate(node.inputs))
                 yield self._add(group, inputs, axis)
+
+    def _fits(self, one: Node, other: Node, axis: int) -> bool:
+        """Whether two results differ along `axis` only, as those of reshapes need not."""
+        a, b = self.graph.tensor(one.output), self.graph.tensor(other.output)
+        return a.dtype == b.dtype and (a.shape[:axis], a.shape[axis + 1 :]) == (b.shape[:axis], b.shape[axis + 1 :])
 
     def _each_alike(self, node: Node, batches: Mapping[int, _Batch], places: tuple[int, ...]) -> list[Node]:
         """For each part of the batches, the node that does with it what `node` does; empty if one is missing."""

@@ -181,6 +181,53 @@ def test_others_are_left(through: Any, weights: Any, what: str) -> None:
     done.check()
 
 
+def test_repeated_inputs_of_other_lengths_stay_apart(through: Any, weights: Any) -> None:
+    """Their projections are both of one step."""
+    done = through(
+        ("Tile", "x five", "t"),
+        ("LSTM", "t w r b", "y h", SIZE),
+        ("Tile", "z nine", "u"),
+        ("LSTM", "u w r b", "q p", SIZE),
+        ("LSTM", "v w r b", "o", SIZE),
+        passes=PASSES,
+        inputs={"x": (1, 2, FEATURES), "z": (1, 2, FEATURES), "v": (1, 2, FEATURES)},
+        outputs="y h q p o",
+        five=np.array([5, 1, 1]),
+        nine=np.array([9, 1, 1]),
+        **parts(weights, "LSTM"),
+    )
+    assert done.ops().count("recurrence") == 3
+    done.check()
+
+
+def test_reshapes_to_other_shapes_are_not_merged(through: Any, weights: Any) -> None:
+    width = {"hidden_size": 8}
+    constants = {
+        name: np.resize(array, (*array.shape[:1], 32, *array.shape[2:]))
+        for name, array in parts(weights, "LSTM").items()
+    }
+    constants["r"], constants["b"] = np.resize(constants["r"], (1, 32, 8)), np.resize(constants["b"], (1, 64))
+    nodes: list[Any] = []
+    for mark in "12":
+        nodes += [
+            ("LSTM", f"x{mark} w r b", f"y{mark}", width),
+            ("Squeeze", f"y{mark} axis", f"s{mark}"),
+            ("Reshape", f"s{mark} shape{mark}", f"o{mark}"),
+        ]
+    done = through(
+        *nodes,
+        passes=PASSES,
+        inputs={"x1": (STEPS, 3, FEATURES), "x2": (STEPS, 3, FEATURES)},
+        outputs="o1 o2",
+        opset=18,
+        axis=np.array([1]),
+        shape1=np.array([STEPS, 3, 2, 4]),
+        shape2=np.array([STEPS, 3, 4, 2]),
+        **constants,
+    )
+    done.check()
+
+
 @pytest.mark.parametrize("kind", GATES)
 @pytest.mark.parametrize("form", ["Tile", "Expand", "Concat"])
 def test_the_same_input_at_every_step_is_projected_once(through: Any, weights: Any, kind: str, form: str) -> None:
