@@ -32,39 +32,33 @@ def reach_of(inner: Expr, constants: Mapping[int, Array | None], queries: int, k
     """
     known = {place: array for place, array in constants.items() if array is not None}
     lowest = HIDDEN if len(known) == len(constants) else -math.inf
-    seen = np.broadcast_to(~_hidden(inner, known, lowest), (queries, keys))
-    if lowest == HIDDEN and not seen.any(1).all() and not _all_infinite(inner, known, (queries, keys)):
+    each = ~_hidden(inner, known, lowest)
+    each = np.broadcast_to(each, np.broadcast_shapes(each.shape, (queries, keys)))
+    if lowest == HIDDEN and not each.any(-1).all() and not _all_infinite(inner, known):
         return None
+    seen = each.reshape(-1, queries, keys).any(0)
     last = np.where(seen.any(1), keys - 1 - np.argmax(seen[:, ::-1], 1), -1)
     reach = max(0, int(np.max(last - np.arange(queries))))
     return reach if reach + 1 < keys else None
 
 
-def _all_infinite(inner: Expr, known: Mapping[int, Array], size: tuple[int, int]) -> bool:
+def _all_infinite(inner: Expr, known: Mapping[int, Array]) -> bool:
     """Whether every hidden score is -inf: then a query that sees no key has no softmax, with its keys or without."""
-    hidden = np.broadcast_to(_hidden(inner, known, HIDDEN), size)
-    return bool(np.array_equal(hidden, np.broadcast_to(_hidden(inner, known, -math.inf), size)))
+    return bool(np.array_equal(_hidden(inner, known, HIDDEN), _hidden(inner, known, -math.inf)))
 
 
 def _hidden(expr: Expr, known: Mapping[int, Array], lowest: float) -> Array:
-    """Which scores, ``(queries, keys)`` or what broadcasts to it, are at most `lowest` in every matrix."""
+    """Which scores are at most `lowest`; broadcasts to ``(…, queries, keys)``."""
     match expr:
         case Const(value):
             return np.array([[value <= lowest]])
         case Arg(place) if place in known:
-            return _in_every(known[place] <= lowest)
+            return np.atleast_2d(known[place] <= lowest)
         case Call("add", (left, right)):
             return _hidden(left, known, lowest) | _hidden(right, known, lowest)
         case Call("mul", (other, Const(factor))) | Call("mul", (Const(factor), other)):
             return _hidden(other, known, lowest) & (LEAST_FACTOR <= factor < math.inf)
         case Call("select", (Arg(place), then, otherwise)) if place in known:
-            truth = known[place] != 0
-            chosen = _in_every(truth) & _hidden(then, known, lowest)
-            return chosen | (_in_every(~truth) & _hidden(otherwise, known, lowest))
+            truth = np.atleast_2d(known[place] != 0)
+            return np.where(truth, _hidden(then, known, lowest), _hidden(otherwise, known, lowest))
     return np.array([[False]])
-
-
-def _in_every(truth: Array) -> Array:
-    matrices = truth.reshape(-1, *np.atleast_2d(truth).shape[-2:])
-    every: Array = np.logical_and.reduce(matrices)
-    return every

@@ -28,6 +28,13 @@ def without_first_query(value: float) -> np.ndarray:
     return array
 
 
+def padded_in_one_matrix(value: float) -> np.ndarray:
+    """The first query of the second matrix sees nothing, that of the first one key."""
+    array = mask(1, value, shape=(2, 1))
+    array[1, 0, 0, :] = value
+    return array
+
+
 def in_one_head_only() -> np.ndarray:
     array = mask(0, shape=(1, 3))
     array[0, 1] = 0
@@ -55,6 +62,8 @@ def in_one_head_only() -> np.ndarray:
         (ADDED, {3: in_one_head_only()}, None),
         (ADDED, {3: mask(1, np.nan)}, None),
         (ADDED, {3: without_first_query(LEAST)}, None),
+        (ADDED, {3: padded_in_one_matrix(LEAST)}, None),
+        (ADDED, {3: padded_in_one_matrix(-np.inf)}, 1),
         (call("add", ADDED, Arg(4)), {3: mask(1, LEAST), 4: None}, None),
         (call("mul", ADDED, Const(-1.0)), {3: mask(1)}, None),
         (call("neg", ADDED), {3: mask(1)}, None),
