@@ -89,6 +89,25 @@ def test_compress(onnx_model: Any, axis: int | None, length: int) -> None:
     check(model, *({"x": x, "c": c} for c in conditions))
 
 
+def test_indices_in_a_room_may_be_anything_behind_those_that_count(onnx_model: Any) -> None:
+    """The first label stands behind the chosen ones, and is no index."""
+    model = onnx_model(
+        ("Compress", "labels known", "chosen", {"axis": 0}),
+        ("Gather", "table chosen", "rows"),
+        ("NonZero", "x", "places"),
+        ("Sub", "places ten", "before"),
+        ("Transpose", "before", "tuples", {"perm": [1, 0]}),
+        ("GatherND", "x tuples", "elements"),
+        inputs={"labels": ("int64", 5), "known": ("bool", 5), "table": (3, 2), "x": (13,)},
+        outputs="rows elements",
+        ten=np.int64(10),
+    )
+    labels, table = np.array([255, 1, 2, 255, 0]), sparse((3, 2), 1)
+    x = np.zeros(13, np.float32)
+    x[[10, 12]] = 3, 4
+    check(model, {"labels": labels, "known": labels != 255, "table": table, "x": x})
+
+
 def test_a_condition_that_is_known_leaves_a_size_that_is_known(onnx_model: Any) -> None:
     model = onnx_model(
         ("Compress", "x c", "y", {"axis": 1}), inputs={"x": (3, 4)}, outputs="y", c=np.array([True, False, True])

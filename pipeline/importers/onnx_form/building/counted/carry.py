@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
+import numpy as np
 import onnx
 
 from tvmopt.pipeline.importers.onnx_form.building.counted.types import Counted
@@ -93,6 +95,9 @@ def carry(draft: Draft, node: onnx.NodeProto, counted: Mapping[str, Counted]) ->
         raise NotKnownError(node.op_type)
     axis = _CARRIES[node.op_type](taken)
     (count,) = {value.count for value in taken.counted.values()}
+    if node.op_type in ("Gather", "GatherND") and taken.at(1) is not None:
+        indices = input_of(node, 1)
+        taken = taken._replace(counted={**taken.counted, indices: _zero_behind(taken, indices)})
     return _add(taken, axis, count)
 
 
@@ -212,6 +217,15 @@ def _gather_nd(taken: Taken) -> int:
     if indices.axis == len(indices.shape) - 1:
         raise NotKnownError("GatherND")
     return indices.axis
+
+
+def _zero_behind(taken: Taken, name: str) -> Counted:
+    """The counted indices `name` with zeros behind them: anything may stand there, and a whole room is checked."""
+    draft, value = taken.draft, taken.counted[name]
+    shape = [1] * len(value.shape)
+    shape[value.axis] = -1
+    used = draft.add("Less", draft.store(np.arange(value.shape[value.axis]).reshape(shape)), value.count)
+    return replace(value, room=draft.add("Where", used, value.room, draft.store(0, draft.dtype(name))))
 
 
 def _transpose(taken: Taken) -> int:
