@@ -12,7 +12,7 @@ import onnx
 import tensorflow as tf
 import tf2onnx
 from tensorflow_keras import load_keras
-from tensorflow_safety import check_operators
+from tensorflow_safety import check_operators, disarm
 from tensorflow_to_onnx import OPSET, UNREADABLE, UNSUPPORTED
 from tensorflow_values import Converted, RefusedError, random_array, rename, sizes
 from tflite_to_onnx import from_tflite
@@ -34,8 +34,9 @@ def from_saved_model(path: str, asked: Asked) -> Converted:
     if not stored.meta_graphs:
         raise RefusedError(UNREADABLE, "the SavedModel holds no graph: it is damaged, or saved_model.pb is another's")
     for graph in stored.meta_graphs:
-        check_operators(graph.graph_def, graph.saver_def)
-    loaded = tf.saved_model.load(path)
+        check_operators(graph.graph_def, saves=True)
+        disarm(graph.graph_def)
+    loaded = tf.saved_model.load(_beside(path, stored))
     names = [name for name in loaded.signatures if not name.startswith("__")]
     chosen = "serving_default" if "serving_default" in names else names[0] if len(names) == 1 else None
     if chosen is None:
@@ -53,6 +54,17 @@ def from_saved_model(path: str, asked: Asked) -> Converted:
         return [result[name] for name in outputs]
 
     return _from_function(call, [(keys[s.name], s.shape, s.dtype) for s in specs], outputs, asked)
+
+
+def _beside(path: str, stored: Any) -> str:
+    """A folder with `stored` and the other parts of the SavedModel at `path`, in the folder of this call."""
+    folder = Path("saved_model").absolute()
+    folder.mkdir()
+    (folder / "saved_model.pb").write_bytes(stored.SerializeToString())
+    for part in ("variables", "assets"):
+        if Path(path, part).is_dir():
+            (folder / part).symlink_to(Path(path, part).absolute())
+    return str(folder)
 
 
 def from_keras(path: str, asked: Asked) -> Converted:

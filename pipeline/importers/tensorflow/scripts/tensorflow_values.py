@@ -133,10 +133,8 @@ def renumber(model: Any, kept: set[str]) -> None:
     graph.initializer.extend(tensors)
 
 
-def graph_operators(graph_def: Any) -> Iterator[tuple[str, Any]]:
-    """Each node of a TensorFlow graph, its functions included, with the name of the function it is in."""
-    for node in graph_def.node:
-        yield "", node
+def graph_operators(graph_def: Any) -> Iterator[Any]:
+    """Each node of a TensorFlow graph, its functions included."""
+    yield from graph_def.node
     for function in graph_def.library.function:
-        for node in function.node_def:
-            yield function.signature.name, node
+        yield from function.node_def

@@ -61,7 +61,7 @@ def save_tflite(model: Any, folder: Path) -> None:
 
 
 def save_graphs(model: Any, folder: Path) -> None:
-    """A SavedModel, one with an operator that writes files, and a frozen graph."""
+    """A SavedModel, two with operators that write files, and a frozen graph."""
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     model.export(folder / "saved", verbose=False)
@@ -76,7 +76,15 @@ def save_graphs(model: Any, folder: Path) -> None:
             tf.io.write_file(str(folder / "written"), "by the model")
             return x + 1.0
 
+    class Saves(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec((2,), tf.float32)])
+        def __call__(self, x: Any) -> Any:
+            prefix = str(folder / "written")
+            tf.raw_ops.SaveV2(prefix=prefix, tensor_names=["x"], shape_and_slices=[""], tensors=[x])
+            return x + 1.0
+
     tf.saved_model.save(Writes(), str(folder / "writes"))
+    tf.saved_model.save(Saves(), str(folder / "saves"))
 
 
 def save_code(folder: Path) -> None:

@@ -123,6 +123,12 @@ def test_code_in_a_model_is_not_run(name: str, kind: type[TvmoptError], message:
     assert not (made() / "written").exists()
 
 
+def test_operators_that_every_saved_model_has_save_nothing() -> None:
+    """They are in the function that would save the model; here, also in its signature."""
+    assert load_model(str(made() / "saves")).outputs[0].shape == (2,)
+    assert not list(made().glob("written*"))
+
+
 @pytest.mark.parametrize(
     ("name", "part"), [("net.keras", 0.9), ("net.h5", 0.5), ("frozen.pb", 0.9), ("integers.tflite", 0.5)]
 )
