@@ -57,6 +57,9 @@ def cuts_in(manifest: Mapping[str, Any]) -> tuple[Cut, ...]:
             raise ValueError(f"output {cut.name!r} is cut along axis {cut.axis}")
         if (specs[cut.count]["shape"], specs[cut.count]["dtype"]) != ([1], "int64"):
             raise ValueError(f"the count of output {cut.name!r} is no number")
+    rooms, counts = {cut.room for cut in cuts}, {cut.count for cut in cuts}
+    if len(rooms) < len(cuts) or rooms & counts:
+        raise ValueError("an output is cut twice, or is a count itself")
     return cuts
 
 

@@ -84,11 +84,24 @@ def test_the_model_has_the_outputs_of_its_file(source: str, tmp_path: Path) -> N
 
 @pytest.mark.parametrize(
     ("change", "says"),
-    [({"axis": 7}, "cut along axis 7"), ({"count": "low"}, "is no number"), ({"room": "nothing"}, "no 'nothing'")],
+    [
+        ({"axis": 7}, "cut along axis 7"),
+        ({"count": "low"}, "is no number"),
+        ({"room": "nothing"}, "no 'nothing'"),
+    ],
 )
 def test_manifests_that_lie(path: Path, change: dict[str, Any], says: str) -> None:
     parts = read_parts(path)
     first, *rest = parts.manifest["cuts"]
     save_artifact(replace(parts, manifest={**parts.manifest, "cuts": [{**first, **change}, *rest]}), path)
     with pytest.raises(InputFileError, match=says):
+        read_parts(path)
+
+
+def test_an_output_that_a_manifest_cuts_twice(path: Path) -> None:
+    parts = read_parts(path)
+    first, second = parts.manifest["cuts"]
+    cuts = [first, {**second, "room": first["room"], "axis": first["axis"]}]
+    save_artifact(replace(parts, manifest={**parts.manifest, "cuts": cuts}), path)
+    with pytest.raises(InputFileError, match="cut twice"):
         read_parts(path)
