@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
@@ -60,6 +61,16 @@ class Job:
     def load_inputs(self) -> dict[str, np.ndarray]:
         """The model's inputs by name, in order."""
         return load_arrays(self.inputs)
+
+
+def refuse_values(job: Job) -> None:
+    """For runners that read the user's own files, where inputs that became constants still are inputs.
+
+    Raises:
+        ValueError: the user made some inputs constants.
+    """
+    if json.loads(job.source.get("values", "{}")):
+        raise ValueError("it reads the network's own files, in which --input-value has no effect")
 
 
 class Runner(Protocol):

@@ -33,7 +33,8 @@ def install(environment: Environment, listener: Listener | None = None) -> Path:
     """Makes the environment, unless it is there.
 
     It is built in a folder beside its place, and renamed when it is whole. A second process that makes the same one
-    waits for the first. Environments of the same name with other pins, and what killed processes left, are removed.
+    waits for the first. Environments of the same name with other pins, and what killed processes left, are removed once
+    the new one is whole.
 
     Args:
         environment: which.
@@ -51,11 +52,11 @@ def install(environment: Environment, listener: Listener | None = None) -> Path:
     with Steps(listener, of=len(environment.pins()) + 3) as steps, _locked(environment, steps.listener):
         place = folder_of(environment)
         if not is_installed(environment):
-            _remove_all(environment)
             with _new_folder(environment) as folder:
                 steps.begin(f"{environment.name}: making the environment")
                 _run(environment, [sys.executable, "-m", "venv", str(folder)], lambda line: None)
                 _install_packages(environment, folder, steps)
+                _remove_all(environment, folder)
                 folder.rename(place)
     return python_in(place)
 
@@ -155,12 +156,12 @@ def _new_folder(environment: Environment) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _remove_all(environment: Environment) -> bool:
-    """Removes every environment of this name, and unfinished ones; returns whether there was a whole one."""
+def _remove_all(environment: Environment, kept: Path | None = None) -> bool:
+    """Removes every environment of this name, and unfinished ones but `kept`; returns whether there was a whole one."""
     whole = [path for path in home().glob(f"{environment.name}-*") if path.is_dir()]
     for number, path in enumerate(whole):
         path.rename(path.with_name(f"{_UNFINISHED}{environment.name}-{os.getpid()}-{number}"))  # gone at once
-    for path in home().glob(f"{_UNFINISHED}{environment.name}-*"):
+    for path in set(home().glob(f"{_UNFINISHED}{environment.name}-*")) - {kept}:
         shutil.rmtree(path, ignore_errors=True)
     return bool(whole)
 

@@ -75,7 +75,9 @@ def find_python(environment: Environment) -> str | None:
     """
     given = os.environ.get(environment.variable)
     if given:
-        return shutil.which(str(Path(given).expanduser()))
+        found = shutil.which(str(Path(given).expanduser()))
+        # Scripts run in other folders. Links are kept: the Python of a virtual environment is one.
+        return str(Path(found).absolute()) if found else None
     if is_here(environment):
         return sys.executable
     return str(python_in(folder_of(environment))) if is_installed(environment) else None

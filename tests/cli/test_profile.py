@@ -184,6 +184,7 @@ def test_a_program(run_tvmopt: RunTvmopt, program: Path) -> None:
         (("ingest.py:classify", "--threads", "1"), 2, "--threads is for a model"),
         (("ingest.py:classify", "--stage", "reading"), 2, "such as reading=read_rows,parse"),
         (("ingest.py:leaves", "--stage", "reading=scale"), 7, "ended its process with exit code 3"),
+        (("model.tar", "--stage", "reading=scale"), 2, "--stage is for a program"),
     ],
 )
 def test_bad_programs(

@@ -41,7 +41,7 @@ def _install(names: Sequence[str]) -> None:
     from tvmopt.pipeline.environments.registry import find_environment
 
     _check_names(names)
-    for environment in map(find_environment, names):
+    for environment in [find_environment(name) for name in names]:  # all names are known before any work is done
         with ProgressLine(make_console()) as line:
             python = install(environment, line)
         click.echo(f"{environment.name}: installed in {python.parents[1]}")
@@ -52,7 +52,7 @@ def _remove(names: Sequence[str]) -> None:
     from tvmopt.pipeline.environments.registry import find_environment
 
     _check_names(names)
-    for environment in map(find_environment, names):
+    for environment in [find_environment(name) for name in names]:  # all names are known before any work is done
         click.echo(f"{environment.name}: {'removed' if remove(environment) else 'was not installed'}")
 
 

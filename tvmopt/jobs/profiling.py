@@ -13,6 +13,7 @@ from tvmopt.benchmarks.profiling.program.profile_program import ProgramOptions, 
 from tvmopt.benchmarks.runtimes.registry import select_runtimes
 from tvmopt.jobs.settings import LOGS, log_folders
 from tvmopt.pipeline.errors import NoModelError, UsageError
+from tvmopt.pipeline.importers import parse_source
 from tvmopt.pipeline.support.interrupts import ctrl_c_cancels
 from tvmopt.pipeline.support.progress import Listener
 
@@ -81,6 +82,8 @@ def profile(job: ProfileJob, listener: Listener | None = None) -> dict[str, Any]
     )
     with ctrl_c_cancels():
         if job.stages:
+            if job.model.endswith(ARTIFACT) or parse_source(job.model).factory is None:
+                raise UsageError(f"--stage is for a program, path/file.py:function, not {job.model}")
             return _profile_program(job, listener)
         if not job.model.endswith(ARTIFACT):
             try:

@@ -77,6 +77,9 @@ _RULES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
 )
 """Stage, module or package, and how the qualified names of its calls begin."""
 
+_BY_METHOD = ("sklearn",)
+"""Packages whose rules name methods, whatever class they are defined in."""
+
 _TRANSFORMS = ("torchvision.transforms",)
 """Packages whose PyTorch modules prepare data."""
 
@@ -134,6 +137,7 @@ def identify(function: Any) -> tuple[str, str]:
 
 def _of_library(module: str, name: str) -> str | None:
     for stage, package, starts in _RULES:
-        if (module == package or module.startswith(f"{package}.")) and name.startswith(starts):
+        known = name.rpartition(".")[2] if package in _BY_METHOD else name
+        if (module == package or module.startswith(f"{package}.")) and known.startswith(starts):
             return stage
     return None

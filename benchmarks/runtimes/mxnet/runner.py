@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tvmopt.benchmarks.runtimes.base import Job, Runtime
+from tvmopt.benchmarks.runtimes.base import Job, Runtime, refuse_values
 from tvmopt.pipeline.environments.places import require_python
 from tvmopt.pipeline.environments.registry import find_environment
 
@@ -77,6 +77,7 @@ class RunMxnet:
     def _bind(self, job: Job) -> None:
         from tvmopt.pipeline.importers.mxnet.params import find_files
 
+        refuse_values(job)
         mxnet = self._mxnet
         symbol, params = find_files(Path(job.source["path"]))
         inner = mxnet.symbol.load(str(symbol)).get_internals()

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tvmopt.benchmarks.runtimes.base import Job, Runtime
+from tvmopt.benchmarks.runtimes.base import Job, Runtime, refuse_values
 
 CAFFE = "caffe"
 """The kind of models of which it reads the source."""
@@ -79,6 +79,7 @@ class RunOpencv:
         from tvmopt.pipeline.importers.caffe.pair import find_pair
         from tvmopt.pipeline.importers.caffe.run_opencv import forward_names
 
+        refuse_values(job)
         pair = find_pair(Path(job.source["path"]))
         self._net, self._caffe = dnn.readNetFromCaffe(str(pair.network), str(pair.weights)), opencv_names(pair.network)
         self._names = forward_names(self._net, {name: self._caffe.makers[name] for name in job.outputs})

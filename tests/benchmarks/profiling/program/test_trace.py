@@ -128,6 +128,7 @@ def test_an_exception_of_the_program_passes_through() -> None:
         ("onnxruntime.capi.onnxruntime_inference_collection", "Session.run", INFERRING),
         ("openvino._ov_api", "CompiledModel.__call__", INFERRING),
         ("tvmopt.pipeline.artifact.loaded", "LoadedArtifact.run", INFERRING),
+        ("sklearn.linear_model._base", "LinearClassifierMixin.predict", INFERRING),
         ("numpydoc", "load", None),
         ("mine", "load", None),
     ],
