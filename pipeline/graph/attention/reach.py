@@ -32,11 +32,11 @@ def reach_of(inner: Expr, constants: Mapping[int, Array | None], queries: int, k
     """
     known = {place: array for place, array in constants.items() if array is not None}
     lowest = HIDDEN if len(known) == len(constants) else -math.inf
-    each = ~_hidden(inner, known, lowest)
-    each = np.broadcast_to(each, np.broadcast_shapes(each.shape, (queries, keys)))
+    visible = ~_hidden(inner, known, lowest)
+    each: Array = np.broadcast_to(visible, np.broadcast_shapes(visible.shape, (queries, keys)))
     if lowest == HIDDEN and not each.any(-1).all() and not _all_infinite(inner, known):
         return None
-    seen = each.reshape(-1, queries, keys).any(0)
+    seen: Array = np.any(each.reshape(-1, queries, keys), axis=0)
     last = np.where(seen.any(1), keys - 1 - np.argmax(seen[:, ::-1], 1), -1)
     reach = max(0, int(np.max(last - np.arange(queries))))
     return reach if reach + 1 < keys else None
