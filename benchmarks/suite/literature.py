@@ -8,7 +8,6 @@ or by default.
 from __future__ import annotations
 
 import importlib
-import math
 import os
 import sys
 import tempfile
@@ -22,9 +21,17 @@ from tvmopt.benchmarks.comparison.compare import run_comparison
 from tvmopt.benchmarks.measurements.files import from_document, write_text
 from tvmopt.benchmarks.measurements.options import CompareOptions, MeasureOptions
 from tvmopt.benchmarks.measurements.statistics import ratio_of_medians
-from tvmopt.benchmarks.measurements.types import Comparison, Measurement
+from tvmopt.benchmarks.measurements.types import Comparison
 from tvmopt.benchmarks.measurements.verdicts import TRANSFER
 from tvmopt.benchmarks.runtimes.registry import peers
+from tvmopt.benchmarks.suite.network_table import (
+    in_ms,
+    latency_of,
+    mark,
+    mean_speed,
+    row_of,
+    summarize_comparison,
+)
 from tvmopt.benchmarks.suite.steps import EchoSteps, fitting_threads
 from tvmopt.pipeline.errors import CancelledError, TvmoptError
 from tvmopt.pipeline.support.shipped import shipped
@@ -142,32 +149,34 @@ def render(entries: Sequence[Entry], measured: Mapping[str, Comparison], mean_li
         "| network | tvmopt ms | PyTorch ms | best peer | its ms | over PyTorch | over best peer | limits | error |",
         f"|{'---|' * 9}",
     ]
-    speeds = []
+    summaries = []
     for entry in entries:
         if entry.name not in measured:
             lines.append(f"| {entry.name} | not measured |{' |' * 7}")
             continue
-        rows = {row.runtime: row for row in measured[entry.name].measurements if row.status == "ok"}
-        ours, rivals = rows.pop(TRANSFER, None), {name: row for name, row in rows.items() if name in peers()}
+        comparison = measured[entry.name]
+        (line,) = summarize_comparison(comparison)
+        rows = {row.runtime: row for row in comparison.measurements if row.status == "ok"}
+        ours = rows.pop(TRANSFER, None)
         if ours is None:
             lines.append(f"| {entry.name} | failed |{' |' * 7}")
             continue
-        best = min(rivals, key=lambda name: _median(rivals[name]), default="")
-        found = {name: _over(row, ours) for name, row in rows.items()}
-        if best:
-            found[BEST] = found[best]
-            speeds.append(found[best])
-        error = ours.output_error
+        summaries.append(line)
+        found = {name: ratio_of_medians(latency_of(row), latency_of(ours))[0] for name, row in rows.items()}
+        if line.speed is not None:
+            found[BEST] = line.speed
+        original = rows.get("pytorch")
         cells = (
-            *(entry.name, _ms(ours), _ms(rows.get("pytorch")), best or "–", _ms(rows.get(best))),
-            *(_number(found.get("pytorch")), _number(found.get(BEST)), _limits(entry, found)),
-            f"{error.relative:.1e}" if error else "–",
+            *(entry.name, in_ms(line.ours_s), in_ms(latency_of(original).median if original else None)),
+            *(line.peer or "–", in_ms(line.peer_s), _number(found.get("pytorch")), _number(line.speed)),
+            *(_limits(entry, found), "–" if line.error is None else f"{line.error:.1e}"),
         )
-        lines.append(f"| {' | '.join(cells)} |")
-    if speeds and mean_limit:
-        mean = math.exp(sum(map(math.log, speeds)) / len(speeds))
-        kept = f"{mean:.3f}" if mean >= mean_limit else f"**{mean:.3f}**"
-        lines += ["", f"Geometric mean over the best peers (≥ {mean_limit:g}): {kept}; worst {min(speeds):.2f}."]
+        lines.append(row_of(cells))
+    mean = mean_speed(summaries)
+    if mean is not None and mean_limit:
+        worst = min(line.speed for line in summaries if line.speed is not None)
+        kept = mark(mean, mean >= mean_limit, "{:.3f}")
+        lines += ["", f"Geometric mean over the best peers (≥ {mean_limit:g}): {kept}; worst {worst:.2f}."]
     return "\n".join(lines) + "\n"
 
 
@@ -178,24 +187,8 @@ def _limits(entry: Entry, found: Mapping[str, float]) -> str:
         if name not in found:
             parts.append(f"{name} ≥ {limit:g}: not measured")
         else:
-            text = f"{name} ≥ {limit:g}: {found[name]:.2f}"
-            parts.append(text if found[name] >= limit else f"**{text}**")
+            parts.append(mark(found[name], found[name] >= limit, f"{name} ≥ {limit:g}: {{:.2f}}"))
     return "; ".join(parts)
-
-
-def _over(row: Measurement, ours: Measurement) -> float:
-    assert row.latency_s is not None
-    assert ours.latency_s is not None
-    return ratio_of_medians(row.latency_s, ours.latency_s)[0]
-
-
-def _median(row: Measurement) -> float:
-    assert row.latency_s is not None
-    return row.latency_s.median
-
-
-def _ms(row: Measurement | None) -> str:
-    return "–" if row is None else f"{_median(row) * 1e3:.4g}"
 
 
 def _number(value: float | None) -> str:

@@ -82,8 +82,8 @@ def render_table(lines: Sequence[Line], mean_limit: float = MEAN_LIMIT) -> str:
         *(f"best peer / tvmopt (≥ {WORST_LIMIT:g})", "95 % interval", f"memory / onnxruntime (≤ {MEMORY_LIMIT:g})"),
         *(f"relative error (≤ {ERROR_LIMIT:g})", ""),
     )
-    rows = [_row(heads), _row(["---"] * len(heads))]
-    rows += [_row(_cells(line)) for line in lines]
+    rows = [row_of(heads), row_of(["---"] * len(heads))]
+    rows += [row_of(_cells(line)) for line in lines]
     return "\n".join([*rows, "", *_totals(lines, mean_limit)]) + "\n"
 
 
@@ -107,8 +107,8 @@ def _line(comparison: Comparison, batch: int, threads: int) -> Line:
     rivals = [measured[name] for name in peers() if name in measured]
     if ours is None:
         return Line(network, batch, threads, note=note)
-    best = min(rivals, key=lambda row: _latency(row).median, default=None)
-    speed, interval = ratio_of_medians(_latency(best), _latency(ours)) if best else (None, None)
+    best = min(rivals, key=lambda row: latency_of(row).median, default=None)
+    speed, interval = ratio_of_medians(latency_of(best), latency_of(ours)) if best else (None, None)
     untuned = measured.get(UNTUNED)
     errors = [measured[name].output_error for name in OURS if name in measured]
     return Line(
@@ -116,10 +116,10 @@ def _line(comparison: Comparison, batch: int, threads: int) -> Line:
         batch,
         threads,
         runtime=ours.runtime,
-        ours_s=_latency(ours).median,
-        untuned_s=_latency(untuned).median if untuned else None,
+        ours_s=latency_of(ours).median,
+        untuned_s=latency_of(untuned).median if untuned else None,
         peer=best.runtime if best else "",
-        peer_s=_latency(best).median if best else None,
+        peer_s=latency_of(best).median if best else None,
         speed=speed,
         interval=interval,
         memory=_memory(ours, measured.get("onnxruntime")),
@@ -128,7 +128,8 @@ def _line(comparison: Comparison, batch: int, threads: int) -> Line:
     )
 
 
-def _latency(row: Measurement) -> Latency:
+def latency_of(row: Measurement) -> Latency:
+    """The latencies of a row that was measured."""
     assert row.latency_s is not None
     return row.latency_s
 
@@ -146,7 +147,7 @@ def _totals(lines: Sequence[Line], mean_limit: float) -> list[str]:
         return ["Nothing was measured."]
     worst = min(measured, key=lambda line: line.speed or 0.0)
     totals = [
-        f"Geometric mean (≥ {mean_limit:g}): {_mark(mean, mean >= mean_limit, '{:.3f}')}.",
+        f"Geometric mean (≥ {mean_limit:g}): {mark(mean, mean >= mean_limit, '{:.3f}')}.",
         f"Worst (≥ {WORST_LIMIT:g}): {_speed(worst)} ({worst.network}, batch {worst.batch}, threads {worst.threads}).",
     ]
     for threads in sorted({line.threads for line in measured}):
@@ -154,7 +155,7 @@ def _totals(lines: Sequence[Line], mean_limit: float) -> list[str]:
         totals.append(f"On {threads} thread{'s' if threads > 1 else ''}: {mean_speed(part):.3f}.")
     hungry = max((line for line in lines if line.memory is not None), key=lambda line: line.memory or 0.0, default=None)
     if hungry is not None and hungry.memory is not None:
-        most = _mark(hungry.memory, hungry.memory <= MEMORY_LIMIT, "{:.2f}")
+        most = mark(hungry.memory, hungry.memory <= MEMORY_LIMIT, "{:.2f}")
         totals.append(f"Most memory over onnxruntime's (≤ {MEMORY_LIMIT:g}): {most} ({hungry.network}).")
     return totals
 
@@ -165,32 +166,35 @@ def _cells(line: Line) -> list[str]:
         line.network,
         str(line.batch),
         str(line.threads),
-        _ms(line.untuned_s),
-        _ms(line.ours_s) if line.runtime != UNTUNED else f"{_ms(line.ours_s)} (untuned)",
+        in_ms(line.untuned_s),
+        in_ms(line.ours_s) if line.runtime != UNTUNED else f"{in_ms(line.ours_s)} (untuned)",
         line.peer or "–",
-        _ms(line.peer_s),
+        in_ms(line.peer_s),
         _speed(line),
         low_high,
-        "–" if line.memory is None else _mark(line.memory, line.memory <= MEMORY_LIMIT, "{:.2f}"),
-        "–" if line.error is None else _mark(line.error, line.error <= ERROR_LIMIT, "{:.1e}"),
+        "–" if line.memory is None else mark(line.memory, line.memory <= MEMORY_LIMIT, "{:.2f}"),
+        "–" if line.error is None else mark(line.error, line.error <= ERROR_LIMIT, "{:.1e}"),
         line.note,
     ]
 
 
 def _speed(line: Line) -> str:
-    return "–" if line.speed is None else _mark(line.speed, line.speed >= WORST_LIMIT, "{:.2f}")
+    return "–" if line.speed is None else mark(line.speed, line.speed >= WORST_LIMIT, "{:.2f}")
 
 
-def _mark(value: float, kept: bool, form: str) -> str:
+def mark(value: float, kept: bool, form: str) -> str:
+    """A number of a table, in bold where it misses its limit."""
     text = form.format(value)
     return text if kept else f"**{text}**"
 
 
-def _ms(seconds: float | None) -> str:
+def in_ms(seconds: float | None) -> str:
+    """A time in milliseconds for a table."""
     return "–" if seconds is None else f"{seconds * 1e3:.4g}"
 
 
-def _row(cells: Sequence[str]) -> str:
+def row_of(cells: Sequence[str]) -> str:
+    """A row of a table in Markdown."""
     return f"| {' | '.join(cells)} |"
 
 

@@ -42,6 +42,9 @@ from tvmopt.pipeline.types import ImportedModel
 from tvmopt.schedules.registry import has_templates
 from tvmopt.schedules.target import Target
 
+_OURS = {**ORIGINS, SELECTED_BOXES: "NonMaxSuppression"}
+"""Operators of our own domain, and what each stands for, as messages name it."""
+
 ALTERNATIVES = (Alternative("separable", fuse_separable),)
 """The alternatives for pieces of a graph, in the order in which they are applied."""
 
@@ -119,8 +122,8 @@ def _refuse_own_operators(graph: Graph) -> Graph:
         UnsupportedModelError: for an operator that only our templates for CPUs support; names the layer.
     """
     for node in graph.nodes:
-        if node.kind in GRAPH_OPERATORS or node.kind in ORIGINS or node.kind == SELECTED_BOXES:
-            kind = ORIGINS.get(node.kind, "NonMaxSuppression" if node.kind == SELECTED_BOXES else node.kind)
+        if node.kind in GRAPH_OPERATORS or node.kind in _OURS:
+            kind = _OURS.get(node.kind, node.kind)
             raise UnsupportedModelError(f"layer {node.layers[0]!r} ({kind}): supported on CPUs only, not on a GPU")
     return graph
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -107,11 +108,7 @@ class Rules:
         named = self.named.get(name.rpartition(".")[2])
         if named is not None and Path(file).is_relative_to(self.file.parent):
             return named
-        return _of_library(module, name)
-
-    def of_builtin(self, function: Any) -> str | None:
-        """The stage that a function written in C begins; None when it belongs to what runs already."""
-        return _of_library(*identify(function))
+        return of_library(module, name)
 
 
 def order_stages(seen: Collection[str]) -> list[str]:
@@ -135,7 +132,12 @@ def identify(function: Any) -> tuple[str, str]:
     return str(module or ""), name
 
 
-def _of_library(module: str, name: str) -> str | None:
+@cache
+def of_library(module: str, name: str) -> str | None:
+    """The stage that a library's function begins, given its module and its qualified name; None for all others.
+
+    Kept for each: the tracer asks at every call of a function that is written in C.
+    """
     for stage, package, starts in _RULES:
         known = name.rpartition(".")[2] if package in _BY_METHOD else name
         if (module == package or module.startswith(f"{package}.")) and known.startswith(starts):

@@ -14,7 +14,7 @@ from time import perf_counter
 from types import CodeType, FrameType
 from typing import Any
 
-from tvmopt.benchmarks.profiling.program.stages import INFERRING, PREPARING, Rules, identify, prepares
+from tvmopt.benchmarks.profiling.program.stages import INFERRING, PREPARING, Rules, identify, of_library, prepares
 
 
 @dataclass(slots=True)
@@ -84,7 +84,7 @@ class Tracer:
             if argument is sys.setprofile:
                 return
             module, name = identify(argument)
-            self._begin(self.rules.of_builtin(argument), f"{module}.{name}" if module else name)
+            self._begin(of_library(module, name), f"{module}.{name}" if module else name)
         elif self._stack:
             self._close()
 

@@ -1,8 +1,8 @@
 """OpenVINO set up for throughput: the throughput hint, several streams, several requests at once.
 
 OpenVINO chooses the number of streams for the threads that it may use, unless a row is for a number of streams, and how
-many requests keep them busy. A call of
-`run` infers that many at once and waits for all; what is counted is the call's time over the number of requests.
+many requests keep them busy. A call of `run` infers that many at once and waits for all; what is counted is the call's
+time over the number of requests.
 """
 
 from __future__ import annotations

@@ -150,10 +150,8 @@ def scatter(editor: Editor, node: Node) -> bool:
     else:
         source = _rows_of(editor, node, data, (count, width))
     written = _rows_of(editor, node, updates, (length, width))
-    breaks = [0, *(np.flatnonzero(np.diff(rows) != 1) + 1).tolist(), len(rows)]
-    breaks = sorted(
-        {*breaks, *(place for place in range(1, len(rows)) if (rows[place - 1] < count) != (rows[place] < count))}
-    )
+    apart = (np.diff(rows) != 1) | np.diff(rows < count)
+    breaks = [0, *(np.flatnonzero(apart) + 1).tolist(), len(rows)]
     made = editor.value(f"{node.output}_rows", Tensor((len(rows), width), tensor.dtype))
     if len(breaks) - 1 <= _MOST_PARTS:
         parts = [

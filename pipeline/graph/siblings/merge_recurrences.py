@@ -150,13 +150,8 @@ class _Merger:
 
     def _siblings(self, one: Node, other: Node, places: Sequence[int]) -> bool:
         """Whether two nodes differ only in the inputs at `places`."""
-        if (one.op, one.kind, one.attrs, one.epilogue, one.inner) != (
-            other.op,
-            other.kind,
-            other.attrs,
-            other.epilogue,
-            other.inner,
-        ) or len(one.inputs) != len(other.inputs):
+        own, others = ((node.op, node.kind, node.attrs, node.epilogue, node.inner) for node in (one, other))
+        if own != others or len(one.inputs) != len(other.inputs):
             return False
         if (
             one.proto is not None
@@ -224,8 +219,7 @@ class _Merger:
         shape[axis] = sum(tensor.shape[axis] for tensor in tensors)
         whole = self.editor.value(f"{group[0].output}_all", Tensor(tuple(shape), tensors[0].dtype))
         layers = tuple(dict.fromkeys(layer for node in group for layer in node.layers))
-        proto = group[0].proto
-        self.editor.add(replace(group[0], inputs=inputs, outputs=(whole,), layers=layers, proto=proto))
+        self.editor.add(replace(group[0], inputs=inputs, outputs=(whole,), layers=layers))
         return whole
 
     def _stack(self, names: Sequence[str], axis: int) -> str:

@@ -6,19 +6,16 @@ Caffe itself has had no release since 2017 that installs today.
 from __future__ import annotations
 
 import importlib.util
-import json
 import sys
-import tempfile
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
-from tvmopt.pipeline.environments.run_script import Call, ScriptError, run_script
+from tvmopt.pipeline.environments.run_script import ScriptError
 from tvmopt.pipeline.importers.base import OnnxForm
 from tvmopt.pipeline.importers.caffe.opencv_names import OpencvNames, opencv_names
 from tvmopt.pipeline.importers.caffe.pair import Pair
-from tvmopt.pipeline.importers.check.independent import Arrays, check_independently
-from tvmopt.pipeline.support.npz import load_arrays, save_arrays
+from tvmopt.pipeline.importers.check.independent import Arrays, check_independently, run_reader
 
 _FIRST_WITHOUT_CAFFE = 5
 """The first release of OpenCV that reads no Caffe files."""
@@ -69,11 +66,6 @@ def _version() -> str | None:
 def _run(pair: Pair, opencv: OpencvNames, inputs: Arrays, names: Sequence[str]) -> Arrays:
     """OpenCV's values of those of `names` that are blobs."""
     makers = {name: opencv.makers[name] for name in names if name in opencv.makers}
-    with tempfile.TemporaryDirectory(prefix="tvmopt-opencv-") as folder:
-        taken, given = Path(folder) / "inputs.npz", Path(folder) / "outputs.npz"
-        save_arrays(taken, inputs)
-        files = (pair.network.absolute(), pair.weights.absolute(), taken, json.dumps(makers), given)
-        script = Path(__file__).with_name("run_opencv.py")
-        run_script(sys.executable, Call(script, [str(file) for file in files], Path(folder)))
-        arrays = load_arrays(given).values()
+    script = Path(__file__).with_name("run_opencv.py")
+    arrays = run_reader(sys.executable, script, (pair.network, pair.weights), inputs, makers).values()
     return {blob: opencv.as_ours(blob, array) for blob, array in zip(makers, arrays, strict=True)}

@@ -193,7 +193,7 @@ def _elementwise(taken: Taken) -> int:
     return place
 
 
-def _unary(taken: Taken) -> int:
+def _stays(taken: Taken) -> int:
     return taken.only().axis
 
 
@@ -308,10 +308,6 @@ def _along(default: int) -> Carry:
     return along
 
 
-def _slice(taken: Taken) -> int:
-    return taken.only().axis
-
-
 def _product(taken: Taken) -> int:
     """The rows of the left side."""
     value = taken.only()
@@ -338,7 +334,7 @@ _ELEMENTWISE = (
 )
 _REDUCING = (*("L1", "L2", "LogSum", "LogSumExp", "Max", "Mean", "Min", "Prod", "Sum", "SumSquare"),)
 _CARRIES: Mapping[str, Carry] = {
-    **dict.fromkeys(_UNARY, _unary),
+    **dict.fromkeys(_UNARY, _stays),
     **dict.fromkeys(_ELEMENTWISE, _elementwise),
     **dict.fromkeys((f"Reduce{kind}" for kind in _REDUCING), _reduced),
     **dict.fromkeys(("ArgMax", "ArgMin"), _reduced),
@@ -349,7 +345,7 @@ _CARRIES: Mapping[str, Carry] = {
     "Gather": _gather,
     "GatherND": _gather_nd,
     "Reshape": lambda taken: _reshaped(taken)[1],
-    "Slice": _slice,
+    "Slice": _stays,
     "Squeeze": _squeeze,
     "Transpose": _transpose,
     "Unsqueeze": _unsqueeze,
