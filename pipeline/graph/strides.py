@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tvmopt.pipeline.graph.ir import Array
+from tvmopt.schedules.llvm.memory_bound.copied import merged
 from tvmopt.schedules.workload import Attr, Tensor
 
 _NOWHERE = np.zeros(1, np.uint8)
@@ -61,25 +62,38 @@ def through_blocks(attrs: dict[str, Attr], tensor: Tensor) -> dict[str, Attr] | 
     assert isinstance(sizes, tuple)
     assert isinstance(strides, tuple)
     assert isinstance(offset, int)
-    plain, steps = _row_major(tensor.shape), _row_major(tensor.physical_shape)
+    plain = _row_major(tensor.shape)
     first = [offset // step % extent for step, extent in zip(plain, tensor.shape, strict=True)]
-    made: list[tuple[int, int]] = []
-    for size, stride in zip(sizes, strides, strict=True):
-        parts = _along_axes(size, stride, tensor.shape, first)
-        if parts is None:
-            return None
-        for axis, count in parts:
-            if axis != 1:
-                made.append((count, steps[axis]))
-            elif count % tensor.block:
-                return None
-            else:
-                made += [(count // tensor.block, steps[1]), (tensor.block, 1)]
     if first[1] % tensor.block:
         return None
+    # As it is written, a dimension may be part of an axis of the map; merged, several may be a whole one.
+    made = _in_blocks(sizes, strides, tensor, first) or _in_blocks(*merged(sizes, strides), tensor, first)
+    if made is None:
+        return None
     places = (first[0], first[1] // tensor.block, first[2] + tensor.halo[0], first[3] + tensor.halo[1])
-    begin = sum(place * step for place, step in zip(places, steps[:4], strict=True))
+    begin = sum(place * step for place, step in zip(places, _row_major(tensor.physical_shape)[:4], strict=True))
     return {"sizes": tuple(size for size, _ in made), "strides": tuple(stride for _, stride in made), "offset": begin}
+
+
+def _in_blocks(
+    sizes: Sequence[int], strides: Sequence[int], tensor: Tensor, first: Sequence[int]
+) -> list[tuple[int, int]] | None:
+    """Sizes and strides in the map's memory. Only rows of channels may end within a block; see the template `Copy`."""
+    steps, made = _row_major(tensor.physical_shape), list[tuple[int, int]]()
+    cut = False
+    for size, stride in zip(sizes, strides, strict=True):
+        parts = _along_axes(size, stride, tensor.shape, first)
+        if parts is None or (cut and parts):
+            return None
+        for axis, count in parts:
+            if cut:
+                return None
+            if axis != 1:
+                made.append((count, steps[axis]))
+            else:
+                made += [(math.ceil(count / tensor.block), steps[1]), (tensor.block, 1)]
+                cut = count % tensor.block != 0
+    return made
 
 
 def _along_axes(size: int, stride: int, shape: tuple[int, ...], first: Sequence[int]) -> list[tuple[int, int]] | None:

@@ -60,6 +60,10 @@ def _copy(workload: Workload, inputs: Sequence[Array]) -> Array:
     memory = workload.inputs[0].store(inputs[0]).reshape(-1)
     strides = [stride * memory.itemsize for stride in workload.attr("strides")]
     view = np.lib.stride_tricks.as_strided(memory[workload.attr("offset") :], workload.attr("sizes"), strides)
+    if view.size > workload.output.elements:
+        # Rows of whole blocks of channels, of which the last is not full.
+        rows = view.reshape(*view.shape[:-2], -1)
+        view = rows[..., : workload.output.elements // math.prod(view.shape[:-2])]
     return np.ascontiguousarray(view).reshape(workload.output.shape)
 
 

@@ -191,6 +191,7 @@ class _Planner:
         self.graph, self.target, self.blocked, self.halos = graph, target, blocked, halos
         self.editor = Editor(graph)
         self.copies: dict[tuple[str, int, Halo], str] = {}
+        self.producers = graph.producers()
 
     def run(self) -> Graph:
         for node in self.graph.nodes:
@@ -220,12 +221,15 @@ class _Planner:
         self.editor.nodes.append(replace(node, inputs=inputs))
 
     def _copy(self, node: Node) -> None:
-        """A copy reads maps in blocks where they are, if strides can express it."""
-        tensor = self.editor.values.get(node.inputs[0])
+        """A copy reads maps in blocks where they are, if strides can express it; also a map that was reshaped first."""
+        name = node.inputs[0]
+        while (before := self.producers.get(name)) is not None and before.op == "reshape":
+            name = before.inputs[0]
+        tensor = self.editor.values.get(name)
         if tensor is not None and not tensor.plain:
             attrs = through_blocks(dict(node.attrs), tensor)
             if attrs is not None:
-                self._add(replace(node, attrs=attrs), node.inputs)
+                self._add(replace(node, attrs=attrs), (name,))
                 return
         self._add(node, self._plain_inputs(node))
 
@@ -282,7 +286,7 @@ class _Planner:
         if key not in self.copies:
             made = replace(tensor, block=block, halo=halo)
             copy = self.editor.value(f"{name}_layout", made, Origin(name, "layout"))
-            producer = self.graph.producers().get(name)
+            producer = self.producers.get(name)
             layers = producer.layers if producer is not None else (name,)
             self.editor.nodes.append(Node("relayout", (name,), (copy,), layers))
             self.copies[key] = copy
@@ -301,7 +305,7 @@ class _Planner:
         if key not in self.copies:
             tensor = replace(self.editor.values[name], block=1)
             self.copies[key] = self.editor.value(f"{name}_plain", tensor)
-            producer = self.graph.producers()[name]
+            producer = self.producers[name]
             self.editor.nodes.append(Node("reshape", (name,), (self.copies[key],), producer.layers))
         return self.copies[key]
 

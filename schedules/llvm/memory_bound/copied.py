@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from tvmopt.schedules.workload import Workload
@@ -34,4 +35,6 @@ def is_slice(workload: Workload) -> bool:
     if workload.op != "copy":
         return False
     sizes, strides = merged(workload.attr("sizes"), workload.attr("strides"))
+    if math.prod(sizes) > workload.output.elements:
+        return False  # rows of channels that end within a block
     return len(sizes) == 1 and (strides[0] == 1 or sizes[0] == 1)

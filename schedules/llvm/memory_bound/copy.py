@@ -6,6 +6,9 @@ The result is written in order; element ``(i0, i1, …)`` is read at ``offset + 
 2. Where other dimensions are neighbours in the source, square tiles are transposed in registers: whole cache lines are
    read and written once.
 3. Else single elements are copied.
+
+Where the sizes are more than the result has, the last two are blocks of channels, of which the last is not full: each
+row of the result ends where its channels end.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import Index, Stmt, View, divmod_index
 from tvmopt.schedules.llvm.parts.fixed import NoKnobs
 from tvmopt.schedules.llvm.parts.operands import operands_of
-from tvmopt.schedules.llvm.parts.split import Cut
+from tvmopt.schedules.llvm.parts.split import Cut, rows_in_tasks
 from tvmopt.schedules.llvm.parts.transpose import transposed
 from tvmopt.schedules.space import Config
 from tvmopt.schedules.target import Target
@@ -58,15 +61,27 @@ class _Copy:
         self.target, (inputs, self.result) = target, operands_of(workload)
         self.source, self.dtype = inputs[0], workload.output.dtype
         self.lanes = target.lanes(self.dtype)
-        sizes, strides = merged(workload.attr("sizes"), workload.attr("strides"))
-        self.sizes, self.strides, self.offset = sizes, strides, workload.attr("offset")
-        self.places = tuple(math.prod(sizes[axis + 1 :]) for axis in range(len(sizes)))
+        sizes, strides = workload.attr("sizes"), workload.attr("strides")
+        self.offset, self.channels = workload.attr("offset"), 0
+        if math.prod(sizes) > workload.output.elements:
+            outer = merged(sizes[:-2], strides[:-2])
+            self.channels = workload.output.elements // math.prod(outer[0])
+            sizes, strides = (*outer[0], *sizes[-2:]), (*outer[1], *strides[-2:])
+            rows, last = sizes[:-2], (sizes[-1], 1)
+        else:
+            sizes, strides = merged(sizes, strides)
+            rows, last = sizes[:-1], (1,)
+        self.sizes, self.strides = sizes, strides
+        row = self.channels or sizes[-1]
+        self.places = (*(row * math.prod(rows[axis + 1 :]) for axis in range(len(rows))), *last)
         memory = math.prod(self.source.tensor.physical_shape)
         self.views = (View.of(self.source.parameter, (memory,)), flat_view(self.result))
 
     def function(self) -> Any:
         across = self._across()
-        if across is not None:
+        if self.channels:
+            body = self._blocks()
+        elif across is not None:
             body = self._tiles(across)
         else:
             body = self._rows()
@@ -101,6 +116,18 @@ class _Copy:
 
         return emit.parallel(math.prod(sizes[:outer]), task)
 
+    def _blocks(self) -> Stmt:
+        """Row by row of `channels`, whose last block is not full. Groups of pixels, block by block, were slower."""
+        *outer, _, block = self.sizes
+        whole, tail = divmod(self.channels, block)
+
+        def row(index: Index) -> Stmt:
+            place = _unravel(index, outer)
+            parts = [emit.loop(whole, lambda i: self._row([*place, i], 0, block))] if whole else []
+            return emit.seq([*parts, self._row([*place, whole], 0, tail)] if tail else parts)
+
+        return rows_in_tasks(math.prod(outer), self.channels, self.target.threads, row)
+
     def _row(self, position: Sequence[Index], start: Index, size: int) -> Stmt:
         """Copies part of a row."""
         stride = self.strides[-1]
@@ -115,7 +142,9 @@ class _Copy:
                 value = emit.load(self.views[0], [place], width)
             return emit.store(self.views[1], value, [result + first], width)
 
-        return emit.in_vectors(size, (4 * self.lanes, self.lanes, 1) if stride in (0, 1) else (1,), some)
+        shorter = (1 << bit for bit in reversed(range(self.lanes.bit_length() - 1)))
+        widths = (4 * self.lanes, self.lanes, *(shorter if self.channels else (1,)))
+        return emit.in_vectors(size, widths if stride in (0, 1) else (1,), some)
 
     def _tiles(self, across: int) -> Stmt:
         """Transposes between the innermost dimension and `across`; a task has some rows of one band of `across`."""

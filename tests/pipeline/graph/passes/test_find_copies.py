@@ -174,6 +174,35 @@ def test_channels_that_cut_a_block_change_layout_first(through: Any, weights: An
     done.check()
 
 
+@pytest.mark.parametrize("channels", [2, 15, 34, 48])
+@pytest.mark.parametrize("reader", ["", "Conv"])
+def test_rows_of_any_number_of_channels_are_read_in_blocks(
+    through: Any, weights: Any, channels: int, reader: str
+) -> None:
+    """As in a detector's heads: a map's anchors and classes, pixel by pixel. A halo for another reader is skipped."""
+    parts = 2 if channels % 2 == 0 else 1
+    other = [("Conv", "c v", "z", {"pads": [1, 1, 1, 1]})] if reader else []
+    done = through(
+        ("Conv", "x w", "c"),
+        ("Reshape", "c anchors", "a"),
+        ("Transpose", "a", "t", {"perm": [0, 3, 4, 1, 2]}),
+        ("Reshape", "t rows", "y"),
+        *other,
+        passes=LAID_OUT,
+        inputs={"x": (2, 3, 5, 6)},
+        outputs="y z" if reader else "y",
+        w=weights(channels, 3, 1, 1),
+        anchors=whole(2, parts, channels // parts, 5, 6),
+        rows=whole(2, 30 * parts, channels // parts),
+        **({"v": weights(2, channels, 3, 3)} if reader else {}),
+    )
+    kernels = [op for op in done.ops() if op not in ("reshape", "relayout")]
+    assert kernels == (["conv2d", "copy", "conv2d"] if reader else ["conv2d", "copy"])
+    (copy,) = [node for node in done.graph.nodes if node.op == "copy"]
+    assert not done.graph.tensor(copy.inputs[0]).plain
+    done.check()
+
+
 PADS = [
     ([0, 0, 1, 2, 0, 0, 3, 0], {}, True),
     ([0, -1, 1, -2, 0, 0, 3, 0], {}, True),

@@ -63,6 +63,25 @@ def test_maps_in_blocks_are_read_where_they_are(kernels: Any, inputs_of: Any) ->
     kernels.check(workload, 0, arrays, np.ascontiguousarray(arrays[0].transpose(0, 2, 3, 1)))
 
 
+@pytest.mark.parametrize("channels", [1, 5, 15, 17, 39])
+@pytest.mark.parametrize("shape", [(2, 5, 6), (1, 1, 1), (3, 1, 1), (1, 40, 70)])
+def test_rows_of_channels_may_end_within_a_block(kernels: Any, inputs_of: Any, shape: Any, channels: int) -> None:
+    """Some of 40 channels in blocks with a halo, as rows."""
+    block = kernels.target.lanes("float32")
+    images, rows, columns = shape
+    data = Tensor((images, 40, rows, columns), block=block, halo=(1, 2, 0, 1))
+    line, plane = (columns + 3) * block, (rows + 1) * (columns + 3) * block
+    attrs = {
+        "offset": line + 2 * block,
+        "sizes": (*shape, -(-channels // block), block),
+        "strides": (-(-40 // block) * plane, line, block, plane, 1),
+    }
+    workload = Workload("copy", (data,), Tensor((*shape, channels)), tuple(sorted(attrs.items())))
+    arrays = inputs_of(workload)
+    arrays[0].reshape(-1)[:3] = np.nan, np.inf, -0.0
+    kernels.check(workload, 0, arrays, np.ascontiguousarray(arrays[0][:, :channels].transpose(0, 2, 3, 1)))
+
+
 @pytest.mark.parametrize(
     ("sizes", "strides", "expected"),
     [
@@ -93,3 +112,10 @@ def test_rows_are_concatenated(kernels: Any, shapes: Any, dtype: str) -> None:
     expected = np.concatenate(arrays, axis=1)
     workload = Workload("concat", tuple(Tensor(shape, dtype) for shape in shapes), Tensor(expected.shape, dtype))
     kernels.unoptimized().check(workload, 0, arrays, expected)
+
+
+def test_rows_that_end_within_a_block_are_no_slice() -> None:
+    """Memory has whole blocks; the result has rows one after another."""
+    attrs = (("offset", 0), ("sizes", (2, 3, 16)), ("strides", (48, 16, 1)))
+    workload = Workload("copy", (Tensor((2, 40, 1, 1), block=16),), Tensor((2, 40)), attrs)
+    assert not is_slice(workload)
