@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy.typing as npt
@@ -13,6 +14,21 @@ Array = npt.NDArray[Any]
 
 VisitStep = Callable[[Step, list[Array]], None]
 """Takes a step that has run, and copies of its outputs as laid out in memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """A model in memory of its own, and the arrays through which it is called.
+
+    Attributes:
+        inputs: arrays that a run reads, in the model's order.
+        outputs: arrays that a run fills, likewise.
+        run: runs one inference.
+    """
+
+    inputs: Sequence[Array]
+    outputs: Sequence[Array]
+    run: Callable[[], None]
 
 
 class Executor(Protocol):
@@ -26,6 +42,12 @@ class Executor(Protocol):
 
     def outputs(self) -> list[Array]:
         """Copies of the last run's outputs."""
+
+    def call(self, arrays: Sequence[Array], names: Sequence[str]) -> dict[str, Array]:
+        """Runs one inference on `arrays`, its inputs; returns copies of its outputs by their `names`."""
+
+    def bind(self, arrays: Sequence[Array]) -> Bound:
+        """The same model in other memory, with `arrays` copied to its inputs; both may run at the same time."""
 
     def kernels(self) -> list[str]:
         """Names of the kernels that a run calls, in order."""

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from tvmopt.pipeline.artifact.bound import BoundModel
 from tvmopt.pipeline.artifact.executor import Executor
 from tvmopt.pipeline.artifact.format import LIBRARY, Array, ArtifactParts, Sized, read_parts
 from tvmopt.pipeline.artifact.native_library import NativeLibrary
 from tvmopt.pipeline.artifact.virtual_machine import VirtualMachine
 from tvmopt.pipeline.errors import InputFileError, ModelInputError, RuntimeMissingError, UsageError
 from tvmopt.pipeline.support.files import FULL, temporary_full
-from tvmopt.pipeline.support.fit import check_inputs, cut_results, cuts_in, mismatch
+from tvmopt.pipeline.support.fit import check_arrays, check_inputs, cut_results, cuts_in, mismatch
 from tvmopt.pipeline.types import Step
 
 MOST_THREADS = 1024
@@ -90,9 +91,28 @@ class LoadedArtifact:
         Raises:
             ModelInputError: when names, shapes or dtypes are not the model's.
         """
-        self.set_inputs(inputs)
-        self.run_only()
-        return self.outputs()
+        arrays = self._in_order(inputs)
+        computed = self.executor.call(arrays, self._output_names)
+        return cut_results(computed, self._cuts) if self._cuts else computed
+
+    def bind(self, inputs: Mapping[str, Array]) -> BoundModel:
+        """A model to call again and again with inputs that are written in place: it copies and checks nothing.
+
+        It shares this one's weights and has its own memory, so each thread of a program can have one.
+
+        Args:
+            inputs: as in `run`; they select the size, and are copied to the bound model's.
+
+        Raises:
+            ModelInputError: when names, shapes or dtypes are not the model's.
+            RuntimeMissingError: when there are not as many threads, or not enough memory, for another one.
+        """
+        arrays = self._in_order(inputs)
+        try:
+            bound = self.executor.bind(arrays)
+        except OSError as error:
+            raise RuntimeMissingError(f"{self._path}: cannot be opened once more; {LIBRARY} is {error}") from error
+        return BoundModel(bound, (tuple(name for name, _, _ in self._expected), self._output_names), self._cuts)
 
     def set_inputs(self, inputs: Mapping[str, Array]) -> None:
         """Selects the size that `inputs` have, and copies them to the device.
@@ -103,22 +123,28 @@ class LoadedArtifact:
         Raises:
             ModelInputError: when names, shapes or dtypes are not the model's in any size; says which there are.
         """
-        if not self._fit(inputs):
-            check_inputs(inputs, self.manifest["inputs"]) if self.sizes == 1 else self._select_fitting(inputs)
-        self.executor.set_inputs([inputs[name] for name, _, _ in self._expected])
+        self.executor.set_inputs(self._in_order(inputs))
 
-    def _fit(self, inputs: Mapping[str, Array]) -> bool:
-        """Whether `inputs` are those of the selected size; false if in doubt.
+    def _in_order(self, inputs: Mapping[str, Array]) -> list[Array]:
+        """The arrays of `inputs` in the model's order, once the size that they have is selected.
 
-        The check that can say what is wrong takes longer than a small model.
+        The check that can say what is wrong takes longer than a small model; a short one comes first.
         """
-        if len(inputs) != len(self._expected):
-            return False
-        for name, shape, dtype in self._expected:
-            array = inputs.get(name)
-            if array is None or array.shape != shape or array.dtype != dtype:
-                return False
-        return True
+        arrays = []
+        if type(inputs) is dict and len(inputs) == len(self._expected):
+            for name, shape, dtype in self._expected:
+                array = inputs.get(name)
+                if not isinstance(array, np.ndarray) or array.shape != shape or array.dtype != dtype:
+                    break
+                arrays.append(array)
+            else:
+                return arrays
+        check_arrays(inputs)
+        if self.sizes == 1:
+            check_inputs(inputs, self.manifest["inputs"])
+        else:
+            self._select_fitting(inputs)
+        return [inputs[name] for name, _, _ in self._expected]
 
     def run_only(self) -> None:
         """Runs the model on the inputs that were set; benchmarks time only this."""

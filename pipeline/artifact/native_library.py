@@ -16,13 +16,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tvmopt.pipeline.artifact.executor import VisitStep
+from tvmopt.pipeline.artifact.executor import Bound, VisitStep
 from tvmopt.pipeline.errors import BuildError, InputFileError, ModelInputError
 from tvmopt.pipeline.support.files import code_folder
 from tvmopt.pipeline.types import Step
 from tvmopt.schedules.dtypes import dtype_of
 
 Array = npt.NDArray[Any]
+Specs = tuple[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]]
+"""The manifest's ``inputs`` and ``outputs``."""
 
 ALIGNMENT = 64
 """Bytes; a cache line, and the widest vector. Weights and buffers begin at multiples of it."""
@@ -100,24 +102,35 @@ class NativeLibrary:
         self,
         library: bytes,
         weights: Array,
-        specs: tuple[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]],
+        specs: Specs,
         threads: int,
     ) -> None:
-        self._functions = _load(library)
-        wanted = self._functions.tvmopt_weights_bytes()
+        functions = _load(library)
+        wanted = functions.tvmopt_weights_bytes()
         if wanted != weights.nbytes:
             raise OSError(f"a library for {wanted} bytes of weights, the artifact has {weights.nbytes}")
-        inputs, outputs = specs
-        _check_specs("input", self._functions.tvmopt_input_spec, inputs)
-        _check_specs("output", self._functions.tvmopt_output_spec, outputs)
-        self._weights = weights
-        self._model = self._functions.tvmopt_open(weights.ctypes.data, threads)
+        _check_specs("input", functions.tvmopt_input_spec, specs[0])
+        _check_specs("output", functions.tvmopt_output_spec, specs[1])
+        self._open(functions, weights, specs, threads)
+
+    def _open(self, functions: ctypes.CDLL, weights: Array, specs: Specs, threads: int) -> None:
+        """Takes memory and threads for the model; the libraries that are open share its code and its weights."""
+        self._functions, self._weights, self._specs, self._threads = functions, weights, specs, threads
+        self._model = functions.tvmopt_open(weights.ctypes.data, threads)
         if not self._model:
             raise OSError(f"a library that could not get its memory or {threads} threads")
+        self._inputs, self._outputs = self._views()
+        self._numbered_inputs, self._numbered_outputs = tuple(enumerate(self._inputs)), tuple(enumerate(self._outputs))
+        self._run = functions.tvmopt_run
+
+    def _views(self, owner: object = None) -> tuple[list[Array], list[Array]]:
+        """Arrays of the model's own memory, where it reads its inputs and writes its outputs; they keep `owner`."""
         input_, output = self._functions.tvmopt_input, self._functions.tvmopt_output
-        self._inputs = [_view(input_(self._model, index), spec) for index, spec in enumerate(inputs)]
-        self._outputs = [_view(output(self._model, index), spec) for index, spec in enumerate(outputs)]
-        self._run = self._functions.tvmopt_run
+        inputs, outputs = self._specs
+        return (
+            [_view(input_(self._model, index), spec, owner) for index, spec in enumerate(inputs)],
+            [_view(output(self._model, index), spec, owner) for index, spec in enumerate(outputs)],
+        )
 
     def __del__(self) -> None:
         if getattr(self, "_model", None):
@@ -141,6 +154,36 @@ class NativeLibrary:
     def outputs(self) -> list[Array]:
         """Copies of the last run's outputs."""
         return [view.copy() for view in self._outputs]
+
+    def call(self, arrays: Sequence[Array], names: Sequence[str]) -> dict[str, Array]:
+        """Copies inputs in, runs and copies outputs out.
+
+        Raises:
+            ModelInputError, BuildError: as in `run`.
+        """
+        # Written out, without `zip` and comprehensions: they would take longer than a small network.
+        for place, view in self._numbered_inputs:
+            view[...] = arrays[place]
+        if self._run(self._model):
+            self._fail()
+        made = {}
+        for place, view in self._numbered_outputs:
+            made[names[place]] = view.copy()
+        return made
+
+    def bind(self, arrays: Sequence[Array]) -> Bound:
+        """The model opened again; the bound arrays are its own memory, and keep it open.
+
+        Raises:
+            OSError: there is no memory, or not as many threads, for it.
+        """
+        other = object.__new__(NativeLibrary)
+        other._open(self._functions, self._weights, self._specs, self._threads)
+        other.set_inputs(arrays)
+        inputs, outputs = other._views(owner=other)
+        for view in outputs:
+            view.flags.writeable = False  # it may be a weight
+        return Bound(inputs, outputs, other.run)
 
     def kernels(self) -> list[str]:
         """Names of the kernels, in order."""
@@ -233,10 +276,11 @@ def _text(spec: tuple[Any, ...]) -> str:
     return f"{dtype} {','.join(map(str, shape)) or 'scalar'}"
 
 
-def _view(address: int, spec: Mapping[str, Any]) -> Array:
-    """The model's own memory at `address` as an array; it lives as long as the model."""
+def _view(address: int, spec: Mapping[str, Any], owner: object = None) -> Array:
+    """The model's own memory at `address` as an array; it lives as long as the model, which may be its `owner`."""
     dtype = np.dtype(spec["dtype"])
     memory = (ctypes.c_char * (math.prod(spec["shape"]) * dtype.itemsize)).from_address(address)
+    memory.owner = owner
     return np.ndarray(tuple(spec["shape"]), dtype, memory)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import ctypes
 import tempfile
 import time
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tvmopt.pipeline.artifact.executor import VisitStep
+from tvmopt.pipeline.artifact.executor import Bound, VisitStep
 from tvmopt.pipeline.errors import InputFileError, ModelInputError
 from tvmopt.pipeline.support.files import code_folder
 from tvmopt.pipeline.support.interrupts import interruptible
@@ -46,24 +47,28 @@ class VirtualMachine:
     ) -> None:
         self._ffi = import_runtime()
         self._known, self._checks = frozenset(kernels), tuple(checks)
-        devices = [CPU]
         if cuda:
             open_cuda()
-            devices = [CUDA, CPU]
         with tempfile.TemporaryDirectory(prefix="tvmopt-", dir=code_folder()) as folder:
             path = Path(folder) / "model.so"
             path.write_bytes(library)
             try:
-                self._vm = self._ffi.load_module(str(path))["vm_load_executable"]()
+                self._executable = self._ffi.load_module(str(path))["vm_load_executable"]
+                self._start(cuda)
             except (AttributeError, RuntimeError) as error:
                 reason = str(error).strip().splitlines()[-1].replace(str(path), path.name)
                 raise OSError(f"not a library that TVM's runtime can load: {reason}") from error
-        self._vm["vm_initialization"](*(number for device in devices for number in (device, 0, _POOLED)))
-        self._device = self._ffi.device("cuda" if cuda else "cpu", 0)
-        self._main = self._vm["main"]
         self._allocate = self._ffi.get_global_func("runtime.TVMTensorAllocWithScope")
         self._copy_in = self._ffi.get_global_func("runtime.TVMTensorCopyFromBytes")
         self._copy_out = self._ffi.get_global_func("runtime.TVMTensorCopyToBytes")
+
+    def _start(self, cuda: bool) -> None:
+        """Makes a machine that runs the executable, and has values of its own."""
+        self._cuda, self._vm = cuda, self._executable()
+        devices = [CUDA, CPU] if cuda else [CPU]
+        self._vm["vm_initialization"](*(number for device in devices for number in (device, 0, _POOLED)))
+        self._device = self._ffi.device("cuda" if cuda else "cpu", 0)
+        self._main = self._vm["main"]
         self._tensors: list[Any] = []
         self._result: Any = None
 
@@ -92,6 +97,41 @@ class VirtualMachine:
         """Copies of the last run's outputs."""
         single = hasattr(self._result, "shape")
         return [self._download(tensor) for tensor in ([self._result] if single else self._result)]
+
+    def call(self, arrays: Sequence[Array], names: Sequence[str]) -> dict[str, Array]:
+        """Copies inputs to the device, runs and copies outputs from it.
+
+        Raises:
+            ModelInputError: as in `run`.
+        """
+        self.set_inputs(arrays)
+        self.run()
+        return dict(zip(names, self.outputs(), strict=True))
+
+    def bind(self, arrays: Sequence[Array]) -> Bound:
+        """Another machine, run once; the bound arrays are copied to the device and from it with each run.
+
+        Raises:
+            ModelInputError: as in `run`.
+        """
+        other = copy.copy(self)
+        other._start(self._cuda)
+        inputs = [array.copy() for array in arrays]
+        other.set_inputs(inputs)
+        other.run()
+        outputs = other.outputs()
+
+        def run() -> None:
+            other.set_inputs(inputs)
+            other.run()
+            for kept, made in zip(outputs, other.outputs(), strict=True):
+                kept.flags.writeable = True
+                kept[...] = made
+                kept.flags.writeable = False
+
+        for array in outputs:
+            array.flags.writeable = False
+        return Bound(inputs, outputs, run)
 
     def kernels(self) -> list[str]:
         """Names of the kernels, in order; runs the model once to find them."""

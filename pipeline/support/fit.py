@@ -11,6 +11,24 @@ from tvmopt.pipeline.errors import ModelInputError
 from tvmopt.pipeline.types import Cut
 
 
+def check_arrays(inputs: object) -> None:
+    """Checks that `inputs` are numpy's arrays by name.
+
+    Raises:
+        ModelInputError: says what they are.
+    """
+    if not isinstance(inputs, Mapping):
+        raise ModelInputError(f"inputs must be arrays by name, such as {{'x': array}}; got {_kind(inputs)}")
+    for name, array in inputs.items():
+        if not isinstance(array, np.ndarray):
+            raise ModelInputError(f"inputs must be arrays of numpy; {name!r} is {_kind(array)}")
+
+
+def _kind(value: object) -> str:
+    kind = type(value)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+
+
 def check_inputs(inputs: Mapping[str, np.ndarray], specs: Sequence[Mapping[str, Any]]) -> None:
     """Checks names, shapes and dtypes of `inputs` against the model's.
 
