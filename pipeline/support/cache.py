@@ -29,6 +29,9 @@ OFF = "off"
 LIMIT_BYTES = 1 << 30
 """The least recently used entries are removed when all together take more."""
 
+CONVERSIONS_LIMIT_BYTES = 4 << 30
+"""The same for models that were converted for other runtimes."""
+
 _PACKAGES = ("apache-tvm", "apache-tvm-ffi", "onnx", "onnxruntime", "numpy")
 _SOURCES = {
     "tvmopt.schedules": (".",),
@@ -199,6 +202,18 @@ def open_cache() -> Cache:
         UsageError: when `VARIABLE` is neither ``off`` nor an absolute path.
     """
     return Cache(cache_folder())
+
+
+def open_conversions() -> Cache:
+    """The user's cache of models that were converted for other runtimes.
+
+    They hold their weights and are large: in the same cache they would drive kernels out.
+
+    Raises:
+        UsageError: as `open_cache`.
+    """
+    folder = cache_folder()
+    return Cache(folder and folder / "conversions", CONVERSIONS_LIMIT_BYTES)
 
 
 def cache_folder() -> Path | None:

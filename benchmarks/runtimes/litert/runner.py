@@ -9,22 +9,17 @@ runs in an environment of its own (`pipeline.environments`).
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tvmopt.benchmarks.runtimes.base import Job, Runtime
-from tvmopt.pipeline.environments.places import missing, require_python
+from tvmopt.benchmarks.runtimes.litert.conversion import CONVERTER, convert_network
+from tvmopt.pipeline.environments.places import missing
 from tvmopt.pipeline.environments.registry import find_environment
-from tvmopt.pipeline.environments.run_script import Call, Limits, ScriptError, run_script
 
-_CONVERTER = "litert"
-"""The converter's environment."""
-
-_LIMITS = Limits(time_s=1800.0, memory_bytes=16 << 30)
-_PROGRAM, _MODEL = "program.pt2", "model.tflite"
+_MODEL = "model.tflite"
 
 
 class RunLitert:
@@ -43,27 +38,12 @@ class RunLitert:
         self._make = Interpreter
 
     def prepare(self, job: Job) -> None:
-        """Exports the network and converts it in the converter's own environment.
+        """Converts the network in the converter's own environment, unless that was done before.
 
         Raises:
             RuntimeError: when it cannot be converted.
         """
-        import torch
-
-        from tvmopt.benchmarks.runtimes.pytorch.runner import load_network
-
-        folder = Path(job.folder)
-        inputs = tuple(torch.from_numpy(array) for array in job.load_inputs().values())
-        with torch.no_grad():
-            torch.export.save(torch.export.export(load_network(job.source), inputs), folder / _PROGRAM)
-        script = Path(__file__).with_name("convert.py")
-        ranks = json.dumps([tensor.dim() for tensor in inputs])
-        try:
-            call = Call(script, (_PROGRAM, _MODEL, ranks), folder)
-            run_script(require_python(find_environment(_CONVERTER)), call, _LIMITS)
-        except ScriptError as error:
-            raise RuntimeError(f"litert-torch cannot convert it: {error}") from error
-        (folder / _PROGRAM).unlink()
+        convert_network(job, Path(job.folder) / _MODEL)
 
     def load(self, job: Job) -> None:
         """Creates the interpreter and sets its inputs."""
@@ -75,7 +55,7 @@ class RunLitert:
         taken, given = runner.get_input_details(), runner.get_output_details()
         for place, array in zip(sorted(signature["inputs"], key=_number), job.load_inputs().values(), strict=True):
             last = np.moveaxis(array, 1, -1) if array.ndim == 4 else array
-            self._interpreter.set_tensor(taken[place]["index"], np.asarray(last, order="C"))
+            self._interpreter.set_tensor(taken[place]["index"], _as_taken(last, taken[place]["dtype"]))
         self._outputs = [given[place]["index"] for place in sorted(signature["outputs"], key=_number)]
         self.settings |= {
             "delegate": "XNNPACK (the default)",
@@ -93,8 +73,20 @@ class RunLitert:
         return [self._interpreter.get_tensor(index) for index in self._outputs]
 
 
+def _as_taken(array: np.ndarray, dtype: type[np.generic]) -> np.ndarray:
+    """The array with the elements that the converted model takes: the converter makes 64-bit integers 32-bit ones.
+
+    Raises:
+        ValueError: one of its values is beyond them.
+    """
+    taken = np.asarray(array, dtype, order="C")
+    if taken.dtype != array.dtype and not np.array_equal(taken, array):
+        raise ValueError(f"the converted model takes {taken.dtype}, which the input's {array.dtype} values exceed")
+    return taken
+
+
 def _lacks_converter() -> str | None:
-    return missing(find_environment(_CONVERTER))
+    return missing(find_environment(CONVERTER))
 
 
 def _number(name: str) -> int:

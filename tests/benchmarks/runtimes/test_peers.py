@@ -17,6 +17,7 @@ from tvmopt.benchmarks.runtimes.litert import runner as litert
 from tvmopt.benchmarks.runtimes.mnn import runner as mnn
 from tvmopt.benchmarks.runtimes.ncnn import runner as ncnn
 from tvmopt.benchmarks.runtimes.opencv import runner as opencv
+from tvmopt.pipeline.support.cache import open_conversions
 
 pytestmark = pytest.mark.slow
 QUICK = MeasureOptions(rounds=5, turn_s=0.005, warmup_s=0.01)
@@ -63,6 +64,23 @@ class Tagger(nn.Module):
 def build():
     torch.manual_seed(0)
     return Tagger(), (torch.randn(1, 5, 6),)
+"""
+WORDS = """
+import torch
+from torch import nn
+
+class Words(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Embedding(50, 8)
+        self.tags = nn.Linear(8, 3)
+
+    def forward(self, words):
+        return self.tags(self.table(words).mean(1))
+
+def build():
+    torch.manual_seed(0)
+    return Words(), (torch.tensor([[0, 49, 7, 31]]),)
 """
 
 
@@ -115,6 +133,28 @@ def test_batches(runtime: Runtime, factory: str) -> None:
     assert [(row.batch, row.status, row.message) for row in rows] == [(1, "ok", ""), (3, "ok", "")]
     errors = [row.output_error.relative for row in rows if row.output_error is not None]
     assert np.max(errors) < 1e-5
+
+
+def test_litert_converts_a_network_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its indices have 64 bits; the converted network takes 32."""
+    monkeypatch.setenv("TVMOPT_CACHE", str(tmp_path / "cache"))
+    for hits in (0, 1):
+        (row,) = measured(litert.RUNTIME, write_factory(tmp_path, WORDS))
+        assert row.status == "ok", row.message
+        assert row.output_error is not None
+        assert row.output_error.relative < 1e-5
+        facts = open_conversions().facts()
+        assert (facts.entries, facts.hits) == ({"litert": 1}, hits)
+
+
+def test_litert_takes_the_elements_that_the_converter_chose() -> None:
+    taken = litert._as_taken(np.array([0, -1, 2**31 - 1]), np.int32)
+    assert taken.dtype == np.int32
+    assert taken.tolist() == [0, -1, 2**31 - 1]
+    with pytest.raises(ValueError, match="takes int32, which the input's int64 values exceed"):
+        litert._as_taken(np.array([2**31]), np.int32)
+    odd = np.array([np.nan, np.inf, -0.0], np.float32)
+    assert litert._as_taken(odd, np.float32).tobytes() == odd.tobytes()
 
 
 def test_litert_takes_no_onnx_file(onnx_file: Path) -> None:
