@@ -36,9 +36,15 @@ PREFETCH = (0, SPREAD, 256, 512)
 """How many elements ahead weights are prefetched, or that a panel's tiles share the fetching of the next one."""
 BANDS = (0, 1, 4, 16)
 """Values of the knob ``rows_outer``: how many tiles of rows go through all panels before the next do; 0 is all."""
+COLUMN_BLOCKS = (1, 2, 4)
+"""Into how many blocks the panels are divided; all rows go through one block before they go through the next."""
 
 SCATTERED_BYTES_PER_CYCLE = 12
 """What rows of the left operand cost that are no longer in the first-level cache: each is a short stream; measured."""
+BLOCK_SHARE = 0.6
+"""How much of the second-level cache a block of columns may fill; measured with 1500 rows."""
+LONG_BAND, LONG_ROWS = 16, 9
+"""Tiles in a band of rows that do not stay in the first-level cache, and about how many rows such a tile has."""
 SIDE_BY_SIDE = 4
 """How many vectors of a row go through a long epilogue together."""
 
@@ -51,7 +57,7 @@ class Dense:
     """
 
     name = "dense"
-    version = 2
+    version = 3
 
     def accepts(self, workload: Workload, target: Target) -> bool:
         """Float32."""
@@ -75,6 +81,7 @@ class Dense:
                 Knob("vectors", useful_sizes(vectors, 12, (1, 2, 3, 4, 6, 8))),
                 Knob("unroll", (1, 2, 4, 8)),
                 Knob("rows_outer", tuple(band for band in BANDS if band <= 1 or 4 * band < rows)),
+                Knob("column_blocks", tuple(count for count in COLUMN_BLOCKS if count == 1 or 2 * count <= vectors)),
                 Knob("prefetch", PREFETCH if workload.attr("packed") else (0,)),
             ),
             allowed,
@@ -82,12 +89,11 @@ class Dense:
 
     def default(self, workload: Workload, target: Target) -> Config:
         """The tile with the fewest estimated cycles that gives every thread work, in an order that suits the cache."""
-        band, ahead = _order(workload, target)
+        order = _order(workload, target)
         space = self.space(workload, target)
         known = {knob.name: knob.values for knob in space.knobs}
-        band = max(value for value in known["rows_outer"] if value <= band)
-        ahead = ahead if ahead in known["prefetch"] else 0
-        configs = list(space.fixed({"unroll": 4, "rows_outer": band, "prefetch": ahead}))
+        fixed = {name: max(value for value in known[name] if value <= order[name]) for name in order}
+        configs = list(space.fixed({**fixed, "unroll": 4}))
         busy = [c for c in configs if self._tasks(workload, target, c) >= 4 * target.threads] or configs
         return min(busy, key=lambda config: (self.cycles(workload, target, config), config["vectors"]))
 
@@ -101,8 +107,9 @@ class Dense:
         """Estimated cycles on one core."""
         batch, rows, columns = workload.output.shape
         depth, total = workload.inputs[0].shape[-1], 0.0
+        near = rows == 1 or (config["rows_outer"] and _is_short(depth, target))
         for height, row_count in Cut.of(rows, config["rows"]).sizes():
-            scattered = 0.0 if rows == 1 or config["rows_outer"] else height * 4 / SCATTERED_BYTES_PER_CYCLE
+            scattered = 0.0 if near else height * 4 / SCATTERED_BYTES_PER_CYCLE
             for vectors, count in covering(math.ceil(columns / target.lanes(FLOAT32)), config["vectors"]):
                 in_l1 = depth * vectors * target.lanes(FLOAT32) * 4 < target.l1_bytes // 2 and rows > height
                 step = tile_cycles(height, vectors, in_l1, target) + scattered
@@ -140,24 +147,33 @@ class Dense:
         return _Kernel(workload, target, config, self.packed(workload, target, config)).function()
 
 
-def _order(workload: Workload, target: Target) -> tuple[int, int]:
-    """The band of rows and the distance of prefetching that suit the cache.
+def _order(workload: Workload, target: Target) -> dict[str, int]:
+    """The knobs that decide what the cache holds: bands of rows, blocks of columns, the distance of prefetching.
 
     One row reads the weights as one stream, which the hardware prefetches by itself. Many rows that are short enough
-    for a tile of them to stay in the first-level cache go through all panels tile by tile: then they are read once, and
-    the weights come from the second-level cache, or a few times from beyond it. Others go through one panel after
-    another, the next of which is fetched during the work on one.
+    for a tile of them to stay in the first-level cache go through the panels tile by tile: then they are read once, and
+    the weights come from the second-level cache, one block of columns after another if not all of them fit there.
+    Others go through one panel after another, the next of which is fetched during the work on one. If all rows do not
+    stay in the second-level cache either, those of a band do, as long as weights are not read so often that it costs
+    more than it saves.
     """
     batch, rows, depth = workload.inputs[0].shape
     if rows == 1:
-        return 0, 0
+        return {"rows_outer": 0, "column_blocks": 1, "prefetch": 0}
     room, data, weights = target.l2_bytes // 2, workload.inputs[0].nbytes // batch, workload.inputs[1].nbytes
-    short = depth * 4 * (target.registers // 2 - 2) <= target.l1_bytes
-    if short and data > room // 2 and weights <= room:
-        return 1, 512
-    if short and data > room:
-        return 4, 512
-    return 0, SPREAD
+    if _is_short(depth, target):
+        blocks = next((count for count in COLUMN_BLOCKS if weights / count <= BLOCK_SHARE * target.l2_bytes), 0)
+        if (data > room // 2 and weights <= room) or (data > room and blocks):
+            return {"rows_outer": 1, "column_blocks": blocks, "prefetch": 512}
+        if data > room:
+            return {"rows_outer": 4, "column_blocks": 1, "prefetch": 512}
+    band = LONG_BAND if data > 2 * room and LONG_BAND * LONG_ROWS * depth * 4 <= room else 0
+    return {"rows_outer": band, "column_blocks": 1, "prefetch": SPREAD}
+
+
+def _is_short(depth: int, target: Target) -> bool:
+    """Whether a tile of rows stays in the first-level cache."""
+    return depth * 4 * (target.registers // 2 - 2) <= target.l1_bytes
 
 
 class _Kernel:
@@ -179,11 +195,14 @@ class _Kernel:
         vectors = whole_vectors + (tail > 0)
         step, tiles = config["vectors"], math.ceil(vectors / config["vectors"])
         cut = Cut.of(self.rows, config["rows"])
-        units = cut.pieces
+        units, block_tiles = cut.pieces, math.ceil(tiles / config["column_blocks"])
 
         def task(index: Index) -> Stmt:
             batch, index = divmod_index(index, units * tiles)
-            unit, tile = in_bands(index, units, tiles, config["rows_outer"] or units)
+            block, index = divmod_index(index, units * block_tiles)
+            here = emit.least(tiles - block * block_tiles, block_tiles) if tiles % block_tiles else block_tiles
+            unit, tile = in_bands(index, units, here, config["rows_outer"] or units)
+            tile = block * block_tiles + tile
 
             def with_tile(last_tile: bool) -> Stmt:
                 count = vectors - (tiles - 1) * step if last_tile else step
@@ -235,15 +254,30 @@ class _Kernel:
             return emit.seq([*self._fetched(unit, tile, k, count), *(s for u in range(count) for s in step(k + u))])
 
         reduction = emit.split_loop(self.depth, min(self.config["unroll"], self.depth), steps, "k")
-        results = self._stored(accumulators, batch * self.rows + row, tile * panel_width, tail)
-        return accumulators.run([*accumulators.fill(0.0), reduction, *results])
+        first = (batch * self.rows + row, tile * panel_width)
+        results = self._stored(accumulators, *first, tail)
+        return accumulators.run([*self._awaited(accumulators, *first), *accumulators.fill(0.0), reduction, *results])
+
+    def _awaited(self, sums: Accumulators, row: Index, column: Index) -> list[Stmt]:
+        """Prefetches what the epilogue of a tile reads at the tile's own place, if that is not in the cache.
+
+        Otherwise each tile would wait for memory at its end, when nothing is left to compute. Fetching where results
+        are written as well gained nothing.
+        """
+        if self.workload.output.nbytes <= self.target.l2_bytes // 2 or self.rows == 1:
+            return []
+        whole = [x.view for x in self.inputs[2:] if x.tensor.elements == self.workload.output.elements]
+        places = [(row + r) * self.columns + column + v * sums.lanes for r, v in sums]
+        lines = [place + first for place in places for first in range(0, sums.lanes, emit.LINE)]
+        return [emit.prefetch(view, [0, 0, 0, 0, line]) for view in whole for line in lines]
 
     def _stored(self, sums: Accumulators, row: Index, column: Index, tail: int) -> list[Stmt]:
         """Stores the epilogue of a tile, whose first element is at `row` of all matrices and `column`.
 
         A long epilogue has more constants than registers are free. Unrolled for all sums it would also push those out
         of their registers during the reduction. So the sums are stored first, and a loop takes row after row of them
-        from the cache, some vectors side by side.
+        from the cache, some vectors side by side. They are not stored in the output: rows whose distance is a multiple
+        of 4 KiB look like one place to the processor, and a row's load would wait for the results of the row before.
         """
         widths = [tail if tail and v == sums.vectors - 1 else sums.lanes for v in range(sums.vectors)]
         if not functions_of(self.workload.epilogue) & LONG_CHAINS:
@@ -251,24 +285,18 @@ class _Kernel:
                 self._store(sums.value(r, v, widths[v]), row + r, column + v * sums.lanes, widths[v]) for r, v in sums
             ]
 
-        def place(r: Index, first: int) -> list[Index]:
-            return [0, 0, 0, 0, (row + r) * self.columns + column + first]
+        buffer, width = emit.local(sums.pixels * sums.vectors * sums.lanes, "sums"), sums.vectors * sums.lanes
 
         def finish(r: Index) -> Stmt:
             together = [widths[v : v + SIDE_BY_SIDE] for v in range(0, sums.vectors, SIDE_BY_SIDE)]
-            firsts = range(0, sums.vectors * sums.lanes, SIDE_BY_SIDE * sums.lanes)
+            firsts = range(0, width, SIDE_BY_SIDE * sums.lanes)
             return emit.seq(
-                self._store(
-                    emit.load(self.result.view, place(r, first), sum(group)), row + r, column + first, sum(group)
-                )
+                self._store(emit.load(buffer, [r * width + first], sum(group)), row + r, column + first, sum(group))
                 for first, group in zip(firsts, together, strict=True)
             )
 
-        raw = [
-            emit.store(self.result.view, sums.value(r, v, widths[v]), place(r, v * sums.lanes), widths[v])
-            for r, v in sums
-        ]
-        return [*raw, emit.loop(sums.pixels, finish, "row")]
+        raw = [emit.store(buffer, sums.value(r, v), [r * width + v * sums.lanes], sums.lanes) for r, v in sums]
+        return [emit.allocate([buffer], [*raw, emit.loop(sums.pixels, finish, "row")])]
 
     def _fetched(self, unit: Index, tile: Index, first: Index, count: int) -> list[Stmt]:
         """What `count` steps from `first` on prefetch of the next panel, each unit of rows its share."""

@@ -59,17 +59,44 @@ def test_bands_of_rows(kernels: Any, make: Any, rows_outer: int, prefetch: int) 
     kernels.unoptimized().check(workload, [{**config, "prefetch": prefetch}])
 
 
+@pytest.mark.parametrize("rows_outer", [0, 1, 4])
+@pytest.mark.parametrize("column_blocks", [2, 4])
+def test_blocks_of_columns(kernels: Any, make: Any, rows_outer: int, column_blocks: int) -> None:
+    """Seven panels make four blocks or two, of which the last is shorter; of two matrices."""
+    for workload in (dense(make, (1, 29, 19), 213), dense(make, (2, 29, 19), 213, packed=0)):
+        config = {**Dense().default(workload, kernels.target), "rows": 1, "vectors": 2, "rows_outer": rows_outer}
+        assert Dense().space(workload, kernels.target).contains({**config, "column_blocks": column_blocks})
+        kernels.unoptimized().check(workload, [{**config, "column_blocks": column_blocks}])
+
+
 def test_the_default_order_depends_on_what_the_cache_holds(make: Any) -> None:
-    target = replace(parse_target("x86-64-v4", 1), l2_bytes=1 << 20)
-
-    def order(rows: int, depth: int, columns: int) -> tuple[int, int]:
+    def order(rows: int, depth: int, columns: int, l2_bytes: int = 1 << 20) -> tuple[int, int, int]:
+        target = replace(parse_target("x86-64-v4", 1), l1_bytes=48 << 10, l2_bytes=l2_bytes)
         config = Dense().default(dense(make, (1, rows, depth), columns), target)
-        return config["rows_outer"], config["prefetch"]
+        return config["rows_outer"], config["column_blocks"], config["prefetch"]
 
-    assert order(1, 2048, 1000) == (0, 0)
-    assert order(32, 768, 2304) == (0, SPREAD)
-    assert order(1500, 256, 256) == (1, 512)
-    assert order(1500, 384, 1536) == (4, 512)
+    assert order(1, 2048, 1000) == (0, 1, 0)
+    assert order(32, 768, 2304) == (0, 1, SPREAD)
+    assert order(1500, 256, 256) == (1, 1, 512)
+    assert order(1500, 384, 1536) == (1, 4, 512)
+    assert order(1500, 384, 1536, 2 << 20) == (1, 2, 512)
+    assert order(1500, 384, 1536, 512 << 10) == (4, 1, 512)
+    assert order(1500, 1536, 384, 2 << 20) == (16, 1, SPREAD)
+    assert order(197, 1536, 384, 2 << 20) == (0, 1, SPREAD)
+
+
+def test_what_epilogues_read_is_fetched_during_the_reduction(kernels: Any, make: Any) -> None:
+    """A residual that exceeds the cache: whole tiles, shorter rows, a part of a vector."""
+    add = call("add", call("add", ACC, Arg(2)), Arg(3))
+    workload = dense(make, (1, 29, 19), 85, Tensor((1, 1, 85)), Tensor((1, 29, 85)), epilogue=add)
+    small = replace(kernels.target, l2_bytes=4096)
+
+    def fetches(target: Target) -> int:
+        built = Dense().build(workload, target, {**Dense().default(workload, kernels.target), "prefetch": 0})
+        return str(built).count("prefetch")
+
+    assert fetches(small) > 0 == fetches(replace(small, l2_bytes=1 << 20))
+    replace(kernels, target=small).check(workload)
 
 
 @pytest.mark.sweep
