@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tvmopt.schedules.dtypes import FLOAT32
-from tvmopt.schedules.llvm.convolution.direct_nest import DirectConv2dNest
+from tvmopt.schedules.llvm.convolution.direct_nest import NEXT_BLOCK, NEXT_TILE, DirectConv2dNest, in_one_run
 from tvmopt.schedules.llvm.convolution.shape import Shape, shape_of
 from tvmopt.schedules.llvm.parts.emit import LINE, SPREAD
 from tvmopt.schedules.llvm.parts.register_tile import (
@@ -54,8 +54,8 @@ SHORT_REDUCTION = 600
 PLAIN_VECTORS = 4
 """Most vectors for plain data, whose pixels are on separate cache lines: better few pixels for many channels."""
 
-FEW_CHANNELS = 256
-"""With at most this many input channels, reading the data takes about as long as the arithmetic."""
+FEW_CHANNELS = 192
+"""With at most this many input channels, a tile takes about as long as it takes to read the next one's data."""
 
 LOAD_CYCLES = 0.5
 """What a load of a tile's step costs beside the arithmetic with vectors that fill a cache line; measured."""
@@ -113,7 +113,7 @@ class DirectConv2d:
                 Knob("depth", self._depths(shape, target, workload)),
                 Knob("unroll", tuple(u for u in (1, 2, 4, 8) if u <= max(shape.block, shape.kernel[1]))),
                 Knob("prefetch", PREFETCH),
-                Knob("data_ahead", (0, 1) if shape.pointwise and shape.block > 1 else (0,)),
+                Knob("data_ahead", _ahead_choices(shape)),
                 Knob("result_ahead", (0, 1)),
             ),
             allowed,
@@ -129,10 +129,9 @@ class DirectConv2d:
             "depth": 0,
             "unroll": self._unroll(workload),
             "prefetch": self._prefetch(workload, target),
-            "data_ahead": int(shape.pointwise and shape.block > 1 and shape.group_in <= FEW_CHANNELS),
             "result_ahead": int(shape.block > 1 and shape.reduction <= SHORT_REDUCTION),
         }
-        configs = list(space.fixed(fixed))
+        configs = list(space.fixed({**fixed, "data_ahead": 0}))
         if shape.block == 1:
             # LLVM unrolls the kernel's row and holds what its taps share: a larger tile would leave no registers.
             half = [config for config in configs if _accumulators(config) <= target.registers // 2]
@@ -142,13 +141,14 @@ class DirectConv2d:
         best = min(configs, key=lambda config: self.cycles(workload, target, config))
         depth = self._depth(workload, target, best)
         if depth:
-            return {**best, "depth": depth, "prefetch": SPREAD}
+            return {**best, "depth": depth, "prefetch": SPREAD, "data_ahead": _data_ahead(workload, best)}
         if shape.kernel == (1, 1) and shape.block == LINE == target.lanes(FLOAT32) and not fixed["prefetch"]:
             # The weights stay in the cache: a tile need not have many pixels for each of them. Larger kernels compete
             # with other algorithms by `cycles`.
             best = min(configs, key=lambda config: _loading_cycles(shape, target, config))
         bands = next(knob.values for knob in space.knobs if knob.name == "band")
-        return {**best, "band": min(bands, key=lambda band: self._moving(workload, target, best, band))}
+        band = min(bands, key=lambda band: self._moving(workload, target, best, band))
+        return {**best, "band": band, "data_ahead": _data_ahead(workload, best)}
 
     def _depths(self, shape: Shape, target: Target, workload: Workload) -> tuple[int, ...]:
         """Chunks of input channels worth trying: none (0) where the weights of two vectors fit the nearest cache."""
@@ -258,6 +258,23 @@ class DirectConv2d:
     def build(self, workload: Workload, target: Target, config: Config) -> Any:
         """The scheduled PrimFunc: inputs (weights packed), then the output."""
         return DirectConv2dNest(workload, target, config, self.packed(workload, target, config)[1]).function()
+
+
+def _ahead_choices(shape: Shape) -> tuple[int, ...]:
+    """Values of `data_ahead`: what a window of many taps reads is mostly in the nearest cache already."""
+    if shape.block == 1 or math.prod(shape.kernel) > FEW_TAPS:
+        return (0,)
+    return (0, NEXT_TILE, NEXT_BLOCK) if shape.pointwise else (0, NEXT_BLOCK)
+
+
+def _data_ahead(workload: Workload, config: Config) -> int:
+    """What to prefetch: the next block where a step needs one prefetch for it."""
+    shape = shape_of(workload)
+    if NEXT_BLOCK not in _ahead_choices(shape):
+        return 0
+    if shape.pointwise and shape.group_in <= FEW_CHANNELS:
+        return NEXT_TILE
+    return NEXT_BLOCK if in_one_run(workload, (config["rows"], config["columns"])) else 0
 
 
 def group_blocks(shape: Shape, target: Target) -> int:

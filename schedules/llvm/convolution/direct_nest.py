@@ -28,6 +28,9 @@ from tvmopt.schedules.space import Config
 from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Tensor, Workload
 
+NEXT_TILE, NEXT_BLOCK = 1, 2
+"""Values of the knob `data_ahead`: what is read by the next tile, or by the same tile of the next channel block."""
+
 PADDING = 4
 """Taps that read only padding are skipped where the padding is at least the map divided by this."""
 
@@ -199,10 +202,10 @@ class DirectConv2dNest:
 
     def _tile(self, panel: Panel, at: tuple[Index, Index], size: tuple[int, int], chunk: Chunk) -> Stmt:
         shape = self.shape
-        pixels = [(at[0] + i, at[1] + j) for i in range(size[0]) for j in range(size[1])]
+        pixels = _pixels(at, size)
         accumulators = Accumulators(len(pixels), panel.vectors, self.lanes)
         spans, facts = self.taps(panel, at, size)
-        steps = self._steps(panel, pixels, accumulators, self._share(panel, at, size), chunk)
+        steps = self._steps(panel, at, size, accumulators, chunk)
 
         def reduction(block: Index, channels: int) -> Stmt:
             ahead = self._data_ahead(panel, block, pixels, size[1])
@@ -256,7 +259,7 @@ class DirectConv2dNest:
 
         Each block's pixels are a separate stream, and there are more streams than the hardware prefetcher follows.
         """
-        if not self.config["data_ahead"]:
+        if self.config["data_ahead"] != NEXT_TILE:
             return []
         shape, data = self.shape, self.inputs[0].view
         block = self.data_block(panel) + block
@@ -267,10 +270,28 @@ class DirectConv2dNest:
             if p % columns % together == 0
         ]
 
+    def _block_ahead(
+        self, panel: Panel, at: tuple[Index, Index], size: tuple[int, int], block: Index, place: Place
+    ) -> list[Stmt]:
+        """Prefetches what a tile's tap reads of a channel block: in each step the line of one of the columns.
+
+        There are at least as many steps as columns; the lines behind the tile are of no use, and do no harm.
+        """
+        if self.config["data_ahead"] != NEXT_BLOCK:
+            return []
+        shape, (kh, kw, lane) = self.shape, place
+        image, kh = self.source(panel, kh)
+        rows = 1 if in_one_run(self.workload, size) else size[0]
+        column = (at[1] + lane) * shape.stride[1] + kw * shape.dilation[1] + panel.offset[1]
+        tops = [(at[0] + i) * shape.stride[0] + kh * shape.dilation[0] + panel.offset[0] for i in range(rows)]
+        block = self.data_block(panel) + block
+        return [emit.prefetch(self.inputs[0].view, [image, block, row, column, 0]) for row in tops]
+
     def _steps(
-        self, panel: Panel, pixels: list[tuple[Index, Index]], tile: Accumulators, share: Share, chunk: Chunk
+        self, panel: Panel, at: tuple[Index, Index], size: tuple[int, int], tile: Accumulators, chunk: Chunk
     ) -> Steps:
         shape, data, weight = self.shape, self.inputs[0], self.inputs[1]
+        pixels, share = _pixels(at, size), self._share(panel, at, size)
         per_group = self.blocks * self.lanes * shape.reduction
         base = panel.group * per_group + panel.tile * (self.config["vectors"] * self.lanes * shape.reduction)
         width, prefetch = panel.vectors * self.lanes, self.config["prefetch"]
@@ -279,8 +300,8 @@ class DirectConv2dNest:
         before = chunk.first * (taps * shape.block)
         depth = (chunk.blocks * shape.block + chunk.rest) * taps
 
-        def one(number: Index, block: Index, at: Place) -> list[Stmt]:
-            place, (kh, kw, lane) = base + number * width, at
+        def one(number: Index, block: Index, tap: Place) -> list[Stmt]:
+            place, (kh, kw, lane) = base + number * width, tap
             image, kh = self.source(panel, kh)
             channel = self.element(panel, block, lane)
 
@@ -293,10 +314,12 @@ class DirectConv2dNest:
             def weights(v: int) -> emit.Expr:
                 return emit.load(weight.view, [0, 0, 0, 0, place + v * self.lanes], self.lanes)
 
-            return [*emit.prefetch_row(weight.view, place, width, prefetch), *tile.multiply_add(pixel, weights)]
+            ahead = emit.prefetch_row(weight.view, place, width, prefetch)
+            ahead += self._block_ahead(panel, at, size, block + 1, tap)
+            return [*ahead, *tile.multiply_add(pixel, weights)]
 
-        def steps(block: Index, at: Place, channels: int, count: int) -> Stmt:
-            kh, kw, lane = at
+        def steps(block: Index, tap: Place, channels: int, count: int) -> Stmt:
+            kh, kw, lane = tap
             first = block * (taps * shape.block) + (kh * kernel[1] + kw) * channels + lane
             body = []
             if prefetch == SPREAD:
@@ -358,3 +381,15 @@ class DirectConv2dNest:
     def over_taps(self, spans: Spans, body: Callable[[Index, Index], Stmt]) -> Stmt:
         """The loops over the taps in `spans`; `body` gets the row and column, counted from the first of each span."""
         return emit.nest((spans[0][1], spans[1][1]), body, "k")
+
+
+def in_one_run(workload: Workload, size: tuple[int, int]) -> bool:
+    """Whether what the rows and columns of a tile read with one tap is at most a block's number of pixels in a row."""
+    data, (rows, columns) = workload.inputs[0], size
+    pitch = data.physical_shape[3]
+    return rows == 1 or (shape_of(workload).stride == (1, 1) and (rows - 1) * pitch + columns <= data.block)
+
+
+def _pixels(at: tuple[Index, Index], size: tuple[int, int]) -> list[tuple[Index, Index]]:
+    """The rows and columns of a tile's pixels, row by row."""
+    return [(at[0] + i, at[1] + j) for i in range(size[0]) for j in range(size[1])]
