@@ -16,6 +16,7 @@ from tvmopt.pipeline.errors import WrongResultError
 from tvmopt.pipeline.importers.base import OnnxForm
 from tvmopt.pipeline.importers.check.normalized import with_outputs
 from tvmopt.pipeline.importers.tensorflow.convert import Ran
+from tvmopt.pipeline.importers.tensorflow.layer_values import layouts
 from tvmopt.pipeline.support.numeric_error import numeric_error
 from tvmopt.pipeline.support.onnxruntime import run_model
 from tvmopt.pipeline.support.tolerances import REWRITTEN, within
@@ -87,7 +88,7 @@ def _first_wrong_layer(form: OnnxForm, ran: Ran, allowed: float) -> str:
     names = [name for name, _ in nodes]
     computed = run_model(with_outputs(form.model, names), form.inputs, names)
     for name, node in nodes:
-        if not any(_near(array, computed[name], allowed) for array in _layouts(known[name], computed[name].shape)):
+        if not any(_near(array, computed[name], allowed) for array in layouts(known[name], computed[name].shape)):
             return str(node.name)
     return str(form.model.graph.node[-1].name)
 
@@ -117,19 +118,9 @@ def _quantized_difference(form: OnnxForm, given: Arrays) -> _Difference | None:
 def _oriented(given: Arrays, computed: Arrays) -> Iterator[tuple[str, np.ndarray]]:
     """The given values in the layout that the ONNX model has them in, where that can be told."""
     for name, own in computed.items():
-        fitting = list(_layouts(given[name], own.shape))
+        fitting = list(layouts(given[name], own.shape))
         if fitting:
             yield name, min(fitting, key=lambda array: np.abs(array.astype(np.float64) - own).mean())
-
-
-def _layouts(array: np.ndarray, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
-    """`array`, and with channels first instead of last, where that gives `shape`."""
-    if array.shape == shape:
-        yield array
-    if array.ndim > 2:
-        first = np.moveaxis(array, -1, 1)
-        if first.shape == shape:
-            yield np.asarray(first, order="C")
 
 
 def _with_given(model: onnx.ModelProto, given: Arrays, outputs: list[str]) -> onnx.ModelProto:

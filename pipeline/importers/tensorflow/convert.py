@@ -20,7 +20,7 @@ from tvmopt.pipeline.errors import InputFileError, UnsupportedModelError
 from tvmopt.pipeline.importers.base import OnnxForm
 from tvmopt.pipeline.importers.onnx_form.shapes import ShapeRequest, input_dims
 from tvmopt.pipeline.importers.tensorflow.look import form_of
-from tvmopt.pipeline.support.npz import load_arrays
+from tvmopt.pipeline.support.npz import load_arrays, save_arrays
 from tvmopt.pipeline.types import ModelSource
 
 Arrays = Mapping[str, np.ndarray]
@@ -32,6 +32,7 @@ _MEMORY_BYTES = 4 << 30
 _MEMORY_TIMES = 16
 """TensorFlow alone takes up to a GiB; the rest grows with the file, of which there are several copies on the way."""
 
+_GIVEN = "given.npz"
 _UNREADABLE = 3
 """The script's exit code for a file that cannot be read."""
 
@@ -69,13 +70,26 @@ def import_model(source: ModelSource, request: ShapeRequest, run: bool) -> OnnxF
         UnsupportedModelError: it has operators without an ONNX form, or takes too much time or memory.
         RuntimeMissingError: no Python has TensorFlow and tf2onnx; says how to get them.
     """
+    return _convert(source, request, run, {})
+
+
+def run_model(source: ModelSource, inputs: Arrays) -> OnnxForm:
+    """As `import_model`, but the framework runs the model on `inputs`, an array for each input of the ONNX form."""
+    shapes = {name: array.shape for name, array in inputs.items()}
+    return _convert(source, ShapeRequest(shapes), True, inputs)
+
+
+def _convert(source: ModelSource, request: ShapeRequest, run: bool, inputs: Arrays) -> OnnxForm:
     form = form_of(source.path)
     python = require_python(find_environment(ENVIRONMENT))
     path = source.path.resolve()
-    asked = {"shapes": {name: list(shape) for name, shape in request.shapes.items()}, "run": run}
+    shapes = {name: list(shape) for name, shape in request.shapes.items()}
+    asked = {"shapes": shapes, "run": run, "inputs": _GIVEN if inputs else ""}
     limits = Limits(_TIME_S, _MEMORY_BYTES + _MEMORY_TIMES * _size(path, form))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        if inputs:
+            save_arrays(folder / _GIVEN, inputs)
         arguments = (form, str(path.parent if form == "saved_model" else path), json.dumps(asked))
         try:
             run_script(python, Call(_SCRIPT, arguments, folder), limits)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 from tvmopt.pipeline.importers.base import Importer, OnnxForm
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from tvmopt.pipeline.importers.base import Stored
     from tvmopt.pipeline.importers.onnx_form.shapes import ShapeRequest
-    from tvmopt.pipeline.types import ModelSource
+    from tvmopt.pipeline.types import ImportedModel, ModelSource
 
 
 def _load(source: ModelSource, request: ShapeRequest, strict: bool) -> OnnxForm:
@@ -22,6 +25,14 @@ def _check(form: OnnxForm) -> str:
     from tvmopt.pipeline.importers.tensorflow.check import check_against_framework
 
     return check_against_framework(form)
+
+
+def _layer_values(
+    model: ImportedModel, inputs: Mapping[str, np.ndarray], names: Collection[str]
+) -> Mapping[str, np.ndarray]:
+    from tvmopt.pipeline.importers.tensorflow.layer_values import framework_values
+
+    return framework_values(model, inputs, names)
 
 
 def _stored(source: ModelSource) -> Stored:
@@ -46,6 +57,7 @@ TENSORFLOW_IMPORTER = Importer(
     load=_load,
     framework="TensorFlow",
     check=_check,
+    layer_values=_layer_values,
     stored=_stored,
     folder_file="saved_model.pb",
     refused={
@@ -63,6 +75,7 @@ KERAS_IMPORTER = Importer(
     load=_load,
     framework="Keras",
     check=_check,
+    layer_values=_layer_values,
     stored=_stored,
 )
 
@@ -75,5 +88,6 @@ TFLITE_IMPORTER = Importer(
     load=_load,
     framework="LiteRT",
     check=_check,
+    layer_values=_layer_values,
     stored=_stored,
 )

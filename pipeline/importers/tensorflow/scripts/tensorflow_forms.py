@@ -14,7 +14,7 @@ import tf2onnx
 from tensorflow_keras import load_keras
 from tensorflow_safety import check_operators, disarm
 from tensorflow_to_onnx import OPSET, UNREADABLE, UNSUPPORTED
-from tensorflow_values import Converted, RefusedError, random_array, rename, sizes
+from tensorflow_values import Converted, RefusedError, given_arrays, random_array, rename, sizes
 from tflite_to_onnx import from_tflite
 
 _NOT_OUTPUTS = ("Assert", "Const", "Placeholder", "PlaceholderWithDefault", "NoOp")
@@ -153,6 +153,9 @@ def _from_function(
     random = np.random.default_rng(0)
     dtypes = [tf.as_dtype(dtype).as_numpy_dtype for _, _, dtype in specs]
     arrays = [random_array(shape, dtype, random) for shape, dtype in zip(shapes, dtypes, strict=True)]
+    given = given_arrays(asked)
+    if given:
+        arrays = [given[model.graph.input[place].name] for place in order]
     try:
         results = [np.asarray(tensor) for tensor in function(*map(tf.constant, arrays))]
     except Exception as error:

@@ -1,9 +1,9 @@
 """Converts a model of TensorFlow, Keras or TFLite to ONNX, and runs it; run by the Python that has TensorFlow.
 
 Arguments: the form (``saved_model``, ``graph``, ``keras`` or ``tflite``), the path, and JSON: ``shapes`` by input,
-``batch`` and ``run``. Writes into the working directory ``model.onnx``, ``arrays.npz`` (``input:NAME``,
-``output:NAME`` and, of quantised models, ``value:NAME``) and ``facts.json``; or ``error.txt``, and exits with 3 (the
-file cannot be read) or 4 (the model is not supported).
+``run`` and ``inputs``, a file of arrays to run on or empty. Writes into the working directory ``model.onnx``,
+``arrays.npz`` (``input:NAME``, ``output:NAME`` and, inside of the model, ``value:NAME``) and ``facts.json``; or
+``error.txt``, and exits with 3 (the file cannot be read) or 4 (the model is not supported).
 """
 
 from __future__ import annotations
@@ -27,8 +27,10 @@ UNREADABLE, UNSUPPORTED = 3, 4
 def main(form: str, path: str, asked: dict[str, Any]) -> int:
     """Converts the model; returns the exit code."""
     from tensorflow_forms import FORMS
-    from tensorflow_values import RefusedError
+    from tensorflow_values import RefusedError, number_nodes
+    from tf2onnx.graph import Node
 
+    number_nodes(Node)
     try:
         converted = FORMS[form](path, asked)
     except RefusedError as error:

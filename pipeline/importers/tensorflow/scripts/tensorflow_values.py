@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -60,6 +61,23 @@ class Converted:
         (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
 
 
+def number_nodes(kind: Any) -> None:
+    """Has nodes of tf2onnx's class `kind` hashed by the order in which they are made.
+
+    By default their place in memory decides how a set of them is ordered, and so what the optimiser does first: the
+    same file would give another model from run to run.
+    """
+    numbers = itertools.count()
+    create = kind.__init__
+
+    def create_numbered(self: Any, *args: Any, **options: Any) -> None:
+        self.made = next(numbers)
+        create(self, *args, **options)
+
+    kind.__init__ = create_numbered
+    kind.__hash__ = lambda self: self.made
+
+
 def sizes(name: str, shape: list[int | None] | None, asked: Mapping[str, Any]) -> list[int] | None:
     """The shape of an input to run on: what the user asks for, else the file's with 1 for an open batch, else None."""
     given = asked["shapes"].get(name)
@@ -83,6 +101,14 @@ def random_array(shape: list[int], dtype: Any, random: np.random.Generator) -> n
         low, high = (limits.min, int(limits.max) + 1) if kind.itemsize <= 2 else (0, SMALL)
         return random.integers(low, high, shape).astype(kind)
     raise RefusedError(4, f"an input has elements of type {kind}: only numbers and booleans are supported")
+
+
+def given_arrays(asked: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The arrays to run on, by the inputs' names in the ONNX model; none where they are drawn."""
+    if not asked.get("inputs"):
+        return {}
+    with np.load(asked["inputs"], allow_pickle=False) as arrays:
+        return dict(arrays)
 
 
 def rename(model: Any, names: Mapping[str, str]) -> None:

@@ -8,11 +8,14 @@ from typing import Any
 
 import numpy as np
 from tensorflow_to_onnx import OPSET, UNREADABLE, UNSUPPORTED
-from tensorflow_values import Converted, RefusedError, random_array, rename, sizes
+from tensorflow_values import Converted, RefusedError, given_arrays, random_array, rename, sizes
 
 _QUANTIZED = (np.int8, np.uint8, np.int16)
 _MOST_ELEMENTS = 1 << 26
 """Of a model with more in it, the values inside are not kept."""
+
+_FUSED = "fused_activation_function"
+_ACTIVATIONS = ("Relu", "Clip", "Tanh")
 
 _PREFIX = "serving_default_"
 
@@ -46,15 +49,17 @@ def from_tflite(path: str, asked: Mapping[str, Any]) -> Converted:
     converted = Converted(model, f"LiteRT {getattr(ai_edge_litert, '__version__', '')}".strip())
     if asked["run"]:
         try:
-            _run(interpreter, names, asked, converted)
+            _run(interpreter, path, asked, converted)
         except (ValueError, RuntimeError) as error:
             converted.unrun = str(error)
     return converted
 
 
-def _run(interpreter: Any, names: Mapping[str, str], asked: Mapping[str, Any], converted: Converted) -> None:
-    """Runs the interpreter on random inputs, and keeps its outputs and quantised values."""
+def _run(interpreter: Any, path: str, asked: Mapping[str, Any], converted: Converted) -> None:
+    """Runs the interpreter on given or random inputs, and keeps its outputs and quantised values."""
     random = np.random.default_rng(0)
+    names = _readable(interpreter)
+    given = given_arrays(asked)
     arrays = {}
     for details in interpreter.get_input_details():
         name = names[details["name"]]
@@ -62,7 +67,8 @@ def _run(interpreter: Any, names: Mapping[str, str], asked: Mapping[str, Any], c
         shape = sizes(name, signature, asked)
         if shape is None:
             return
-        arrays[details["index"]] = (name, random_array(shape, details["dtype"], random))
+        array = given[name] if given else random_array(shape, details["dtype"], random)
+        arrays[details["index"]] = (name, array)
         interpreter.resize_tensor_input(details["index"], shape)
     interpreter.allocate_tensors()
     for index, (_, array) in arrays.items():
@@ -78,8 +84,36 @@ def _run(interpreter: Any, names: Mapping[str, str], asked: Mapping[str, Any], c
     if sum(int(np.prod(t["shape"])) for t in kept) <= _MOST_ELEMENTS:
         for details in kept:
             converted.values[names.get(details["name"], details["name"])] = interpreter.get_tensor(details["index"])
+    _name_activated(converted, _activated(path))
     # Where weights alone are quantised, LiteRT rounds what the layers read, too.
     converted.hybrid = bool(quantized) and all(t["index"] in constant for t in quantized)
+
+
+def _activated(path: str) -> set[str]:
+    """Names of the tensors to which the operator that computes them applies an activation as well."""
+    from tf2onnx.tflite_utils import parse_tflite_graph, read_tflite_model
+
+    graphs, operators, model, shapes = read_tflite_model(path)
+    parsed = (parse_tflite_graph(graph, operators, model, "", shapes) for graph in graphs)
+    nodes = [node for graph in parsed for node in graph[0]]
+    kinds = {node.output[0]: attribute.s for node in nodes for attribute in node.attribute if attribute.name == _FUSED}
+    return {name for name, kind in kinds.items() if kind != b"NONE"}
+
+
+def _name_activated(converted: Converted, activated: set[str]) -> None:
+    """Gives values behind an activation the name of its own node: in ONNX, what it reads has the tensor's name."""
+    readers: dict[str, list[Any]] = {}
+    for node in converted.model.graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+    for name in (activated & converted.values.keys()) - converted.outputs.keys():
+        array = converted.values[name]
+        if array.dtype != np.float32:
+            continue
+        del converted.values[name]
+        reading = readers.get(name, [])
+        if len(reading) == 1 and reading[0].op_type in _ACTIVATIONS:
+            converted.values[reading[0].output[0]] = array
 
 
 def _constants(interpreter: Any) -> set[int]:

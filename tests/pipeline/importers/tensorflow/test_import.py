@@ -15,13 +15,15 @@ import pytest
 
 from tests.pipeline.importers.tensorflow.files import made, real_model
 from tvmopt.pipeline.errors import InputFileError, TvmoptError, UnsupportedModelError, WrongResultError
-from tvmopt.pipeline.importers import load_model, parse_source
+from tvmopt.pipeline.importers import example_inputs, load_model, parse_source
 from tvmopt.pipeline.importers.base import OnnxForm
+from tvmopt.pipeline.importers.check.normalized import with_outputs
 from tvmopt.pipeline.importers.load import load_onnx
 from tvmopt.pipeline.importers.onnx_form.shapes import ShapeRequest
 from tvmopt.pipeline.importers.registry import find_importer
 from tvmopt.pipeline.importers.tensorflow.check import check_against_framework
 from tvmopt.pipeline.importers.tensorflow.convert import Ran
+from tvmopt.pipeline.importers.tensorflow.layer_values import framework_values
 from tvmopt.pipeline.support.onnxruntime import run_model
 
 pytestmark = pytest.mark.slow
@@ -108,6 +110,28 @@ def test_a_batch_and_shapes() -> None:
     assert form.inputs["image"].shape == (2, 7, 5, 3)
 
 
+@pytest.mark.parametrize("name", ["net.keras", "saved", "float.tflite"])
+def test_values_of_layers_are_those_of_the_framework(name: str) -> None:
+    """In a batch of 2 and with channels first, where the ONNX form has them so."""
+    model = load_model(str(made() / name), batch=2)
+    inputs = example_inputs(model, seed=5)
+    names = [name for node in model.original.graph.node for name in node.output]
+    found = framework_values(model, inputs, names)
+    assert len(found) >= 4
+    assert {output.name for output in model.outputs} <= found.keys() <= set(names)
+    expected = run_model(with_outputs(model.original, list(found)), inputs, list(found))
+    assert any(array.ndim == 4 and array.shape[1] in (4, 32) for array in found.values())
+    for value, array in found.items():
+        np.testing.assert_allclose(array, expected[value], rtol=1e-5, atol=1e-5, err_msg=value)
+
+
+@pytest.mark.parametrize("name", ["integers.tflite", "integers_inside.tflite", "dynamic.tflite"])
+def test_integers_of_two_runtimes_are_not_compared_value_by_value(name: str) -> None:
+    model = load_model(str(made() / name))
+    with pytest.raises(UnsupportedModelError, match="LiteRT .* rounds to integers in its own way"):
+        framework_values(model, example_inputs(model), [])
+
+
 @pytest.mark.parametrize(
     ("name", "kind", "message"),
     [
@@ -174,6 +198,7 @@ def test_a_module_named_in_a_keras_file_is_not_imported(tmp_path: Path) -> None:
     [
         ("tflite/image_classification.tflite", "image_classification_tflite.npz"),
         ("tflite/rock_paper_scissors.float32.tflite", ""),
+        ("tflite/face_landmark.tflite", ""),
         ("tflite/face_detection_short_range.tflite", ""),
         ("tflite/fer_emotion_model_quantized.tflite", ""),
         ("keras/keyword_spotting.h5", ""),
@@ -183,6 +208,7 @@ def test_a_module_named_in_a_keras_file_is_not_imported(tmp_path: Path) -> None:
 def test_networks_that_others_trained(name: str, sample: str) -> None:
     path = real_model(name)
     model, against = load_onnx(str(path))
+    assert load_onnx(str(path))[0] == model, "the same file gives another model the second time"
     assert against.startswith("LiteRT" if path.suffix == ".tflite" else ("TensorFlow", "Keras", "tf-keras"))
     if not sample:
         return
