@@ -83,6 +83,11 @@ runtimes in `tvmopt compare`. Rounding grows from layer to layer, in ResNet-50 f
 ten times the tolerance of one kernel leaves room for deep models, and a wrong kernel still exceeds it. A quantised
 value beside the border between two steps goes either way with the order of additions: two steps of 128 are allowed."""
 
+BEHIND_INTEGERS = 0.1
+"""A value inside a quantised model, or any that follows from integers of 8 bits, against another implementation. Where
+a value goes to the next step, later layers make more of it: three steps of 128 in a ResNet-8 of the field. What shows a
+fault there is a layer recomputed from its own inputs, which may be off by the steps of `COMPILED` and no more."""
+
 ALONE = 0.1
 """The share of `COMPILED`, or of the user's own tolerance, that a layer may use up when its inputs carry no error; it
 equals what `KERNEL` allows for one kernel."""

@@ -39,10 +39,11 @@ class ValueCheck:
         layers: names of the source model's layers that the kernel stands for; for an output, the layer that makes it.
         unchecked: further layers between this value and the values compared before it: their kernels' results could
             not be compared, so an error may also come from them.
-        tolerance: the largest relative error allowed; `tolerances.ALONE` times that for `alone`.
+        tolerance: the largest relative error allowed.
         errors: the error against each reference, by its name; the first one is onnxruntime.
         alone: the error against onnxruntime's result for the inputs that the compiled model gave to these layers; None
             when onnxruntime refuses them.
+        allowed_alone: the largest relative error allowed for `alone`; None for `tolerances.ALONE` times `tolerance`.
     """
 
     value: str
@@ -53,6 +54,12 @@ class ValueCheck:
     tolerance: float
     errors: Mapping[str, NumericError]
     alone: NumericError | None
+    allowed_alone: float | None = None
+
+    @property
+    def tolerance_alone(self) -> float:
+        """The largest relative error allowed on the inputs that the layers received."""
+        return ALONE * self.tolerance if self.allowed_alone is None else self.allowed_alone
 
     @property
     def wrong_against(self) -> tuple[str, ...]:
@@ -62,7 +69,7 @@ class ValueCheck:
     @property
     def at_fault(self) -> bool:
         """Whether these layers are wrong themselves, even for the inputs that they got."""
-        return self.alone is not None and not within(self.alone, ALONE * self.tolerance)
+        return self.alone is not None and not within(self.alone, self.tolerance_alone)
 
     @property
     def wrong(self) -> bool:
@@ -73,7 +80,7 @@ class ValueCheck:
     def only_rounding(self) -> bool:
         """Whether an error counts as right only because it is so small."""
         found = [(error, self.tolerance) for error in self.errors.values()]
-        found += [(self.alone, ALONE * self.tolerance)] if self.alone is not None else []
+        found += [(self.alone, self.tolerance_alone)] if self.alone is not None else []
         return any(only_rounding(error, allowed) for error, allowed in found)
 
     def to_json(self) -> dict[str, Any]:

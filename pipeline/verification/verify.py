@@ -21,11 +21,12 @@ from tvmopt.pipeline.importers.check.normalized import with_outputs
 from tvmopt.pipeline.importers.registry import find_importer
 from tvmopt.pipeline.support.numeric_error import NumericError, numeric_error
 from tvmopt.pipeline.support.onnxruntime import run_model
-from tvmopt.pipeline.support.tolerances import COMPILED
+from tvmopt.pipeline.support.tolerances import ALONE, BEHIND_INTEGERS, COMPILED
 from tvmopt.pipeline.tasks.alternatives import origins_of_all_ways
 from tvmopt.pipeline.types import ImportedModel
 from tvmopt.pipeline.verification.isolated_layers import run_given
 from tvmopt.pipeline.verification.kernel_values import Point, Uncompared, layers_between, observe_values
+from tvmopt.pipeline.verification.quantized import QUANTIZING, values_behind
 from tvmopt.pipeline.verification.result import ONNXRUNTIME, ValueCheck, Verification
 from tvmopt.schedules.target import TARGETS, parse_target
 
@@ -76,8 +77,9 @@ def verify(
         model: what `artifact` was compiled from.
         artifact: what to verify.
         inputs: an array for each of the model's inputs.
-        tolerance: the largest relative error allowed, by default that of `tolerances.COMPILED` for the value's dtype;
-            `tolerances.ALONE` times that for a layer recomputed from the inputs that it got.
+        tolerance: the largest relative error allowed, by default that of `tolerances.COMPILED` for the value's dtype,
+            and `tolerances.BEHIND_INTEGERS` for what follows from integers of 8 bits; for a layer recomputed from the
+            inputs that it got, `tolerances.ALONE` times the dtype's, or all of it if it rounds to integers itself.
 
     Raises:
         ModelInputError: names, shapes or dtypes of `inputs` are not the model's.
@@ -101,7 +103,7 @@ def verify(
     missing = (*uncompared, *misfits)
     unseen = frozenset(layer for entry in missing for layer in entry.step.layers)
     references = _References(whole, given, framework, find_importer(model.source.kind).framework)
-    judge = _Judge(graph, references, {**inputs, **computed}, unseen, tolerance)
+    judge = _Judge(graph, references, {**inputs, **computed}, unseen, values_behind(graph), tolerance)
     checks = tuple(map(judge.check_point, points))
     outputs = tuple(judge.check_output(name, array) for name, array in results.items())
     covered = {layer for check in (*checks, *outputs) for layer in judge.layers_of(check.value)}
@@ -180,6 +182,7 @@ class _Judge:
         references: the expected values.
         computed: the compiled model's values that are compared, and its inputs.
         unseen: layers whose kernels' results are not compared.
+        behind: values that follow from integers of 8 bits.
         tolerance: as in `verify`.
     """
 
@@ -187,6 +190,7 @@ class _Judge:
     references: _References
     computed: Arrays
     unseen: frozenset[str]
+    behind: frozenset[str]
     tolerance: float | None
 
     def layers_of(self, value: str) -> tuple[str, ...]:
@@ -203,9 +207,10 @@ class _Judge:
             step.operator,
             step.layers,
             tuple(layer for layer in layers if layer in self.unseen and layer not in step.layers),
-            self._allowed(point.array),
+            self._allowed(value, point.array),
             self._errors(value, point.array),
             self._alone(value, point.array) if not point.copied else numeric_error(self.computed[value], point.array),
+            self._allowed_alone(layers, point.array),
         )
 
     def check_output(self, name: str, array: Array) -> ValueCheck:
@@ -217,13 +222,24 @@ class _Judge:
             "",
             layers[-1:],
             tuple(layer for layer in layers[:-1] if layer in self.unseen),
-            self._allowed(array),
+            self._allowed(name, array),
             self._errors(name, array),
             self._alone(name, array),
+            self._allowed_alone(layers, array),
         )
 
-    def _allowed(self, array: Array) -> float:
-        return COMPILED.of(array.dtype) if self.tolerance is None else self.tolerance
+    def _allowed(self, value: str, array: Array) -> float:
+        if self.tolerance is not None:
+            return self.tolerance
+        small = array.dtype.kind == "f" or array.dtype.itemsize == 1
+        return max(COMPILED.of(array.dtype), BEHIND_INTEGERS if small and value in self.behind else 0.0)
+
+    def _allowed_alone(self, layers: Sequence[str], array: Array) -> float:
+        own = COMPILED.of(array.dtype) if self.tolerance is None else self.tolerance
+        wanted = set(layers)
+        if not any(node.op_type in QUANTIZING for node in self.graph.node if node.name in wanted):
+            return ALONE * own
+        return max(own, COMPILED.int8) if self.tolerance is None else own
 
     def _alone(self, value: str, array: Array) -> NumericError | None:
         given = self.references.given

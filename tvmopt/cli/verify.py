@@ -21,7 +21,7 @@ from tvmopt.cli.options import (
     threads_option,
 )
 from tvmopt.pipeline.errors import UsageError, WrongResultError
-from tvmopt.pipeline.support.tolerances import COMPILED
+from tvmopt.pipeline.support.tolerances import BEHIND_INTEGERS, COMPILED
 
 
 class Tolerance(click.ParamType[float]):
@@ -48,7 +48,7 @@ class Tolerance(click.ParamType[float]):
     type=Tolerance(),
     help=(
         f"Relative error allowed.  [default: {COMPILED.float32:g}; {COMPILED.float16:g} for float16; "
-        "integers and booleans must be equal]"
+        f"{BEHIND_INTEGERS:g} behind integers of 8 bits; other integers and booleans must be equal]"
     ),
 )
 @click.option(
@@ -72,7 +72,8 @@ def command(
     of the reference; the cosine is that of the angle between result and reference. Errors propagate to later layers, so
     the command reports the first layer out of tolerance, and ends with exit code 6. "Alone" is the relative error of a
     layer on the inputs that it actually received: it separates the layers at fault from those after them, and a tenth
-    of the tolerance is allowed for it.
+    of the tolerance is allowed for it. Where a model rounds to integers of 8 bits, a value beside the border between
+    two steps goes either way, and later layers make more of it: there, a layer alone may be two steps of 128 off.
     """
     _refuse_what_clashes(context, artifact)
     from tvmopt.cli.consoles import make_console

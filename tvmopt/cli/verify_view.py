@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from tvmopt.cli.consoles import first_of
 from tvmopt.cli.tables import Column, Table
-from tvmopt.pipeline.support.tolerances import ALONE, only_rounding, stated
+from tvmopt.pipeline.support.tolerances import only_rounding, stated
 from tvmopt.pipeline.verification.result import ONNXRUNTIME
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def summary(result: Verification) -> Iterator[str]:
     yield from result.notes
     if result.first_wrong is None:
         errors = [(error, check.tolerance) for check in checks for error in check.errors.values()]
-        alone = [(check.alone, ALONE * check.tolerance) for check in checks if check.alone is not None]
+        alone = [(check.alone, check.tolerance_alone) for check in checks if check.alone is not None]
         yield f"all within tolerance: {_worst(errors)}" + (f"; alone: {_worst(alone)}" if alone else "")
 
 
@@ -113,7 +113,7 @@ def finding(result: Verification) -> str:
     ]
     if check.alone is not None:
         cause = "it is at fault itself" if check.at_fault else "errors of earlier layers grew here"
-        error, allowed = _number(check.alone.relative), f"{ALONE * check.tolerance:g}"
+        error, allowed = _number(check.alone.relative), f"{check.tolerance_alone:g}"
         parts.append(f"{error} on the inputs that it received, allowed {allowed}: {cause}")
     if check.unchecked:
         parts.append(f"{_listed(check.unchecked)} before it could not be compared and may be the cause")
