@@ -19,6 +19,7 @@ from tvmopt.benchmarks.runtimes.openvino import runner as openvino
 from tvmopt.benchmarks.runtimes.openvino import throughput as openvino_throughput
 from tvmopt.benchmarks.runtimes.pytorch import compiled as pytorch_compile
 from tvmopt.benchmarks.runtimes.pytorch import runner as pytorch
+from tvmopt.benchmarks.runtimes.tvmopt import called as tvmopt_called
 from tvmopt.benchmarks.runtimes.tvmopt import runner as tvmopt
 from tvmopt.benchmarks.runtimes.tvmopt import transfer as tvmopt_transfer
 from tvmopt.benchmarks.runtimes.tvmopt import untuned as tvmopt_untuned
@@ -41,6 +42,8 @@ RUNTIMES: tuple[Runtime, ...] = (
     openvino_int8.RUNTIME,
     tvmopt_untuned.RUNTIME,
     tvmopt_transfer.RUNTIME,
+    tvmopt_called.CALLED,
+    tvmopt_called.BOUND,
     tvmopt.RUNTIME,
 )
 

@@ -12,7 +12,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import click
@@ -21,7 +21,7 @@ from tvmopt.benchmarks.comparison.compare import run_comparison
 from tvmopt.benchmarks.measurements.files import from_document, write_text
 from tvmopt.benchmarks.measurements.options import CompareOptions, MeasureOptions
 from tvmopt.benchmarks.measurements.statistics import ratio_of_medians
-from tvmopt.benchmarks.measurements.types import Comparison
+from tvmopt.benchmarks.measurements.types import Comparison, Measurement
 from tvmopt.benchmarks.measurements.verdicts import TRANSFER
 from tvmopt.benchmarks.runtimes.registry import peers
 from tvmopt.benchmarks.suite.network_table import (
@@ -43,6 +43,10 @@ DETECTOR = "mobilenet_ssd"
 """The network that is written as a file of Caffe before it is measured."""
 
 
+CALLS = {"tvmopt-called": "`run` from Python", "tvmopt-bound": "bound, inputs written from Python"}
+"""Runtimes of ours that measure the whole call, for a network that takes less time than a call."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
     """A network of a set.
@@ -51,11 +55,13 @@ class Entry:
         name: in the table.
         model: MODEL below models/; empty for `DETECTOR`.
         limits: by runtime, or `BEST`: how many times its latency ours must be at least.
+        calls: further runtimes of ours with a row each, and what they call in it.
     """
 
     name: str
     model: str
     limits: Mapping[str, float]
+    calls: Mapping[str, str] = field(default_factory=dict)
 
 
 def _classifiers() -> tuple[Entry, ...]:
@@ -72,7 +78,7 @@ def _classifiers() -> tuple[Entry, ...]:
 
 SETS: Mapping[str, tuple[Entry, ...]] = {
     "renault": (
-        Entry("fc_dnn", "fc_dnn.py:build", {"pytorch": 15.0}),
+        Entry("fc_dnn", "fc_dnn.py:build", {"pytorch": 15.0}, CALLS),
         Entry("cs_lstm, 6 vehicles", "literature/cs_lstm.py:vehicles_6", {"pytorch": 5.0}),
         Entry("cs_lstm, 16 vehicles", "literature/cs_lstm.py:vehicles_16", {"pytorch": 5.0}),
         Entry("cs_lstm, 38 vehicles", "literature/cs_lstm.py:vehicles_38", {"pytorch": 6.0, BEST: 2.0}),
@@ -121,7 +127,9 @@ def measure(entries: Sequence[Entry], options: CompareOptions, rounds: int) -> d
     done: dict[str, Comparison] = {}
     with tempfile.TemporaryDirectory(prefix="tvmopt-") as folder:
         for entry in entries:
-            wanted = replace(options, model=_model(entry, Path(folder)), measure=MeasureOptions(rounds=rounds))
+            runtimes = (*options.runtimes, *entry.calls)
+            measure = MeasureOptions(rounds=rounds)
+            wanted = replace(options, model=_model(entry, Path(folder)), runtimes=runtimes, measure=measure)
             try:
                 done[entry.name] = from_document(run_comparison(wanted, EchoSteps()))
             except (KeyboardInterrupt, CancelledError):
@@ -157,7 +165,7 @@ def render(entries: Sequence[Entry], measured: Mapping[str, Comparison], mean_li
         comparison = measured[entry.name]
         (line,) = summarize_comparison(comparison)
         rows = {row.runtime: row for row in comparison.measurements if row.status == "ok"}
-        ours = rows.pop(TRANSFER, None)
+        ours = rows.get(TRANSFER)
         if ours is None:
             lines.append(f"| {entry.name} | failed |{' |' * 7}")
             continue
@@ -171,13 +179,32 @@ def render(entries: Sequence[Entry], measured: Mapping[str, Comparison], mean_li
             *(line.peer or "–", in_ms(line.peer_s), _number(found.get("pytorch")), _number(line.speed)),
             *(_limits(entry, found), "–" if line.error is None else f"{line.error:.1e}"),
         )
-        lines.append(row_of(cells))
+        lines += [row_of(cells), *_call_rows(entry, rows)]
     mean = mean_speed(summaries)
     if mean is not None and mean_limit:
         worst = min(line.speed for line in summaries if line.speed is not None)
         kept = mark(mean, mean >= mean_limit, "{:.3f}")
         lines += ["", f"Geometric mean over the best peers (≥ {mean_limit:g}): {kept}; worst {worst:.2f}."]
     return "\n".join(lines) + "\n"
+
+
+def _call_rows(entry: Entry, rows: Mapping[str, Measurement]) -> list[str]:
+    """Rows for the `calls`; PyTorch's time always is that of a call from Python, with its inputs in tensors."""
+    lines = []
+    for name, title in entry.calls.items():
+        ours, original = rows.get(name), rows.get("pytorch")
+        if ours is None:
+            lines.append(f"| {entry.name}, {title} | failed |{' |' * 7}")
+            continue
+        found = {"pytorch": ratio_of_medians(latency_of(original), latency_of(ours))[0]} if original else {}
+        error = ours.output_error
+        cells = (
+            *(f"{entry.name}, {title}", in_ms(latency_of(ours).median)),
+            *(in_ms(latency_of(original).median if original else None), "–", "–", _number(found.get("pytorch")), "–"),
+            *(_limits(entry, found), "–" if error is None else f"{error.relative:.1e}"),
+        )
+        lines.append(row_of(cells))
+    return lines
 
 
 def _limits(entry: Entry, found: Mapping[str, float]) -> str:

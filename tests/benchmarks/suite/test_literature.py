@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from tests.benchmarks.suite.suite_runs import with_medians
 from tvmopt.benchmarks.measurements.types import Comparison
-from tvmopt.benchmarks.suite.literature import BEST, DETECTOR, SETS, Entry, main, render
+from tvmopt.benchmarks.suite.literature import BEST, CALLS, DETECTOR, SETS, Entry, main, render
 from tvmopt.pipeline.support.shipped import shipped
 
 
@@ -38,6 +38,15 @@ def test_limits_are_checked_against_the_runtime_that_they_name(comparison: Compa
     assert "**pytorch ≥ 6: 5.00**; best peer ≥ 2: 2.00; mxnet ≥ 3: not measured" in row
 
 
+def test_calls_from_python_have_their_own_rows(comparison: Comparison) -> None:
+    measured = {"net": with_medians(comparison, pytorch=30.0, tvmopt_transfer=1.0, tvmopt_called=2.5)}
+    calls = {"tvmopt-called": "called", "tvmopt-bound": "bound"}
+    rows = render([Entry("net", "", {"pytorch": 15.0}, calls)], measured, None).splitlines()[2:]
+    assert rows[0].startswith("| net | 1000 | 3e+04 | pytorch | 3e+04 | 30.00 | 30.00 | pytorch ≥ 15: 30.00 |")
+    assert rows[1].startswith("| net, called | 2500 | 3e+04 | – | – | 12.00 | – | **pytorch ≥ 15: 12.00** |")
+    assert rows[2].startswith("| net, bound | failed |")
+
+
 def test_the_mean_and_what_was_not_measured(comparison: Comparison) -> None:
     entries = [Entry(name, "", {BEST: 0.95}) for name in ("a", "b", "c")]
     measured = {
@@ -54,4 +63,6 @@ def test_a_small_run(tmp_path: Path) -> None:
     arguments = ["renault", "--network", "fc_dnn", "--peer", "onnxruntime", "--results", str(tmp_path)]
     done = CliRunner().invoke(main, arguments)
     assert done.exit_code == 0, done.output
-    assert "| fc_dnn |" in (tmp_path / "renault.md").read_text()
+    written = (tmp_path / "renault.md").read_text()
+    assert all(f"| fc_dnn{call} |" in written for call in ("", *(f", {title}" for title in CALLS.values())))
+    assert "failed" not in written
