@@ -11,6 +11,8 @@ from tvmopt.pipeline.importers.caffe.schema import message_type
 
 Shape = tuple[int, int, int]
 """Channels, rows and columns of a blob."""
+Sides = int | tuple[int, int]
+"""Rows and columns of a window; a number stands for both."""
 
 
 class CaffeBuilder:
@@ -19,26 +21,29 @@ class CaffeBuilder:
     Args:
         name: of the network.
         size: rows and columns of its input, ``data``, an image of three channels.
+        eps: what batch normalisations add to a variance.
     """
 
-    def __init__(self, name: str, size: int) -> None:
+    def __init__(self, name: str, size: int, eps: float = 1e-5) -> None:
         self.lines = [f'name: "{name}"', f'input: "data" input_shape {{ dim: 1 dim: 3 dim: {size} dim: {size} }}']
         self.shapes: dict[str, Shape] = {"data": (3, size, size)}
         self.weights = message_type("NetParameter")(name=name)
+        self.eps = eps
         self.parameters = 0
         self.multiply_adds = 0
         self.random = np.random.default_rng(0)
 
-    def conv(self, name: str, x: str, channels: int, kernel: int, **options: int) -> str:
-        """A convolution; `options` are ``stride``, ``pad``, ``group`` and ``bias`` (1 unless it is 0)."""
-        stride, pad, group = (options.get(key, value) for key, value in (("stride", 1), ("pad", 0), ("group", 1)))
-        bias = options.get("bias", 1)
-        depth, rows, columns = self.shapes[x]
-        shape = (channels, *((side + 2 * pad - kernel) // stride + 1 for side in (rows, columns)))
-        fan = depth // group * kernel**2
-        blobs = [self._normal((channels, depth // group, kernel, kernel), math.sqrt(2 / fan))]
+    def conv(self, name: str, x: str, channels: int, kernel: Sides, *, pad: Sides = 0, **options: int) -> str:
+        """A convolution; `options` are ``stride``, ``group`` and ``bias`` (1 unless it is 0)."""
+        stride, group, bias = (options.get(key, 1) for key in ("stride", "group", "bias"))
+        depth, *sides = self.shapes[x]
+        kernels, pads = _both(kernel), _both(pad)
+        shape = (channels, *((s + 2 * p - k) // stride + 1 for s, p, k in zip(sides, pads, kernels, strict=True)))
+        fan = depth // group * math.prod(kernels)
+        blobs = [self._normal((channels, depth // group, *kernels), math.sqrt(2 / fan))]
         blobs += [self._normal((channels,), 0.1)] if bias else []
-        rest = f"num_output: {channels} kernel_size: {kernel} stride: {stride} pad: {pad} group: {group}"
+        sizes = f"{_text('kernel', kernels, '_size')} stride: {stride} {_text('pad', pads)}"
+        rest = f"num_output: {channels} {sizes} group: {group}"
         text = f"convolution_param {{ {rest}{'' if bias else ' bias_term: false'} }}"
         self.multiply_adds += math.prod(shape) * fan
         self.parameters += sum(blob.size for blob in blobs)
@@ -53,7 +58,7 @@ class CaffeBuilder:
         """Batch normalisation with a scale, in place or `into` another blob."""
         channels, made = self.shapes[x][0], into or x
         sums = [self._normal((channels,), 0.1), np.abs(self._normal((channels,), 0.2)) + 1, np.ones(1, np.float32)]
-        self.layer("BatchNorm", f"{made}/bn", x, (made, self.shapes[x]), "batch_norm_param { eps: 1e-5 }")
+        self.layer("BatchNorm", f"{made}/bn", x, (made, self.shapes[x]), f"batch_norm_param {{ eps: {self.eps} }}")
         self.store(f"{made}/bn", *sums)
         scale = [self._normal((channels,), 0.1 * gain) + np.float32(gain), self._normal((channels,), 0.1)]
         self.parameters += 2 * channels
@@ -121,3 +126,13 @@ class CaffeBuilder:
 
     def _normal(self, shape: tuple[int, ...], deviation: float) -> np.ndarray:
         return (self.random.standard_normal(shape) * deviation).astype(np.float32)
+
+
+def _both(sides: Sides) -> tuple[int, int]:
+    return (sides, sides) if isinstance(sides, int) else sides
+
+
+def _text(name: str, sides: tuple[int, int], square: str = "") -> str:
+    """A size as a prototxt writes it: one number for a square, else its height and width."""
+    rows, columns = sides
+    return f"{name}{square}: {rows}" if rows == columns else f"{name}_h: {rows} {name}_w: {columns}"

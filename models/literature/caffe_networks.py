@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from caffe_builder import CaffeBuilder
+from caffe_inception import inception_resnet_v2, inception_v3, inception_v4
 
 LRN = "lrn_param { local_size: 5 alpha: 0.0001 beta: 0.75 }"
 BRANCH_GAIN = 0.3
@@ -236,6 +237,7 @@ NETWORKS: Mapping[str, Callable[[], CaffeBuilder]] = {
     for make in (
         *(alexnet, squeezenet1_0, squeezenet1_1, vgg16, vgg19, googlenet, resnet50, resnet101, resnet152),
         *(se_resnet50, densenet121, densenet161, densenet169, mobilenet_v1, mobilenet_v2),
+        *(inception_v3, inception_v4, inception_resnet_v2),
     )
 }
 """All of them."""

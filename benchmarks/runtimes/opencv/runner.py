@@ -71,9 +71,11 @@ class RunOpencv:
 
     def _read(self, job: Job) -> None:
         dnn = self._cv2.dnn
-        if job.source.get("kind") != CAFFE:
+        wrong = _computed_otherwise(job)
+        if job.source.get("kind") != CAFFE or wrong:
             self._net, self._names = dnn.readNetFromONNX(job.onnx), list(job.outputs)
-            self.settings["read from"] = "the ONNX form"
+            why = f", since it computes {wrong} of the Caffe network's own files otherwise" if wrong else ""
+            self.settings["read from"] = f"the ONNX form{why}"
             return
         from tvmopt.pipeline.importers.caffe.opencv_names import opencv_names
         from tvmopt.pipeline.importers.caffe.pair import find_pair
@@ -84,6 +86,17 @@ class RunOpencv:
         self._net, self._caffe = dnn.readNetFromCaffe(str(pair.network), str(pair.weights)), opencv_names(pair.network)
         self._names = forward_names(self._net, {name: self._caffe.makers[name] for name in job.outputs})
         self.settings["read from"] = "the Caffe network's own files"
+
+
+def _computed_otherwise(job: Job) -> str:
+    """The types of layers of a Caffe network of which OpenCV computes other values; it sorts detections otherwise."""
+    if job.source.get("kind") != CAFFE:
+        return ""
+    from tvmopt.pipeline.importers.caffe.opencv_names import opencv_names
+    from tvmopt.pipeline.importers.caffe.pair import find_pair
+
+    unlike = opencv_names(find_pair(Path(job.source["path"])).network).unlike
+    return ", ".join(kind for kind in unlike if kind != "DetectionOutput")
 
 
 def _output_shapes(path: str) -> list[tuple[int, ...]]:

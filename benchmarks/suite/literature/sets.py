@@ -39,8 +39,8 @@ from tvmopt.pipeline.support.shipped import shipped
 BEST = "best peer"
 """Stands for the fastest peer where a limit names a runtime."""
 
-DETECTOR = "mobilenet_ssd"
-"""The network that is written as a file of Caffe before it is measured."""
+WRITTEN = "literature/caffe_"
+"""How MODEL begins where a function writes a network's files for Caffe, which are measured."""
 
 
 CALLS = {"tvmopt-called": "`run` from Python", "tvmopt-bound": "bound, inputs written from Python"}
@@ -53,7 +53,7 @@ class Entry:
 
     Attributes:
         name: in the table.
-        model: MODEL below models/; empty for `DETECTOR`.
+        model: MODEL below models/.
         limits: by runtime, or `BEST`: how many times its latency ours must be at least.
         calls: further runtimes of ours with a row each, and what they call in it.
     """
@@ -66,14 +66,16 @@ class Entry:
 
 def _classifiers() -> tuple[Entry, ...]:
     files = {
-        "{}.py:build": ("squeezenet1_1", "vgg16", "inception_v3", "resnet50", "densenet121", "mobilenet_v2"),
-        "never_tuned/vision.py:{}": ("alexnet", "googlenet", "mobilenetv1_100"),
-        "never_tuned/classifiers.py:{}": (
-            *("squeezenet1_0", "vgg19", "inception_v4", "inception_resnet_v2", "resnet101", "resnet152"),
-            *("densenet161", "densenet169", "seresnet50"),
+        "networks": (
+            *("alexnet", "squeezenet1_0", "squeezenet1_1", "vgg16", "vgg19", "googlenet"),
+            *("resnet50", "resnet101", "resnet152", "densenet121", "densenet161", "densenet169"),
+            *("mobilenet_v1", "mobilenet_v2", "se_resnet50"),
         ),
+        "inception": ("inception_v3", "inception_v4", "inception_resnet_v2"),
     }
-    return tuple(Entry(name, form.format(name), {BEST: 0.95}) for form, names in files.items() for name in names)
+    return tuple(
+        Entry(name, f"{WRITTEN}{file}.py:{name}", {BEST: 0.95}) for file, names in files.items() for name in names
+    )
 
 
 SETS: Mapping[str, tuple[Entry, ...]] = {
@@ -82,7 +84,7 @@ SETS: Mapping[str, tuple[Entry, ...]] = {
         Entry("cs_lstm, 6 vehicles", "literature/cs_lstm.py:vehicles_6", {"pytorch": 5.0}),
         Entry("cs_lstm, 16 vehicles", "literature/cs_lstm.py:vehicles_16", {"pytorch": 5.0}),
         Entry("cs_lstm, 38 vehicles", "literature/cs_lstm.py:vehicles_38", {"pytorch": 6.0, BEST: 2.0}),
-        Entry(DETECTOR, "", {"mxnet": 3.0, BEST: 1.1}),
+        Entry("mobilenet_ssd", f"{WRITTEN}ssd.py:mobilenet_ssd", {"mxnet": 3.0, BEST: 1.1}),
     ),
     "classification": _classifiers(),
 }
@@ -125,12 +127,13 @@ def main(sets: tuple[str, ...], chosen: tuple[str, ...], threads: int, rounds: i
 def measure(entries: Sequence[Entry], options: CompareOptions, rounds: int) -> dict[str, Comparison]:
     """The comparisons by the networks' names; one that fails is told and left out, Ctrl-C keeps those that are done."""
     done: dict[str, Comparison] = {}
-    with tempfile.TemporaryDirectory(prefix="tvmopt-") as folder:
-        for entry in entries:
+    for entry in entries:
+        # A folder for each, since the files of all are 3 GB.
+        with tempfile.TemporaryDirectory(prefix="tvmopt-") as folder:
             runtimes = (*options.runtimes, *entry.calls)
             measure = MeasureOptions(rounds=rounds)
-            wanted = replace(options, model=_model(entry, Path(folder)), runtimes=runtimes, measure=measure)
             try:
+                wanted = replace(options, model=_model(entry, Path(folder)), runtimes=runtimes, measure=measure)
                 done[entry.name] = from_document(run_comparison(wanted, EchoSteps()))
             except (KeyboardInterrupt, CancelledError):
                 break
@@ -140,13 +143,14 @@ def measure(entries: Sequence[Entry], options: CompareOptions, rounds: int) -> d
 
 
 def _model(entry: Entry, folder: Path) -> str:
-    """MODEL of a network, with a relative path; the detector is written to `folder` first."""
+    """MODEL of a network, with a relative path; one of Caffe is written to `folder` first."""
     models = shipped("models")
-    if entry.name != DETECTOR:
+    if not entry.model.startswith(WRITTEN):
         return os.path.relpath(models) + "/" + entry.model
-    sys.path.insert(0, str(models / "literature"))
+    path, _, function = entry.model.partition(":")
+    sys.path.insert(0, str((models / path).parent))
     try:
-        return str(importlib.import_module("caffe_ssd").mobilenet_ssd().save(folder / DETECTOR))
+        return str(getattr(importlib.import_module(Path(path).stem), function)().save(folder / entry.name))
     finally:
         sys.path.pop(0)
 

@@ -62,10 +62,13 @@ def opencv_names(network: Path) -> OpencvNames:
 
 
 def _is_unlike(layer: Layer) -> bool:
-    """Whether OpenCV computes something else than Caffe: what it does not look at, and the order of detections."""
+    """Whether OpenCV computes something else than Caffe: what it does not look at, and the order of detections.
+
+    Of Axpy's blobs, OpenCV multiplies the first and the last; the layer's authors, the first and the second.
+    """
     p = layer.parameters
     return (
-        layer.type in ("Log", "DetectionOutput")
+        layer.type in ("Axpy", "Log", "DetectionOutput")
         or (layer.type == "Exp" and (p.exp_param.base > 0 or p.exp_param.scale != 1 or p.exp_param.shift != 0))
         or (layer.type == "InnerProduct" and (p.inner_product_param.transpose or p.inner_product_param.axis != 1))
         or (layer.type in ("Scale", "Bias") and len(layer.bottoms) > 1)

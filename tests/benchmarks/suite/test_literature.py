@@ -10,15 +10,13 @@ from click.testing import CliRunner
 
 from tests.benchmarks.suite.suite_runs import with_medians
 from tvmopt.benchmarks.measurements.types import Comparison
-from tvmopt.benchmarks.suite.literature import BEST, CALLS, DETECTOR, SETS, Entry, main, render
+from tvmopt.benchmarks.suite.literature import BEST, CALLS, SETS, Entry, main, render
 from tvmopt.pipeline.support.shipped import shipped
 
 
 @pytest.mark.parametrize("name", SETS)
 def test_every_network_has_its_factory(name: str) -> None:
     for entry in SETS[name]:
-        if entry.name == DETECTOR:
-            continue
         file, _, factory = entry.model.partition(":")
         tree = ast.parse((shipped("models") / file).read_text())
         made = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}

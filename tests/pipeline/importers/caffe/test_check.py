@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from tvmopt.pipeline.importers.caffe.build import import_caffe
 from tvmopt.pipeline.importers.caffe.check import check_against_opencv
 from tvmopt.pipeline.importers.caffe.pair import find_pair
 from tvmopt.pipeline.importers.onnx_form.shapes import ShapeRequest
+from tvmopt.pipeline.support.onnxruntime import run_model
 
 needs_opencv = pytest.mark.skipif(
     importlib.util.find_spec("cv2") is None, reason="opencv-python-headless is not installed"
@@ -70,6 +72,27 @@ def test_what_opencv_computes_otherwise_is_left_out_and_said(tmp_path: Path) -> 
     changed(form.model, "first")
     with pytest.raises(WrongResultError, match="'a' of the ONNX form"):
         check_against_opencv(form)
+
+
+@needs_opencv
+def test_what_axpy_multiplies(tmp_path: Path) -> None:
+    """OpenCV agrees if the blobs that the layer adds and multiplies change places in its file."""
+    (tmp_path / "swapped").mkdir()
+    factors = layer_text("Pooling", "factors", "data", "f", "pooling_param { pool: AVE global_pooling: true }")
+    factors += layer_text("Convolution", "first", "data", "a", "convolution_param { num_output: 3 kernel_size: 1 }")
+    arrays = {"first": [random_array(1, 3, 3, 1, 1), random_array(2, 3)]}
+    ours, theirs = (
+        save_caffe(folder, input_text(1, 3, 7, 5) + factors + layer_text("Axpy", "axpy", bottoms, "y"), arrays)
+        for folder, bottoms in ((tmp_path, "f a data"), (tmp_path / "swapped", "f data a"))
+    )
+    form = form_of(ours)
+    assert check_against_opencv(form).endswith(", but for Axpy")
+    image = random_array(3, 1, 3, 7, 5)
+    (made,) = run_model(form.model, {"data": image}).values()
+    reader = importlib.import_module("cv2").dnn.readNetFromCaffe(str(theirs), str(theirs.with_suffix(".caffemodel")))
+    reader.setInput(image)
+    np.testing.assert_allclose(made, reader.forward(), rtol=1e-5, atol=1e-6)
+    load_model(str(ours))
 
 
 @needs_opencv
