@@ -97,6 +97,15 @@ SEPARABLE_CONV2D = Operator(
     takes_epilogue=True,
     convolution=True,
 )
+EXPANDED_CONV2D = Operator(
+    "expanded_conv2d",
+    "1×1 and depthwise in one",
+    operands=3,
+    weights=(1, 2),
+    layout=Layout.BLOCKED,
+    takes_epilogue=True,
+)
+"""Its data needs no halo: the pads are of the map between the two, which only its kernel sees."""
 CONV3D = Operator(
     "conv3d",
     "convolution over volumes",
@@ -301,6 +310,7 @@ OPERATORS: Mapping[str, Operator] = {
         CONV2D,
         DEPTHWISE_CONV2D,
         SEPARABLE_CONV2D,
+        EXPANDED_CONV2D,
         CONV3D,
         TRANSPOSED_CONV2D,
         DENSE,

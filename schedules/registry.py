@@ -73,6 +73,7 @@ def llvm_templates() -> tuple[Template, ...]:
     from tvmopt.schedules.llvm.convolution.transposed import TransposedConv2d
     from tvmopt.schedules.llvm.dense import Dense
     from tvmopt.schedules.llvm.depthwise.depthwise import DepthwiseConv2d
+    from tvmopt.schedules.llvm.depthwise.expanded import ExpandedConv2d
     from tvmopt.schedules.llvm.depthwise.separable import SeparableConv2d
     from tvmopt.schedules.llvm.depthwise.transposed_depthwise import TransposedDepthwise
     from tvmopt.schedules.llvm.depthwise.volumes import DepthwiseConv3d
@@ -100,6 +101,7 @@ def llvm_templates() -> tuple[Template, ...]:
         Convolution(),
         DepthwiseConv2d(),
         SeparableConv2d(),
+        ExpandedConv2d(),
         TransposedConv2d(),
         TransposedDepthwise(),
         Conv3d(),

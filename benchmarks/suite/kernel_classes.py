@@ -16,6 +16,7 @@ from tvmopt.schedules.operators import (
     CONV3D,
     DENSE,
     DEPTHWISE_CONV2D,
+    EXPANDED_CONV2D,
     SEPARABLE_CONV2D,
     TRANSPOSED_CONV2D,
     operator_of,
@@ -60,7 +61,9 @@ TRANSPOSED = KernelClass("transposed, ≥ 50 MFLOP", 0.85, single_thread=True)
 DEPTHWISE = KernelClass("depthwise 3×3", 0.65, of_roofline=True)
 VECTOR = KernelClass("matrix × vector, ≥ 50 MFLOP", None, of_roofline=True)
 SEPARABLE = KernelClass(SEPARABLE_CONV2D.words, None)
-CLASSES = (LARGE, SMALL, LINES, VOLUMES, TRANSPOSED, WINOGRAD, DEPTHWISE, OTHER_WINOGRAD, VECTOR, SEPARABLE)
+EXPANDED = KernelClass(EXPANDED_CONV2D.words, None)
+_TWO_IN_ONE = {SEPARABLE_CONV2D.name: SEPARABLE, EXPANDED_CONV2D.name: EXPANDED}
+CLASSES = (LARGE, SMALL, LINES, VOLUMES, TRANSPOSED, WINOGRAD, DEPTHWISE, OTHER_WINOGRAD, VECTOR, SEPARABLE, EXPANDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,8 +147,8 @@ def classes_of(workload: Workload, algorithm: str, flops: int, threads: int) -> 
         threads: number of threads.
     """
     found, operator = [], operator_of(workload.op)
-    if operator is SEPARABLE_CONV2D:
-        return (SEPARABLE,)
+    if workload.op in _TWO_IN_ONE:
+        return (_TWO_IN_ONE[workload.op],)
     if operator is DEPTHWISE_CONV2D:
         found = [DEPTHWISE] if workload.inputs[1].shape[2:] == (3, 3) else []
     elif operator in (CONV3D, TRANSPOSED_CONV2D):

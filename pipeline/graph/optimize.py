@@ -11,6 +11,7 @@ from tvmopt.pipeline.graph.guard_indices import guard_indices
 from tvmopt.pipeline.graph.ir import Graph
 from tvmopt.pipeline.graph.maps.choose_channels import choose_channels
 from tvmopt.pipeline.graph.maps.compose_mixers import compose_mixers
+from tvmopt.pipeline.graph.maps.fuse_expanded import fuse_expanded
 from tvmopt.pipeline.graph.maps.merge_branches import merge_branches
 from tvmopt.pipeline.graph.maps.pick_pixels import pick_pixels
 from tvmopt.pipeline.graph.maps.resize_late import resize_late
@@ -100,6 +101,7 @@ def passes(
         fuse_epilogue,
         lambda graph: choose_channels(graph, target),
         find_copies,
+        lambda graph: fuse_expanded(graph, target),
         *(_chosen(alternative, target, choice) for alternative in alternatives),
         lambda graph: merge_groups(graph, target),
         lambda graph: plan_layout(graph, target),

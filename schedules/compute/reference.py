@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -132,6 +133,12 @@ def _conv2d(workload: Workload, inputs: Sequence[Array]) -> Array:
 def _separable_conv2d(workload: Workload, inputs: Sequence[Array]) -> Array:
     middle = evaluate(workload.inner, _conv2d(workload, inputs), inputs)
     return np.asarray(np.einsum("nchw,oc->nohw", middle, inputs[2][:, :, 0, 0], optimize=True))
+
+
+def _expanded_conv2d(workload: Workload, inputs: Sequence[Array]) -> Array:
+    wide = np.einsum("nihw,ci->nchw", inputs[0], inputs[2][:, :, 0, 0], optimize=True)
+    depthwise = replace(workload, attrs=tuple(sorted((*workload.attrs, ("groups", wide.shape[1])))))
+    return _conv2d(depthwise, [evaluate(workload.inner, wide, inputs), inputs[1]])
 
 
 def _conv3d(workload: Workload, inputs: Sequence[Array]) -> Array:
@@ -343,6 +350,7 @@ REFERENCES: Mapping[str, Callable[[Workload, Sequence[Array]], Any]] = {
     "conv2d": _conv2d,
     "depthwise_conv2d": _conv2d,
     "separable_conv2d": _separable_conv2d,
+    "expanded_conv2d": _expanded_conv2d,
     "conv3d": _conv3d,
     "transposed_conv2d": _transposed_conv2d,
     "dense": _dense,

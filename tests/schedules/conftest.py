@@ -270,6 +270,56 @@ def make_separable(
     )
 
 
+def make_expanded(
+    lanes: int,
+    data: tuple[int, int, int, int],
+    channels: int,
+    kernel: tuple[int, int] = (3, 3),
+    *,
+    margin: tuple[int, int, int, int] = (0, 0, 0, 0),
+    inner: Expr = ACC,
+    **options: Any,
+) -> Workload:
+    """A 1×1 convolution and the depthwise convolution after it.
+
+    Args:
+        lanes: of the target.
+        data: shape of the data.
+        channels: of the map between the two, and of the output.
+        kernel: rows and columns of the depthwise convolution.
+        margin: the data's halo, of which nothing is read.
+        inner: the expression between the two convolutions.
+        options: of the depthwise convolution, as `make_convolution` takes them.
+    """
+    n, inputs, *size = data
+    wide = make_convolution(lanes, (n, channels, *size), channels, kernel, groups=channels, **options)
+    return Workload(
+        "expanded_conv2d",
+        (
+            Tensor(data, block=lanes, halo=margin),
+            wide.inputs[1],
+            Tensor((channels, inputs, 1, 1)),
+            *wide.inputs[2:],
+        ),
+        wide.output,
+        tuple((name, value) for name, value in wide.attrs if name != "groups"),
+        wide.epilogue,
+        inner,
+    )
+
+
+@pytest.fixture
+def expanded(target: Target) -> MakeWorkload:
+    """`make_expanded` for the lanes of `target`."""
+    return lambda *arguments, **options: make_expanded(target.lanes("float32"), *arguments, **options)
+
+
+@pytest.fixture
+def wide_expanded() -> MakeWorkload:
+    """`make_expanded`, for tests that choose the lanes themselves."""
+    return make_expanded
+
+
 @pytest.fixture
 def separable(target: Target) -> MakeWorkload:
     """`make_separable` for the lanes of `target`."""

@@ -24,6 +24,15 @@ def separable(depthwise: Workload, channels: int) -> Workload:
     return Workload("separable_conv2d", (*depthwise.inputs, weight), output, depthwise.attrs, ACC, depthwise.epilogue)
 
 
+def expanded(depthwise: Workload, channels: int) -> Workload:
+    """The workload of a 1×1 convolution of this number of channels followed by a depthwise convolution."""
+    n, wide, rows, columns = depthwise.inputs[0].shape
+    data = Tensor((n, channels, rows, columns), block=depthwise.output.block)
+    attrs = tuple((name, value) for name, value in depthwise.attrs if name != "groups")
+    inputs = (data, depthwise.inputs[1], Tensor((wide, channels, 1, 1)), *depthwise.inputs[2:])
+    return Workload("expanded_conv2d", inputs, depthwise.output, attrs, ACC, depthwise.epilogue)
+
+
 def workloads(wide: Wide, make: Callable[..., Workload]) -> dict[str, Workload]:
     """One workload for every template, large enough to divide."""
     maps = Tensor((2, 3 * LANES, 12, 13), block=LANES)
@@ -42,6 +51,7 @@ def workloads(wide: Wide, make: Callable[..., Workload]) -> dict[str, Workload]:
         "conv2d": wide(LANES, maps.shape, 5 * LANES, **pads),
         "depthwise_conv2d": depthwise,
         "separable_conv2d": separable(depthwise, 5 * LANES),
+        "expanded_conv2d": expanded(depthwise, 2 * LANES),
         "conv3d": make(
             "conv3d",
             (around, Tensor((5 * LANES, 3 * LANES, 9, 3))),

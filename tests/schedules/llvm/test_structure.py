@@ -24,7 +24,8 @@ Wide = Callable[..., Workload]
 
 
 NAMES = [
-    *("conv2d", "depthwise_conv2d", "separable_conv2d", "conv3d", "transposed_conv2d"),
+    *("conv2d", "depthwise_conv2d", "separable_conv2d", "expanded_conv2d"),
+    *("conv3d", "transposed_conv2d"),
     *("depthwise_conv3d", "transposed_depthwise"),
     *("dense", "pool2d"),
     *("pointwise", "pointwise plain"),
@@ -51,6 +52,7 @@ ACCUMULATING = [
     "conv2d",
     "depthwise_conv2d",
     "separable_conv2d",
+    "expanded_conv2d",
     "conv3d",
     "transposed_conv2d",
     "depthwise_conv3d",

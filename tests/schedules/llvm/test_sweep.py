@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.schedules.samples import expanded
 from tests.workloads.attentions import attention, with_mask
 from tests.workloads.recurrences import recurrence, tame_inputs
 from tvmopt.pipeline.devices.registry import LOCAL
@@ -123,6 +125,23 @@ class Draw:
         options |= {"extra": (*inner, *outer), "inner": self.epilogue(3, len(inner))}
         options["epilogue"] = self.epilogue(3 + len(inner), len(outer))
         return self.separable_of(self.lanes, data, out, kernel, **options), None
+
+    def expanded(self) -> tuple[Workload, None]:
+        kernel = self.pick((3, 3), (3, 3), (5, 5), (3, 1), (2, 2))
+        channels = max(2, self.channels())
+        # The windows must fit.
+        n, _, *_ = self.shape()
+        size = tuple(self.size() + k - 1 for k in kernel)
+        options: dict[str, Any] = {"strides": self.pick((1, 1), (2, 2), (1, 3)), "halo": self.halo()}
+        options |= {"groups": channels, "pads": tuple(self.pick(0, 1, 2) for _ in range(4))}
+        shape = self.wide(self.lanes, (n, channels, *size), channels, kernel, **options).output.shape
+        extra = [self.map_like(shape) for _ in range(self.pick(0, 1, 2))]
+        options |= {"extra": extra, "epilogue": self.epilogue(3, len(extra))}
+        depthwise = self.wide(self.lanes, (n, channels, *size), channels, kernel, **options)
+        workload = expanded(depthwise, self.channels())
+        data = replace(workload.inputs[0], halo=self.halo())
+        inner = self.epilogue(3, 0)
+        return replace(workload, inputs=(data, *workload.inputs[1:]), epilogue=depthwise.epilogue, inner=inner), None
 
     def transposed(self) -> tuple[Workload, None]:
         kernel, strides = self.pick((1, 1), (2, 2), (3, 3), (4, 4), (1, 5), (3, 2)), self.pick((1, 1), (2, 2), (1, 3))
@@ -329,7 +348,7 @@ class Draw:
         return workload, tame_inputs(workload, self.random.randrange(1000))
 
 
-OPERATORS = ("convolution",) * 4 + ("separable", "separable", "transposed", "dense", "pool2d", "pointwise", "movement")
+OPERATORS = ("convolution",) * 4 + ("separable", "expanded", "transposed", "dense", "pool2d", "pointwise", "movement")
 OPERATORS += ("reduction", "norm", "resize2d", "recurrence", "attention", "selection", "pad", "suppression", "find")
 
 
