@@ -67,7 +67,8 @@ class _Copy:
             outer = merged(sizes[:-2], strides[:-2])
             self.channels = workload.output.elements // math.prod(outer[0])
             sizes, strides = (*outer[0], *sizes[-2:]), (*outer[1], *strides[-2:])
-            rows, last = sizes[:-2], (sizes[-1], 1)
+            last: tuple[int, ...] = (sizes[-1], 1)
+            rows = sizes[:-2]
         else:
             sizes, strides = merged(sizes, strides)
             rows, last = sizes[:-1], (1,)
