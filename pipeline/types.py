@@ -102,8 +102,7 @@ class ImportedModel:
             time their rooms and counts; `results` are the model's outputs alone.
         sha256: hash of `original`'s bytes.
         draws: by input, how to make values that the model takes; inputs of its dtype's usual values have none.
-        weights: the arrays of initialisers that `normalized` names without their elements; none in a model that was
-            just imported.
+        weights: the arrays of initialisers that `normalized` names without their elements; none where it has all.
         golden: inputs, and onnxruntime's outputs for them from `original`, if that was run; a model that was imported
             before has them in place of `original`.
         cuts: the outputs whose size is found at run time.

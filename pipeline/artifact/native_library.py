@@ -19,6 +19,7 @@ import numpy.typing as npt
 from tvmopt.pipeline.artifact.executor import Bound, VisitStep
 from tvmopt.pipeline.errors import BuildError, InputFileError, ModelInputError
 from tvmopt.pipeline.support.files import code_folder
+from tvmopt.pipeline.support.memory import address_of, mapping_of
 from tvmopt.pipeline.types import Step
 from tvmopt.schedules.dtypes import dtype_of
 
@@ -67,8 +68,12 @@ _FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
 """Results and parameters of the functions of ``model.h``."""
 
 
-def reserve(nbytes: int) -> Array:
+def reserve(nbytes: int, taken: bool = True) -> Array:
     """Memory for `nbytes` bytes, on large pages where the system has them: weights are read from end to end.
+
+    Args:
+        nbytes: how many bytes.
+        taken: whether all of it is taken from the system now, rather than by `take` or when it is first written.
 
     Returns:
         Zeros of dtype uint8, which begin at a large page's boundary; ``(nbytes,)``.
@@ -78,11 +83,24 @@ def reserve(nbytes: int) -> Array:
         block.madvise(mmap.MADV_HUGEPAGE)
     whole = np.frombuffer(block, np.uint8)
     start = -whole.ctypes.data % HUGE_PAGE
-    if nbytes >= HUGE_PAGE and sys.platform == "linux":
-        # Page by page, when they are first written, they would take as long as filling them. Older kernels refuse.
-        with contextlib.suppress(OSError):
-            block.madvise(_POPULATE_WRITE, start, nbytes)
-    return whole[start : start + nbytes]
+    reserved = whole[start : start + nbytes]
+    if taken:
+        take(reserved)
+    return reserved
+
+
+def take(part: Array) -> None:
+    """Takes the memory of `part`, which is a part of what `reserve` gave, from the system, if it is large.
+
+    Page by page, when they are first written, they would take as long as filling them.
+    """
+    block = mapping_of(part)
+    if block is None or part.nbytes < HUGE_PAGE or sys.platform != "linux":
+        return
+    start = part.ctypes.data - address_of(block)
+    first = start // mmap.PAGESIZE * mmap.PAGESIZE
+    with contextlib.suppress(OSError):  # older kernels refuse
+        block.madvise(_POPULATE_WRITE, first, start + part.nbytes - first)
 
 
 class NativeLibrary:

@@ -31,6 +31,7 @@ from tvmopt.pipeline.compiler.steps import imported_step, own_step
 from tvmopt.pipeline.compiler.tvm_layer import dynamic_inputs, passed_constants
 from tvmopt.pipeline.errors import BuildError
 from tvmopt.pipeline.graph.ir import Node
+from tvmopt.pipeline.support.memory import let_go
 from tvmopt.pipeline.tasks.bind import BoundModel, BoundNode
 from tvmopt.pipeline.types import Step
 from tvmopt.schedules.operators import BOUNDS
@@ -237,4 +238,7 @@ class _Assembler:
 
 def _packed(bound: BoundKernel, config: Config, index: int, array: Array) -> Array:
     """The constant `array` as the kernel reads it."""
-    return bound.pack(config, {index: array})[index]
+    packed = bound.pack(config, {index: array})[index]
+    if not np.may_share_memory(packed, array):
+        let_go(array)
+    return packed

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from tvmopt.pipeline.errors import UnsupportedModelError
 from tvmopt.pipeline.graph.ir import ONNX, Array, Graph, Node
 from tvmopt.schedules.workload import Tensor
@@ -25,15 +23,14 @@ def read_onnx(model: onnx.ModelProto, weights: Mapping[str, Array] | None = None
     Raises:
         UnsupportedModelError: when a value has no static shape; names it and its layer.
     """
-    from onnx import numpy_helper
-
     from tvmopt.pipeline.importers.onnx_form.layer_names import layer_of
+    from tvmopt.pipeline.support.weights.parked import array_of
 
     graph = model.graph
     constants: dict[str, Array] = dict(weights or {})
     for init in graph.initializer:
         if init.name not in constants:
-            constants[init.name] = np.asarray(numpy_helper.to_array(init))
+            constants[init.name] = array_of(init)
     values: dict[str, Tensor] = {}
     for info in (*graph.input, *graph.value_info, *graph.output):
         if info.name not in constants:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tvmopt.pipeline.errors import TvmoptError
@@ -50,12 +51,36 @@ def load_model(
         ModelInputError: `inputs` do not fit the model, or it does not run on them.
         WrongResultError: a step of the import changed what the model computes; names the first layer.
     """
-    source = parse_source(spec, input_values)
+    return _loaded(parse_source(spec, input_values), input_shapes, batch, inputs, None)
+
+
+def load_parked(
+    spec: str,
+    folder: Path,
+    input_shapes: Mapping[str, tuple[int, ...]] | None = None,
+    batch: int | None = None,
+    input_values: Mapping[str, tuple[float, ...]] | None = None,
+) -> ImportedModel:
+    """As `load_model`, with the large weights of a large model parked in `folder` (`support.weights.parked`).
+
+    Raises:
+        TvmoptError: as `load_model`.
+    """
+    return _loaded(parse_source(spec, input_values), input_shapes, batch, None, folder)
+
+
+def _loaded(
+    source: ModelSource,
+    input_shapes: Mapping[str, tuple[int, ...]] | None,
+    batch: int | None,
+    inputs: Mapping[str, np.ndarray] | None,
+    folder: Path | None,
+) -> ImportedModel:
     with _named(source):
         from tvmopt.pipeline.importers.onnx_form.shapes import ShapeRequest
 
         request = ShapeRequest(dict(input_shapes or {}), batch, _sizes(inputs))
-        original, examples, against = _read(source, request)
+        original, examples, against = _read(source, request, folder=folder)
         return replace(_finish(source, original, examples, inputs), checked_against=against)
 
 
@@ -154,7 +179,7 @@ def _named(source: ModelSource) -> Iterator[None]:
 
 
 def _read(
-    source: ModelSource, request: ShapeRequest, strict: bool = True
+    source: ModelSource, request: ShapeRequest, strict: bool = True, folder: Path | None = None
 ) -> tuple[onnx.ModelProto, Mapping[str, np.ndarray], str]:
     """The model in ONNX with static inputs, and what is known of it.
 
@@ -162,16 +187,21 @@ def _read(
     (empty, where it was not).
 
     When `strict`, ONNX defines all its operators, and it is checked against its framework if the importer can do that.
-    Otherwise, nothing is run.
+    Otherwise, nothing is run. The weights of a large model are parked in `folder`, if there is one.
     """
     from tvmopt.pipeline.importers.check.batch import check_rebatched, repeated
     from tvmopt.pipeline.importers.onnx_form.cleanup import sort_selections
     from tvmopt.pipeline.importers.onnx_form.constants.fixed_inputs import fix_inputs
     from tvmopt.pipeline.importers.onnx_form.shapes import make_static, settle_shapes
+    from tvmopt.pipeline.support.memory import give_back_freed
+    from tvmopt.pipeline.support.weights.light_model import PARKED_BYTES, park, weights_nbytes
 
     importer = find_importer(source.kind)
     form = importer.load(source, request, strict)
     sort_selections(form.model.graph)
+    if folder is not None and weights_nbytes(form.model) >= PARKED_BYTES:
+        form = replace(form, model=park(form.model, folder))
+        give_back_freed()
     against = ""
     if strict and importer.check is not None:
         named = importer.check(form)
@@ -249,7 +279,7 @@ def _imported(
 ) -> ImportedModel:
     """Builds the imported model; sets the outputs' shapes in `original`."""
     from tvmopt.pipeline.importers.onnx_form.values import tensor_spec
-    from tvmopt.pipeline.support.light_model import serialized
+    from tvmopt.pipeline.support.weights.light_model import serialized
 
     del original.graph.value_info[:]  # shapes that follow from the rest do not belong in the hash
     del original.graph.output[:]

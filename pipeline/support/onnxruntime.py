@@ -13,8 +13,9 @@ import onnx
 
 from tvmopt.pipeline.errors import UnsupportedModelError
 from tvmopt.pipeline.support.files import temporary_full
-from tvmopt.pipeline.support.light_model import WEIGHTS, weights_nbytes, without_weights
 from tvmopt.pipeline.support.messages import cut, joined
+from tvmopt.pipeline.support.weights.light_model import WEIGHTS, weights_nbytes, without_weights
+from tvmopt.pipeline.support.weights.parked import folder_of
 
 _NOISE = re.compile(
     r"\[ONNXRuntimeError\] : \d+ : \w+ : |Non-zero status code returned while running |\S+\.(h|cc):\d+ .*?\)\s"
@@ -93,7 +94,7 @@ def _given(model: onnx.ModelProto, folder: Path) -> bytes | str:
 
     From bytes, onnxruntime makes two copies of the weights; those in a file beside the model it only maps into memory.
     """
-    if weights_nbytes(model) < _LARGE_BYTES:
+    if weights_nbytes(model) < _LARGE_BYTES and folder_of(model) is None:
         content: bytes = model.SerializeToString()
         return content
     path = folder / "model.onnx"

@@ -21,7 +21,7 @@ def command(model: str, input_shape: Mapping[str, tuple[int, ...]], output: Path
     """
     from tvmopt.pipeline.importers.load import load_onnx
     from tvmopt.pipeline.support.files import replaced
-    from tvmopt.pipeline.support.light_model import serialized
+    from tvmopt.pipeline.support.weights.light_model import serialized
 
     converted, against = load_onnx(model, input_shape)
     with replaced(output) as file:

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tvmopt.pipeline.artifact.native_library import ALIGNMENT, reserve
+from tvmopt.pipeline.artifact.native_library import ALIGNMENT, reserve, take
 from tvmopt.pipeline.compiler.arena import Arena
 from tvmopt.pipeline.compiler.program import CONSTANT, Later, Program, View, made
+from tvmopt.pipeline.support.memory import let_go
 from tvmopt.schedules.dtypes import dtype_of
 
 _THREADS = 2
@@ -69,17 +70,25 @@ def lay_out_weights(*programs: Program) -> tuple[Weights, ...]:
 
 
 def weights_block(weights: Sequence[Weights]) -> npt.NDArray[np.uint8]:
-    """The block of bytes of what `lay_out_weights` returned, where a library can read it; gaps are zeros."""
-    block = reserve(weights[0].nbytes)
+    """The block of bytes of what `lay_out_weights` returned, where a library can read it; gaps are zeros.
+
+    Its memory is taken constant by constant, while that of the files from which they come is let go of.
+    """
+    block = reserve(weights[0].nbytes, taken=False)
 
     def store(offset: int, array: npt.NDArray[Any] | Later) -> None:
         memory = _bytes_of(array)
         assert memory.nbytes == array.nbytes
-        block[offset : offset + memory.nbytes] = memory
+        place = block[offset : offset + memory.nbytes]
+        take(place)
+        place[:] = memory
+        let_go(memory)
 
-    places = {one.offsets[number]: array for one in weights for number, array in one.arrays.items()}
+    places = [(one.offsets[number], array) for one in weights for number, array in one.arrays.items()]
+    # The largest first: while it is in memory in both orders, the block is still empty.
+    places.sort(key=lambda place: -place[1].nbytes)
     with ThreadPoolExecutor(_THREADS) as pool:
-        for _ in pool.map(store, places.keys(), places.values()):  # raises what a thread raised
+        for _ in pool.map(lambda place: store(*place), places):  # raises what a thread raised
             pass
     return block
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
+
+from tvmopt.pipeline.support.weights.parked import array_of
 
 Limits = tuple[float, float]
 """The least value, and what all values are below."""
@@ -34,7 +35,7 @@ class _Known:
     def constant(self, name: str) -> np.ndarray | None:
         """The value of a constant of few elements."""
         tensor = self.constants.get(name)
-        return None if tensor is None or math.prod(tensor.dims) not in range(1, 65) else numpy_helper.to_array(tensor)
+        return None if tensor is None or math.prod(tensor.dims) not in range(1, 65) else array_of(tensor)
 
 
 _BITS = 8

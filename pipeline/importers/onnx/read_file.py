@@ -15,8 +15,8 @@ from tvmopt.pipeline.importers.onnx_form.layer_names import name_nodes
 from tvmopt.pipeline.importers.onnx_form.operators import check_known, standard_opset, with_foreign_domain
 from tvmopt.pipeline.importers.onnx_form.recurrent import put_time_first
 from tvmopt.pipeline.importers.onnx_form.tensors import MAX_BYTES, check_sizes, read_external_data
-from tvmopt.pipeline.support.light_model import with_stand_ins
 from tvmopt.pipeline.support.messages import one_line
+from tvmopt.pipeline.support.weights.light_model import with_stand_ins
 
 _LFS_POINTER = b"version https://git-lfs"
 _FIRST_FIELD = b"\x08"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import onnx
-from onnx import numpy_helper
 
 from tvmopt.pipeline.errors import UnsupportedModelError
 from tvmopt.pipeline.importers.onnx_form.constants.constant_nodes import constants_to_initializers
 from tvmopt.pipeline.importers.onnx_form.constants.empty_operands import drop_empty_operands
 from tvmopt.pipeline.importers.onnx_form.layer_names import unique
 from tvmopt.pipeline.importers.onnx_form.operators import all_nodes, standard_opset
+from tvmopt.pipeline.support.weights.parked import array_of
 
 PASSING_ON = ("Dropout", "Identity")
 """Operators whose first output is their first input (outside training)."""
@@ -116,7 +116,7 @@ def _refuse_training(node: onnx.NodeProto, constants: dict[str, onnx.TensorProto
     if node.op_type != "Dropout" or len(node.input) < 3 or not node.input[2]:
         return
     training = constants.get(node.input[2])
-    if training is None or numpy_helper.to_array(training).any():
+    if training is None or array_of(training).any():
         raise UnsupportedModelError(f"layer {node.name!r} is a Dropout in training mode: export the model in eval mode")
 
 

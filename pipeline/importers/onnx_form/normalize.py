@@ -36,9 +36,10 @@ from tvmopt.pipeline.importers.onnx_form.plain_forms import write_plainly
 from tvmopt.pipeline.importers.onnx_form.rewrites.rewrite import rewrite
 from tvmopt.pipeline.importers.onnx_form.upgrade import upgrade
 from tvmopt.pipeline.importers.onnx_form.values import check_values
-from tvmopt.pipeline.support.light_model import without_weights
 from tvmopt.pipeline.support.messages import one_line
 from tvmopt.pipeline.support.onnxruntime import open_session
+from tvmopt.pipeline.support.weights.light_model import park, without_weights
+from tvmopt.pipeline.support.weights.parked import folder_of, take_in
 
 _MOST_ROUNDS = 10
 """How often rules are applied: what one writes out, another may take."""
@@ -160,7 +161,11 @@ def _optimized_at(model: onnx.ModelProto, level: str) -> onnx.ModelProto:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "optimized.onnx"
         open_session(model, level, save_to=path)
-        optimized = onnx.load(path)  # with the weights that are in a file beside it
+        park_folder = folder_of(model)
+        optimized = onnx.load(path, load_external_data=park_folder is None)
+        if park_folder is not None:
+            take_in(optimized, path.parent, park_folder)
+            optimized = park(optimized, park_folder)
     used = {node.domain for node in optimized.graph.node}
     opsets = [entry for entry in optimized.opset_import if entry.domain in used or entry.domain in STANDARD_DOMAINS]
     del optimized.opset_import[:]

@@ -16,7 +16,7 @@ import onnx.shape_inference
 from onnx import helper, numpy_helper
 
 from tvmopt.pipeline.importers.onnx_form.operators import STANDARD_DOMAINS, has_plain_form, standard_opset
-from tvmopt.pipeline.support.light_model import without_weights
+from tvmopt.pipeline.support.weights.light_model import without_weights
 
 LAYER_NORM_OPSET = 17
 """The first opset with LayerNormalization."""

@@ -10,6 +10,7 @@ import onnx.version_converter
 from onnx import helper, numpy_helper
 
 from tvmopt.pipeline.importers.onnx_form.operators import standard_opset
+from tvmopt.pipeline.support.weights.parked import array_of
 
 OLDEST_OPSET = 13
 """Older models are converted to this operator set; from it on, most operators take shapes and axes as inputs."""
@@ -64,7 +65,7 @@ def _is_converted_wrongly(node: onnx.NodeProto, opset: int, constants: Constants
         return opset < 12 and len(node.output) > 1 and node.output[1] in read
     if node.op_type == "Upsample" or (node.op_type == "Resize" and opset < 11):
         scales = constants.get(node.input[1]) if len(node.input) > 1 else None
-        factors = np.asarray(values.get("scales", [0.5]) if scales is None else numpy_helper.to_array(scales))
+        factors = np.asarray(values.get("scales", [0.5]) if scales is None else array_of(scales))
         whole = bool(np.all(factors >= 1) and np.all(factors == np.round(factors)))
         return values.get("mode", b"nearest") != b"nearest" or not whole
     return False
@@ -80,7 +81,7 @@ def _resize(node: onnx.NodeProto, constants: Constants) -> Nodes:
     named = node.input[1] if len(node.input) > 1 else ""
     if named and (mode != "nearest" or named not in constants):
         return [_resize_by(node, x, named, y, "floor")]
-    factors = numpy_helper.to_array(constants[named]) if named else np.asarray(values["scales"], np.float32)
+    factors = array_of(constants[named]) if named else np.asarray(values["scales"], np.float32)
     turns = [(np.maximum(factors, 1), "floor"), (np.minimum(factors, 1), "ceil")]
     turns = [turn for turn in turns if np.any(turn[0] != 1)] or turns[:1]
     nodes: Nodes = []

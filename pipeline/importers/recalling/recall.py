@@ -11,29 +11,32 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import numpy_helper
 
 from tvmopt.pipeline.devices.registry import LOCAL
 from tvmopt.pipeline.errors import TvmoptError
 from tvmopt.pipeline.importers.base import Stored
 from tvmopt.pipeline.importers.golden import golden_pair
-from tvmopt.pipeline.importers.load import load_model
+from tvmopt.pipeline.importers.load import load_parked
 from tvmopt.pipeline.importers.onnx_form.values import tensor_spec
 from tvmopt.pipeline.importers.recalling.file_hash import hash_of, map_files
 from tvmopt.pipeline.importers.recalling.stored_weights import StoredWeights, Weight, take_weight
 from tvmopt.pipeline.importers.registry import find_importer
 from tvmopt.pipeline.importers.source import model_name, parse_source
 from tvmopt.pipeline.support.cache import Cache, digest, environment
-from tvmopt.pipeline.support.light_model import without_weights
-from tvmopt.pipeline.support.memory import give_back_freed
+from tvmopt.pipeline.support.memory import give_back_freed, let_go
 from tvmopt.pipeline.support.npz import read_npz, write_npz
+from tvmopt.pipeline.support.weights.light_model import without_weights
+from tvmopt.pipeline.support.weights.parked import array_of, place_of
 from tvmopt.pipeline.types import Draw, ImportedModel, ModelSource, cuts_of
 
 Array = npt.NDArray[Any]
@@ -65,8 +68,8 @@ def load_or_recall(
         input_values: as `load_model`.
 
     Returns:
-        A model that has its golden inputs and outputs in place of `original`. If it is recalled, its weights are apart
-        from `normalized`.
+        A model that has its golden inputs and outputs in place of `original`. Its large weights are apart from
+        `normalized`, mapped from the user's files where these have them.
 
     Raises:
         TvmoptError: as `load_model`.
@@ -74,7 +77,8 @@ def load_or_recall(
     source = parse_source(spec, input_values)
     files = None if cache.folder is None else _files(source)
     if files is None:
-        return _load(spec, input_shapes, batch, input_values)
+        with _parking() as folder:
+            return _with_weights_apart(_load(spec, folder, input_shapes, batch, input_values))
     asked = [sorted((name, list(given)) for name, given in (x or {}).items()) for x in (input_shapes, input_values)]
     hashed = hash_of(files.contents)
     key = digest(environment(), LOCAL.facts().cpu, source.kind, files.stored.versions, hashed, asked, batch)
@@ -83,21 +87,42 @@ def load_or_recall(
         return _recalled(source, entry, files.contents)
     stored = files.stored
     del files  # not needed for now: the import reads the files itself
-    model = _load(spec, input_shapes, batch, input_values)
-    content = _entry(model, stored)
-    if len(content) <= MOST_BYTES and hash_of(map_files(stored.files)) == hashed:  # they did not change meanwhile
-        cache.put(KIND, key, content)
-    return model
+    with _parking() as folder:
+        model = _load(spec, folder, input_shapes, batch, input_values)
+        content = _entry(model, stored)
+        now = map_files(stored.files)
+        if len(content) > MOST_BYTES or hash_of(now) != hashed:  # they changed meanwhile
+            return _with_weights_apart(model)
+    cache.put(KIND, key, content)
+    # From here on, the weights are in the user's files alone.
+    return replace(_recalled(source, content, now), checked_against=model.checked_against)
+
+
+@contextmanager
+def _parking() -> Iterator[Path]:
+    """A folder for parked weights; what was mapped from its files stays."""
+    with tempfile.TemporaryDirectory(prefix="tvmopt-") as folder:
+        yield Path(folder)
+
+
+def _with_weights_apart(model: ImportedModel) -> ImportedModel:
+    """`model` with its parked weights mapped, apart from `normalized`."""
+    parked = [tensor for tensor in model.normalized.graph.initializer if place_of(tensor) is not None]
+    if not parked:
+        return model
+    weights = {tensor.name: array_of(tensor) for tensor in parked}
+    return replace(model, normalized=without_weights(model.normalized), weights=weights)
 
 
 def _load(
     spec: str,
+    folder: Path,
     input_shapes: Mapping[str, tuple[int, ...]] | None,
     batch: int | None,
     input_values: Mapping[str, tuple[float, ...]] | None,
 ) -> ImportedModel:
     """The imported model, with its golden pair in place of `original`."""
-    model = load_model(spec, input_shapes, batch, None, input_values)
+    model = load_parked(spec, folder, input_shapes, batch, input_values)
     model = replace(model, golden=golden_pair(model), original=onnx.ModelProto())
     give_back_freed()
     return model
@@ -128,13 +153,14 @@ def _entry(model: ImportedModel, stored: Stored) -> bytes:
     find = StoredWeights(stored).find
     places, apart = {}, {}
     for tensor, kept in zip(model.normalized.graph.initializer, light.graph.initializer, strict=True):
-        if tensor.HasField("raw_data") and not kept.HasField("raw_data"):
-            array = numpy_helper.to_array(tensor)
+        if place_of(tensor) is not None or (tensor.HasField("raw_data") and not kept.HasField("raw_data")):
+            array = array_of(tensor)
             place = find(array)
             if place is None:
                 apart[tensor.name] = np.frombuffer(array.tobytes(), np.uint8)  # .npz files lack some element types
             else:
                 places[tensor.name] = place
+            let_go(array)
     assert model.golden is not None
     inputs, outputs = model.golden
     groups: dict[str, Mapping[str, Array]] = {

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from tvmopt.pipeline.importers.base import Stored, StoredTensor
+from tvmopt.pipeline.importers.recalling.file_hash import Bytes, map_files
+from tvmopt.pipeline.support.memory import let_go
 
 Array = npt.NDArray[Any]
 
@@ -37,7 +38,7 @@ class StoredWeights:
     """Finds arrays in the files of `stored`."""
 
     def __init__(self, stored: Stored) -> None:
-        self._files = stored.files
+        self._contents = map_files(stored.files)
         self._by_size: dict[int, list[StoredTensor]] = {}
         for tensor in stored.tensors:
             self._by_size.setdefault(tensor.nbytes, []).append(tensor)
@@ -51,7 +52,7 @@ class StoredWeights:
             OSError: a file cannot be read.
         """
         candidates = self._by_size.get(array.nbytes, []) if array.itemsize <= _WIDEST else []
-        matches = (_match(array, tensor, self._files[tensor.file]) for tensor in candidates)
+        matches = (_match(array, tensor, self._contents[tensor.file]) for tensor in candidates)
         return next((weight for weight in matches if weight is not None), None)
 
 
@@ -68,19 +69,22 @@ def take_weight(weight: Weight, contents: Sequence[Array], shape: tuple[int, ...
     return array.T if weight.transposed else array
 
 
-def _match(array: Array, tensor: StoredTensor, path: Path) -> Weight | None:
+def _match(array: Array, tensor: StoredTensor, content: Bytes) -> Weight | None:
     """Where `array` is if it is `tensor`, or its transpose."""
-    offset, width = tensor.offset, array.itemsize
+    if content.size < tensor.offset + tensor.nbytes:
+        raise OSError("the file was cut short")
     flat = _bits(array.reshape(-1))
-    first, last = (np.fromfile(path, flat.dtype, 1, offset=offset + place) for place in (0, tensor.nbytes - width))
-    if not (first == flat[:1] and last == flat[-1:]):  # so it is in the transpose, too
+    there = content[tensor.offset : tensor.offset + tensor.nbytes].view(flat.dtype)
+    if not (there[:1] == flat[:1] and there[-1:] == flat[-1:]):  # so it is in the transpose, too
         return None
-    there = np.fromfile(path, flat.dtype, flat.size, offset=offset)
-    if _same(flat, there):
-        return Weight(tensor.file, offset, False)
-    if array.ndim == 2 and _same(_bits(array), there.reshape(array.shape[::-1]).T):
-        return Weight(tensor.file, offset, True)
-    return None
+    try:
+        if _same(flat, there):
+            return Weight(tensor.file, tensor.offset, False)
+        if array.ndim == 2 and _same(_bits(array), there.reshape(array.shape[::-1]).T):
+            return Weight(tensor.file, tensor.offset, True)
+        return None
+    finally:
+        let_go(there)
 
 
 def _same(left: Array, right: Array) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 
-from tvmopt.pipeline.importers import load_model
+from tvmopt.pipeline.importers.load import load_parked
 from tvmopt.pipeline.importers.recalling import recall
 from tvmopt.pipeline.types import ImportedModel
 
@@ -55,7 +55,7 @@ def imports(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def load(spec: str, *others: object) -> ImportedModel:
         made.append(spec)
-        return load_model(spec, *others)  # type: ignore[arg-type]
+        return load_parked(spec, *others)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(recall, "load_model", load)
+    monkeypatch.setattr(recall, "load_parked", load)
     return made

@@ -17,6 +17,7 @@ from onnx import helper, numpy_helper
 from tvmopt.pipeline.importers.onnx_form.layer_names import unique
 from tvmopt.pipeline.importers.onnx_form.operators import standard_opset
 from tvmopt.pipeline.importers.onnx_form.rewrites.draft import attributes_of, input_of
+from tvmopt.pipeline.support.weights.parked import array_of
 
 DOMAIN = "tvmopt"
 """The domain of our own functions."""
@@ -108,7 +109,7 @@ class _Known:
     def number(self, name: str) -> np.ndarray | None:
         """A constant of one element, as a scalar; None for anything else."""
         tensor = self.constants.get(name)
-        return None if tensor is None or np.prod(tensor.dims) != 1 else numpy_helper.to_array(tensor).reshape(())
+        return None if tensor is None or np.prod(tensor.dims) != 1 else array_of(tensor).reshape(())
 
 
 def _use_of(graph: onnx.GraphProto, first: int, known: _Known) -> _Use | None:
@@ -165,7 +166,7 @@ def _part(node: onnx.NodeProto, use: _Use, known: _Known) -> str | None:
     source = found[0]
     if kind == "ConstantOfShape" and source == _COUNT:
         given = values.get("value")
-        filled = np.zeros(1, np.float32) if given is None else numpy_helper.to_array(given)
+        filled = np.zeros(1, np.float32) if given is None else array_of(given)
         use.numbers[node.output[0]] = filled.reshape(())
         return _UPDATES
     if kind == "Shape" and source == _SELECTION:

@@ -12,6 +12,7 @@ from onnx import numpy_helper
 
 from tvmopt.pipeline.importers.onnx_form.layer_names import unique
 from tvmopt.pipeline.importers.onnx_form.operators import standard_opset
+from tvmopt.pipeline.support.weights.parked import array_of
 
 Array = npt.NDArray[Any]
 Dtype = np.dtype[Any]
@@ -96,7 +97,7 @@ class Draft:
         """
         if name not in self.initializers:
             raise NotKnownError(name)
-        return np.asarray(numpy_helper.to_array(self.initializers[name]))
+        return array_of(self.initializers[name])
 
     def keep(self, node: onnx.NodeProto) -> None:
         """Adds a node of the model as it is."""

@@ -22,7 +22,7 @@ from tvmopt.pipeline.importers.onnx_form.rewrites import (
     windows,
 )
 from tvmopt.pipeline.importers.onnx_form.rewrites.draft import Draft, NotKnownError, Rule
-from tvmopt.pipeline.support.light_model import copy_without
+from tvmopt.pipeline.support.weights.light_model import copy_without
 
 TABLES: tuple[Mapping[str, Rule], ...] = (
     casts.RULES,

@@ -15,9 +15,11 @@ from tvmopt.pipeline.errors import InputFileError, OpenShapeError
 from tvmopt.pipeline.graph.read_onnx import read_onnx
 from tvmopt.pipeline.importers import load_model
 from tvmopt.pipeline.importers.golden import golden_pair
+from tvmopt.pipeline.importers.load import load_parked
 from tvmopt.pipeline.importers.recalling import recall
 from tvmopt.pipeline.importers.recalling.recall import KIND, load_or_recall
 from tvmopt.pipeline.support.cache import Cache
+from tvmopt.pipeline.support.weights import light_model
 from tvmopt.pipeline.types import ImportedModel
 
 Parse = Callable[..., onnx.ModelProto]
@@ -50,6 +52,12 @@ def model(parse: Parse) -> onnx.ModelProto:
     bias = made.graph.initializer.add(name="bias", dims=[50], data_type=onnx.TensorProto.FLOAT)
     bias.float_data.extend(random.standard_normal(50))
     return made
+
+
+@pytest.fixture(autouse=True, params=[light_model.PARKED_BYTES, 1], ids=["as they are", "parked"])
+def parked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Imports with the weights in memory, and with the large ones parked."""
+    monkeypatch.setattr(light_model, "PARKED_BYTES", request.param)
 
 
 @pytest.fixture
@@ -99,8 +107,8 @@ def test_a_second_import_is_recalled(spec: str, cache: Cache, imports: list[str]
     assert imports == [spec]
     assert_same(first, wanted)
     assert_same(second, wanted)
-    assert second.weights  # the large ones are apart
-    assert not first.weights
+    assert first.weights  # the large ones are apart
+    assert second.weights
 
 
 def test_weights_stay_in_the_files(spec: str, cache: Cache) -> None:
@@ -176,9 +184,9 @@ def test_a_file_that_changes_meanwhile(
         model.graph.initializer[0].name = "turned"
         model.graph.initializer[0].raw_data = model.graph.initializer[0].raw_data[::-1]
         onnx.save(model, spec)
-        return load_model(spec, *others)  # type: ignore[arg-type]
+        return load_parked(spec, *others)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(recall, "load_model", load)
+    monkeypatch.setattr(recall, "load_parked", load)
     load_or_recall(spec, cache, SHAPES)
     assert not list(cache.folder.glob(f"{KIND}/*/*"))  # type: ignore[union-attr]
 

@@ -14,7 +14,7 @@ from tvmopt.pipeline.importers.onnx_form.building.counted.types import Counted
 from tvmopt.pipeline.importers.onnx_form.building.suppression import DOMAIN
 from tvmopt.pipeline.importers.onnx_form.operators import STANDARD_DOMAINS
 from tvmopt.pipeline.importers.onnx_form.rewrites.draft import Draft, NotKnownError
-from tvmopt.pipeline.support.light_model import copy_without
+from tvmopt.pipeline.support.weights.light_model import copy_without
 from tvmopt.pipeline.types import CUTS_KEY, Cut
 
 _OLDEST = 13

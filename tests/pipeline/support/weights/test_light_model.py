@@ -10,7 +10,8 @@ import pytest
 from onnx import numpy_helper
 
 from tvmopt.pipeline.support import onnxruntime as running
-from tvmopt.pipeline.support.light_model import (
+from tvmopt.pipeline.support.onnxruntime import run_model
+from tvmopt.pipeline.support.weights.light_model import (
     WEIGHTS,
     copy_without,
     serialized,
@@ -18,7 +19,6 @@ from tvmopt.pipeline.support.light_model import (
     with_stand_ins,
     without_weights,
 )
-from tvmopt.pipeline.support.onnxruntime import run_model
 
 
 def model() -> onnx.ModelProto:

@@ -1,0 +1,1 @@
+"""A model's weights: left out of its copies, and parked in files."""
