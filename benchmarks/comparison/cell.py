@@ -5,51 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
 
+from tvmopt.benchmarks.comparison.admission import Cell, admit
 from tvmopt.benchmarks.comparison.participant import Participant
+from tvmopt.benchmarks.comparison.search import search_parameters
 from tvmopt.benchmarks.machine.other_load import OtherLoad
 from tvmopt.benchmarks.machine.roofline import Roofline
 from tvmopt.benchmarks.measurements.layer_table import LayerTable
 from tvmopt.benchmarks.measurements.options import MeasureOptions
+from tvmopt.benchmarks.measurements.search import Search
 from tvmopt.benchmarks.measurements.statistics import MIN_ROUNDS
 from tvmopt.benchmarks.measurements.types import Measurement
 from tvmopt.benchmarks.profiling.profile_runtimes import Profiling, profile_layers
-from tvmopt.benchmarks.runtimes.base import Runtime
-from tvmopt.benchmarks.workers.prepare import prepare_runtime
+from tvmopt.benchmarks.runtimes.base import Runtime, cores_of
 from tvmopt.benchmarks.workers.prepared_model import PreparedModel
 from tvmopt.pipeline.errors import CancelledError
 from tvmopt.pipeline.support.progress import Event, Steps
 
 UNSEEDED = "two calls of the model's factory gave different networks: seed its weights"
 UNSTEADY = "gave other outputs when it was run again"
-SEQUENTIAL = "not applicable: it makes several requests at once, and the method dli times sequential ones"
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """The settings of a cell.
-
-    Attributes:
-        subject: the model, at the cell's batch size.
-        runtimes: the participants, in order.
-        cores: the cores that all are pinned to; their count is the number of threads.
-        logs: folders of tuning records for the tuned row.
-        options: how to measure latencies.
-        roofline: the limit that layers are compared with; without it they are not profiled.
-    """
-
-    subject: PreparedModel
-    runtimes: tuple[Runtime, ...]
-    cores: tuple[int, ...]
-    logs: tuple[Path, ...]
-    options: MeasureOptions
-    roofline: Roofline | None = None
-
-
-def count_steps(runtimes: int, options: MeasureOptions, layers: bool) -> int:
-    """Number of steps of a cell: preparing each runtime, then the rounds, then profiling each if `layers`."""
-    return runtimes * (2 if layers else 1) + options.rounds
+def count_steps(runtimes: int, options: MeasureOptions, *, layers: bool, search: bool) -> int:
+    """Number of steps of a cell: preparing each runtime, the rounds, and for each its profile or search if wanted."""
+    return runtimes * (1 + layers + search) + options.rounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +69,12 @@ def measure_cell(cell: Cell, steps: Steps) -> CellResult:
         CancelledError: when the listener requests a stop before the first round.
     """
     with ExitStack() as stack:
+        searches = _find(cell, steps)
         rows: dict[str, Measurement] = {}
         contenders: list[Participant] = []
         for runtime in cell.runtimes:
-            steps.begin(f"{_where(cell)}: {runtime.title}, getting ready")
-            entry = _ready(cell, runtime, stack)
+            steps.begin(f"{cell.where}: {runtime.title}, getting ready")
+            entry = _ready(cell, runtime, searches.get(runtime.name), stack)
             if isinstance(entry, Participant):
                 contenders.append(entry)
             else:
@@ -105,7 +85,9 @@ def measure_cell(cell: Cell, steps: Steps) -> CellResult:
         if rounds < MIN_ROUNDS:
             return CellResult((), False, busy_cores)
         for contender in contenders:
-            rows[contender.runtime.name] = _explain(contender.finish(rounds), cell.subject)
+            name = contender.runtime.name
+            row = replace(contender.finish(rounds), threads=len(cell.cores), search=searches.get(name))
+            rows[name] = _explain(row, cell.subject)
     ordered = tuple(rows[runtime.name] for runtime in cell.runtimes)
     for row in ordered:
         steps.listener.tell(RowMeasured(row))
@@ -122,39 +104,38 @@ def _profile(cell: Cell, roofline: Roofline, rows: Sequence[Measurement], steps:
     """Profiles the runtimes that were measured, layer by layer."""
     measured = {row.runtime for row in rows if row.latency_s is not None}
     runtimes = tuple(runtime for runtime in cell.runtimes if runtime.name in measured)
-    profiling = Profiling(cell.subject, runtimes, cell.cores, cell.logs, roofline, cell.options)
-    return profile_layers(profiling, lambda runtime: steps.begin(f"{_where(cell)}: {runtime.title}, layer by layer"))
+    found = {row.runtime: row.search.found for row in rows if row.search}
+    profiling = Profiling(cell.subject, runtimes, cell.cores, cell.logs, roofline, cell.options, found)
+    return profile_layers(profiling, lambda runtime: steps.begin(f"{cell.where}: {runtime.title}, layer by layer"))
 
 
-def _ready(cell: Cell, runtime: Runtime, stack: ExitStack) -> Participant | Measurement:
+def _find(cell: Cell, steps: Steps) -> dict[str, Search]:
+    """What searching each runtime's parameters found, by name; those without a search are left out."""
+    if cell.search is None:
+        return {}
+    searches = {}
+    for runtime in cell.runtimes:
+        steps.begin(f"{cell.where}: {runtime.title}, searching its parameters")
+        search = search_parameters(cell, runtime, steps.listener)
+        if search is not None:
+            searches[runtime.name] = search
+    return searches
+
+
+def _ready(cell: Cell, runtime: Runtime, search: Search | None, stack: ExitStack) -> Participant | Measurement:
     """A contender that has loaded the model, or the row of a runtime that takes no part."""
-    subject, threads = cell.subject, len(cell.cores)
-    absent = Measurement(runtime.name, runtime.variant, subject.batch, threads, "failed")
-    refusal = runtime.refusal(subject.model.source.kind) or runtime.too_few(threads)
-    if cell.options.method == "dli" and runtime.at_once:
-        refusal = SEQUENTIAL
-    if refusal:
-        return replace(absent, status="not_applicable", message=refusal)
-    missing = runtime.missing()
-    if missing:
-        return replace(absent, status="unavailable", message=missing)
-    prepared = prepare_runtime(subject, runtime, cell.cores, cell.logs, cell.options.ready_timeout_s)
-    if prepared.missing:
-        return replace(absent, status="unavailable", message=prepared.missing)
-    if prepared.failure:
-        return replace(absent, message=prepared.failure)
-    job = subject.job(runtime, threads, cell.logs)
-    contender = Participant(runtime, job, prepared.seconds, cell.options)
-    stack.callback(contender.close)
-    contender.start(cell.cores, subject.reference_outputs)
-    return contender
+    entry = admit(cell, runtime, search.found if search else {})
+    if isinstance(entry, Participant):
+        stack.callback(entry.close)
+        entry.start(cores_of(cell.cores, entry.job.parameters), cell.subject.reference_outputs)
+    return entry
 
 
 def _take_rounds(cell: Cell, contenders: Sequence[Participant], steps: Steps) -> int:
     """Gives every contender its turn in each round; returns the number of completed rounds."""
     for number in range(cell.options.rounds):
         try:
-            steps.begin(f"{_where(cell)}: round {number + 1} of {cell.options.rounds}")
+            steps.begin(f"{cell.where}: round {number + 1} of {cell.options.rounds}")
             for contender in contenders:
                 contender.take_turn()
                 steps.listener.check()
@@ -168,8 +149,3 @@ def _explain(row: Measurement, subject: PreparedModel) -> Measurement:
     if row.status == "wrong" and row.runtime == subject.reference:
         return replace(row, message=UNSEEDED if subject.model.source.factory is not None else UNSTEADY)
     return row
-
-
-def _where(cell: Cell) -> str:
-    threads = len(cell.cores)
-    return f"{cell.subject.model.name}, batch {cell.subject.batch}, {threads} thread{'s' if threads > 1 else ''}"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import suppress
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tvmopt.benchmarks.comparison.cell import Cell, count_steps, measure_cell
+from tvmopt.benchmarks.comparison.admission import Cell
+from tvmopt.benchmarks.comparison.cell import count_steps, measure_cell
 from tvmopt.benchmarks.machine.environment import choose_cores, read_environment
 from tvmopt.benchmarks.machine.other_load import check_psutil
 from tvmopt.benchmarks.machine.roofline import Roofline, measure_roofline
@@ -71,12 +73,13 @@ def run_comparison(options: CompareOptions, listener: Listener | None = None) ->
             complete = False
     if not complete and not run.rows:
         raise CancelledError
+    searched = {"search": asdict(options.search)} if options.search else {}
     comparison = Comparison(
         created=created,
         complete=complete,
         environment=environment,
         model=run.model,
-        protocol=options.measure.to_json() | {"cores": list(cores), "other_load": run.other_load},
+        protocol=options.measure.to_json() | searched | {"cores": list(cores), "other_load": run.other_load},
         measurements=tuple(run.rows),
         verdicts=tuple(run.verdicts),
         layers=tuple(run.layers),
@@ -123,7 +126,9 @@ class _Run:
     def _count_steps(self) -> int:
         options = self.options
         batches, threads = len(options.batches or (None,)), len(options.threads)
-        of_a_cell = count_steps(len(self.runtimes), options.measure, options.layers) + (1 if self.tunes else 0)
+        of_a_cell = self.tunes + count_steps(
+            len(self.runtimes), options.measure, layers=options.layers, search=options.search is not None
+        )
         return 2 * batches + batches * threads * of_a_cell + (threads if options.layers else 0)
 
     def _measure_rooflines(self) -> dict[int, Roofline]:
@@ -147,7 +152,8 @@ class _Run:
 
     def _cell(self, subject: PreparedModel, threads: int, roofline: Roofline | None) -> Cell:
         options = self.options
-        return Cell(subject, self.runtimes, self.cores[:threads], options.logs, options.measure, roofline)
+        cores = self.cores[:threads]
+        return Cell(subject, self.runtimes, cores, options.logs, options.measure, roofline, options.search)
 
     def _lay_out(self, asked: int | None, folder: Path) -> PreparedModel:
         """Imports the model at one batch size, its own if none was asked for, and computes its reference outputs."""

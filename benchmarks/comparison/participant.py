@@ -47,6 +47,26 @@ class Participant:
     _call_s: float = 0.0
 
     @property
+    def trouble(self) -> str:
+        """Why it dropped out, or how its outputs are wrong, one line; empty when it is well."""
+        return self.failure or self._wrong
+
+    @property
+    def error(self) -> NumericError | None:
+        """The error of its outputs; None before they were compared."""
+        return self._error
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """How the runtime says that it was set up, and the parameters that are not its defaults."""
+        return {**self._loaded.get("settings", {}), **self.job.parameters}
+
+    @property
+    def call_s(self) -> float:
+        """The time of one call, as the warm-up found it."""
+        return self._call_s
+
+    @property
     def pid(self) -> int | None:
         """The worker's process number while it runs."""
         return None if self._worker is None else self._worker.pid
@@ -58,7 +78,7 @@ class Participant:
             cores: the cores that it is pinned to.
             reference: outputs to compare with, in the model's order.
         """
-        self._worker = WorkerHandle(self.runtime.name, cores)
+        self._worker = WorkerHandle(self.runtime.name, cores, self.runtime.variables(self.job.parameters))
         outputs = Path(self.job.folder) / f"outputs-{self.runtime.name}.npz"
         load = {"do": "load", "job": self.job.to_json(), "outputs": str(outputs)}
         reply = self._ask(load, self.options.ready_timeout_s)
@@ -95,7 +115,7 @@ class Participant:
             prepare_s=self.prepare_s,
             peak_memory_bytes=peak,
             output_error=self._error,
-            settings=self._loaded.get("settings", {}),
+            settings=self.settings,
             **times,
         )
 

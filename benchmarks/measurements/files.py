@@ -24,6 +24,11 @@ Schema ``tvmopt-comparison``, its versions:
 4. also ``method`` in ``protocol``: ``turns``, or ``dli`` with ``iterations``, the timed calls of every runtime, and
    without ``turn_s`` and ``max_calls``. Where ``method`` is missing, as in older files, it is ``turns``.
 
+5. also ``search`` in a measurement of a runtime whose parameters were searched (``found`` by name, ``ratio, interval,
+   confirmed, rounds, seconds``, ``trials[] {parameter, value, outcome, ratio, interval, message}``; see
+   `benchmarks.measurements.search`), and then ``search`` in ``protocol``: its ``seconds``, ``turn_s``, ``max_rounds``
+   and ``least_gain``. A file without them was not searched.
+
 Schema ``tvmopt-suite``, versions as above: ``comparisons[]``, each a comparison.
 """
 
@@ -34,7 +39,16 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tvmopt.benchmarks.measurements.json_fields import boolean, list_of, mapping_of, one_of, positive_int, text
+from tvmopt.benchmarks.measurements.json_fields import (
+    boolean,
+    list_of,
+    mapping_of,
+    non_negative,
+    one_of,
+    positive,
+    positive_int,
+    text,
+)
 from tvmopt.benchmarks.measurements.layer_table import LayerTable
 from tvmopt.benchmarks.measurements.options import METHODS
 from tvmopt.benchmarks.measurements.types import RELATIVE_ERRORS, Comparison, Measurement, Verdict
@@ -43,7 +57,7 @@ from tvmopt.pipeline.support.files import replaced
 
 SCHEMA = "tvmopt-comparison"
 SUITE_SCHEMA = "tvmopt-suite"
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 MAX_FILE_BYTES = 256 * 2**20
 """A larger file cannot be ours: a thousand rows of ten thousand samples are smaller."""
 
@@ -173,6 +187,10 @@ def _protocol(data: Any) -> Mapping[str, Any]:
     protocol = mapping_of(data, "protocol")
     if "method" in protocol and one_of(protocol, "method", METHODS) == "dli":
         positive_int(protocol, "iterations")
+    if "search" in protocol:
+        search = mapping_of(protocol, "search")
+        positive(search, "seconds")
+        non_negative(search, "least_gain")
     return protocol
 
 

@@ -79,6 +79,35 @@ class MeasureOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class SearchOptions:
+    """How to search the best parameters of every runtime.
+
+    Attributes:
+        seconds: the time for a runtime's turns in a cell, the same for all; those of a slow network take longer, since
+            each value gets as many rounds as an interval needs.
+        turn_s: approximate time of the timed calls of one turn; at least one call is made.
+        untimed_calls: untimed calls at the start of each turn.
+        max_rounds: turns of either side of a trial, at most.
+        least_gain: a value is taken only if it saves more than this part of the time.
+    """
+
+    seconds: float = 20.0
+    turn_s: float = 0.05
+    untimed_calls: int = 1
+    max_rounds: int = 20
+    least_gain: float = 0.01
+
+    def __post_init__(self) -> None:
+        if not 0 < self.seconds < 86400:
+            raise UsageError(f"the seconds of a search must be above 0 and below 86400, got {self.seconds:g}")
+
+    def rounds(self, trials: int, call_s: float) -> int:
+        """Turns of either side in each of `trials` trials, where a call takes `call_s` seconds."""
+        turn_s = max(self.turn_s, call_s) + self.untimed_calls * call_s
+        return max(MIN_ROUNDS, min(self.max_rounds, int(self.seconds / (2 * trials * turn_s))))
+
+
+@dataclass(frozen=True, slots=True)
 class CompareOptions:
     """What to compare.
 
@@ -94,6 +123,7 @@ class CompareOptions:
         tune_trials: tuning trials before each cell; none when 0.
         layers: whether to also profile every runtime layer by layer.
         measure: how to measure latencies.
+        search: how to search every runtime's parameters before its rounds; their defaults when None.
         inputs: an array for each input that the model runs on; it settles open shapes too. Random ones when None.
         input_values: values of inputs that become constants.
     """
@@ -109,6 +139,7 @@ class CompareOptions:
     tune_trials: int = 0
     layers: bool = False
     measure: MeasureOptions = MeasureOptions()
+    search: SearchOptions | None = None
     inputs: Mapping[str, np.ndarray] | None = None
     input_values: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 

@@ -20,6 +20,7 @@ from tvmopt.benchmarks.measurements.json_fields import (
     text,
 )
 from tvmopt.benchmarks.measurements.layer_table import LayerTable
+from tvmopt.benchmarks.measurements.search import Search
 from tvmopt.pipeline.support.numeric_error import NumericError
 
 STATUSES = ("ok", "wrong", "unavailable", "not_applicable", "failed")
@@ -102,6 +103,7 @@ class Measurement:
         output_error: error against the reference, of the model's worst output; in the reference's own row it shows
             how reproducible the reference is.
         settings: how the runtime was set up.
+        search: how its parameters were found; None when it ran with its defaults.
     """
 
     runtime: str
@@ -118,6 +120,7 @@ class Measurement:
     peak_memory_bytes: int | None = None
     output_error: NumericError | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
+    search: Search | None = None
 
     def __post_init__(self) -> None:
         if self.status not in STATUSES:
@@ -138,6 +141,7 @@ class Measurement:
             "latency_s": self.latency_s.to_json() if self.latency_s else None,
             "output_error": self.output_error.to_json() if self.output_error else None,
             "settings": dict(self.settings),
+            **({"search": self.search.to_json()} if self.search else {}),
         }
 
     @staticmethod
@@ -158,6 +162,7 @@ class Measurement:
             peak_memory_bytes=optional(data, "peak_memory_bytes", positive_int),
             output_error=None if error is None else _read_error(error),
             settings={name: text(settings, name) for name in settings},
+            search=optional(data, "search", lambda row, name: Search.from_json(mapping_of(row, name))),
             **seconds,
         )
 

@@ -10,6 +10,7 @@ from tvmopt.benchmarks.report.layer_losses import find_losses, losses_in_markdow
 from tvmopt.benchmarks.report.machines import Machine, group_by_machine, unlike_warning
 from tvmopt.benchmarks.report.overview import view_overview
 from tvmopt.benchmarks.report.protocol import view_protocol
+from tvmopt.benchmarks.report.searches import HEADS, view_searches
 from tvmopt.benchmarks.report.tables import escape, markdown_table
 from tvmopt.benchmarks.report.view import (
     CellView,
@@ -58,6 +59,8 @@ def _comparison(comparison: Comparison) -> list[str]:
     parts += [f"**Note.** {escape(note)}" for note in view_notes(comparison)]
     for cell in view_cells(comparison):
         parts += _cell(cell, title_of(baseline_of(comparison)))
+    for searches in view_searches(comparison):
+        parts += [f"### The parameters that the search found: {searches.where}", markdown_table(HEADS, searches.lines)]
     for table in comparison.layers:
         parts += [
             f"### Layer by layer: {words.where(table.batch, table.threads)}",

@@ -14,6 +14,7 @@ from tvmopt.benchmarks.report.overview import view_overview
 from tvmopt.benchmarks.report.plots.latency import draw_plots
 from tvmopt.benchmarks.report.plots.layers import draw_layer_plots
 from tvmopt.benchmarks.report.protocol import view_protocol
+from tvmopt.benchmarks.report.searches import HEADS, view_searches
 from tvmopt.benchmarks.report.view import (
     baseline_of,
     title_of,
@@ -50,6 +51,7 @@ def render_page(comparisons: Sequence[Comparison]) -> str:
     return environment.get_template("report.html.j2").render(
         title=", ".join(names),
         warning=unlike_warning(machines),
+        search_heads=[head.capitalize() for head in HEADS],
         layered=any(comparison.layers for comparison in comparisons),
         machines=[_machine(machine) for machine in machines],
     )
@@ -78,6 +80,7 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
             {"view": view_layers(table), "plots": draw_layer_plots(table, _salt(comparison, table))}
             for table in comparison.layers
         ],
+        "searches": view_searches(comparison),
         "start": view_start(comparison),
         "runtimes": view_runtimes(comparison),
         "protocol": view_protocol(comparison),

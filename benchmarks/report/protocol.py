@@ -23,13 +23,25 @@ def view_protocol(comparison: Comparison) -> str:
     protocol = comparison.protocol
     cores = ", ".join(str(core) for core in protocol.get("cores", ()))
     turns = _iterations(comparison) if protocol.get("method") == "dli" else _turns(comparison)
+    search = _search(comparison) if "search" in protocol else ""
     return (
         f"Every runtime ran in its own process, pinned to the same cores ({cores}). After loading, each ran for "
-        f"{protocol.get('warmup_s')} s to warm up. {turns} Inputs and outputs stay in the runtime's own "
+        f"{protocol.get('warmup_s')} s to warm up. {turns} {search}Inputs and outputs stay in the runtime's own "
         "memory; nothing is copied in the timed call. FPS is the batch size over the median latency. A verdict of “no "
         "difference” means that the interval of the ratio of medians covers 1. Error is "
         f"{words.RELATIVE_ERROR[comparison.relative_error]}; memory is the highest resident size of the process, "
         "Python and library included."
+    )
+
+
+def _search(comparison: Comparison) -> str:
+    search = comparison.protocol["search"]
+    return (
+        f"Before the rounds, the parameters of every runtime were searched for about {search['seconds']:g} s of turns "
+        "each: one value after the other was measured in turn with the best until then, and taken if its outputs were "
+        f"right and it saved more than {search['least_gain']:.0%} and more than the noise. What was found was started "
+        "anew and measured with the defaults once more, which the gain stated is from; without a gain there, the "
+        "defaults stayed. "
     )
 
 

@@ -59,16 +59,21 @@ def error(value: float | None) -> str:
 
 def speedup(verdict: Verdict) -> str:
     """The speed relative to the other runtime: ``1.42×``."""
-    return f"{_times(1 / verdict.ratio)}×"
+    return f"{times(1 / verdict.ratio)}×"
 
 
 def speedup_interval(verdict: Verdict) -> str:
     """The interval of `speedup`: ``1.38–1.46``."""
-    low, high = verdict.interval
-    return f"{_times(1 / high)}–{_times(1 / low)}"
+    return times_interval(verdict.interval)
 
 
-def _times(value: float) -> str:
+def times_interval(interval: tuple[float, float]) -> str:
+    """The interval of a speed-up from that of a ratio of latencies: ``1.38–1.46``."""
+    low, high = interval
+    return f"{times(1 / high)}–{times(1 / low)}"
+
+
+def times(value: float) -> str:
     """Two decimals below 10, else three significant digits: 0.97; 1.42; 37.2."""
     return f"{value:.2f}" if value < 10 else significant(value)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
@@ -37,6 +37,7 @@ class Job:
             runtimes that load it themselves.
         calibration: an ``.npz`` with calibration batches stacked for each input, or empty.
         logs: folders of tuning records, in search order.
+        parameters: values of the runtime's `Choice`s by name, where they differ from its defaults.
     """
 
     onnx: str
@@ -48,6 +49,7 @@ class Job:
     source: Mapping[str, str] = field(default_factory=dict)
     calibration: str = ""
     logs: tuple[str, ...] = ()
+    parameters: Mapping[str, str] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object that `from_json` reads back."""
@@ -71,6 +73,63 @@ def refuse_values(job: Job) -> None:
     """
     if json.loads(job.source.get("values", "{}")):
         raise ValueError("it reads the network's own files, in which --input-value has no effect")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """A parameter of a runtime: the values that `tvmopt compare --search` tries, all of which keep the precision.
+
+    Attributes:
+        name: what reports call it.
+        about: what it decides, one line.
+        default: its value without a search.
+        others: further values.
+        counted_from: if above 0, numbers from this one up to the cell's threads are values too: those that double each
+            time, and the number of threads.
+        variable: the environment variable that the worker starts with, which has the value if it is not the default;
+            empty where the runner asks for the value by `of`.
+    """
+
+    name: str
+    about: str
+    default: str
+    others: tuple[str, ...] = ()
+    counted_from: int = 0
+    variable: str = ""
+
+    def of(self, job: Job) -> str:
+        """Its value in `job`."""
+        return job.parameters.get(self.name, self.default)
+
+    def alternatives(self, threads: int) -> tuple[str, ...]:
+        """The values besides the default in a cell of `threads` threads."""
+        numbers = []
+        number = self.counted_from
+        while 0 < number < threads:
+            numbers.append(str(number))
+            number *= 2
+        if 0 < self.counted_from <= threads:
+            numbers.append(str(threads))
+        return tuple(value for value in (*self.others, *numbers) if value != self.default)
+
+
+THREADS = Choice(name="threads", about="how many of the cell's threads it runs on", default="all", counted_from=1)
+"""The choice that every runtime has: its worker is pinned to fewer cores."""
+
+
+def cores_of(cores: Sequence[int], parameters: Mapping[str, str]) -> tuple[int, ...]:
+    """The cores of a cell on which a runtime with `parameters` runs."""
+    return tuple(cores if THREADS.name not in parameters else cores[: int(parameters[THREADS.name])])
+
+
+WAITING = Choice(
+    name="waiting threads",
+    about="whether OpenMP's threads spin (active) or sleep (passive) between two parallel loops",
+    default="the library's own",
+    others=("active", "passive"),
+    variable="OMP_WAIT_POLICY",
+)
+"""For runtimes whose threads are OpenMP's."""
 
 
 class Runner(Protocol):
@@ -137,6 +196,8 @@ class Runtime:
         streams: the streams that it is set up with, each with a thread at least; 0 where they are its own choice.
         uses_records: whether it compiles with tuning records, which must then be readable.
         only_named: whether a comparison has it only when it is named.
+        choices: its parameters that a search may set, in the order in which it tries them; the number of threads, which
+            every runtime has, is not among them.
         environment: the environment of `pipeline.environments` that has its modules; empty for this one. Its
             runner must report the version among its settings.
 
@@ -166,6 +227,7 @@ class Runtime:
     streams: int = 0
     uses_records: bool = False
     only_named: bool = False
+    choices: tuple[Choice, ...] = ()
     environment: str = ""
 
     def __post_init__(self) -> None:
@@ -185,6 +247,11 @@ class Runtime:
             pins = find_environment(self.environment).pins()
             return {name: pins[name] for name in self.packages}
         return package_versions(self.packages)
+
+    def variables(self, parameters: Mapping[str, str]) -> dict[str, str]:
+        """The environment variables that set `parameters`, of those choices that are set so."""
+        named = {choice.name: choice.variable for choice in self.choices if choice.variable}
+        return {named[name]: value for name, value in parameters.items() if name in named}
 
     def load_profiler(self) -> Profiler:
         """Imports its profiler.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,8 +79,14 @@ class PreparedModel:
     reference_outputs: Sequence[np.ndarray] = ()
     prepared: dict[str, Prepared] = field(default_factory=dict)
 
-    def job(self, runtime: Runtime, threads: int, logs: Sequence[Path] = ()) -> Job:
-        """The job of `runtime` on `threads` threads; creates its folder."""
+    def job(
+        self,
+        runtime: Runtime,
+        threads: int,
+        logs: Sequence[Path] = (),
+        parameters: Mapping[str, str] | None = None,
+    ) -> Job:
+        """The job of `runtime` on `threads` threads, with `parameters` instead of defaults; creates its folder."""
         suffix = "" if runtime.prepared == "per batch" else f"-{threads}t"
         folder = self.folder / f"{runtime.name}{suffix}"
         folder.mkdir(exist_ok=True)
@@ -101,6 +107,7 @@ class PreparedModel:
             },
             calibration=self.calibration,
             logs=tuple(str(folder) for folder in logs),
+            parameters=dict(parameters or {}),
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -30,11 +30,13 @@ class WorkerHandle:
     Args:
         runtime: the runtime's name.
         cores: logical cores it is pinned to; their count is the number of threads.
+        variables: further environment variables.
     """
 
-    def __init__(self, runtime: str, cores: Sequence[int]) -> None:
+    def __init__(self, runtime: str, cores: Sequence[int], variables: Mapping[str, str] | None = None) -> None:
         arguments = (runtime, ",".join(map(str, cores)))
-        self._channel = LOCAL.start(Program(MODULE, arguments, len(cores), _variables(cores)))
+        program = Program(MODULE, arguments, len(cores), _variables(cores) | dict(variables or {}))
+        self._channel = LOCAL.start(program)
 
     @property
     def pid(self) -> int:

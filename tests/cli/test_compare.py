@@ -89,6 +89,39 @@ def test_the_method_of_dli(run_tvmopt: RunTvmopt, model: Path, tmp_path: Path) -
     assert (tmp_path / "again.html").read_text() == (tmp_path / "out.html").read_text()
 
 
+def test_search(run_tvmopt: RunTvmopt, model: Path, tmp_path: Path) -> None:
+    options = ("--runtimes", "onnxruntime,opencv", "--rounds", "5", "--threads", "1", "--search")
+    outputs = ("--json", "out.json", "--html", "out.html", "--md", "out.md")
+    done = run_tvmopt("compare", model.name, *options, "--search-seconds", "0.5", *outputs)
+    assert done.returncode == 0, done.stderr
+    assert "tiny, batch 1, 1 thread, the parameters that the search found" in done.stdout
+    document = json.loads((tmp_path / "out.json").read_text())
+    assert document["protocol"]["search"]["seconds"] == 0.5
+    tried = {
+        row["runtime"]: [(trial["parameter"], trial["value"]) for trial in row["search"]["trials"]]
+        for row in document["measurements"]
+    }
+    assert tried == {
+        "onnxruntime": [
+            ("graph optimisation", "extended"),
+            ("graph optimisation", "basic"),
+            ("between operators", "sleep"),
+        ],
+        "opencv": [("Winograd convolutions", "off"), ("fusion", "off")],
+    }
+    for row in document["measurements"]:
+        assert row["status"] == "ok", row["message"]
+        assert row["search"]["rounds"] >= 5
+        assert row["search"]["found"].items() <= row["settings"].items()
+    markdown = (tmp_path / "out.md").read_text()
+    assert "### The parameters that the search found: batch 1, 1 thread" in markdown
+    assert "searched for about 0.5 s of turns each" in markdown
+    assert "The parameters that the search found</h3>" in (tmp_path / "out.html").read_text()
+    again = run_tvmopt("report", "out.json", "--html", "again.html")
+    assert again.returncode == 0, again.stderr
+    assert (tmp_path / "again.html").read_text() == (tmp_path / "out.html").read_text()
+
+
 @pytest.mark.slow
 def test_streams(run_tvmopt: RunTvmopt, model: Path, tmp_path: Path) -> None:
     threads = "1,2" if CORES > 1 else "1"
@@ -139,6 +172,8 @@ def test_layers(run_tvmopt: RunTvmopt, model: Path, tmp_path: Path) -> None:
         (("tiny.onnx", "--method", "mean"), 2, "--method"),
         (("tiny.onnx", "--method", "dli", "--iterations", "4"), 2, "--iterations"),
         (("tiny.onnx", "--streams", "2", "--runtimes", "openvino"), 2, "streams are for openvino-throughput"),
+        (("tiny.onnx", "--search-seconds", "3"), 2, "--search-seconds is for --search, got 3 without it"),
+        (("tiny.onnx", "--search", "--search-seconds", "0"), 2, "--search-seconds"),
         (("tiny.onnx", "--iterations", "100"), 2, "iterations are for --method dli, got 100 with the method turns"),
         (("tiny.onnx", "--data", "none", "--runtimes", "onnxruntime"), 3, "none: not a folder"),
         (("tiny.onnx", "--json", "none/out.json"), 2, "no folder 'none'"),

@@ -40,6 +40,13 @@ if TYPE_CHECKING:
     metavar="N",
     help="Requests to each runtime, with --method dli.  [default: 1000]",
 )
+@click.option("--search", is_flag=True, help="Find each runtime's best parameters first.")
+@click.option(
+    "--search-seconds",
+    type=click.FloatRange(min=0, min_open=True, max=86400, max_open=True),
+    metavar="S",
+    help="Time to measure parameters for each runtime, with --search.  [default: 20]",
+)
 @click.option("--tune-trials", type=click.IntRange(min=0), default=0, metavar="N", help="Tune each cell first.")
 @click.option("--layers", is_flag=True, help="Also profile every runtime layer by layer.")
 @click.option(

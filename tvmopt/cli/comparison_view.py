@@ -12,6 +12,7 @@ from tvmopt.benchmarks.measurements.types import Comparison
 from tvmopt.benchmarks.report.layer_losses import cells_of, find_losses, heads_of
 from tvmopt.benchmarks.report.layer_rows import LayerRow
 from tvmopt.benchmarks.report.machines import group_by_machine, unlike_warning
+from tvmopt.benchmarks.report.searches import HEADS, SearchesView, view_searches
 from tvmopt.benchmarks.report.view import CellView, baseline_of, title_of, view_cells, view_notes
 from tvmopt.benchmarks.report.words import where
 from tvmopt.cli.consoles import first_of
@@ -53,6 +54,21 @@ def cell_table(cell: CellView, baseline: str) -> Table:
     return table
 
 
+def searches_table(searches: SearchesView) -> Table:
+    """What the searches in one cell found."""
+    runtime, parameters, gain, interval, tried = HEADS
+    table = Table(
+        Column(runtime, least=18),
+        Column(parameters, least=20),
+        Column(gain, number=True),
+        Column(interval, number=True, rank=1),
+        Column(tried, least=12, below=True),
+    )
+    for line in searches.lines:
+        table.add(*line)
+    return table
+
+
 def losses_table(rows: Sequence[LayerRow]) -> Table:
     """The layers where our runtime loses most; `rows` are those of one kind of loss."""
     layer, shapes, *numbers, config = heads_of(rows)
@@ -75,6 +91,9 @@ def _comparison(comparison: Comparison) -> Iterator[RenderableType]:
         for absent in cell.absent:
             yield _line(f"  {absent.title}: {absent.message}", "dim")
         yield _line(cell.finding)
+    for searches in view_searches(comparison):
+        yield _line(f"{name}, {searches.where}, the parameters that the search found", "bold")
+        yield searches_table(searches)
     for table in comparison.layers:
         yield _line("")
         yield _line(f"{name}, {where(table.batch, table.threads)}, layer by layer", "bold")

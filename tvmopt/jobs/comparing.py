@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tvmopt.benchmarks.comparison.compare import run_comparison
 from tvmopt.benchmarks.machine.environment import usable_cores
 from tvmopt.benchmarks.measurements.files import from_document
-from tvmopt.benchmarks.measurements.options import CompareOptions, MeasureOptions, Method
+from tvmopt.benchmarks.measurements.options import CompareOptions, MeasureOptions, Method, SearchOptions
 from tvmopt.benchmarks.measurements.statistics import MIN_ROUNDS
 from tvmopt.benchmarks.measurements.types import Comparison
 from tvmopt.jobs.settings import LOGS, log_folders
@@ -38,6 +38,8 @@ class CompareJob:
         method: ``turns``: latency is the median of the calls that fit in turns of one length; ``dli``: of the same
             number of sequential requests to every runtime, the method of the Deep Learning Inference benchmark.
         iterations: that number; 1000 when None. Only with the method ``dli``.
+        search: whether to find the best parameters of every runtime (threads, streams, modes, …) before its rounds.
+        search_seconds: the time for measuring them, the same for each runtime; 20 when None. Only with `search`.
         tune_trials: tuning trials before each cell; none when 0.
         layers: whether to also profile every runtime layer by layer.
         data: folder of pictures for measuring and calibration; the sample photographs when None.
@@ -55,6 +57,8 @@ class CompareJob:
     rounds: int = MeasureOptions().rounds
     method: Method = "turns"
     iterations: int | None = None
+    search: bool = False
+    search_seconds: float | None = None
     tune_trials: int = 0
     layers: bool = False
     data: Path | None = None
@@ -76,8 +80,8 @@ def compare(job: CompareJob, listener: Listener | None = None) -> Comparison:
 
     Raises:
         CancelledError: the job was stopped; `partial` has the complete rounds and cells, if any.
-        UsageError: a runtime is unknown, there are more threads than cores, too few rounds or iterations, or iterations
-            without the method ``dli``.
+        UsageError: a runtime is unknown, there are more threads than cores, too few rounds or iterations, iterations
+            without the method ``dli``, or seconds of a search without one.
         TvmoptError: any error from importing the model or reading the records and pictures.
     """
     options = CompareOptions(
@@ -94,12 +98,22 @@ def compare(job: CompareJob, listener: Listener | None = None) -> Comparison:
         tune_trials=job.tune_trials,
         layers=job.layers,
         measure=_measuring(job),
+        search=_searching(job),
     )
     with ctrl_c_cancels():
         comparison = from_document(run_comparison(options, listener))
     if not comparison.complete:
         raise CancelledError(partial=comparison)
     return comparison
+
+
+def _searching(job: CompareJob) -> SearchOptions | None:
+    """How to search, if asked to."""
+    if job.search:
+        return SearchOptions() if job.search_seconds is None else SearchOptions(seconds=job.search_seconds)
+    if job.search_seconds is not None:
+        raise UsageError(f"--search-seconds is for --search, got {job.search_seconds:g} without it")
+    return None
 
 
 def _measuring(job: CompareJob) -> MeasureOptions:

@@ -11,7 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from tvmopt.benchmarks.runtimes.base import Job, Runtime
+from tvmopt.benchmarks.runtimes.base import Choice, Job, Runtime
+
+_MEMORY = Choice(
+    name="memory mode",
+    about="how much memory it may spend on speed",
+    default="high",
+    others=("normal", "low"),
+)
 
 _FILE = "model.mnn"
 
@@ -60,7 +67,7 @@ class RunMnn:
             list(job.outputs),
             backend=expr.Backend.CPU,
             precision_mode=expr.PrecisionMode.High,
-            memory_mode=expr.MemoryMode.High,
+            memory_mode=getattr(expr.MemoryMode, _MEMORY.of(job).capitalize()),
             power_mode=expr.PowerMode.High,
             thread_num=job.threads,
             shape_mutable=False,
@@ -70,7 +77,8 @@ class RunMnn:
         self.settings |= {
             "backend": "CPU",
             "precision": "high (fp32)",
-            "memory and power modes": "high",
+            "memory mode": _MEMORY.of(job),
+            "power mode": "high",
             "threads": str(job.threads),
             "module": "fixed shapes, weights rearranged at loading",
             "conversion": "MNNConvert from ONNX",
@@ -105,5 +113,6 @@ RUNTIME = Runtime(
     runner=RunMnn,
     unprofiled="its Module interface does not report operator times",
     peer=True,
+    choices=(_MEMORY,),
     prepared="per batch",
 )

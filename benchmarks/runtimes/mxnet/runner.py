@@ -13,9 +13,24 @@ from typing import Any
 
 import numpy as np
 
-from tvmopt.benchmarks.runtimes.base import Job, Runtime, refuse_values
+from tvmopt.benchmarks.runtimes.base import WAITING, Choice, Job, Runtime, refuse_values
 from tvmopt.pipeline.environments.places import require_python
 from tvmopt.pipeline.environments.registry import find_environment
+
+_ONEDNN = Choice(
+    name="oneDNN",
+    about="whether it computes layers, else MXNet itself",
+    default="on",
+    others=("0",),
+    variable="MXNET_ONEDNN_ENABLED",
+)
+_FUSION = Choice(
+    name="fusion",
+    about="whether layers are fused into oneDNN's when the symbol is bound",
+    default="on",
+    others=("NONE",),
+    variable="MXNET_SUBGRAPH_BACKEND",
+)
 
 _ENVIRONMENT = "mxnet"
 _PACKAGES = "import sys, sysconfig; print(*sys.version_info[:2], sysconfig.get_path('purelib'))"
@@ -128,4 +143,5 @@ RUNTIME = Runtime(
     unprofiled="its profiler does not say which layers were fused",
     peer=True,
     kinds=("mxnet",),
+    choices=(_ONEDNN, _FUSION, WAITING),
 )

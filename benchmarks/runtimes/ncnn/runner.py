@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tvmopt.benchmarks.runtimes.base import Job, Runtime
+from tvmopt.benchmarks.runtimes.base import Choice, Job, Runtime
 
 _PARAM, _BIN, _SCRIPT, _NOTES = "model.ncnn.param", "model.ncnn.bin", "model_ncnn.py", "notes.json"
 _NO_BATCH = 233
@@ -23,7 +23,25 @@ _NO_BATCH = 233
 
 _TYPES = {"float32": "f32", "float64": "f64", "float16": "f16", "int64": "i64", "int32": "i32", "int8": "i8"}
 _OFF = ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic", "use_bf16_packed", "use_bf16_storage")
-_ON = ("lightmode", "use_packing_layout", "use_winograd_convolution", "use_sgemm_convolution")
+_SWITCHES = {
+    "use_winograd_convolution": Choice(
+        name="Winograd convolutions", about="for those of 3×3 with stride 1", default="on", others=("off",)
+    ),
+    "use_sgemm_convolution": Choice(
+        name="sgemm convolutions", about="convolutions as products of matrices", default="on", others=("off",)
+    ),
+    "use_packing_layout": Choice(
+        name="packing layout", about="channels in groups as wide as a vector", default="on", others=("off",)
+    ),
+}
+"""Options that a search may turn off, by their name in ncnn."""
+
+_BLOCKTIME = Choice(
+    name="OpenMP block time",
+    about="milliseconds that its threads spin after a parallel loop",
+    default="20",
+    others=("0", "200"),
+)
 
 
 class RunNcnn:
@@ -74,8 +92,10 @@ class RunNcnn:
         self._net = ncnn.Net()
         options = self._net.opt
         options.num_threads = job.threads
-        for name in _ON:
-            setattr(options, name, True)
+        options.lightmode = True
+        for name, choice in _SWITCHES.items():
+            setattr(options, name, choice.of(job) == "on")
+        options.openmp_blocktime = int(_BLOCKTIME.of(job))
         for name in _OFF:
             setattr(options, name, False)
         self._allocators = (ncnn.UnlockedPoolAllocator(), ncnn.PoolAllocator())
@@ -88,7 +108,8 @@ class RunNcnn:
         self._names = [f"out{index}" for index in range(len(self._shapes))]
         self.settings |= {
             "threads": str(options.num_threads),
-            "on": "light mode, packing layout, Winograd and sgemm convolution, pool allocators",
+            **{choice.name: choice.of(job) for choice in (*_SWITCHES.values(), _BLOCKTIME)},
+            "on": "light mode, pool allocators",
             "off": "fp16 and bf16 storage and arithmetic, Vulkan",
             "conversion": "pnnx from ONNX, weights in fp32",
         }
@@ -148,5 +169,6 @@ RUNTIME = Runtime(
     runner=RunNcnn,
     unprofiled="the wheel's Python interface does not report layer times",
     peer=True,
+    choices=(*_SWITCHES.values(), _BLOCKTIME),
     prepared="per batch",
 )

@@ -17,7 +17,7 @@ import numpy as np
 
 from tvmopt.benchmarks.machine.environment import has_int8_dot_product
 from tvmopt.benchmarks.runtimes.base import Job, Runtime
-from tvmopt.benchmarks.runtimes.onnxruntime.runner import RunOnnxruntime
+from tvmopt.benchmarks.runtimes.onnxruntime.runner import CHOICES, RunOnnxruntime
 from tvmopt.pipeline.support.npz import load_arrays
 
 _FILE = "quantized.onnx"
@@ -103,4 +103,5 @@ RUNTIME = Runtime(
     peer=False,
     prepared="per batch",
     quantized=True,
+    choices=CHOICES,
 )

@@ -10,7 +10,25 @@ from typing import Any
 
 import numpy as np
 
-from tvmopt.benchmarks.runtimes.base import Job, Runtime
+from tvmopt.benchmarks.runtimes.base import Choice, Job, Runtime
+
+_AT_ONCE = Choice(
+    name="operators at once",
+    about="more than one execute in parallel, in a pool of as many threads, and share the threads of the cell",
+    default="1",
+    counted_from=2,
+)
+_OPTIMISATION = Choice(
+    name="graph optimisation",
+    about="how far the graph is rewritten; the last level changes layouts",
+    default="all",
+    others=("extended", "basic"),
+)
+_BETWEEN = Choice(
+    name="between operators", about="whether idle threads spin or sleep", default="spin", others=("sleep",)
+)
+CHOICES = (_AT_ONCE, _OPTIMISATION, _BETWEEN)
+"""Those that its page on tuning performance names for the CPU provider."""
 
 
 class RunOnnxruntime:
@@ -42,20 +60,26 @@ class RunOnnxruntime:
             self._binding.bind_output(name, "cpu")
         self.settings |= {
             "provider": "CPUExecutionProvider",
-            "graph optimisation": "all",
-            "execution": "sequential",
-            "intra-op threads": f"{job.threads}, spinning",
+            "graph optimisation": _OPTIMISATION.of(job),
+            "execution": "sequential" if options.inter_op_num_threads == 1 else "parallel",
+            "inter-op threads": str(options.inter_op_num_threads),
+            "intra-op threads": f"{options.intra_op_num_threads}, {_BETWEEN.of(job)}ing",
             "inputs and outputs": "bound",
         }
 
     def session_options(self, job: Job) -> Any:
         """The session's options."""
-        options = self._ort.SessionOptions()
-        options.intra_op_num_threads = job.threads
-        options.inter_op_num_threads = 1
-        options.execution_mode = self._ort.ExecutionMode.ORT_SEQUENTIAL
-        options.graph_optimization_level = self._ort.GraphOptimizationLevel.ORT_ENABLE_ALL
-        options.add_session_config_entry("session.intra_op.allow_spinning", "1")
+        ort, at_once = self._ort, int(_AT_ONCE.of(job))
+        spins = "1" if _BETWEEN.of(job) == "spin" else "0"
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = max(1, job.threads // at_once)
+        options.inter_op_num_threads = at_once
+        modes = ort.ExecutionMode
+        options.execution_mode = modes.ORT_SEQUENTIAL if at_once == 1 else modes.ORT_PARALLEL
+        level = f"ORT_ENABLE_{_OPTIMISATION.of(job).upper()}"
+        options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, level)
+        options.add_session_config_entry("session.intra_op.allow_spinning", spins)
+        options.add_session_config_entry("session.inter_op.allow_spinning", spins)
         options.log_severity_level = 3
         return options
 
@@ -86,4 +110,5 @@ RUNTIME = Runtime(
     runner=RunOnnxruntime,
     profiler=f"{__package__}.profiler:profile_onnxruntime",
     peer=True,
+    choices=CHOICES,
 )

@@ -11,7 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from tvmopt.benchmarks.runtimes.base import Job, Runtime, refuse_values
+from tvmopt.benchmarks.runtimes.base import Choice, Job, Runtime, refuse_values
+
+_WINOGRAD = Choice(name="Winograd convolutions", about="for those of 3×3 with stride 1", default="on", others=("off",))
+_FUSION = Choice(name="fusion", about="of a layer with those behind it", default="on", others=("off",))
 
 CAFFE = "caffe"
 """The kind of models of which it reads the source."""
@@ -46,6 +49,8 @@ class RunOpencv:
         self._read(job)
         self._net.setPreferableBackend(dnn.DNN_BACKEND_OPENCV)
         self._net.setPreferableTarget(dnn.DNN_TARGET_CPU)
+        self._net.enableWinograd(_WINOGRAD.of(job) == "on")
+        self._net.enableFusion(_FUSION.of(job) == "on")
         for name, array in job.load_inputs().items():
             self._net.setInput(np.asarray(array, order="C"), name)
         self._outputs, self._shapes = job.outputs, _output_shapes(job.onnx)
@@ -53,7 +58,8 @@ class RunOpencv:
             "backend": "OpenCV, CPU",
             "precision": "fp32",
             "threads": str(self._cv2.getNumThreads()),
-            "fusion and Winograd": "on (the default)",
+            "fusion": _FUSION.of(job),
+            "Winograd": _WINOGRAD.of(job),
             "outputs": "copied by each run: its interface has no other way",
         }
 
@@ -118,4 +124,5 @@ RUNTIME = Runtime(
     runner=RunOpencv,
     unprofiled="its layers' times do not say which layers were fused into them",
     peer=True,
+    choices=(_WINOGRAD, _FUSION),
 )

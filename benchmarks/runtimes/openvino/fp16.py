@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tvmopt.benchmarks.runtimes.base import Job, Runtime
-from tvmopt.benchmarks.runtimes.openvino.runner import RunOpenvino
+from tvmopt.benchmarks.runtimes.openvino.runner import CHOICES, RunOpenvino
 
 _FILE = "half.xml"
 
@@ -55,4 +55,5 @@ RUNTIME = Runtime(
     peer=False,
     prepared="per batch",
     half=True,
+    choices=CHOICES,
 )

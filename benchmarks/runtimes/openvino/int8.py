@@ -12,7 +12,7 @@ from pathlib import Path
 from tvmopt.benchmarks.machine.environment import has_int8_dot_product
 from tvmopt.benchmarks.runtimes.base import Job, Runtime
 from tvmopt.benchmarks.runtimes.onnxruntime.int8 import iterate_feeds
-from tvmopt.benchmarks.runtimes.openvino.runner import RunOpenvino
+from tvmopt.benchmarks.runtimes.openvino.runner import CHOICES, RunOpenvino
 from tvmopt.pipeline.support.npz import load_arrays
 
 _FILE = "quantized.xml"
@@ -65,4 +65,5 @@ RUNTIME = Runtime(
     peer=False,
     prepared="per batch",
     quantized=True,
+    choices=CHOICES,
 )

@@ -11,7 +11,22 @@ from typing import Any
 
 import numpy as np
 
-from tvmopt.benchmarks.runtimes.base import Job, Runtime
+from tvmopt.benchmarks.runtimes.base import Choice, Job, Runtime
+
+_HINT = Choice(
+    name="performance hint",
+    about="what the device sets itself up for; there is one stream with either",
+    default="latency",
+    others=("throughput",),
+)
+PINNING = Choice(
+    name="threads bound to cores",
+    about="whether each of its threads keeps to a core",
+    default="the device's choice",
+    others=("yes", "no"),
+)
+CHOICES = (_HINT, PINNING)
+"""Those that its pages on performance hints and thread scheduling name for the CPU device."""
 
 
 class RunOpenvino:
@@ -41,7 +56,7 @@ class RunOpenvino:
         self.set_inputs(self.request, list(job.load_inputs().values()))
         self.settings |= {
             "device": "CPU",
-            "performance hint": "latency",
+            "performance hint": _HINT.of(job),
             "inference precision": "f32",
             "inference threads": str(self.compiled.get_property("INFERENCE_NUM_THREADS")),
             "streams": str(self.compiled.get_property("NUM_STREAMS")),
@@ -58,8 +73,8 @@ class RunOpenvino:
 
     def properties(self, job: Job) -> dict[str, Any]:
         """The device's properties."""
-        return {
-            "PERFORMANCE_HINT": "LATENCY",
+        return binding(job) | {
+            "PERFORMANCE_HINT": _HINT.of(job).upper(),
             "INFERENCE_PRECISION_HINT": "f32",
             "INFERENCE_NUM_THREADS": job.threads,
             "NUM_STREAMS": 1,
@@ -78,6 +93,12 @@ class RunOpenvino:
         return [self.request.get_output_tensor(index).data.copy() for index in range(len(self.compiled.outputs))]
 
 
+def binding(job: Job) -> dict[str, Any]:
+    """The property that binds threads to cores or does not; none where that is the device's choice."""
+    bound = {"yes": True, "no": False}.get(PINNING.of(job))
+    return {} if bound is None else {"ENABLE_CPU_PINNING": bound}
+
+
 RUNTIME = Runtime(
     name="openvino",
     title="OpenVINO",
@@ -89,4 +110,5 @@ RUNTIME = Runtime(
     runner=RunOpenvino,
     profiler=f"{__package__}.profiler:profile_openvino",
     peer=True,
+    choices=CHOICES,
 )

@@ -13,8 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from tvmopt.benchmarks.runtimes.base import Job, Runtime
-from tvmopt.benchmarks.runtimes.openvino.runner import RunOpenvino
+from tvmopt.benchmarks.runtimes.base import Choice, Job, Runtime
+from tvmopt.benchmarks.runtimes.openvino.runner import PINNING, RunOpenvino, binding
+
+_STREAMS = Choice(
+    name="streams", about="how many requests are computed at once", default="the device's choice", counted_from=1
+)
+_REQUESTS = Choice(
+    name="requests at once",
+    about="how many wait for a stream or are computed",
+    default="as the device advises",
+    others=("twice as many",),
+)
 
 
 class RunOpenvinoThroughput(RunOpenvino):
@@ -29,10 +39,12 @@ class RunOpenvinoThroughput(RunOpenvino):
     def load(self, job: Job) -> None:
         """Compiles the model, and makes the requests with their input tensors."""
         super().load(job)
+        asked = self._asked(job)
         made = int(self.compiled.get_property("NUM_STREAMS"))
-        if self._streams not in (0, made):  # OpenVINO makes fewer without a word where threads are too few
-            raise ValueError(f"OpenVINO made {made} streams, not {self._streams}")
-        self.inferences = int(self.compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+        if asked not in (0, made):  # OpenVINO makes fewer without a word where threads are too few
+            raise ValueError(f"OpenVINO made {made} streams, not {asked}")
+        advised = int(self.compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
+        self.inferences = advised * (1 if _REQUESTS.of(job) == _REQUESTS.default else 2)
         others = [self.compiled.create_infer_request() for _ in range(self.inferences - 1)]
         for request in others:
             self.set_inputs(request, [np.array(array) for array in job.load_inputs().values()])
@@ -45,12 +57,17 @@ class RunOpenvinoThroughput(RunOpenvino):
 
     def properties(self, job: Job) -> dict[str, Any]:
         """The device's properties."""
-        streams = {"NUM_STREAMS": self._streams} if self._streams else {}
-        return streams | {
-            "PERFORMANCE_HINT": "THROUGHPUT",
-            "INFERENCE_PRECISION_HINT": "f32",
-            "INFERENCE_NUM_THREADS": job.threads,
-        }
+        asked = self._asked(job)
+        streams = {"NUM_STREAMS": asked} if asked else {}
+        return (
+            streams
+            | binding(job)
+            | {
+                "PERFORMANCE_HINT": "THROUGHPUT",
+                "INFERENCE_PRECISION_HINT": "f32",
+                "INFERENCE_NUM_THREADS": job.threads,
+            }
+        )
 
     def run(self) -> None:
         """One inference of every request, at once."""
@@ -58,6 +75,11 @@ class RunOpenvinoThroughput(RunOpenvino):
             request.start_async(share_inputs=True)
         for request in self._requests:
             request.wait()
+
+    def _asked(self, job: Job) -> int:
+        """The number of streams that was asked for; 0 for OpenVINO's choice."""
+        found = _STREAMS.of(job)
+        return self._streams if found == _STREAMS.default else int(found)
 
 
 def with_streams(streams: int) -> Runtime:
@@ -71,6 +93,7 @@ def with_streams(streams: int) -> Runtime:
         runner=partial(RunOpenvinoThroughput, streams),
         with_streams=None,
         streams=streams,
+        choices=tuple(choice for choice in RUNTIME.choices if choice is not _STREAMS),
     )
 
 
@@ -88,4 +111,5 @@ RUNTIME = Runtime(
     peer=False,
     at_once=True,
     with_streams=with_streams,
+    choices=(_STREAMS, _REQUESTS, PINNING),
 )

@@ -10,8 +10,22 @@ import shutil
 import tempfile
 from typing import Any
 
-from tvmopt.benchmarks.runtimes.base import Job, Runtime
+from tvmopt.benchmarks.runtimes.base import WAITING, Choice, Job, Runtime
 from tvmopt.benchmarks.runtimes.pytorch.runner import RunPytorch
+
+_LAYOUT = Choice(
+    name="memory format",
+    about="of images and convolutions; an exported program has its own",
+    default="contiguous",
+    others=("channels last",),
+)
+_AUTOTUNING = Choice(
+    name="autotuning",
+    about="whether Inductor measures kernels for products of matrices while it compiles",
+    default="off",
+    others=("on",),
+)
+_WRAPPER = Choice(name="wrapper", about="what calls the kernels one after the other", default="Python", others=("C++",))
 
 _COMPILERS = ("g++", "clang++", "c++")
 
@@ -19,20 +33,27 @@ _COMPILERS = ("g++", "clang++", "c++")
 class RunPytorchCompile(RunPytorch):
     """Compiles the user's module with Inductor and calls the result."""
 
-    prefers_channels_last = False
+    layout = _LAYOUT
 
     def load(self, job: Job) -> None:
         """Wraps the module; Inductor compiles at the first run."""
         # A cache from an earlier run would hide the cost of compiling.
         os.environ["TORCHINDUCTOR_CACHE_DIR"] = tempfile.mkdtemp(prefix="inductor-", dir=job.folder)
-        super().load(job)
-        self.settings |= {"mode": "no_grad, eval", "compiler": "inductor, freezing, static shapes"}
-
-    def compile(self, module: Any) -> Any:
-        """The module wrapped by `torch.compile`."""
         import torch._inductor.config as inductor
 
         inductor.freezing = True
+        inductor.max_autotune = _AUTOTUNING.of(job) == "on"
+        inductor.cpp_wrapper = _WRAPPER.of(job) == "C++"
+        super().load(job)
+        self.settings |= {
+            "mode": "no_grad, eval",
+            "compiler": "inductor, freezing, static shapes",
+            "autotuning": _AUTOTUNING.of(job),
+            "wrapper": _WRAPPER.of(job),
+        }
+
+    def compile(self, module: Any) -> Any:
+        """The module wrapped by `torch.compile`."""
         return self._torch.compile(module, backend="inductor", dynamic=False)
 
     def run(self) -> None:
@@ -65,5 +86,6 @@ RUNTIME = Runtime(
     unprofiled="Inductor's frozen kernels do not say which layers they compute; profile pytorch instead",
     peer=True,
     kinds=("pt2", "python"),
+    choices=(_LAYOUT, _AUTOTUNING, _WRAPPER, WAITING),
     lacks=_lacks_compiler,
 )

@@ -13,8 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from tvmopt.benchmarks.runtimes.base import Job, Runtime
+from tvmopt.benchmarks.runtimes.base import WAITING, Choice, Job, Runtime
 from tvmopt.pipeline.types import ModelSource
+
+_LAYOUT = Choice(
+    name="memory format",
+    about="of images and convolutions; an exported program has its own",
+    default="channels last",
+    others=("contiguous",),
+)
+_ONEDNN = Choice(
+    name="oneDNN", about="whether it computes convolutions, else PyTorch itself", default="on", others=("off",)
+)
 
 
 class RunPytorch:
@@ -44,8 +54,9 @@ class RunPytorch:
         torch.set_num_interop_threads(1)
         torch.set_grad_enabled(False)
         module = load_network(job.source)
+        torch.backends.mkldnn.set_flags(_ONEDNN.of(job) == "on")
         # An exported program's layouts are fixed.
-        channels_last = self.prefers_channels_last and job.source["kind"] == "python"
+        channels_last = self.layout.of(job) == "channels last" and job.source["kind"] == "python"
         if channels_last:
             module = module.to(memory_format=torch.channels_last)
         self._inputs = [self._tensor(array, channels_last) for array in job.load_inputs().values()]
@@ -55,9 +66,10 @@ class RunPytorch:
             "mode": "inference_mode, eval",
             "memory format": "channels last" if channels_last else "as exported",
             "intra-op threads": str(torch.get_num_threads()),
+            "oneDNN": _ONEDNN.of(job),
         }
 
-    prefers_channels_last = True
+    layout = _LAYOUT
 
     def compile(self, module: Any) -> Any:
         """The callable for an inference; here the module itself."""
@@ -102,4 +114,5 @@ RUNTIME = Runtime(
     profiler=f"{__package__}.profiler:profile_pytorch",
     peer=True,
     kinds=("pt2", "python"),
+    choices=(_LAYOUT, _ONEDNN, WAITING),
 )

@@ -13,6 +13,7 @@ import pytest
 
 from tests.benchmarks.layered import make_table
 from tvmopt.benchmarks.measurements.files import from_document, read_comparisons, to_document, to_suite, write_document
+from tvmopt.benchmarks.measurements.search import Search, Trial
 from tvmopt.benchmarks.measurements.types import Comparison, Measurement
 from tvmopt.pipeline.errors import InputFileError
 from tvmopt.pipeline.support.numeric_error import NumericError
@@ -20,7 +21,7 @@ from tvmopt.pipeline.support.numeric_error import NumericError
 
 def test_round_trip(comparison: Comparison, results: Path, tmp_path: Path) -> None:
     document = to_document(comparison)
-    assert document == json.loads(results.read_text()) | {"schema_version": 4, "layers": [], "relative_error": "l2"}
+    assert document == json.loads(results.read_text()) | {"schema_version": 5, "layers": [], "relative_error": "l2"}
     assert from_document(document) == comparison
     write_document(document, tmp_path / "copy.json")
     assert read_comparisons(tmp_path / "copy.json") == (comparison,)
@@ -53,7 +54,7 @@ def test_relative_errors_of_versions_1_and_2_are_ratios_of_norms(comparison: Com
     # Written again, the file keeps the old kind of error; new measurements use the new kind.
     assert from_document(to_document(comparison)).relative_error == "l2"
     now = to_document(replace(comparison, relative_error="largest"))
-    assert (now["schema_version"], now["relative_error"]) == (4, "largest")
+    assert (now["schema_version"], now["relative_error"]) == (5, "largest")
     assert from_document(now).relative_error == "largest"
     with pytest.raises(ValueError, match="relative_error must be one of largest, l2, got 'l1'"):
         from_document(now | {"relative_error": "l1"})
@@ -82,6 +83,44 @@ def test_a_suites_file(comparison: Comparison, tmp_path: Path) -> None:
     write_document(to_suite([document]), tmp_path / "suite.json")
     with pytest.raises(InputFileError, match=r"comparisons\[0\]: measurements\[1\]: runtime is missing"):
         read_comparisons(tmp_path / "suite.json")
+
+
+def searched(comparison: Comparison) -> Comparison:
+    """`comparison` with a search in its first row."""
+    trials = (
+        Trial("threads", "1", "taken", 0.8, (0.7, 0.9)),
+        Trial("fusion", "off", "no gain", 1.1, (0.9, 1.3)),
+        Trial("streams", "2", "failed", message="crashed with SIGSEGV during load"),
+    )
+    search = Search({"threads": "1"}, 0.81, (0.75, 0.88), True, trials, 9, 12.5)
+    first, *others = comparison.measurements
+    protocol = {**comparison.protocol, "search": {"seconds": 20.0, "least_gain": 0.01}}
+    return replace(comparison, measurements=(replace(first, search=search), *others), protocol=protocol)
+
+
+def test_searches_are_kept(comparison: Comparison) -> None:
+    document = json.loads(json.dumps(to_document(searched(comparison))))
+    assert from_document(document) == searched(comparison)
+    assert "search" not in document["measurements"][1]  # a row that was not searched
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("measurements", 0, "search", "found", "threads"), 1, "threads must be a string, got 1"),
+        (("measurements", 0, "search", "ratio"), -1, "ratio must be above 0"),
+        (("measurements", 0, "search", "interval"), [2, 1], "interval must be two numbers in rising order"),
+        (("measurements", 0, "search", "trials", 0, "outcome"), "won", "outcome must be one of taken"),
+        (("measurements", 0, "search"), 3, "search must be an object"),
+        (("protocol", "search"), [], "search must be an object"),
+        (("protocol", "search", "seconds"), "long", "seconds must be a number"),
+    ],
+)
+def test_invalid_searches(comparison: Comparison, path: tuple[str | int, ...], value: Any, message: str) -> None:
+    document = json.loads(json.dumps(to_document(searched(comparison))))
+    set_field(*path, to=value)(document)
+    with pytest.raises(ValueError, match=message):
+        from_document(document)
 
 
 def test_fps_is_batch_over_median_latency(comparison: Comparison) -> None:
@@ -123,7 +162,7 @@ def drop(*path: str | int) -> Callable[[dict[str, Any]], None]:
     ("change", "message"),
     [
         (set_field("schema", to="other"), "its schema must be 'tvmopt-comparison'"),
-        (set_field("schema_version", to=5), "schema_version is 5, but this tvmopt reads up to 4"),
+        (set_field("schema_version", to=6), "schema_version is 6, but this tvmopt reads up to 5"),
         (set_field("protocol", "method", to="mean"), "method must be one of turns, dli, got 'mean'"),
         (set_field("protocol", "method", to="dli"), "iterations is missing"),
         (drop("environment"), "environment is missing"),

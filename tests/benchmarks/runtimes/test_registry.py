@@ -8,6 +8,7 @@ import json
 import re
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
@@ -18,13 +19,15 @@ from packaging.utils import canonicalize_name
 from tests import tiny
 from tests.benchmarks.layered import ROOFLINE
 from tests.conftest import ROOT, RunTvmopt
-from tvmopt.benchmarks.comparison.cell import Cell, measure_cell
+from tvmopt.benchmarks.comparison.admission import Cell, admit
+from tvmopt.benchmarks.comparison.cell import measure_cell
+from tvmopt.benchmarks.comparison.participant import Participant
 from tvmopt.benchmarks.machine.environment import usable_cores
 from tvmopt.benchmarks.measurements.layer_profile import LayerProfile
 from tvmopt.benchmarks.measurements.layer_table import NoProfile
 from tvmopt.benchmarks.measurements.options import CompareOptions, MeasureOptions
 from tvmopt.benchmarks.runtimes import registry
-from tvmopt.benchmarks.runtimes.base import Runtime
+from tvmopt.benchmarks.runtimes.base import THREADS, Runtime
 from tvmopt.benchmarks.runtimes.onnxruntime.runner import RunOnnxruntime
 from tvmopt.benchmarks.runtimes.pytorch.compiled import find_compiler
 from tvmopt.benchmarks.workers.prepared_model import PreparedModel, add_reference, make_subject
@@ -265,6 +268,37 @@ def test_installed_it_measures_and_profiles(runtime: Runtime, subject: PreparedM
     else:
         assert isinstance(entry, LayerProfile), entry
         assert {layer for kernel in entry.kernels for layer in kernel.layers} == set(result.layers.order)
+
+
+@each_runtime
+def test_its_choices_are_told_apart(runtime: Runtime) -> None:
+    names = [THREADS.name, *(choice.name for choice in runtime.choices)]
+    assert len(set(names)) == len(names)
+    for choice in runtime.choices:
+        values = choice.alternatives(8)
+        assert values
+        assert len(set(values)) == len(values)
+        assert choice.default not in values
+        assert choice.about
+
+
+@pytest.mark.slow
+@each_runtime
+def test_every_value_of_its_choices_gives_right_outputs(runtime: Runtime, subject: PreparedModel, logs: Path) -> None:
+    missing = runtime.refusal("python") or runtime.missing()
+    if missing or not runtime.choices:
+        pytest.skip(missing or "no choices")
+    cell = replace(make_cell(subject, runtime, [logs]), cores=tuple(usable_cores()[:2]))
+    for choice in runtime.choices:
+        for value in choice.alternatives(len(cell.cores)):
+            entry = admit(cell, runtime, {choice.name: value})
+            assert isinstance(entry, Participant), entry.message
+            entry.start(cell.cores, subject.reference_outputs)
+            entry.close()
+            assert (value, entry.trouble) == (value, "")
+            assert entry.error is not None
+            assert entry.error.relative < _allowed(runtime)
+            assert entry.settings[choice.name] == value
 
 
 @pytest.mark.slow
