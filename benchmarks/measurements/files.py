@@ -27,7 +27,7 @@ Schema ``tvmopt-comparison``, its versions:
 5. also ``search`` in a measurement of a runtime whose parameters were searched (``found`` by name, ``ratio, interval,
    confirmed, rounds, seconds``, ``trials[] {parameter, value, outcome, ratio, interval, message}``; see
    `benchmarks.measurements.search`), and then ``search`` in ``protocol``: its ``seconds``, ``turn_s``, ``max_rounds``
-   and ``least_gain``. A file without them was not searched.
+   and ``least_gain``. A file without them was not searched. Profiles also have ``operators[] {name, calls, seconds}``.
 
 Schema ``tvmopt-suite``, versions as above: ``comparisons[]``, each a comparison.
 """

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from tvmopt.benchmarks.measurements.json_fields import list_of, non_negative, positive, text
+from tvmopt.benchmarks.measurements.json_fields import list_of, non_negative, positive, positive_int, text
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +41,30 @@ class KernelTime:
 
 
 @dataclass(frozen=True, slots=True)
+class OperatorTime:
+    """All calls of one operator in a run.
+
+    Attributes:
+        name: the runtime's name for it (``aten::addmm``, ``FusedConv``, ``conv2d direct``).
+        calls: how often a run calls it.
+        seconds: the time of these calls in a median run, without that of operators inside them.
+    """
+
+    name: str
+    calls: int
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object that `from_json` reads back."""
+        return asdict(self)
+
+    @staticmethod
+    def from_json(data: Any) -> OperatorTime:
+        """The inverse of `to_json`; raises ValueError that names the field."""
+        return OperatorTime(text(data, "name"), positive_int(data, "calls"), non_negative(data, "seconds"))
+
+
+@dataclass(frozen=True, slots=True)
 class LayerProfile:
     """The distribution of one runtime's time.
 
@@ -50,18 +74,33 @@ class LayerProfile:
             waiting. 0 when the kernels take longer under the profiler than a whole run takes without it.
         profiled_s: median of a whole run with the profiler on.
         whole_s: median of a whole run with the profiler off, in the same process and alternating with profiled runs.
+        inner: the operators inside the kernels, longest first, where the runtime's kernels call others, and its
+            profiler tells them apart; else empty.
     """
 
     kernels: tuple[KernelTime, ...]
     outside_s: float
     profiled_s: float
     whole_s: float
+    inner: tuple[OperatorTime, ...] = ()
 
     @staticmethod
-    def measured(kernels: Sequence[KernelTime], profiled_s: float, whole_s: float) -> LayerProfile:
+    def measured(
+        kernels: Sequence[KernelTime], profiled_s: float, whole_s: float, inner: Sequence[OperatorTime] = ()
+    ) -> LayerProfile:
         """A profile; the time outside kernels is the whole run without the profiler minus the kernels' times."""
         inside_s = sum(kernel.seconds for kernel in kernels)
-        return LayerProfile(tuple(kernels), max(0.0, whole_s - inside_s), profiled_s, whole_s)
+        return LayerProfile(tuple(kernels), max(0.0, whole_s - inside_s), profiled_s, whole_s, tuple(inner))
+
+    @property
+    def operators(self) -> tuple[OperatorTime, ...]:
+        """The operators that it runs, longest first: those inside its kernels, else its kernels by their kind."""
+        if self.inner:
+            return self.inner
+        grouped: dict[str, list[float]] = {}
+        for kernel in self.kernels:
+            grouped.setdefault(kernel.kind or kernel.name, []).append(kernel.seconds)
+        return longest_first(OperatorTime(kind, len(times), sum(times)) for kind, times in grouped.items())
 
     @property
     def kernels_s(self) -> float:
@@ -81,15 +120,26 @@ class LayerProfile:
     def to_json(self) -> dict[str, Any]:
         """A JSON object that `from_json` reads back."""
         names = ("outside_s", "profiled_s", "whole_s")
-        return {name: getattr(self, name) for name in names} | {"kernels": [k.to_json() for k in self.kernels]}
+        lists = {
+            "kernels": [kernel.to_json() for kernel in self.kernels],
+            "operators": [operator.to_json() for operator in self.operators],
+        }
+        return {name: getattr(self, name) for name in names} | lists
 
     @staticmethod
     def from_json(data: Any) -> LayerProfile:
         """The inverse of `to_json`; raises ValueError that names the field."""
         kernels = tuple(KernelTime.from_json(kernel) for kernel in list_of(data, "kernels"))
-        return LayerProfile(
-            kernels, non_negative(data, "outside_s"), positive(data, "profiled_s"), positive(data, "whole_s")
-        )
+        seconds = (non_negative(data, "outside_s"), positive(data, "profiled_s"), positive(data, "whole_s"))
+        profile = LayerProfile(kernels, *seconds)
+        # Older files have none; those that are only the kernels by kind are not kept twice.
+        operators = tuple(map(OperatorTime.from_json, list_of(data, "operators"))) if "operators" in data else ()
+        return profile if operators == profile.operators else replace(profile, inner=operators)
+
+
+def longest_first(operators: Iterable[OperatorTime]) -> tuple[OperatorTime, ...]:
+    """The same, in order of their time."""
+    return tuple(sorted(operators, key=lambda operator: operator.seconds, reverse=True))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,8 @@ Schema ``tvmopt-profile``, its versions:
 1. ``schema``, ``schema_version``, ``created``, ``environment`` (see `benchmarks.machine.environment`), ``model``
    (``name, spec, kind, sha256``), ``notes`` (by runtime: unusual preparation), and the fields of
    `benchmarks.measurements.layer_table.LayerTable`: ``batch, threads, order[], costs, roofline, profiles``.
+
+2. also ``operators[] {name, calls, seconds}`` in a runtime's profile, longest first.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 SCHEMA = "tvmopt-profile"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 RUNTIMES = ("tvmopt", "pytorch", "onnxruntime", "openvino")
 """The runtimes profiled when none are named."""
 

@@ -33,6 +33,11 @@ def test_a_model(run_tvmopt: RunTvmopt, tmp_path: Path, measured: Mapping[str, s
     assert "Conv_y" in kernels[1]
     assert any(line.lstrip().startswith("all layers") for line in lines)
     assert "PyTorch: not applicable: the model is an ONNX file" in lines
+    place = lines.index("Operators, the longest of each runtime, by its own profiler")
+    assert lines[place + 1].split() == ["runtime", "operator", "calls", "µs", "share"]
+    assert lines[place + 2].split()[:3] == ["tvmopt", "conv2d", "direct"]
+    for entry in json.loads((tmp_path / "out.json").read_text())["profiles"].values():
+        assert ("operators" in entry) == ("kernels" in entry)
     assert lines[-1] == "wrote out.json"
     document = json.loads((tmp_path / "out.json").read_text())
     assert document["schema"] == "tvmopt-profile"

@@ -16,6 +16,9 @@ from tvmopt.benchmarks.runtimes.registry import find_runtime
 from tvmopt.cli.consoles import first_of
 from tvmopt.cli.tables import Column, Table
 
+OPERATORS = 8
+"""How many operators of each runtime are shown unless the user says otherwise."""
+
 NOTABLE = 0.1
 """The smallest share of a run that is worth mentioning."""
 
@@ -39,6 +42,9 @@ def parts(table: LayerTable, document: Mapping[str, Any], top: int | None) -> It
     if len(table.profiles) > 1:
         yield "\nAll runtimes, µs; layers that some runtime fuses share a row"
         yield runtimes_table(table, ours, top)
+    if table.profiles:
+        yield "\nOperators, the longest of each runtime, by its own profiler"
+        yield operators_table(table, ours, top or OPERATORS)
     yield "\nWhole runs"
     yield account_table(table)
     yield from (f"{title(name)}: {line}" for name, line in _remarks(table, document["notes"]))
@@ -102,6 +108,30 @@ def runtimes_table(table: LayerTable, ours: str, top: int | None) -> Table:
     sums = {name: sum(row.seconds[name] for row in rows) for name in names}
     best = min(names, key=lambda name: sums[name])
     grid.add("all layers", "", *map(_us, sums.values()), title(best), _us(sums[first] - sums[best]), style="bold")
+    return grid
+
+
+def operators_table(table: LayerTable, ours: str, top: int) -> Table:
+    """The `top` operators that take longest in each runtime, ours first: calls in a run, time, share of its kernels."""
+    grid = Table(
+        Column("runtime", least=12),
+        Column("operator", least=16),
+        Column("calls", number=True),
+        Column("µs", number=True),
+        Column("share", number=True),
+    )
+    names = sorted(table.profiles, key=lambda name: name != ours)
+    for name in names:
+        operators = table.profiles[name].operators
+        whole_s = sum(operator.seconds for operator in operators) or 1.0
+        for operator in operators[:top]:
+            share = f"{operator.seconds / whole_s:.1%}"
+            grid.add(title(name), operator.name, f"{operator.calls:,}", _us(operator.seconds), share)
+        rest = operators[top:]
+        if rest:
+            rest_s = sum(operator.seconds for operator in rest)
+            calls = f"{sum(operator.calls for operator in rest):,}"
+            grid.add(title(name), f"{len(rest)} others", calls, _us(rest_s), f"{rest_s / whole_s:.1%}", style="dim")
     return grid
 
 

@@ -19,13 +19,6 @@ _LAYOUT = Choice(
     default="contiguous",
     others=("channels last",),
 )
-_AUTOTUNING = Choice(
-    name="autotuning",
-    about="whether Inductor measures kernels for products of matrices while it compiles",
-    default="off",
-    others=("on",),
-)
-_WRAPPER = Choice(name="wrapper", about="what calls the kernels one after the other", default="Python", others=("C++",))
 
 _COMPILERS = ("g++", "clang++", "c++")
 
@@ -42,15 +35,8 @@ class RunPytorchCompile(RunPytorch):
         import torch._inductor.config as inductor
 
         inductor.freezing = True
-        inductor.max_autotune = _AUTOTUNING.of(job) == "on"
-        inductor.cpp_wrapper = _WRAPPER.of(job) == "C++"
         super().load(job)
-        self.settings |= {
-            "mode": "no_grad, eval",
-            "compiler": "inductor, freezing, static shapes",
-            "autotuning": _AUTOTUNING.of(job),
-            "wrapper": _WRAPPER.of(job),
-        }
+        self.settings |= {"mode": "no_grad, eval", "compiler": "inductor, freezing, static shapes"}
 
     def compile(self, module: Any) -> Any:
         """The module wrapped by `torch.compile`."""
@@ -86,6 +72,6 @@ RUNTIME = Runtime(
     unprofiled="Inductor's frozen kernels do not say which layers they compute; profile pytorch instead",
     peer=True,
     kinds=("pt2", "python"),
-    choices=(_LAYOUT, _AUTOTUNING, _WRAPPER, WAITING),
+    choices=(_LAYOUT, WAITING),
     lacks=_lacks_compiler,
 )

@@ -2,19 +2,20 @@
 
 Hooks open a profiler range for every module. The profiler's overhead for each inner function call is part of the outer
 function's time; the overhead of one event is measured on a tiny function, with and without the profiler, and subtracted
-for each inner call.
+for each inner call. The operators are all functions, those inside others too, each without the time of those inside it.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from tvmopt.benchmarks.measurements.layer_profile import KernelTime, LayerProfile
+from tvmopt.benchmarks.measurements.layer_profile import KernelTime, LayerProfile, OperatorTime, longest_first
 from tvmopt.benchmarks.runtimes.base import Job
 from tvmopt.benchmarks.runtimes.layer_cover import read_layers
 from tvmopt.benchmarks.runtimes.profile_turns import Pace, take_turns, typical_seconds
@@ -47,14 +48,43 @@ def profile_pytorch(job: Job, seconds: float) -> LayerProfile:
         KernelTime(operation.module or "forward", operation.function, "", covered, float(kernel_s))
         for operation, covered, kernel_s in zip(scoped, layers, typical_seconds(times), strict=True)
     ]
-    return LayerProfile.measured(kernels, turns.profiled_s, turns.whole_s)
+    inner = [seen.inner[number] for number in turns.counted]
+    return LayerProfile.measured(kernels, turns.profiled_s, turns.whole_s, _operators(inner, event_s))
+
+
+def _operators(runs: Sequence[Sequence[_Call]], event_s: float) -> tuple[OperatorTime, ...]:
+    """All functions by name, without the time of those inside them; calls are those of the first run."""
+    calls = Counter(call.function for call in runs[0])
+    sums = [dict.fromkeys(calls, 0.0) for _ in runs]
+    for run, totals in zip(runs, sums, strict=True):
+        for call in run:
+            if call.function in totals:
+                totals[call.function] += max(0.0, call.own_s - call.inside * event_s)
+    times = typical_seconds(np.array([list(totals.values()) for totals in sums]))
+    return longest_first(
+        OperatorTime(name, calls[name], float(seconds)) for name, seconds in zip(calls, times, strict=True)
+    )
+
+
+class _Call(NamedTuple):
+    """A call of a function: its time without that of the functions directly inside it, and how many these are."""
+
+    function: str
+    own_s: float
+    inside: int
 
 
 class _Seen:
-    """The profiler's record of each run: operations with their seconds and the number of events inside each."""
+    """The profiler's record of each run.
+
+    Attributes:
+        runs: operations with their seconds and the number of events inside each.
+        inner: all calls, those inside operations too.
+    """
 
     def __init__(self) -> None:
         self.runs: list[list[tuple[Operation, float, int]]] = []
+        self.inner: list[list[_Call]] = []
 
 
 @contextmanager
@@ -72,6 +102,7 @@ def _watched(module: Any, seen: _Seen) -> Iterator[None]:
     for event in profiler.events():
         if event.name == _RANGE and event.cpu_parent is None:
             seen.runs.append(list(_operations(event, "")))
+            seen.inner.append(list(_calls(event)))
 
 
 def _open_ranges(module: Any) -> list[Any]:
@@ -100,6 +131,15 @@ def _operations(event: Any, module: str) -> Iterator[tuple[Operation, float, int
             yield from _operations(child, child.name.removeprefix(_RANGE))
         else:
             yield Operation(child.name, module), child.time_range.elapsed_us() / 1e6, _count_inside(child)
+
+
+def _calls(event: Any) -> Iterator[_Call]:
+    """All functions inside a range, at any depth."""
+    for child in event.cpu_children:
+        if not child.name.startswith(_RANGE):
+            own_us = child.time_range.elapsed_us() - sum(inner.time_range.elapsed_us() for inner in child.cpu_children)
+            yield _Call(child.name, own_us / 1e6, len(child.cpu_children))
+        yield from _calls(child)
 
 
 def _count_inside(event: Any) -> int:

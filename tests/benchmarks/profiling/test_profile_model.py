@@ -46,7 +46,7 @@ def test_a_model_in_several_runtimes(tmp_path: Path) -> None:
     runtimes = ("onnxruntime", "tvmopt", "pytorch", "pytorch-compile")
     options = ProfileOptions(str(model), runtimes, threads=1, logs=(tmp_path / "logs",), seconds=0.2)
     document = json.loads(json.dumps(profile_model(options, steps)))
-    assert (document["schema"], document["schema_version"]) == (SCHEMA, 1)
+    assert (document["schema"], document["schema_version"]) == (SCHEMA, 2)
     assert document["model"]["name"] == "two"
     assert document["model"]["spec"] == "two.onnx"
     assert document["notes"] == {"tvmopt": DEFAULTS}

@@ -90,6 +90,31 @@ def test_pytorch_functions_are_those_of_their_modules(profile: Profile) -> None:
     ]
 
 
+def test_pytorch_operators_are_counted_without_those_inside_them(profile: Profile) -> None:
+    found = profile("pytorch")
+    operators = {operator.name: operator for operator in found.operators}
+    assert operators["aten::conv2d"].calls == 4
+    assert operators["aten::sigmoid"].calls == 1
+    assert operators["aten::addmm"].calls == 1  # inside of linear
+    # What computes takes longer than what only calls it.
+    assert "conv" in found.operators[0].name
+    assert found.operators[0].calls == 4
+    assert found.operators[0].seconds > operators["aten::conv2d"].seconds
+    times = [operator.seconds for operator in found.operators]
+    assert times == sorted(times, reverse=True)
+    # Without those inside, nothing counts twice.
+    assert 0.2 < sum(times) / found.kernels_s < 2
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "openvino", "tvmopt-untuned"])
+def test_operators_of_other_runtimes_are_their_kernels_by_kind(name: str, profile: Profile) -> None:
+    found = profile(name)
+    assert not found.inner
+    assert sum(operator.calls for operator in found.operators) == len(found.kernels)
+    assert sum(operator.seconds for operator in found.operators) == pytest.approx(found.kernels_s)
+    assert {operator.name for operator in found.operators} == {kernel.kind or kernel.name for kernel in found.kernels}
+
+
 def test_onnxruntime_names_what_it_fused(profile: Profile) -> None:
     found = profile("onnxruntime")
     assert kernels_of(found, "block.relu/Relu") == kernels_of(found, "block.conv/Conv") == ["Conv"]
