@@ -88,12 +88,15 @@ def _sizes(inputs: Mapping[str, np.ndarray] | None) -> dict[str, tuple[int, ...]
     return {name: array.shape for name, array in (inputs or {}).items()}
 
 
-def load_onnx(spec: str, input_shapes: Mapping[str, tuple[int, ...]] | None = None) -> tuple[onnx.ModelProto, str]:
+def load_onnx(
+    spec: str, input_shapes: Mapping[str, tuple[int, ...]] | None = None, folder: Path | None = None
+) -> tuple[onnx.ModelProto, str]:
     """The ONNX form of a model with static inputs and all shapes that follow, not normalised.
 
     Args:
         spec: as `load_model`.
         input_shapes: as `load_model`.
+        folder: where to park the large weights of a large model (`support.weights.parked`); by default they stay in it.
 
     Returns:
         The model, and what computed the same from the user's files, as `ImportedModel.checked_against`.
@@ -106,7 +109,7 @@ def load_onnx(spec: str, input_shapes: Mapping[str, tuple[int, ...]] | None = No
         from tvmopt.pipeline.importers.onnx_form.normalize import infer_shapes
         from tvmopt.pipeline.importers.onnx_form.shapes import ShapeRequest
 
-        original, _, against = _read(source, ShapeRequest(dict(input_shapes or {})))
+        original, _, against = _read(source, ShapeRequest(dict(input_shapes or {})), folder=folder)
         return infer_shapes(original), against
 
 

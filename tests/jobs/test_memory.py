@@ -47,3 +47,10 @@ def test_compiling_has_weights_in_memory_twice_at_most(network: Path, tmp_path: 
     nbytes = network.with_suffix(".caffemodel").stat().st_size
     peak = peak_bytes("compile", str(network), "--threads", "1", "--target", "x86-64-v3", "-o", str(tmp_path / "x.tar"))
     assert peak < 200e6 + 2 * nbytes
+
+
+@pytest.mark.skipif(not hasattr(os, "wait4"), reason="the system does not say how much memory a process takes")
+def test_converting_has_weights_in_memory_once(network: Path, tmp_path: Path) -> None:
+    """Beside them, one layer's, and OpenCV's two copies in another process."""
+    nbytes = network.with_suffix(".caffemodel").stat().st_size
+    assert peak_bytes("convert", str(network), "-o", str(tmp_path / "x.onnx")) < 200e6 + 2 * nbytes

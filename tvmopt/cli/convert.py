@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 
@@ -23,9 +24,10 @@ def command(model: str, input_shape: Mapping[str, tuple[int, ...]], output: Path
     from tvmopt.pipeline.support.files import replaced
     from tvmopt.pipeline.support.weights.light_model import serialized
 
-    converted, against = load_onnx(model, input_shape)
-    with replaced(output) as file:
-        for piece in serialized(converted):
-            file.write(piece)
+    with TemporaryDirectory(prefix="tvmopt-") as folder:
+        converted, against = load_onnx(model, input_shape, Path(folder))
+        with replaced(output) as file:
+            for piece in serialized(converted):
+                file.write(piece)
     checked = f"; it computes what {against} does" if against else ""
     click.echo(f"wrote {output}: {len(converted.graph.node)} nodes{checked}")
