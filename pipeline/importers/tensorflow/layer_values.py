@@ -11,7 +11,7 @@ from tvmopt.pipeline.errors import UnsupportedModelError
 from tvmopt.pipeline.importers.onnx_form.normalize import infer_shapes
 from tvmopt.pipeline.importers.onnx_form.values import tensor_spec
 from tvmopt.pipeline.importers.tensorflow.convert import Ran, run_model
-from tvmopt.pipeline.support.light_model import without_weights
+from tvmopt.pipeline.support.weights.light_model import without_weights
 
 if TYPE_CHECKING:
     from tvmopt.pipeline.types import ImportedModel
