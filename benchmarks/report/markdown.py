@@ -8,7 +8,7 @@ from tvmopt.benchmarks.measurements.types import Comparison
 from tvmopt.benchmarks.report import words
 from tvmopt.benchmarks.report.layer_losses import find_losses, losses_in_markdown
 from tvmopt.benchmarks.report.machines import Machine, group_by_machine, unlike_warning
-from tvmopt.benchmarks.report.overview import view_overview
+from tvmopt.benchmarks.report.overview import MOST, SWEEP, view_overview, view_sweep
 from tvmopt.benchmarks.report.protocol import view_protocol
 from tvmopt.benchmarks.report.searches import HEADS, view_searches
 from tvmopt.benchmarks.report.tables import escape, markdown_table
@@ -59,6 +59,10 @@ def _comparison(comparison: Comparison) -> list[str]:
     parts += [f"**Note.** {escape(note)}" for note in view_notes(comparison)]
     for cell in view_cells(comparison):
         parts += _cell(cell, title_of(baseline_of(comparison)))
+    sweep = view_sweep(comparison)
+    if sweep:
+        heads = ("runtime", *sweep.columns, MOST)
+        parts += [f"### {SWEEP}", markdown_table(heads, [(what, *items, most) for what, items, most in sweep.lines])]
     for searches in view_searches(comparison):
         parts += [f"### The parameters that the search found: {searches.where}", markdown_table(HEADS, searches.lines)]
     for table in comparison.layers:

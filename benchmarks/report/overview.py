@@ -1,4 +1,4 @@
-"""Several comparisons on one machine, side by side."""
+"""Several comparisons on one machine, side by side, and the cells of one."""
 
 from __future__ import annotations
 
@@ -22,6 +22,46 @@ class Overview:
 
     columns: tuple[str, ...]
     lines: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+SWEEP, MOST = "All batch sizes and thread counts: median ms (FPS)", "most FPS at"
+"""The heading of a sweep, and the head of its last column."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """One comparison over several cells: a line for each runtime.
+
+    Attributes:
+        columns: the cells: batch size and thread count.
+        lines: a runtime's title, its median latency in ms and FPS in each cell, with a dash for none, and the cell in
+            which it has most FPS.
+    """
+
+    columns: tuple[str, ...]
+    lines: tuple[tuple[str, tuple[str, ...], str], ...]
+
+
+def view_sweep(comparison: Comparison) -> Sweep | None:
+    """The cells of a comparison in one table; None where there is one cell only."""
+    cells = comparison.cells()
+    if len(cells) < 2:
+        return None
+    measured = {
+        (row.runtime, row.batch, row.threads): (row.latency_s.median, row.fps or 0.0)
+        for row in comparison.measurements
+        if row.latency_s and row.status == "ok"
+    }
+    lines = []
+    for name in dict.fromkeys(runtime for runtime, _, _ in measured):
+        numbers = {cell: measured[name, *cell] for cell in cells if (name, *cell) in measured}
+        texts = {
+            cell: f"{words.milliseconds(median_s)} ({words.significant(fps)})"
+            for cell, (median_s, fps) in numbers.items()
+        }
+        most = max(numbers, key=lambda cell: numbers[cell][1])
+        lines.append((title_of(name), tuple(texts.get(cell, "–") for cell in cells), words.where(*most)))
+    return Sweep(tuple(words.where(*cell) for cell in cells), tuple(lines))
 
 
 def view_overview(comparisons: Sequence[Comparison]) -> Overview:

@@ -10,7 +10,7 @@ from tvmopt.benchmarks.measurements.layer_table import LayerTable
 from tvmopt.benchmarks.measurements.types import Comparison
 from tvmopt.benchmarks.report.layer_view import view_layers
 from tvmopt.benchmarks.report.machines import Machine, group_by_machine, unlike_warning
-from tvmopt.benchmarks.report.overview import view_overview
+from tvmopt.benchmarks.report.overview import MOST, SWEEP, view_overview, view_sweep
 from tvmopt.benchmarks.report.plots.latency import draw_plots
 from tvmopt.benchmarks.report.plots.layers import draw_layer_plots
 from tvmopt.benchmarks.report.protocol import view_protocol
@@ -51,6 +51,7 @@ def render_page(comparisons: Sequence[Comparison]) -> str:
     return environment.get_template("report.html.j2").render(
         title=", ".join(names),
         warning=unlike_warning(machines),
+        sweep_heads=(SWEEP, MOST.capitalize()),
         search_heads=[head.capitalize() for head in HEADS],
         layered=any(comparison.layers for comparison in comparisons),
         machines=[_machine(machine) for machine in machines],
@@ -80,6 +81,7 @@ def _comparison(comparison: Comparison) -> dict[str, Any]:
             {"view": view_layers(table), "plots": draw_layer_plots(table, _salt(comparison, table))}
             for table in comparison.layers
         ],
+        "sweep": view_sweep(comparison),
         "searches": view_searches(comparison),
         "start": view_start(comparison),
         "runtimes": view_runtimes(comparison),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import statistics
 import subprocess
@@ -46,6 +47,12 @@ def test_all_outputs(run_tvmopt: RunTvmopt, model: Path, tmp_path: Path) -> None
     done = run_tvmopt("compare", model.name, *runtimes, *outputs)
     assert done.returncode == 0, done.stderr
     assert "tiny, batch 2, 1 thread" in done.stdout
+    # One table for both batch sizes ends the output.
+    place = done.stdout.index("tiny: all batch sizes and thread counts: median ms (FPS)")
+    rows = done.stdout[place:].splitlines()
+    number = r"[\d.,]+ \([\d.,]+\)"
+    for row, runtime in zip(rows[2:4], ("ONNX Runtime", "OpenVINO"), strict=True):
+        assert re.fullmatch(rf"{runtime} +{number} +{number} +batch [12], 1 thread *", row), rows
     assert "PyTorch: not applicable: the model is an ONNX file" in done.stdout
     assert done.stdout.splitlines()[-3:] == ["wrote out.json", "wrote out.html", "wrote out.md"]
     document = json.loads((tmp_path / "out.json").read_text())

@@ -12,6 +12,7 @@ from tvmopt.benchmarks.measurements.types import Comparison
 from tvmopt.benchmarks.report.layer_losses import cells_of, find_losses, heads_of
 from tvmopt.benchmarks.report.layer_rows import LayerRow
 from tvmopt.benchmarks.report.machines import group_by_machine, unlike_warning
+from tvmopt.benchmarks.report.overview import MOST, SWEEP, Sweep, view_sweep
 from tvmopt.benchmarks.report.searches import HEADS, SearchesView, view_searches
 from tvmopt.benchmarks.report.view import CellView, baseline_of, title_of, view_cells, view_notes
 from tvmopt.benchmarks.report.words import where
@@ -54,6 +55,18 @@ def cell_table(cell: CellView, baseline: str) -> Table:
     return table
 
 
+def sweep_table(sweep: Sweep) -> Table:
+    """All cells of a comparison: a row for each runtime."""
+    table = Table(
+        Column("runtime", least=18),
+        *(Column(where, number=True) for where in sweep.columns),
+        Column(MOST, least=10),
+    )
+    for what, items, most in sweep.lines:
+        table.add(what, *items, most)
+    return table
+
+
 def searches_table(searches: SearchesView) -> Table:
     """What the searches in one cell found."""
     runtime, parameters, gain, interval, tried = HEADS
@@ -91,6 +104,10 @@ def _comparison(comparison: Comparison) -> Iterator[RenderableType]:
         for absent in cell.absent:
             yield _line(f"  {absent.title}: {absent.message}", "dim")
         yield _line(cell.finding)
+    sweep = view_sweep(comparison)
+    if sweep:
+        yield _line(f"{name}: {SWEEP[0].lower()}{SWEEP[1:]}", "bold")
+        yield sweep_table(sweep)
     for searches in view_searches(comparison):
         yield _line(f"{name}, {searches.where}, the parameters that the search found", "bold")
         yield searches_table(searches)

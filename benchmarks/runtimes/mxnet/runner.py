@@ -22,7 +22,7 @@ _ONEDNN = Choice(
     about="whether it computes layers, else MXNet itself",
     default="on",
     others=("0",),
-    variable="MXNET_ONEDNN_ENABLED",
+    variable="MXNET_MKLDNN_ENABLED",
 )
 _FUSION = Choice(
     name="fusion",

@@ -42,6 +42,7 @@ from tvmopt.pipeline.types import ImportedModel
 from tvmopt.schedules.registry import template_for
 from tvmopt.schedules.target import parse_target
 
+LISTED = (ROOT / "benchmarks" / "README.md").read_text()
 PUBLISHED = [
     *("pytorch", "pytorch-compile", "onnxruntime", "openvino", "ncnn", "mnn", "litert"),
     *("onnxruntime-int8", "openvino-int8", "tvmopt-untuned", "tvmopt-transfer", "tvmopt"),
@@ -280,6 +281,9 @@ def test_its_choices_are_told_apart(runtime: Runtime) -> None:
         assert len(set(values)) == len(values)
         assert choice.default not in values
         assert choice.about
+        tried = [*choice.others, *(["2 and more, up to the threads"] if choice.counted_from == 2 else [])]
+        pattern = rf"\| {re.escape(choice.name)} \| [^|]*\b{runtime.name}\b[^|]* \| {re.escape(choice.default)} \| "
+        assert re.search(pattern + re.escape(", ".join(tried)), LISTED), choice
 
 
 @pytest.mark.slow
