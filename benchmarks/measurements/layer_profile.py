@@ -8,6 +8,9 @@ from typing import Any
 
 from tvmopt.benchmarks.measurements.json_fields import list_of, non_negative, positive, positive_int, text
 
+BY_OPERATOR = "its profiler does not say which layers its operators compute"
+"""Why a runtime has operators, but no times by layer."""
+
 
 @dataclass(frozen=True, slots=True)
 class KernelTime:
@@ -111,6 +114,11 @@ class LayerProfile:
     def sum_over_whole(self) -> float:
         """The kernels' total time over a run without the profiler: 1 when they account for all of it."""
         return self.kernels_s / self.whole_s
+
+    @property
+    def by_layer(self) -> bool:
+        """Whether some kernel's layers are known, or there is none; else only operators can be compared."""
+        return not self.kernels or any(kernel.layers for kernel in self.kernels)
 
     @property
     def mapped(self) -> float:

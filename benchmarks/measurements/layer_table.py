@@ -73,7 +73,12 @@ class LayerTable:
 
     @property
     def profiles(self) -> dict[str, LayerProfile]:
-        """The runtimes with a profile."""
+        """The runtimes with a profile by layer."""
+        return {name: profile for name, profile in self.all_profiles.items() if profile.by_layer}
+
+    @property
+    def all_profiles(self) -> dict[str, LayerProfile]:
+        """The runtimes with a profile, be it by layer or only by operator."""
         return {name: entry for name, entry in self.entries.items() if isinstance(entry, LayerProfile)}
 
     @property

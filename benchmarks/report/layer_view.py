@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tvmopt.benchmarks.measurements.layer_profile import LayerProfile
+from tvmopt.benchmarks.measurements.layer_profile import BY_OPERATOR, LayerProfile
 from tvmopt.benchmarks.measurements.layer_table import LayerTable
 from tvmopt.benchmarks.report import words
 from tvmopt.benchmarks.report.layer_rows import LayerRow, make_rows, most_lost_to_peer, ours_of, peers_of
@@ -104,7 +104,10 @@ def view_layers(table: LayerTable) -> LayerTableView:
         heads=tuple(heads),
         rows=tuple(_row(row, names, table) for row in rows),
         accounts=tuple(_account(name, table.profiles[name]) for name in names),
-        absent=tuple(AbsentView(title_of(name), gap.message or gap.status) for name, gap in table.absent.items()),
+        absent=(
+            *(AbsentView(title_of(name), gap.message or gap.status) for name, gap in table.absent.items()),
+            *(AbsentView(title_of(name), BY_OPERATOR) for name in table.all_profiles if name not in table.profiles),
+        ),
         ours=title_of(ours) if ours else "",
     )
 

@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import RenderableType
 
 from tvmopt.benchmarks.machine.roofline import Roofline
-from tvmopt.benchmarks.measurements.layer_profile import LayerProfile
+from tvmopt.benchmarks.measurements.layer_profile import BY_OPERATOR, LayerProfile
 from tvmopt.benchmarks.measurements.layer_table import LayerTable
 from tvmopt.benchmarks.report.layer_rows import LayerRow, make_rows, ours_of
 from tvmopt.benchmarks.runtimes.registry import find_runtime
@@ -42,7 +42,7 @@ def parts(table: LayerTable, document: Mapping[str, Any], top: int | None) -> It
     if len(table.profiles) > 1:
         yield "\nAll runtimes, µs; layers that some runtime fuses share a row"
         yield runtimes_table(table, ours, top)
-    if table.profiles:
+    if table.all_profiles:
         yield "\nOperators, the longest of each runtime, by its own profiler"
         yield operators_table(table, ours, top or OPERATORS)
     yield "\nWhole runs"
@@ -120,9 +120,8 @@ def operators_table(table: LayerTable, ours: str, top: int) -> Table:
         Column("µs", number=True),
         Column("share", number=True),
     )
-    names = sorted(table.profiles, key=lambda name: name != ours)
-    for name in names:
-        operators = table.profiles[name].operators
+    for name in sorted(table.all_profiles, key=lambda name: name != ours):
+        operators = table.all_profiles[name].operators
         whole_s = sum(operator.seconds for operator in operators) or 1.0
         for operator in operators[:top]:
             share = f"{operator.seconds / whole_s:.1%}"
@@ -139,7 +138,7 @@ def account_table(table: LayerTable) -> Table:
     """Whether kernels add up to whole runs, the share of their time mapped to layers, and the time outside kernels."""
     heads = ("whole run µs", "kernels µs", "kernels / whole", "mapped to layers", "outside µs")
     grid = Table(Column("runtime", least=16), *(Column(head, number=True) for head in heads))
-    for name, profile in table.profiles.items():
+    for name, profile in table.all_profiles.items():
         times = (_us(profile.whole_s), _us(profile.kernels_s), f"{profile.sum_over_whole:.1%}")
         grid.add(title(name), *times, f"{profile.mapped:.1%}", _us(profile.outside_s))
     return grid
@@ -147,9 +146,11 @@ def account_table(table: LayerTable) -> Table:
 
 def _remarks(table: LayerTable, notes: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Further remarks on each runtime."""
-    for name, profile in table.profiles.items():
+    for name, profile in table.all_profiles.items():
         if name in notes:
             yield name, notes[name]
+        if not profile.by_layer:
+            yield name, BY_OPERATOR
         finding = describe_outside(profile)
         if finding:
             yield name, finding

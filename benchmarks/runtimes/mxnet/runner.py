@@ -65,6 +65,11 @@ class RunMxnet:
 
         self._mxnet = mxnet
 
+    @property
+    def library(self) -> Any:
+        """The module, once it is imported."""
+        return self._mxnet
+
     def prepare(self, job: Job) -> None:
         """Does nothing: the network is bound when it is loaded."""
 
@@ -140,7 +145,7 @@ RUNTIME = Runtime(
     by_hand=find_environment(_ENVIRONMENT).install,
     environment=_ENVIRONMENT,
     runner=RunMxnet,
-    unprofiled="its profiler does not say which layers were fused",
+    profiler=f"{__package__}.profiler:profile_mxnet",
     peer=True,
     kinds=("mxnet",),
     choices=(_ONEDNN, _FUSION, WAITING),

@@ -9,6 +9,8 @@ import pytest
 
 from tests.conftest import RunTvmopt
 from tests.pipeline.importers.samples import save_mxnet
+from tvmopt.benchmarks.measurements.layer_profile import BY_OPERATOR
+from tvmopt.benchmarks.measurements.layer_table import LayerTable
 from tvmopt.benchmarks.runtimes.registry import find_runtime
 
 
@@ -44,6 +46,29 @@ def test_what_mxnet_cannot_run_is_said_in_one_line(run_tvmopt: RunTvmopt, tmp_pa
     assert row["status"] == "failed", done.stderr
     assert "MXNet cannot run it: JSONReader: " in row["message"]
     assert 'Missing field "arg_nodes"' in row["message"]
+
+
+@pytest.mark.slow
+def test_its_profiler_counts_operators(run_tvmopt: RunTvmopt, tmp_path: Path) -> None:
+    missing = find_runtime("mxnet").missing()
+    if missing:
+        pytest.skip(missing)
+    path = save_mxnet(tmp_path)
+    options = ("--runtimes", "mxnet,onnxruntime", "--threads", "1", "--seconds", "0.3", "--json", "out.json")
+    done = run_tvmopt("profile", path, *options)
+    assert done.returncode == 0, done.stderr
+    document = json.loads((tmp_path / "out.json").read_text())
+    operators = {operator["name"]: operator for operator in document["profiles"]["mxnet"]["operators"]}
+    (convolution,) = (name for name in operators if "conv" in name.casefold())
+    assert operators[convolution]["calls"] == 1  # in a run, though many were counted
+    assert operators[convolution]["seconds"] > 0
+    assert not any(name.startswith("WaitFor") for name in operators)
+    assert f"MXNet: {BY_OPERATOR}" in done.stdout
+    table = LayerTable.from_json(document)
+    assert set(table.all_profiles) == {"mxnet", "onnxruntime"}
+    assert set(table.profiles) == {"onnxruntime"}  # no layer seems to take MXNet no time
+    _, _, shown = done.stdout.partition("Operators, the longest of each runtime, by its own profiler")
+    assert convolution in shown
 
 
 def test_it_takes_no_other_models() -> None:

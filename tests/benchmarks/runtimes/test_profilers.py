@@ -23,7 +23,11 @@ Profile = Callable[[str], LayerProfile]
 
 JOBS: dict[str, Job] = {}
 # There are no records of this network.
-PROFILED = [runtime.name for runtime in RUNTIMES if runtime.profiler and not runtime.uses_records]
+PROFILED = [
+    runtime.name
+    for runtime in RUNTIMES
+    if runtime.profiler and not runtime.uses_records and not runtime.refusal("python")
+]
 BLOCK = {"block.conv/Conv", "block.last/Conv", "block.down/Conv", "block/Add"}
 
 
