@@ -6,7 +6,7 @@ The profiler's sums include disturbed runs, so they are divided by the ratio of 
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -51,7 +51,7 @@ class _Seen:
 
     def __init__(self, mxnet: Any, path: Path) -> None:
         self.calls: Counter[str] = Counter()
-        self.seconds: Counter[str] = Counter()  # type: ignore[assignment]  # sums of seconds, not counts
+        self.seconds: defaultdict[str, float] = defaultdict(float)
         self._mxnet = mxnet
         # MXNet wants a name, though nothing is dumped to it.
         mxnet.profiler.set_config(
