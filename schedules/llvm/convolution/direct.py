@@ -51,11 +51,17 @@ FEW_TAPS = 5
 SHORT_REDUCTION = 600
 """With at most this many multiply-adds for an output element, the cost of writing the output shows."""
 
+SHORT_PLAIN_REDUCTION = 64
+"""The same for plain data, where the output does not fit the second-level cache."""
+
 PLAIN_VECTORS = 4
 """Most vectors for plain data, whose pixels are on separate cache lines: better few pixels for many channels."""
 
-FEW_CHANNELS = 192
-"""With at most this many input channels, a tile takes about as long as it takes to read the next one's data."""
+FEW_CHANNELS = 256
+"""With at most this many input channels, reading the data takes about as long as the arithmetic."""
+
+SHORT_TILE = 192
+"""With at most this many, fetching the next tile's data is as good as fetching the next block's."""
 
 LOAD_CYCLES = 0.5
 """What a load of a tile's step costs beside the arithmetic with vectors that fill a cache line; measured."""
@@ -129,7 +135,7 @@ class DirectConv2d:
             "depth": 0,
             "unroll": self._unroll(workload),
             "prefetch": self._prefetch(workload, target),
-            "result_ahead": int(shape.block > 1 and shape.reduction <= SHORT_REDUCTION),
+            "result_ahead": int(self._waits_for_writing(workload, target)),
         }
         configs = list(space.fixed({**fixed, "data_ahead": 0}))
         if shape.block == 1:
@@ -187,6 +193,13 @@ class DirectConv2d:
         if workload.inputs[1].nbytes <= target.l2_bytes // 4:
             return 0
         return SPREAD if math.prod(shape_of(workload).kernel) <= FEW_TAPS else PREFETCH[-1]
+
+    def _waits_for_writing(self, workload: Workload, target: Target) -> bool:
+        """Whether a tile's results are written faster than their lines come: then they are prefetched."""
+        shape = shape_of(workload)
+        if shape.block > 1:
+            return shape.reduction <= SHORT_REDUCTION
+        return shape.reduction <= SHORT_PLAIN_REDUCTION and workload.output.nbytes > target.l2_bytes
 
     def _moving(self, workload: Workload, target: Target, config: Config, band: int) -> float:
         """Estimated cycles to re-read weights for each band, and a band's data for each tile of channels."""
@@ -268,13 +281,14 @@ def _ahead_choices(shape: Shape) -> tuple[int, ...]:
 
 
 def _data_ahead(workload: Workload, config: Config) -> int:
-    """What to prefetch: the next block where a step needs one prefetch for it."""
+    """What to prefetch: the next block where one prefetch for each step of the reduction is enough for it."""
     shape = shape_of(workload)
     if NEXT_BLOCK not in _ahead_choices(shape):
         return 0
-    if shape.pointwise and shape.group_in <= FEW_CHANNELS:
+    run = in_one_run(workload, (config["rows"], config["columns"]))
+    if shape.pointwise and shape.group_in <= (SHORT_TILE if run else FEW_CHANNELS):
         return NEXT_TILE
-    return NEXT_BLOCK if in_one_run(workload, (config["rows"], config["columns"])) else 0
+    return NEXT_BLOCK if run else 0
 
 
 def group_blocks(shape: Shape, target: Target) -> int:

@@ -92,3 +92,12 @@ def test_what_the_default_fetches(
     config = DirectConv2d().default(workload, TARGET)
     assert config["data_ahead"] == ahead
     assert DirectConv2d().space(workload, TARGET).contains(config)
+
+
+@pytest.mark.parametrize(("columns", "ahead"), [(48000, 1), (480, 0)])
+def test_the_default_fetches_the_results_of_few_multiply_adds_before_it_writes_them(
+    wide: Callable[..., Workload], columns: int, ahead: int
+) -> None:
+    """If they come from beyond the cache: 512 channels of 9599 pixels are 20 MB."""
+    workload = wide(16, (1, 1, 1, columns), 512, (1, 10), strides=(1, 5), block=1)
+    assert DirectConv2d().default(workload, TARGET)["result_ahead"] == ahead

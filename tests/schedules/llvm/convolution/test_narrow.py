@@ -101,3 +101,24 @@ def test_it_wins_where_channels_are_few(wide: Callable[..., Workload]) -> None:
             workload = wide(lanes, (1, 64, 40, 40), channels, (5, 5), pads=(2, 2, 2, 2))
             config = Convolution().default(workload, target)
             assert algorithm_of(Convolution(), workload, target, config)[0] == expected, (name, channels)
+
+
+@pytest.mark.parametrize(
+    ("data", "channels", "expected"),
+    [
+        ((1, 64, 64, 64), 8, "narrow"),
+        ((1, 32, 128, 128), 8, "narrow"),
+        ((1, 64, 1, 3000), 16, "direct"),
+        ((1, 16, 128, 128), 16, "winograd"),
+        ((1, 64, 64, 64), 32, "winograd"),
+    ],
+)
+def test_winograds_patches_count_where_a_single_vector_is_made_of_them(
+    wide: Callable[..., Workload], data: tuple[int, int, int, int], channels: int, expected: str
+) -> None:
+    """What is expected was the fastest algorithm on AVX-512."""
+    target, line = parse_target("x86-64-v4", 1), data[2] == 1
+    kernel, pads = ((1, 3), (0, 1, 0, 1)) if line else ((3, 3), (1, 1, 1, 1))
+    workload = wide(target.lanes("float32"), data, channels, kernel, pads=pads)
+    config = Convolution().default(workload, target)
+    assert algorithm_of(Convolution(), workload, target, config)[0] == expected

@@ -94,3 +94,23 @@ def test_only_phases_of_one_length_and_size_are_cut_in_chunks() -> None:
 
     assert len(depths((4, 4), (16, 12))) > 1
     assert depths((3, 4), (16, 12)) == depths((4, 4), (15, 12)) == depths((4, 4), (16, 11)) == (0,)
+
+
+@pytest.mark.parametrize(
+    ("data", "channels", "expected"),
+    [
+        ((1, 256, 16, 12), 256, "direct"),
+        ((1, 256, 32, 24), 256, "winograd"),
+        ((1, 64, 32, 32), 16, "direct"),
+        ((1, 128, 32, 32), 64, "winograd"),
+    ],
+)
+def test_the_default_is_the_algorithm_that_was_fastest(
+    data: tuple[int, int, int, int], channels: int, expected: str
+) -> None:
+    """On AVX-512, with 4×4 taps and a stride of 2."""
+    target = parse_target("x86-64-v4", 1)
+    size = (2 * data[2], 2 * data[3])
+    workload = transposed(16, data, channels, (4, 4), strides=(2, 2), pads=(1, 1), size=size)
+    template = TransposedConv2d()
+    assert template.algorithm(template.default(workload, target)).name == expected
