@@ -1,8 +1,8 @@
-"""Measures the networks of the literature: ``nox -s bench -- --literature [renault|classification]``.
+"""Measures the networks of the literature: ``nox -s bench -- --literature [renault|classification|dli]``.
 
 Each set has a file in benchmarks/: ours beside PyTorch or another original, and beside the best peer, with the limits
 that hold. A set takes about five minutes on two idle cores; nothing is tuned, so kernels come from records, by transfer
-or by default.
+or by default. The set ``dli`` is one network from five sources (`literature.dli`).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from tvmopt.benchmarks.measurements.statistics import ratio_of_medians
 from tvmopt.benchmarks.measurements.types import Comparison, Measurement
 from tvmopt.benchmarks.measurements.verdicts import TRANSFER
 from tvmopt.benchmarks.runtimes.registry import peers
+from tvmopt.benchmarks.suite.literature import dli
 from tvmopt.benchmarks.suite.network_table import (
     in_ms,
     latency_of,
@@ -96,14 +97,15 @@ MEAN_LIMITS = {"classification": 1.15}
 SKIPPED = ("pytorch-compile", "mnn", "ncnn")
 """Peers that the classifiers are not measured with unless they are named: a set should take minutes."""
 
-_FOLDER = Path(__file__).resolve().parents[1]
+_FOLDER = Path(__file__).resolve().parents[2]
 
 
 @click.command()
-@click.argument("sets", type=click.Choice(tuple(SETS)), nargs=-1)
-@click.option("--network", "chosen", multiple=True, metavar="NAME", help="Only these; repeatable.")
+@click.argument("sets", type=click.Choice((*SETS, dli.SET)), nargs=-1)
+@click.option("--network", "chosen", multiple=True, metavar="NAME", help="Only these, or these sources; repeatable.")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True)
 @click.option("--rounds", type=click.IntRange(min=5), default=5, show_default=True, help="Turns of each runtime.")
+@click.option("--iterations", type=click.IntRange(min=5), default=1000, show_default=True, help="Requests of dli.")
 @click.option("--peer", type=click.Choice(peers()), multiple=True, help="Repeatable.  [default: most of them]")
 @click.option("--results", type=click.Path(path_type=Path), default=_FOLDER, help="Folder for the tables.")
 def main(sets: tuple[str, ...], chosen: tuple[str, ...], threads: int, rounds: int, **options: object) -> None:
@@ -112,16 +114,29 @@ def main(sets: tuple[str, ...], chosen: tuple[str, ...], threads: int, rounds: i
     results, given = options["results"], options["peer"]
     assert isinstance(results, Path)
     assert isinstance(given, tuple)
-    for name in sets or tuple(SETS):
+    iterations = options["iterations"]
+    assert isinstance(iterations, int)
+    for name in sets or (*SETS, dli.SET):
+        if name == dli.SET:
+            sources = dli.measure_sources(chosen, threads, rounds, iterations)
+            measured = {one.name: one.comparison for one in sources if one.comparison}
+            how = f"{threads} thread(s), {iterations} sequential requests"
+            _write(results / f"{name}.md", measured, how, dli.render_sources(sources))
+            continue
         entries = [entry for entry in SETS[name] if not chosen or entry.name in chosen]
         rivals = given or tuple(peer for peer in peers() if name == "renault" or peer not in SKIPPED)
         measured = measure(entries, CompareOptions("", (*rivals, TRANSFER), threads=(threads,)), rounds)
         text = render(entries, measured, MEAN_LIMITS.get(name))
-        click.echo(text)
-        if measured:
-            environment = next(iter(measured.values())).environment
-            head = f"# {name}\n\n{environment['cpu']}, {environment['os']}, {threads} thread(s), {rounds} rounds\n"
-            write_text(f"{head}\n{text}", results / f"{name}.md")
+        _write(results / f"{name}.md", measured, f"{threads} thread(s), {rounds} rounds", text)
+
+
+def _write(path: Path, measured: Mapping[str, Comparison], how: str, text: str) -> None:
+    """Prints a table, and writes it if anything was measured."""
+    click.echo(text)
+    if measured:
+        environment = next(iter(measured.values())).environment
+        head = f"# {path.stem}\n\n{environment['cpu']}, {environment['os']}, {how}\n"
+        write_text(f"{head}\n{text}", path)
 
 
 def measure(entries: Sequence[Entry], options: CompareOptions, rounds: int) -> dict[str, Comparison]:

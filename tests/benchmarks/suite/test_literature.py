@@ -10,7 +10,8 @@ from click.testing import CliRunner
 
 from tests.benchmarks.suite.suite_runs import with_medians
 from tvmopt.benchmarks.measurements.types import Comparison
-from tvmopt.benchmarks.suite.literature import BEST, CALLS, SETS, Entry, main, render
+from tvmopt.benchmarks.suite.literature.dli import Source, render_sources
+from tvmopt.benchmarks.suite.literature.sets import BEST, CALLS, SETS, Entry, main, render
 from tvmopt.pipeline.support.shipped import shipped
 
 
@@ -64,3 +65,25 @@ def test_a_small_run(tmp_path: Path) -> None:
     written = (tmp_path / "renault.md").read_text()
     assert all(f"| fc_dnn{call} |" in written for call in ("", *(f", {title}" for title in CALLS.values())))
     assert "failed" not in written
+
+
+def test_sources_beside_each_other_and_why_one_is_missing(comparison: Comparison) -> None:
+    sources = [
+        Source("onnx", with_medians(comparison, onnxruntime=2e-3, tvmopt_transfer=1e-3), 3e-6),
+        Source("mxnet", with_medians(comparison, tvmopt_transfer=1e-3), 2e-4),
+        Source("tensorflow", reason="tensorflow-cpu not installed"),
+    ]
+    lines = render_sources(sources).splitlines()
+    assert lines[2].startswith("| onnx | ONNX Runtime | 2 | 500.0 | 1 | 1000.0 | 2.00 |")
+    assert lines[2].endswith("| 3.0e-06 |")
+    assert lines[3].startswith("| mxnet | MXNet | – | – | 1 | 1000.0 | – |")
+    assert lines[3].endswith("| **2.0e-04** |")
+    assert lines[6:] == ["- mxnet: it was not measured with mxnet", "- tensorflow: tensorflow-cpu not installed"]
+
+
+@pytest.mark.slow
+def test_a_small_run_of_one_source(tmp_path: Path) -> None:
+    arguments = ["dli", "--network", "onnx", "--rounds", "5", "--iterations", "5", "--results", str(tmp_path)]
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 0, done.output
+    assert "| onnx | ONNX Runtime |" in (tmp_path / "dli.md").read_text()

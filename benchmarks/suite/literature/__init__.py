@@ -1,0 +1,1 @@
+"""Measures the networks of the literature."""
