@@ -14,7 +14,7 @@ import tf2onnx
 from tensorflow_keras import load_keras
 from tensorflow_safety import check_operators, disarm
 from tensorflow_to_onnx import OPSET, UNREADABLE, UNSUPPORTED
-from tensorflow_values import Converted, RefusedError, given_arrays, random_array, rename, sizes
+from tensorflow_values import Converted, RefusedError, check_converted, given_arrays, random_array, rename, sizes
 from tflite_to_onnx import from_tflite
 
 _NOT_OUTPUTS = ("Assert", "Const", "Placeholder", "PlaceholderWithDefault", "NoOp")
@@ -137,7 +137,7 @@ def _from_function(
         model, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
     except Exception as error:
         raise RefusedError(UNSUPPORTED, f"tf2onnx cannot convert it: {type(error).__name__}: {error}") from error
-    _check_converted(model)
+    check_converted(model)
     _fix_captured(model, function.get_concrete_function())
     found = [value.name for value in model.graph.input]
     if len(found) != len(specs) or len(model.graph.output) != len(outputs):
@@ -198,13 +198,6 @@ def _values(model: Any, function: Any, arrays: list[np.ndarray]) -> dict[str, np
 def _known_sizes(shape: Any) -> list[int | None] | None:
     known = tf.TensorShape(shape)
     return None if known.rank is None else known.as_list()
-
-
-def _check_converted(model: Any) -> None:
-    """Refuses operators that tf2onnx passed on."""
-    strange = sorted({node.op_type for node in model.graph.node if node.domain not in ("", "ai.onnx")})
-    if strange:
-        raise RefusedError(UNSUPPORTED, f"tf2onnx has no ONNX form of the operators {_listed(strange)}")
 
 
 def _listed(names: list[str]) -> str:

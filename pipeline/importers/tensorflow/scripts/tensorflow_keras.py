@@ -63,14 +63,22 @@ def _config(path: str) -> Any:
     """
     if path.lower().endswith(".keras"):
         with zipfile.ZipFile(path) as archive:
-            return json.loads(archive.read("config.json"))
+            return _parsed(archive.read("config.json"))
     import h5py
 
     with h5py.File(Path(path), "r") as file:
         text = file.attrs.get("model_config")
     if text is None:
         raise RefusedError(UNREADABLE, "the file holds weights but no model: save the whole model, best as .keras")
-    return json.loads(text)
+    return _parsed(text)
+
+
+def _parsed(text: bytes | str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        what = "nested too deeply" if isinstance(error, RecursionError) else "not JSON"
+        raise RefusedError(UNREADABLE, f"the model's configuration is {what}: the file is damaged") from error
 
 
 def _check_config(config: Any) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tensorflow_to_onnx import UNSUPPORTED
 
 _NUMBER = re.compile(r"__\d+")
 
@@ -109,6 +110,21 @@ def given_arrays(asked: Mapping[str, Any]) -> dict[str, np.ndarray]:
         return {}
     with np.load(asked["inputs"], allow_pickle=False) as arrays:
         return dict(arrays)
+
+
+def check_converted(model: Any) -> None:
+    """Refuses operators that tf2onnx passed on as they were, which ONNX does not define."""
+    import onnx
+
+    strange = {
+        node.op_type.removeprefix("TFL_")
+        for node in model.graph.node
+        if node.domain not in ("", "ai.onnx") or not onnx.defs.has(node.op_type)
+    }
+    if strange:
+        more = f" and {len(strange) - 9} more" if len(strange) > 9 else ""
+        named = ", ".join(map(repr, sorted(strange)[:9])) + more
+        raise RefusedError(UNSUPPORTED, f"tf2onnx has no ONNX form of the operators {named}")
 
 
 def rename(model: Any, names: Mapping[str, str]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from tensorflow_to_onnx import OPSET, UNREADABLE, UNSUPPORTED
-from tensorflow_values import Converted, RefusedError, given_arrays, random_array, rename, sizes
+from tensorflow_values import Converted, RefusedError, check_converted, given_arrays, random_array, rename, sizes
 
 _QUANTIZED = (np.int8, np.uint8, np.int16)
 _MOST_ELEMENTS = 1 << 26
@@ -41,9 +41,7 @@ def from_tflite(path: str, asked: Mapping[str, Any]) -> Converted:
         model, _ = tf2onnx.convert.from_tflite(path, opset=OPSET)
     except Exception as error:
         raise RefusedError(UNSUPPORTED, f"tf2onnx cannot convert it: {type(error).__name__}: {error}") from error
-    strange = sorted({node.op_type for node in model.graph.node if node.domain not in ("", "ai.onnx")})
-    if strange:
-        raise RefusedError(UNSUPPORTED, f"tf2onnx has no ONNX form of the operators {', '.join(strange[:9])}")
+    check_converted(model)
     names = _readable(interpreter)
     rename(model, names)
     converted = Converted(model, f"LiteRT {getattr(ai_edge_litert, '__version__', '')}".strip())

@@ -24,18 +24,35 @@ def made() -> Path:
     return _made()
 
 
+def hostile() -> Path:
+    """The folder with what `make_hostile` makes of them."""
+    made()
+    return _hostile()
+
+
+@functools.cache
+def _hostile() -> Path:
+    folder = made() / "hostile"
+    folder.mkdir()
+    _run("make_hostile.py", made(), folder)
+    return folder
+
+
 @functools.cache
 def _made() -> Path:
     import atexit
 
     folder = Path(tempfile.mkdtemp(prefix="tvmopt-tests-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    script = Path(__file__).with_name("make_models.py")
+    _run("make_models.py", folder)
+    return folder
+
+
+def _run(script: str, *arguments: Path) -> None:
     quiet = {"TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
-    command = [str(find_python(TENSORFLOW)), "-I", str(script), str(folder)]
+    command = [str(find_python(TENSORFLOW)), "-I", str(Path(__file__).with_name(script)), *map(str, arguments)]
     done = subprocess.run(command, env={**os.environ, **quiet}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    return folder
 
 
 def save_tensorflow(folder: Path) -> str:
