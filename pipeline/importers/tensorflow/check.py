@@ -16,7 +16,7 @@ from tvmopt.pipeline.errors import WrongResultError
 from tvmopt.pipeline.importers.base import OnnxForm
 from tvmopt.pipeline.importers.check.normalized import with_outputs
 from tvmopt.pipeline.importers.tensorflow.convert import Ran
-from tvmopt.pipeline.importers.tensorflow.layer_values import layouts
+from tvmopt.pipeline.importers.tensorflow.layouts import layouts
 from tvmopt.pipeline.support.numeric_error import numeric_error
 from tvmopt.pipeline.support.onnxruntime import run_model
 from tvmopt.pipeline.support.tolerances import REWRITTEN, within

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +11,7 @@ from tvmopt.pipeline.errors import UnsupportedModelError
 from tvmopt.pipeline.importers.onnx_form.normalize import infer_shapes
 from tvmopt.pipeline.importers.onnx_form.values import tensor_spec
 from tvmopt.pipeline.importers.tensorflow.convert import Ran, run_model
+from tvmopt.pipeline.importers.tensorflow.layouts import layouts
 from tvmopt.pipeline.support.weights.light_model import without_weights
 
 if TYPE_CHECKING:
@@ -51,13 +52,3 @@ def framework_values(model: ImportedModel, inputs: Arrays, names: Collection[str
     shapes = {spec.name: spec.shape for spec in specs if spec.name in names}
     values = {name: list(layouts(array, shapes[name])) for name, array in ran.values.items() if name in shapes}
     return {name: fitting[0] for name, fitting in values.items() if len(fitting) == 1} | dict(form.outputs)
-
-
-def layouts(array: np.ndarray, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
-    """`array`, and with channels first instead of last, where that gives `shape`."""
-    if array.shape == shape:
-        yield array
-    if array.ndim > 2:
-        first = np.moveaxis(array, -1, 1)
-        if first.shape == shape:
-            yield np.asarray(first, order="C")
