@@ -43,6 +43,8 @@ SCATTERED_BYTES_PER_CYCLE = 12
 """What rows of the left operand cost that are no longer in the first-level cache: each is a short stream; measured."""
 BLOCK_SHARE = 0.6
 """How much of the second-level cache a block of columns may fill; measured with 1500 rows."""
+FEW_TILES = 24
+"""With fewer tiles of rows, what the first one waits for the weights of all panels costs more than it saves."""
 LONG_BAND, LONG_ROWS = 16, 9
 """Tiles in a band of rows that do not stay in the first-level cache, and about how many rows such a tile has."""
 SIDE_BY_SIDE = 4
@@ -152,10 +154,9 @@ def _order(workload: Workload, target: Target) -> dict[str, int]:
 
     One row reads the weights as one stream, which the hardware prefetches by itself. Many rows that are short enough
     for a tile of them to stay in the first-level cache go through the panels tile by tile: then they are read once, and
-    the weights come from the second-level cache, one block of columns after another if not all of them fit there.
-    Others go through one panel after another, the next of which is fetched during the work on one. If all rows do not
-    stay in the second-level cache either, those of a band do, as long as weights are not read so often that it costs
-    more than it saves.
+    the weights come from the second-level cache, one block of columns after another if not all of them fit there; the
+    first tile of rows waits for them, so there must be enough others. Other rows go through one panel after another,
+    the next of which is fetched during the work on one; if not all rows stay in the second-level cache, band by band.
     """
     batch, rows, depth = workload.inputs[0].shape
     if rows == 1:
@@ -163,7 +164,8 @@ def _order(workload: Workload, target: Target) -> dict[str, int]:
     room, data, weights = target.l2_bytes // 2, workload.inputs[0].nbytes // batch, workload.inputs[1].nbytes
     if _is_short(depth, target):
         blocks = next((count for count in COLUMN_BLOCKS if weights / count <= BLOCK_SHARE * target.l2_bytes), 0)
-        if (data > room // 2 and weights <= room) or (data > room and blocks):
+        again = math.ceil(rows / (target.registers // 2 - 2)) >= FEW_TILES
+        if (data > room // 2 and weights <= room and again) or (data > room and blocks):
             return {"rows_outer": 1, "column_blocks": blocks, "prefetch": 512}
         if data > room:
             return {"rows_outer": 4, "column_blocks": 1, "prefetch": 512}

@@ -83,6 +83,8 @@ def test_the_default_order_depends_on_what_the_cache_holds(make: Any) -> None:
     assert order(1500, 384, 1536, 512 << 10) == (4, 1, 512)
     assert order(1500, 1536, 384, 2 << 20) == (16, 1, SPREAD)
     assert order(197, 1536, 384, 2 << 20) == (0, 1, SPREAD)
+    assert order(197, 768, 192, 2 << 20) == (0, 1, SPREAD)
+    assert order(784, 192, 768, 2 << 20) == (1, 1, 512)
 
 
 def test_what_epilogues_read_is_fetched_during_the_reduction(kernels: Any, make: Any) -> None:
