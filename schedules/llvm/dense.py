@@ -256,22 +256,8 @@ class _Kernel:
             return emit.seq([*self._fetched(unit, tile, k, count), *(s for u in range(count) for s in step(k + u))])
 
         reduction = emit.split_loop(self.depth, min(self.config["unroll"], self.depth), steps, "k")
-        first = (batch * self.rows + row, tile * panel_width)
-        results = self._stored(accumulators, *first, tail)
-        return accumulators.run([*self._awaited(accumulators, *first), *accumulators.fill(0.0), reduction, *results])
-
-    def _awaited(self, sums: Accumulators, row: Index, column: Index) -> list[Stmt]:
-        """Prefetches what the epilogue of a tile reads at the tile's own place, if that is not in the cache.
-
-        Otherwise each tile would wait for memory at its end, when nothing is left to compute. Fetching where results
-        are written as well gained nothing.
-        """
-        if self.workload.output.nbytes <= self.target.l2_bytes // 2 or self.rows == 1:
-            return []
-        whole = [x.view for x in self.inputs[2:] if x.tensor.elements == self.workload.output.elements]
-        places = [(row + r) * self.columns + column + v * sums.lanes for r, v in sums]
-        lines = [place + first for place in places for first in range(0, sums.lanes, emit.LINE)]
-        return [emit.prefetch(view, [0, 0, 0, 0, line]) for view in whole for line in lines]
+        results = self._stored(accumulators, batch * self.rows + row, tile * panel_width, tail)
+        return accumulators.run([*accumulators.fill(0.0), reduction, *results])
 
     def _stored(self, sums: Accumulators, row: Index, column: Index, tail: int) -> list[Stmt]:
         """Stores the epilogue of a tile, whose first element is at `row` of all matrices and `column`.

@@ -87,20 +87,6 @@ def test_the_default_order_depends_on_what_the_cache_holds(make: Any) -> None:
     assert order(784, 192, 768, 2 << 20) == (1, 1, 512)
 
 
-def test_what_epilogues_read_is_fetched_during_the_reduction(kernels: Any, make: Any) -> None:
-    """A residual that exceeds the cache: whole tiles, shorter rows, a part of a vector."""
-    add = call("add", call("add", ACC, Arg(2)), Arg(3))
-    workload = dense(make, (1, 29, 19), 85, Tensor((1, 1, 85)), Tensor((1, 29, 85)), epilogue=add)
-    small = replace(kernels.target, l2_bytes=4096)
-
-    def fetches(target: Target) -> int:
-        built = Dense().build(workload, target, {**Dense().default(workload, kernels.target), "prefetch": 0})
-        return str(built).count("prefetch")
-
-    assert fetches(small) > 0 == fetches(replace(small, l2_bytes=1 << 20))
-    replace(kernels, target=small).check(workload)
-
-
 @pytest.mark.sweep
 @pytest.mark.parametrize("shape", [(1, 1, 1), (1, 1, 21), (1, 5, 21), (1,)])
 def test_epilogue_broadcasts(kernels: Any, make: Any, shape: tuple[int, ...]) -> None:
