@@ -19,6 +19,8 @@ from tvmopt.benchmarks.runtimes.openvino import runner as openvino
 from tvmopt.benchmarks.runtimes.openvino import throughput as openvino_throughput
 from tvmopt.benchmarks.runtimes.pytorch import compiled as pytorch_compile
 from tvmopt.benchmarks.runtimes.pytorch import runner as pytorch
+from tvmopt.benchmarks.runtimes.tensorflow import runner as tensorflow
+from tvmopt.benchmarks.runtimes.tensorflow import xla as tensorflow_xla
 from tvmopt.benchmarks.runtimes.tvmopt import called as tvmopt_called
 from tvmopt.benchmarks.runtimes.tvmopt import runner as tvmopt
 from tvmopt.benchmarks.runtimes.tvmopt import transfer as tvmopt_transfer
@@ -29,6 +31,8 @@ from tvmopt.pipeline.importers.registry import find_importer
 RUNTIMES: tuple[Runtime, ...] = (
     pytorch.RUNTIME,
     pytorch_compile.RUNTIME,
+    tensorflow.RUNTIME,
+    tensorflow_xla.RUNTIME,
     mxnet.RUNTIME,
     onnxruntime.RUNTIME,
     openvino.RUNTIME,

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 COLORS = {
     "pytorch": "#6b7280",
     "pytorch-compile": "#a3a9b3",
+    "tensorflow": "#8a8f98",
+    "tensorflow-xla": "#b7bbc2",
     "mxnet": "#868fae",
     "onnxruntime": "#2f6690",
     "openvino": "#3a8f85",

@@ -6,15 +6,13 @@ Set up with its defaults: the symbol is bound once, without gradients. MXNet nee
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tvmopt.benchmarks.runtimes.base import WAITING, Choice, Job, Runtime, refuse_values
-from tvmopt.pipeline.environments.places import require_python
+from tvmopt.pipeline.environments.borrow import borrow
 from tvmopt.pipeline.environments.registry import find_environment
 
 _ONEDNN = Choice(
@@ -33,7 +31,6 @@ _FUSION = Choice(
 )
 
 _ENVIRONMENT = "mxnet"
-_PACKAGES = "import sys, sysconfig; print(*sys.version_info[:2], sysconfig.get_path('purelib'))"
 
 
 class RunMxnet:
@@ -52,14 +49,7 @@ class RunMxnet:
         """
         from tvmopt.pipeline.importers.mxnet.run_mxnet import restore_numpy_names
 
-        python = require_python(find_environment(_ENVIRONMENT))
-        if python != sys.executable:
-            said = subprocess.run([python, "-I", "-c", _PACKAGES], check=True, capture_output=True, text=True).stdout
-            major, minor, packages = said.strip().split(" ", 2)
-            if (int(major), int(minor)) != sys.version_info[:2]:
-                ours = f"{sys.version_info[0]}.{sys.version_info[1]}"
-                raise RuntimeError(f"MXNet's environment has Python {major}.{minor}, it must be {ours} as here")
-            sys.path.append(packages)  # at the end: what both have comes from here
+        borrow(find_environment(_ENVIRONMENT), "MXNet")
         restore_numpy_names()
         import mxnet
 

@@ -31,6 +31,7 @@ from tvmopt.benchmarks.runtimes.base import THREADS, Runtime
 from tvmopt.benchmarks.runtimes.onnxruntime.runner import RunOnnxruntime
 from tvmopt.benchmarks.runtimes.pytorch.compiled import find_compiler
 from tvmopt.benchmarks.workers.prepared_model import PreparedModel, add_reference, make_subject
+from tvmopt.pipeline.environments.registry import find_environment
 from tvmopt.pipeline.errors import UsageError
 from tvmopt.pipeline.graph.optimize import optimize
 from tvmopt.pipeline.importers.registry import IMPORTERS
@@ -339,7 +340,8 @@ def test_commands_end_well_where_no_extra_is_installed(run_tvmopt: RunTvmopt, tm
     runtimes, _, _ = listed.stdout.partition("In environments of their own:")
     for runtime in absent:
         (line,) = (line for line in runtimes.splitlines() if line.startswith(f"{runtime.name} "))
-        missing = f"{', '.join(runtime.modules)} not installed: {runtime.install}"
+        needs = find_environment(runtime.environment).packages if runtime.environment else runtime.modules
+        missing = f"{', '.join(needs)} not installed: {runtime.install}"
         assert missing in line
         unlike = runtime.refusal("onnx")
         row = rows[runtime.name]

@@ -14,9 +14,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
-os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"  # results do not depend on how many threads there are
-os.environ["CUDA_VISIBLE_DEVICES"] = ""
+_SETTINGS = {
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "TF_ENABLE_ONEDNN_OPTS": "0",  # results do not depend on how many threads there are
+    "CUDA_VISIBLE_DEVICES": "",
+}
+"""TensorFlow reads them when it is imported."""
 
 OPSET = 18
 """The newest that tf2onnx writes."""
@@ -26,13 +29,14 @@ UNREADABLE, UNSUPPORTED = 3, 4
 
 def main(form: str, path: str, asked: dict[str, Any]) -> int:
     """Converts the model; returns the exit code."""
-    from tensorflow_forms import FORMS
+    os.environ |= _SETTINGS
+    from tensorflow_forms import convert
     from tensorflow_values import RefusedError, number_nodes
     from tf2onnx.graph import Node
 
     number_nodes(Node)
     try:
-        converted = FORMS[form](path, asked)
+        converted = convert(form, path, asked)
     except RefusedError as error:
         return _failed(error.code, str(error))
     except MemoryError:

@@ -62,6 +62,12 @@ class Converted:
         (folder / "facts.json").write_text(json.dumps(facts), encoding="utf-8")
 
 
+def listed(names: list[str]) -> str:
+    """The first of `names`, for a message."""
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return (", ".join(map(repr, names[:5])) or "none") + more
+
+
 def number_nodes(kind: Any) -> None:
     """Has nodes of tf2onnx's class `kind` hashed by the order in which they are made.
 
