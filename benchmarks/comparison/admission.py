@@ -61,7 +61,7 @@ def admit(cell: Cell, runtime: Runtime, parameters: Mapping[str, str]) -> Partic
         refusal = SEQUENTIAL
     if refusal:
         return replace(absent, status="not_applicable", message=refusal)
-    missing = runtime.missing()
+    missing = runtime.missing(subject.model.source.kind)
     if missing:
         return replace(absent, status="unavailable", message=missing)
     prepared = prepare_runtime(subject, runtime, cores, cell.logs, cell.options.ready_timeout_s)

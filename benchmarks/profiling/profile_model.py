@@ -146,7 +146,7 @@ def _find_absent(runtimes: Sequence[Runtime], kind: str) -> dict[str, NoProfile]
     """The runtimes that cannot be profiled, by name."""
     absent = {}
     for runtime in runtimes:
-        reason = runtime.unprofiled or runtime.refusal(kind) or runtime.missing()
+        reason = runtime.unprofiled or runtime.refusal(kind) or runtime.missing(kind)
         if reason:
             absent[runtime.name] = NoProfile("unavailable", reason)
     return absent

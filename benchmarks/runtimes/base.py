@@ -159,6 +159,11 @@ def inferences_of(runner: Runner) -> int:
     return int(getattr(runner, "inferences", 1))
 
 
+def computes_in_integers(runner: Runner) -> bool:
+    """Whether the loaded model itself is quantised, as the runner's attribute ``quantized`` says; none does without."""
+    return bool(getattr(runner, "quantized", False))
+
+
 class NothingToPrepareError(Exception):
     """Raised by `Runner.prepare`, with a one-line message, when something is missing: the row is ``unavailable``."""
 
@@ -189,6 +194,7 @@ class Runtime:
         kinds: the kinds of models that it accepts because it loads the user's source itself; None for a runtime that
             runs the ONNX form and so accepts every kind.
         lacks: returns one line on anything else missing (such as a compiler), or None.
+        lacks_for: the kinds of models for which that matters; None for all.
         quantized: whether it computes in INT8 and so needs calibration.
         half: whether it stores or computes numbers in 16 bits, so that its error is shown but not judged.
         at_once: whether one timed call makes several requests at once, so that its time is not a request's latency.
@@ -220,6 +226,7 @@ class Runtime:
     prepared: str = "never"
     kinds: tuple[str, ...] | None = None
     lacks: Callable[[], str | None] = lambda: None
+    lacks_for: tuple[str, ...] | None = None
     quantized: bool = False
     half: bool = False
     at_once: bool = False
@@ -277,11 +284,16 @@ class Runtime:
             return None
         return f"not applicable: {self.streams} streams need {self.streams} threads, this cell has {threads}"
 
-    def missing(self) -> str | None:
-        """One line on what is missing and how to install it, or ``None`` if nothing is. Imports nothing."""
+    def missing(self, kind: str | None = None) -> str | None:
+        """One line on what is missing and how to install it, or ``None`` if nothing is. Imports nothing.
+
+        Args:
+            kind: the kind of the model to run; None asks for all that it takes.
+        """
+        lacks = self.lacks if kind is None or self.lacks_for is None or kind in self.lacks_for else lambda: None
         if self.environment:
-            return missing(find_environment(self.environment)) or self.lacks()
+            return missing(find_environment(self.environment)) or lacks()
         absent = [name for name in self.modules if importlib.util.find_spec(name) is None]
         if absent:
             return f"{', '.join(absent)} not installed: {self.install}"
-        return self.lacks()
+        return lacks()

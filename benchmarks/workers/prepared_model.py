@@ -154,7 +154,7 @@ def add_reference(subject: PreparedModel, cores: Sequence[int], timeout_s: float
     """
     note = ""
     for runtime in reference_runtimes(subject.model.source.kind):
-        trouble = runtime.missing()
+        trouble = runtime.missing(subject.model.source.kind)
         if trouble is None:
             job = subject.job(runtime, len(cores))
             outputs = subject.folder / "reference.npz"

@@ -4,7 +4,8 @@
 Commands, and the fields of the reply besides ``"ok": true``:
 
 - ``prepare {job}``: ``prepare_s``, ``missing`` (one line, if something that preparing needs is missing);
-- ``load {job, outputs}``: ``import_s, load_s, first_run_s, settings``; saves the outputs as an ``.npz``;
+- ``load {job, outputs}``: ``import_s, load_s, first_run_s, settings``, and ``integers``: whether the model is
+  quantised by itself; saves the outputs as an ``.npz``;
 - ``warm {seconds, calls}``: ``call_s``, the median of the calls;
 - ``turn {calls, untimed, limit_s}``: ``samples`` in seconds; fewer than ``calls`` at the limit, if it is not null;
 - ``profile {job, seconds}``: ``profile``, a `benchmarks.measurements.layer_profile.LayerProfile`; loads the model
@@ -24,7 +25,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from tvmopt.benchmarks.runtimes.base import Job, NothingToPrepareError, Runner, inferences_of
+from tvmopt.benchmarks.runtimes.base import Job, NothingToPrepareError, Runner, computes_in_integers, inferences_of
 from tvmopt.benchmarks.runtimes.registry import find_runtime
 from tvmopt.pipeline.devices.serve import Server
 from tvmopt.pipeline.support.npz import save_arrays
@@ -65,7 +66,7 @@ class Worker:
         }
         outputs = self._runner.read_outputs()
         save_arrays(command["outputs"], {f"output_{index:04d}": array for index, array in enumerate(outputs)})
-        return {**times, "settings": self._runner.settings}
+        return {**times, "settings": self._runner.settings, "integers": computes_in_integers(self._runner)}
 
     def _warm(self, command: dict[str, Any]) -> dict[str, Any]:
         end = time.perf_counter() + command["seconds"]

@@ -1,10 +1,11 @@
-"""LiteRT (formerly TensorFlow Lite) with XNNPACK in FP32, its model converted from PyTorch by litert-torch.
+"""LiteRT (formerly TensorFlow Lite) with XNNPACK, on the user's TFLite file or on what litert-torch made of PyTorch.
 
 Set up as its documentation advises: the XNNPACK delegate, the interpreter's default, with the same number of threads as
 the other runtimes; images are passed with channels last, as the converter advises, so that no input is transposed.
 
 The converter cannot share this project's environment (it and TVM need different releases of typing-extensions), so it
-runs in an environment of its own (`pipeline.environments`).
+runs in an environment of its own (`pipeline.environments`). TFLite files need none: they run as they are, in FP32 or
+quantised.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from tvmopt.benchmarks.runtimes.base import Job, Runtime
+from tvmopt.benchmarks.runtimes.base import Job, Runtime, refuse_values
 from tvmopt.benchmarks.runtimes.litert.conversion import CONVERTER, convert_network
+from tvmopt.benchmarks.runtimes.litert.own_file import bind_own_file
 from tvmopt.pipeline.environments.places import missing
 from tvmopt.pipeline.environments.registry import find_environment
 
@@ -23,10 +25,11 @@ _MODEL = "model.tflite"
 
 
 class RunLitert:
-    """Converts the user's network and runs the result with LiteRT's interpreter."""
+    """Runs the user's network, converted where it is no TFLite file, with LiteRT's interpreter."""
 
     def __init__(self) -> None:
         self.settings: dict[str, str] = {}
+        self.quantized = False
         self._make: Any = None
         self._interpreter: Any = None
         self._outputs: list[int] = []
@@ -43,26 +46,30 @@ class RunLitert:
         Raises:
             RuntimeError: when it cannot be converted.
         """
-        convert_network(job, Path(job.folder) / _MODEL)
+        if not _is_own(job):
+            convert_network(job, Path(job.folder) / _MODEL)
 
     def load(self, job: Job) -> None:
-        """Creates the interpreter and sets its inputs."""
-        path = str(Path(job.folder) / _MODEL)
+        """Creates the interpreter and sets its inputs.
+
+        Raises:
+            ValueError: the interpreter does not take the model, or its inputs.
+        """
+        own = _is_own(job)
+        path = job.source["path"] if own else str(Path(job.folder) / _MODEL)
         self._interpreter = self._make(path, num_threads=job.threads)
-        self._interpreter.allocate_tensors()
-        (name, signature) = next(iter(self._interpreter.get_signature_list().items()))
-        runner = self._interpreter.get_signature_runner(name)
-        taken, given = runner.get_input_details(), runner.get_output_details()
-        for place, array in zip(sorted(signature["inputs"], key=_number), job.load_inputs().values(), strict=True):
-            last = np.moveaxis(array, 1, -1) if array.ndim == 4 else array
-            self._interpreter.set_tensor(taken[place]["index"], _as_taken(last, taken[place]["dtype"]))
-        self._outputs = [given[place]["index"] for place in sorted(signature["outputs"], key=_number)]
-        self.settings |= {
-            "delegate": "XNNPACK (the default)",
-            "threads": str(job.threads),
-            "precision": "fp32, half precision not allowed",
-            "conversion": "litert-torch from PyTorch, images with channels last",
-        }
+        self.settings |= {"delegate": "XNNPACK (the default)", "threads": str(job.threads)}
+        if own:
+            refuse_values(job)
+            bound = bind_own_file(self._interpreter, job.load_inputs(), job.outputs)
+            self._outputs, self.quantized = bound.outputs, bound.quantized
+            self.settings |= {"precision": bound.precision, "read from": "the TFLite file itself"}
+        else:
+            self._bind_converted(job)
+            self.settings |= {
+                "precision": "fp32, half precision not allowed",
+                "conversion": "litert-torch from PyTorch, images with channels last",
+            }
 
     def run(self) -> None:
         """One inference on the input tensors."""
@@ -71,6 +78,20 @@ class RunLitert:
     def read_outputs(self) -> list[np.ndarray]:
         """Copies of the output tensors."""
         return [self._interpreter.get_tensor(index) for index in self._outputs]
+
+    def _bind_converted(self, job: Job) -> None:
+        self._interpreter.allocate_tensors()
+        (name, signature) = next(iter(self._interpreter.get_signature_list().items()))
+        runner = self._interpreter.get_signature_runner(name)
+        taken, given = runner.get_input_details(), runner.get_output_details()
+        for place, array in zip(sorted(signature["inputs"], key=_number), job.load_inputs().values(), strict=True):
+            last = np.moveaxis(array, 1, -1) if array.ndim == 4 else array
+            self._interpreter.set_tensor(taken[place]["index"], _as_taken(last, taken[place]["dtype"]))
+        self._outputs = [given[place]["index"] for place in sorted(signature["outputs"], key=_number)]
+
+
+def _is_own(job: Job) -> bool:
+    return job.source["kind"] == "tflite"
 
 
 def _as_taken(array: np.ndarray, dtype: type[np.generic]) -> np.ndarray:
@@ -98,14 +119,15 @@ RUNTIME = Runtime(
     name="litert",
     title="LiteRT",
     variant="FP32, XNNPACK",
-    about="LiteRT's interpreter with the XNNPACK delegate in FP32; converted from PyTorch by litert-torch.",
+    about="LiteRT's interpreter with the XNNPACK delegate: TFLite files as they are, PyTorch by litert-torch in FP32.",
     packages=("ai-edge-litert",),
-    modules=("ai_edge_litert", "torch"),
+    modules=("ai_edge_litert",),
     extra="litert",
     runner=RunLitert,
     unprofiled="the interpreter's Python interface does not report operator times",
     peer=True,
     prepared="per batch",
-    kinds=("pt2", "python"),
+    kinds=("pt2", "python", "tflite"),
     lacks=_lacks_converter,
+    lacks_for=("pt2", "python"),
 )
