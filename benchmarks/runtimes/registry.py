@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from tvmopt.benchmarks.runtimes.base import Runtime
 from tvmopt.benchmarks.runtimes.litert import runner as litert
 from tvmopt.benchmarks.runtimes.mnn import runner as mnn
+from tvmopt.benchmarks.runtimes.mxnet import modes as mxnet_modes
 from tvmopt.benchmarks.runtimes.mxnet import runner as mxnet
 from tvmopt.benchmarks.runtimes.ncnn import runner as ncnn
 from tvmopt.benchmarks.runtimes.onnxruntime import int8 as onnxruntime_int8
@@ -34,6 +35,8 @@ RUNTIMES: tuple[Runtime, ...] = (
     tensorflow.RUNTIME,
     tensorflow_xla.RUNTIME,
     mxnet.RUNTIME,
+    mxnet_modes.HYBRID,
+    mxnet_modes.IMPERATIVE,
     onnxruntime.RUNTIME,
     openvino.RUNTIME,
     opencv.RUNTIME,

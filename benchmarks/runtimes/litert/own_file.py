@@ -58,7 +58,9 @@ def bind_own_file(interpreter: Any, inputs: Mapping[str, np.ndarray], outputs: S
 def _names(interpreter: Any, taken: Sequence[Any], given: Sequence[Any]) -> dict[int, tuple[str, ...]]:
     """By tensor, what the import may call it: by the only signature, without what converters add, or as it is."""
     tensors = (*taken, *given)
-    names = {t["index"]: (t["name"].removeprefix(_PREFIX).removesuffix(":0"), t["name"]) for t in tensors}
+    names: dict[int, tuple[str, ...]] = {
+        t["index"]: (t["name"].removeprefix(_PREFIX).removesuffix(":0"), t["name"]) for t in tensors
+    }
     signatures = interpreter.get_signature_list()
     if len(signatures) == 1:
         runner = interpreter.get_signature_runner(next(iter(signatures)))

@@ -1,11 +1,16 @@
 """MXNet on the CPU in FP32, from the network's own symbol and parameters.
 
-Set up with its defaults: the symbol is bound once, without gradients. MXNet needs an environment of its own
-(`pipeline.environments`) but runs in this project's Python, which finds it there behind its own packages.
+Set up with its defaults: the symbol is bound once, without gradients; oneDNN is on, and so is its subgraph backend,
+which fuses convolutions with what follows; its kernels have as many threads (OpenMP) as the other runtimes, and the
+engine one worker, which is enough for one request. MXNet needs an environment of its own (`pipeline.environments`) but
+runs in this project's Python, which finds it there behind its own packages.
 """
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +38,33 @@ _FUSION = Choice(
 _ENVIRONMENT = "mxnet"
 
 
+@dataclass(frozen=True, slots=True)
+class Network:
+    """An MXNet network, read and ready to run.
+
+    Attributes:
+        symbol: its symbol.
+        inputs: names of its inputs, of those in `arguments`.
+        arguments: arrays of its inputs and weights, by name.
+        states: arrays of its auxiliary states, by name.
+    """
+
+    symbol: Any
+    inputs: tuple[str, ...]
+    arguments: dict[str, Any]
+    states: dict[str, Any]
+
+
 class RunMxnet:
     """Binds an MXNet network's symbol and runs it."""
+
+    interface = "symbol, bound once without gradients"
 
     def __init__(self) -> None:
         self.settings: dict[str, str] = {}
         self._mxnet: Any = None
-        self._executor: Any = None
+        self._call: Callable[[], Sequence[Any]] = tuple
+        self._outputs: Sequence[Any] = ()
 
     def open_library(self) -> None:
         """Imports MXNet from its environment.
@@ -71,20 +96,44 @@ class RunMxnet:
             ValueError: MXNet's symbol has no output by the name of one of the model's.
         """
         try:
-            self._bind(job)
+            network = self._read(job)
+            self._call = self.make_call(self._mxnet, network)
+            self._outputs = self._call()
+            self._mxnet.nd.waitall()
         except self._mxnet.base.MXNetError as error:
             raise RuntimeError(f"MXNet cannot run it: {_reason(str(error))}") from error
+        mxnet = self._mxnet
+        onednn = mxnet.runtime.Features().is_enabled("MKLDNN")
+        self.settings |= {
+            "version": str(mxnet.__version__),
+            "interface": self.interface,
+            "oneDNN": "on (the default)" if onednn else "not in this build",
+            "subgraph backend": self.subgraph_backend(onednn),
+            "threads": f"{job.threads} (OMP_NUM_THREADS), one engine worker",
+            "precision": "fp32",
+            "read from": "the MXNet network's own files",
+        }
+
+    def make_call(self, mxnet: Any, network: Network) -> Callable[[], Sequence[Any]]:
+        """What runs the network: it starts an inference, and returns the arrays of its outputs."""
+        executor = network.symbol.bind(mxnet.cpu(), network.arguments, aux_states=network.states, grad_req="null")
+        return lambda: executor.forward(is_train=False)  # type: ignore[no-any-return]
+
+    def subgraph_backend(self, onednn: bool) -> str:
+        """What fuses operators: of a bound symbol, what MXNet's variable says."""
+        return os.environ.get("MXNET_SUBGRAPH_BACKEND", "MKLDNN (the default)" if onednn else "none")
 
     def run(self) -> None:
         """One inference; returns when its outputs are computed."""
-        for output in self._executor.forward(is_train=False):
+        self._outputs = self._call()
+        for output in self._outputs:
             output.wait_to_read()
 
     def read_outputs(self) -> list[np.ndarray]:
         """Copies of the last run's outputs."""
-        return [output.asnumpy() for output in self._executor.outputs]
+        return [output.asnumpy() for output in self._outputs]
 
-    def _bind(self, job: Job) -> None:
+    def _read(self, job: Job) -> Network:
         from tvmopt.pipeline.importers.mxnet.params import find_files
 
         refuse_values(job)
@@ -106,16 +155,7 @@ class RunMxnet:
             for name, shape in zip(names, shapes, strict=True)
         }
         states = {name: stored[name] for name in network.list_auxiliary_states()}
-        self._executor = network.bind(mxnet.cpu(), arguments, aux_states=states, grad_req="null")
-        onednn = mxnet.runtime.Features().is_enabled("MKLDNN")
-        self.settings |= {
-            "version": str(mxnet.__version__),
-            "interface": "symbol, bound once without gradients",
-            "oneDNN": "on (the default)" if onednn else "not in this build",
-            "threads": str(job.threads),
-            "precision": "fp32",
-            "read from": "the MXNet network's own files",
-        }
+        return Network(network, tuple(name for name in names if name in feed), arguments, states)
 
 
 def _reason(message: str) -> str:

@@ -1,4 +1,4 @@
-"""MXNet beside ONNX Runtime on an MXNet network's own files."""
+"""MXNet, symbolic, hybridised and imperative, beside ONNX Runtime on an MXNet network's own files."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ def test_it_runs_the_networks_own_files(run_tvmopt: RunTvmopt, tmp_path: Path) -
     if missing:
         pytest.skip(missing)
     path = save_mxnet(tmp_path)
-    options = ("--runtimes", "mxnet,onnxruntime", "--rounds", "5", "--threads", "1", "--json", "out.json")
+    names = ("mxnet", "mxnet-hybrid", "mxnet-imperative", "onnxruntime")
+    options = ("--runtimes", ",".join(names), "--rounds", "5", "--threads", "1", "--json", "out.json")
     done = run_tvmopt("compare", path, *options)
     assert done.returncode == 0, done.stderr
     rows = {row["runtime"]: row for row in json.loads((tmp_path / "out.json").read_text())["measurements"]}
-    assert {name: (row["status"], row["message"]) for name, row in rows.items()} == {
-        "mxnet": ("ok", ""),
-        "onnxruntime": ("ok", ""),
-    }
-    assert rows["mxnet"]["settings"]["read from"] == "the MXNet network's own files"
-    assert rows["mxnet"]["settings"]["version"]
+    assert {name: (row["status"], row["message"]) for name, row in rows.items()} == dict.fromkeys(names, ("ok", ""))
+    for name, word in {"mxnet": "bound", "mxnet-hybrid": "hybridised", "mxnet-imperative": "imperative"}.items():
+        assert rows[name]["settings"]["read from"] == "the MXNet network's own files"
+        assert rows[name]["settings"]["version"]
+        assert word in rows[name]["settings"]["interface"]
+        assert rows[name]["output_error"]["relative"] < 1e-5
 
 
 @pytest.mark.slow
@@ -72,8 +73,9 @@ def test_its_profiler_counts_operators(run_tvmopt: RunTvmopt, tmp_path: Path) ->
 
 
 def test_it_takes_no_other_models() -> None:
-    assert find_runtime("mxnet").refusal("onnx") is not None
-    assert find_runtime("mxnet").refusal("mxnet") is None
+    for name in ("mxnet", "mxnet-hybrid", "mxnet-imperative"):
+        assert find_runtime(name).refusal("onnx") is not None
+        assert find_runtime(name).refusal("mxnet") is None
 
 
 def test_without_its_environment_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
