@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from tvmopt.benchmarks.runtimes.mxnet.runner import FUSION, Network, RunMxnet
 from tvmopt.benchmarks.runtimes.mxnet.runner import RUNTIME as SYMBOLIC
-from tvmopt.benchmarks.runtimes.mxnet.runner import Network, RunMxnet
 
 
 class RunMxnetHybrid(RunMxnet):
@@ -24,7 +24,7 @@ class RunMxnetHybrid(RunMxnet):
         """As `RunMxnet.make_call`."""
         block = mxnet.gluon.SymbolBlock(network.symbol, [mxnet.symbol.var(name) for name in network.inputs])
         for name, parameter in block.collect_params().items():
-            array = network.arguments.get(name, network.states.get(name))
+            array = network.arguments[name] if name in network.arguments else network.states[name]
             parameter.shape = array.shape
             parameter.dtype = array.dtype
             parameter.initialize(ctx=mxnet.cpu())
@@ -77,16 +77,17 @@ class RunMxnetImperative(RunMxnet):
 
 def _operator(mxnet: Any, name: str) -> Callable[..., Any]:
     """The imperative function of an operator."""
-    for module in (mxnet.nd, mxnet.nd._internal, mxnet.nd.op):
-        function: Callable[..., Any] | None = getattr(module, name, None)
-        if function is not None:
-            return function
-    for prefix, module in (("_contrib_", mxnet.nd.contrib), ("_image_", mxnet.nd.image), ("_linalg_", mxnet.nd.linalg)):
-        function = getattr(module, name.removeprefix(prefix), None) if name.startswith(prefix) else None
-        if function is not None:
-            return function
+    nd = mxnet.nd
+    homes = {"": nd, "_": nd._internal, "_contrib_": nd.contrib, "_image_": nd.image, "_linalg_": nd.linalg}
+    for prefix, module in homes.items():
+        for called in (name, name.removeprefix(prefix)):
+            function: Callable[..., Any] | None = getattr(module, called, None) if name.startswith(prefix) else None
+            if function is not None:
+                return function
     raise RuntimeError(f"MXNet has no imperative form of {name}")
 
+
+_CHOICES = tuple(choice for choice in SYMBOLIC.choices if choice is not FUSION)
 
 HYBRID = replace(
     SYMBOLIC,
@@ -95,6 +96,7 @@ HYBRID = replace(
     variant="FP32, hybridised",
     about="MXNet's Gluon, hybridised with static memory; only for MXNet networks, from their own files.",
     runner=RunMxnetHybrid,
+    choices=_CHOICES,
 )
 IMPERATIVE = replace(
     SYMBOLIC,
@@ -103,4 +105,5 @@ IMPERATIVE = replace(
     variant="FP32, imperative",
     about="MXNet's operators called one by one; only for MXNet networks, from their own files.",
     runner=RunMxnetImperative,
+    choices=_CHOICES,
 )

@@ -27,7 +27,7 @@ _ONEDNN = Choice(
     others=("0",),
     variable="MXNET_MKLDNN_ENABLED",
 )
-_FUSION = Choice(
+FUSION = Choice(
     name="fusion",
     about="whether layers are fused into oneDNN's when the symbol is bound",
     default="on",
@@ -117,7 +117,7 @@ class RunMxnet:
     def make_call(self, mxnet: Any, network: Network) -> Callable[[], Sequence[Any]]:
         """What runs the network: it starts an inference, and returns the arrays of its outputs."""
         executor = network.symbol.bind(mxnet.cpu(), network.arguments, aux_states=network.states, grad_req="null")
-        return lambda: executor.forward(is_train=False)  # type: ignore[no-any-return]
+        return lambda: executor.forward(is_train=False)
 
     def subgraph_backend(self, onednn: bool) -> str:
         """What fuses operators: of a bound symbol, what MXNet's variable says."""
@@ -178,5 +178,5 @@ RUNTIME = Runtime(
     profiler=f"{__package__}.profiler:profile_mxnet",
     peer=True,
     kinds=("mxnet",),
-    choices=(_ONEDNN, _FUSION, WAITING),
+    choices=(_ONEDNN, FUSION, WAITING),
 )
