@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 import tvmopt.pipeline.importers.tensorflow as package
+from tests.conftest import RunTvmopt
+from tests.pipeline.importers.tensorflow.files import made
 
 
 @pytest.fixture
@@ -37,3 +39,16 @@ def test_sets_of_nodes_are_ordered_as_they_were_made(scripts: None) -> None:
     nodes = [Node(f"n{place}") for place in range(50)]
     assert [node.name for node in set(nodes[25:] + nodes[:25])] == [f"n{place}" for place in range(50)]
     assert nodes[0] != Node("n0")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "framework"), [("net.keras", "Keras"), ("float16.tflite", "LiteRT")])
+def test_an_artifact_is_verified_against_the_framework(
+    name: str, framework: str, tmp_path: Path, run_tvmopt: RunTvmopt
+) -> None:
+    model = str(made() / name)
+    assert run_tvmopt("compile", model, "-o", "net.tar", "--threads", "1").returncode == 0
+    done = run_tvmopt("verify", model, "net.tar")
+    assert done.returncode == 0, done.stderr
+    assert f"with {framework})" in done.stdout
+    assert "no comparison" not in done.stdout
