@@ -79,6 +79,16 @@ CONV2D = Operator(
     convolution=True,
     forms={"Conv": f"{_VOLUMES}, with constant weights"},
 )
+INTEGER_CONV2D = Operator(
+    "integer_conv2d",
+    "convolution of integers",
+    operands=2,
+    weights=(1,),
+    layout=Layout.BLOCKED,
+    takes_epilogue=True,
+    convolution=True,
+)
+"""Of quantised maps: attribute zero, their zero point, besides a convolution's. The sums are int32."""
 DEPTHWISE_CONV2D = Operator(
     "depthwise_conv2d",
     "depthwise convolution",
@@ -88,6 +98,17 @@ DEPTHWISE_CONV2D = Operator(
     takes_epilogue=True,
     convolution=True,
 )
+INTEGER_DEPTHWISE_CONV2D = Operator(
+    "integer_depthwise_conv2d",
+    "depthwise convolution of integers",
+    operands=2,
+    weights=(1,),
+    layout=Layout.BLOCKED,
+    takes_epilogue=True,
+    convolution=True,
+)
+INTEGERS = (INTEGER_CONV2D, INTEGER_DEPTHWISE_CONV2D)
+"""Operators whose kernels read quantised maps and may write them."""
 SEPARABLE_CONV2D = Operator(
     "separable_conv2d",
     "depthwise and 1×1 in one",
@@ -308,7 +329,9 @@ OPERATORS: Mapping[str, Operator] = {
     operator.name: operator
     for operator in (
         CONV2D,
+        INTEGER_CONV2D,
         DEPTHWISE_CONV2D,
+        INTEGER_DEPTHWISE_CONV2D,
         SEPARABLE_CONV2D,
         EXPANDED_CONV2D,
         CONV3D,

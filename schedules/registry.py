@@ -70,10 +70,12 @@ def llvm_templates() -> tuple[Template, ...]:
     from tvmopt.schedules.llvm.attention.attention import Attention
     from tvmopt.schedules.llvm.convolution.conv2d import Convolution
     from tvmopt.schedules.llvm.convolution.conv3d import Conv3d
+    from tvmopt.schedules.llvm.convolution.integers.conv2d import IntegerConvolution
     from tvmopt.schedules.llvm.convolution.transposed import TransposedConv2d
     from tvmopt.schedules.llvm.dense import Dense
     from tvmopt.schedules.llvm.depthwise.depthwise import DepthwiseConv2d
     from tvmopt.schedules.llvm.depthwise.expanded import ExpandedConv2d
+    from tvmopt.schedules.llvm.depthwise.integer import IntegerDepthwiseConv2d
     from tvmopt.schedules.llvm.depthwise.separable import SeparableConv2d
     from tvmopt.schedules.llvm.depthwise.transposed_depthwise import TransposedDepthwise
     from tvmopt.schedules.llvm.depthwise.volumes import DepthwiseConv3d
@@ -99,7 +101,9 @@ def llvm_templates() -> tuple[Template, ...]:
 
     return (
         Convolution(),
+        IntegerConvolution(),
         DepthwiseConv2d(),
+        IntegerDepthwiseConv2d(),
         SeparableConv2d(),
         ExpandedConv2d(),
         TransposedConv2d(),

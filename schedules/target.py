@@ -28,8 +28,13 @@ TARGETS: dict[str, str] = {
 }
 """Short names of targets and what each means; TVM's JSON is accepted as well."""
 
-_X86_FEATURES = ("avx512_vnni", "avx512_bf16", "avx512_fp16", "avx_vnni", "amx_int8")
-_LLVM_NAMES = {"avx512_vnni": "avx512vnni", "avx512_bf16": "avx512bf16", "avx512_fp16": "avx512fp16"}
+_X86_FEATURES = ("avx512vbmi", "avx512_vnni", "avx512_bf16", "avx512_fp16", "avx_vnni", "amx_int8")
+_LLVM_NAMES = {
+    "avx512vbmi": "avx512vbmi",
+    "avx512_vnni": "avx512vnni",
+    "avx512_bf16": "avx512bf16",
+    "avx512_fp16": "avx512fp16",
+}
 _LLVM_NAMES |= {"avx_vnni": "avxvnni", "amx_int8": "amx-int8"}
 _X86_V4 = {"avx512f", "avx512bw", "avx512cd", "avx512dq", "avx512vl"}
 _X86_V3 = {"avx2", "fma", "f16c", "bmi2"}

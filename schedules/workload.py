@@ -25,14 +25,16 @@ class Tensor:
         shape: logical shape; feature maps are NCHW.
         dtype: element type, as numpy spells it.
         block: channels kept together innermost: 1 is plain row-major order, 16 is NCHW16c. Only rank 4 is blocked.
-        halo: rows and columns of zeros stored around each map (top, left, bottom, right), so that the consumer
-            needs no padding.
+        halo: rows and columns stored around each map (top, left, bottom, right), so that the consumer needs no
+            padding.
+        fill: the number in them: zero, or for quantised maps their zero point.
     """
 
     shape: tuple[int, ...]
     dtype: str = "float32"
     block: int = 1
     halo: tuple[int, int, int, int] = (0, 0, 0, 0)
+    fill: int = 0
 
     def __post_init__(self) -> None:
         if any(size < 0 for size in self.shape):
@@ -79,12 +81,13 @@ class Tensor:
         return replace(self, shape=(n, c, w, h), halo=(left, top, right, bottom))
 
     def store(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """The logical `array` in this tensor's memory layout: blocked, absent channels and halo as zeros."""
+        """The logical `array` in this tensor's memory layout: blocked, with the halo; absent channels as zeros."""
         if len(self.shape) != 4 or self.plain:
             return np.ascontiguousarray(array).reshape(self.physical_shape)
         top, left, bottom, right = self.halo
-        margins = ((0, 0), (0, -self.shape[1] % self.block), (top, bottom), (left, right))
-        padded = np.pad(array.reshape(self.shape), margins)
+        framed = ((0, 0), (0, 0), (top, bottom), (left, right))
+        padded = np.pad(array.reshape(self.shape), framed, constant_values=self.fill)
+        padded = np.pad(padded, ((0, 0), (0, -self.shape[1] % self.block), (0, 0), (0, 0)))
         if self.block == 1:
             return padded
         n, _, rows, columns = padded.shape
@@ -109,6 +112,8 @@ class Tensor:
             out["block"] = self.block
         if any(self.halo):
             out["halo"] = list(self.halo)
+        if self.fill:
+            out["fill"] = self.fill
         return out
 
     @staticmethod
@@ -120,7 +125,8 @@ class Tensor:
         """
         top, left, bottom, right = (int(x) for x in data.get("halo", (0, 0, 0, 0)))
         shape = tuple(int(x) for x in data["shape"])
-        return Tensor(shape, str(data["dtype"]), int(data.get("block", 1)), (top, left, bottom, right))
+        block, fill = int(data.get("block", 1)), int(data.get("fill", 0))
+        return Tensor(shape, str(data["dtype"]), block, (top, left, bottom, right), fill)
 
 
 @dataclass(frozen=True, slots=True)

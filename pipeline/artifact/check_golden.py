@@ -12,7 +12,7 @@ from tvmopt.pipeline.artifact.loaded import LoadedArtifact
 from tvmopt.pipeline.artifact.native_library import ALIGNMENT, reserve
 from tvmopt.pipeline.errors import RuntimeMissingError, WrongResultError
 from tvmopt.pipeline.support.numeric_error import NumericError, numeric_error
-from tvmopt.pipeline.support.tolerances import COMPILED, stated, within
+from tvmopt.pipeline.support.tolerances import BEHIND_INTEGERS, COMPILED, stated, within
 
 _THREADS = "TVM_NUM_THREADS"
 
@@ -43,13 +43,15 @@ class GoldenOutput:
 def golden_outputs(artifact: LoadedArtifact) -> Iterator[GoldenOutput]:
     """Each output for the golden inputs of every size against the golden one, by `tolerances.COMPILED`.
 
-    The size that is selected afterwards is the first.
+    For a model that quantises, by `tolerances.BEHIND_INTEGERS`. The size that is selected afterwards is the first.
     """
+    behind_integers = bool(artifact.manifest.get("quantizes"))
     for size in reversed(range(artifact.sizes)):
         artifact.select(size)
         results = artifact.run(artifact.golden_inputs)
         for name, expected in artifact.golden_outputs.items():
-            yield GoldenOutput(name, numeric_error(expected, results[name]), COMPILED.of(expected.dtype))
+            allowed = max(COMPILED.of(expected.dtype), BEHIND_INTEGERS if behind_integers else 0.0)
+            yield GoldenOutput(name, numeric_error(expected, results[name]), allowed)
 
 
 def check_golden(parts: ArtifactParts, path: Path) -> None:

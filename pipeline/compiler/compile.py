@@ -33,6 +33,7 @@ from tvmopt.pipeline.compiler.steps import without_dropped
 from tvmopt.pipeline.compiler.traced.kernel_calls import KernelCall, calls_of, check_calls
 from tvmopt.pipeline.compiler.traced.kernel_layers import steps_of
 from tvmopt.pipeline.errors import BuildError, UnsupportedModelError
+from tvmopt.pipeline.graph.quantized.scales import rounds_to_bytes
 from tvmopt.pipeline.importers.golden import golden_pair
 from tvmopt.pipeline.records.lookup import Records
 from tvmopt.pipeline.support.interrupts import interruptible
@@ -203,7 +204,7 @@ def write_artifact(builds: Sequence[Ready], out: Path, forge: Forge) -> tuple[Li
     linker = linker_of(builds[0].bound.target)
     libraries = build_libraries([(ready.bound, ready.configs) for ready in builds], linker, forge)
     sized = [
-        Sized(library.content, _manifest(ready.model, ready.bound.target, ready.choices, library), *ready.golden)
+        Sized(library.content, _manifest(ready.model, ready.bound, ready.choices, library), *ready.golden)
         for ready, library in zip(builds, libraries, strict=True)
     ]
     first, *others = sized
@@ -327,15 +328,19 @@ def _for_virtual_machine(bound: BoundModel, configs: Mapping[str, Config], linke
         return Library(library.read_bytes(), None, build.storage_sizes(module), steps)
 
 
-def _manifest(model: ImportedModel, target: Target, choices: Sequence[TaskChoice], library: Library) -> dict[str, Any]:
+def _manifest(
+    model: ImportedModel, bound: BoundModel, choices: Sequence[TaskChoice], library: Library
+) -> dict[str, Any]:
     from importlib.metadata import version
 
+    target = bound.target
     records = json.dumps([[c.task.name, c.origin, dict(c.config)] for c in choices], sort_keys=True)
     return {
         "format_version": FORMAT_VERSION,
         "model": {"name": model.name, "source": model.source.path.name, "sha256": model.sha256},
         "inputs": [_spec(spec) for spec in model.inputs],
         "outputs": [_spec(spec) for spec in model.outputs],
+        **({"quantizes": True} if rounds_to_bytes(bound.graph) else {}),
         **({"cuts": [cut.to_json() for cut in model.cuts]} if model.cuts else {}),
         "target": {
             "name": target.name,

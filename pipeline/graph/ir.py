@@ -79,11 +79,11 @@ class Origin:
         value: name of the other value.
         form: ``layout``: a copy in another layout; ``maps``: maps of one pixel each, which become `value` when their
             rows and columns are dropped; ``image``: a line as an image of one row; ``planes``: each plane of a volume
-            as an image.
+            as an image; ``moved``: integers of int8, moved by 128 so that they are uint8.
     """
 
     value: str
-    form: Literal["layout", "maps", "image", "planes"]
+    form: Literal["layout", "maps", "image", "planes", "moved"]
 
 
 @dataclass(frozen=True, slots=True)

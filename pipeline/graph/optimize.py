@@ -32,6 +32,8 @@ from tvmopt.pipeline.graph.passes.plan_layout import plan_layout
 from tvmopt.pipeline.graph.passes.trim_taps import trim_taps
 from tvmopt.pipeline.graph.passes.widen_phases import widen_phases
 from tvmopt.pipeline.graph.pieces import Alternative, Choice, Piece, stay_apart
+from tvmopt.pipeline.graph.quantized.fold_scales import fold_scales
+from tvmopt.pipeline.graph.quantized.use_integers import use_integers
 from tvmopt.pipeline.graph.read_onnx import read_onnx
 from tvmopt.pipeline.graph.recognize import recognize, recognize_typed
 from tvmopt.pipeline.graph.siblings.merge_recurrences import merge_recurrences
@@ -76,6 +78,7 @@ def passes(
         return (_refuse_own_operators, fold_batchnorm)
     return (
         fold_batchnorm,
+        lambda graph: use_integers(graph, target),
         find_norms,
         guard_indices,
         recognize,
@@ -99,6 +102,7 @@ def passes(
         lambda graph: split_groups(graph, target),
         lambda graph: widen_phases(graph, target),
         fuse_epilogue,
+        fold_scales,
         lambda graph: choose_channels(graph, target),
         find_copies,
         lambda graph: fuse_expanded(graph, target),

@@ -32,6 +32,9 @@ _FATAL = 4
 _LARGE_BYTES = 1 << 25
 """Models with more weights are given to onnxruntime as files."""
 
+_INEXACT = ["WeightBiasQuantization"]
+"""Optimisations that change values: this one rounds biases of quantised layers to integers."""
+
 _UNSAVED = "Protobuf serialization failed"
 """What onnxruntime says when it cannot write the optimised model."""
 
@@ -69,6 +72,7 @@ def open_session(model: onnx.ModelProto, level: str = "ORT_DISABLE_ALL", save_to
                 options,
                 providers=["CPUExecutionProvider"],
                 enable_fallback=0,  # the fallback prints, and tries the same once more
+                disabled_optimizers=_INEXACT,
             )
         except _failures() as error:
             if save_to is not None and _UNSAVED in str(error):

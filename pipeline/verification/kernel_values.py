@@ -1,8 +1,9 @@
 """Points at which a compiled model and its source model can be compared: values that both of them have.
 
 A kernel's result has the name of the ONNX value that it is. Layers that were fused into a kernel are compared at the
-kernel's end. Two kinds of values that passes add hold the same numbers as a value of the ONNX model: copies in another
-layout, and global pooling before its result is reshaped. The graph records them (`pipeline.graph.ir.Origin`).
+kernel's end. Some values that passes add hold the same numbers as a value of the ONNX model: copies in another layout,
+global pooling before its result is reshaped, and integers that are moved to be unsigned. The graph records them
+(`pipeline.graph.ir.Origin`).
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import onnx
 
 from tvmopt.pipeline.artifact.kernel_by_kernel import visit_steps
 from tvmopt.pipeline.artifact.loaded import LoadedArtifact
 from tvmopt.pipeline.graph.ir import Origin
+from tvmopt.pipeline.graph.quantized.scales import MOVED
 from tvmopt.pipeline.types import Step
 
 Array = npt.NDArray[Any]
@@ -97,14 +100,20 @@ def observe_values(
             if value is None:
                 uncompared.append(Uncompared(step, name, "the ONNX model has no such value"))
             else:
-                planes = any(origin.form == "planes" for origin in _origins(name, origins))
-                points.append(Point(step, value, array, copied=step.operator == "relayout", planes=planes))
+                forms = {origin.form for origin in _origins(name, origins)}
+                planes, kept = "planes" in forms, _moved_back(array) if "moved" in forms else array
+                points.append(Point(step, value, kept, copied=step.operator == "relayout", planes=planes))
 
     if artifact.steps:
         visit_steps(artifact, visit)
     else:
         artifact.run_only()
     return points, uncompared
+
+
+def _moved_back(array: Array) -> Array:
+    """Quantised values as the model has them, from those of the compiled model, which are moved to be unsigned."""
+    return (array.astype(np.int16) - MOVED).astype(np.int8)
 
 
 def counterpart(name: str, known: Collection[str], origins: Mapping[str, Origin]) -> str | None:

@@ -21,7 +21,7 @@ from tvmopt.pipeline.importers.check.normalized import with_outputs
 from tvmopt.pipeline.importers.registry import find_importer
 from tvmopt.pipeline.support.numeric_error import NumericError, numeric_error
 from tvmopt.pipeline.support.onnxruntime import run_model
-from tvmopt.pipeline.support.tolerances import ALONE, BEHIND_INTEGERS, COMPILED
+from tvmopt.pipeline.support.tolerances import ALONE, BEHIND_INTEGERS, COMPILED, STEP, only_steps
 from tvmopt.pipeline.tasks.alternatives import origins_of_all_ways
 from tvmopt.pipeline.types import ImportedModel
 from tvmopt.pipeline.verification.isolated_layers import run_given
@@ -79,7 +79,8 @@ def verify(
         inputs: an array for each of the model's inputs.
         tolerance: the largest relative error allowed, by default that of `tolerances.COMPILED` for the value's dtype,
             and `tolerances.BEHIND_INTEGERS` for what follows from integers of 8 bits; for a layer recomputed from the
-            inputs that it got, `tolerances.ALONE` times the dtype's, or all of it if it rounds to integers itself.
+            inputs that it got, `tolerances.ALONE` times the dtype's. Of one that rounds to integers itself, a few
+            elements may be a step off (`tolerances.only_steps`).
 
     Raises:
         ModelInputError: names, shapes or dtypes of `inputs` are not the model's.
@@ -156,6 +157,10 @@ def _framework(model: ImportedModel, inputs: Arrays, names: Sequence[str]) -> tu
         return {}, (f"no comparison with {importer.framework}: {error}",)
 
 
+WHOLE = 1.0
+"""A relative error that is as large as the values."""
+
+
 @dataclass(frozen=True, slots=True)
 class _References:
     """The expected values, by name.
@@ -207,10 +212,10 @@ class _Judge:
             step.operator,
             step.layers,
             tuple(layer for layer in layers if layer in self.unseen and layer not in step.layers),
-            self._allowed(value, point.array),
+            max(self._allowed(value, point.array), self._allowed_inside(value)),
             self._errors(value, point.array),
             self._alone(value, point.array) if not point.copied else numeric_error(self.computed[value], point.array),
-            self._allowed_alone(layers, point.array),
+            self._allowed_alone(layers, value, point.array),
         )
 
     def check_output(self, name: str, array: Array) -> ValueCheck:
@@ -225,7 +230,7 @@ class _Judge:
             self._allowed(name, array),
             self._errors(name, array),
             self._alone(name, array),
-            self._allowed_alone(layers, array),
+            self._allowed_alone(layers, name, array),
         )
 
     def _allowed(self, value: str, array: Array) -> float:
@@ -234,12 +239,17 @@ class _Judge:
         small = array.dtype.kind == "f" or array.dtype.itemsize == 1
         return max(COMPILED.of(array.dtype), BEHIND_INTEGERS if small and value in self.behind else 0.0)
 
-    def _allowed_alone(self, layers: Sequence[str], array: Array) -> float:
+    def _allowed_inside(self, value: str) -> float:
+        """What is allowed of a value behind integers inside the model: anything, as the layers are judged alone."""
+        return WHOLE if self.tolerance is None and value in self.behind and value in self.references.given else 0.0
+
+    def _allowed_alone(self, layers: Sequence[str], value: str, array: Array) -> float:
         own = COMPILED.of(array.dtype) if self.tolerance is None else self.tolerance
-        wanted = set(layers)
-        if not any(node.op_type in QUANTIZING for node in self.graph.node if node.name in wanted):
-            return ALONE * own
-        return max(own, COMPILED.int8) if self.tolerance is None else own
+        wanted, given = set(layers), self.references.given.get(value)
+        rounds = any(node.op_type in QUANTIZING for node in self.graph.node if node.name in wanted)
+        if not rounds or self.tolerance is not None:
+            return own if rounds else ALONE * own
+        return STEP if given is None or only_steps(given, array, ALONE * own) else ALONE * own
 
     def _alone(self, value: str, array: Array) -> NumericError | None:
         given = self.references.given

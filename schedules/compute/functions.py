@@ -44,6 +44,7 @@ ARITY: dict[str, int] = {
     **dict.fromkeys(("not", "is_nan", "is_infinite"), 1),
     **dict.fromkeys(("to_bool", "to_float32", "to_int32", "to_int64"), 1),
     "where": 3,
+    **dict.fromkeys(("quantize", "dequantize"), 3),
     **dict.fromkeys(("quotient", "remainder", "modulo"), 2),
 }
 """Functions that an expression may name, with their number of operands."""
@@ -53,6 +54,9 @@ TRUTHS = frozenset({"less", "less_equal", "equal", "and", "or", "xor", "not", "i
 
 ONE_BY_ONE = frozenset({"quotient", "remainder", "modulo"})
 """Functions of integers that are computed for one element at a time."""
+
+QUANTIZED = "uint8"
+"""The element type of quantised maps; those of int8 are moved by 128 when they are imported."""
 
 CASTS: dict[str, str] = {f"to_{dtype}": dtype for dtype in ("bool", "float32", "int32", "int64")}
 """Functions that change the element type, and to which; all others have values of the type of their last operand."""
@@ -70,7 +74,9 @@ LONG_CHAINS = frozenset({"exp", "sigmoid", "silu", "tanh", "erf", "softplus", "a
 
 def type_of(function: str, dtype: str) -> str:
     """The element type of a function's value if that of its last operand is `dtype`."""
-    return "bool" if function in TRUTHS else CASTS.get(function, dtype)
+    if function in TRUTHS:
+        return "bool"
+    return {**CASTS, "quantize": QUANTIZED, "dequantize": "float32"}.get(function, dtype)
 
 
 def finite_at_zero(expr: Expr) -> bool:

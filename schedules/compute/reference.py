@@ -113,6 +113,7 @@ def _windows(workload: Workload, data: Array, kernel: tuple[int, int], fill: flo
 
 def _conv2d(workload: Workload, inputs: Sequence[Array]) -> Array:
     data, weight = map(_summed, inputs[:2])
+    data = data - data.dtype.type(dict(workload.attrs).get("zero", 0))
     kernel = weight.shape[2:]
     groups = workload.attr("groups")
     windows = _windows(workload, data, (kernel[0], kernel[1]), 0.0)
@@ -205,7 +206,8 @@ def _pool3d(workload: Workload, data: Array) -> Array:
 def _pool_images(workload: Workload, inputs: Sequence[Array]) -> Array:
     data, kernel, pads = inputs[0], workload.attr("kernel"), workload.attr("pads")
     if workload.attr("kind") == "max":
-        return np.asarray(_windows(workload, data, kernel, -np.inf).max(axis=(4, 5)))
+        lowest = -np.inf if data.dtype.kind == "f" else 0
+        return np.asarray(_windows(workload, data, kernel, lowest).max(axis=(4, 5)))
     ones = np.ones_like(data)
     if workload.attr("count_pads"):
         # Declared pads count; extra padding from rounding sizes up does not.
@@ -348,6 +350,8 @@ def _resize2d(workload: Workload, inputs: Sequence[Array]) -> Array:
 
 REFERENCES: Mapping[str, Callable[[Workload, Sequence[Array]], Any]] = {
     "conv2d": _conv2d,
+    "integer_conv2d": _conv2d,
+    "integer_depthwise_conv2d": _conv2d,
     "depthwise_conv2d": _conv2d,
     "separable_conv2d": _separable_conv2d,
     "expanded_conv2d": _expanded_conv2d,

@@ -98,6 +98,8 @@ _FUNCTIONS: dict[str, Any] = {
     "is_nan": np.isnan,
     "is_infinite": np.isinf,
     "where": np.where,
+    "quantize": lambda x, scale, zero: np.clip(np.fmax(np.rint(x / scale) + zero, 0), 0, 255),
+    "dequantize": lambda x, scale, zero: (x.astype(FLOAT32) - zero) * scale,
     "quotient": _quotient,
     "remainder": np.fmod,
     "modulo": np.mod,

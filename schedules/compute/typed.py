@@ -114,6 +114,21 @@ class TypedMath:
         name = tirx.Var("scalar", element_type(value))
         return tirx.Let(name, value, body(name))
 
+    def _quantize(self, x: Any, scale: Any, zero: Any) -> Any:
+        """``x / scale`` rounded half to even, plus `zero`, saturating; NaN becomes the least.
+
+        Saturating comes first: it leaves small numbers, which are exact as float32.
+        """
+        offset = known(zero)
+        low, high = self.number(-offset, "float32"), self.number(255.0 - offset, "float32")
+        bounded = tirx.min(tirx.max(x if known(scale) == 1.0 else x / scale, low), high)
+        rounded = tirx.nearbyint(bounded)
+        return self.cast(rounded + zero if offset else rounded, "uint8")
+
+    def _dequantize(self, x: Any, scale: Any, zero: Any) -> Any:
+        floats = self.cast(x, "float32")
+        return (floats - zero if known(zero) else floats) * scale
+
     def _to_bool(self, x: Any) -> Any:
         return self.truth(x)
 
@@ -125,6 +140,11 @@ class TypedMath:
 
     def _to_int64(self, x: Any) -> Any:
         return self.cast(x, "int64")
+
+
+def known(value: Any) -> float:
+    """The number that a constant has in every lane."""
+    return float((value.value if isinstance(value, tirx.Broadcast) else value).value)
 
 
 def element_type(value: Any) -> str:

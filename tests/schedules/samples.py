@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.workloads.attentions import attention
+from tests.workloads.integers import integer_convolution
 from tests.workloads.recurrences import recurrence
 from tvmopt.schedules.expression import ACC, Arg, call
 from tvmopt.schedules.target import parse_target
@@ -50,6 +51,8 @@ def workloads(wide: Wide, make: Callable[..., Workload]) -> dict[str, Workload]:
     return {
         "conv2d": wide(LANES, maps.shape, 5 * LANES, **pads),
         "depthwise_conv2d": depthwise,
+        "integer_conv2d": integer_convolution(maps.shape, 5 * LANES, lanes=LANES),
+        "integer_depthwise_conv2d": integer_convolution(maps.shape, 3 * LANES, groups=3 * LANES, lanes=LANES),
         "separable_conv2d": separable(depthwise, 5 * LANES),
         "expanded_conv2d": expanded(depthwise, 2 * LANES),
         "conv3d": make(

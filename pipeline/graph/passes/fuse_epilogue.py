@@ -12,13 +12,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tvmopt.pipeline.graph.ir import Graph, Node, without_dead_code
-from tvmopt.schedules.compute.functions import finite_at_zero
-from tvmopt.schedules.expression import Arg, Expr, reads_of, rename_arguments, size_of
-from tvmopt.schedules.operators import MAP_NORM, Layout
+from tvmopt.schedules.compute.functions import QUANTIZED, finite_at_zero
+from tvmopt.schedules.dtypes import FLOAT32
+from tvmopt.schedules.expression import Arg, Call, Expr, reads_of, rename_arguments, size_of
+from tvmopt.schedules.operators import INTEGERS, MAP_NORM, Layout
 from tvmopt.schedules.workload import Tensor
 
 MAX_FUNCTIONS = 24
 """The most functions in an expression: with more, its kernel would spill registers."""
+
+
+FLOATS = frozenset({FLOAT32})
+QUANTISED = frozenset({FLOAT32, QUANTIZED})
 
 
 def fuse_epilogue(graph: Graph) -> Graph:
@@ -46,10 +51,11 @@ def fuse_epilogue(graph: Graph) -> Graph:
 def _fuse_one(graph: Graph, node: Node) -> tuple[Node, Node] | None:
     """The producer that `node` is fused into and the merged node, or None."""
     uses, producers = graph.uses(), graph.producers()
-    # Of several producers the last to run is chosen: an earlier one would have to wait for it anyway.
+    # Of several producers the last to run is chosen: an earlier one would have to wait for it anyway. But what only
+    # makes floats of integers comes first: then whoever fuses with the node reads the integers.
     order = {id(other): i for i, other in enumerate(graph.nodes)}
     candidates = [producers[name] for name in node.inputs if name in producers]
-    for producer in sorted(candidates, key=lambda other: -order[id(other)]):
+    for producer in sorted(candidates, key=lambda other: (not _dequantizes(other), -order[id(other)])):
         if len(producer.outputs) != 1 or uses[producer.output] != node.inputs.count(producer.output):
             continue
         merged = _merge(graph, producer, node)
@@ -67,7 +73,7 @@ def _merge(graph: Graph, producer: Node, node: Node) -> Node | None:
         if _repeats(node, producer.output):
             return None
     elif (
-        any(graph.tensor(name).dtype != "float32" for name in (*node.inputs, node.output))
+        any(graph.tensor(name).dtype not in _types(producer) for name in (*node.inputs, node.output))
         or not producer.operator.takes_epilogue
         or not all(_operand_fits(graph, producer, name) for name in others)
     ):
@@ -91,6 +97,16 @@ def _merge(graph: Graph, producer: Node, node: Node) -> Node | None:
     epilogue = rename_arguments(node.epilogue, renamed)
     layers = (*producer.layers, *node.layers)
     return replace(producer, inputs=tuple(inputs), outputs=node.outputs, layers=layers, epilogue=epilogue)
+
+
+def _dequantizes(node: Node) -> bool:
+    """Whether a node only makes floats of integers."""
+    return node.op == "pointwise" and isinstance(node.epilogue, Call) and node.epilogue.function == "dequantize"
+
+
+def _types(producer: Node) -> frozenset[str]:
+    """The element types that the epilogue of a kernel may read and write."""
+    return QUANTISED if producer.operator in INTEGERS else FLOATS
 
 
 def _repeats(node: Node, name: str) -> bool:

@@ -19,16 +19,21 @@ import numpy as np
 from tvmopt.pipeline.graph.ir import ONNX, Editor, Graph, Node, Origin, without_dead_code
 from tvmopt.pipeline.graph.passes.fuse_epilogue import broadcasts
 from tvmopt.pipeline.graph.strides import through_blocks
-from tvmopt.schedules.compute.functions import finite_at_zero
+from tvmopt.schedules.compute.functions import QUANTIZED, finite_at_zero
 from tvmopt.schedules.compute.phases import phases_of
+from tvmopt.schedules.dtypes import FLOAT32
+from tvmopt.schedules.llvm.depthwise.integer import quads_of
 from tvmopt.schedules.llvm.maps.channels import is_part
 from tvmopt.schedules.llvm.memory_bound.copied import MOVED
+from tvmopt.schedules.llvm.parts.quads import QUAD
 from tvmopt.schedules.operators import (
     CHANNELS,
     CONCAT,
     CONV3D,
     COPY,
     DEPTH_TO_SPACE,
+    INTEGER_CONV2D,
+    INTEGER_DEPTHWISE_CONV2D,
     MAP_NORM,
     POINTWISE,
     TRANSPOSED_CONV2D,
@@ -82,7 +87,9 @@ def _kernel_of(graph: Graph, node: Node) -> tuple[int, int] | None:
         return (shape[2] // depth[0], shape[3])
     if node.operator.convolution:
         shape = graph.tensor(node.inputs[1]).shape
-        return (shape[2], shape[3])
+        # Whole quads of pixels are read.
+        columns = quads_of(shape[3]) * QUAD if node.operator is INTEGER_DEPTHWISE_CONV2D else shape[3]
+        return (shape[2], columns)
     if node.op == "pool2d" and node.attrs["kind"] == "average":
         kernel = node.attrs["kernel"]
         assert isinstance(kernel, tuple)
@@ -116,7 +123,8 @@ def _can_block(graph: Graph, node: Node, target: Target) -> bool:
         )
     assert node.operator in (POINTWISE, MAP_NORM)
     tensors = [graph.tensor(name) for name in node.inputs]
-    if len(output.shape) != 4 or any(tensor.dtype != "float32" for tensor in (*tensors, output)):
+    types = (FLOAT32, QUANTIZED) if node.operator is POINTWISE else (FLOAT32,)
+    if len(output.shape) != 4 or any(tensor.dtype not in types for tensor in (*tensors, output)):
         return False
     # In the padding of the last block operands are zero; a result that is not finite there would spread.
     if output.shape[1] % target.channel_block(output.dtype) and not finite_at_zero(node.epilogue):
@@ -263,6 +271,8 @@ class _Planner:
         few = tensor.block == 1 and tensor.shape[1] <= PLAIN_CHANNELS
         if node.operator.plain_data and few and node.attrs["groups"] == 1:
             block = 1
+        if node.operator is INTEGER_CONV2D and few and node.attrs["groups"] == 1:
+            block = QUAD
         enough = all(have >= want for have, want in zip(tensor.halo, need, strict=True))
         if tensor.block == block and enough:
             return name

@@ -6,12 +6,15 @@ from tvmopt.pipeline.graph.attributes import attributes
 from tvmopt.pipeline.graph.ir import Editor, Node, Origin
 from tvmopt.pipeline.graph.recognize.identity import nothing
 from tvmopt.pipeline.graph.recognize.images import Window, add_image, as_image, image_of, window_of
+from tvmopt.schedules.compute.functions import QUANTIZED
+from tvmopt.schedules.dtypes import FLOAT32
 from tvmopt.schedules.workload import Attr, Tensor
 
 
 def _map(editor: Editor, node: Node) -> Tensor | None:
     tensor = editor.graph.tensor(node.inputs[0])
-    return tensor if len(tensor.shape) in (3, 4, 5) and tensor.dtype == "float32" else None
+    types = (FLOAT32, QUANTIZED) if node.kind == "MaxPool" else (FLOAT32,)
+    return tensor if len(tensor.shape) in (3, 4, 5) and tensor.dtype in types else None
 
 
 def windows(editor: Editor, node: Node) -> bool:

@@ -12,7 +12,8 @@ from typing import Any
 
 from tvmopt.schedules.dtypes import FLOAT32
 from tvmopt.schedules.llvm.convolution.direct import DirectConv2d
-from tvmopt.schedules.llvm.convolution.direct_nest import DirectConv2dNest, Panel, Spans
+from tvmopt.schedules.llvm.convolution.direct_nest import DirectConv2dNest
+from tvmopt.schedules.llvm.convolution.panel import Panel, Spans
 from tvmopt.schedules.llvm.convolution.shape import shape_of
 from tvmopt.schedules.llvm.convolution.winograd import Winograd
 from tvmopt.schedules.llvm.parts import emit

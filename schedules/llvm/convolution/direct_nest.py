@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from tvmopt.schedules.dtypes import FLOAT32
+from tvmopt.schedules.llvm.convolution.panel import Chunk, Panel, Place, Span, Spans, Steps
 from tvmopt.schedules.llvm.convolution.shape import Shape, shape_of
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import LINE, SPREAD, Index, Share, Stmt, divmod_index
@@ -33,48 +33,6 @@ NEXT_TILE, NEXT_BLOCK = 1, 2
 
 PADDING = 4
 """Taps that read only padding are skipped where the padding is at least the map divided by this."""
-
-
-@dataclass(frozen=True, slots=True)
-class Panel:
-    """The output channels of a tile: `vectors` vectors of channels of one group of one image.
-
-    `unit` is the number of this piece of the map in its band, and the number of pieces in the band. `kernel` has the
-    rows and columns of the kernel, and `offset` the row and column of the data that the first tap of the first pixel
-    meets.
-    """
-
-    image: Index
-    group: Index
-    tile: Index
-    vectors: int
-    unit: tuple[Index, int]
-    kernel: tuple[Index, Index]
-    offset: tuple[Index, Index]
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """Part of the reduction: `blocks` input channel blocks from `first` on, and the `rest` channels of a last one.
-
-    `whole` means that it is the only chunk; `last`, that it completes the sums.
-    """
-
-    first: Index
-    blocks: int
-    rest: int
-    whole: bool
-    last: bool
-
-
-Place = tuple[Index, Index, Index]
-"""Row and column of the kernel, channel of the block."""
-Span = tuple[Index, Index]
-"""The first of some consecutive taps along an axis, and how many."""
-Spans = tuple[Span, Span]
-Steps = Callable[[Index, Place, int, int], Stmt]
-"""Some consecutive multiply-adds of a tile, from the input channel block, the place of the first one, the channels of
-the block, and how many. If a block is one channel they run along the kernel's row."""
 
 
 class DirectConv2dNest:
@@ -203,7 +161,7 @@ class DirectConv2dNest:
     def _tile(self, panel: Panel, at: tuple[Index, Index], size: tuple[int, int], chunk: Chunk) -> Stmt:
         shape = self.shape
         pixels = _pixels(at, size)
-        accumulators = Accumulators(len(pixels), panel.vectors, self.lanes)
+        accumulators = self.accumulators(len(pixels), panel.vectors)
         spans, facts = self.taps(panel, at, size)
         steps = self._steps(panel, at, size, accumulators, chunk)
 
@@ -213,7 +171,7 @@ class DirectConv2dNest:
 
         places = {(p, v): self.place(panel, v, *pixels[p]) for p, v in accumulators}
         if chunk.whole:
-            body = accumulators.fill(0.0)
+            body = self.start(panel, accumulators)
         else:
             body = [accumulators.set(p, v, self.result.vector(places[p, v], self.lanes)) for p, v in accumulators]
         body += facts
@@ -290,7 +248,7 @@ class DirectConv2dNest:
     def _steps(
         self, panel: Panel, at: tuple[Index, Index], size: tuple[int, int], tile: Accumulators, chunk: Chunk
     ) -> Steps:
-        shape, data, weight = self.shape, self.inputs[0], self.inputs[1]
+        shape, weight = self.shape, self.inputs[1]
         pixels, share = _pixels(at, size), self._share(panel, at, size)
         per_group = self.blocks * self.lanes * shape.reduction
         base = panel.group * per_group + panel.tile * (self.config["vectors"] * self.lanes * shape.reduction)
@@ -308,15 +266,14 @@ class DirectConv2dNest:
             def pixel(p: int) -> emit.Expr:
                 row = pixels[p][0] * shape.stride[0] + kh * shape.dilation[0] + offset[0]
                 column = pixels[p][1] * shape.stride[1] + kw * shape.dilation[1] + offset[1]
-                value = emit.load(data.view, [image, channel[0], row, column, channel[1]])
-                return emit.splat(value, self.lanes)
+                return self.spread([image, channel[0], row, column, channel[1]])
 
             def weights(v: int) -> emit.Expr:
                 return emit.load(weight.view, [0, 0, 0, 0, place + v * self.lanes], self.lanes)
 
             ahead = emit.prefetch_row(weight.view, place, width, prefetch)
             ahead += self._block_ahead(panel, at, size, block + 1, tap)
-            return [*ahead, *tile.multiply_add(pixel, weights)]
+            return [*ahead, *self.products(tile, pixel, weights)]
 
         def steps(block: Index, tap: Place, channels: int, count: int) -> Stmt:
             kh, kw, lane = tap
@@ -330,6 +287,24 @@ class DirectConv2dNest:
             return emit.seq(body)
 
         return steps
+
+    def spread(self, place: list[Index]) -> emit.Expr:
+        """The element of the data at a place, in every lane."""
+        return emit.splat(emit.load(self.inputs[0].view, place), self.lanes)
+
+    def products(
+        self, tile: Accumulators, pixel: Callable[[int], emit.Expr], weights: Callable[[int], emit.Expr]
+    ) -> list[Stmt]:
+        """A step of the reduction."""
+        return tile.multiply_add(pixel, weights)
+
+    def accumulators(self, pixels: int, vectors: int) -> Accumulators:
+        """The sums of a tile."""
+        return Accumulators(pixels, vectors, self.lanes)
+
+    def start(self, panel: Panel, accumulators: Accumulators) -> list[Stmt]:
+        """Sets the sums of a tile to what they begin with."""
+        return accumulators.fill(0.0)
 
     def taps(self, panel: Panel, at: tuple[Index, Index], size: tuple[int, int]) -> tuple[Spans, list[Stmt]]:
         """The taps that meet the map from a tile's pixels, and the statements that compute them.

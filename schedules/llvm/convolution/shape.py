@@ -6,9 +6,11 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 
+from tvmopt.schedules.compute.functions import QUANTIZED
 from tvmopt.schedules.compute.phases import Phases, phases_of
 from tvmopt.schedules.llvm.parts.operands import flattens
 from tvmopt.schedules.llvm.parts.planes import has_depth
+from tvmopt.schedules.llvm.parts.quads import QUAD
 from tvmopt.schedules.workload import Workload
 
 
@@ -16,7 +18,8 @@ from tvmopt.schedules.workload import Workload
 class Shape:
     """The sizes of a convolution as the loop nest sees them.
 
-    `flat` says that rows and columns are one row. Over volumes, the planes of a window are rows of the kernel.
+    `flat` says that rows and columns are one row. Over volumes, the planes of a window are rows of the kernel. Of
+    quantised data, four neighbouring channels count as one: a multiply-add of integers takes four at a time.
     """
 
     n: int
@@ -67,8 +70,9 @@ def shape_of(workload: Workload) -> Shape:
     if flat:
         rows, columns = 1, rows * columns
     groups = workload.attr("groups")
-    block = data.block
-    return Shape(n, data.shape[1], channels, groups, rows, columns, kernel, stride, dilation, block, flat)
+    together = QUAD if data.dtype == QUANTIZED else 1
+    block, depth = math.ceil(data.block / together), groups * math.ceil(data.shape[1] // groups / together)
+    return Shape(n, depth, channels, groups, rows, columns, kernel, stride, dilation, block, flat)
 
 
 def _transposed_shape(workload: Workload) -> Shape:

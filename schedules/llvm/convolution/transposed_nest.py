@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tvmopt.schedules.llvm.convolution.direct_nest import DirectConv2dNest, Panel, Spans
+from tvmopt.schedules.llvm.convolution.direct_nest import DirectConv2dNest
+from tvmopt.schedules.llvm.convolution.panel import Panel, Spans
 from tvmopt.schedules.llvm.convolution.shape import phases_by_axis
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import Index, Stmt, divmod_index

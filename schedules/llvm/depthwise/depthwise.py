@@ -114,13 +114,21 @@ class DepthwiseNest:
         target: the machine to generate code for.
         config: the template's knobs.
         tiles: writes its tiles.
+        weight: as the tiles read them; by default as `pack_depthwise` packs them.
     """
 
-    def __init__(self, workload: Workload, target: Target, config: Config, tiles: type[DepthwiseTile]) -> None:
+    def __init__(
+        self,
+        workload: Workload,
+        target: Target,
+        config: Config,
+        tiles: type[DepthwiseTile],
+        weight: Operand | None = None,
+    ) -> None:
         packed = packed_depthwise(workload, target.lanes(FLOAT32))
         self.workload, self.target, self.config = workload, target, config
         self.inputs = [Operand(tensor, f"operand{i}") for i, tensor in enumerate(workload.inputs)]
-        self.inputs[1] = Operand(Tensor(packed, workload.inputs[1].dtype), "weight")
+        self.inputs[1] = weight or Operand(Tensor(packed, workload.inputs[1].dtype), "weight")
         self.result = Operand(workload.output, "output")
         self.epilogue = Epilogue(workload, self.inputs, self.result)
         self.tiles = tiles(workload, self.inputs[0], self.inputs[1], target.lanes(FLOAT32))

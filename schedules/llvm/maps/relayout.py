@@ -4,7 +4,8 @@
    vectors are read and written on both sides. Where a row is no multiple of a tile, the last tile begins earlier and
    writes some pixels once more.
 2. Between two halos, vectors are copied.
-3. Between blocks of different sizes, and for elements of other than four bytes, single elements are copied.
+3. Of bytes, from row-major order to blocks of four channels, some pixels of each channel are shuffled together.
+4. Between blocks of different sizes, and for elements of other than four bytes, single elements are copied.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import Index, Stmt, View, divmod_index
 from tvmopt.schedules.llvm.parts.fixed import NoKnobs
 from tvmopt.schedules.llvm.parts.operands import Epilogue, operands_of
+from tvmopt.schedules.llvm.parts.quads import QUAD
 from tvmopt.schedules.llvm.parts.split import Cut
 from tvmopt.schedules.llvm.parts.transpose import transposed
 from tvmopt.schedules.space import Config
@@ -53,7 +55,10 @@ class Relayout(NoKnobs):
         """The scheduled PrimFunc."""
         before, after = workload.inputs[0], workload.output
         moves = before.block != after.block and 1 in (before.block, after.block)
-        way = _Transposed if moves and dtype_of(after.dtype).nbytes == 4 else _Copied
+        nbytes = dtype_of(after.dtype).nbytes
+        if (before.block, after.block, nbytes) == (1, QUAD, 1):
+            return _Gathered(workload, target).function()
+        way = _Transposed if moves and nbytes == 4 else _Copied
         return way(workload, target).function()
 
 
@@ -206,6 +211,37 @@ class _Transposed(_Maps):
         statements, mixed = transposed(rows, self.dtype) if side > 1 else ([], rows)
         to, places = (blocked, range(side)) if self.inward else (plain, there)
         return emit.seq([*statements, *(emit.store(self.views[1], mixed[i], to(i), side) for i in places)])
+
+
+class _Gathered(_Maps):
+    """From row-major order to blocks of four channels, bytes: the four of a pixel come together by one shuffle."""
+
+    def __init__(self, workload: Workload, target: Target) -> None:
+        super().__init__(workload, target, QUAD)
+        self.views[0] = View.of(self.source.parameter, self.source.view.shape[:4])
+        self.step = 1
+        while 2 * self.step <= min(self.width, target.lanes("float32")):
+            self.step *= 2
+
+    def pixels(self, line: Line, start: Index, size: int) -> Stmt:
+        parts = [emit.loop(size // self.step, lambda i: self._some(line, start + i * self.step))]
+        if size % self.step:
+            # A piece may be narrower than a step; the map is not.
+            last = start + size - self.step
+            parts.append(self._some(line, emit.most(last, 0)))
+        return emit.seq(parts)
+
+    def _some(self, line: Line, column: Index) -> Stmt:
+        zero = emit.splat(emit.const(0, self.dtype), self.step)
+
+        def channel(lane: int) -> emit.Expr:
+            place = _at(line._replace(block=line.block * QUAD + lane), self.source.tensor, column)
+            return emit.load(self.views[0], place, self.step)
+
+        rows = [channel(lane) if lane < line.present else zero for lane in range(QUAD)]
+        places = [lane * self.step + pixel for pixel in range(self.step) for lane in range(QUAD)]
+        value = emit.shuffled(rows, places)
+        return emit.store(self.views[1], value, [*_at(line, self.result.tensor, column), 0], QUAD * self.step)
 
 
 def _at(line: Line, tensor: Tensor, column: Index) -> list[Index]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from tvmopt.schedules.compute.functions import ONE_BY_ONE
+from tvmopt.schedules.compute.functions import ONE_BY_ONE, QUANTIZED
 from tvmopt.schedules.compute.pointwise import VectorMath
 from tvmopt.schedules.compute.typed import TRUTH
 from tvmopt.schedules.dtypes import DTYPES, FLOAT32
@@ -22,6 +22,9 @@ MIN_TASK_ELEMENTS = 4096
 TYPES = frozenset(DTYPES) - {"float16", "bfloat16"}
 """Element types of plain tensors."""
 
+MAP_TYPES = frozenset({FLOAT32, QUANTIZED})
+"""Element types of maps in blocks."""
+
 
 class Pointwise:
     """The template; the epilogue is the whole computation."""
@@ -35,7 +38,7 @@ class Pointwise:
             return False
         if workload.output.plain:
             return workload.dtypes <= TYPES and all(tensor.plain for tensor in workload.inputs)
-        return workload.dtypes == {FLOAT32} and all(_maps_onto(tensor, workload.output) for tensor in workload.inputs)
+        return workload.dtypes <= MAP_TYPES and all(_maps_onto(tensor, workload.output) for tensor in workload.inputs)
 
     def flops(self, workload: Workload) -> int:
         """One operation for each output element."""

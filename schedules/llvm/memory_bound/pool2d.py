@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from tvmopt.schedules.compute.functions import QUANTIZED
 from tvmopt.schedules.dtypes import FLOAT32
 from tvmopt.schedules.lazily import lazily
 from tvmopt.schedules.llvm.parts import emit
@@ -39,8 +40,11 @@ class Pool2d:
     version = 1
 
     def accepts(self, workload: Workload, target: Target) -> bool:
-        """Float32, data and output in blocks of one size."""
-        if workload.op != "pool2d" or workload.dtypes != {FLOAT32}:
+        """Data and output in blocks of one size, of float32; for the maximum of windows also of quantised values."""
+        if workload.op != "pool2d":
+            return False
+        quantized = workload.dtypes == {QUANTIZED} and workload.attr("kind") == "max" and not _is_global(workload)
+        if not (quantized or workload.dtypes == {FLOAT32}):
             return False
         return workload.inputs[0].block == workload.output.block
 
@@ -105,8 +109,8 @@ class _Windows:
         return emit.seq([*self.epilogue.zero_halo(image, block, row, 1), line])
 
     def _tile(self, image: Index, block: Index, row: Index, column: Index, columns: int) -> Stmt:
-        accumulators = Accumulators(columns, 1, self.lanes)
         data = self.inputs[0]
+        accumulators = Accumulators(columns, 1, self.lanes, data.tensor.dtype)
         _, _, height, width = data.tensor.shape
         top, left = data.tensor.halo[:2]
 
@@ -124,7 +128,8 @@ class _Windows:
                     statements.append(accumulators.set(p, 0, merged))
             return emit.seq(statements)
 
-        body = accumulators.fill(LOWEST if self.maximum else 0.0)
+        lowest = 0 if data.tensor.dtype == QUANTIZED else LOWEST
+        body = accumulators.fill(lowest if self.maximum else 0.0)
         planes: Index = 1
         if has_depth(self.workload):
             inside = window_planes(self.workload, image)

@@ -118,7 +118,7 @@ class Epilogue:
 
     def _store_wide(self, group: Sequence[tuple[Any, Pixel]], lanes: int) -> list[Stmt]:
         values, places = [value for value, _ in group], [at for _, at in group]
-        wide = tirx.Var("wide", f"float32x{lanes * len(group)}")
+        wide = tirx.Var("wide", f"{self.output.tensor.dtype}x{lanes * len(group)}")
         result = VectorMath(lanes * len(group)).evaluate(
             self.workload.epilogue,
             emit.joined(values, lanes),
@@ -177,7 +177,7 @@ class Epilogue:
     def _zeros(self, at: Pixel, rows: int, columns: int) -> Stmt:
         """Zeros from pixel `at` on, whose row and column include the halo."""
         lanes = self.output.tensor.block
-        zero = emit.splat(emit.const(0.0, self.output.tensor.dtype), lanes)
+        zero = emit.splat(emit.const(self.output.tensor.fill, self.output.tensor.dtype), lanes)
 
         def body(i: Index, j: Index) -> Stmt:
             return emit.store(self.output.view, zero, [at.image, at.block, at.row + i, at.column + j, 0], lanes)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from tvmopt.schedules.dtypes import FLOAT32
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import Index, Stmt
 from tvmopt.schedules.target import Target
@@ -35,11 +36,12 @@ class Accumulators:
     nothing else in the loop, such as a prefetch, might touch it.
     """
 
-    def __init__(self, pixels: int, vectors: int, lanes: int) -> None:
+    def __init__(self, pixels: int, vectors: int, lanes: int, dtype: str = FLOAT32) -> None:
         self.pixels = pixels
         self.vectors = vectors
         self.lanes = lanes
-        self.buffers = [[emit.local(lanes, f"sum_{p}_{v}") for v in range(vectors)] for p in range(pixels)]
+        self.dtype = dtype
+        self.buffers = [[emit.local(lanes, f"sum_{p}_{v}", dtype) for v in range(vectors)] for p in range(pixels)]
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         return ((pixel, vector) for pixel in range(self.pixels) for vector in range(self.vectors))
@@ -54,7 +56,7 @@ class Accumulators:
 
     def fill(self, value: float) -> list[Stmt]:
         """Sets every accumulator to `value`."""
-        vector = emit.splat(emit.const(value), self.lanes)
+        vector = emit.splat(emit.const(value, self.dtype), self.lanes)
         return [self.set(pixel, v, vector) for pixel, v in self]
 
     def multiply_add(self, data: Callable[[int], emit.Expr], weight: Callable[[int], emit.Expr]) -> list[Stmt]:

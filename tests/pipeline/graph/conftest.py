@@ -111,3 +111,9 @@ def through(onnx_model: Callable[..., onnx.ModelProto]) -> Callable[..., Passed]
         return Passed(model, graph)
 
     return send
+
+
+@pytest.fixture
+def evaluated() -> Callable[[Graph, dict[str, np.ndarray]], list[np.ndarray]]:
+    """A graph's outputs for inputs, by the numpy reference."""
+    return evaluate

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from tests.schedules.llvm.test_structure import NAMES
 from tests.schedules.samples import workloads
 from tvmopt.pipeline.compiler.build import code_generation, kernel_library, passes_for, tvm_target
+from tvmopt.schedules.llvm.parts.quads import multiplies_bytes
 from tvmopt.schedules.registry import kernel_for
 from tvmopt.schedules.target import Target, parse_target
 from tvmopt.schedules.workload import Workload
@@ -52,6 +54,11 @@ def test_the_same_results(
     wide: Callable[..., Workload], make: Callable[..., Workload], name: str, threads: int
 ) -> None:
     target = parse_target("x86-64-v3", threads)
+    if name.startswith("integer"):
+        target = replace(parse_target("llvm", threads), isa="avx2")  # the same block, of this machine's instructions
+        if not multiplies_bytes(replace(target, isa="avx512")):
+            pytest.skip("this machine does not multiply bytes")
+        target = replace(target, features=("avx_vnni",))
     kernel = kernel_for(workloads(wide, make)[name], target)
     function = kernel.build(kernel.default)
     assert passes_for([function], target) != "default"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,15 +17,16 @@ from tvmopt.schedules.registry import llvm_templates, template_for
 from tvmopt.schedules.target import Target, parse_target
 from tvmopt.schedules.workload import Tensor, Workload
 
-X86 = parse_target("x86-64-v3", 2)
-ONE = parse_target("x86-64-v3", 1)
+X86 = replace(parse_target("x86-64-v3", 2), features=("avx_vnni",))
+ONE = replace(X86, threads=1)
 LANES = X86.lanes("float32")
 
 Wide = Callable[..., Workload]
 
 
 NAMES = [
-    *("conv2d", "depthwise_conv2d", "separable_conv2d", "expanded_conv2d"),
+    *("conv2d", "depthwise_conv2d", "integer_conv2d", "integer_depthwise_conv2d"),
+    *("separable_conv2d", "expanded_conv2d"),
     *("conv3d", "transposed_conv2d"),
     *("depthwise_conv3d", "transposed_depthwise"),
     *("dense", "pool2d"),
@@ -50,6 +52,8 @@ NAMES = [
 
 ACCUMULATING = [
     "conv2d",
+    "integer_conv2d",
+    "integer_depthwise_conv2d",
     "depthwise_conv2d",
     "separable_conv2d",
     "expanded_conv2d",

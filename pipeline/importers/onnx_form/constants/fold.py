@@ -36,13 +36,19 @@ def fold_constants(model: onnx.ModelProto) -> None:
     kinds = {value.name: value.type for value in (*model.graph.value_info, *model.graph.output)}
     empty = {name: array for name, kind in kinds.items() if (array := _empty(kind)) is not None}
     known = {tensor.name for tensor in model.graph.initializer} | _rename_empty_inputs(model.graph)
+    kept = _integer_weights(model.graph)
     computed, folded, rest = set[str](), list[onnx.NodeProto](), list[onnx.NodeProto]()
     for node in model.graph.node:
         outputs = [name for name in node.output if name]
         if all(name in empty for name in outputs):
             model.graph.initializer.extend(numpy_helper.from_array(empty[name], name) for name in outputs)
             known.update(outputs)
-        elif node.op_type not in _NOT_FOLDED and known.issuperset(filter(None, node.input)) and _fits(outputs, kinds):
+        elif (
+            node.op_type not in _NOT_FOLDED
+            and not kept.issuperset(outputs)
+            and known.issuperset(filter(None, node.input))
+            and _fits(outputs, kinds)
+        ):
             folded.append(node)
             known.update(outputs)
             computed.update(outputs)
@@ -53,14 +59,21 @@ def fold_constants(model: onnx.ModelProto) -> None:
     if constants is None:
         rest = [node for node in model.graph.node if not all(name in empty for name in filter(None, node.output))]
     model.graph.initializer.extend(constants or ())
-    kept = [onnx.NodeProto.FromString(node.SerializeToString()) for node in rest]
+    copies = [onnx.NodeProto.FromString(node.SerializeToString()) for node in rest]
     del model.graph.node[:]
-    model.graph.node.extend(kept)
+    model.graph.node.extend(copies)
     stored = {tensor.name: tensor for tensor in model.graph.initializer}
     for output in model.graph.output:
         if output.name in stored:
             tensor = stored[output.name]
             output.CopyFrom(onnx.helper.make_tensor_value_info(output.name, tensor.data_type, tensor.dims))
+
+
+def _integer_weights(graph: onnx.GraphProto) -> set[str]:
+    """Results of DequantizeLinear that are the weights of convolutions of quantised maps: they stay integers."""
+    made = {node.output[0] for node in graph.node if node.op_type == "DequantizeLinear"}
+    readers = [node for node in graph.node if node.op_type == "Conv" and made.issuperset(node.input[:2])]
+    return {node.input[1] for node in readers}
 
 
 def _rename_empty_inputs(graph: onnx.GraphProto) -> set[str]:

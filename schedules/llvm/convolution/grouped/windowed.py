@@ -18,8 +18,9 @@ import numpy.typing as npt
 
 from tvmopt.schedules.dtypes import FLOAT32
 from tvmopt.schedules.llvm.convolution.direct import COLUMNS, SHORT_REDUCTION, DirectConv2d, layer_cycles
-from tvmopt.schedules.llvm.convolution.direct_nest import Chunk, DirectConv2dNest, Panel
+from tvmopt.schedules.llvm.convolution.direct_nest import DirectConv2dNest
 from tvmopt.schedules.llvm.convolution.grouped.windows import Windows
+from tvmopt.schedules.llvm.convolution.panel import Chunk, Panel
 from tvmopt.schedules.llvm.convolution.shape import Shape, shape_of
 from tvmopt.schedules.llvm.parts.emit import Index, divmod_index
 from tvmopt.schedules.llvm.parts.register_tile import tile_fits, useful_sizes

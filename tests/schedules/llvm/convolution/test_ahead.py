@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from tvmopt.schedules.llvm.convolution.direct import DirectConv2d
-from tvmopt.schedules.llvm.convolution.direct_nest import NEXT_BLOCK, NEXT_TILE, DirectConv2dNest, Panel
+from tvmopt.schedules.llvm.convolution.direct_nest import NEXT_BLOCK, NEXT_TILE, DirectConv2dNest
+from tvmopt.schedules.llvm.convolution.panel import Panel
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.target import parse_target
 from tvmopt.schedules.workload import Workload

@@ -68,3 +68,23 @@ def test_values_that_hurt_stay_in_their_channels(kernels: Any, make: Any, target
         (memory,) = kernels.run(workload, [data], [{}])
         np.testing.assert_array_equal(memory, after.store(data))
         np.testing.assert_array_equal(np.signbit(memory), np.signbit(after.store(data)))
+
+
+@pytest.mark.parametrize("halo", [(0, 0, 0, 0), (1, 2, 0, 3)])
+@pytest.mark.parametrize("channels", [1, 3, 4, 6])
+@pytest.mark.parametrize("size", [(1, 1), (1, 3), (5, 7), (2, 17), (3, 33), (1, 300)])
+def test_bytes_in_blocks_of_four(
+    host: Any, make: Any, size: tuple[int, int], channels: int, halo: tuple[int, int, int, int]
+) -> None:
+    """The halo is full of the zero point, absent channels are zeros."""
+    shape = (2, channels, *size)
+    data = np.random.default_rng(0).integers(1, 256, shape).astype(np.uint8)
+    after = Tensor(shape, "uint8", block=4, halo=halo, fill=9)
+    workload = make("relayout", (Tensor(shape, "uint8"),), after)
+    (memory,) = host.unoptimized().run(workload, [data], [{}])
+    top, left, bottom, right = halo
+    rows, columns = slice(top, memory.shape[2] - bottom), slice(left, memory.shape[3] - right)
+    expected = after.store(data)
+    assert np.array_equal(memory[:, :, rows, columns], expected[:, :, rows, columns])
+    present = min(channels, 4)
+    assert np.array_equal(memory[:, 0, ..., :present], expected[:, 0, ..., :present])

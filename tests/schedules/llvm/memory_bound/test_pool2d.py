@@ -124,3 +124,19 @@ def test_volumes(
         pooled = torch.nn.functional.avg_pool3d(volumes, kernel, strides, pads, count_include_pad=bool(count))
     expected = pooled.transpose(1, 2).reshape(workload.output.shape).numpy()
     kernels.unoptimized().check(workload, 0, [data], expected)
+
+
+def test_the_maximum_of_quantised_maps(host: Any, make: Any) -> None:
+    """Zero is the least, so that it does not matter what is read beyond the border."""
+    torch = pytest.importorskip("torch")
+    lanes = host.target.channel_block("uint8")
+    shape = (1, lanes + 3, 7, 9)
+    data = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    data[:, :2] = 0
+    output = Tensor((1, lanes + 3, 4, 5), "uint8", lanes, (1, 1, 1, 1), 7)
+    attrs = {"kind": "max", "kernel": (3, 3), "strides": (2, 2), "pads": (1, 1, 1, 1), "count_pads": 0}
+    workload = make("pool2d", (Tensor(shape, "uint8", lanes),), output, **attrs)
+    (memory,) = host.run(workload, [data], host.configs(workload, 0))
+    wanted = torch.nn.functional.max_pool2d(torch.from_numpy(data.astype(np.float32)), 3, 2, 1)
+    assert np.array_equal(output.restore(memory), wanted.numpy().astype(np.uint8))
+    assert (memory[:, :, 0] == 7).all()

@@ -1,0 +1,99 @@
+"""How ONNX's QuantizeLinear and DequantizeLinear map floats to integers and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from tvmopt.pipeline.graph.attributes import attributes
+from tvmopt.pipeline.graph.ir import ONNX, Array, Graph, Node, as_float32
+from tvmopt.schedules.expression import functions_of
+
+BYTES = ("uint8", "int8")
+"""The element types of quantised values that kernels know."""
+
+MOVED = 128
+"""What is added to values of int8, and to their zero point, so that they are uint8."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """The constant scale of a quantised value.
+
+    Attributes:
+        dtype: ``uint8`` or ``int8``.
+        scale: float32; one, or one for each element along the axis.
+        zero: the integer that stands for zero, as int32; as many as scales.
+        axis: of the scales, where there are several.
+    """
+
+    dtype: str
+    scale: Array
+    zero: Array
+    axis: int
+
+    @property
+    def is_single(self) -> bool:
+        """Whether one scale holds for the whole tensor."""
+        return self.scale.size == 1
+
+    @property
+    def unsigned_zero(self) -> int:
+        """The zero point of the value as uint8; of a single scale."""
+        return int(self.zero.reshape(-1)[0]) + (MOVED if self.dtype == "int8" else 0)
+
+    def equals(self, other: Scale) -> bool:
+        """Whether both map alike."""
+        same = self.dtype == other.dtype and (self.axis == other.axis or self.is_single)
+        return same and np.array_equal(self.scale, other.scale) and np.array_equal(self.zero, other.zero)
+
+    def real(self, array: Array) -> Array:
+        """The floats that the integers `array` stand for, as float32."""
+        shape = [1] * array.ndim
+        if not self.is_single:
+            shape[self.axis] = -1
+        offset = array.astype(np.int32) - self.zero.reshape(shape if array.ndim else ())
+        return as_float32(offset.astype(np.float32) * self.scale.reshape(shape if array.ndim else ()))
+
+
+def scale_of(graph: Graph, node: Node) -> Scale | None:
+    """The scale of a QuantizeLinear or DequantizeLinear, if it is constant and its integers are bytes; else None.
+
+    A scale that is zero, negative or not finite is none; nor are scales for blocks of elements.
+    """
+    integers = node.output if node.kind == "QuantizeLinear" else node.inputs[0]
+    tensor, values = graph.tensor(integers), attributes(node)
+    return _scale(graph.constants, node, tensor.dtype, values, len(tensor.shape))
+
+
+def _scale(
+    constants: Mapping[str, Array], node: Node, dtype: str, values: Mapping[str, object], rank: int
+) -> Scale | None:
+    scale = constants.get(node.inputs[1])
+    given = node.inputs[2] if len(node.inputs) > 2 else ""
+    zero = constants.get(given) if given else None
+    if dtype not in BYTES or scale is None or (given and zero is None) or values.get("block_size"):
+        return None
+    if scale.dtype != np.float32 or scale.size == 0 or not (np.isfinite(scale).all() and (scale > 0).all()):
+        return None
+    zeros = np.zeros(scale.shape, np.int32) if zero is None else zero.astype(np.int32)
+    axis = values.get("axis", 1)
+    assert isinstance(axis, int)
+    return Scale(dtype, scale, zeros, axis % max(rank, 1))
+
+
+def quantizes(node: Node | None) -> bool:
+    """Whether `node` is ONNX's QuantizeLinear."""
+    return node is not None and node.op == ONNX and node.kind == "QuantizeLinear"
+
+
+def dequantizes(node: Node | None) -> bool:
+    """Whether `node` is ONNX's DequantizeLinear."""
+    return node is not None and node.op == ONNX and node.kind == "DequantizeLinear"
+
+
+def rounds_to_bytes(graph: Graph) -> bool:
+    """Whether some value of `graph` is rounded to integers of few bits."""
+    return any(quantizes(node) or "quantize" in functions_of(node.epilogue) for node in graph.nodes)

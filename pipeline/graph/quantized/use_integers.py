@@ -1,0 +1,235 @@
+"""Computes with the integers that a model in QDQ form quantises its values to. Returns a new graph.
+
+1. QuantizeLinear and DequantizeLinear of bytes become element-wise functions, which fuse with their neighbours; each
+   reader of a DequantizeLinear gets its own. Quantised values of int8 are moved by 128 and become uint8.
+2. A convolution of a quantised map with quantised constant weights becomes one of integers. Its sums, as float32, are
+   multiplied with both scales; the bias is added as a float. A QuantizeLinear behind it becomes part of its kernel.
+3. The maximum of windows is that of the integers.
+4. A DequantizeLinear of a constant that is left becomes a constant of float32.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from tvmopt.pipeline.graph.attributes import attributes
+from tvmopt.pipeline.graph.ir import Array, Editor, Graph, Node, Origin, rewrite
+from tvmopt.pipeline.graph.quantized.scales import MOVED, Scale, dequantizes, quantizes, scale_of
+from tvmopt.pipeline.graph.recognize.images import window_of
+from tvmopt.schedules.compute.functions import QUANTIZED
+from tvmopt.schedules.expression import ACC, Arg, Const, Expr, call
+from tvmopt.schedules.llvm.parts.quads import multiplies_bytes
+from tvmopt.schedules.operators import INTEGER_CONV2D, INTEGER_DEPTHWISE_CONV2D, Operator
+from tvmopt.schedules.target import Target
+from tvmopt.schedules.workload import Attr, Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class _Weights:
+    """Quantised weights of a convolution: int8, with a scale for each output channel."""
+
+    integers: Array
+    scales: Array
+
+
+@dataclass(frozen=True, slots=True)
+class _Quantized:
+    """A quantised value: its name as uint8, and its scale."""
+
+    name: str
+    scale: Scale
+
+
+def use_integers(graph: Graph, target: Target) -> Graph:
+    """Replaces what can be computed with integers.
+
+    Args:
+        graph: nodes of ONNX, as read.
+        target: decides whether convolutions have kernels of integers.
+    """
+    if not any(quantizes(node) or dequantizes(node) for node in graph.nodes):
+        return graph
+    return _Integers(graph, target).run()
+
+
+class _Integers:
+    def __init__(self, graph: Graph, target: Target) -> None:
+        self.graph, self.target = graph, target
+        self.producers = graph.producers()
+        self.quantized = _quantized_values(graph)
+        self.made: dict[str, _Quantized] = {}
+        """Quantised values, by their names in the model."""
+        self.floats: dict[str, _Quantized] = {}
+        """What values of the model would be made of by a DequantizeLinear, by their names."""
+        self.given: set[str] = set()
+        """Values of `floats` that have their name already."""
+
+    def run(self) -> Graph:
+        return rewrite(self.graph, self._rule)
+
+    def _rule(self, editor: Editor, node: Node) -> bool:
+        if quantizes(node) and node.output in self.quantized:
+            self._quantize(editor, node)
+            return True
+        if dequantizes(node):
+            known = self._constant(node.output)
+            if known is not None:
+                editor.constants[node.output] = known
+                del editor.values[node.output]
+                return True
+            if node.inputs[0] in self.made:
+                self.floats[node.output] = self.made[node.inputs[0]]
+                if node.output in self.graph.outputs:
+                    self._dequantized(editor, node.output)
+                return True
+        if node.kind == "Conv" and self._convolution(editor, node):
+            return True
+        if node.kind == "MaxPool" and len(node.outputs) == 1 and node.inputs[0] in self.floats:
+            self._maximum(editor, node)
+            return True
+        inputs = tuple(self._dequantized(editor, name) for name in node.inputs)
+        if inputs == node.inputs:
+            return False
+        editor.add(replace(node, inputs=inputs))
+        return True
+
+    def _quantize(self, editor: Editor, node: Node) -> None:
+        scale, source = self.quantized[node.output], self.floats.get(node.inputs[0])
+        if source is not None and source.scale.equals(scale):
+            self.made[node.output] = source
+            return
+        tensor = replace(editor.values[node.output], dtype=QUANTIZED, fill=scale.unsigned_zero)
+        if scale.dtype == QUANTIZED:
+            editor.values[node.output] = tensor
+            made = node.output
+        else:
+            made = editor.value(f"{node.output}_unsigned", tensor, Origin(node.output, "moved"))
+        self.made[node.output] = _Quantized(made, scale)
+        expr = call("quantize", Arg(0), *_constants(scale))
+        editor.add(Node("pointwise", (self._dequantized(editor, node.inputs[0]),), (made,), node.layers, {}, expr))
+
+    def _maximum(self, editor: Editor, node: Node) -> None:
+        """The largest of quantised values is the quantised value of the largest."""
+        source = self.floats[node.inputs[0]]
+        tensor = replace(editor.values[node.output], dtype=QUANTIZED, fill=source.scale.unsigned_zero)
+        made = editor.value(f"{node.output}_integers", tensor)
+        editor.add(replace(node, inputs=(source.name,), outputs=(made,)))
+        self.floats[node.output] = _Quantized(made, source.scale)
+        if node.output in self.graph.outputs:
+            self._dequantized(editor, node.output)
+
+    def _dequantized(self, editor: Editor, name: str) -> str:
+        """The value `name`; if it is that of a DequantizeLinear, made anew for the reader."""
+        if name not in self.floats:
+            return name
+        source = self.floats[name]
+        made = editor.value(f"{name}_again", Tensor(self.graph.tensor(name).shape)) if name in self.given else name
+        self.given.add(name)
+        layers = self.producers[name].layers
+        expr = call("dequantize", Arg(0), *_constants(source.scale))
+        editor.add(Node("pointwise", (source.name,), (made,), layers, {}, expr))
+        return made
+
+    def _constant(self, name: str) -> Array | None:
+        """The value of a constant, or of a DequantizeLinear of one; else None."""
+        if name in self.graph.constants:
+            return self.graph.constants[name]
+        node = self.producers.get(name)
+        if node is None or not dequantizes(node) or node.inputs[0] not in self.graph.constants:
+            return None
+        integers = self.graph.constants[node.inputs[0]]
+        if integers.dtype == np.int32:
+            return _wide(self.graph.constants, node, integers)
+        scale = scale_of(self.graph, node)
+        return None if scale is None else scale.real(integers)
+
+    def _convolution(self, editor: Editor, node: Node) -> bool:
+        data = self.floats.get(node.inputs[0])
+        if data is None:
+            return False
+        weights = self._weights(node.inputs[1])
+        bias = self._constant(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else None
+        if weights is None or (bias is None and len(node.inputs) > 2 and node.inputs[2]):
+            return False
+        tensor = self.graph.tensor(node.inputs[0])
+        values, groups = attributes(node), int(attributes(node).get("group", 1))
+        window = window_of(values, tensor.shape[2:], weights.integers.shape[2:])
+        operator = self._operator(tensor.shape, weights.integers.shape, groups, window.dilations)
+        if operator is None or min(window.pads) < 0:
+            return False
+        scale = data.scale
+        stem = node.layers[0]
+        factors = weights.scales * np.float32(scale.scale.reshape(-1)[0])
+        inputs = [data.name, editor.constant(f"{stem}_integers", weights.integers)]
+        inputs.append(editor.constant(f"{stem}_scales", factors.reshape(1, -1, 1, 1)))
+        expr: Expr = call("mul", call("to_float32", ACC), Arg(2))
+        if bias is not None:
+            inputs.append(editor.constant(f"{stem}_bias", bias.astype(np.float32).reshape(1, -1, 1, 1)))
+            expr = call("add", expr, Arg(3))
+        attrs: dict[str, Attr] = {**window.attrs(), "dilations": window.dilations, "groups": groups}
+        attrs["zero"] = scale.unsigned_zero
+        editor.add(Node(operator.name, tuple(inputs), node.outputs, node.layers, attrs, expr))
+        return True
+
+    def _operator(
+        self, data: tuple[int, ...], weight: tuple[int, ...], groups: int, dilations: tuple[int, ...]
+    ) -> Operator | None:
+        """The operator of integers that has a kernel for a convolution; None if none has."""
+        if len(data) != 4 or not multiplies_bytes(self.target):
+            return None
+        if groups == data[1] == weight[0] > 1:
+            return INTEGER_DEPTHWISE_CONV2D if dilations == (1, 1) else None
+        block = self.target.channel_block(QUANTIZED)
+        aligned = data[1] // groups % block == 0 and weight[0] // groups % block == 0
+        return INTEGER_CONV2D if groups == 1 or aligned else None
+
+    def _weights(self, name: str) -> _Weights | None:
+        """Constant weights with a scale for each output channel, or one, that are symmetric; else None."""
+        node = self.producers.get(name)
+        if node is None or not dequantizes(node) or node.inputs[0] not in self.graph.constants:
+            return None
+        scale = scale_of(self.graph, node)
+        if scale is None or not (scale.is_single or scale.axis == 0):
+            return None
+        integers, zero = self.graph.constants[node.inputs[0]], scale.zero
+        if scale.dtype == "uint8":
+            integers, zero = (integers.astype(np.int16) - MOVED).astype(np.int8), zero - MOVED
+        if zero.any():
+            return None
+        return _Weights(integers, np.broadcast_to(scale.scale.reshape(-1), (len(integers),)))
+
+
+def _constants(scale: Scale) -> tuple[Const, Const]:
+    return Const(float(scale.scale.reshape(-1)[0])), Const(float(scale.unsigned_zero))
+
+
+def _quantized_values(graph: Graph) -> dict[str, Scale]:
+    """Values that a QuantizeLinear makes with one scale, and that only a DequantizeLinear of the same scale reads."""
+    readers: dict[str, list[Node]] = defaultdict(list)
+    for node in graph.nodes:
+        for name in node.inputs:
+            readers[name].append(node)
+    found: dict[str, Scale] = {}
+    for node in graph.nodes:
+        if not quantizes(node) or node.output in graph.outputs or node.inputs[0] in graph.constants:
+            continue
+        scale = scale_of(graph, node)
+        if scale is None or not scale.is_single or graph.tensor(node.inputs[0]).dtype != "float32":
+            continue
+        others = [scale_of(graph, reader) if dequantizes(reader) else None for reader in readers[node.output]]
+        if all(other is not None and scale.equals(other) for other in others):
+            found[node.output] = scale
+    return found
+
+
+def _wide(constants: Mapping[str, Array], node: Node, integers: Array) -> Array | None:
+    """The floats of a bias of int32, whose zero point is zero; None if it is otherwise."""
+    scale = constants.get(node.inputs[1])
+    zero = constants.get(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else None
+    if scale is None or scale.size not in (1, integers.size) or (zero is not None and zero.any()):
+        return None
+    return (integers.astype(np.float64) * scale.reshape(-1)).astype(np.float32)

@@ -1,0 +1,66 @@
+"""Direct convolution of quantised maps, uint8, with weights of int8; sums are int32 and exact.
+
+The template differs from the one for float32 in its step: a multiply-add takes four channels (`integer_nest`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tvmopt.schedules.compute.functions import QUANTIZED
+from tvmopt.schedules.dtypes import FLOAT32
+from tvmopt.schedules.llvm.convolution.direct import DirectConv2d, group_blocks
+from tvmopt.schedules.llvm.convolution.integers.direct_nest import IntegerConv2dNest
+from tvmopt.schedules.llvm.convolution.shape import Shape, shape_of
+from tvmopt.schedules.llvm.parts.quads import QUAD, multiplies_bytes
+from tvmopt.schedules.space import Config
+from tvmopt.schedules.target import Target
+from tvmopt.schedules.workload import Workload
+
+
+class IntegerConv2d(DirectConv2d):
+    """The algorithm; workload: data (uint8), weight (int8, constant, OIHW), then operands of the epilogue."""
+
+    name = "integer"
+
+    def accepts(self, workload: Workload, target: Target) -> bool:
+        """Data in blocks, output of whatever type blocked by the vector, groups that fill whole blocks."""
+        if workload.op != "integer_conv2d" or [x.dtype for x in workload.inputs[:2]] != [QUANTIZED, "int8"]:
+            return False
+        lanes, data = target.lanes(FLOAT32), workload.inputs[0]
+        if not multiplies_bytes(target) or workload.output.block != lanes or data.block % QUAD:
+            return False
+        groups = workload.attr("groups")
+        aligned = workload.output.shape[1] // groups % lanes == 0 and data.shape[1] // groups % data.block == 0
+        return bool(groups == 1 or aligned)
+
+    def packed(self, workload: Workload, target: Target, config: Config) -> dict[int, tuple[int, ...]]:
+        """The weights, then what the sums of each output channel begin with, four bytes each."""
+        shape = shape_of(workload)
+        channels = group_blocks(shape, target) * shape.groups * target.lanes(FLOAT32)
+        return {1: (QUAD * channels * (shape.reduction + 1),)}
+
+    def pack(
+        self, workload: Workload, target: Target, config: Config, index: int, array: npt.NDArray[Any]
+    ) -> npt.NDArray[Any]:
+        """Weights OIHW → as `DirectConv2d` packs them, with four input channels as one element."""
+        shape = shape_of(workload)
+        padded = np.pad(array, ((0, 0), (0, -array.shape[1] % QUAD), (0, 0), (0, 0)))
+        quads = padded.reshape(len(array), -1, QUAD, *array.shape[2:]).transpose(0, 1, 3, 4, 2)
+        elements = np.ascontiguousarray(quads).view(np.int32)[..., 0]
+        weights = super().pack(workload, target, config, index, elements)
+        sums = array.astype(np.int32).sum(axis=(1, 2, 3)) * -workload.attr("zero")
+        per_group = np.zeros((shape.groups, group_blocks(shape, target) * target.lanes(FLOAT32)), np.int32)
+        per_group[:, : shape.out_channels // shape.groups] = sums.reshape(shape.groups, -1)
+        return np.concatenate([weights, per_group.ravel()]).view(np.int8)
+
+    def build(self, workload: Workload, target: Target, config: Config) -> Any:
+        """The scheduled PrimFunc: inputs (weights packed), then the output."""
+        return IntegerConv2dNest(workload, target, config, self.packed(workload, target, config)[1]).function()
+
+    def _depths(self, shape: Shape, target: Target, workload: Workload) -> tuple[int, ...]:
+        """No chunks of the reduction: between them the output would hold the sums, and it may be of bytes."""
+        return (0,)

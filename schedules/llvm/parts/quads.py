@@ -1,0 +1,50 @@
+"""Four bytes as one element: what instructions multiply at once that add four products to each sum."""
+
+from __future__ import annotations
+
+from tvmopt.schedules.lazily import lazily
+from tvmopt.schedules.llvm.parts import emit
+from tvmopt.schedules.llvm.parts.emit import View
+from tvmopt.schedules.llvm.parts.operands import Operand
+from tvmopt.schedules.target import Target
+from tvmopt.schedules.workload import Tensor
+
+tirx = lazily("tvm.tirx")
+
+QUAD = 4
+"""Bytes that are multiplied at once."""
+
+SUMS = "int32"
+"""The type of the sums of products, which is also that of four bytes as one element."""
+
+FEATURES = {"avx512": "avx512_vnni", "avx2": "avx_vnni"}
+"""The feature of each instruction set that multiplies four bytes and adds the products, without saturation."""
+
+_INSTRUCTIONS = {16: "llvm.x86.avx512.vpdpbusd.512", 8: "llvm.x86.avx512.vpdpbusd.256"}
+"""LLVM's name of the instruction, by the number of sums."""
+
+
+def multiplies_bytes(target: Target) -> bool:
+    """Whether there are kernels of integers for a target."""
+    return FEATURES.get(target.isa) in target.features
+
+
+def multiply_add(sums: emit.Expr, data: emit.Expr, weights: emit.Expr, lanes: int) -> emit.Expr:
+    """Sums of int32, each with four products more.
+
+    Args:
+        sums: `lanes` of them.
+        data: four bytes, unsigned, for each sum, as int32.
+        weights: four bytes, signed, for each sum, as int32.
+        lanes: how many sums.
+    """
+    operands = (tirx.reinterpret(f"uint8x{QUAD * lanes}", data), tirx.reinterpret(f"int8x{QUAD * lanes}", weights))
+    return tirx.call_llvm_pure_intrin(f"{SUMS}x{lanes}", _INSTRUCTIONS[lanes], sums, *operands)
+
+
+def in_quads(operand: Operand, count: int) -> Operand:
+    """The same memory, bytes, as one row of `count` elements of four bytes each."""
+    other = Operand.__new__(Operand)
+    other.tensor, other.parameter = Tensor((count,), SUMS), operand.parameter
+    other.view = View.of(operand.parameter, (1, 1, 1, 1, count), SUMS)
+    return other

@@ -1,0 +1,128 @@
+"""What is computed with integers, and that it is what the model says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from tests.quantised import Network, residual
+from tvmopt.pipeline.graph.ir import Graph
+from tvmopt.pipeline.graph.passes.fuse_epilogue import fuse_epilogue
+from tvmopt.pipeline.graph.passes.plan_layout import plan_layout
+from tvmopt.pipeline.graph.quantized.fold_scales import fold_scales
+from tvmopt.pipeline.graph.quantized.use_integers import use_integers
+from tvmopt.pipeline.graph.read_onnx import read_onnx
+from tvmopt.pipeline.graph.recognize import recognize
+from tvmopt.pipeline.support.onnxruntime import run_model
+from tvmopt.schedules.expression import functions_of
+from tvmopt.schedules.target import parse_target
+
+BYTES = replace(parse_target("x86-64-v4", 1), features=("avx512_vnni",))
+"""A target that multiplies bytes, whatever this machine does."""
+
+Evaluate = Any
+
+
+def passed(model: onnx.ModelProto, target: Any = BYTES) -> Graph:
+    graph = fold_scales(fuse_epilogue(recognize(use_integers(read_onnx(model), target))))
+    return plan_layout(graph, target)
+
+
+def check(graph: Graph, model: onnx.ModelProto, evaluate: Evaluate, steps: float) -> None:
+    """Checks the graph against onnxruntime: at most one element in a hundred may be `steps` off."""
+    random = np.random.default_rng(3)
+    inputs = {name: random.standard_normal(graph.values[name].shape).astype(np.float32) for name in graph.inputs}
+    for wanted, got in zip(run_model(model, inputs).values(), evaluate(graph, inputs), strict=True):
+        off = np.abs(wanted - got)
+        assert off.max() <= steps * 1.01 and (off > 1e-5).mean() <= 0.01  # noqa: PT018
+
+
+def test_a_network_runs_as_integers_from_end_to_end(evaluated: Evaluate) -> None:
+    model = residual()
+    graph = passed(model)
+    kinds = [node.kind for node in graph.nodes if node.kind not in ("relayout", "reshape")]
+    convolutions = ["integer_conv2d", "pool2d", "integer_depthwise_conv2d", "integer_conv2d", "integer_conv2d"]
+    assert kinds == ["pointwise", *convolutions, "pool2d"]
+    made = [graph.tensor(node.output).dtype for node in graph.nodes if node.kind.startswith("integer")]
+    assert made == ["uint8", "uint8", "uint8", "float32"]
+    check(graph, model, evaluated, 0.02)
+
+
+def test_halos_hold_the_zero_point() -> None:
+    graph = passed(residual())
+    first = next(node for node in graph.nodes if node.kind == "integer_conv2d")
+    data = graph.tensor(first.inputs[0])
+    assert (data.fill, data.block) == (125, 4)
+    assert any(data.halo)
+
+
+def test_without_such_a_machine_floats_stand_for_the_integers(evaluated: Evaluate) -> None:
+    model = residual()
+    graph = passed(model, parse_target("x86-64-v3", 1))
+    assert not any(node.kind.startswith("integer") for node in graph.nodes)
+    assert not any("Linear" in node.kind for node in graph.nodes)
+    check(graph, model, evaluated, 0.02)
+
+
+def test_no_kernel_of_integers_divides_or_repeats_what_saturating_does() -> None:
+    for node in passed(residual()).nodes:
+        if node.kind.startswith("integer"):
+            assert not functions_of(node.epilogue) & {"div", "relu"}
+
+
+@pytest.mark.parametrize("name", ["another reader", "an output", "no constant scale"])
+def test_a_value_that_others_read_too_stays_as_it_is(name: str, evaluated: Evaluate) -> None:
+    net = Network()
+    y = net.convolution(net.quantised("x", 0.03, 128), (16, 16), "y")
+    outputs = y
+    if name == "another reader":
+        net.add("Cast", "x_q", "z", to=onnx.TensorProto.FLOAT)
+        outputs += " z"
+    if name == "an output":
+        outputs += " x_q"
+    if name == "no constant scale":
+        del net.constants["x_scale"]
+        net.add("ReduceMax", "x", "x_scale", keepdims=0)
+        net.nodes.insert(0, net.nodes.pop())
+    model = net.model((1, 16, 6, 6), outputs)
+    graph = use_integers(read_onnx(model), BYTES)
+    assert [node.kind for node in graph.nodes if "Linear" in node.kind] == ["QuantizeLinear", "DequantizeLinear"]
+    assert "Conv" in [node.kind for node in graph.nodes]
+
+
+def test_weights_with_a_zero_point_are_floats(evaluated: Evaluate) -> None:
+    net = Network()
+    net.convolution(net.quantised("x", 0.03, 128), (16, 16), "y")
+    net.constants["y_z"] = np.arange(16, dtype=np.int8)
+    model = net.model((1, 16, 6, 6), "y")
+    graph = passed(model)
+    assert "conv2d" in [node.kind for node in graph.nodes]
+    check(graph, model, evaluated, 1e-4)
+
+
+def test_unsigned_weights_around_128_are_moved(evaluated: Evaluate) -> None:
+    net = Network()
+    net.convolution(net.quantised("x", 0.03, 128), (16, 16), "y")
+    net.constants["y_w"] = (net.constants["y_w"].astype(np.int16) + 128).astype(np.uint8)
+    net.constants["y_z"] = np.full(16, 128, np.uint8)
+    model = net.model((1, 16, 6, 6), "y")
+    graph = passed(model)
+    assert "integer_conv2d" in [node.kind for node in graph.nodes]
+    check(graph, model, evaluated, 1e-4)
+
+
+def test_a_bias_of_int32_is_added(evaluated: Evaluate) -> None:
+    net = Network()
+    net.convolution(net.quantised("x", 0.03, 128), (16, 16), "y")
+    scale = (net.constants["y_s"] * np.float32(0.03)).astype(np.float32)
+    net.constants["y_i"] = np.rint(net.constants.pop("y_b") / scale).astype(np.int32)
+    net.constants["y_is"] = scale
+    net.nodes.insert(0, ("DequantizeLinear", "y_i y_is", "y_b", {"axis": 0}))
+    model = net.model((1, 16, 6, 6), "y")
+    graph = passed(model)
+    assert "integer_conv2d" in [node.kind for node in graph.nodes]
+    check(graph, model, evaluated, 1e-4)

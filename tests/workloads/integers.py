@@ -1,0 +1,80 @@
+"""Workloads of quantised maps."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from tvmopt.schedules.expression import ACC, Arg, Const, Expr, call
+from tvmopt.schedules.workload import Tensor, Workload
+
+LANES = 16
+"""Sums in a vector of AVX-512."""
+
+REQUANTIZED: Expr = call(
+    "quantize", call("add", call("mul", call("to_float32", ACC), Arg(2)), Arg(3)), Const(1.0), Const(5.0)
+)
+
+
+def integer_convolution(
+    data: tuple[int, int, int, int],
+    channels: int,
+    kernel: tuple[int, int] = (3, 3),
+    *,
+    strides: tuple[int, int] = (1, 1),
+    zero: int = 3,
+    groups: int = 1,
+    block: int | None = None,
+    lanes: int = LANES,
+    halo: tuple[int, int, int, int] = (1, 0, 2, 1),
+    epilogue: Expr = REQUANTIZED,
+) -> Workload:
+    """A convolution of integers with pads of half a kernel; ``integer_depthwise_conv2d`` if channels are groups.
+
+    Args:
+        data: shape of the data.
+        channels: of the output.
+        kernel: rows and columns.
+        strides: of the windows.
+        zero: the zero point of the data.
+        groups: of channels.
+        block: of the data, by default the lanes.
+        lanes: of the target.
+        halo: of the output.
+        epilogue: of scales and biases by channel.
+    """
+    n, in_channels, *size = data
+    pads = (kernel[0] // 2, kernel[1] // 2)
+    depthwise = groups == in_channels == channels > 1
+    read = (kernel[0], -(-kernel[1] // 4) * 4 if depthwise else kernel[1])
+    out = [(size[i] + 2 * pads[i] - kernel[i]) // strides[i] + 1 for i in range(2)]
+    after = [max(0, (out[i] - 1) * strides[i] + read[i] - pads[i] - size[i]) for i in range(2)]
+    by_channel = Tensor((1, channels, 1, 1), block=lanes)
+    attrs = {"dilations": (1, 1), "groups": groups, "pads": (*pads, *pads), "strides": strides, "zero": zero}
+    return Workload(
+        "integer_depthwise_conv2d" if depthwise else "integer_conv2d",
+        (
+            Tensor(data, "uint8", block or lanes, (*pads, *after), zero),
+            Tensor((channels, in_channels // groups, *kernel), "int8"),
+            by_channel,
+            by_channel,
+        ),
+        Tensor((n, channels, *out), "uint8", lanes, halo, 5),
+        tuple(sorted(attrs.items())),
+        epilogue,
+    )
+
+
+def integers_for(workload: Workload, extreme: bool = False) -> list[np.ndarray]:
+    """Inputs of the whole range, or the extremes alone; scales that spread the results over the quantised range."""
+    random = np.random.default_rng(0)
+    data, weight, scale, bias = workload.inputs
+    spread = np.sqrt(math.prod(weight.shape[1:])) * (30000 if extreme else 100)
+    choices = (np.array([0, 255]), np.array([-128, 127])) if extreme else (np.arange(256), np.arange(-128, 128))
+    return [
+        random.choice(choices[0], data.shape).astype(np.uint8),
+        random.choice(choices[1], weight.shape).astype(np.int8),
+        (random.uniform(0.5, 1.5, scale.shape) / spread).astype(np.float32),
+        (60 + 40 * random.standard_normal(bias.shape)).astype(np.float32),
+    ]
