@@ -103,6 +103,9 @@ class LoadedArtifact:
         Args:
             inputs: as in `run`; they select the size, and are copied to the bound model's.
 
+        Returns:
+            The bound model, with arrays of its own for inputs and outputs.
+
         Raises:
             ModelInputError: when names, shapes or dtypes are not the model's.
             RuntimeMissingError: when there are not as many threads, or not enough memory, for another one.

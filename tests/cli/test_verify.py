@@ -12,10 +12,12 @@ import time
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from tests import broken, tiny
 from tests.conftest import RunTvmopt
+from tests.quantised import residual
 from tvmopt.pipeline.artifact.format import read_parts
 from tvmopt.pipeline.compiler.compile import compile_model
 from tvmopt.pipeline.importers import load_model
@@ -219,3 +221,30 @@ def test_an_artifact_for_a_gpu(run_tvmopt: RunTvmopt, tmp_path: Path) -> None:
     else:
         assert done.returncode == 8, done.stderr
         assert "GPU" in done.stderr
+
+
+@pytest.fixture(scope="module")
+def quantised(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small network in QDQ form."""
+    path = tmp_path_factory.mktemp("quantised") / "residual.onnx"
+    onnx.save(residual(), path)
+    return path
+
+
+def test_a_quantised_model_compiles_verifies_and_checks(run_tvmopt: RunTvmopt, quantised: Path, tmp_path: Path) -> None:
+    artifact = tmp_path / "residual.tar"
+    assert run_tvmopt("compile", str(quantised), "--threads", "1", "-o", str(artifact)).returncode == 0
+    verified = run_tvmopt("verify", str(quantised), str(artifact))
+    assert verified.returncode == 0
+    assert "all within tolerance" in verified.stdout
+    assert run_tvmopt("run", str(artifact), "--check").returncode == 0
+
+
+def test_a_quantised_model_is_compared_with_the_other_runtimes(
+    run_tvmopt: RunTvmopt, quantised: Path, tmp_path: Path
+) -> None:
+    report = tmp_path / "report.html"
+    arguments = ("compare", str(quantised), "--runtimes", "onnxruntime,tvmopt", "--threads", "1", "-o", str(report))
+    done = run_tvmopt(*arguments, "--rounds", "3")
+    assert done.returncode == 0
+    assert "wrong outputs" not in done.stdout
