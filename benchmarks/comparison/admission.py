@@ -13,6 +13,7 @@ from tvmopt.benchmarks.measurements.types import Measurement
 from tvmopt.benchmarks.runtimes.base import Runtime, cores_of
 from tvmopt.benchmarks.workers.prepare import prepare_runtime
 from tvmopt.benchmarks.workers.prepared_model import PreparedModel
+from tvmopt.pipeline.verification.quantized import values_behind
 
 SEQUENTIAL = "not applicable: it makes several requests at once, and the method dli times sequential ones"
 
@@ -70,4 +71,5 @@ def admit(cell: Cell, runtime: Runtime, parameters: Mapping[str, str]) -> Partic
     if prepared.failure:
         return replace(absent, message=prepared.failure)
     job = subject.job(runtime, len(cores), cell.logs, parameters)
-    return Participant(runtime, job, prepared.seconds, cell.options)
+    quantizes = bool(values_behind(cell.subject.model.original.graph))
+    return Participant(runtime, job, prepared.seconds, cell.options, quantizes)

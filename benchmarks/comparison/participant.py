@@ -17,7 +17,7 @@ from tvmopt.benchmarks.runtimes.base import Job, Runtime
 from tvmopt.benchmarks.workers.supervisor import WorkerError, WorkerHandle
 from tvmopt.pipeline.support.npz import load_arrays
 from tvmopt.pipeline.support.numeric_error import NumericError
-from tvmopt.pipeline.support.tolerances import COMPILED, within
+from tvmopt.pipeline.support.tolerances import BEHIND_INTEGERS, COMPILED, within
 
 
 @dataclass(slots=True)
@@ -29,6 +29,7 @@ class Participant:
         job: the job that it runs.
         prepare_s: the time to prepare it, if it was prepared.
         options: how to measure latencies.
+        quantizes: whether the model itself rounds to integers, so that right outputs differ by whole steps.
         turns: samples of the rounds so far.
         failure: why it dropped out, one line, or empty.
     """
@@ -37,6 +38,7 @@ class Participant:
     job: Job
     prepare_s: float | None
     options: MeasureOptions
+    quantizes: bool = False
     turns: list[list[float]] = field(default_factory=list)
     failure: str = ""
     _worker: WorkerHandle | None = None
@@ -152,13 +154,15 @@ class Participant:
         try:
             errors = output_errors(reference, outputs)
         except ValueError as error:
+            what = "" if self.quantizes else " for FP32"
             self._wrong = f"wrong outputs: {error}"
             return
         self._error = worst_error(errors)
         allowed = max(COMPILED.of(array.dtype) for array in reference)
+        allowed = max(allowed, BEHIND_INTEGERS) if self.quantizes else allowed
         wrong = [error for error in errors if not within(error, allowed)]
         if wrong and not (self.runtime.quantized or self.runtime.half or self._loaded["integers"]):
-            self._wrong = f"wrong outputs: relative error {worst_error(wrong).relative:.2g}, above {allowed:g} for FP32"
+            self._wrong = f"wrong outputs: relative error {worst_error(wrong).relative:.2g}, above {allowed:g}{what}"
 
     def _ask(self, command: dict[str, Any], timeout_s: float) -> dict[str, Any] | None:
         """The worker's reply; without one, notes the reason in `failure` and ends the worker."""
