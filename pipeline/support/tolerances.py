@@ -107,8 +107,8 @@ STEP = 2.0**-6
 STEP_SHARE = 1e-4
 """The share of the elements of a layer, alone, that may be a step off: ties that another order of rounding decides."""
 
-FEW_STEPS = 2
-"""As many elements may be a step off in any layer, however few it has."""
+FEW_STEPS = 6
+"""As many elements may be a step off in any layer: in one of ten thousand elements, chance makes several of one."""
 
 ALONE = 0.1
 """The share of `COMPILED`, or of the user's own tolerance, that a layer may use up when its inputs carry no error; it

@@ -121,7 +121,7 @@ class TypedMath:
         """
         offset = known(zero)
         low, high = self.number(-offset, "float32"), self.number(255.0 - offset, "float32")
-        bounded = tirx.min(tirx.max(x if known(scale) == 1.0 else x / scale, low), high)
+        bounded = tirx.min(tirx.max(x if known(scale, 0.0) == 1.0 else x / scale, low), high)
         rounded = tirx.nearbyint(bounded)
         return self.cast(rounded + zero if offset else rounded, "uint8")
 
@@ -142,9 +142,12 @@ class TypedMath:
         return self.cast(x, "int64")
 
 
-def known(value: Any) -> float:
-    """The number that a constant has in every lane."""
-    return float((value.value if isinstance(value, tirx.Broadcast) else value).value)
+def known(value: Any, otherwise: float | None = None) -> float:
+    """The number that a constant has in every lane; what to return for others must be given if there may be others."""
+    scalar = value.value if isinstance(value, tirx.Broadcast) else value
+    if otherwise is not None and not isinstance(scalar, tirx.FloatImm):
+        return otherwise
+    return float(scalar.value)
 
 
 def element_type(value: Any) -> str:

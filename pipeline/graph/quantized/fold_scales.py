@@ -6,20 +6,44 @@ activation where saturating does the same. Results differ by one rounding before
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
-from tvmopt.pipeline.graph.ir import Editor, Graph, Node, as_float32, rewrite
+from tvmopt.pipeline.graph.ir import Array, Editor, Graph, Node, as_float32, rewrite
 from tvmopt.schedules.expression import Arg, Call, Const, Expr, arguments_of, call, rename_arguments
 from tvmopt.schedules.operators import INTEGERS
 
 LARGEST = 255.0
 """The largest quantised value."""
 
-ScaledArgument = Callable[[int, float], Expr | None]
-"""An operand times a number, by its index; None if that is not known when compiling."""
+Factor = float | Array
+"""A positive number, or one for each channel as ``(1, C, 1, 1)``."""
+
+
+class _Operands:
+    """The operands of a node's epilogue, to which scaled ones are added.
+
+    Args:
+        editor: has the constants, and gets those that are made.
+        node: of integers.
+    """
+
+    def __init__(self, editor: Editor, node: Node) -> None:
+        self.editor = editor
+        self.names = list(node.inputs)
+        self._own = node.operator.own(len(node.inputs))
+
+    def constant(self, index: int) -> Array | None:
+        """The constant that an argument is; None where it is computed."""
+        return None if index < self._own else self.editor.constants.get(self.names[index])
+
+    def number(self, stem: str, value: Factor) -> Expr:
+        """A number, or an argument that has the number of each channel."""
+        if np.ndim(value) == 0:
+            return Const(float(np.float32(value)))
+        self.names.append(self.editor.constant(f"{stem}_scaled", as_float32(value)))
+        return Arg(len(self.names) - 1)
 
 
 def fold_scales(graph: Graph) -> Graph:
@@ -28,64 +52,70 @@ def fold_scales(graph: Graph) -> Graph:
     def rule(editor: Editor, node: Node) -> bool:
         if node.operator not in INTEGERS:
             return False
-        inputs = list(node.inputs)
-        own = node.operator.own(len(inputs))
-
-        def argument(index: int, factor: float) -> Expr | None:
-            array = editor.constants.get(inputs[index])
-            if index < own or array is None:
-                return None
-            inputs.append(editor.constant(f"{node.inputs[index]}_scaled", as_float32(array * np.float32(factor))))
-            return Arg(len(inputs) - 1)
-
-        epilogue = _folded(node.epilogue, argument)
+        operands = _Operands(editor, node)
+        epilogue = _folded(node.epilogue, operands)
         if epilogue == node.epilogue:
             return False
-        editor.add(_without_unread(replace(node, inputs=tuple(inputs), epilogue=epilogue), own))
+        changed = replace(node, inputs=tuple(operands.names), epilogue=epilogue)
+        editor.add(_without_unread(changed, node.operator.own(len(node.inputs))))
         return True
 
     return rewrite(graph, rule)
 
 
-def _folded(expr: Expr, argument: ScaledArgument) -> Expr:
+def _folded(expr: Expr, operands: _Operands) -> Expr:
     """`expr` with the scale of each quantisation folded into its operand, where that is possible."""
     if not isinstance(expr, Call):
         return expr
-    operands = tuple(_folded(operand, argument) for operand in expr.operands)
-    match Call(expr.function, operands):
-        case Call("quantize", (value, Const(scale), Const(zero))) if scale != 1.0:
-            scaled = _scaled(value, 1.0 / scale, argument)
+    parts = tuple(_folded(operand, operands) for operand in expr.operands)
+    match Call(expr.function, parts):
+        case Call("quantize", (value, Const() | Arg() as scale, Const(zero))) if scale != Const(1.0):
+            number = scale.value if isinstance(scale, Const) else operands.constant(scale.index)
+            scaled = None if number is None else _scaled(value, 1.0 / number, operands)
             if scaled is not None:
-                return call("quantize", _unbounded(scaled, zero), Const(1.0), Const(zero))
-    return Call(expr.function, operands)
+                return call("quantize", _unbounded(scaled, zero, operands), Const(1.0), Const(zero))
+    return Call(expr.function, parts)
 
 
-def _scaled(expr: Expr, factor: float, argument: ScaledArgument) -> Expr | None:
-    """`expr` times a positive number, without one operation more; None if that is not possible."""
+def _scaled(expr: Expr, factor: Factor, operands: _Operands) -> Expr | None:
+    """`expr` times a factor, without one operation more; None if that is not possible."""
     match expr:
         case Const(value):
-            return Const(float(np.float32(value * factor)))
+            return operands.number("number", value * factor)
         case Arg(index):
-            return argument(index, factor)
+            array = operands.constant(index)
+            return None if array is None else operands.number(operands.names[index], array * factor)
         case Call("mul", (first, second)):
-            scaled = _scaled(second, factor, argument)
+            scaled = _scaled(second, factor, operands)
             return None if scaled is None else call("mul", first, scaled)
-        case Call("dequantize", (value, Const(scale), zero)):
-            return call("dequantize", value, Const(float(np.float32(scale * factor))), zero)
-        case Call("relu" | "add" | "sub" | "max" | "min" | "clip", operands):
-            parts = [_scaled(operand, factor, argument) for operand in operands]
-            known = [part for part in parts if part is not None]
-            return Call(expr.function, tuple(known)) if len(known) == len(parts) else None
+        case Call("dequantize", (value, Const() | Arg() as scale, zero)):
+            scaled = _scaled(scale, factor, operands)
+            return None if scaled is None else call("dequantize", value, scaled, zero)
+        case Call("relu" | "add" | "sub" | "max" | "min" | "clip", parts):
+            each = [_scaled(part, factor, operands) for part in parts]
+            known = [part for part in each if part is not None]
+            return Call(expr.function, tuple(known)) if len(known) == len(each) else None
     return None
 
 
-def _unbounded(expr: Expr, zero: float) -> Expr:
+def _unbounded(expr: Expr, zero: float, operands: _Operands) -> Expr:
     """`expr` without an activation that only does what saturating does."""
+
+    def values(bound: Expr) -> Array | None:
+        match bound:
+            case Const(value):
+                return np.asarray(value)
+            case Arg(index):
+                return operands.constant(index)
+        return None
+
     match expr:
         case Call("relu", (value,)) if zero == 0.0:
             return value
-        case Call("clip", (value, Const(low), Const(high))) if low <= -zero and high >= LARGEST - zero:
-            return value
+        case Call("clip", (value, low, high)):
+            least, most = values(low), values(high)
+            if least is not None and most is not None and (least <= -zero).all() and (most >= LARGEST - zero).all():
+                return value
     return expr
 
 

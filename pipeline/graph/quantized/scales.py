@@ -39,9 +39,14 @@ class Scale:
         """Whether one scale holds for the whole tensor."""
         return self.scale.size == 1
 
+    def fits_maps(self, shape: tuple[int, ...]) -> bool:
+        """Whether kernels can take it: one scale, or one for each channel of maps, and one zero point."""
+        by_channel = len(shape) == 4 and self.axis == 1 and self.scale.size == shape[1]
+        return self.is_single or (by_channel and bool((self.zero == self.zero.reshape(-1)[0]).all()))
+
     @property
     def unsigned_zero(self) -> int:
-        """The zero point of the value as uint8; of a single scale."""
+        """The zero point of the value as uint8, if it has one."""
         return int(self.zero.reshape(-1)[0]) + (MOVED if self.dtype == "int8" else 0)
 
     def equals(self, other: Scale) -> bool:

@@ -4,12 +4,14 @@
    reader of a DequantizeLinear gets its own. Quantised values of int8 are moved by 128 and become uint8.
 2. A convolution of a quantised map with quantised constant weights becomes one of integers. Its sums, as float32, are
    multiplied with both scales; the bias is added as a float. A QuantizeLinear behind it becomes part of its kernel.
-3. The maximum of windows is that of the integers.
-4. A DequantizeLinear of a constant that is left becomes a constant of float32.
+3. A dense layer of few rows is such a convolution of images of one pixel.
+4. The maximum of windows is that of the integers.
+5. A DequantizeLinear of a constant that is left becomes a constant of float32.
 """
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -26,6 +28,9 @@ from tvmopt.schedules.llvm.parts.quads import multiplies_bytes
 from tvmopt.schedules.operators import INTEGER_CONV2D, INTEGER_DEPTHWISE_CONV2D, Operator
 from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Attr, Tensor
+
+FEW_ROWS = 4
+"""Dense layers of at most this many rows are computed row by row: all that they take is reading their weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,8 @@ class _Integers:
                 return True
         if node.kind == "Conv" and self._convolution(editor, node):
             return True
+        if node.kind in ("Gemm", "MatMul") and self._dense(editor, node):
+            return True
         if node.kind == "MaxPool" and len(node.outputs) == 1 and node.inputs[0] in self.floats:
             self._maximum(editor, node)
             return True
@@ -109,8 +116,9 @@ class _Integers:
         else:
             made = editor.value(f"{node.output}_unsigned", tensor, Origin(node.output, "moved"))
         self.made[node.output] = _Quantized(made, scale)
-        expr = call("quantize", Arg(0), *_constants(scale))
-        editor.add(Node("pointwise", (self._dequantized(editor, node.inputs[0]),), (made,), node.layers, {}, expr))
+        inputs, numbers = self._numbers(editor, made, scale)
+        inputs = (self._dequantized(editor, node.inputs[0]), *inputs)
+        editor.add(Node("pointwise", inputs, (made,), node.layers, {}, call("quantize", Arg(0), *numbers)))
 
     def _maximum(self, editor: Editor, node: Node) -> None:
         """The largest of quantised values is the quantised value of the largest."""
@@ -130,9 +138,17 @@ class _Integers:
         made = editor.value(f"{name}_again", Tensor(self.graph.tensor(name).shape)) if name in self.given else name
         self.given.add(name)
         layers = self.producers[name].layers
-        expr = call("dequantize", Arg(0), *_constants(source.scale))
-        editor.add(Node("pointwise", (source.name,), (made,), layers, {}, expr))
+        inputs, numbers = self._numbers(editor, made, source.scale)
+        expr = call("dequantize", Arg(0), *numbers)
+        editor.add(Node("pointwise", (source.name, *inputs), (made,), layers, {}, expr))
         return made
+
+    def _numbers(self, editor: Editor, stem: str, scale: Scale) -> tuple[tuple[str, ...], tuple[Expr, Const]]:
+        """Scale and zero point in an expression, and the further input that it needs where there are several scales."""
+        zero = Const(float(scale.unsigned_zero))
+        if scale.is_single:
+            return (), (Const(float(scale.scale.reshape(-1)[0])), zero)
+        return (editor.constant(f"{stem}_scales", scale.scale.reshape(1, -1, 1, 1)),), (Arg(1), zero)
 
     def _constant(self, name: str) -> Array | None:
         """The value of a constant, or of a DequantizeLinear of one; else None."""
@@ -161,19 +177,49 @@ class _Integers:
         operator = self._operator(tensor.shape, weights.integers.shape, groups, window.dilations)
         if operator is None or min(window.pads) < 0:
             return False
-        scale = data.scale
+        if operator is INTEGER_CONV2D and not data.scale.is_single:
+            return False  # sums over channels of several scales
+        attrs: dict[str, Attr] = {**window.attrs(), "dilations": window.dilations, "groups": groups}
+        self._add(editor, replace(node, op=operator.name, attrs=attrs, proto=None), data, weights, bias)
+        return True
+
+    def _dense(self, editor: Editor, node: Node) -> bool:
+        """A dense layer of few rows, as a convolution of images of one pixel, each with the elements of a row."""
+        data, values = self.floats.get(node.inputs[0]), attributes(node)
+        if data is None or not data.scale.is_single or not multiplies_bytes(self.target):
+            return False
+        plain = values.get("alpha", 1.0) == values.get("beta", 1.0) == 1.0 and not values.get("transA", 0)
+        shape, made = self.graph.tensor(node.inputs[0]).shape, self.graph.tensor(node.output).shape
+        rows = math.prod(shape[:-1])
+        weights = self._weights(node.inputs[1], turned=not values.get("transB", 0))
+        bias = self._constant(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else None
+        if not plain or rows > FEW_ROWS or weights is None or weights.integers.ndim != 2:
+            return False
+        if len(node.inputs) > 2 and node.inputs[2] and (bias is None or bias.size != made[-1]):
+            return False
+        tensor = Tensor((rows, shape[-1], 1, 1), QUANTIZED, fill=data.scale.unsigned_zero)
+        image = editor.value(f"{data.name}_pixels", tensor)
+        editor.add(Node("reshape", (data.name,), (image,), node.layers))
+        result = editor.value(f"{node.output}_pixels", Tensor((rows, made[-1], 1, 1)), Origin(node.output, "image"))
+        integers = _Weights(weights.integers[:, :, None, None], weights.scales)
+        attrs: dict[str, Attr] = {"strides": (1, 1), "pads": (0, 0, 0, 0), "dilations": (1, 1), "groups": 1}
+        convolution = replace(node, op=INTEGER_CONV2D.name, outputs=(result,), attrs=attrs, proto=None)
+        self._add(editor, convolution, _Quantized(image, data.scale), integers, bias)
+        editor.add(Node("reshape", (result,), node.outputs, node.layers))
+        return True
+
+    def _add(self, editor: Editor, node: Node, data: _Quantized, weights: _Weights, bias: Array | None) -> None:
+        """Adds `node`, a convolution of integers, with the operands and the expression that make floats of its sums."""
         stem = node.layers[0]
-        factors = weights.scales * np.float32(scale.scale.reshape(-1)[0])
+        factors = weights.scales * data.scale.scale.reshape(-1)
         inputs = [data.name, editor.constant(f"{stem}_integers", weights.integers)]
         inputs.append(editor.constant(f"{stem}_scales", factors.reshape(1, -1, 1, 1)))
         expr: Expr = call("mul", call("to_float32", ACC), Arg(2))
         if bias is not None:
             inputs.append(editor.constant(f"{stem}_bias", bias.astype(np.float32).reshape(1, -1, 1, 1)))
             expr = call("add", expr, Arg(3))
-        attrs: dict[str, Attr] = {**window.attrs(), "dilations": window.dilations, "groups": groups}
-        attrs["zero"] = scale.unsigned_zero
-        editor.add(Node(operator.name, tuple(inputs), node.outputs, node.layers, attrs, expr))
-        return True
+        attrs: dict[str, Attr] = {**node.attrs, "zero": data.scale.unsigned_zero}
+        editor.add(replace(node, inputs=tuple(inputs), attrs=attrs, epilogue=expr))
 
     def _operator(
         self, data: tuple[int, ...], weight: tuple[int, ...], groups: int, dilations: tuple[int, ...]
@@ -187,28 +233,29 @@ class _Integers:
         aligned = data[1] // groups % block == 0 and weight[0] // groups % block == 0
         return INTEGER_CONV2D if groups == 1 or aligned else None
 
-    def _weights(self, name: str) -> _Weights | None:
-        """Constant weights with a scale for each output channel, or one, that are symmetric; else None."""
+    def _weights(self, name: str, turned: bool = False) -> _Weights | None:
+        """Constant weights with a scale for each output channel, or one, that are symmetric; else None.
+
+        Output channels come first, but in matrices that are to be `turned`.
+        """
         node = self.producers.get(name)
         if node is None or not dequantizes(node) or node.inputs[0] not in self.graph.constants:
             return None
         scale = scale_of(self.graph, node)
-        if scale is None or not (scale.is_single or scale.axis == 0):
+        integers = self.graph.constants[node.inputs[0]]
+        if scale is None or not (scale.is_single or scale.axis == int(turned)) or (turned and integers.ndim != 2):
             return None
-        integers, zero = self.graph.constants[node.inputs[0]], scale.zero
+        zero = scale.zero
         if scale.dtype == "uint8":
             integers, zero = (integers.astype(np.int16) - MOVED).astype(np.int8), zero - MOVED
         if zero.any():
             return None
+        integers = integers.T if turned else integers
         return _Weights(integers, np.broadcast_to(scale.scale.reshape(-1), (len(integers),)))
 
 
-def _constants(scale: Scale) -> tuple[Const, Const]:
-    return Const(float(scale.scale.reshape(-1)[0])), Const(float(scale.unsigned_zero))
-
-
 def _quantized_values(graph: Graph) -> dict[str, Scale]:
-    """Values that a QuantizeLinear makes with one scale, and that only a DequantizeLinear of the same scale reads."""
+    """Values that a QuantizeLinear makes, and that only a DequantizeLinear of the same scale reads."""
     readers: dict[str, list[Node]] = defaultdict(list)
     for node in graph.nodes:
         for name in node.inputs:
@@ -218,7 +265,8 @@ def _quantized_values(graph: Graph) -> dict[str, Scale]:
         if not quantizes(node) or node.output in graph.outputs or node.inputs[0] in graph.constants:
             continue
         scale = scale_of(graph, node)
-        if scale is None or not scale.is_single or graph.tensor(node.inputs[0]).dtype != "float32":
+        tensor = graph.tensor(node.inputs[0])
+        if scale is None or not scale.fits_maps(tensor.shape) or tensor.dtype != "float32":
             continue
         others = [scale_of(graph, reader) if dequantizes(reader) else None for reader in readers[node.output]]
         if all(other is not None and scale.equals(other) for other in others):

@@ -21,6 +21,7 @@ MAX_BYTES = 1 << 28
 """A value of more bytes is computed in every run, rather than stored in the artifact."""
 
 _RANDOM = frozenset({"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Multinomial"})
+_WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})
 _NOT_FOLDED = _RANDOM | {"Bernoulli", "Dropout", "If", "Loop", "Scan", "SequenceMap"}
 
 
@@ -70,9 +71,9 @@ def fold_constants(model: onnx.ModelProto) -> None:
 
 
 def _integer_weights(graph: onnx.GraphProto) -> set[str]:
-    """Results of DequantizeLinear that are the weights of convolutions of quantised maps: they stay integers."""
+    """Results of DequantizeLinear that are the weights of layers of quantised values: they stay integers."""
     made = {node.output[0] for node in graph.node if node.op_type == "DequantizeLinear"}
-    readers = [node for node in graph.node if node.op_type == "Conv" and made.issuperset(node.input[:2])]
+    readers = [node for node in graph.node if node.op_type in _WEIGHTED and made.issuperset(node.input[:2])]
     return {node.input[1] for node in readers}
 
 

@@ -126,3 +126,69 @@ def test_a_bias_of_int32_is_added(evaluated: Evaluate) -> None:
     graph = passed(model)
     assert "integer_conv2d" in [node.kind for node in graph.nodes]
     check(graph, model, evaluated, 1e-4)
+
+
+@pytest.mark.parametrize("operator", ["Gemm", "Gemm turned", "MatMul"])
+@pytest.mark.parametrize("rows", [1, 3, 9])
+def test_dense_layers_of_few_rows(operator: str, rows: int, evaluated: Evaluate) -> None:
+    random = np.random.default_rng(5)
+    net = Network()
+    kept = operator == "Gemm turned"
+    shape = (20, 24) if kept else (24, 20)
+    scales = random.uniform(0.5, 1, 20).astype(np.float32) * np.float32(0.01)
+    net.constants |= {"w": random.integers(-127, 128, shape).astype(np.int8), "s": scales, "z": np.zeros(20, np.int8)}
+    x = net.quantised("x", 0.03, 100)
+    net.add("DequantizeLinear", "w s z", "wd", axis=0 if kept else 1)
+    if operator == "MatMul":
+        net.add("MatMul", f"{x} wd", "y")
+    else:
+        net.constants["b"] = random.standard_normal(20).astype(np.float32)
+        net.add("Gemm", f"{x} wd b", "y", transB=int(kept))
+    model = net.model((rows, 24), "y")
+    graph = passed(model)
+    kinds = [node.kind for node in graph.nodes]
+    assert ("integer_conv2d" in kinds) == (rows <= 4)
+    assert ("dense" in kinds) == (rows > 4)
+    check(graph, model, evaluated, 1e-4)
+
+
+def test_a_dense_layer_that_scales_its_product_stays_a_float(evaluated: Evaluate) -> None:
+    net = Network()
+    random = np.random.default_rng(5)
+    net.constants |= {"w": random.integers(-127, 128, (24, 20)).astype(np.int8), "s": np.float32(0.01)}
+    x = net.quantised("x", 0.03, 100)
+    net.add("DequantizeLinear", "w s", "wd")
+    net.add("Gemm", f"{x} wd", "y", alpha=0.5)
+    model = net.model((1, 24), "y")
+    graph = passed(model)
+    assert "integer_conv2d" not in [node.kind for node in graph.nodes]
+    check(graph, model, evaluated, 1e-4)
+
+
+def test_scales_by_channel_before_a_depthwise_convolution(evaluated: Evaluate) -> None:
+    """As NNCF quantises; a dense convolution cannot read them, as it adds channels of several scales."""
+    net = Network()
+    scales = np.linspace(0.01, 0.03, 16).astype(np.float32)
+    net.constants |= {"x_scale": scales, "x_zero": np.full(16, 128, np.uint8)}
+    net.add("QuantizeLinear", "x x_scale x_zero", "x_q", axis=1)
+    net.add("DequantizeLinear", "x_q x_scale x_zero", "x_dq", axis=1)
+    net.convolution("x_dq", (16, 16), "a", groups=16)
+    net.convolution("x_dq", (16, 8), "b")
+    model = net.model((1, 16, 7, 7), "a b")
+    graph = passed(model)
+    kinds = [node.kind for node in graph.nodes]
+    assert kinds.count("integer_depthwise_conv2d") == kinds.count("conv2d") == 1
+    check(graph, model, evaluated, 1e-4)
+
+
+def test_a_scale_by_channel_is_folded_with_the_activation_that_it_makes_needless() -> None:
+    net = Network()
+    y = net.convolution(net.quantised("x", 0.03, 128), (16, 16), "y")
+    net.constants |= {"low": np.float32(0), "high": np.float32(6)}
+    net.add("Clip", f"{y} low high", "c")
+    net.constants |= {"c_scale": np.linspace(0.001, 6 / 255, 16).astype(np.float32), "c_zero": np.zeros(16, np.uint8)}
+    net.add("QuantizeLinear", "c c_scale c_zero", "c_q", axis=1)
+    net.add("DequantizeLinear", "c_q c_scale c_zero", "c_dq", axis=1)
+    net.convolution("c_dq", (16, 16), "d", groups=16)
+    first = next(node for node in passed(net.model((1, 16, 7, 7), "d")).nodes if node.kind == "integer_conv2d")
+    assert functions_of(first.epilogue) == {"quantize", "add", "mul", "to_float32"}
