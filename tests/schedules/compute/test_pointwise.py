@@ -93,8 +93,8 @@ WITH_CONSTANTS: dict[str, tuple[tuple[float, ...], Callable[[np.ndarray], np.nda
     "select": ((2.0, -3.0), lambda x: np.where(x == 0, -3.0, 2.0)),
 }
 
-TYPED = TRUTHS | ONE_BY_ONE | CASTS.keys() | {"where"}
-"""Functions of other types than float32; the tests of typed kernels try them."""
+TYPED = TRUTHS | ONE_BY_ONE | CASTS.keys() | {"where", "quantize", "dequantize"}
+"""Functions of other types than float32; the tests of typed kernels and of quantised values try them."""
 
 TAKES_NO_NAN = {"rank", "thresholded_relu"}
 """These are defined to be numbers where the operand is NaN."""
