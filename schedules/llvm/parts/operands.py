@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from tvmopt.schedules.compute.functions import LONG_CHAINS
 from tvmopt.schedules.compute.pointwise import VectorMath
+from tvmopt.schedules.compute.typed import element_type
 from tvmopt.schedules.expression import Expr, arguments_of, functions_of
 from tvmopt.schedules.lazily import lazily
 from tvmopt.schedules.llvm.parts import emit
@@ -118,12 +119,12 @@ class Epilogue:
 
     def _store_wide(self, group: Sequence[tuple[Any, Pixel]], lanes: int) -> list[Stmt]:
         values, places = [value for value, _ in group], [at for _, at in group]
-        wide = tirx.Var("wide", f"{self.output.tensor.dtype}x{lanes * len(group)}")
         result = VectorMath(lanes * len(group)).evaluate(
             self.workload.epilogue,
             emit.joined(values, lanes),
             lambda i: emit.joined([self.operands[i].vector(at, lanes) for at in places], lanes),
         )
+        wide = tirx.Var("wide", f"{element_type(result)}x{lanes * len(group)}")
         parts = [self.output.write(emit.part(wide, k * lanes, lanes), at, lanes) for k, at in enumerate(places)]
         return [tirx.Bind(wide, result), *parts]
 
