@@ -154,7 +154,6 @@ class Participant:
         try:
             errors = output_errors(reference, outputs)
         except ValueError as error:
-            what = "" if self.quantizes else " for FP32"
             self._wrong = f"wrong outputs: {error}"
             return
         self._error = worst_error(errors)
@@ -162,6 +161,7 @@ class Participant:
         allowed = max(allowed, BEHIND_INTEGERS) if self.quantizes else allowed
         wrong = [error for error in errors if not within(error, allowed)]
         if wrong and not (self.runtime.quantized or self.runtime.half or self._loaded["integers"]):
+            what = "" if self.quantizes else " for FP32"
             self._wrong = f"wrong outputs: relative error {worst_error(wrong).relative:.2g}, above {allowed:g}{what}"
 
     def _ask(self, command: dict[str, Any], timeout_s: float) -> dict[str, Any] | None:

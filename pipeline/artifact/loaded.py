@@ -126,7 +126,8 @@ class LoadedArtifact:
         Raises:
             ModelInputError: when names, shapes or dtypes are not the model's in any size; says which there are.
         """
-        self.executor.set_inputs(self._in_order(inputs))
+        arrays = self._in_order(inputs)  # may select another executor
+        self.executor.set_inputs(arrays)
 
     def _in_order(self, inputs: Mapping[str, Array]) -> list[Array]:
         """The arrays of `inputs` in the model's order, once the size that they have is selected.

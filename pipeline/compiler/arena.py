@@ -39,17 +39,37 @@ class _Life:
 def plan_arena(program: Program) -> Arena:
     """Offsets of a program's inputs and intermediate tensors.
 
-    The largest comes first, each at the lowest offset that is free during its life (greedy by size: Pisarchyk and Lee,
-    "Efficient Memory Management for Deep Neural Net Inference", 2020). Inputs live throughout: a run may be repeated.
+    Each is put at the lowest offset that is free during its life, in several orders, of which the best is kept: the
+    largest first, and those of the call that needs most memory first (greedy by size and by breadth: Pisarchyk and Lee,
+    "Efficient Memory Management for Deep Neural Net Inference", 2020); each also with the inputs before all others.
+    Inputs live throughout: a run may be repeated.
     """
+    by_size = sorted(_lives(program), key=lambda life: (-life.nbytes, life.first))
+    orders = [by_size, _by_breadth(by_size)]
+    orders += [sorted(order, key=lambda life: program.places[life.buffer] != INPUT) for order in orders]
+    arenas = (_placed(order, len(program.places)) for order in orders)
+    return min(arenas, key=lambda arena: arena.nbytes)
+
+
+def _placed(order: Sequence[_Life], count: int) -> Arena:
+    """The memory plan of `count` buffers that puts them in place one after the other."""
     placed: list[tuple[_Life, int]] = []
-    offsets: list[int | None] = [None] * len(program.places)
-    for life in sorted(_lives(program), key=lambda life: (-life.nbytes, life.first)):
+    offsets: list[int | None] = [None] * count
+    for life in order:
         taken = sorted((start, start + other.nbytes) for other, start in placed if life.meets(other))
         offset = _first_gap(taken, life.nbytes)
         placed.append((life, offset))
         offsets[life.buffer] = offset
     return Arena(tuple(offsets), max((start + life.nbytes for life, start in placed), default=0))
+
+
+def _by_breadth(lives: Sequence[_Life]) -> list[_Life]:
+    """Those that live at the call with the most bytes first, then those at the next, each time in the given order."""
+    breadths = {time: sum(x.nbytes for x in lives if x.first <= time <= x.last) for time in {x.first for x in lives}}
+    ordered: dict[int, _Life] = {}
+    for time in sorted(breadths, key=lambda time: -breadths[time]):
+        ordered.update((life.buffer, life) for life in lives if life.first <= time <= life.last)
+    return list(ordered.values())
 
 
 def _lives(program: Program) -> list[_Life]:

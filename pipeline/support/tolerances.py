@@ -59,7 +59,8 @@ def only_steps(reference: np.ndarray, computed: np.ndarray, allowed: float) -> b
     wanted = reference.astype(np.float64)
     largest, off = np.abs(wanted).max(), np.abs(computed.astype(np.float64) - wanted)
     count = int(np.count_nonzero(~(off <= allowed * largest)))
-    return bool((off <= STEP * largest).all()) and count <= max(FEW_STEPS, STEP_SHARE * reference.size)
+    most = STEPS if reference.dtype.kind in "iu" else STEP * largest
+    return bool((off <= most).all()) and count <= max(FEW_STEPS, STEP_SHARE * reference.size)
 
 
 def only_rounding(error: NumericError, allowed: float) -> bool:
@@ -103,6 +104,9 @@ there is a layer recomputed from its own inputs, in which only `STEP_SHARE` of t
 
 STEP = 2.0**-6
 """The largest relative error of a quantised element that is one step off, or two where a layer rounds twice."""
+
+STEPS = 2
+"""As much may an integer differ that is a step off, or two where a layer rounds twice."""
 
 STEP_SHARE = 1e-4
 """The share of the elements of a layer, alone, that may be a step off: ties that another order of rounding decides."""

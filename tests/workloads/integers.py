@@ -23,6 +23,7 @@ def integer_convolution(
     kernel: tuple[int, int] = (3, 3),
     *,
     strides: tuple[int, int] = (1, 1),
+    dilations: tuple[int, int] = (1, 1),
     zero: int = 3,
     groups: int = 1,
     block: int | None = None,
@@ -30,13 +31,14 @@ def integer_convolution(
     halo: tuple[int, int, int, int] = (1, 0, 2, 1),
     epilogue: Expr = REQUANTIZED,
 ) -> Workload:
-    """A convolution of integers with pads of half a kernel; ``integer_depthwise_conv2d`` if channels are groups.
+    """A convolution of integers with pads of half a window; ``integer_depthwise_conv2d`` if channels are groups.
 
     Args:
         data: shape of the data.
         channels: of the output.
         kernel: rows and columns.
         strides: of the windows.
+        dilations: of the windows.
         zero: the zero point of the data.
         groups: of channels.
         block: of the data, by default the lanes.
@@ -45,13 +47,14 @@ def integer_convolution(
         epilogue: of scales and biases by channel.
     """
     n, in_channels, *size = data
-    pads = (kernel[0] // 2, kernel[1] // 2)
+    pads = (kernel[0] // 2 * dilations[0], kernel[1] // 2 * dilations[1])
     depthwise = groups == in_channels == channels > 1
     read = (kernel[0], -(-kernel[1] // 4) * 4 if depthwise else kernel[1])
-    out = [(size[i] + 2 * pads[i] - kernel[i]) // strides[i] + 1 for i in range(2)]
-    after = [max(0, (out[i] - 1) * strides[i] + read[i] - pads[i] - size[i]) for i in range(2)]
+    out = [(size[i] + 2 * pads[i] - (kernel[i] - 1) * dilations[i] - 1) // strides[i] + 1 for i in range(2)]
+    reach = [(out[i] - 1) * strides[i] + (read[i] - 1) * dilations[i] + 1 for i in range(2)]
+    after = [max(0, reach[i] - pads[i] - size[i]) for i in range(2)]
     by_channel = Tensor((1, channels, 1, 1), block=lanes)
-    attrs = {"dilations": (1, 1), "groups": groups, "pads": (*pads, *pads), "strides": strides, "zero": zero}
+    attrs = {"dilations": dilations, "groups": groups, "pads": (*pads, *pads), "strides": strides, "zero": zero}
     return Workload(
         "integer_depthwise_conv2d" if depthwise else "integer_conv2d",
         (

@@ -51,11 +51,12 @@ def fuse_epilogue(graph: Graph) -> Graph:
 def _fuse_one(graph: Graph, node: Node) -> tuple[Node, Node] | None:
     """The producer that `node` is fused into and the merged node, or None."""
     uses, producers = graph.uses(), graph.producers()
-    # Of several producers the last to run is chosen: an earlier one would have to wait for it anyway. But what only
-    # makes floats of integers comes first: then whoever fuses with the node reads the integers.
+    # Of several producers the last to run is chosen: an earlier one would have to wait for it anyway. But beside a
+    # kernel of integers, what only makes floats of integers comes first: then the kernel reads the integers.
     order = {id(other): i for i, other in enumerate(graph.nodes)}
     candidates = [producers[name] for name in node.inputs if name in producers]
-    for producer in sorted(candidates, key=lambda other: (not _dequantizes(other), -order[id(other)])):
+    integers = any(other.operator in INTEGERS for other in candidates)
+    for producer in sorted(candidates, key=lambda other: (not (integers and _dequantizes(other)), -order[id(other)])):
         if len(producer.outputs) != 1 or uses[producer.output] != node.inputs.count(producer.output):
             continue
         merged = _merge(graph, producer, node)

@@ -19,9 +19,10 @@ import numpy as np
 from tvmopt.pipeline.graph.ir import ONNX, Editor, Graph, Node, Origin, without_dead_code
 from tvmopt.pipeline.graph.passes.fuse_epilogue import broadcasts
 from tvmopt.pipeline.graph.strides import through_blocks
-from tvmopt.schedules.compute.functions import QUANTIZED, finite_at_zero
+from tvmopt.schedules.compute.functions import ONE_BY_ONE, QUANTIZED, finite_at_zero
 from tvmopt.schedules.compute.phases import phases_of
 from tvmopt.schedules.dtypes import FLOAT32
+from tvmopt.schedules.expression import functions_of
 from tvmopt.schedules.llvm.depthwise.integer import quads_of
 from tvmopt.schedules.llvm.maps.channels import is_part
 from tvmopt.schedules.llvm.memory_bound.copied import MOVED
@@ -125,6 +126,8 @@ def _can_block(graph: Graph, node: Node, target: Target) -> bool:
     tensors = [graph.tensor(name) for name in node.inputs]
     types = (FLOAT32, QUANTIZED) if node.operator is POINTWISE else (FLOAT32,)
     if len(output.shape) != 4 or any(tensor.dtype not in types for tensor in (*tensors, output)):
+        return False
+    if functions_of(node.epilogue) & ONE_BY_ONE:
         return False
     # In the padding of the last block operands are zero; a result that is not finite there would spread.
     if output.shape[1] % target.channel_block(output.dtype) and not finite_at_zero(node.epilogue):

@@ -52,7 +52,10 @@ class Scale:
     def equals(self, other: Scale) -> bool:
         """Whether both map alike."""
         same = self.dtype == other.dtype and (self.axis == other.axis or self.is_single)
-        return same and np.array_equal(self.scale, other.scale) and np.array_equal(self.zero, other.zero)
+        return same and all(
+            np.array_equal(one.reshape(-1), two.reshape(-1))
+            for one, two in ((self.scale, other.scale), (self.zero, other.zero))
+        )
 
     def real(self, array: Array) -> Array:
         """The floats that the integers `array` stand for, as float32."""

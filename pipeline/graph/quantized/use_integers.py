@@ -195,12 +195,13 @@ class _Integers:
         bias = self._constant(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else None
         if not plain or rows > FEW_ROWS or weights is None or weights.integers.ndim != 2:
             return False
-        if len(node.inputs) > 2 and node.inputs[2] and (bias is None or bias.size != made[-1]):
+        by_column = bias is not None and bias.ndim and bias.shape[-1] == bias.size == made[-1]
+        if len(node.inputs) > 2 and node.inputs[2] and not by_column:
             return False
         tensor = Tensor((rows, shape[-1], 1, 1), QUANTIZED, fill=data.scale.unsigned_zero)
         image = editor.value(f"{data.name}_pixels", tensor)
         editor.add(Node("reshape", (data.name,), (image,), node.layers))
-        result = editor.value(f"{node.output}_pixels", Tensor((rows, made[-1], 1, 1)), Origin(node.output, "image"))
+        result = editor.value(f"{node.output}_pixels", Tensor((rows, made[-1], 1, 1)), Origin(node.output, "maps"))
         integers = _Weights(weights.integers[:, :, None, None], weights.scales)
         attrs: dict[str, Attr] = {"strides": (1, 1), "pads": (0, 0, 0, 0), "dilations": (1, 1), "groups": 1}
         convolution = replace(node, op=INTEGER_CONV2D.name, outputs=(result,), attrs=attrs, proto=None)
@@ -275,9 +276,11 @@ def _quantized_values(graph: Graph) -> dict[str, Scale]:
 
 
 def _wide(constants: Mapping[str, Array], node: Node, integers: Array) -> Array | None:
-    """The floats of a bias of int32, whose zero point is zero; None if it is otherwise."""
+    """The floats of integers of int32, a bias with a scale for each or one, and zero points of zero; else None."""
     scale = constants.get(node.inputs[1])
     zero = constants.get(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else None
-    if scale is None or scale.size not in (1, integers.size) or (zero is not None and zero.any()):
+    if scale is None or (zero is not None and zero.any()):
+        return None
+    if scale.size != 1 and (integers.ndim != 1 or scale.size != integers.size):
         return None
     return (integers.astype(np.float64) * scale.reshape(-1)).astype(np.float32)

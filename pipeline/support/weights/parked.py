@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +30,10 @@ PIECE = 1 << 20
 LINE = 64
 """The elements of every tensor begin at a multiple of it."""
 _ENDING = ".parked"
+
+
+_MAPS: WeakValueDictionary[tuple[int, int, int], mmap.mmap] = WeakValueDictionary()
+"""Files that are mapped, by device, number and size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +92,19 @@ def array_of(tensor: onnx.TensorProto) -> Array:
     if place.nbytes != math.prod(tensor.dims) * dtype.itemsize:  # elements of less than a byte
         whole = onnx.TensorProto(dims=tensor.dims, data_type=tensor.data_type, raw_data=b"".join(place.pieces()))
         return np.asarray(numpy_helper.to_array(whole))
-    with place.file.open("rb") as file:
-        content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    flat = np.frombuffer(content, np.uint8, place.nbytes, place.offset)
+    flat = np.frombuffer(_mapped(place.file), np.uint8, place.nbytes, place.offset)
     return flat.view(dtype).reshape(tuple(tensor.dims))
+
+
+def _mapped(path: Path) -> mmap.mmap:
+    """The contents of a file; mapped once as long as an array lies in it, since each map keeps a descriptor."""
+    with path.open("rb") as file:
+        facts = os.fstat(file.fileno())
+        key = (facts.st_dev, facts.st_ino, facts.st_size)
+        content = _MAPS.get(key)
+        if content is None:
+            content = _MAPS[key] = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    return content
 
 
 def folder_of(model: onnx.ModelProto) -> Path | None:
@@ -113,7 +127,9 @@ def lend(file: Path, folder: Path) -> str:
         try:
             there.hardlink_to(file)
         except OSError:  # another file system, or one without links
-            shutil.copyfile(file, there)
+            whole = there.with_suffix(".copied")
+            shutil.copyfile(file, whole)
+            whole.replace(there)
     return file.name
 
 

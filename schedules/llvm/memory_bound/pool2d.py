@@ -40,10 +40,10 @@ class Pool2d:
     version = 1
 
     def accepts(self, workload: Workload, target: Target) -> bool:
-        """Data and output in blocks of one size, of float32; for the maximum of windows also of quantised values."""
+        """Data and output in blocks of one size, of float32; for a maximum also of quantised values."""
         if workload.op != "pool2d":
             return False
-        quantized = workload.dtypes == {QUANTIZED} and workload.attr("kind") == "max" and not _is_global(workload)
+        quantized = workload.dtypes == {QUANTIZED} and workload.attr("kind") == "max"
         if not (quantized or workload.dtypes == {FLOAT32}):
             return False
         return workload.inputs[0].block == workload.output.block
@@ -67,7 +67,7 @@ class Pool2d:
 
     def build(self, workload: Workload, target: Target, config: Config) -> Any:
         """The scheduled PrimFunc."""
-        kernel = _WholeMap if _is_global(workload) else _Windows
+        kernel = _WholeMap if _is_global(workload) and workload.dtypes == {FLOAT32} else _Windows
         return kernel(workload, target, config).function()
 
 

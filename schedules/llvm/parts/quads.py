@@ -17,8 +17,9 @@ QUAD = 4
 SUMS = "int32"
 """The type of the sums of products, which is also that of four bytes as one element."""
 
-FEATURES = {"avx512": "avx512_vnni", "avx2": "avx_vnni"}
-"""The feature of each instruction set that multiplies four bytes and adds the products, without saturation."""
+FEATURES = {"avx512": {"avx512_vnni", "avx512vnni"}, "avx2": {"avx_vnni", "avxvnni"}}
+"""The features of each instruction set that multiply four bytes and add the products, without saturation; by the names
+of Linux, and of LLVM, which a target in JSON has."""
 
 _INSTRUCTIONS = {16: "llvm.x86.avx512.vpdpbusd.512", 8: "llvm.x86.avx512.vpdpbusd.256"}
 """LLVM's name of the instruction, by the number of sums."""
@@ -26,7 +27,7 @@ _INSTRUCTIONS = {16: "llvm.x86.avx512.vpdpbusd.512", 8: "llvm.x86.avx512.vpdpbus
 
 def multiplies_bytes(target: Target) -> bool:
     """Whether there are kernels of integers for a target."""
-    return FEATURES.get(target.isa) in target.features
+    return not FEATURES.get(target.isa, set()).isdisjoint(target.features)
 
 
 def multiply_add(sums: emit.Expr, data: emit.Expr, weights: emit.Expr, lanes: int) -> emit.Expr:

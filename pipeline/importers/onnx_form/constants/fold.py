@@ -71,10 +71,30 @@ def fold_constants(model: onnx.ModelProto) -> None:
 
 
 def _integer_weights(graph: onnx.GraphProto) -> set[str]:
-    """Results of DequantizeLinear that are the weights of layers of quantised values: they stay integers."""
-    made = {node.output[0] for node in graph.node if node.op_type == "DequantizeLinear"}
-    readers = [node for node in graph.node if node.op_type in _WEIGHTED and made.issuperset(node.input[:2])]
-    return {node.input[1] for node in readers}
+    """Results of DequantizeLinear that are the weights of layers of quantised values, and nothing else.
+
+    They stay integers, if these are bytes and the scales are usual ones: then there are kernels for them.
+    """
+    stored = {tensor.name: tensor for tensor in graph.initializer}
+    made = {node.output[0]: node for node in graph.node if node.op_type == "DequantizeLinear"}
+    readers = [node for node in graph.node if node.op_type in _WEIGHTED and set(made).issuperset(node.input[:2])]
+    weights = {node.input[1] for node in readers if _are_bytes(made[node.input[1]], stored)}
+    others = {output.name for output in graph.output}
+    for node in graph.node:
+        own = node.input[1] if node in readers else ""
+        others |= {name for name in _reads(node) if name != own}
+    return weights - others
+
+
+def _are_bytes(node: onnx.NodeProto, stored: Mapping[str, onnx.TensorProto]) -> bool:
+    """Whether a DequantizeLinear reads constant bytes with positive scales, one or along an axis."""
+    integers, scale = (stored.get(name) for name in node.input[:2])
+    if integers is None or scale is None or any(attribute.name == "block_size" for attribute in node.attribute):
+        return False
+    if integers.data_type not in (onnx.TensorProto.INT8, onnx.TensorProto.UINT8):
+        return False
+    scales = numpy_helper.to_array(scale)
+    return scales.dtype == np.float32 and bool(np.isfinite(scales).all() and (scales > 0).all())
 
 
 def _rename_empty_inputs(graph: onnx.GraphProto) -> set[str]:

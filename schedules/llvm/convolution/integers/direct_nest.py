@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from tvmopt.schedules.lazily import lazily
 from tvmopt.schedules.llvm.convolution.direct_nest import DirectConv2dNest
-from tvmopt.schedules.llvm.convolution.panel import Panel
+from tvmopt.schedules.llvm.convolution.panel import Panel, Spans
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import Index, Stmt
 from tvmopt.schedules.llvm.parts.quads import QUAD, SUMS, in_quads, multiply_add
@@ -29,6 +29,10 @@ class IntegerConv2dNest(DirectConv2dNest):
         super().__init__(workload, target, config, packed)
         # Four weights are one element, as four channels are in the sizes.
         self.inputs[1] = in_quads(self.inputs[1], packed[0] // QUAD)
+
+    def taps(self, panel: Panel, at: tuple[Index, Index], size: tuple[int, int]) -> tuple[Spans, list[Stmt]]:
+        """All taps: those that read only padding read the zero point, for which the first sums account."""
+        return ((0, panel.kernel[0]), (0, panel.kernel[1])), []
 
     def spread(self, place: list[Index]) -> emit.Expr:
         """Four channels of a pixel, in every lane of four bytes."""

@@ -11,6 +11,7 @@ import pytest
 
 from tests.quantised import Network, residual
 from tvmopt.pipeline.graph.ir import Graph
+from tvmopt.pipeline.graph.passes.delay_views import delay_views
 from tvmopt.pipeline.graph.passes.fuse_epilogue import fuse_epilogue
 from tvmopt.pipeline.graph.passes.plan_layout import plan_layout
 from tvmopt.pipeline.graph.quantized.fold_scales import fold_scales
@@ -18,7 +19,9 @@ from tvmopt.pipeline.graph.quantized.use_integers import use_integers
 from tvmopt.pipeline.graph.read_onnx import read_onnx
 from tvmopt.pipeline.graph.recognize import recognize
 from tvmopt.pipeline.support.onnxruntime import run_model
+from tvmopt.pipeline.tasks.workloads import workload_of
 from tvmopt.schedules.expression import functions_of
+from tvmopt.schedules.registry import template_for
 from tvmopt.schedules.target import parse_target
 
 BYTES = replace(parse_target("x86-64-v4", 1), features=("avx512_vnni",))
@@ -192,3 +195,48 @@ def test_a_scale_by_channel_is_folded_with_the_activation_that_it_makes_needless
     net.convolution("c_dq", (16, 16), "d", groups=16)
     first = next(node for node in passed(net.model((1, 16, 7, 7), "d")).nodes if node.kind == "integer_conv2d")
     assert functions_of(first.epilogue) == {"quantize", "add", "mul", "to_float32"}
+
+
+@pytest.mark.parametrize("behind", ["Relu", "Add", "QuantizeLinear"])
+def test_element_wise_operators_behind_a_product_of_rank_3(behind: str, evaluated: Evaluate) -> None:
+    random = np.random.default_rng(5)
+    net = Network()
+    net.constants |= {"w": random.integers(-127, 128, (64, 32)).astype(np.int8), "s": np.float32(0.01)}
+    net.constants |= {"b": random.standard_normal(32).astype(np.float32)}
+    x = net.quantised("x", 0.03, 100)
+    net.add("DequantizeLinear", "w s", "wd")
+    y = net.add("MatMul", f"{x} wd", "p")
+    if behind == "QuantizeLinear":
+        y = net.quantised(y, 0.1, 128)
+    net.add(behind if behind != "QuantizeLinear" else "Relu", f"{y} b" if behind == "Add" else y, "y")
+    model = net.model((1, 2, 64), "y")
+    graph = read_onnx(model)
+    for run in (lambda g: use_integers(g, BYTES), recognize, delay_views, fuse_epilogue, fold_scales):
+        graph = run(graph)
+    graph = plan_layout(graph, BYTES)
+    assert "integer_conv2d" in [node.kind for node in graph.nodes]
+    check(graph, model, evaluated, 0.1)
+
+
+def test_a_bias_by_row_stays_a_float(evaluated: Evaluate) -> None:
+    net = Network()
+    random = np.random.default_rng(5)
+    net.constants |= {"w": random.integers(-127, 128, (24, 3)).astype(np.int8), "s": np.float32(0.01)}
+    net.constants |= {"b": random.standard_normal((3, 1)).astype(np.float32)}
+    x = net.quantised("x", 0.03, 100)
+    net.add("DequantizeLinear", "w s", "wd")
+    net.add("Gemm", f"{x} wd b", "y")
+    model = net.model((3, 24), "y")
+    graph = passed(model)
+    assert "integer_conv2d" not in [node.kind for node in graph.nodes]
+    check(graph, model, evaluated, 1e-4)
+
+
+def test_the_maximum_of_a_whole_quantised_map() -> None:
+    net = Network()
+    y = net.add("MaxPool", net.quantised("x", 0.03, 128), "m", kernel_shape=[8, 8])
+    net.convolution(y, (16, 16), "y", kernel=1)
+    graph = passed(net.model((1, 16, 8, 8), "y"))
+    for node in graph.nodes:
+        if node.op not in ("onnx", "reshape"):
+            template_for(workload_of(graph, node), BYTES)

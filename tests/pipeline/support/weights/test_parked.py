@@ -18,6 +18,9 @@ from tvmopt.pipeline.support.weights.parked import array_of, folder_of, place_of
 X = {"x": np.linspace(-1, 1, 140, dtype=np.float32).reshape(2, 70)}
 
 
+DESCRIPTORS = Path("/proc/self/fd")
+
+
 def model() -> onnx.ModelProto:
     """Weights that stay, that are constants of others, of half and of less than a byte, and with a comment."""
     made = onnx.parser.parse_model(
@@ -129,3 +132,12 @@ def test_a_full_disk_is_an_error_of_one_line(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr("tvmopt.pipeline.support.weights.light_model.new_file", full)
     with pytest.raises(InputFileError, match="No space left on device"):
         park(model(), tmp_path)
+
+
+@pytest.mark.skipif(not DESCRIPTORS.exists(), reason="the system does not list a process's open files")
+def test_a_file_is_mapped_once(light: onnx.ModelProto) -> None:
+    """However many tensors lie in it: a process may have only so many files open."""
+    before = len(list(DESCRIPTORS.iterdir()))
+    held = [array_of(tensor) for _ in range(20) for tensor in light.graph.initializer]
+    assert len(list(DESCRIPTORS.iterdir())) <= before + 1
+    assert held

@@ -29,6 +29,8 @@ SHAPES: dict[str, Workload] = {
     "1×1 with stride": integer_convolution((1, 32, 8, 8), 48, (1, 1), strides=(2, 2)),
     "no zero point": integer_convolution((1, 16, 6, 6), 16, zero=0),
     "the largest zero point": integer_convolution((1, 16, 6, 6), 16, (5, 3), zero=255),
+    "a dilation as large as the map": integer_convolution((1, 16, 8, 8), 16, dilations=(6, 7), zero=128),
+    "a dilation": integer_convolution((1, 16, 8, 8), 16, dilations=(2, 2), zero=128),
     "groups": integer_convolution((1, 64, 6, 9), 32, groups=2),
 }
 
