@@ -59,6 +59,11 @@ class Participant:
         return self._error
 
     @property
+    def loose(self) -> bool:
+        """Whether it computes in fewer bits than the model says, so that no tolerance judges its outputs."""
+        return self.runtime.quantized or self.runtime.half or bool(self._loaded.get("integers"))
+
+    @property
     def settings(self) -> dict[str, str]:
         """How the runtime says that it was set up, and the parameters that are not its defaults."""
         return {**self._loaded.get("settings", {}), **self.job.parameters}
@@ -160,7 +165,7 @@ class Participant:
         allowed = max(COMPILED.of(array.dtype) for array in reference)
         allowed = max(allowed, BEHIND_INTEGERS) if self.quantizes else allowed
         wrong = [error for error in errors if not within(error, allowed)]
-        if wrong and not (self.runtime.quantized or self.runtime.half or self._loaded["integers"]):
+        if wrong and not self.loose:
             what = "" if self.quantizes else " for FP32"
             self._wrong = f"wrong outputs: relative error {worst_error(wrong).relative:.2g}, above {allowed:g}{what}"
 

@@ -86,8 +86,9 @@ class _Search:
         self.largest_error = _LOOSE * (holder.error.relative if holder.error else 0.0)
         for parameter, value in values:
             holder = self._try(parameter, value, holder, stack)
-            if holder.failure:  # the best until then broke down later
-                return None
+            if holder.failure:  # the best until then broke down later: the defaults stay
+                seconds = time.monotonic() - began_s
+                return Search({}, None, None, False, tuple(self.trials), self.rounds, seconds)
         holder.close()
         ratio, interval, confirmed = self._confirm(stack) if self.best else (None, None, False)
         found = self.best if confirmed else {}
@@ -103,7 +104,8 @@ class _Search:
             return holder
         met = self._meet(challenger, holder)
         if isinstance(met, str):
-            self.trials.append(Trial(parameter, value, "failed", message=met))
+            message = f"the best so far broke down: {met}" if holder.failure else met
+            self.trials.append(Trial(parameter, value, "failed", message=message))
             challenger.close()
             return holder
         ratio, interval = met
@@ -142,7 +144,7 @@ class _Search:
 
     def _too_far(self, participant: Participant) -> str:
         """A line when outputs that no tolerance judges are worse than by default."""
-        error, loose = participant.error, self.runtime.quantized or self.runtime.half
+        error, loose = participant.error, participant.loose
         reference = self.cell.subject.reference_outputs
         allowed = max(self.largest_error, *(COMPILED.of(array.dtype) for array in reference))
         if not loose or not participant.job.parameters or error is None or error.relative <= allowed:
