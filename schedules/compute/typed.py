@@ -120,14 +120,15 @@ class TypedMath:
         Saturating comes first: it leaves small numbers, which are exact as float32.
         """
         offset = known(zero)
+        assert offset is not None, "a zero point is a constant"
         low, high = self.number(-offset, "float32"), self.number(255.0 - offset, "float32")
-        bounded = tirx.min(tirx.max(x if known(scale, 0.0) == 1.0 else x / scale, low), high)
+        bounded = tirx.min(tirx.max(x if known(scale) == 1.0 else x / scale, low), high)
         rounded = tirx.nearbyint(bounded)
         return self.cast(rounded + zero if offset else rounded, "uint8")
 
     def _dequantize(self, x: Any, scale: Any, zero: Any) -> Any:
         floats = self.cast(x, "float32")
-        return (floats - zero if known(zero) else floats) * scale
+        return (floats if known(zero) == 0.0 else floats - zero) * scale
 
     def _to_bool(self, x: Any) -> Any:
         return self.truth(x)
@@ -142,12 +143,10 @@ class TypedMath:
         return self.cast(x, "int64")
 
 
-def known(value: Any, otherwise: float | None = None) -> float:
-    """The number that a constant has in every lane; what to return for others must be given if there may be others."""
+def known(value: Any) -> float | None:
+    """The number that a constant has in every lane; None for what is no constant."""
     scalar = value.value if isinstance(value, tirx.Broadcast) else value
-    if otherwise is not None and not isinstance(scalar, tirx.FloatImm):
-        return otherwise
-    return float(scalar.value)
+    return float(scalar.value) if isinstance(scalar, tirx.FloatImm) else None
 
 
 def element_type(value: Any) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,14 +70,8 @@ def scale_of(graph: Graph, node: Node) -> Scale | None:
 
     A scale that is zero, negative or not finite is none; nor are scales for blocks of elements.
     """
-    integers = node.output if node.kind == "QuantizeLinear" else node.inputs[0]
-    tensor, values = graph.tensor(integers), attributes(node)
-    return _scale(graph.constants, node, tensor.dtype, values, len(tensor.shape))
-
-
-def _scale(
-    constants: Mapping[str, Array], node: Node, dtype: str, values: Mapping[str, object], rank: int
-) -> Scale | None:
+    integers = graph.tensor(node.output if node.kind == "QuantizeLinear" else node.inputs[0])
+    constants, dtype, values, rank = graph.constants, integers.dtype, attributes(node), len(integers.shape)
     scale = constants.get(node.inputs[1])
     given = node.inputs[2] if len(node.inputs) > 2 else ""
     zero = constants.get(given) if given else None

@@ -163,13 +163,19 @@ class _Integers:
         scale = scale_of(self.graph, node)
         return None if scale is None else scale.real(integers)
 
+    def _bias(self, node: Node) -> tuple[bool, Array | None]:
+        """Whether a layer has a bias, and its value if that is constant."""
+        if len(node.inputs) < 3 or not node.inputs[2]:
+            return False, None
+        return True, self._constant(node.inputs[2])
+
     def _convolution(self, editor: Editor, node: Node) -> bool:
         data = self.floats.get(node.inputs[0])
         if data is None:
             return False
         weights = self._weights(node.inputs[1])
-        bias = self._constant(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else None
-        if weights is None or (bias is None and len(node.inputs) > 2 and node.inputs[2]):
+        has_bias, bias = self._bias(node)
+        if weights is None or (has_bias and bias is None):
             return False
         tensor = self.graph.tensor(node.inputs[0])
         values, groups = attributes(node), int(attributes(node).get("group", 1))
@@ -192,11 +198,11 @@ class _Integers:
         shape, made = self.graph.tensor(node.inputs[0]).shape, self.graph.tensor(node.output).shape
         rows = math.prod(shape[:-1])
         weights = self._weights(node.inputs[1], turned=not values.get("transB", 0))
-        bias = self._constant(node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else None
+        has_bias, bias = self._bias(node)
         if not plain or rows > FEW_ROWS or weights is None or weights.integers.ndim != 2:
             return False
         by_column = bias is not None and bias.ndim and bias.shape[-1] == bias.size == made[-1]
-        if len(node.inputs) > 2 and node.inputs[2] and not by_column:
+        if has_bias and not by_column:
             return False
         tensor = Tensor((rows, shape[-1], 1, 1), QUANTIZED, fill=data.scale.unsigned_zero)
         image = editor.value(f"{data.name}_pixels", tensor)

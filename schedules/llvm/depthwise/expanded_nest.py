@@ -14,6 +14,7 @@ from typing import Any
 from tvmopt.schedules.dtypes import FLOAT32
 from tvmopt.schedules.lazily import lazily
 from tvmopt.schedules.llvm.depthwise.depthwise_tile import DepthwiseTile
+from tvmopt.schedules.llvm.depthwise.pair import pair_operands
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import Index, Stmt, divmod_index
 from tvmopt.schedules.llvm.parts.operands import Epilogue, Operand, Pixel, declared
@@ -21,7 +22,7 @@ from tvmopt.schedules.llvm.parts.register_tile import Accumulators, over_channel
 from tvmopt.schedules.llvm.parts.split import Cut
 from tvmopt.schedules.space import Config
 from tvmopt.schedules.target import Target
-from tvmopt.schedules.workload import Tensor, Workload
+from tvmopt.schedules.workload import Workload
 
 tirx = lazily("tvm.tirx")
 
@@ -55,13 +56,7 @@ class ExpandedNest:
     def __init__(self, workload: Workload, target: Target, config: Config, packed: dict[int, tuple[int, ...]]) -> None:
         self.workload, self.target, self.config = workload, target, config
         self.lanes = target.lanes(FLOAT32)
-        data, depthwise, pointwise, *others = workload.inputs
-        self.inputs = [
-            Operand(data, "data"),
-            Operand(Tensor(packed[1], depthwise.dtype), "depthwise"),
-            Operand(Tensor(packed[2], pointwise.dtype), "pointwise"),
-            *(Operand(tensor, f"operand{i}") for i, tensor in enumerate(others)),
-        ]
+        self.inputs = pair_operands(workload, packed)
         self.result = Operand(workload.output, "output")
         self.epilogue = Epilogue(workload, self.inputs, self.result)
         self.blocks = math.ceil(workload.output.shape[1] / self.lanes)

@@ -20,7 +20,7 @@ from tvmopt.schedules.llvm.depthwise.depthwise_tile import DepthwiseTile, Store
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import Index, Stmt
 from tvmopt.schedules.llvm.parts.operands import Operand, Pixel
-from tvmopt.schedules.llvm.parts.quads import QUAD, SUMS, in_quads, multiplies_bytes, multiply_add
+from tvmopt.schedules.llvm.parts.quads import QUAD, SUMS, multiplies_bytes, multiply_add
 from tvmopt.schedules.llvm.parts.register_tile import Accumulators
 from tvmopt.schedules.space import Config
 from tvmopt.schedules.target import Target
@@ -61,7 +61,7 @@ class IntegerDepthwiseConv2d(DepthwiseConv2d):
     def build(self, workload: Workload, target: Target, config: Config) -> Any:
         """The scheduled PrimFunc: inputs (weights packed), then the output."""
         elements = _elements(workload, target.lanes(FLOAT32))
-        weight = in_quads(Operand(Tensor((elements * QUAD,), "int8"), "weight"), elements)
+        weight = Operand(Tensor((elements * QUAD,), "int8"), "weight").seen_as(Tensor((elements,), SUMS))
         return DepthwiseNest(workload, target, config, _Tile, weight).function()
 
 

@@ -11,12 +11,12 @@ from typing import Any
 import numpy.typing as npt
 
 from tvmopt.schedules.dtypes import FLOAT32
-from tvmopt.schedules.llvm.depthwise.depthwise_tile import ENOUGH_PIXELS, map_cycles, pack_depthwise, packed_depthwise
+from tvmopt.schedules.llvm.depthwise.depthwise_tile import ENOUGH_PIXELS, map_cycles
+from tvmopt.schedules.llvm.depthwise.pair import pack_pair, packed_pair
 from tvmopt.schedules.llvm.depthwise.separable_nest import SeparableNest, is_flat
 from tvmopt.schedules.llvm.parts.register_tile import (
     L2_BYTES_PER_CYCLE,
     PREFETCHED_BYTES_PER_CYCLE,
-    channel_panels,
     covering,
     tile_cycles,
     tile_fits,
@@ -156,17 +156,13 @@ class SeparableConv2d:
 
     def packed(self, workload: Workload, target: Target, config: Config) -> dict[int, tuple[int, ...]]:
         """Both weights: one flat row each."""
-        outputs, channels = workload.inputs[2].shape[:2]
-        whole = math.ceil(outputs / target.lanes(FLOAT32)) * target.lanes(FLOAT32)
-        return {1: packed_depthwise(workload, target.lanes(FLOAT32)), 2: (channels * whole,)}
+        return packed_pair(workload, target.lanes(FLOAT32))
 
     def pack(
         self, workload: Workload, target: Target, config: Config, index: int, array: npt.NDArray[Any]
     ) -> npt.NDArray[Any]:
-        """Depthwise weights by block, pointwise weights O×C×1×1 → flat ``(tile, C, vectors × lanes)``."""
-        if index == 1:
-            return pack_depthwise(array, target.lanes(FLOAT32))
-        return channel_panels(array[:, :, 0, 0].T, config["vectors"], target.lanes(FLOAT32))
+        """Both weights, as `pack_pair` says."""
+        return pack_pair(index, array, config["vectors"], target.lanes(FLOAT32))
 
     def build(self, workload: Workload, target: Target, config: Config) -> Any:
         """The scheduled PrimFunc: inputs (weights packed), then the output."""

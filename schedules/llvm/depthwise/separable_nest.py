@@ -13,6 +13,7 @@ from typing import Any
 
 from tvmopt.schedules.dtypes import FLOAT32
 from tvmopt.schedules.llvm.depthwise.depthwise_tile import DepthwiseTile
+from tvmopt.schedules.llvm.depthwise.pair import pair_operands
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import Index, Stmt, divmod_index
 from tvmopt.schedules.llvm.parts.operands import Epilogue, Operand, Pixel, declared, evaluated, flattens
@@ -20,7 +21,7 @@ from tvmopt.schedules.llvm.parts.register_tile import Accumulators, over_channel
 from tvmopt.schedules.llvm.parts.split import Cut
 from tvmopt.schedules.space import Config
 from tvmopt.schedules.target import Target
-from tvmopt.schedules.workload import Tensor, Workload
+from tvmopt.schedules.workload import Workload
 
 GAP = 16
 """Elements between channel blocks of the scratch buffer, so that their lines do not all map to one set of the cache."""
@@ -47,10 +48,8 @@ class SeparableNest:
     def __init__(self, workload: Workload, target: Target, config: Config, packed: dict[int, tuple[int, ...]]) -> None:
         self.workload, self.target, self.config = workload, target, config
         self.lanes = target.lanes(FLOAT32)
-        data, depthwise, pointwise, *others = workload.inputs
-        self.weight = Operand(Tensor(packed[2], pointwise.dtype), "pointwise")
-        self.inputs = [Operand(data, "data"), Operand(Tensor(packed[1], depthwise.dtype), "depthwise"), self.weight]
-        self.inputs += [Operand(tensor, f"operand{i}") for i, tensor in enumerate(others)]
+        self.inputs = pair_operands(workload, packed)
+        self.weight = self.inputs[2]
         self.result = Operand(workload.output, "output")
         self.flat = is_flat(workload)
         # The depthwise part reads operands by row and column, the pointwise part by pixel.
@@ -61,7 +60,7 @@ class SeparableNest:
         self.views = [*self.inputs, *(x for x in outer[OWN:] if x not in self.inputs), result]
         self.epilogue = Epilogue(workload, outer, result)
         self.tiles = DepthwiseTile(workload, self.inputs[0], self.inputs[1], self.lanes)
-        self.channels = data.shape[1]
+        self.channels = workload.inputs[0].shape[1]
         self.in_blocks = math.ceil(self.channels / self.lanes)
         self.out_blocks = math.ceil(workload.output.shape[1] / self.lanes)
 

@@ -53,17 +53,17 @@ class Operand:
     def flattened(self) -> Operand:
         """The same memory with rows and columns as one row; for tensors without a halo."""
         n, c, h, w = self.tensor.shape
-        return self._seen_as(Tensor((n, c, 1, h * w), self.tensor.dtype, self.tensor.block))
+        return self.seen_as(Tensor((n, c, 1, h * w), self.tensor.dtype, self.tensor.block))
 
     def turned(self) -> Operand:
         """The same memory with rows and columns exchanged; for one row without halos above and below it."""
-        return self._seen_as(self.tensor.turned())
+        return self.seen_as(self.tensor.turned())
 
-    def _seen_as(self, tensor: Tensor) -> Operand:
-        """The same memory as another tensor."""
+    def seen_as(self, tensor: Tensor) -> Operand:
+        """The same memory as another tensor, also of another element type."""
         other = Operand.__new__(Operand)
         other.tensor, other.parameter = tensor, self.parameter
-        other.view = View.of(self.parameter, other._view_shape())
+        other.view = View.of(self.parameter, other._view_shape(), tensor.dtype)
         return other
 
     def vector(self, at: Pixel, lanes: int) -> Any:
@@ -136,7 +136,7 @@ class Epilogue:
         return [*maps, self.output.prefetch(at, for_writing=True)]
 
     def zero_halo(self, image: Index, block: Index, first_row: Index, rows: int) -> list[Stmt]:
-        """Writes the zeros around the rows `first_row … first_row + rows - 1` of one channel block.
+        """Fills the halo around the rows `first_row … first_row + rows - 1` of one channel block.
 
         The task with the first row also writes the halo above it, the one with the last row the halo below.
         """
@@ -176,7 +176,7 @@ class Epilogue:
         return statements
 
     def _zeros(self, at: Pixel, rows: int, columns: int) -> Stmt:
-        """Zeros from pixel `at` on, whose row and column include the halo."""
+        """Zeros, or the output's fill, from pixel `at` on, whose row and column include the halo."""
         lanes = self.output.tensor.block
         zero = emit.splat(emit.const(self.output.tensor.fill, self.output.tensor.dtype), lanes)
 

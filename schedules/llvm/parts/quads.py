@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from tvmopt.schedules.lazily import lazily
 from tvmopt.schedules.llvm.parts import emit
-from tvmopt.schedules.llvm.parts.emit import View
-from tvmopt.schedules.llvm.parts.operands import Operand
 from tvmopt.schedules.target import Target
-from tvmopt.schedules.workload import Tensor
 
 tirx = lazily("tvm.tirx")
 
@@ -41,11 +38,3 @@ def multiply_add(sums: emit.Expr, data: emit.Expr, weights: emit.Expr, lanes: in
     """
     operands = (tirx.reinterpret(f"uint8x{QUAD * lanes}", data), tirx.reinterpret(f"int8x{QUAD * lanes}", weights))
     return tirx.call_llvm_pure_intrin(f"{SUMS}x{lanes}", _INSTRUCTIONS[lanes], sums, *operands)
-
-
-def in_quads(operand: Operand, count: int) -> Operand:
-    """The same memory, bytes, as one row of `count` elements of four bytes each."""
-    other = Operand.__new__(Operand)
-    other.tensor, other.parameter = Tensor((count,), SUMS), operand.parameter
-    other.view = View.of(operand.parameter, (1, 1, 1, 1, count), SUMS)
-    return other

@@ -14,15 +14,20 @@ from tvmopt.benchmarks.measurements.layer_table import LayerTable
 from tvmopt.benchmarks.runtimes.registry import find_runtime
 
 
-@pytest.mark.slow
-def test_it_runs_the_networks_own_files(run_tvmopt: RunTvmopt, tmp_path: Path) -> None:
+@pytest.fixture
+def mxnet_model(tmp_path: Path) -> str:
+    """A network in MXNet's files, where MXNet is installed."""
     missing = find_runtime("mxnet").missing()
     if missing:
         pytest.skip(missing)
-    path = save_mxnet(tmp_path)
+    return save_mxnet(tmp_path)
+
+
+@pytest.mark.slow
+def test_it_runs_the_networks_own_files(run_tvmopt: RunTvmopt, tmp_path: Path, mxnet_model: str) -> None:
     names = ("mxnet", "mxnet-hybrid", "mxnet-imperative", "onnxruntime")
     options = ("--runtimes", ",".join(names), "--rounds", "5", "--threads", "1", "--json", "out.json")
-    done = run_tvmopt("compare", path, *options)
+    done = run_tvmopt("compare", mxnet_model, *options)
     assert done.returncode == 0, done.stderr
     rows = {row["runtime"]: row for row in json.loads((tmp_path / "out.json").read_text())["measurements"]}
     assert {name: (row["status"], row["message"]) for name, row in rows.items()} == dict.fromkeys(names, ("ok", ""))
@@ -34,15 +39,13 @@ def test_it_runs_the_networks_own_files(run_tvmopt: RunTvmopt, tmp_path: Path) -
 
 
 @pytest.mark.slow
-def test_what_mxnet_cannot_run_is_said_in_one_line(run_tvmopt: RunTvmopt, tmp_path: Path) -> None:
-    missing = find_runtime("mxnet").missing()
-    if missing:
-        pytest.skip(missing)
-    path = save_mxnet(tmp_path)
-    symbol = json.loads(Path(path).read_text())
+def test_what_mxnet_cannot_run_is_said_in_one_line(run_tvmopt: RunTvmopt, tmp_path: Path, mxnet_model: str) -> None:
+    symbol = json.loads(Path(mxnet_model).read_text())
     del symbol["arg_nodes"]
-    Path(path).write_text(json.dumps(symbol))
-    done = run_tvmopt("compare", path, "--runtimes", "mxnet", "--rounds", "5", "--threads", "1", "--json", "out.json")
+    Path(mxnet_model).write_text(json.dumps(symbol))
+    done = run_tvmopt(
+        "compare", mxnet_model, "--runtimes", "mxnet", "--rounds", "5", "--threads", "1", "--json", "out.json"
+    )
     (row,) = json.loads((tmp_path / "out.json").read_text())["measurements"]
     assert row["status"] == "failed", done.stderr
     assert "MXNet cannot run it: JSONReader: " in row["message"]
@@ -50,13 +53,9 @@ def test_what_mxnet_cannot_run_is_said_in_one_line(run_tvmopt: RunTvmopt, tmp_pa
 
 
 @pytest.mark.slow
-def test_its_profiler_counts_operators(run_tvmopt: RunTvmopt, tmp_path: Path) -> None:
-    missing = find_runtime("mxnet").missing()
-    if missing:
-        pytest.skip(missing)
-    path = save_mxnet(tmp_path)
+def test_its_profiler_counts_operators(run_tvmopt: RunTvmopt, tmp_path: Path, mxnet_model: str) -> None:
     options = ("--runtimes", "mxnet,onnxruntime", "--threads", "1", "--seconds", "0.3", "--json", "out.json")
-    done = run_tvmopt("profile", path, *options)
+    done = run_tvmopt("profile", mxnet_model, *options)
     assert done.returncode == 0, done.stderr
     document = json.loads((tmp_path / "out.json").read_text())
     operators = {operator["name"]: operator for operator in document["profiles"]["mxnet"]["operators"]}

@@ -13,11 +13,11 @@ from tvmopt.schedules.llvm.convolution.direct_nest import DirectConv2dNest
 from tvmopt.schedules.llvm.convolution.panel import Panel, Spans
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import Index, Stmt
-from tvmopt.schedules.llvm.parts.quads import QUAD, SUMS, in_quads, multiply_add
+from tvmopt.schedules.llvm.parts.quads import QUAD, SUMS, multiply_add
 from tvmopt.schedules.llvm.parts.register_tile import Accumulators
 from tvmopt.schedules.space import Config
 from tvmopt.schedules.target import Target
-from tvmopt.schedules.workload import Workload
+from tvmopt.schedules.workload import Tensor, Workload
 
 tirx = lazily("tvm.tirx")
 
@@ -28,7 +28,7 @@ class IntegerConv2dNest(DirectConv2dNest):
     def __init__(self, workload: Workload, target: Target, config: Config, packed: tuple[int, ...]) -> None:
         super().__init__(workload, target, config, packed)
         # Four weights are one element, as four channels are in the sizes.
-        self.inputs[1] = in_quads(self.inputs[1], packed[0] // QUAD)
+        self.inputs[1] = self.inputs[1].seen_as(Tensor((packed[0] // QUAD,), SUMS))
 
     def taps(self, panel: Panel, at: tuple[Index, Index], size: tuple[int, int]) -> tuple[Spans, list[Stmt]]:
         """All taps: those that read only padding read the zero point, for which the first sums account."""
