@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -115,6 +116,21 @@ def test_wrong_options_are_one_line(arguments: list[str], capsys: pytest.Capture
 def test_interrupt_says_that_what_was_done_is_kept(stop: BaseException, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["act"], end_with(stop)) == 130
     assert capsys.readouterr().err.strip() == "tvmopt: stopped with Ctrl-C; what was done is kept"
+
+
+def test_interrupt_of_executed_text_is_an_exit_code(repository: Path, tmp_path: Path) -> None:
+    """Python itself would end with a signal, after we handled the exception."""
+    (tmp_path / "stopped.py").write_text(
+        "import sys\nimport click\nfrom tvmopt.cli import main\n"
+        "@click.command()\ndef act(): exec('raise KeyboardInterrupt')\n"
+        "sys.exit(main(['act'], click.Group('tvmopt', commands={'act': act})))\n"
+    )
+    command = [sys.executable, "-m", "stopped"]
+    path = os.pathsep.join([str(tmp_path), str(repository)])
+    environment = {**os.environ, "PYTHONPATH": path}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (130, ""), done.stderr
+    assert done.stderr.strip() == "tvmopt: stopped with Ctrl-C; what was done is kept"
 
 
 @pytest.mark.parametrize("bug", [ZeroDivisionError("bug"), EOFError("worker"), AssertionError("bug")])

@@ -124,6 +124,9 @@ def main(arguments: Sequence[str] | None = None, group: click.Group = tvmopt) ->
     except click.exceptions.Exit as end:
         return end.exit_code
     except (KeyboardInterrupt, click.Abort, CancelledError):
+        # Python remembers a Ctrl-C in text that `exec` ran (as dataclasses do) until the next `exec`; for it,
+        # ``python -m`` would end with a signal, whatever the exit code.
+        exec("")  # noqa: S102
         click.echo(f"\n{name}: {EXIT_CODES[CancelledError.exit_code]}", err=True)
         return CancelledError.exit_code
     except TvmoptError as error:
