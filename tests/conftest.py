@@ -72,7 +72,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def environments() -> Path:
     """The user's folder of environments."""
-    from tvmopt.pipeline.environments.places import home
+    from tvmopt.pipeline.devices.environments.places import home
 
     return home()
 

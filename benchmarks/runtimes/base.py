@@ -17,8 +17,8 @@ import numpy as np
 
 from tvmopt.benchmarks.machine.environment import package_versions
 from tvmopt.benchmarks.measurements.layer_profile import LayerProfile
-from tvmopt.pipeline.environments.places import is_pinned, missing
-from tvmopt.pipeline.environments.registry import find_environment
+from tvmopt.pipeline.devices.environments.places import is_pinned, missing
+from tvmopt.pipeline.devices.environments.registry import find_environment
 from tvmopt.pipeline.importers.registry import find_importer
 from tvmopt.pipeline.support.npz import load_arrays
 
@@ -204,7 +204,7 @@ class Runtime:
         only_named: whether a comparison has it only when it is named.
         choices: its parameters that a search may set, in the order in which it tries them; the number of threads, which
             every runtime has, is not among them.
-        environment: the environment of `pipeline.environments` that has its modules; empty for this one. Its
+        environment: the environment of `pipeline.devices.environments` that has its modules; empty for this one. Its
             runner must report the version among its settings.
 
     Raises:

@@ -18,9 +18,9 @@ import onnx
 from mobilenet_v2 import InvertedResidual, build
 from torch import nn
 
-from tvmopt.pipeline.environments.places import require_python
-from tvmopt.pipeline.environments.registry import find_environment
-from tvmopt.pipeline.environments.run_script import Call, run_script
+from tvmopt.pipeline.devices.environments.places import require_python
+from tvmopt.pipeline.devices.environments.registry import find_environment
+from tvmopt.pipeline.devices.environments.run_script import Call, run_script
 
 INPUT, SIZE, CLASSES = "data", 224, 1000
 SOURCES = ("tensorflow", "tflite", "mxnet", "onnx", "pytorch")

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tvmopt.benchmarks.suite.literature.dli import ALLOWED, five_sources, outputs_of
-from tvmopt.pipeline.environments.places import find_python, missing
-from tvmopt.pipeline.environments.registry import find_environment
+from tvmopt.pipeline.devices.environments.places import find_python, missing
+from tvmopt.pipeline.devices.environments.registry import find_environment
 from tvmopt.pipeline.importers.load import load_onnx
 from tvmopt.pipeline.support.numeric_error import numeric_error
 

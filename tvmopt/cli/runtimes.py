@@ -37,8 +37,8 @@ def command(install: bool, remove: bool, names: Sequence[str]) -> None:
 def _install(names: Sequence[str]) -> None:
     from tvmopt.cli.consoles import make_console
     from tvmopt.cli.progress_line import ProgressLine
-    from tvmopt.pipeline.environments.install import install
-    from tvmopt.pipeline.environments.registry import find_environment
+    from tvmopt.pipeline.devices.environments.install import install
+    from tvmopt.pipeline.devices.environments.registry import find_environment
 
     _check_names(names)
     for environment in [find_environment(name) for name in names]:  # all names are known before any work is done
@@ -48,8 +48,8 @@ def _install(names: Sequence[str]) -> None:
 
 
 def _remove(names: Sequence[str]) -> None:
-    from tvmopt.pipeline.environments.install import remove
-    from tvmopt.pipeline.environments.registry import find_environment
+    from tvmopt.pipeline.devices.environments.install import remove
+    from tvmopt.pipeline.devices.environments.registry import find_environment
 
     _check_names(names)
     for environment in [find_environment(name) for name in names]:  # all names are known before any work is done
@@ -59,7 +59,7 @@ def _remove(names: Sequence[str]) -> None:
 def _check_names(names: Sequence[str]) -> None:
     """Says how a runtime is installed that needs no environment of its own."""
     from tvmopt.benchmarks.runtimes.registry import RUNTIMES
-    from tvmopt.pipeline.environments.registry import ENVIRONMENTS
+    from tvmopt.pipeline.devices.environments.registry import ENVIRONMENTS
 
     known = {environment.name for environment in ENVIRONMENTS}
     for runtime in RUNTIMES:
@@ -69,8 +69,8 @@ def _check_names(names: Sequence[str]) -> None:
 
 def _list() -> None:
     from tvmopt.benchmarks.runtimes.registry import RUNTIMES
-    from tvmopt.pipeline.environments.places import missing
-    from tvmopt.pipeline.environments.registry import ENVIRONMENTS
+    from tvmopt.pipeline.devices.environments.places import missing
+    from tvmopt.pipeline.devices.environments.registry import ENVIRONMENTS
 
     width = max(map(len, (*(runtime.name for runtime in RUNTIMES), *(own.name for own in ENVIRONMENTS))))
     for runtime in RUNTIMES:
@@ -95,8 +95,8 @@ def _found(name: str) -> str:
     import os
 
     from tvmopt.benchmarks.machine.environment import package_versions
-    from tvmopt.pipeline.environments.places import folder_of, is_here
-    from tvmopt.pipeline.environments.registry import find_environment
+    from tvmopt.pipeline.devices.environments.places import folder_of, is_here
+    from tvmopt.pipeline.devices.environments.registry import find_environment
 
     environment = find_environment(name)
     given = os.environ.get(environment.variable)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from tvmopt.benchmarks.machine.environment import package_versions
 from tvmopt.benchmarks.runtimes.base import Job
-from tvmopt.pipeline.environments.conversions import ConversionError, convert_once, versions_in
-from tvmopt.pipeline.environments.places import require_python
-from tvmopt.pipeline.environments.registry import find_environment
-from tvmopt.pipeline.environments.run_script import Call, Limits, run_script
+from tvmopt.pipeline.devices.environments.conversions import ConversionError, convert_once, versions_in
+from tvmopt.pipeline.devices.environments.places import require_python
+from tvmopt.pipeline.devices.environments.registry import find_environment
+from tvmopt.pipeline.devices.environments.run_script import Call, Limits, run_script
 from tvmopt.pipeline.importers.recalling.file_hash import hash_of, map_files
 from tvmopt.pipeline.support.cache import digest
 

@@ -4,8 +4,8 @@ Set up as its documentation advises: the XNNPACK delegate, the interpreter's def
 the other runtimes; images are passed with channels last, as the converter advises, so that no input is transposed.
 
 The converter cannot share this project's environment (it and TVM need different releases of typing-extensions), so it
-runs in an environment of its own (`pipeline.environments`). TFLite files need none: they run as they are, in FP32 or
-quantised.
+runs in an environment of its own (`pipeline.devices.environments`). TFLite files need none: they run as they are, in
+FP32 or quantised.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import numpy as np
 from tvmopt.benchmarks.runtimes.base import Job, Runtime, refuse_values
 from tvmopt.benchmarks.runtimes.litert.conversion import CONVERTER, convert_network
 from tvmopt.benchmarks.runtimes.litert.own_file import bind_own_file
-from tvmopt.pipeline.environments.places import missing
-from tvmopt.pipeline.environments.registry import find_environment
+from tvmopt.pipeline.devices.environments.places import missing
+from tvmopt.pipeline.devices.environments.registry import find_environment
 
 _MODEL = "model.tflite"
 

@@ -2,8 +2,8 @@
 
 Set up with its defaults: the symbol is bound once, without gradients; oneDNN is on, and so is its subgraph backend,
 which fuses convolutions with what follows; its kernels have as many threads (OpenMP) as the other runtimes, and the
-engine one worker, which is enough for one request. MXNet needs an environment of its own (`pipeline.environments`) but
-runs in this project's Python, which finds it there behind its own packages.
+engine one worker, which is enough for one request. MXNet needs an environment of its own
+(`pipeline.devices.environments`) but runs in this project's Python, which finds it there behind its own packages.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from tvmopt.benchmarks.runtimes.base import WAITING, Choice, Job, Runtime, refuse_values
-from tvmopt.pipeline.environments.borrow import borrow
-from tvmopt.pipeline.environments.registry import find_environment
+from tvmopt.pipeline.devices.environments.borrow import borrow
+from tvmopt.pipeline.devices.environments.registry import find_environment
 
 _ONEDNN = Choice(
     name="oneDNN",

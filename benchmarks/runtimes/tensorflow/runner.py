@@ -1,9 +1,9 @@
 """TensorFlow on the CPU in FP32, on the user's own SavedModel, frozen graph or Keras model.
 
 Set up as its guides advise for inference: one `tf.function`, traced once for the input's sizes, with its inputs in its
-own tensors; oneDNN's kernels, the default, are on. TensorFlow needs an environment of its own (`pipeline.environments`)
-but runs in this project's Python, in a process that takes its packages from there: nothing else in it imports what both
-have. What a file may not do when it is imported, it may not do here.
+own tensors; oneDNN's kernels, the default, are on. TensorFlow needs an environment of its own
+(`pipeline.devices.environments`) but runs in this project's Python, in a process that takes its packages from there:
+nothing else in it imports what both have. What a file may not do when it is imported, it may not do here.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from tvmopt.benchmarks.runtimes.base import Job, Runtime, refuse_values
-from tvmopt.pipeline.environments.borrow import borrow
-from tvmopt.pipeline.environments.registry import find_environment
+from tvmopt.pipeline.devices.environments.borrow import borrow
+from tvmopt.pipeline.devices.environments.registry import find_environment
 from tvmopt.pipeline.importers import tensorflow as importer
 
 ENVIRONMENT = "tensorflow"

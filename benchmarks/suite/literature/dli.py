@@ -28,7 +28,7 @@ from tvmopt.benchmarks.measurements.verdicts import TRANSFER
 from tvmopt.benchmarks.runtimes.registry import known_runtime
 from tvmopt.benchmarks.suite.network_table import in_ms, latency_of, mark, row_of
 from tvmopt.benchmarks.suite.steps import EchoSteps
-from tvmopt.pipeline.environments.run_script import ScriptError
+from tvmopt.pipeline.devices.environments.run_script import ScriptError
 from tvmopt.pipeline.errors import CancelledError, TvmoptError
 from tvmopt.pipeline.importers.load import load_onnx
 from tvmopt.pipeline.support.numeric_error import numeric_error

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 
-from tvmopt.pipeline.environments.run_script import ScriptError
+from tvmopt.pipeline.devices.environments.run_script import ScriptError
 from tvmopt.pipeline.importers.base import OnnxForm
 from tvmopt.pipeline.importers.caffe.opencv_names import OpencvNames, opencv_names
 from tvmopt.pipeline.importers.caffe.pair import Pair

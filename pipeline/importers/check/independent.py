@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import onnx
 
-from tvmopt.pipeline.environments.run_script import Call, run_script
+from tvmopt.pipeline.devices.environments.run_script import Call, run_script
 from tvmopt.pipeline.errors import WrongResultError
 from tvmopt.pipeline.importers.check.normalized import agrees, with_outputs
 from tvmopt.pipeline.importers.check.suitable_inputs import find_inputs

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from tvmopt.pipeline.environments.places import find_python
-from tvmopt.pipeline.environments.registry import find_environment
-from tvmopt.pipeline.environments.run_script import ScriptError
+from tvmopt.pipeline.devices.environments.places import find_python
+from tvmopt.pipeline.devices.environments.registry import find_environment
+from tvmopt.pipeline.devices.environments.run_script import ScriptError
 from tvmopt.pipeline.importers.base import OnnxForm
 from tvmopt.pipeline.importers.check.independent import Arrays, check_independently, run_reader
 

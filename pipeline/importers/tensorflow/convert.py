@@ -13,9 +13,9 @@ import numpy as np
 import onnx
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]  # protobuf comes without types
 
-from tvmopt.pipeline.environments.places import require_python
-from tvmopt.pipeline.environments.registry import find_environment
-from tvmopt.pipeline.environments.run_script import Call, Limits, ScriptError, run_script
+from tvmopt.pipeline.devices.environments.places import require_python
+from tvmopt.pipeline.devices.environments.registry import find_environment
+from tvmopt.pipeline.devices.environments.run_script import Call, Limits, ScriptError, run_script
 from tvmopt.pipeline.errors import InputFileError, UnsupportedModelError
 from tvmopt.pipeline.importers.base import OnnxForm
 from tvmopt.pipeline.importers.onnx_form.shapes import ShapeRequest, input_dims

@@ -36,8 +36,8 @@ def _layer_values(
 
 
 def _stored(source: ModelSource) -> Stored:
-    from tvmopt.pipeline.environments.places import identity
-    from tvmopt.pipeline.environments.registry import find_environment
+    from tvmopt.pipeline.devices.environments.places import identity
+    from tvmopt.pipeline.devices.environments.registry import find_environment
     from tvmopt.pipeline.importers.base import Stored
     from tvmopt.pipeline.importers.tensorflow.convert import ENVIRONMENT
     from tvmopt.pipeline.importers.tensorflow.look import SAVED_MODEL

@@ -31,7 +31,7 @@ from tvmopt.benchmarks.runtimes.base import THREADS, Runtime
 from tvmopt.benchmarks.runtimes.onnxruntime.runner import RunOnnxruntime
 from tvmopt.benchmarks.runtimes.pytorch.compiled import find_compiler
 from tvmopt.benchmarks.workers.prepared_model import PreparedModel, add_reference, make_subject
-from tvmopt.pipeline.environments.registry import find_environment
+from tvmopt.pipeline.devices.environments.registry import find_environment
 from tvmopt.pipeline.errors import UsageError
 from tvmopt.pipeline.graph.optimize import optimize
 from tvmopt.pipeline.importers.registry import IMPORTERS

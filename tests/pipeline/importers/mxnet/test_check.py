@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.pipeline.importers.samples import save_mxnet
-from tvmopt.pipeline.environments.places import missing
-from tvmopt.pipeline.environments.registry import find_environment
+from tvmopt.pipeline.devices.environments.places import missing
+from tvmopt.pipeline.devices.environments.registry import find_environment
 from tvmopt.pipeline.importers import load_model
 
 

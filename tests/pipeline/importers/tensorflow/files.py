@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tvmopt.pipeline.environments.places import find_python, missing
-from tvmopt.pipeline.environments.registry import find_environment
+from tvmopt.pipeline.devices.environments.places import find_python, missing
+from tvmopt.pipeline.devices.environments.registry import find_environment
 
 TENSORFLOW = find_environment("tensorflow")
 

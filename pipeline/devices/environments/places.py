@@ -15,7 +15,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from tvmopt.pipeline.environments.registry import Environment
+from tvmopt.pipeline.devices.environments.registry import Environment
 from tvmopt.pipeline.errors import RuntimeMissingError, UsageError
 from tvmopt.pipeline.support.cache import cache_folder, default_cache_folder
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import RunTvmopt
-from tvmopt.pipeline.environments import places, registry
-from tvmopt.pipeline.environments.install import install, remove
-from tvmopt.pipeline.environments.registry import ENVIRONMENTS, Environment, find_environment
+from tvmopt.pipeline.devices.environments import places, registry
+from tvmopt.pipeline.devices.environments.install import install, remove
+from tvmopt.pipeline.devices.environments.registry import ENVIRONMENTS, Environment, find_environment
 from tvmopt.pipeline.errors import CancelledError, InputFileError, RuntimeMissingError, UsageError
 from tvmopt.pipeline.support.progress import Event, Listener
 
@@ -103,9 +103,9 @@ MAKE = """
 import sys
 from pathlib import Path
 sys.path.insert(0, {root!r})
-from tests.pipeline.environments.test_install import ANSWER
-from tvmopt.pipeline.environments import registry
-from tvmopt.pipeline.environments.install import install
+from tests.pipeline.devices.environments.test_install import ANSWER
+from tvmopt.pipeline.devices.environments import registry
+from tvmopt.pipeline.devices.environments.install import install
 registry.REQUIREMENTS = Path({folder!r})
 print(install(ANSWER), flush=True)
 """

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tvmopt.pipeline.environments import bounded
+from tvmopt.pipeline.devices.environments import bounded
 from tvmopt.pipeline.support.messages import cut
 
 _OUTPUT = "output.txt"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from tvmopt.pipeline.environments.places import require_python
-from tvmopt.pipeline.environments.registry import Environment
+from tvmopt.pipeline.devices.environments.places import require_python
+from tvmopt.pipeline.devices.environments.registry import Environment
 
 _FACTS = "import sys, sysconfig; print(*sys.version_info[:2], sysconfig.get_path('purelib'))"
 

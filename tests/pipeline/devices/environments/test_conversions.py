@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tvmopt.pipeline.environments.conversions import ConversionError, convert_once, versions_in
-from tvmopt.pipeline.environments.run_script import ScriptError
+from tvmopt.pipeline.devices.environments.conversions import ConversionError, convert_once, versions_in
+from tvmopt.pipeline.devices.environments.run_script import ScriptError
 from tvmopt.pipeline.support.cache import VARIABLE, digest, open_cache, open_conversions
 
 KEY, OTHER = digest("a"), digest("b")

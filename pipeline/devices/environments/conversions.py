@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tvmopt.pipeline.environments.run_script import ScriptError
+from tvmopt.pipeline.devices.environments.run_script import ScriptError
 from tvmopt.pipeline.support.cache import open_conversions
 
 _VERSIONS = """

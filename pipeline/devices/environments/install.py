@@ -15,8 +15,8 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
-from tvmopt.pipeline.environments.places import folder_of, home, is_installed, python_in
-from tvmopt.pipeline.environments.registry import Environment
+from tvmopt.pipeline.devices.environments.places import folder_of, home, is_installed, python_in
+from tvmopt.pipeline.devices.environments.registry import Environment
 from tvmopt.pipeline.errors import InputFileError, RuntimeMissingError
 from tvmopt.pipeline.support.interrupts import ctrl_c_later
 from tvmopt.pipeline.support.messages import cut
