@@ -261,6 +261,15 @@ CHANNEL_NORM = Operator(
     takes_epilogue=True,
 )
 """Over the channels of each pixel: attributes kind and epsilon."""
+LRN = Operator(
+    "lrn",
+    "local response normalisation",
+    operands=1,
+    layout=Layout.BLOCKED,
+    takes_epilogue=True,
+    forms={"LRN": _FLOAT},
+)
+"""Over neighbouring channels of each pixel: attributes size, alpha, beta and bias, as ONNX's."""
 SOFTMAX = Operator("softmax", "softmax", operands=1, forms={"Softmax": _FLOAT})
 ATTENTION = Operator(
     "attention",
@@ -350,6 +359,7 @@ OPERATORS: Mapping[str, Operator] = {
         ROW_NORM,
         MAP_NORM,
         CHANNEL_NORM,
+        LRN,
         SOFTMAX,
         ATTENTION,
         RESIZE2D,

@@ -80,6 +80,7 @@ def llvm_templates() -> tuple[Template, ...]:
     from tvmopt.schedules.llvm.depthwise.transposed_depthwise import TransposedDepthwise
     from tvmopt.schedules.llvm.depthwise.volumes import DepthwiseConv3d
     from tvmopt.schedules.llvm.maps.channel_norm import ChannelNorm
+    from tvmopt.schedules.llvm.maps.channel_window import ChannelWindow
     from tvmopt.schedules.llvm.maps.channels import Channels
     from tvmopt.schedules.llvm.maps.relayout import Relayout
     from tvmopt.schedules.llvm.memory_bound.copy import Copy
@@ -125,6 +126,7 @@ def llvm_templates() -> tuple[Template, ...]:
         RowNorm(),
         MapNorm(),
         ChannelNorm(),
+        ChannelWindow(),
         Softmax(),
         Attention(),
         Resize2d(),

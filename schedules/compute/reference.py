@@ -320,6 +320,17 @@ def _channel_norm(workload: Workload, inputs: Sequence[Array]) -> Array:
     return np.moveaxis(pixels.reshape(data.shape), -1, 1)
 
 
+def _lrn(workload: Workload, inputs: Sequence[Array]) -> Array:
+    data = inputs[0].astype(np.float64)
+    size, channels = int(workload.attr("size")), data.shape[1]
+    before = (size - 1) // 2
+    squares = np.pad(np.square(data), [(0, 0), (before, size - 1 - before)] + [(0, 0)] * (data.ndim - 2))
+    total = sum(squares[:, first : first + channels] for first in range(size))
+    with np.errstate(all="ignore"):
+        base = workload.attr("bias") + workload.attr("alpha") / size * total
+        return np.asarray(data / np.power(base, workload.attr("beta")), np.float32)
+
+
 def _softmax(workload: Workload, inputs: Sequence[Array]) -> Array:
     shifted = np.exp(inputs[0] - inputs[0].max(axis=1, keepdims=True))
     return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
@@ -371,6 +382,7 @@ REFERENCES: Mapping[str, Callable[[Workload, Sequence[Array]], Any]] = {
     "row_norm": _norm,
     "map_norm": _norm,
     "channel_norm": _channel_norm,
+    "lrn": _lrn,
     "softmax": _softmax,
     "attention": _attention,
     "resize2d": _resize2d,

@@ -88,6 +88,7 @@ def workloads(wide: Wide, make: Callable[..., Workload]) -> dict[str, Workload]:
         "row_norm": make("row_norm", (Tensor((64, 1, 1, 130)),), Tensor((64, 1, 1, 130)), kind="rms", epsilon=1e-5),
         "map_norm": make("map_norm", (maps,), maps, kind="standard", epsilon=1e-5, groups=3 * LANES),
         "channel_norm": make("channel_norm", (maps,), maps, kind="standard", epsilon=1e-5),
+        "lrn": make("lrn", (maps,), maps, size=5, alpha=1e-2, beta=0.75, bias=1.0),
         "softmax": make("softmax", (rows,), rows),
         "resize2d": make("resize2d", (maps, *table, *table), Tensor((2, 3 * LANES, 12, 12), block=LANES), taps=2),
         "top_k": make("top_k", (Tensor((64, 129, 1)),), Tensor((64, 8, 1), "int64"), largest=1),

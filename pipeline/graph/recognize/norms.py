@@ -1,4 +1,4 @@
-"""Layer, RMS, instance and group normalisation; scale and bias are the kernel's epilogue."""
+"""Layer, RMS, instance, group and local response normalisation; scale and bias are the kernel's epilogue."""
 
 from __future__ import annotations
 
@@ -38,6 +38,8 @@ def layer_norm(editor: Editor, node: Node) -> bool:
     return True
 
 
+_LEAST_BLOCK = 4
+"""Channels of a block on the target with the shortest vectors."""
 _KINDS = {"LayerNormalization": "standard", "RMSNormalization": "rms"}
 
 
@@ -102,6 +104,24 @@ def map_norm(editor: Editor, node: Node) -> bool:
     return True
 
 
+def local_response(editor: Editor, node: Node) -> bool:
+    """LRN of maps in two dimensions, the only ones of onnxruntime.
+
+    Each side of its window must fit into a block of channels, on every target.
+    """
+    data = node.inputs[0]
+    tensor, values = editor.graph.tensor(data), attributes(node)
+    if data in editor.constants or tensor.dtype != "float32" or len(tensor.shape) != 4:
+        return False
+    size = int(values["size"])
+    if size // 2 > _LEAST_BLOCK:
+        return False
+    attrs: dict[str, Attr] = {"size": size, "alpha": float(values.get("alpha", 1e-4))}
+    attrs |= {"beta": float(values.get("beta", 0.75)), "bias": float(values.get("bias", 1.0))}
+    editor.add(Node("lrn", (data,), node.outputs, node.layers, attrs))
+    return True
+
+
 def add_map_norm(editor: Editor, node: Node, factors: Sequence[Array]) -> None:
     """Adds a ``map_norm`` of maps of any rank, seen in two dimensions, with factors for each channel."""
     shape, result = editor.values[node.inputs[0]].shape, editor.values[node.output].shape
@@ -140,4 +160,5 @@ def add_norm(editor: Editor, node: Node, factors: Sequence[Factor]) -> None:
 RULES: dict[str, Rule] = {
     **dict.fromkeys(_KINDS, layer_norm),
     "InstanceNormalization": map_norm,
+    "LRN": local_response,
 }

@@ -74,7 +74,7 @@ def normalizations(w: Random) -> dict[str, Any]:
         "nodes": [
             ("Conv", "x a", "c"),
             ("InstanceNormalization", "c gain shift", "i"),
-            ("LRN", "c", "l", {"size": 3}),
+            ("LRN", "c", "l", {"size": 11}),
             ("LayerNormalization", "c rows columns", "n", {"axis": -1}),
             ("Sum", "i l n", "y"),
         ],

@@ -44,6 +44,7 @@ NAMES = [
         "row_norm",
         "map_norm",
         "channel_norm",
+        "lrn",
         "softmax",
     ),
     *("resize2d", "top_k", "top_k of many", "take", "pick", "suppress", "find", "attention", "recurrence"),

@@ -259,7 +259,11 @@ class Draw:
         if self.pick(True, False):
             maps, made = (Tensor(shape, block=self.lanes, halo=self.halo()) for _ in range(2))
             others = [self.map_like(shape) for _ in range(self.pick(0, 1))]
-            return self.make("channel_norm", (maps, *others), made, self.epilogue(1, len(others)), **attrs), None
+            epilogue = self.epilogue(1, len(others))
+            if self.pick(True, False):
+                return self.make("channel_norm", (maps, *others), made, epilogue, **attrs), None
+            attrs = {"size": self.pick(1, 3, 4, 5), "alpha": self.pick(1e-4, 2.0), "beta": self.pick(0.5, 0.75, 1.3)}
+            return self.make("lrn", (maps, *others), made, epilogue, **attrs, bias=self.pick(1.0, 2.0)), None
         attrs["groups"] = self.pick(*(count for count in range(1, shape[1] + 1) if shape[1] % count == 0))
         data, output = (Tensor(shape, block=self.lanes, halo=self.halo()) for _ in range(2))
         extra = [self.map_like(shape) for _ in range(self.pick(0, 1))]

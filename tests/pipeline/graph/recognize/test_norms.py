@@ -108,3 +108,16 @@ def test_other_types_are_left(through: Any) -> None:
     node = ("LayerNormalization", "x s", "y")
     done = through(node, passes=PASSES, inputs={"x": ("float16", 3, 5), "s": ("float16", 5)}, outputs="y")
     assert done.ops() == ["LayerNormalization"]
+
+
+def test_local_response_normalisation(through: Any) -> None:
+    node = ("LRN", "x", "y", {"size": 5, "alpha": 0.5, "bias": 2.0})
+    done = through(node, passes=PASSES, inputs={"x": (2, 6, 4, 5)}, outputs="y")
+    assert dict(done.node("lrn").attrs) == {"size": 5, "alpha": 0.5, "beta": 0.75, "bias": 2.0}
+    done.check()
+
+
+def test_a_window_that_no_kernel_has_is_left_to_tvm(through: Any) -> None:
+    done = through(("LRN", "x", "y", {"size": 11}), passes=PASSES, inputs={"x": (1, 20, 3, 3)}, outputs="y")
+    assert done.ops() == ["LRN"]
+    done.check()
