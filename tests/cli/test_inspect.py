@@ -15,7 +15,7 @@ from rich.console import Console
 
 from tests import tiny
 from tests.conftest import RunTvmopt
-from tvmopt.cli.inspect_view import parts
+from tvmopt.cli.views.inspect import parts
 from tvmopt.pipeline.importers.registry import listed_forms
 from tvmopt.pipeline.inspection.inspect import inspect_model
 from tvmopt.schedules.target import parse_target

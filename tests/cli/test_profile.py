@@ -12,7 +12,7 @@ from tests import tiny
 from tests.conftest import RunTvmopt
 from tvmopt.benchmarks.measurements.layer_profile import KernelTime, LayerProfile
 from tvmopt.benchmarks.measurements.layer_table import LayerTable
-from tvmopt.cli.profile_view import describe_outside, own_table, runtimes_table
+from tvmopt.cli.views.profile import describe_outside, own_table, runtimes_table
 
 pytestmark = pytest.mark.slow  # a process or two for each test
 

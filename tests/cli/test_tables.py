@@ -13,7 +13,7 @@ from rich.cells import cell_len
 from tests import tiny
 from tests.conftest import RunTvmopt
 from tvmopt.cli.tables import Column, Table, broken
-from tvmopt.cli.tuning_view import summary_lines, task_table
+from tvmopt.cli.views.tuning import summary_lines, task_table
 from tvmopt.pipeline.tuning.progress import TaskState
 from tvmopt.pipeline.tuning.search import TuneSummary
 from tvmopt.schedules.target import parse_target

@@ -109,8 +109,8 @@ def _progress_line() -> ProgressLine:
 def _show(comparison: Comparison, outputs: Outputs) -> None:
     """Writes the files and prints the tables."""
     from tvmopt.benchmarks.measurements.files import to_document, write_document
-    from tvmopt.cli.comparison_view import print_comparisons
     from tvmopt.cli.consoles import make_console
+    from tvmopt.cli.views.comparison import print_comparisons
     from tvmopt.jobs.reporting import write_reports
 
     if outputs.json_file is not None:

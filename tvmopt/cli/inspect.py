@@ -35,9 +35,9 @@ def command(model: str, json_file: Path | None, **settings: Any) -> None:
     command: it lists all of them, each with a remedy.
     """
     from tvmopt.cli.consoles import make_console
-    from tvmopt.cli.inspect_view import parts
     from tvmopt.cli.progress_line import StatusLine
     from tvmopt.cli.run import with_inputs
+    from tvmopt.cli.views.inspect import parts
     from tvmopt.jobs.inspecting import InspectJob, inspect
 
     console = make_console()

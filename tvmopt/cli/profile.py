@@ -66,9 +66,9 @@ def command(
     from tvmopt.benchmarks.measurements.files import write_document
     from tvmopt.benchmarks.measurements.layer_table import LayerTable
     from tvmopt.cli.consoles import make_console
-    from tvmopt.cli.profile_view import parts
-    from tvmopt.cli.program_view import program_parts
     from tvmopt.cli.run import with_inputs
+    from tvmopt.cli.views.profile import parts
+    from tvmopt.cli.views.program import program_parts
     from tvmopt.jobs.profiling import ProfileJob, profile
 
     named = {function: stage for stage, functions in stages for function in functions}

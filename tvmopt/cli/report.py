@@ -18,8 +18,8 @@ def command(results: tuple[Path, ...], html_file: Path | None, md_file: Path | N
 
     Without --html and --md it prints the tables. Files from different machines are shown separately.
     """
-    from tvmopt.cli.comparison_view import print_comparisons
     from tvmopt.cli.consoles import make_console
+    from tvmopt.cli.views.comparison import print_comparisons
     from tvmopt.jobs.reporting import ReportJob, report
 
     comparisons = report(ReportJob(results, html_file, md_file))

@@ -61,7 +61,7 @@ def command(
     """
     from tvmopt.cli.consoles import make_console
     from tvmopt.cli.run import with_inputs
-    from tvmopt.cli.tuning_view import TuningView, parts
+    from tvmopt.cli.views.tuning import TuningView, parts
     from tvmopt.jobs.tuning import TuneJob, tune
     from tvmopt.pipeline.tuning.search import TuneOptions
 

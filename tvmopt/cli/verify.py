@@ -79,7 +79,7 @@ def command(
     from tvmopt.cli.consoles import make_console
     from tvmopt.cli.progress_line import StatusLine
     from tvmopt.cli.run import with_inputs
-    from tvmopt.cli.verify_view import finding, parts
+    from tvmopt.cli.views.verify import finding, parts
     from tvmopt.jobs.verifying import VerifyJob, verify
 
     inputs = settings["inputs"]

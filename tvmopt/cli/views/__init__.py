@@ -1,0 +1,1 @@
+"""What commands print: the tables and lines of a result, as parts for a console."""
