@@ -16,8 +16,9 @@ from typing import Any
 
 from tvmopt.benchmarks.profiling.program.stages import Rules
 from tvmopt.benchmarks.profiling.program.trace import Tracer
+from tvmopt.pipeline.data.user_code import describe
 from tvmopt.pipeline.errors import TvmoptError, UnsupportedModelError
-from tvmopt.pipeline.importers.pytorch.python_file import describe, opened_factory
+from tvmopt.pipeline.importers.pytorch.python_file import opened_factory
 from tvmopt.pipeline.types import ModelSource
 
 LEAST_CALLS = 2

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tvmopt.pipeline.data.user_code import describe
 from tvmopt.pipeline.errors import InputFileError, NoModelError, RuntimeMissingError, UnsupportedModelError
 from tvmopt.pipeline.importers.base import OnnxForm
 from tvmopt.pipeline.importers.onnx_form.shapes import ShapeRequest
@@ -19,7 +20,7 @@ from tvmopt.pipeline.importers.pytorch.fixed_values import Values, fix_inputs, w
 from tvmopt.pipeline.importers.pytorch.keep_tensors import keep_tensors
 from tvmopt.pipeline.importers.pytorch.layer_names import as_array, friendly_names, output_names
 from tvmopt.pipeline.importers.pytorch.pt2_archive import check_archive
-from tvmopt.pipeline.importers.pytorch.python_file import call_factory, describe
+from tvmopt.pipeline.importers.pytorch.python_file import call_factory
 from tvmopt.pipeline.importers.pytorch.quiet import export_failures, missing_operators, quiet
 from tvmopt.pipeline.support.messages import one_line
 from tvmopt.pipeline.types import ModelSource

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 import inspect
-import sys
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
+from tvmopt.pipeline.data.user_code import beside, describe, run_file
 from tvmopt.pipeline.errors import InputFileError, UnsupportedModelError
-from tvmopt.pipeline.support.messages import one_line
 from tvmopt.pipeline.types import ModelSource
 
 
@@ -40,8 +35,8 @@ def opened_factory(source: ModelSource) -> Iterator[Callable[[], Any]]:
         UnsupportedModelError: the factory is not callable, or needs arguments.
     """
     name = str(source.factory)
-    with _beside(source.path):
-        module = _run(source.path)
+    with beside(source.path):
+        module = run_file(source.path)
         factory = getattr(module, name, None)
         if factory is None:
             raise InputFileError(f"running the file defined no {name!r}")
@@ -51,36 +46,6 @@ def opened_factory(source: ModelSource) -> Iterator[Callable[[], Any]]:
             )
         _check_signature(name, factory)
         yield factory
-
-
-def describe(error: BaseException, path: Path) -> str:
-    """The kind, the place in the user's file and the message of `error`, in one line."""
-    if isinstance(error, SyntaxError) and error.lineno is not None:
-        lines = [error.lineno]
-    else:
-        frames = traceback.extract_tb(error.__traceback__)
-        lines = [
-            frame.lineno for frame in frames if frame.lineno is not None and Path(frame.filename) == path.resolve()
-        ]
-    place = f" at {path.name}:{lines[-1]}" if lines else ""
-    return f"{type(error).__name__}{place}: {one_line(error)}"
-
-
-def _run(path: Path) -> Any:
-    """Runs the file at `path` as a module that the rest of the program cannot import by accident."""
-    resolved = path.resolve()
-    name = f"_tvmopt_model_{hashlib.sha256(str(resolved).encode()).hexdigest()[:12]}"
-    spec = importlib.util.spec_from_file_location(name, resolved)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses and inspect look the module up by its name
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:  # the user's code may raise anything
-        del sys.modules[name]
-        raise InputFileError(f"running the file raised {describe(error, path)}") from error
-    return module
 
 
 def _check_signature(name: str, factory: Callable[..., Any]) -> None:
@@ -94,24 +59,3 @@ def _check_signature(name: str, factory: Callable[..., Any]) -> None:
         raise UnsupportedModelError(
             f"{name}() is called without arguments but needs {', '.join(needed)}: give defaults"
         )
-
-
-@contextmanager
-def _beside(path: Path) -> Iterator[None]:
-    """Lets the file import others from its folder, which comes after everything that is installed.
-
-    The working directory comes last. ``python -m tvmopt`` and an interactive Python put it first, where models in other
-    folders would import a ``layers.py`` from it instead of their own.
-    """
-    folder = str(path.resolve().parent)
-    behind = sys.path[:1] if sys.path and Path(sys.path[0]).resolve() == Path.cwd() else []
-    del sys.path[: len(behind)]
-    sys.path += [folder, *behind]
-    bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True  # reading a model writes nothing beside it
-    try:
-        yield
-    finally:
-        sys.dont_write_bytecode = bytecode
-        for entry in (folder, *behind):  # the last of each: an entry that was there before stays
-            del sys.path[len(sys.path) - 1 - sys.path[::-1].index(entry)]
-        sys.path[:0] = behind
