@@ -1,1 +1,1 @@
-"""The compared runtimes, one folder each; `registry` lists them."""
+"""The compared runtimes, one folder each; `registry` lists them, `profiles` has what their profilers share."""

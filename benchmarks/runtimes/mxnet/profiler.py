@@ -15,7 +15,7 @@ from typing import Any
 from tvmopt.benchmarks.measurements.layer_profile import KernelTime, LayerProfile, OperatorTime, longest_first
 from tvmopt.benchmarks.runtimes.base import Job
 from tvmopt.benchmarks.runtimes.mxnet.runner import RunMxnet
-from tvmopt.benchmarks.runtimes.profile_turns import Pace, take_turns
+from tvmopt.benchmarks.runtimes.profiles.turns import Pace, take_turns
 
 _WAITING = ("WaitForVar", "DeleteVariable", "DeleteOperator")
 """What the engine lists among the operators, but computes nothing."""

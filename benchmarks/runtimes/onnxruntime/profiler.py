@@ -4,7 +4,7 @@ Layers come from the optimised graph that the session writes. Its nodes are name
 (``relu_1_nchwc``, ``fused fc/Gemm``); `layer_cover` finds the layers fused into them. A layout change inserted by
 onnxruntime belongs to the layer that reads its output.
 
-The profile has whole microseconds; `profile_turns.typical_seconds` combines many runs into finer times. Each kernel's
+The profile has whole microseconds; `profiles.turns.typical_seconds` combines many runs into finer times. Each kernel's
 time includes the profiler's own overhead (it records shapes), which is measured on trivial kernels and subtracted.
 """
 
@@ -22,10 +22,10 @@ import numpy as np
 
 from tvmopt.benchmarks.measurements.layer_profile import KernelTime, LayerProfile
 from tvmopt.benchmarks.runtimes.base import Job
-from tvmopt.benchmarks.runtimes.layer_cover import LayerGraph, cover_layers, find_layer, read_layers
 from tvmopt.benchmarks.runtimes.onnxruntime.int8 import RunOnnxruntimeInt8
 from tvmopt.benchmarks.runtimes.onnxruntime.runner import RunOnnxruntime
-from tvmopt.benchmarks.runtimes.profile_turns import MICROSECOND_S, Pace, take_turns, typical_seconds
+from tvmopt.benchmarks.runtimes.profiles.layer_cover import LayerGraph, cover_layers, find_layer, read_layers
+from tvmopt.benchmarks.runtimes.profiles.turns import MICROSECOND_S, Pace, take_turns, typical_seconds
 from tvmopt.pipeline.support.npz import save_arrays
 
 if TYPE_CHECKING:

@@ -19,10 +19,10 @@ from typing import Any
 
 from tvmopt.benchmarks.measurements.layer_profile import KernelTime, LayerProfile
 from tvmopt.benchmarks.runtimes.base import Job
-from tvmopt.benchmarks.runtimes.layer_cover import LayerGraph, cover_layers, find_layer, read_layers
 from tvmopt.benchmarks.runtimes.openvino.int8 import RunOpenvinoInt8
 from tvmopt.benchmarks.runtimes.openvino.runner import RunOpenvino
-from tvmopt.benchmarks.runtimes.profile_turns import MICROSECOND_S, Pace, Turns, take_turns
+from tvmopt.benchmarks.runtimes.profiles.layer_cover import LayerGraph, cover_layers, find_layer, read_layers
+from tvmopt.benchmarks.runtimes.profiles.turns import MICROSECOND_S, Pace, Turns, take_turns
 
 _MODELS = 6
 _WARM_RUNS = 10

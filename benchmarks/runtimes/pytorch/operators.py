@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tvmopt.benchmarks.runtimes.layer_cover import LayerGraph, cover_layers
+from tvmopt.benchmarks.runtimes.profiles.layer_cover import LayerGraph, cover_layers
 from tvmopt.benchmarks.runtimes.pytorch.kernel_names import is_named_after, operators_of
 
 

@@ -17,8 +17,8 @@ import numpy as np
 
 from tvmopt.benchmarks.measurements.layer_profile import KernelTime, LayerProfile, OperatorTime, longest_first
 from tvmopt.benchmarks.runtimes.base import Job
-from tvmopt.benchmarks.runtimes.layer_cover import read_layers
-from tvmopt.benchmarks.runtimes.profile_turns import Pace, take_turns, typical_seconds
+from tvmopt.benchmarks.runtimes.profiles.layer_cover import read_layers
+from tvmopt.benchmarks.runtimes.profiles.turns import Pace, take_turns, typical_seconds
 from tvmopt.benchmarks.runtimes.pytorch.kernel_names import base_name
 from tvmopt.benchmarks.runtimes.pytorch.operators import Operation, map_operations
 from tvmopt.benchmarks.runtimes.pytorch.runner import RunPytorch

@@ -9,7 +9,7 @@ import numpy as np
 
 from tvmopt.benchmarks.measurements.layer_profile import KernelTime, LayerProfile
 from tvmopt.benchmarks.runtimes.base import Job
-from tvmopt.benchmarks.runtimes.profile_turns import Pace, take_turns, typical_seconds
+from tvmopt.benchmarks.runtimes.profiles.turns import Pace, take_turns, typical_seconds
 from tvmopt.benchmarks.runtimes.tvmopt.untuned import RunTvmoptUntuned
 from tvmopt.pipeline.artifact.kernel_by_kernel import check_order
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tvmopt.benchmarks.runtimes.profile_turns import (
+from tvmopt.benchmarks.runtimes.profiles.turns import (
     MICROSECOND_S,
     MIN_CALLS,
     UNTIMED,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from onnx import parser
 
-from tvmopt.benchmarks.runtimes.layer_cover import LayerGraph, cover_layers, find_layer, layers_of
+from tvmopt.benchmarks.runtimes.profiles.layer_cover import LayerGraph, cover_layers, find_layer, layers_of
 from tvmopt.pipeline.importers.onnx_form.layer_names import name_nodes
 
 RESIDUAL = """residual (float[1,8,4,4] x) => (float[1,8,4,4] y) {

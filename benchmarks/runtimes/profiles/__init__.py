@@ -1,0 +1,1 @@
+"""What profilers share: layers that kernels cover, and turns with and without a profiler."""
