@@ -11,7 +11,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from tvmopt.benchmarks.suite.steps import EchoSteps
 from tvmopt.pipeline.devices.environments.run_script import ScriptError
 from tvmopt.pipeline.errors import CancelledError, TvmoptError
 from tvmopt.pipeline.importers.load import load_onnx
+from tvmopt.pipeline.support.messages import one_line
 from tvmopt.pipeline.support.numeric_error import numeric_error
 from tvmopt.pipeline.support.onnxruntime import run_model
 from tvmopt.pipeline.support.shipped import shipped
@@ -49,6 +50,9 @@ ORIGINALS: Mapping[str, str] = {
 ALLOWED = 1e-4
 """The relative error between the outputs of any source and those of the last one, PyTorch."""
 
+FAILURES = (TvmoptError, ScriptError, ImportError, OSError, RuntimeError, ValueError)
+"""What a source raises that cannot be written, read or measured: a package is missing, a framework does not take it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
@@ -58,7 +62,7 @@ class Source:
         name: of the source.
         comparison: its own runtime beside ours; None where it was not measured.
         apart: the relative error of its outputs against PyTorch's; None where that is not known.
-        reason: why it was not measured; empty where it was.
+        reason: why something is missing; empty where nothing is.
     """
 
     name: str
@@ -69,7 +73,11 @@ class Source:
 
 @contextmanager
 def five_sources() -> Iterator[Any]:
-    """The module of models/ that writes the network."""
+    """The module of models/ that writes the network.
+
+    Raises:
+        ImportError: PyTorch is not installed, which defines it.
+    """
     folders = [str(shipped("models")), str(shipped("models") / "literature")]
     before = list(sys.path)
     sys.path[:0] = folders
@@ -92,31 +100,47 @@ def outputs_of(spec: str) -> np.ndarray:
 def measure_sources(chosen: Sequence[str], threads: int, rounds: int, iterations: int) -> list[Source]:
     """Writes, compares and measures the network from each source; Ctrl-C keeps what is done.
 
+    A source that fails is one of the results, with the reason, and ends no other.
+
     Args:
         chosen: the sources; all when empty.
         threads: of each runtime.
         rounds: turns of each runtime.
         iterations: timed requests to each, spread over the rounds.
     """
+    measure = MeasureOptions(method="dli", rounds=rounds, iterations=iterations)
     found: list[Source] = []
-    with five_sources() as written, tempfile.TemporaryDirectory(prefix="tvmopt-") as folder:
-        expected = outputs_of(_relative(written.save(Path(folder), "pytorch")))
-        for name in chosen or written.SOURCES:
+    with tempfile.TemporaryDirectory(prefix="tvmopt-") as folder, suppress(KeyboardInterrupt, CancelledError):
+        expected, unknown = _expected(Path(folder))
+        for name in chosen or ORIGINALS:
             click.echo(f"{name} …", err=True)
             try:
-                spec = _relative(written.save(Path(folder), name))
-                apart = numeric_error(expected, outputs_of(spec)).relative
+                with five_sources() as written:
+                    spec = _relative(written.save(Path(folder), name))
+                apart = None if expected is None else numeric_error(expected, outputs_of(spec)).relative
                 runtime = ORIGINALS[name]
                 runtimes = (runtime, TRANSFER) if known_runtime(runtime) else (TRANSFER,)
-                measure = MeasureOptions(method="dli", rounds=rounds, iterations=iterations)
                 options = CompareOptions(spec, runtimes, threads=(threads,), measure=measure)
                 comparison = from_document(run_comparison(options, EchoSteps()))
-                found.append(Source(name, comparison, apart))
-            except (KeyboardInterrupt, CancelledError):
-                break
-            except (TvmoptError, ScriptError) as error:
-                found.append(Source(name, reason=str(error)))
+                found.append(Source(name, comparison, apart, unknown))
+            except FAILURES as error:
+                found.append(Source(name, reason=in_one_line(error)))
     return found
+
+
+def _expected(folder: Path) -> tuple[np.ndarray | None, str]:
+    """The outputs that all others are compared with, PyTorch's; without them, why there are none."""
+    try:
+        with five_sources() as written:
+            return outputs_of(_relative(written.save(folder, "pytorch"))), ""
+    except FAILURES as error:
+        return None, f"there are no outputs of PyTorch to compare with: {in_one_line(error)}"
+
+
+def in_one_line(error: Exception) -> str:
+    """What an error says, with its kind where it is no error for users."""
+    said = one_line(error)
+    return said if isinstance(error, TvmoptError | ScriptError) else f"{type(error).__name__}: {said}"
 
 
 def _relative(spec: str) -> str:
@@ -167,6 +191,7 @@ def _reasons(source: Source, original: Measurement | None, ours: Measurement | N
     """Why a cell of the table is empty or wrong."""
     if source.reason:
         yield source.reason
+    if source.comparison is None:
         return
     if original is None:
         yield f"it was not measured with {ORIGINALS[source.name]}"

@@ -11,7 +11,7 @@ import importlib
 import os
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -34,15 +34,15 @@ from tvmopt.benchmarks.suite.network_table import (
     summarize_comparison,
 )
 from tvmopt.benchmarks.suite.steps import EchoSteps, fitting_threads
-from tvmopt.pipeline.errors import CancelledError, TvmoptError
+from tvmopt.pipeline.errors import CancelledError, did_you_mean
 from tvmopt.pipeline.support.shipped import shipped
 
 BEST = "best peer"
 """Stands for the fastest peer where a limit names a runtime."""
 
-WRITTEN = "literature/caffe_"
-"""How MODEL begins where a function writes a network's files for Caffe, which are measured."""
-
+CAFFE = "literature/caffe_"
+WRITTEN = (CAFFE, "literature/mxnet_")
+"""How MODEL begins where a function writes a network's files for Caffe or MXNet, which are measured."""
 
 CALLS = {"tvmopt-called": "`run` from Python", "tvmopt-bound": "bound, inputs written from Python"}
 """Runtimes of ours that measure the whole call, for a network that takes less time than a call."""
@@ -75,7 +75,7 @@ def _classifiers() -> tuple[Entry, ...]:
         "inception": ("inception_v3", "inception_v4", "inception_resnet_v2"),
     }
     return tuple(
-        Entry(name, f"{WRITTEN}{file}.py:{name}", {BEST: 0.95}) for file, names in files.items() for name in names
+        Entry(name, f"{CAFFE}{file}.py:{name}", {BEST: 0.95}) for file, names in files.items() for name in names
     )
 
 
@@ -85,7 +85,8 @@ SETS: Mapping[str, tuple[Entry, ...]] = {
         Entry("cs_lstm, 6 vehicles", "literature/cs_lstm.py:vehicles_6", {"pytorch": 5.0}),
         Entry("cs_lstm, 16 vehicles", "literature/cs_lstm.py:vehicles_16", {"pytorch": 5.0}),
         Entry("cs_lstm, 38 vehicles", "literature/cs_lstm.py:vehicles_38", {"pytorch": 6.0, BEST: 2.0}),
-        Entry("mobilenet_ssd", f"{WRITTEN}ssd.py:mobilenet_ssd", {"mxnet": 3.0, BEST: 1.1}),
+        Entry("mobilenet_ssd", f"{CAFFE}ssd.py:mobilenet_ssd", {BEST: 1.1}),
+        Entry("mobilenet_ssd of MXNet", "literature/mxnet_ssd.py:mobilenet_ssd", {"mxnet": 3.0, "mxnet-hybrid": 3.0}),
     ),
     "classification": _classifiers(),
 }
@@ -116,6 +117,9 @@ def main(sets: tuple[str, ...], chosen: tuple[str, ...], threads: int, rounds: i
     assert isinstance(given, tuple)
     iterations = options["iterations"]
     assert isinstance(iterations, int)
+    known = [*dli.ORIGINALS, *(entry.name for entries in SETS.values() for entry in entries)]
+    for unknown in set(chosen) - set(known):
+        raise click.BadParameter(did_you_mean("network", unknown, known), param_hint="--network")
     for name in sets or (*SETS, dli.SET):
         if name == dli.SET:
             sources = dli.measure_sources(chosen, threads, rounds, iterations)
@@ -125,8 +129,8 @@ def main(sets: tuple[str, ...], chosen: tuple[str, ...], threads: int, rounds: i
             continue
         entries = [entry for entry in SETS[name] if not chosen or entry.name in chosen]
         rivals = given or tuple(peer for peer in peers() if name == "renault" or peer not in SKIPPED)
-        measured = measure(entries, CompareOptions("", (*rivals, TRANSFER), threads=(threads,)), rounds)
-        text = render(entries, measured, MEAN_LIMITS.get(name))
+        measured, failures = measure(entries, CompareOptions("", (*rivals, TRANSFER), threads=(threads,)), rounds)
+        text = render(entries, measured, MEAN_LIMITS.get(name), failures)
         _write(results / f"{name}.md", measured, f"{threads} thread(s), {rounds} rounds", text)
 
 
@@ -139,9 +143,12 @@ def _write(path: Path, measured: Mapping[str, Comparison], how: str, text: str) 
         write_text(f"{head}\n{text}", path)
 
 
-def measure(entries: Sequence[Entry], options: CompareOptions, rounds: int) -> dict[str, Comparison]:
-    """The comparisons by the networks' names; one that fails is told and left out, Ctrl-C keeps those that are done."""
+def measure(
+    entries: Sequence[Entry], options: CompareOptions, rounds: int
+) -> tuple[dict[str, Comparison], dict[str, str]]:
+    """The comparisons, and why others failed, by the networks' names; Ctrl-C keeps those that are done."""
     done: dict[str, Comparison] = {}
+    failed: dict[str, str] = {}
     for entry in entries:
         # A folder for each, since the files of all are 3 GB.
         with tempfile.TemporaryDirectory(prefix="tvmopt-") as folder:
@@ -152,37 +159,44 @@ def measure(entries: Sequence[Entry], options: CompareOptions, rounds: int) -> d
                 done[entry.name] = from_document(run_comparison(wanted, EchoSteps()))
             except (KeyboardInterrupt, CancelledError):
                 break
-            except TvmoptError as error:
-                click.echo(f"{entry.name}: {error}", err=True)
-    return done
+            except dli.FAILURES as error:
+                failed[entry.name] = dli.in_one_line(error)
+    return done, failed
 
 
 def _model(entry: Entry, folder: Path) -> str:
-    """MODEL of a network, with a relative path; one of Caffe is written to `folder` first."""
+    """MODEL of a network, with a relative path; one of Caffe or MXNet is written to `folder` first."""
     models = shipped("models")
     if not entry.model.startswith(WRITTEN):
         return os.path.relpath(models) + "/" + entry.model
     path, _, function = entry.model.partition(":")
     sys.path.insert(0, str((models / path).parent))
     try:
-        return str(getattr(importlib.import_module(Path(path).stem), function)().save(folder / entry.name))
+        return str(getattr(importlib.import_module(Path(path).stem), function)().save(folder / function))
     finally:
         sys.path.pop(0)
 
 
-def render(entries: Sequence[Entry], measured: Mapping[str, Comparison], mean_limit: float | None) -> str:
-    """The table in Markdown, with missed limits in bold."""
+def render(
+    entries: Sequence[Entry],
+    measured: Mapping[str, Comparison],
+    mean_limit: float | None,
+    failures: Mapping[str, str] | None = None,
+) -> str:
+    """The table in Markdown, with missed limits in bold, and below it why something is missing."""
     lines = [
         "| network | tvmopt ms | PyTorch ms | best peer | its ms | over PyTorch | over best peer | limits | error |",
         f"|{'---|' * 9}",
     ]
     summaries = []
+    reasons = [f"- {name}: {reason}" for name, reason in (failures or {}).items()]
     for entry in entries:
         if entry.name not in measured:
             lines.append(f"| {entry.name} | not measured |{' |' * 7}")
             continue
         comparison = measured[entry.name]
         (line,) = summarize_comparison(comparison)
+        reasons += [f"- {entry.name}: {reason}" for reason in _reasons(entry, comparison)]
         rows = {row.runtime: row for row in comparison.measurements if row.status == "ok"}
         ours = rows.get(TRANSFER)
         if ours is None:
@@ -204,7 +218,18 @@ def render(entries: Sequence[Entry], measured: Mapping[str, Comparison], mean_li
         worst = min(line.speed for line in summaries if line.speed is not None)
         kept = mark(mean, mean >= mean_limit, "{:.3f}")
         lines += ["", f"Geometric mean over the best peers (≥ {mean_limit:g}): {kept}; worst {worst:.2f}."]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *([""] if reasons else []), *reasons]) + "\n"
+
+
+def _reasons(entry: Entry, comparison: Comparison) -> Iterator[str]:
+    """Why a runtime that the entry needs was not measured."""
+    rows = {row.runtime: row for row in comparison.measurements}
+    for name in (TRANSFER, *entry.calls, *(limited for limited in entry.limits if limited != BEST)):
+        row = rows.get(name)
+        if row is None:
+            yield f"it was not measured with {name}"
+        elif row.status != "ok":
+            yield f"{name} {row.status}: {row.message}"
 
 
 def _call_rows(entry: Entry, rows: Mapping[str, Measurement]) -> list[str]:

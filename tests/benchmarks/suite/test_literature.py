@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from tests.benchmarks.suite.suite_runs import with_medians
-from tvmopt.benchmarks.measurements.types import Comparison
-from tvmopt.benchmarks.suite.literature.dli import Source, render_sources
+from tvmopt.benchmarks.measurements.files import to_document
+from tvmopt.benchmarks.measurements.types import Comparison, Measurement
+from tvmopt.benchmarks.suite.literature import dli
+from tvmopt.benchmarks.suite.literature.dli import Source, measure_sources, render_sources
 from tvmopt.benchmarks.suite.literature.sets import BEST, CALLS, SETS, Entry, main, render
+from tvmopt.pipeline.devices.environments.run_script import ScriptError
+from tvmopt.pipeline.errors import UnsupportedModelError
 from tvmopt.pipeline.support.shipped import shipped
 
 
@@ -87,3 +97,72 @@ def test_a_small_run_of_one_source(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, arguments)
     assert done.exit_code == 0, done.output
     assert "| onnx | ONNX Runtime |" in (tmp_path / "dli.md").read_text()
+
+
+def test_why_a_runtime_of_a_limit_is_missing(comparison: Comparison) -> None:
+    absent = Measurement("mxnet", "FP32", 1, 1, "unavailable", "mxnet not installed")
+    found = with_medians(comparison, onnxruntime=2.0, tvmopt_transfer=1.0)
+    measured = {"net": replace(found, measurements=(*found.measurements, absent))}
+    entries = [Entry("net", "", {"mxnet": 3.0, "mxnet-hybrid": 3.0, BEST: 1.1}), Entry("other", "", {})]
+    lines = render(entries, measured, None, {"other": "no such file"}).splitlines()
+    assert "mxnet ≥ 3: not measured; mxnet-hybrid ≥ 3: not measured; best peer ≥ 1.1: 2.00" in lines[2]
+    assert lines[3].startswith("| other | not measured |")
+    assert lines[4:] == [
+        "",
+        "- other: no such file",
+        "- net: mxnet unavailable: mxnet not installed",
+        "- net: it was not measured with mxnet-hybrid",
+    ]
+
+
+def test_an_unknown_network() -> None:
+    done = CliRunner().invoke(main, ["renault", "--network", "fc_dn"])
+    assert done.exit_code == 2
+    assert "unknown network 'fc_dn'; did you mean fc_dnn" in done.output
+
+
+TROUBLE: dict[str, Exception] = {
+    "tensorflow": ScriptError("no luck", 1),
+    "tflite": UnsupportedModelError("no such operator"),
+    "onnx": ValueError("too many values\nto unpack"),
+}
+
+
+def pretend(monkeypatch: pytest.MonkeyPatch, comparison: Comparison, trouble: dict[str, Exception]) -> None:
+    """Sources that are not written, of which those in `trouble` fail."""
+
+    def save(folder: Path, source: str) -> str:
+        if source in trouble:
+            raise trouble[source]
+        return f"{folder}/{source}.onnx"
+
+    @contextmanager
+    def sources() -> Iterator[Any]:
+        yield SimpleNamespace(save=save)
+
+    monkeypatch.setattr(dli, "five_sources", sources)
+    monkeypatch.setattr(dli, "outputs_of", lambda spec: np.ones(3, np.float32))
+    monkeypatch.setattr(dli, "run_comparison", lambda *_: to_document(comparison))
+
+
+def test_a_source_that_fails_ends_no_other(monkeypatch: pytest.MonkeyPatch, comparison: Comparison) -> None:
+    pretend(monkeypatch, comparison, TROUBLE)
+    found = {source.name: source for source in measure_sources((), 1, 5, 5)}
+    assert {name: source.reason for name, source in found.items()} == {
+        "tensorflow": "no luck",
+        "tflite": "no such operator",
+        "mxnet": "",
+        "onnx": "ValueError: too many values to unpack",
+        "pytorch": "",
+    }
+    assert [name for name, source in found.items() if source.comparison] == ["mxnet", "pytorch"]
+    assert (found["mxnet"].apart, found["tflite"].apart) == (0.0, None)
+
+
+def test_without_pytorch_the_others_are_measured(monkeypatch: pytest.MonkeyPatch, comparison: Comparison) -> None:
+    pretend(monkeypatch, comparison, {"pytorch": ModuleNotFoundError("No module named 'torch'")})
+    found = measure_sources(("onnx", "pytorch"), 1, 5, 5)
+    said = "ModuleNotFoundError: No module named 'torch'"
+    assert [source.reason for source in found] == [f"there are no outputs of PyTorch to compare with: {said}", said]
+    assert found[0].comparison is not None
+    assert found[0].apart is None
