@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 if TYPE_CHECKING:
     import numpy as np
@@ -130,6 +130,10 @@ class ImportedModel:
         kept = [spec for spec in self.outputs if spec.name not in counts]
         return tuple(replace(spec, name=names.get(spec.name, spec.name)) for spec in kept)
 
+
+Precision = Literal["auto", "int8", "fp32"]
+"""What is wanted of a quantised model: what is fastest, its integers, or the float network that it describes."""
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 CUTS_KEY = "tvmopt.cuts"
 """Key in the `metadata_props` of a normalised model for its cuts."""

@@ -13,7 +13,6 @@ from tvmopt.benchmarks.measurements.types import Measurement
 from tvmopt.benchmarks.runtimes.base import Runtime, cores_of
 from tvmopt.benchmarks.workers.prepare import prepare_runtime
 from tvmopt.benchmarks.workers.prepared_model import PreparedModel
-from tvmopt.pipeline.verification.quantized import values_behind
 
 SEQUENTIAL = "not applicable: it makes several requests at once, and the method dli times sequential ones"
 
@@ -57,7 +56,7 @@ def admit(cell: Cell, runtime: Runtime, parameters: Mapping[str, str]) -> Partic
     """
     subject, cores = cell.subject, cores_of(cell.cores, parameters)
     absent = Measurement(runtime.name, runtime.variant, subject.batch, len(cell.cores), "failed")
-    refusal = runtime.refusal(subject.model.source.kind) or runtime.too_few(len(cores))
+    refusal = runtime.refusal(subject.model.source.kind) or runtime.unfit() or runtime.too_few(len(cores))
     if cell.options.method == "dli" and runtime.at_once:
         refusal = SEQUENTIAL
     if refusal:
@@ -71,5 +70,4 @@ def admit(cell: Cell, runtime: Runtime, parameters: Mapping[str, str]) -> Partic
     if prepared.failure:
         return replace(absent, message=prepared.failure)
     job = subject.job(runtime, len(cores), cell.logs, parameters)
-    quantizes = bool(values_behind(cell.subject.model.original.graph))
-    return Participant(runtime, job, prepared.seconds, cell.options, quantizes)
+    return Participant(runtime, job, prepared.seconds, cell.options, job.quantized)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -112,7 +113,8 @@ class _Run:
             for threads in self.options.threads:
                 if self.tunes:
                     self.steps.begin(f"{subject.model.name}, batch {subject.batch}, {threads} threads: tuning")
-                    self._tune(subject.model, threads)
+                    for model in self._tuned(subject, threads):
+                        self._tune(model, threads)
                 result = measure_cell(self._cell(subject, threads, rooflines.get(threads)), self.steps)
                 self.rows += result.rows
                 self.layers += [result.layers] if result.layers else []
@@ -138,6 +140,18 @@ class _Run:
             self.steps.begin(f"the machine's roofline, {threads} thread{'s' if threads > 1 else ''}")
             rooflines[threads] = measure_roofline(threads)
         return rooflines
+
+    def _tuned(self, subject: PreparedModel, threads: int) -> Iterator[ImportedModel]:
+        """The networks that runtimes compile with records: the model, and what they make of it."""
+        from tvmopt.pipeline.importers import load_model
+
+        makers = [runtime for runtime in self.runtimes if runtime.uses_records and not runtime.missing()]
+        others = [] if subject.quantized else [runtime for runtime in makers if runtime.compiles]
+        if len(others) < len(makers):
+            yield subject.model
+        for runtime in others[:1]:
+            assert runtime.compiles is not None
+            yield load_model(str(runtime.compiles(subject.job(runtime, threads, self.options.logs))))
 
     def _tune(self, model: ImportedModel, threads: int) -> None:
         """Tunes the model for a number of threads; the records go to the first folder of logs."""
@@ -171,6 +185,13 @@ class _Run:
 
 
 def _load(options: CompareOptions, batch: int | None) -> ImportedModel:
+    """The model at a batch size, in the precision that is wanted."""
+    from tvmopt.pipeline.importers.precision import in_precision
+
+    return in_precision(_as_given(options, batch), options.precision, options.inputs)
+
+
+def _as_given(options: CompareOptions, batch: int | None) -> ImportedModel:
     """The model at a batch size; without one in its own sizes, and for a batch of 1 if it leaves that open."""
     from tvmopt.pipeline.importers import load_model
 

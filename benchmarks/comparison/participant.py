@@ -145,7 +145,7 @@ class Participant:
     def _next_turn(self) -> tuple[dict[str, Any], float]:
         """The command of the next turn, and the time that it may take."""
         options = self.options
-        command = {"do": "turn", "untimed": options.untimed_calls}
+        command = {"do": "turn", "untimed": options.untimed_calls, "clock": options.clock}
         if options.method == "dli":
             calls = options.iterations_in(len(self.turns))
             # A slower phase of the machine must not end the turn: every runtime makes the same number of calls.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from tvmopt.benchmarks.measurements.statistics import CONFIDENCE, MIN_ROUNDS, RESAMPLES
 from tvmopt.pipeline.errors import UsageError
+from tvmopt.pipeline.types import Precision
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,6 +22,9 @@ Method = Literal["turns", "dli"]
 as in the Deep Learning Inference benchmark of the University of Nizhny Novgorod.
 """
 METHODS: tuple[Method, ...] = get_args(Method)
+
+Clock = Literal["wall", "processor"]
+"""What a call's time is: what elapses, or what its process takes of all cores, threads that spin included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,7 @@ class MeasureOptions:
         warmup_calls: minimum number of calls in that time.
         profile_s: approximate profiling time of each runtime, if requested.
         calibration_samples: number of samples for calibrating INT8 models.
+        clock: the time that counts; the processor's is for machines that other programs keep busy.
         ready_timeout_s: time limit for preparing or loading a model.
         answer_timeout_s: time that a turn may exceed its estimate before the worker counts as hung.
     """
@@ -52,6 +57,7 @@ class MeasureOptions:
     warmup_calls: int = 5
     profile_s: float = 2.0
     calibration_samples: int = 64
+    clock: Clock = "wall"
     ready_timeout_s: float = 1800.0
     answer_timeout_s: float = 60.0
 
@@ -126,6 +132,7 @@ class CompareOptions:
         search: how to search every runtime's parameters before its rounds; their defaults when None.
         inputs: an array for each input that the model runs on; it settles open shapes too. Random ones when None.
         input_values: values of inputs that become constants.
+        precision: of a quantised model (`pipeline.importers.precision`), for every runtime.
     """
 
     model: str
@@ -142,6 +149,7 @@ class CompareOptions:
     search: SearchOptions | None = None
     inputs: Mapping[str, np.ndarray] | None = None
     input_values: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    precision: Precision = "auto"
 
     def __post_init__(self) -> None:
         for name, values in (("batch", self.batches), ("threads", self.threads), ("streams", self.streams)):

@@ -112,6 +112,8 @@ def view_notes(comparison: Comparison) -> list[str]:
     if not comparison.complete:
         notes.append("The run was stopped early; the results shown were complete by then.")
     notes += [method] if (method := view_method(comparison)) else []
+    if comparison.protocol.get("clock") == "processor":
+        notes.append("Times are those of the processor, which threads that wait take, too.")
     load = max((float(cell["busy_cores"]) for cell in comparison.protocol.get("other_load", ())), default=0.0)
     if load >= NOTABLE_LOAD:
         notes.append(
@@ -126,6 +128,12 @@ def view_notes(comparison: Comparison) -> list[str]:
         notes.append(
             f"INT8 rows use a different precision from the rest. They were calibrated on {model['calibration']}."
         )
+    for row in comparison.measurements:
+        if (
+            "saturates" in row.settings
+            and (note := f"{title_of(row.runtime)} {row.settings['saturates']}.") not in notes
+        ):
+            notes.append(note)
     return notes
 
 

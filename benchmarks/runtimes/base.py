@@ -11,11 +11,12 @@ import importlib.util
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from tvmopt.benchmarks.machine.environment import package_versions
+from tvmopt.benchmarks.machine.environment import has_int8_dot_product, package_versions
 from tvmopt.benchmarks.measurements.layer_profile import LayerProfile
 from tvmopt.pipeline.devices.environments.places import is_pinned, missing
 from tvmopt.pipeline.devices.environments.registry import find_environment
@@ -38,6 +39,7 @@ class Job:
         calibration: an ``.npz`` with calibration batches stacked for each input, or empty.
         logs: folders of tuning records, in search order.
         parameters: values of the runtime's `Choice`s by name, where they differ from its defaults.
+        quantized: whether the model itself computes in integers, so that nothing is left to quantise.
     """
 
     onnx: str
@@ -50,6 +52,7 @@ class Job:
     calibration: str = ""
     logs: tuple[str, ...] = ()
     parameters: Mapping[str, str] = field(default_factory=dict)
+    quantized: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object that `from_json` reads back."""
@@ -164,6 +167,13 @@ def computes_in_integers(runner: Runner) -> bool:
     return bool(getattr(runner, "quantized", False))
 
 
+def saturating_only() -> str | None:
+    """For rows of 8-bit weights that saturate: why they do not apply where nothing does, or None."""
+    if has_int8_dot_product():
+        return "not applicable: this CPU adds products of bytes in 32 bits, so no setting saturates"
+    return None
+
+
 class NothingToPrepareError(Exception):
     """Raised by `Runner.prepare`, with a one-line message, when something is missing: the row is ``unavailable``."""
 
@@ -201,7 +211,9 @@ class Runtime:
         with_streams: returns it with a number of streams, called ``NAME-streams-NUMBER``; None where it has none.
         streams: the streams that it is set up with, each with a thread at least; 0 where they are its own choice.
         uses_records: whether it compiles with tuning records, which must then be readable.
+        compiles: makes the file of the model that it compiles with records, where that is another than the user's.
         only_named: whether a comparison has it only when it is named.
+        unfit: returns one line on why it does not apply on this machine, or None.
         choices: its parameters that a search may set, in the order in which it tries them; the number of threads, which
             every runtime has, is not among them.
         environment: the environment of `pipeline.devices.environments` that has its modules; empty for this one. Its
@@ -233,7 +245,9 @@ class Runtime:
     with_streams: Callable[[int], Runtime] | None = None
     streams: int = 0
     uses_records: bool = False
+    compiles: Callable[[Job], Path] | None = None
     only_named: bool = False
+    unfit: Callable[[], str | None] = lambda: None
     choices: tuple[Choice, ...] = ()
     environment: str = ""
 

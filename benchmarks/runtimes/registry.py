@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from tvmopt.benchmarks.runtimes.base import Runtime
+from tvmopt.benchmarks.runtimes.litert import int8 as litert_int8
 from tvmopt.benchmarks.runtimes.litert import runner as litert
 from tvmopt.benchmarks.runtimes.mnn import runner as mnn
 from tvmopt.benchmarks.runtimes.mxnet import modes as mxnet_modes
@@ -23,6 +24,7 @@ from tvmopt.benchmarks.runtimes.pytorch import runner as pytorch
 from tvmopt.benchmarks.runtimes.tensorflow import runner as tensorflow
 from tvmopt.benchmarks.runtimes.tensorflow import xla as tensorflow_xla
 from tvmopt.benchmarks.runtimes.tvmopt import called as tvmopt_called
+from tvmopt.benchmarks.runtimes.tvmopt import int8 as tvmopt_int8
 from tvmopt.benchmarks.runtimes.tvmopt import runner as tvmopt
 from tvmopt.benchmarks.runtimes.tvmopt import transfer as tvmopt_transfer
 from tvmopt.benchmarks.runtimes.tvmopt import untuned as tvmopt_untuned
@@ -46,7 +48,13 @@ RUNTIMES: tuple[Runtime, ...] = (
     openvino_throughput.RUNTIME,
     openvino_fp16.RUNTIME,
     onnxruntime_int8.RUNTIME,
+    onnxruntime_int8.SATURATING,
     openvino_int8.RUNTIME,
+    openvino_int8.SATURATING,
+    litert_int8.INT8,
+    tvmopt_int8.UNTUNED,
+    tvmopt_int8.TRANSFER,
+    tvmopt_int8.TUNED,
     tvmopt_untuned.RUNTIME,
     tvmopt_transfer.RUNTIME,
     tvmopt_called.CALLED,

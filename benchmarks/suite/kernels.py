@@ -1,8 +1,8 @@
 """Compares our kernels with the machine's limits: ``python -m tvmopt.benchmarks.suite.kernels``.
 
 It compiles and profiles the example networks, without any peer, and checks each kernel against the limit of its class
-(`benchmarks.suite.kernel_classes`). It prints the classes, the gain of two threads, and the kernels below their limit,
-largest loss first.
+(`benchmarks.suite.near_peak.classes`). It prints the classes, the gain of two threads, and the kernels below their
+limit, largest loss first.
 
 With ``--results`` it also writes the table as Markdown, and everything as JSON. Schema ``tvmopt-kernels``, version 1:
 ``created, environment, networks[]``, each with ``network``, ``peaks`` (FLOP/s by threads, one for each turn),
@@ -22,9 +22,9 @@ from tvmopt.benchmarks.machine.environment import read_environment
 from tvmopt.benchmarks.measurements.files import write_document, write_text
 from tvmopt.benchmarks.runtimes.registry import recorded_packages
 from tvmopt.benchmarks.suite import never_tuned
-from tvmopt.benchmarks.suite.kernel_classes import Kernel, Scaling
-from tvmopt.benchmarks.suite.kernel_measurement import KernelBench, measure_network
-from tvmopt.benchmarks.suite.kernel_table import render
+from tvmopt.benchmarks.suite.near_peak.classes import Kernel, Scaling
+from tvmopt.benchmarks.suite.near_peak.measurement import KernelBench, measure_network
+from tvmopt.benchmarks.suite.near_peak.table import render
 from tvmopt.benchmarks.suite.networks import NETWORKS, model_of
 from tvmopt.benchmarks.suite.steps import EchoSteps, fitting_threads
 from tvmopt.pipeline.devices.registry import LOCAL

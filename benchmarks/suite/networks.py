@@ -3,16 +3,17 @@
 It compares tvmopt with its peers on the suite's networks, all in turn: its latency with that of each network's best
 peer, its peak memory with onnxruntime's, its outputs with PyTorch's. It writes all measurements as JSON, and the table
 as Markdown. ``--short`` takes three networks and few rounds; ``--networks`` takes networks of many kinds that were
-never tuned; ``--against`` reports what became slower than earlier results; ``--layers`` instead reports the layers that
-our time goes to.
+never tuned; ``--int8`` takes eleven networks in INT8; ``--against`` reports what became slower than earlier results;
+``--layers`` instead reports the layers that our time goes to.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,14 @@ from click.core import ParameterSource
 from tvmopt.benchmarks.comparison.compare import run_comparison
 from tvmopt.benchmarks.measurements.files import from_document, read_comparisons, to_suite, write_document, write_text
 from tvmopt.benchmarks.measurements.options import CompareOptions, MeasureOptions
+from tvmopt.benchmarks.measurements.types import Comparison
 from tvmopt.benchmarks.measurements.verdicts import TRANSFER, TUNED, UNTUNED
 from tvmopt.benchmarks.runtimes.registry import peers
 from tvmopt.benchmarks.suite import never_tuned
+from tvmopt.benchmarks.suite.int8.networks import NETWORKS as INT8_NETWORKS
+from tvmopt.benchmarks.suite.int8.networks import OURS as INT8_OURS
+from tvmopt.benchmarks.suite.int8.networks import SAMPLES, int8_peers
+from tvmopt.benchmarks.suite.int8.table import float_limit, passes_int8, render_int8, summarize_int8
 from tvmopt.benchmarks.suite.layers import LayerBench, losses_of, profile_networks, write_profiles
 from tvmopt.benchmarks.suite.network_table import (
     MEAN_LIMIT,
@@ -63,12 +69,17 @@ _RESULTS = Path(__file__).resolve().parents[1] / "results"
     help="Repeatable.  [default: all of the suite]",
 )
 @click.option("--networks", "untuned", is_flag=True, help="Networks of many kinds that were never tuned.")
+@click.option("--int8", is_flag=True, help="Networks in INT8, each runtime with its own quantiser.")
 @click.option("--short", is_flag=True, help=f"{', '.join(SHORT_NETWORKS)}; {SHORT_ROUNDS} rounds; batch 1.")
 @click.option("--threads", type=click.IntRange(min=1), multiple=True, default=(1, 2), help="Repeatable.")
 @click.option("--trials", type=click.IntRange(min=0), default=0, show_default=True, help="Tune each line first.")
 @click.option("--logs", type=click.Path(path_type=Path), default=shipped("tuning_logs"), help="Tuning records.")
 @click.option(
-    "--peer", type=click.Choice(peers()), multiple=True, help="Repeatable.  [default: all; with --networks three]"
+    "--peer",
+    type=click.Choice((*peers(), *int8_peers())),
+    multiple=True,
+    metavar="NAME",
+    help="Repeatable.  [default: all; with --networks three; with --int8 those in INT8]",
 )
 @click.option("--rounds", type=click.IntRange(min=5), default=ROUNDS, show_default=True, help="Turns of each runtime.")
 @click.option(
@@ -80,6 +91,11 @@ _RESULTS = Path(__file__).resolve().parents[1] / "results"
     "--against", type=click.Path(path_type=Path), help="Report what became slower since this file of results."
 )
 @click.option("--check", is_flag=True, help="End with exit code 1 when a limit is missed or something became slower.")
+@click.option(
+    "--processor-time",
+    is_flag=True,
+    help="Count the time on the cores, waiting threads included, in place of elapsed time: for machines that are busy.",
+)
 @click.option("--layers", is_flag=True, help="Only report the layers that lose most to the best peer and the roofline.")
 @click.pass_context
 def main(
@@ -93,32 +109,96 @@ def main(
 ) -> None:
     """Measure the example networks against their peers, print the ratios, keep the files."""
     counts = fitting_threads(threads)
-    if untuned and short:
-        raise click.UsageError("--short does not go with --networks; name some with --network instead")
-    networks = chosen or (never_tuned.NAMES if untuned else SHORT_NETWORKS if short else NETWORKS)
+    int8 = settings["int8"]
+    if sum((untuned, int8, short)) > 1:
+        raise click.UsageError(
+            "--short does not go with --networks, nor --int8 with either; name some with --network instead"
+        )
+    suite = _never_tuned() if untuned else _int8() if int8 else _short() if short else _whole()
+    networks = chosen or suite.networks
     given = {name for name in settings if context.get_parameter_source(name) is ParameterSource.COMMANDLINE}
     if settings["layers"]:
-        for name in ("trials", "rounds", "peer", "against", "check"):
+        for name in ("trials", "rounds", "peer", "against", "check", "processor_time"):
             if name in given:
-                raise click.UsageError(f"--{name} does not go with --layers, which only profiles")
+                option = name.replace("_", "-")
+                raise click.UsageError(f"--{option} does not go with --layers, which only profiles")
         _profile(LayerBench(tuple(map(model_of, networks)), counts, settings["logs"]), settings["results"])
-    else:
-        rounds = SHORT_ROUNDS if short and "rounds" not in given else settings["rounds"]
-        rivals = settings["peer"] or (never_tuned.PEERS if untuned else peers())
-        plan = Plan(
-            networks,
-            counts,
-            {} if short else BATCHED,
-            settings["trials"],
-            settings["logs"],
-            rounds,
-            (*rivals, *((TRANSFER,) if untuned else (UNTUNED, TUNED))),
-            NEVER_TUNED_MEAN_LIMIT if untuned else MEAN_LIMIT,
-        )
-        results = settings["results"] or _RESULTS
-        reached = _compare(plan, results, settings["against"])
-        if settings["check"] and not reached:
-            raise SystemExit(1)
+        return
+    measure = replace(
+        suite.measure,
+        rounds=settings["rounds"] if "rounds" in given else suite.measure.rounds,
+        clock="processor" if settings["processor_time"] else "wall",
+    )
+    runtimes = (*(settings["peer"] or suite.peers), *suite.ours)
+    plan = Plan(
+        replace(suite, networks=networks, measure=measure), counts, settings["trials"], settings["logs"], runtimes
+    )
+    reached = _compare(plan, settings["results"] or _RESULTS, settings["against"])
+    if settings["check"] and not reached:
+        raise SystemExit(1)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The table of a suite's results, in Markdown, and whether all limits hold."""
+
+    table: str
+    passed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    """Networks, what they are measured with, and how they are judged.
+
+    Attributes:
+        networks: names of files in models/, or of `never_tuned.NAMES`.
+        peers: the runtimes that ours are compared with.
+        ours: our runtimes.
+        batches: batch sizes of the networks that are not measured at batch size 1 only.
+        measure: how to measure.
+        judge: makes the table.
+        suffix: of the names of the files.
+    """
+
+    networks: tuple[str, ...]
+    peers: tuple[str, ...]
+    ours: tuple[str, ...]
+    batches: Mapping[str, tuple[int, ...]]
+    measure: MeasureOptions
+    judge: Callable[[Sequence[Comparison]], Judged]
+    suffix: str = ""
+
+
+def _whole() -> Suite:
+    return Suite(
+        NETWORKS, peers(), (UNTUNED, TUNED), BATCHED, MeasureOptions(rounds=ROUNDS), partial(_judge, MEAN_LIMIT)
+    )
+
+
+def _short() -> Suite:
+    return replace(_whole(), networks=SHORT_NETWORKS, batches={}, measure=MeasureOptions(rounds=SHORT_ROUNDS))
+
+
+def _never_tuned() -> Suite:
+    judge = partial(_judge, NEVER_TUNED_MEAN_LIMIT)
+    kept = replace(_whole(), networks=never_tuned.NAMES, peers=never_tuned.PEERS, ours=(TRANSFER,))
+    return replace(kept, judge=judge, suffix="-networks")
+
+
+def _int8() -> Suite:
+    measure = MeasureOptions(rounds=ROUNDS, calibration_samples=SAMPLES)
+    return Suite(INT8_NETWORKS, int8_peers(), INT8_OURS, {}, measure, _judge_int8, "-int8")
+
+
+def _judge(mean_limit: float, comparisons: Sequence[Comparison]) -> Judged:
+    lines = [line for comparison in comparisons for line in summarize_comparison(comparison)]
+    return Judged(render_table(lines, mean_limit), passes(lines, mean_limit))
+
+
+def _judge_int8(comparisons: Sequence[Comparison]) -> Judged:
+    lines = [line for comparison in comparisons for line in summarize_int8(comparison)]
+    limit = float_limit(comparisons[0].environment["isa"])
+    return Judged(render_int8(lines, limit), passes_int8(lines, limit))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,24 +206,18 @@ class Plan:
     """What to measure.
 
     Attributes:
-        networks: names of files in models/, or of `never_tuned.NAMES`.
+        suite: the networks.
         threads: thread counts.
-        batches: batch sizes of the networks that are not measured at batch size 1 only.
         trials: tuning trials before each cell.
         logs: folder of tuning records.
-        rounds: turns of each runtime.
         runtimes: the runtimes to measure, peers first.
-        mean_limit: minimum geometric mean of the speeds over the best peers.
     """
 
-    networks: tuple[str, ...]
+    suite: Suite
     threads: tuple[int, ...]
-    batches: Mapping[str, tuple[int, ...]]
     trials: int
     logs: Path
-    rounds: int
     runtimes: tuple[str, ...]
-    mean_limit: float
 
 
 def _compare(plan: Plan, results: Path, against: Path | None) -> bool:
@@ -157,21 +231,23 @@ def _compare(plan: Plan, results: Path, against: Path | None) -> bool:
         changes = compare_runs(earlier, comparisons) if against else []
     except TvmoptError as error:
         raise click.ClickException(str(error)) from None
-    lines = [line for comparison in comparisons for line in summarize_comparison(comparison)]
-    parts = [render_table(lines, plan.mean_limit), render_settings(comparisons)]
+    judged = plan.suite.judge(comparisons)
+    parts = [judged.table, render_settings(comparisons)]
+    if plan.suite.measure.clock == "processor":
+        parts.insert(0, "Times are those of the processor, which threads that wait take, too.\n")
     if against:
         parts.append(render_changes(changes, against.name))
     click.echo("\n".join(parts))
-    for path in _write(results / f"{_today()}{'-networks' if TRANSFER in plan.runtimes else ''}", documents, parts):
+    for path in _write(results / f"{_today()}{plan.suite.suffix}", documents, parts):
         click.echo(f"wrote {path}")
-    return passes(lines, plan.mean_limit) and not failed and not regressions(changes)
+    return judged.passed and not failed and not regressions(changes)
 
 
 def _measure_all(plan: Plan) -> tuple[list[dict[str, Any]], list[str]]:
     """The networks' documents, and the names of those that could not be measured; Ctrl-C keeps complete results."""
     documents: list[dict[str, Any]] = []
     failed: list[str] = []
-    for network in plan.networks:
+    for network in plan.suite.networks:
         try:
             document = _measure(plan, network)
         except (KeyboardInterrupt, CancelledError):
@@ -207,11 +283,11 @@ def _measure(plan: Plan, network: str) -> dict[str, Any]:
     options = CompareOptions(
         model_of(network),
         plan.runtimes,
-        batches=plan.batches.get(network, (1,)),
+        batches=plan.suite.batches.get(network, (1,)),
         threads=plan.threads,
         logs=(plan.logs,),
         tune_trials=plan.trials,
-        measure=MeasureOptions(rounds=plan.rounds),
+        measure=plan.suite.measure,
     )
     return run_comparison(options, EchoSteps())
 

@@ -1,8 +1,8 @@
 """Compares the suite with results that were committed earlier, to find regressions.
 
 A machine's speed varies from day to day, and affects every runtime. The comparison therefore uses our latency over
-onnxruntime's from the same run. It counts as slower when the two intervals of that ratio do not overlap and the ratio
-grew by more than the same program varies from one start to the next.
+onnxruntime's from the same run, in INT8 as in FP32. It counts as slower when the two intervals of that ratio do not
+overlap and the ratio grew by more than the same program varies from one start to the next.
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ from typing import Literal
 
 from tvmopt.benchmarks.measurements.statistics import ratio_of_medians
 from tvmopt.benchmarks.measurements.types import Comparison
-from tvmopt.benchmarks.measurements.verdicts import OURS
+from tvmopt.benchmarks.measurements.verdicts import OURS, OURS_INT8
 from tvmopt.pipeline.errors import UsageError
 
 YARDSTICK = "onnxruntime"
+YARDSTICKS = dict.fromkeys(OURS, YARDSTICK) | dict.fromkeys(OURS_INT8, f"{YARDSTICK}-int8")
+"""What each of our runtimes is measured by."""
+
 NOTICEABLE = 1.03
 """Maximum ratio between two starts of one program, due to memory placement and thread timing."""
 
@@ -105,14 +108,11 @@ def _ratios(run: Sequence[Comparison]) -> Iterator[tuple[Key, Ratio]]:
     for comparison in run:
         for batch, threads in comparison.cells():
             rows = {row.runtime: row for row in comparison.rows(batch, threads) if row.status == "ok"}
-            yardstick = rows.get(YARDSTICK)
-            if yardstick is None or yardstick.latency_s is None:
-                continue
-            for name in OURS:
-                latency = rows[name].latency_s if name in rows else None
-                if latency is not None:
+            for name, other in YARDSTICKS.items():
+                ours, yardstick = rows.get(name), rows.get(other)
+                if ours and yardstick and ours.latency_s and yardstick.latency_s:
                     key = (str(comparison.model["name"]), batch, threads, name)
-                    yield key, Ratio(*ratio_of_medians(latency, yardstick.latency_s))
+                    yield key, Ratio(*ratio_of_medians(ours.latency_s, yardstick.latency_s))
 
 
 def _in_words(ratio: Ratio) -> str:

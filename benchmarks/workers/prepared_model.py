@@ -17,6 +17,7 @@ from tvmopt.benchmarks.workers.supervisor import WorkerError, WorkerHandle
 from tvmopt.pipeline.data.pictures import Pictures, crop_pictures, load_pictures, takes_pictures
 from tvmopt.pipeline.errors import RuntimeMissingError, UsageError
 from tvmopt.pipeline.support.npz import load_arrays, save_arrays
+from tvmopt.pipeline.verification.quantized import values_behind
 
 if TYPE_CHECKING:
     from tvmopt.pipeline.types import ImportedModel
@@ -79,6 +80,11 @@ class PreparedModel:
     reference_outputs: Sequence[np.ndarray] = ()
     prepared: dict[str, Prepared] = field(default_factory=dict)
 
+    @property
+    def quantized(self) -> bool:
+        """Whether the model itself rounds to integers of few bits."""
+        return bool(values_behind(self.model.original.graph))
+
     def job(
         self,
         runtime: Runtime,
@@ -108,6 +114,7 @@ class PreparedModel:
             calibration=self.calibration,
             logs=tuple(str(folder) for folder in logs),
             parameters=dict(parameters or {}),
+            quantized=self.quantized,
         )
 
 

@@ -7,7 +7,8 @@ Commands, and the fields of the reply besides ``"ok": true``:
 - ``load {job, outputs}``: ``import_s, load_s, first_run_s, settings``, and ``integers``: whether the model is
   quantised by itself; saves the outputs as an ``.npz``;
 - ``warm {seconds, calls}``: ``call_s``, the median of the calls;
-- ``turn {calls, untimed, limit_s}``: ``samples`` in seconds; fewer than ``calls`` at the limit, if it is not null;
+- ``turn {calls, untimed, limit_s, clock}``: ``samples`` in seconds, of the clock ``wall`` or ``processor``; fewer than
+  ``calls`` at the limit, if it is not null;
 - ``profile {job, seconds}``: ``profile``, a `benchmarks.measurements.layer_profile.LayerProfile`; loads the model
   itself.
 
@@ -78,6 +79,7 @@ class Worker:
 
     def _turn(self, command: dict[str, Any]) -> dict[str, Any]:
         run = self._runner.run
+        clock = time.process_time_ns if command.get("clock") == "processor" else time.perf_counter_ns
         for _ in range(command["untimed"]):
             run()
         gc.collect()
@@ -85,7 +87,7 @@ class Worker:
         samples: list[float] = []
         end = math.inf if command["limit_s"] is None else time.perf_counter() + command["limit_s"]
         while len(samples) < command["calls"] and (not samples or time.perf_counter() < end):
-            samples.append(_seconds(run))
+            samples.append(_seconds(run, clock))
         gc.enable()
         inferences = inferences_of(self._runner)
         return {"samples": [sample / inferences for sample in samples]}
@@ -95,10 +97,10 @@ class Worker:
         return {"profile": profile.to_json()}
 
 
-def _seconds(call: Callable[[], None]) -> float:
-    start = time.perf_counter_ns()
+def _seconds(call: Callable[[], None], clock: Callable[[], int] = time.perf_counter_ns) -> float:
+    start = clock()
     call()
-    return (time.perf_counter_ns() - start) / 1e9
+    return (clock() - start) / 1e9
 
 
 def _describe(error: BaseException) -> str:

@@ -261,6 +261,23 @@ def _finish(
     return _imported(source, original, normalized, found.draws)
 
 
+def finished(
+    source: ModelSource, original: onnx.ModelProto, given: Mapping[str, np.ndarray] | None = None
+) -> ImportedModel:
+    """The imported model of another ONNX form that a model was given: normalised and checked, as by `load_model`.
+
+    Args:
+        source: where the model comes from.
+        original: its ONNX form, with static inputs.
+        given: an array for each input that it runs on; random ones when None.
+
+    Raises:
+        UnsupportedModelError, WrongResultError: as `load_model`.
+    """
+    with _named(source):
+        return _finish(source, original, {}, given)
+
+
 def _results(normalized: onnx.ModelProto) -> Iterator[onnx.ValueInfoProto]:
     """The outputs as the model has them: sizes that are found at run time are open."""
     import onnx

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from tvmopt.cli.options import Integers, Names, OutputFile, input_options, logs_option, model_argument
+from tvmopt.cli.options import Integers, Names, OutputFile, input_options, logs_option, model_argument, precision_option
 from tvmopt.cli.progress_line import ProgressLine
 from tvmopt.pipeline.errors import CancelledError
 
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     help="Pictures to measure and calibrate on.  [default: scikit-learn's two sample photographs]",
 )
 @logs_option
+@precision_option
 @input_options
 @click.option("--json", "json_file", type=OutputFile(".json"), help="Write the measurement file.")
 @click.option("--html", "html_file", type=OutputFile(".html", ".htm"), help="Write the report as a page.")

@@ -15,6 +15,7 @@ from tvmopt.cli.options import (
     WithSizes,
     logs_option,
     model_argument,
+    precision_option,
     several_sizes,
     strict_nan_option,
     target_option,
@@ -40,6 +41,7 @@ LISTED = 8
 @logs_option
 @threads_option
 @strict_nan_option
+@precision_option
 @several_sizes
 @click.option(
     "--transfer/--no-transfer",

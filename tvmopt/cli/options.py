@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from tvmopt.pipeline.importers.registry import listed_forms
+from tvmopt.pipeline.types import PRECISIONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -228,6 +229,17 @@ def threads_option(command: Command) -> Command:
         type=click.IntRange(min=1),
         metavar="N",
         help="Threads that each kernel runs on.  [default: the target's cores]",
+    )(command)
+
+
+def precision_option(command: Command) -> Command:
+    """``--precision`` → `precision`."""
+    return click.option(
+        "--precision",
+        type=click.Choice(PRECISIONS),
+        default="auto",
+        show_default=True,
+        help="Of a quantised model: its integers, the float network that it describes, or what is fastest.",
     )(command)
 
 

@@ -11,6 +11,7 @@ from tvmopt.cli.options import (
     WithSizes,
     logs_option,
     model_argument,
+    precision_option,
     several_sizes,
     strict_nan_option,
     target_option,
@@ -36,6 +37,7 @@ from tvmopt.pipeline.tuning.tuners import TUNERS
 )
 @threads_option
 @strict_nan_option
+@precision_option
 @logs_option
 @several_sizes
 @click.option(

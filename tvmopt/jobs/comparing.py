@@ -17,6 +17,7 @@ from tvmopt.jobs.settings import LOGS, log_folders
 from tvmopt.pipeline.errors import CancelledError, UsageError
 from tvmopt.pipeline.support.interrupts import ctrl_c_cancels
 from tvmopt.pipeline.support.progress import Listener
+from tvmopt.pipeline.types import Precision
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,6 +48,7 @@ class CompareJob:
         input_shapes: shapes of the model's inputs by name, where it leaves them open.
         inputs: an array for each input that the model runs on; it settles open shapes too. Random ones when None.
         input_values: values of inputs that become constants.
+        precision: of a quantised model (`pipeline.importers.precision`), for every runtime.
     """
 
     model: str
@@ -66,6 +68,7 @@ class CompareJob:
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     inputs: Mapping[str, np.ndarray] | None = None
     input_values: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    precision: Precision = "auto"
 
 
 def compare(job: CompareJob, listener: Listener | None = None) -> Comparison:
@@ -93,6 +96,7 @@ def compare(job: CompareJob, listener: Listener | None = None) -> Comparison:
         input_shapes=job.input_shapes,
         inputs=job.inputs,
         input_values=job.input_values,
+        precision=job.precision,
         logs=log_folders(job.logs),
         data=job.data,
         tune_trials=job.tune_trials,

@@ -13,12 +13,13 @@ from tvmopt.pipeline.compiler.compile import CompileReport, compile_sizes
 from tvmopt.pipeline.compiler.kernels.forge import Forge
 from tvmopt.pipeline.compiler.native.linker import linker_of
 from tvmopt.pipeline.importers import load_model
+from tvmopt.pipeline.importers.precision import in_precision
 from tvmopt.pipeline.importers.recalling.recall import load_or_recall
 from tvmopt.pipeline.importers.source import parse_source
 from tvmopt.pipeline.support.cache import Cache, digest, environment
 from tvmopt.pipeline.support.interrupts import ctrl_c_cancels
 from tvmopt.pipeline.support.progress import Listener, Steps
-from tvmopt.pipeline.types import ImportedModel
+from tvmopt.pipeline.types import ImportedModel, Precision
 from tvmopt.schedules.registry import has_templates
 from tvmopt.schedules.target import Target
 
@@ -46,6 +47,7 @@ class CompileJob:
         inputs: an array for each input that the model runs on; it settles open shapes too. Random ones when None.
         input_values: values of inputs that become constants.
         strict_nan: whether a NaN or infinity may touch only what the model says (`schedules.target.Target`).
+        precision: of a quantised model (`pipeline.importers.precision`).
     """
 
     model: str
@@ -59,6 +61,7 @@ class CompileJob:
     inputs: Mapping[str, np.ndarray] | None = None
     input_values: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     strict_nan: bool = False
+    precision: Precision = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,7 @@ def compile(job: CompileJob, listener: Listener | None = None) -> CompileResult:
 
     Raises:
         CancelledError: the job was stopped; there is no artifact.
-        UsageError: there is no such target, or sets of sizes do not go together.
+        UsageError: there is no such target, sets of sizes do not go together, or INT8 is wanted of a model in FP32.
         RuntimeMissingError: the target's linker is not installed.
         InputFileError: the model or a record cannot be read, or the artifact cannot be written.
         UnsupportedModelError: the model cannot be imported.
@@ -114,9 +117,11 @@ def compile(job: CompileJob, listener: Listener | None = None) -> CompileResult:
 
 def _imported(job: CompileJob, shapes: Mapping[str, tuple[int, ...]], target: Target, cache: Cache) -> ImportedModel:
     """The model in one size; what an earlier import found is used again where that is enough."""
-    if job.inputs is None and has_templates(target):
-        return load_or_recall(job.model, cache, shapes, job.batch, job.input_values)
-    return load_model(job.model, shapes, job.batch, job.inputs, job.input_values)
+    if job.inputs is None and has_templates(target) and job.precision != "fp32":
+        model = load_or_recall(job.model, cache, shapes, job.batch, job.input_values)
+    else:
+        model = load_model(job.model, shapes, job.batch, job.inputs, job.input_values)
+    return in_precision(model, job.precision, job.inputs)
 
 
 class _Seen:
@@ -130,7 +135,16 @@ class _Seen:
         path = parse_source(job.model).path.resolve()
         status = path.stat()
         shapes = sorted((name, list(shape)) for name, shape in job.input_shapes.items())
-        what = (str(path), status.st_size, status.st_mtime_ns, target.to_json(), shapes, job.batch, job.transfer)
+        what = (
+            str(path),
+            status.st_size,
+            status.st_mtime_ns,
+            target.to_json(),
+            shapes,
+            job.batch,
+            job.transfer,
+            job.precision,
+        )
         self._key = digest(environment(), what)
 
     def before(self) -> bool:

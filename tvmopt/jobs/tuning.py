@@ -12,15 +12,19 @@ from tvmopt.jobs.settings import LOGS, resolve_target
 from tvmopt.jobs.sizes import each_size
 from tvmopt.pipeline.errors import CancelledError, UsageError
 from tvmopt.pipeline.importers import load_model
+from tvmopt.pipeline.importers.precision import in_precision
 from tvmopt.pipeline.records.store import RecordStore
 from tvmopt.pipeline.support.interrupts import ctrl_c_cancels
 from tvmopt.pipeline.support.progress import Listener, Steps
 from tvmopt.pipeline.tuning.rerank import time_finalists
 from tvmopt.pipeline.tuning.search import INTERRUPTED, TuneOptions, TuneSummary
 from tvmopt.pipeline.tuning.tune_model import NOTHING_TUNED, check_measurable, tunable_tasks, tune_tasks
+from tvmopt.pipeline.types import Precision
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from tvmopt.pipeline.types import ImportedModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,7 @@ class TuneJob:
         inputs: an array for each input that the model runs on; it settles open shapes too. Random ones when None.
         input_values: values of inputs that become constants.
         strict_nan: whether a NaN or infinity may touch only what the model says (`schedules.target.Target`).
+        precision: of a quantised model (`pipeline.importers.precision`).
     """
 
     model: str
@@ -53,6 +58,7 @@ class TuneJob:
     inputs: Mapping[str, np.ndarray] | None = None
     input_values: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     strict_nan: bool = False
+    precision: Precision = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +108,7 @@ def tune(job: TuneJob, listener: Listener | None = None) -> TuneResult:
     check_measurable(target, job.search.device)  # fails now rather than after the import
     with ctrl_c_cancels(), Steps(listener) as steps:
         steps.begin("importing")
-        models = [load_model(job.model, one, job.batch, job.inputs, job.input_values) for one in sizes]
+        models = [_imported(job, one) for one in sizes]
         store = RecordStore(job.logs, models[0].name)
         log = store.log(target.key)
         tasks = tunable_tasks(models, target, job.tasks)
@@ -120,3 +126,9 @@ def tune(job: TuneJob, listener: Listener | None = None) -> TuneResult:
     except CancelledError:
         raise CancelledError(partial=found) from None
     return replace(found, finalists=count, finals_s=time.monotonic() - began)
+
+
+def _imported(job: TuneJob, shapes: Mapping[str, tuple[int, ...]]) -> ImportedModel:
+    """The model in one size, in the precision that is wanted."""
+    model = load_model(job.model, shapes, job.batch, job.inputs, job.input_values)
+    return in_precision(model, job.precision, job.inputs)

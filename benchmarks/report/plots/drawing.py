@@ -33,6 +33,9 @@ COLORS = {
     "openvino-fp16": "#7fbdb5",
     "onnxruntime-int8": "#9dbcd4",
     "openvino-int8": "#a5d0ca",
+    "litert-int8": "#b4d3ab",
+    "tvmopt-int8-untuned": "#f0d3bf",
+    "tvmopt-int8": "#dda48f",
     "tvmopt-untuned": "#e5a57a",
     "tvmopt": "#c2502e",
 }

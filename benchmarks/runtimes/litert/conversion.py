@@ -22,7 +22,8 @@ _SCRIPT = Path(__file__).with_name("convert.py")
 _DECIDES = ("litert-torch", "litert-converter", "torch", "torchao")
 """The packages of the environment that decide what is made."""
 
-_LIMITS = Limits(time_s=600.0, memory_bytes=16 << 30)
+LIMITS = Limits(time_s=600.0, memory_bytes=16 << 30)
+"""Of a conversion."""
 _PROGRAM, _MODEL = "program.pt2", "model.tflite"
 
 
@@ -60,5 +61,5 @@ def _convert(python: str, job: Job, path: Path) -> None:
         with torch.no_grad():
             torch.export.save(torch.export.export(load_network(job.source), inputs), folder / _PROGRAM)
         ranks = json.dumps([tensor.dim() for tensor in inputs])
-        run_script(python, Call(_SCRIPT, (_PROGRAM, _MODEL, ranks), folder), _LIMITS)
+        run_script(python, Call(_SCRIPT, (_PROGRAM, _MODEL, ranks), folder), LIMITS)
         (folder / _MODEL).replace(path)

@@ -21,7 +21,8 @@ from tvmopt.benchmarks.runtimes.litert.own_file import bind_own_file
 from tvmopt.pipeline.devices.environments.places import missing
 from tvmopt.pipeline.devices.environments.registry import find_environment
 
-_MODEL = "model.tflite"
+MODEL = "model.tflite"
+"""What a converted network is called in a job's folder."""
 
 
 class RunLitert:
@@ -47,7 +48,7 @@ class RunLitert:
             RuntimeError: when it cannot be converted.
         """
         if not _is_own(job):
-            convert_network(job, Path(job.folder) / _MODEL)
+            convert_network(job, Path(job.folder) / MODEL)
 
     def load(self, job: Job) -> None:
         """Creates the interpreter and sets its inputs.
@@ -56,8 +57,7 @@ class RunLitert:
             ValueError: the interpreter does not take the model, or its inputs.
         """
         own = _is_own(job)
-        path = job.source["path"] if own else str(Path(job.folder) / _MODEL)
-        self._interpreter = self._make(path, num_threads=job.threads)
+        self._interpreter = self._make(self.model_file(job), num_threads=job.threads)
         self.settings |= {"delegate": "XNNPACK (the default)", "threads": str(job.threads)}
         if own:
             refuse_values(job)
@@ -70,6 +70,10 @@ class RunLitert:
                 "precision": "fp32, half precision not allowed",
                 "conversion": "litert-torch from PyTorch, images with channels last",
             }
+
+    def model_file(self, job: Job) -> str:
+        """The file that the interpreter reads."""
+        return job.source["path"] if _is_own(job) else str(Path(job.folder) / MODEL)
 
     def run(self) -> None:
         """One inference on the input tensors."""
@@ -106,7 +110,8 @@ def _as_taken(array: np.ndarray, dtype: type[np.generic]) -> np.ndarray:
     return taken
 
 
-def _lacks_converter() -> str | None:
+def lacks_converter() -> str | None:
+    """One line on the converter's environment, where it is not there."""
     return missing(find_environment(CONVERTER))
 
 
@@ -128,6 +133,6 @@ RUNTIME = Runtime(
     peer=True,
     prepared="per batch",
     kinds=("pt2", "python", "tflite"),
-    lacks=_lacks_converter,
+    lacks=lacks_converter,
     lacks_for=("pt2", "python"),
 )

@@ -1,55 +1,73 @@
-"""OpenVINO in INT8: post-training quantisation with NNCF.
+"""OpenVINO in INT8: post-training quantisation with NNCF, or a model that is quantised already.
 
-NNCF's defaults for CNNs (performance preset, fast bias correction). Its overflow fix (7-bit weights) is on, for all
-layers, only if the CPU has no VNNI, since 8-bit products then saturate; elsewhere it would only cost accuracy.
+NNCF's defaults for CNNs (`benchmarks.quantized.nncf`). Its overflow fix (7-bit weights) is on only if the CPU has no
+VNNI, since 8-bit products then saturate; elsewhere it would only cost accuracy. A row of its own, which takes part
+where it is named, shows what 8-bit weights do on such a CPU.
 """
 
 from __future__ import annotations
 
-import logging
+import tarfile
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
-from tvmopt.benchmarks.machine.environment import has_int8_dot_product
-from tvmopt.benchmarks.runtimes.base import Job, Runtime
-from tvmopt.benchmarks.runtimes.onnxruntime.int8 import iterate_feeds
+from tvmopt.benchmarks.quantized import nncf
+from tvmopt.benchmarks.quantized.quantize_once import Feed, Quantizer, quantize_once
+from tvmopt.benchmarks.quantized.weight_range import bits_of, in_words, safe_bits
+from tvmopt.benchmarks.runtimes.base import Job, Runtime, saturating_only
 from tvmopt.benchmarks.runtimes.openvino.runner import CHOICES, RunOpenvino
-from tvmopt.pipeline.support.npz import load_arrays
 
-_FILE = "quantized.xml"
+_FILES = ("quantized.xml", "quantized.bin")
+_TAR = "quantized.tar"
 
 
 class RunOpenvinoInt8(RunOpenvino):
-    """Quantises a model with NNCF and runs the result."""
+    """Quantises a model with NNCF and runs the result; weights have `bits`, 0 for those that are safe here."""
+
+    def __init__(self, bits: int = 0) -> None:
+        super().__init__()
+        self._bits = bits
 
     def prepare(self, job: Job) -> None:
         """Calibrates and writes the quantised model into the job's folder."""
-        import nncf
-        import openvino
-
-        logging.getLogger("nncf").setLevel(logging.ERROR)
-        feeds = list(iterate_feeds(load_arrays(job.calibration)))
-        fix = nncf.OverflowFix.DISABLE if has_int8_dot_product() else nncf.OverflowFix.ENABLE
-        quantized = nncf.quantize(
-            openvino.Core().read_model(job.onnx),
-            nncf.Dataset(feeds),
-            target_device=nncf.TargetDevice.CPU,
-            subset_size=len(feeds),
-            advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=fix),
-        )
-        openvino.save_model(quantized, Path(job.folder) / _FILE, compress_to_fp16=False)
+        if job.quantized:
+            return
+        folder = Path(job.folder)
+        quantize_once(_quantizer(self._bits or safe_bits()), Path(job.onnx), Path(job.calibration), folder / _TAR)
+        with tarfile.open(folder / _TAR) as tar:
+            for name in _FILES:
+                tar.extract(name, folder, filter="data")
 
     def load(self, job: Job) -> None:
         """Compiles the quantised model."""
         super().load(job)
+        bits = bits_of(Path(job.onnx)) if job.quantized else self._bits or safe_bits()
         self.settings |= {
             "inference precision": "int8, f32 where not quantised",
-            "quantisation": "NNCF post-training, performance preset, fast bias correction",
-            "weights": f"int8 per channel, {8 if has_int8_dot_product() else 7} bits used",
+            "quantisation": "the model's own" if job.quantized else nncf.IN_WORDS,
+            **in_words(bits),
         }
 
     def model_file(self, job: Job) -> str:
         """The quantised model."""
-        return str(Path(job.folder) / _FILE)
+        return job.onnx if job.quantized else str(Path(job.folder) / _FILES[0])
+
+
+def _quantizer(bits: int) -> Quantizer:
+    """NNCF on OpenVINO's form of a model; the two files of the result are in a tar."""
+
+    def make(source: Path, feeds: Sequence[Feed], path: Path) -> None:
+        import openvino
+
+        quantized = nncf.quantize(openvino.Core().read_model(source), feeds, bits)
+        openvino.save_model(quantized, path.with_name(_FILES[0]), compress_to_fp16=False)
+        with tarfile.open(path, "w") as tar:
+            for name in _FILES:
+                tar.add(path.with_name(name), name)
+
+    return Quantizer("nncf-openvino", nncf.PACKAGES, (f"{bits} bits",), make)
 
 
 RUNTIME = Runtime(
@@ -66,4 +84,18 @@ RUNTIME = Runtime(
     prepared="per batch",
     quantized=True,
     choices=CHOICES,
+)
+
+SATURATING = replace(
+    RUNTIME,
+    name="openvino-int8-saturating",
+    title="OpenVINO INT8 (saturates)",
+    variant="INT8, saturates",
+    about="As OpenVINO INT8, but with 8-bit weights on a CPU without VNNI, whose sums of products are cut off.",
+    runner=partial(RunOpenvinoInt8, 8),
+    profiler="",
+    unprofiled=f"its kernels are those of {RUNTIME.name}: profile that",
+    only_named=True,
+    unfit=saturating_only,
+    choices=(),
 )

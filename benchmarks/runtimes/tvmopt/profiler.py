@@ -9,6 +9,7 @@ import numpy as np
 
 from tvmopt.benchmarks.measurements.layer_profile import KernelTime, LayerProfile
 from tvmopt.benchmarks.runtimes.base import Job
+from tvmopt.benchmarks.runtimes.profiles.layer_cover import LayerGraph, cover_layers, read_layers
 from tvmopt.benchmarks.runtimes.profiles.turns import Pace, take_turns, typical_seconds
 from tvmopt.benchmarks.runtimes.tvmopt.untuned import RunTvmoptUntuned
 from tvmopt.pipeline.artifact.kernel_by_kernel import check_order
@@ -23,6 +24,16 @@ def profile_tvmopt(job: Job, seconds: float) -> LayerProfile:
     Raises:
         InputFileError: when its library runs different kernels from those in its manifest.
     """
+    return _profile(job, seconds, None)
+
+
+def profile_tvmopt_int8(job: Job, seconds: float) -> LayerProfile:
+    """As `profile_tvmopt`, of a quantised network: layers are those of the job's model, which it had before."""
+    return _profile(job, seconds, read_layers(job.onnx))
+
+
+def _profile(job: Job, seconds: float, source: LayerGraph | None) -> LayerProfile:
+    """The profile of the artifact, with the layers of `source` where the artifact has others, too."""
     runner = RunTvmoptUntuned()
     runner.open_library()
     runner.load(job)
@@ -32,10 +43,13 @@ def profile_tvmopt(job: Job, seconds: float) -> LayerProfile:
     runs: list[list[tuple[int, int]]] = []
     turns = take_turns(runner.run, lambda: runs.append(artifact.executor.time_kernels()), Pace(seconds))
     times = typical_seconds(np.array([[end - begin for begin, end in runs[number]] for number in turns.counted]) / 1e9)
+    layers = layers_of(steps, artifact.manifest)
+    if source is not None:
+        layers = cover_layers(source, [set(source.operators).intersection(names) for names in layers])
     choices = {str(task["task"]): task for task in artifact.manifest["tasks"]}
     kernels = [
-        KernelTime(step.kernel, *_describe(step, choices.get(step.task)), layers, float(kernel_s))
-        for step, layers, kernel_s in zip(steps, layers_of(steps, artifact.manifest), times, strict=True)
+        KernelTime(step.kernel, *_describe(step, choices.get(step.task)), names, float(kernel_s))
+        for step, names, kernel_s in zip(steps, layers, times, strict=True)
     ]
     return LayerProfile.measured(kernels, turns.profiled_s, turns.whole_s)
 

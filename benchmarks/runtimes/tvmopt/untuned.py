@@ -45,7 +45,8 @@ class RunTvmoptUntuned:
 
         target = parse_target("llvm", job.threads)
         folder = Path(job.folder)
-        report = compile_model(load_model(job.onnx, inputs=job.load_inputs()), target, records, folder / ARTIFACT)
+        model = load_model(self.model_file(job), inputs=job.load_inputs())
+        report = compile_model(model, target, records, folder / ARTIFACT)
         counts = Counter(choice.origin for choice in report.choices)
         moved = f"{counts['transfer']} by transfer from related records, " if counts["transfer"] else ""
         notes = {
@@ -56,6 +57,10 @@ class RunTvmoptUntuned:
         }
         (folder / _NOTES).write_text(json.dumps(notes))
         return report
+
+    def model_file(self, job: Job) -> str:
+        """The file that is compiled."""
+        return job.onnx
 
     def load(self, job: Job) -> None:
         """Loads the artifact and sets its inputs."""

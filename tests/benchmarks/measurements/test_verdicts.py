@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tvmopt.benchmarks.measurements.statistics import summarize
 from tvmopt.benchmarks.measurements.types import Measurement
 from tvmopt.benchmarks.measurements.verdicts import judge_rows
@@ -27,6 +29,20 @@ def test_ours_against_all_and_all_against_the_reference() -> None:
     assert verdicts["tvmopt", "openvino"].outcome == "no difference"
     assert verdicts["tvmopt-untuned", "openvino"].outcome == "slower"
     assert (verdicts["tvmopt", "openvino"].batch, verdicts["tvmopt", "openvino"].threads) == (1, 2)
+
+
+def test_int8_is_judged_among_itself() -> None:
+    rows = [
+        row("onnxruntime", 8.0),
+        row("openvino-int8", 4.0),
+        row("tvmopt-int8-untuned", 2.0),
+        row("tvmopt-int8", 1.0),
+    ]
+    rows = [replace(one, variant="INT8" if "int8" in one.runtime else "FP32") for one in rows]
+    verdicts = {(v.runtime, v.against): v.ratio for v in judge_rows(rows, "onnxruntime")}
+    assert verdicts["tvmopt-int8", "openvino-int8"] == 0.25
+    assert ("tvmopt-int8-untuned", "openvino-int8") not in verdicts
+    assert ("tvmopt-int8", "onnxruntime") in verdicts
 
 
 def test_wrong_outputs_win_nothing() -> None:

@@ -249,7 +249,7 @@ def make_cell(subject: PreparedModel, runtime: Runtime, logs: Iterable[Path] = (
 @pytest.mark.slow
 @each_runtime
 def test_installed_it_measures_and_profiles(runtime: Runtime, subject: PreparedModel, logs: Path) -> None:
-    missing = runtime.refusal("python") or runtime.missing()
+    missing = runtime.refusal("python") or runtime.unfit() or runtime.missing()
     if missing:
         pytest.skip(missing)
     result = measure_cell(make_cell(subject, runtime, [logs]), Steps())
@@ -290,7 +290,7 @@ def test_its_choices_are_told_apart(runtime: Runtime) -> None:
 @pytest.mark.slow
 @each_runtime
 def test_every_value_of_its_choices_gives_right_outputs(runtime: Runtime, subject: PreparedModel, logs: Path) -> None:
-    missing = runtime.refusal("python") or runtime.missing()
+    missing = runtime.refusal("python") or runtime.unfit() or runtime.missing()
     if missing or not runtime.choices:
         pytest.skip(missing or "no choices")
     cell = replace(make_cell(subject, runtime, [logs]), cores=tuple(usable_cores()[:2]))
@@ -311,7 +311,7 @@ def test_every_value_of_its_choices_gives_right_outputs(runtime: Runtime, subjec
 def test_not_installed_it_is_a_row_with_the_hint(
     runtime: Runtime, subject: PreparedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    unlike = runtime.refusal("python")
+    unlike = runtime.refusal("python") or runtime.unfit()
     if unlike:
         pytest.skip(unlike)
     find = importlib.util.find_spec
@@ -344,7 +344,7 @@ def test_commands_end_well_where_no_extra_is_installed(run_tvmopt: RunTvmopt, tm
         needs = find_environment(runtime.environment).packages if runtime.environment else runtime.modules
         missing = f"{', '.join(needs)} not installed: {runtime.install}"
         assert missing in line
-        unlike = runtime.refusal("onnx")
+        unlike = runtime.refusal("onnx") or runtime.unfit()
         row = rows[runtime.name]
         assert (row["status"], row["message"]) == ("not_applicable" if unlike else "unavailable", unlike or missing)
 

@@ -16,7 +16,7 @@ from tvmopt.benchmarks.machine.roofline import Roofline
 from tvmopt.benchmarks.measurements.layer_profile import KernelTime, LayerProfile
 from tvmopt.benchmarks.profiling.processor_time import take_turn_on_processor
 from tvmopt.benchmarks.suite import kernels as command
-from tvmopt.benchmarks.suite.kernel_classes import (
+from tvmopt.benchmarks.suite.near_peak.classes import (
     DEPTHWISE,
     LARGE,
     LINES,
@@ -33,8 +33,8 @@ from tvmopt.benchmarks.suite.kernel_classes import (
     classes_of,
     describe,
 )
-from tvmopt.benchmarks.suite.kernel_measurement import Built, KernelBench, Turn, kernels_of, measure_network
-from tvmopt.benchmarks.suite.kernel_table import render
+from tvmopt.benchmarks.suite.near_peak.measurement import Built, KernelBench, Turn, kernels_of, measure_network
+from tvmopt.benchmarks.suite.near_peak.table import render
 from tvmopt.pipeline.errors import UsageError
 from tvmopt.pipeline.support.progress import Listener
 from tvmopt.pipeline.types import Step
@@ -190,7 +190,7 @@ def test_a_tiny_network_is_measured(monkeypatch: pytest.MonkeyPatch, on_processo
 
     monkeypatch.setattr("tvmopt.benchmarks.profiling.profile_artifact.measure_roofline", measure)
     monkeypatch.setattr("tvmopt.benchmarks.profiling.processor_time.measure_roofline", measure)
-    monkeypatch.setattr("tvmopt.benchmarks.suite.kernel_classes.LARGE_FLOPS", 1)
+    monkeypatch.setattr("tvmopt.benchmarks.suite.near_peak.classes.LARGE_FLOPS", 1)
     bench = KernelBench((1,), None, seconds=0.2, turns=1, on_processor=on_processor)
     kernels, scaling, peaks = measure_network(tiny.load(), bench, Listener())
     assert {kernel.shape.partition(",")[0] for kernel in kernels} == {"1×8×14×14", "1×16×14×14"}

@@ -23,7 +23,7 @@ from tvmopt.benchmarks.measurements.layer_profile import LayerProfile
 from tvmopt.benchmarks.profiling.processor_time import Turn, take_turn_on_processor
 from tvmopt.benchmarks.profiling.profile_artifact import profile_artifact
 from tvmopt.benchmarks.profiling.profile_model import ProfileOptions
-from tvmopt.benchmarks.suite.kernel_classes import Kernel, Scaling, classes_of, describe
+from tvmopt.benchmarks.suite.near_peak.classes import Kernel, Scaling, classes_of, describe
 from tvmopt.pipeline.devices.registry import LOCAL
 from tvmopt.pipeline.support.progress import Listener, Steps
 from tvmopt.pipeline.types import Step

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 
-from tvmopt.benchmarks.suite.kernel_classes import CLASSES, Kernel, Scaling
+from tvmopt.benchmarks.suite.near_peak.classes import CLASSES, Kernel, Scaling
 
 _HEAD = ("class", "threads", "kernels", "median", "worst", "of", "limit", "below it")
 _KERNEL_HEAD = (

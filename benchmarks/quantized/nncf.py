@@ -1,0 +1,43 @@
+"""NNCF's post-training quantisation, of models in ONNX and in OpenVINO's form.
+
+Its defaults for CNNs: performance preset, fast bias correction. The overflow fix makes weights of 7 bits, except those
+of depthwise convolutions.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from tvmopt.benchmarks.quantized.quantize_once import Feed, Quantizer
+
+IN_WORDS = "NNCF post-training, performance preset, fast bias correction"
+PACKAGES = ("nncf", "onnx", "openvino")
+
+
+def quantize(model: Any, feeds: Sequence[Feed], bits: int) -> Any:
+    """The model quantised, in the form that it has; `bits` of 7 or 8 are those of weights."""
+    import nncf
+
+    logging.getLogger("nncf").setLevel(logging.ERROR)
+    fix = nncf.OverflowFix.DISABLE if bits == 8 else nncf.OverflowFix.ENABLE
+    return nncf.quantize(
+        model,
+        nncf.Dataset(feeds),
+        target_device=nncf.TargetDevice.CPU,
+        subset_size=len(feeds),
+        advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=fix),
+    )
+
+
+def onnx_quantizer(bits: int) -> Quantizer:
+    """NNCF on the ONNX model itself, which makes ONNX in QDQ form: the network that we compile."""
+
+    def make(source: Path, feeds: Sequence[Feed], path: Path) -> None:
+        import onnx
+
+        onnx.save(quantize(onnx.load(source), feeds, bits), path)
+
+    return Quantizer("nncf-onnx", PACKAGES, (f"{bits} bits",), make)

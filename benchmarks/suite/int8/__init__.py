@@ -1,0 +1,1 @@
+"""The networks in INT8 that ``nox -s bench -- --int8`` measures, and their table."""
