@@ -22,7 +22,7 @@ from tvmopt.pipeline.errors import InputFileError, UsageError
 from tvmopt.pipeline.support.files import replaced
 from tvmopt.pipeline.support.tvm import tvm_version
 
-VERSION = 1
+VERSION = 2
 """Incremented whenever the measurement changes, which invalidates cached results."""
 
 _MODULE = "tvmopt.benchmarks.machine.roofline_worker"
@@ -36,6 +36,7 @@ class Roofline:
     Attributes:
         threads: number of threads.
         peak_flops: float32 operations a second, a multiply-add as two.
+        peak_iops: the same of bytes, summed in 32 bits; None where no kernel was measured, as in older files.
         bandwidth: for each level of memory, the smallest first, its capacity in bytes for all threads together, and
             the bytes a second that it can read and write (two reads for each write).
     """
@@ -43,10 +44,16 @@ class Roofline:
     threads: int
     peak_flops: float
     bandwidth: tuple[tuple[int, float], ...]
+    peak_iops: float | None = None
 
     def __post_init__(self) -> None:
         sizes = [size for size, _ in self.bandwidth]
-        if self.threads < 1 or not self.peak_flops > 0 or not all(rate > 0 for _, rate in self.bandwidth):
+        rates = [
+            self.peak_flops,
+            1.0 if self.peak_iops is None else self.peak_iops,
+            *(rate for _, rate in self.bandwidth),
+        ]
+        if self.threads < 1 or not all(rate > 0 for rate in rates):
             raise ValueError(f"threads, peak and bandwidths must be positive, got {self}")
         if not sizes or sizes != sorted(sizes):
             raise ValueError(f"a roofline needs levels of memory, the smallest first, got {sizes}")
@@ -55,18 +62,21 @@ class Roofline:
         """Bytes a second of the smallest level that holds `nbytes`, or of the last level if none does."""
         return next((rate for size, rate in self.bandwidth if nbytes <= size), self.bandwidth[-1][1])
 
-    def attainable_s(self, flops: int, nbytes: int) -> float:
-        """The minimum time, in seconds, for `flops` operations on `nbytes` bytes, each moved once.
+    def attainable_s(self, flops: int, nbytes: int, integer_ops: int = 0) -> float:
+        """The minimum time, in seconds, for operations on floats and on integers, with `nbytes` bytes moved once.
 
-        Computing and moving overlap, so the longer of the two counts.
+        Computing and moving overlap, so the longer of the two counts. Without a peak of integers they take the time of
+        floats.
         """
-        return max(flops / self.peak_flops, nbytes / self.bandwidth_at(nbytes))
+        computing_s = flops / self.peak_flops + integer_ops / (self.peak_iops or self.peak_flops)
+        return max(computing_s, nbytes / self.bandwidth_at(nbytes))
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object that `from_json` reads back."""
         return {
             "threads": self.threads,
             "peak_flops": self.peak_flops,
+            "peak_iops": self.peak_iops,
             "bandwidth": [[size, rate] for size, rate in self.bandwidth],
         }
 
@@ -78,7 +88,9 @@ class Roofline:
             KeyError, TypeError, ValueError: when `data` was not written by `to_json`.
         """
         bandwidth = tuple((int(size), float(rate)) for size, rate in data["bandwidth"])
-        return Roofline(int(data["threads"]), float(data["peak_flops"]), bandwidth)
+        peak_iops = data.get("peak_iops")
+        integers = None if peak_iops is None else float(peak_iops)
+        return Roofline(int(data["threads"]), float(data["peak_flops"]), bandwidth, integers)
 
 
 def measure_roofline(threads: int) -> Roofline:

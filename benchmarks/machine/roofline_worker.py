@@ -1,7 +1,8 @@
 """Measures this machine's roofline: multiply-adds in registers, and a triad at working sets of each memory level.
 
 Runs as ``python -m tvmopt.benchmarks.machine.roofline_worker THREADS``, in its own process because TVM's runtime fixes
-its number of threads once, and returns ``{"peak_flops": …, "bandwidth": [[bytes, bytes/s], …], "settled": …}``.
+its number of threads once, and returns ``{"peak_flops": …, "peak_iops": …, "bandwidth":
+[[bytes, bytes/s], …], "settled": …}``; ``peak_iops`` is null where bytes have no kernels.
 """
 
 from __future__ import annotations
@@ -13,9 +14,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from tvmopt.pipeline.devices.facts import Facts
 from tvmopt.pipeline.devices.registry import LOCAL
 from tvmopt.pipeline.devices.serve import Server
+from tvmopt.schedules.llvm.parts.quads import SUMS, multiplies_bytes
 from tvmopt.schedules.target import Target, parse_target
 
 FEWEST_ROUNDS, MOST_ROUNDS = 6, 16
@@ -94,15 +98,17 @@ def measure(target: Target, facts: Facts) -> dict[str, Any]:
     median counts, since a single sample may be wrong in either direction. Rounds continue until the results settle.
     """
     memories, busy = levels(target, facts), min(target.threads, len(facts.usable_cores))
-    kernels = (_peak(target, busy), *(_triad(target, level, busy) for level in memories))
+    integers = (_integer_peak(target, busy),) if multiplies_bytes(target) else ()
+    kernels = (_peak(target, busy), *(_triad(target, level, busy) for level in memories), *integers)
     rounds: list[list[Round]] = [[] for _ in kernels]
     for done in range(MOST_ROUNDS):
         for kernel, found in zip(kernels, rounds, strict=True):
             if done < FEWEST_ROUNDS or not settled(found):
                 found.append(kernel())
     peak, *best = (max(found).rate for found in rounds)
+    peak_iops = best.pop() if integers else None
     bandwidth = [[level.capacity, rate] for level, rate in zip(memories, best, strict=True)]
-    return {"peak_flops": peak, "bandwidth": bandwidth, "settled": all(map(settled, rounds))}
+    return {"peak_flops": peak, "peak_iops": peak_iops, "bandwidth": bandwidth, "settled": all(map(settled, rounds))}
 
 
 def settled(rounds: Sequence[Round]) -> bool:
@@ -118,7 +124,14 @@ def _peak(target: Target, busy: int) -> Callable[[], Round]:
     from tvmopt.schedules.llvm.probes.peak import peak_kernel
 
     function, size, flops = peak_kernel(target)
-    return _timed(target, function, (size,), flops, busy)
+    return _timed(target, function, [np.full(size, 0.5, np.float32)], flops, busy)
+
+
+def _integer_peak(target: Target, busy: int) -> Callable[[], Round]:
+    from tvmopt.schedules.llvm.probes.integer_peak import integer_peak_kernel
+
+    function, size, operations = integer_peak_kernel(target)
+    return _timed(target, function, [np.ones(size, SUMS)], operations, busy)
 
 
 def _triad(target: Target, level: Level, busy: int) -> Callable[[], Round]:
@@ -126,18 +139,17 @@ def _triad(target: Target, level: Level, busy: int) -> Callable[[], Round]:
 
     sweeps = -(-SAMPLE_BYTES // level.working_set)
     function, size, nbytes = triad_kernel(target, level.working_set, sweeps)
-    return _timed(target, function, (size,) * ARRAYS, nbytes, busy)
+    return _timed(target, function, [np.full(size, 0.5, np.float32)] * ARRAYS, nbytes, busy)
 
 
-def _timed(target: Target, function: Any, sizes: tuple[int, ...], amount: int, busy: int) -> Callable[[], Round]:
+def _timed(target: Target, function: Any, memory: Sequence[np.ndarray], amount: int, busy: int) -> Callable[[], Round]:
     """A function that measures a kernel once; `amount` is the work of one call, on `busy` cores."""
-    import numpy as np
     import tvm
 
     from tvmopt.pipeline.compiler.build import kernel_library
 
     library = kernel_library({"kernel": function}, target)
-    arrays = [tvm.runtime.tensor(np.full(size, 0.5, np.float32)) for size in sizes]
+    arrays = [tvm.runtime.tensor(array) for array in memory]
     timer = library.mod.time_evaluator("kernel", tvm.cpu(), number=1, repeat=SAMPLES)
 
     def measure_once() -> Round:

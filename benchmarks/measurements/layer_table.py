@@ -141,7 +141,8 @@ def _roofline(data: Mapping[str, Any]) -> Roofline:
             raise ValueError("bandwidth must be pairs of bytes and bytes a second")
         size, rate = level
         levels.append((positive_int({"bandwidth": size}, "bandwidth"), positive({"bandwidth": rate}, "bandwidth")))
-    return Roofline(positive_int(data, "threads"), positive(data, "peak_flops"), tuple(levels))
+    peak_iops = optional(data, "peak_iops", positive)
+    return Roofline(positive_int(data, "threads"), positive(data, "peak_flops"), tuple(levels), peak_iops)
 
 
 def _spec(data: Any) -> TensorSpec:

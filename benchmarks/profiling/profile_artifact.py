@@ -23,6 +23,7 @@ from tvmopt.pipeline.support.fit import listed_results
 from tvmopt.pipeline.support.npz import save_arrays
 from tvmopt.pipeline.support.progress import Listener, Steps
 from tvmopt.pipeline.types import Step, TensorSpec
+from tvmopt.schedules.operators import INTEGERS, OPERATORS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -94,8 +95,9 @@ def _costs(manifest: Mapping[str, Any]) -> dict[str, LayerCost]:
         for index, layer in enumerate(layers):
             first = index == 0
             outputs = tuple(TensorSpec(name, tensor.shape, tensor.dtype) for name, tensor in step.outputs)
-            flops, nbytes = (step.flops, step.nbytes) if first else (0, 0)
+            operations, nbytes = (step.flops, step.nbytes) if first else (0, 0)
+            counts = (0, operations) if OPERATORS.get(step.operator) in INTEGERS else (operations, 0)
             kept = costs.get(layer)
-            if kept is None or kept.flops + kept.read_bytes < flops + nbytes:
-                costs[layer] = LayerCost(layer, step.operator, (), outputs if first else (), flops, 0, 0, nbytes, 0)
+            if kept is None or kept.operations + kept.read_bytes < operations + nbytes:
+                costs[layer] = LayerCost(layer, step.operator, (), outputs if first else (), *counts, 0, nbytes, 0)
     return costs

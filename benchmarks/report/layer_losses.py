@@ -15,7 +15,7 @@ from tvmopt.benchmarks.report.view import title_of
 COUNT = 10
 """Default number of rows of each kind."""
 
-_WORDS = ("layer", "shapes", "best peer", "algorithm and config")
+_WORDS = ("layer", "shapes", "precision", "best peer", "algorithm and config")
 _NAME_LENGTH = 40
 
 
@@ -77,6 +77,9 @@ def heads_of(rows: Sequence[LayerRow]) -> tuple[str, ...]:
     return (
         "layer",
         "shapes",
+        "precision",
+        _operations(rows),
+        "MB moved",
         f"{ours} ms",
         "best peer",
         "its ms",
@@ -94,6 +97,9 @@ def cells_of(row: LayerRow) -> tuple[str, ...]:
     return (
         name,
         f"{shapes(row.operands)} → {shapes(row.outputs)}",
+        row.precision or "–",
+        words.significant(row.operations / 1e9) if row.operations else "–",
+        words.significant(row.nbytes / 1e6) if row.nbytes else "–",
         _milliseconds(row.ours_s),
         title_of(row.peer) if row.peer else "–",
         _milliseconds(row.peer_s),
@@ -101,6 +107,12 @@ def cells_of(row: LayerRow) -> tuple[str, ...]:
         f"{share:.0%}".replace("%", " %") if share else "–",
         "; ".join(f"{kind} {detail}".strip() for kind, detail in kernels_of(row)),
     )
+
+
+def _operations(rows: Sequence[LayerRow]) -> str:
+    """The head of operations, in 10⁹: of floats, of integers, or of either."""
+    floats, integers = any(row.flops for row in rows), any(row.integer_ops for row in rows)
+    return ("Gop" if floats else "GIOP") if integers else "GFLOP"
 
 
 def _milliseconds(seconds: float | None) -> str:

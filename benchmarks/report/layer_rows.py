@@ -22,6 +22,7 @@ class LayerRow:
     Attributes:
         layers: names, in the model's order.
         operator: the operator of the layer with most operations.
+        precision: that of its operands (`LayerCost.precision`).
         operands: that layer's first two inputs: data, and weights if it has any.
         outputs: the outputs of the last layer.
         flops: floating point operations of all of them.
@@ -37,6 +38,7 @@ class LayerRow:
 
     layers: tuple[str, ...]
     operator: str
+    precision: str
     operands: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     flops: int
@@ -50,9 +52,14 @@ class LayerRow:
     kernels: tuple[KernelTime, ...]
 
     @property
+    def operations(self) -> int:
+        """Operations of either kind."""
+        return self.flops + self.integer_ops
+
+    @property
     def intensity(self) -> float | None:
         """Operations per byte moved; None if no byte is moved."""
-        return (self.flops + self.integer_ops) / self.nbytes if self.nbytes else None
+        return self.operations / self.nbytes if self.nbytes else None
 
     @property
     def ours_s(self) -> float | None:
@@ -105,21 +112,23 @@ def make_rows(table: LayerTable) -> tuple[LayerRow, ...]:
         members = frozenset(group.layers)
         costs = [table.costs[layer] for layer in group.layers if layer in table.costs]
         flops, nbytes = sum(cost.flops for cost in costs), _outer_bytes(costs, readers)
+        integer_ops = sum(cost.integer_ops for cost in costs)
         heaviest = max(costs, key=lambda cost: cost.flops + cost.integer_ops, default=None)
         rows.append(
             LayerRow(
                 layers=group.layers,
                 operator=heaviest.operator if heaviest else "",
+                precision=heaviest.precision if heaviest else "",
                 operands=_operands(heaviest) if heaviest else (),
                 outputs=costs[-1].outputs if costs else (),
                 flops=flops,
-                integer_ops=sum(cost.integer_ops for cost in costs),
+                integer_ops=integer_ops,
                 parameters=sum(cost.parameters for cost in costs),
                 nbytes=nbytes,
-                attainable_s=table.roofline.attainable_s(flops, nbytes) if table.roofline else None,
+                attainable_s=table.roofline.attainable_s(flops, nbytes, integer_ops) if table.roofline else None,
                 seconds=group.seconds,
                 ours=ours,
-                peer=_best_peer(group, peers, flops),
+                peer=_best_peer(group, peers, flops + integer_ops),
                 kernels=tuple(kernel for kernel in kernels if members.intersection(kernel.layers)),
             )
         )
@@ -143,9 +152,9 @@ def _operands(cost: LayerCost) -> tuple[TensorSpec, ...]:
     return tuple(spec for number, spec in enumerate(cost.inputs[:2]) if not number or len(spec.shape) > 1)
 
 
-def _best_peer(group: LayerGroup, peers: Sequence[str], flops: int) -> str:
+def _best_peer(group: LayerGroup, peers: Sequence[str], operations: int) -> str:
     """The fastest of `peers`, except a peer without time for layers that must compute: its mapping is incomplete."""
-    known = [name for name in peers if group.seconds[name] > 0 or not flops]
+    known = [name for name in peers if group.seconds[name] > 0 or not operations]
     return min(known, key=lambda name: group.seconds[name], default="")
 
 

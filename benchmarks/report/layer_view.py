@@ -92,7 +92,8 @@ def view_layers(table: LayerTable) -> LayerTableView:
     """The view of `table`."""
     ours, rows = ours_of(table), make_rows(table)
     names = sorted(table.profiles, key=lambda name: name != ours)
-    heads = [("GFLOP", ""), ("Parameters", ""), ("MB", "moved"), ("FLOP", "per byte")]
+    heads = [("Precision", ""), ("GFLOP", ""), *([("GIOP", "")] if _has_integers(rows) else []), ("Parameters", "")]
+    heads += [("MB", "moved"), ("Operations" if _has_integers(rows) else "FLOP", "per byte")]
     heads += [(title_of(name), "ms") for name in names]
     if ours and peers_of(table):
         heads += [("Over best", "ms"), ("Over", "best")]
@@ -102,7 +103,7 @@ def view_layers(table: LayerTable) -> LayerTableView:
         heading=words.where(table.batch, table.threads),
         finding=_finding(table, rows),
         heads=tuple(heads),
-        rows=tuple(_row(row, names, table) for row in rows),
+        rows=tuple(_row(row, names, table, _has_integers(rows)) for row in rows),
         accounts=tuple(_account(name, table.profiles[name]) for name in names),
         absent=(
             *(AbsentView(title_of(name), gap.message or gap.status) for name, gap in table.absent.items()),
@@ -128,10 +129,15 @@ def signed_ms(seconds: float) -> str:
     return text.replace("-", "−") if float(text) else "0"
 
 
-def _row(row: LayerRow, names: Sequence[str], table: LayerTable) -> LayerRowView:
-    operations = row.flops + row.integer_ops
+def _has_integers(rows: Sequence[LayerRow]) -> bool:
+    return any(row.integer_ops for row in rows)
+
+
+def _row(row: LayerRow, names: Sequence[str], table: LayerTable, integers: bool) -> LayerRowView:
     items = [
-        _number(operations / 1e9 if operations else None),
+        Item(row.precision or "–"),
+        _number(row.flops / 1e9 or None),
+        *([_number(row.integer_ops / 1e9 or None)] if integers else []),
         Item(f"{row.parameters:,}", row.parameters) if row.parameters else Item("–"),
         _number(row.nbytes / 1e6 if row.nbytes else None),
         _number(row.intensity or None),

@@ -17,6 +17,7 @@ from tvmopt.pipeline.inspection.coverage import Coverage, Gap, cover
 from tvmopt.pipeline.inspection.footprint import Footprint, footprint, planned_arena
 from tvmopt.pipeline.tasks.bind import BoundModel, bind
 from tvmopt.pipeline.tasks.extract import extract_tasks
+from tvmopt.pipeline.tasks.precision import in_integers
 from tvmopt.pipeline.types import ModelSource, Task
 from tvmopt.schedules.registry import has_templates, kernel_for
 from tvmopt.schedules.target import Target
@@ -82,7 +83,8 @@ class Inspection:
                 {
                     "task": task.name,
                     "weight": task.weight,
-                    "flops": task_flops(task, self.target),
+                    "flops": 0 if in_integers(task) else task_flops(task, self.target),
+                    "integer_ops": task_flops(task, self.target) if in_integers(task) else 0,
                     "layers": task.layers,
                 }
                 for task in self.tasks
@@ -91,7 +93,7 @@ class Inspection:
 
 
 def task_flops(task: Task, target: Target) -> int:
-    """Floating-point operations of one run of a task's kernel."""
+    """Operations of one run of a task's kernel, on integers where it is `in_integers`, a multiply-add as two."""
     return kernel_for(task.workload, target).flops
 
 

@@ -49,12 +49,19 @@ class TaskState:
 
 @dataclass(frozen=True, slots=True)
 class PeakMeasured(Event):
-    """The machine's peak of multiply-adds in registers was measured, with the target's number of threads."""
+    """The machine's peak of multiply-adds in registers was measured, with the target's number of threads.
+
+    Attributes:
+        flops_per_s: of float32.
+        iops_per_s: of bytes; 0 where the model has no kernels of integers.
+    """
 
     flops_per_s: float
+    iops_per_s: float = 0.0
 
     def __str__(self) -> str:
-        return f"measured peak of multiply-adds: {self.flops_per_s / 1e9:.0f} GFLOP/s"
+        integers = f", {self.iops_per_s / 1e9:.0f} GIOP/s in bytes" if self.iops_per_s else ""
+        return f"measured peak of multiply-adds: {self.flops_per_s / 1e9:.0f} GFLOP/s{integers}"
 
 
 @dataclass(frozen=True, slots=True)

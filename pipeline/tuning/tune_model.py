@@ -14,6 +14,7 @@ from tvmopt.pipeline.records.store import RecordStore
 from tvmopt.pipeline.support.progress import Listener
 from tvmopt.pipeline.support.tvm import import_compiler
 from tvmopt.pipeline.tasks.alternatives import tasks_of_all_ways
+from tvmopt.pipeline.tasks.precision import in_integers
 from tvmopt.pipeline.tuning.measure.workers import WorkerMeasurer, WorkerOptions
 from tvmopt.pipeline.tuning.progress import PeakMeasured
 from tvmopt.pipeline.tuning.rerank import time_finalists
@@ -126,7 +127,9 @@ def tune_tasks(
     measurer = WorkerMeasurer(target, WorkerOptions(options.device, seed=options.seed))
     try:
         if listener is not None:
-            listener.tell(PeakMeasured(measurer.peak_flops_per_s()))
+            integers = any(map(in_integers, tasks))
+            iops_per_s = measurer.peak_iops_per_s() if integers else 0.0
+            listener.tell(PeakMeasured(measurer.peak_flops_per_s(), iops_per_s))
         return tune(tasks, target, store, measurer, options, listener)
     finally:
         measurer.close()

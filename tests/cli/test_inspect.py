@@ -58,7 +58,7 @@ def test_layers_memory_coverage_and_tasks(run_tvmopt: RunTvmopt, model: Path, tm
     assert re.search(r"^  minimum +25.5 +the largest layer, weights too: Conv_y", said, re.MULTILINE)
     assert re.search(r"^  planned arena +[\d.]+ ", said, re.MULTILINE)
     assert "  importer   covers all\n  target     covers all\n  templates  3 of 3 layers\n" in said
-    assert len(re.findall(r"^  conv2d-[0-9a-f]{12} +1 +0.000\d +Conv_", said, re.MULTILINE)) == 2
+    assert len(re.findall(r"^  conv2d-[0-9a-f]{12} +1 +FP32 +0.000\d +Conv_", said, re.MULTILINE)) == 2
     data = json.loads((tmp_path / "out.json").read_text())
     assert (data["schema"], data["version"], data["model"]) == ("tvmopt-inspection", 1, "two")
     assert [layer["layer"] for layer in data["layers"]] == ["Conv_a", "Relu_b", "Conv_y"]
@@ -73,7 +73,7 @@ def test_integer_operators_have_a_column(run_tvmopt: RunTvmopt, tmp_path: Path) 
     onnx.save(proto, tmp_path / "int.onnx")
     done = run_tvmopt("inspect", "int.onnx")
     assert done.returncode == 0, done.stderr
-    assert re.search(r"^layer +operator +shapes +GFLOP +GIOP .* op/byte ", done.stdout, re.MULTILINE)
+    assert re.search(r"^layer +operator +shapes +precision +GFLOP +GIOP .* op/byte ", done.stdout, re.MULTILINE)
     assert re.search(r"^ConvInteger_c +ConvInteger +\S+ .* 0.0000 +0.0001 +128 ", done.stdout, re.MULTILINE), (
         done.stdout
     )

@@ -75,8 +75,8 @@ def command(
         with view:
             result = tune(job, view)
     except CancelledError as stop:
-        for part in parts(stop.partial, view.peak_flops_per_s):
+        for part in parts(stop.partial, view.peaks):
             console.print(part)
         raise
-    for part in parts(result, view.peak_flops_per_s):
+    for part in parts(result, view.peaks):
         console.print(part)

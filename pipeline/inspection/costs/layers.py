@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tvmopt.pipeline.inspection.costs.quantized import QuantizedForm
 from tvmopt.pipeline.inspection.costs.rules import PICKING, VIEWS, count, family_of
 from tvmopt.pipeline.inspection.costs.types import LayerCost, Operation, elements
 from tvmopt.pipeline.types import ImportedModel, TensorSpec
@@ -93,6 +94,7 @@ class _Counter:
         self.original, self.normalized = original, normalized
         self.specs = value_specs(original, normalized)
         self.sources = constant_sources(original)
+        self.quantized = QuantizedForm(original.graph, self.specs)
         self.uncounted: dict[str, str] = {}
 
     def costs(self) -> ModelCosts:
@@ -112,12 +114,16 @@ class _Counter:
         return all(name in self.sources for name in node.output if name)
 
     def _cost(self, node: onnx.NodeProto) -> LayerCost:
-        inputs = tuple(self.specs[name] for name in dict.fromkeys(node.input) if name in self.specs)
+        multiplies = self.quantized.multiplies(node)
+        taken = [self.quantized.bytes_of(name) if multiplies else name for name in dict.fromkeys(node.input)]
+        inputs = tuple(self.specs[name] for name in taken if name in self.specs)
         outputs = tuple(self.specs[name] for name in node.output if name in self.specs)
         flops, integer_ops = self._operations(node)
+        if multiplies:
+            flops, integer_ops = 0, flops + integer_ops
         written = sum(map(self.nbytes, outputs))
         read = sum(map(self.nbytes, inputs))
-        if node.op_type in VIEWS:
+        if node.op_type in VIEWS or self.quantized.is_folded(node):
             read = written = 0
         elif node.op_type in PICKING and inputs:
             read = read - self.nbytes(inputs[0]) + min(written, self.nbytes(inputs[0]))
@@ -147,6 +153,8 @@ class _Counter:
 
     def _operations(self, node: onnx.NodeProto) -> tuple[int, int]:
         """Operations of a node, or of the nodes that it became; notes the reason if they cannot be counted."""
+        if self.quantized.is_folded(node):
+            return 0, 0
         if family_of(node.op_type) is None or node.domain not in ("", "ai.onnx"):
             return self._operations_within(node)
         operation = _operation(node, self.specs)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tvmopt.pipeline.tasks.precision import precision_of
 from tvmopt.pipeline.types import TensorSpec
 
 
@@ -35,6 +36,16 @@ class LayerCost:
     parameters: int
     read_bytes: int
     written_bytes: int
+
+    @property
+    def precision(self) -> str:
+        """What its first operand has: ``FP32``, ``INT8`` for signed and unsigned bytes; empty where nothing is known.
+
+        Where only its results are known, as of a kernel, its operations tell.
+        """
+        if self.inputs or not self.outputs:
+            return precision_of(self.inputs[0].dtype) if self.inputs else ""
+        return "INT8" if self.integer_ops else precision_of(self.outputs[0].dtype)
 
     @property
     def operations(self) -> int:

@@ -14,6 +14,10 @@ _LARGE = 1024
 """A constant with more elements is not a shape: its elements cannot affect the shapes of other values."""
 
 
+SCALED = ("QuantizeLinear", "DequantizeLinear")
+"""Operators whose scales and zero points are no parameters of the layers that use what they make."""
+
+
 def value_specs(model: onnx.ModelProto, simplified: onnx.ModelProto | None) -> dict[str, TensorSpec]:
     """Every value of `model` whose shape is static and known, constants included.
 
@@ -65,12 +69,13 @@ def constant_sources(model: onnx.ModelProto) -> Mapping[str, frozenset[str]]:
     sources = {tensor.name: frozenset((tensor.name,)) for tensor in model.graph.initializer}
     for node in model.graph.node:
         taken = [name for name in node.input if name]
+        own = taken[:1] if node.op_type in SCALED else taken
         if node.op_type == "Constant":
             made = frozenset(node.output)
         elif node.op_type in ("Shape", "Size"):
             made = frozenset()
         elif taken and all(name in sources for name in taken) and not any(a.HasField("g") for a in node.attribute):
-            made = frozenset().union(*(sources[name] for name in taken))
+            made = frozenset().union(*(sources[name] for name in own))
         else:
             continue
         sources.update(dict.fromkeys(filter(None, node.output), made))

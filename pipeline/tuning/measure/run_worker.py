@@ -1,7 +1,7 @@
 """The program that runs built kernels: loads each, checks it against the reference, times it if it is correct.
 
 Runs as ``python -m tvmopt.pipeline.tuning.measure.run_worker`` at the other end of a `pipeline.devices.channel`.
-Commands: ``target``, ``peak``, ``task``, ``run``. It builds nothing but its own probes.
+Commands: ``target``, ``peak``, ``integer peak``, ``task``, ``run``. It builds nothing but its own probes.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import math
 import os
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,12 +31,17 @@ from tvmopt.pipeline.tuning.measure.quiet_machine import QuietProbe
 from tvmopt.pipeline.tuning.measure.timing import Candidate, KernelTimer, Sharing, threads_keep_their_parts
 from tvmopt.pipeline.types import Task
 from tvmopt.schedules.compute.reference import reference
+from tvmopt.schedules.llvm.probes.integer_peak import integer_peak_kernel
+from tvmopt.schedules.llvm.probes.peak import peak_kernel
 from tvmopt.schedules.operators import RESIZE2D
 from tvmopt.schedules.registry import kernel_for
 from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Tensor, Workload
 
 PEAK_REPEATS = 7
+_PEAKS = {"peak": (peak_kernel, 0.5, "float32"), "integer peak": (integer_peak_kernel, 1, "int32")}
+"""What each command measures: the kernel, the elements that it reads, their type."""
+
 SPINS = 3000
 """How often a waiting thread looks for work before it sleeps: about a millisecond. TVM's default lasts a sixth of a
 second, during which the thread keeps the next worker's threads from measuring."""
@@ -68,8 +74,8 @@ class RunWorker:
         if name == "task":
             workload = Workload.from_json(command["workload"])
             return self._set_task(Task(workload.key, workload, 1, (), command["streamed_bytes"]), command["seed"])
-        if name == "peak":
-            return {"status": "ok", "flops_per_s": self._peak()}
+        if name in _PEAKS:
+            return {"status": "ok", "operations_per_s": self._peak(*_PEAKS[name])}
         return self._run(BuiltKernel.from_json(command["kernel"]))
 
     def _set_target(self, facts: dict[str, Any], pool: str) -> dict[str, Any]:
@@ -90,18 +96,22 @@ class RunWorker:
         self.task = MeasuredTask(task.workload, inputs, expected, KernelTimer(task, self.target, self.probe))
         return {"status": "ok"}
 
-    def _peak(self) -> float:
-        """Peak of multiply-adds in registers, in floating-point operations per second, with the target's threads."""
+    def _peak(self, make: Callable[[Target], tuple[Any, int, int]], value: float, dtype: str) -> float:
+        """Peak of multiply-adds in registers, in operations per second, with the target's threads.
+
+        Args:
+            make: the kernel, the elements of its parameter, its operations.
+            value: of those elements.
+            dtype: their type.
+        """
         import tvm
 
-        from tvmopt.schedules.llvm.probes.peak import peak_kernel
-
         assert self.target is not None
-        function, size, flops = peak_kernel(self.target)
+        function, size, operations = make(self.target)
         library = kernel_library({"kernel": function}, self.target)
-        memory = tvm.runtime.tensor(np.full(size, 0.5, np.float32))
+        memory = tvm.runtime.tensor(np.full(size, value, dtype))
         timer = library.mod.time_evaluator("kernel", tvm.cpu(), number=1, repeat=PEAK_REPEATS)
-        return flops / float(min(timer(memory).results))
+        return operations / float(min(timer(memory).results))
 
     def _run(self, kernel: BuiltKernel) -> dict[str, Any]:
         import tvm

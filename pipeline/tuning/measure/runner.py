@@ -72,6 +72,14 @@ class Runner(Protocol):
         """
         ...
 
+    def peak_iops_per_s(self) -> float:
+        """The machine's measured peak of multiply-adds of bytes, where it has kernels of integers.
+
+        Raises:
+            BuildError: when the runner does not come up.
+        """
+        ...
+
     def close(self) -> None:
         """Ends its process."""
         ...
@@ -138,9 +146,20 @@ class WorkerRunner:
         Raises:
             BuildError: when no process comes up.
         """
+        return self._peak("peak")
+
+    def peak_iops_per_s(self) -> float:
+        """The device's measured peak of multiply-adds of bytes, where it has kernels of integers.
+
+        Raises:
+            BuildError: when no process comes up.
+        """
+        return self._peak("integer peak")
+
+    def _peak(self, command: str) -> float:
         try:
             self.worker.start(self._limits.start_s)
-            return float(self.worker.channel.ask({"command": "peak"}, self._limits.start_s)["flops_per_s"])
+            return float(self.worker.channel.ask({"command": command}, self._limits.start_s)["operations_per_s"])
         except WorkerLostError as error:
             raise BuildError(f"no measurement worker comes up: {error}") from error
 

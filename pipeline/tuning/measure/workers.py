@@ -91,6 +91,15 @@ class WorkerMeasurer:
         self.builder.start()  # nothing runs beside the measurement
         return self.runner.peak_flops_per_s()
 
+    def peak_iops_per_s(self) -> float:
+        """The device's measured peak of multiply-adds of bytes, where it has kernels of integers.
+
+        Raises:
+            BuildError: when no worker comes up.
+        """
+        self.builder.start()
+        return self.runner.peak_iops_per_s()
+
     def close(self) -> None:
         """Ends the workers."""
         self.builder.close()

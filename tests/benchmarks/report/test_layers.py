@@ -78,7 +78,20 @@ def test_losses() -> None:
     line = next(line for line in text.splitlines() if line.startswith("conv +1"))
     assert "1×3×16×16, 8×3×3×3 → 1×8×16×16" in line
     assert line.split("1×8×16×16")[-1].split() == (
-        ["0.0100", "ONNX", "Runtime", "0.00800", "+0.002", "11", "%", "conv2d_nchwc", "tile=4×4"]
+        [
+            "FP32",
+            "0.000113",
+            "0.0121",
+            "0.0100",
+            "ONNX",
+            "Runtime",
+            "0.00800",
+            "+0.002",
+            "11",
+            "%",
+            "conv2d_nchwc",
+            "tile=4×4",
+        ]
     )
     empty = replace(make_table(), entries={})
     assert losses_in_columns(find_losses(empty)) == "No profile of tvmopt.\n"
@@ -87,7 +100,7 @@ def test_losses() -> None:
 def test_markdown_has_the_rows_that_lose_most(layered: Comparison) -> None:
     text = render_markdown([layered])
     assert "### Layer by layer: batch 1, 2 threads" in text
-    assert "| conv +1 | 1×3×16×16, 8×3×3×3 → 1×8×16×16 | 0.0100 | ONNX Runtime |" in text
+    assert "| conv +1 | 1×3×16×16, 8×3×3×3 → 1×8×16×16 | FP32 | 0.000113 | 0.0121 | 0.0100 | ONNX Runtime |" in text
 
 
 def test_plots() -> None:

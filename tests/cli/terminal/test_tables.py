@@ -14,7 +14,7 @@ from tests import tiny
 from tests.conftest import RunTvmopt
 from tvmopt.cli.tables import Column, Table, broken
 from tvmopt.cli.views.tuning import summary_lines, task_table
-from tvmopt.pipeline.tuning.progress import TaskState
+from tvmopt.pipeline.tuning.progress import PeakMeasured, TaskState
 from tvmopt.pipeline.tuning.search import TuneSummary
 from tvmopt.schedules.target import parse_target
 
@@ -225,9 +225,9 @@ def test_times_and_rates_keep_two_figures() -> None:
     small = state(2.5e-7, 2e-7, 88)
     lines = summary_lines(TuneSummary((small,), "trials", 1.0), "logs")
     assert "the model's tuned kernels: 0.00025 ms with defaults, 0.0002 ms tuned (1.25×)" in lines
-    (row,) = task_table((small,), 1e11).rows
+    (row,) = task_table((small,), PeakMeasured(1e11)).rows
     assert "0.44" in str(row)
-    (row,) = task_table((state(2e-3, 1e-3, 123_456_789),), 0).rows
+    (row,) = task_table((state(2e-3, 1e-3, 123_456_789),), PeakMeasured(0.0)).rows
     assert "123" in str(row)
 
 

@@ -84,10 +84,13 @@ def searches_table(searches: SearchesView) -> Table:
 
 def losses_table(rows: Sequence[LayerRow]) -> Table:
     """The layers where our runtime loses most; `rows` are those of one kind of loss."""
-    layer, shapes, *numbers, config = heads_of(rows)
+    layer, shapes, precision, operations, moved, *numbers, config = heads_of(rows)
     table = Table(
         Column(layer, least=16),
-        Column(shapes, least=20, rank=1),
+        Column(shapes, least=20, rank=3),
+        Column(precision, rank=1),
+        Column(operations, number=True, rank=2),
+        Column(moved, number=True, rank=2),
         *(Column(printable(name), number=name != "best peer", least=12 * (name == "best peer")) for name in numbers),
         Column(config, below=True),
     )

@@ -10,6 +10,7 @@ from rich.console import RenderableType
 from tvmopt.cli.tables import Column, Table
 from tvmopt.pipeline.inspection.coverage import FALLBACK, FOLDED, GPU_RULES, NONE, UNKNOWN, VIEW
 from tvmopt.pipeline.inspection.inspect import task_flops
+from tvmopt.pipeline.tasks.precision import in_integers, task_precision
 
 if TYPE_CHECKING:
     from tvmopt.pipeline.inspection.costs import LayerCost
@@ -50,6 +51,7 @@ def layer_table(found: Inspection) -> Table:
         (Column("layer", least=16), lambda layer: layer.layer),
         (Column("operator", least=10), lambda layer: layer.operator),
         (Column("shapes", least=40, rank=2), shapes),
+        (Column("precision"), lambda layer: layer.precision if layer is not total else ""),
         (Column("GFLOP", number=True), lambda layer: giga(layer.flops)),
         (Column("GIOP", number=True), lambda layer: giga(layer.integer_ops)),
         (Column("parameters", number=True, rank=1), lambda layer: f"{layer.parameters:,}"),
@@ -129,16 +131,20 @@ def gap_table(coverage: Coverage) -> Table:
 
 def task_table(found: Inspection) -> Table:
     """The distinct kernels: how often each runs and what one run costs."""
+    integers = any(map(in_integers, found.tasks))
     table = Table(
         Column("task"),
         Column("weight", number=True),
+        Column("precision"),
         Column("GFLOP", number=True),
+        *([Column("GIOP", number=True)] if integers else []),
         Column("layers", least=16),
         indent=INDENT,
     )
     for task in found.tasks:
-        flops = task_flops(task, found.target)
-        table.add(task.name, str(task.weight), giga(flops), few(task.layers))
+        operations = giga(task_flops(task, found.target))
+        both = (("", operations) if in_integers(task) else (operations, "")) if integers else (operations,)
+        table.add(task.name, str(task.weight), task_precision(task), *both, few(task.layers))
     return table
 
 

@@ -58,31 +58,38 @@ def title(runtime: str) -> str:
 def roofline_line(roofline: Roofline) -> str:
     """The machine's measured peak and bandwidths."""
     levels = ", ".join(f"{rate / 1e9:.0f} GB/s in {_size(size)}" for size, rate in roofline.bandwidth)
-    return f"measured roofline: {roofline.peak_flops / 1e9:.0f} GFLOP/s; {levels}"
+    integers = f", {roofline.peak_iops / 1e9:.0f} GIOP/s in bytes" if roofline.peak_iops else ""
+    return f"measured roofline: {roofline.peak_flops / 1e9:.0f} GFLOP/s{integers}; {levels}"
 
 
 def own_table(table: LayerTable, ours: str, top: int | None) -> Table:
-    """Our kernels: layers, algorithm, config, time, share, speed, share of the roofline."""
+    """Our kernels: layers, algorithm, precision, time, operations, bytes, speed, share of the roofline, config."""
     profile = table.profiles[ours]
     rows = make_rows(replace(table, entries={ours: profile}))
+    integers = any(row.integer_ops for row in rows)
     shown = _longest(rows, top, lambda row: row.seconds[ours])
     grid = Table(
         Column("layers", least=16),
         Column("algorithm", least=10),
+        Column("precision", rank=1),
         Column("µs", number=True),
         Column("share", number=True),
-        Column("GFLOP/s", number=True),
+        Column("GFLOP", number=True, rank=2),
+        *([Column("GIOP", number=True, rank=2)] if integers else []),
+        Column("KiB moved", number=True, rank=2),
+        Column("Gop/s" if integers else "GFLOP/s", number=True),
         Column("of roofline", number=True),
         Column("config", below=True),
     )
     for row in shown:
         seconds = row.seconds[ours]
-        speed = f"{row.flops / seconds / 1e9:.1f}" if row.flops and seconds else ""
+        speed = f"{row.operations / seconds / 1e9:.1f}" if row.operations and seconds else ""
+        counts = (_giga(row.flops), *([_giga(row.integer_ops)] if integers else []), f"{row.nbytes / 2**10:,.1f}")
         roofline = "" if row.roofline_share is None else f"{row.roofline_share:.0%}"
         kinds = "+".join(dict.fromkeys(kernel.kind for kernel in row.kernels))
         details = "; ".join(dict.fromkeys(kernel.detail for kernel in row.kernels))
         share = f"{seconds / profile.whole_s:.1%}"
-        grid.add(", ".join(row.layers), kinds, _us(seconds), share, speed, roofline, details)
+        grid.add(", ".join(row.layers), kinds, row.precision, _us(seconds), share, *counts, speed, roofline, details)
     return grid
 
 
@@ -180,6 +187,10 @@ def _longest(rows: Sequence[LayerRow], top: int | None, seconds: Any) -> Sequenc
         return rows
     chosen = {row.layers for row in sorted(rows, key=seconds, reverse=True)[:top]}
     return [row for row in rows if row.layers in chosen]
+
+
+def _giga(operations: int) -> str:
+    return f"{operations / 1e9:.4f}" if operations else ""
 
 
 def _us(seconds: float) -> str:

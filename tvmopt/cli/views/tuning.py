@@ -11,8 +11,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from tvmopt.cli.consoles import first_of
+from tvmopt.cli.inspect_view import giga, kib
 from tvmopt.cli.tables import Column, Table
 from tvmopt.pipeline.support.progress import Event, Listener, StepBegan
+from tvmopt.pipeline.tasks.precision import in_integers, task_precision
 from tvmopt.pipeline.tuning.progress import PeakMeasured, RunStarted, TaskEnded, TaskStarted, TrialDone
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from tvmopt.jobs.tuning import TuneResult
     from tvmopt.pipeline.tuning.progress import TaskState
     from tvmopt.pipeline.tuning.search import TuneSummary
+    from tvmopt.pipeline.types import Task
 
 REFRESH_S = 0.5
 MAX_ROWS = 24
@@ -42,7 +45,7 @@ class TuningView(Listener):
         self.console = console
         self.states: dict[str, TaskState] = {}
         self.step = Text("starting")
-        self.peak_flops_per_s = 0.0
+        self.peaks = PeakMeasured(0.0)
         self.progress = Progress(
             TextColumn("[bold]tuning"), BarColumn(), MofNCompleteColumn(), TextColumn("trials"), TimeElapsedColumn()
         )
@@ -65,7 +68,7 @@ class TuningView(Listener):
         now = time.monotonic()
         match event:
             case PeakMeasured():
-                self.peak_flops_per_s = event.flops_per_s
+                self.peaks = event
                 self.console.print(str(event))
                 return
             case StepBegan():
@@ -86,50 +89,61 @@ class TuningView(Listener):
         if not self.states:
             return self.step
         states = tuple(self.states.values())
-        return Group(task_table(states, self.peak_flops_per_s, MAX_ROWS), self.step, self.progress)
+        return Group(task_table(states, self.peaks, MAX_ROWS), self.step, self.progress)
 
 
-def parts(result: TuneResult | None, peak_flops_per_s: float) -> Iterator[RenderableType]:
+def parts(result: TuneResult | None, peaks: PeakMeasured) -> Iterator[RenderableType]:
     """All parts of the final output, in order; nothing when the job was stopped before the search."""
     if result is None:
         return
     if not result.summary.states:
         yield "nothing to tune: none of the model's kernels has more than one form"
         return
-    yield task_table(result.summary.states, peak_flops_per_s)
+    yield task_table(result.summary.states, peaks)
     yield from summary_lines(result.summary, str(result.log), result.sizes)
     if result.finalists is not None:
         yield f"{result.finalists} finalists timed inside the model in {result.finals_s:.0f} s"
 
 
-def task_table(states: Sequence[TaskState], peak_flops_per_s: float, rows: int | None = None) -> Table:
+def task_table(states: Sequence[TaskState], peaks: PeakMeasured, rows: int | None = None) -> Table:
     """The tasks, in decreasing order of their share of the model's time.
 
     Args:
         states: the states of the tasks.
-        peak_flops_per_s: the machine's peak; 0 if unknown.
+        peaks: the machine's; 0 where unknown.
         rows: the maximum number of rows; None for all.
     """
     shown = sorted(states, key=_time_s, reverse=True)
     total_s = sum(_time_s(state) for state in shown) or 1.0
+    integers = any(in_integers(state.task) for state in shown)
     table = Table(
         Column("task"),
         Column("layer", least=16),
+        Column("precision", rank=3),
         Column("share", number=True),
-        Column("best GFLOP/s", number=True),
+        Column("GFLOP", number=True, rank=4),
+        *([Column("GIOP", number=True, rank=4)] if integers else []),
+        Column("KiB moved", number=True, rank=4),
+        Column("best Gop/s" if integers else "best GFLOP/s", number=True),
         Column("of peak", number=True, rank=1),
         Column("gain", number=True),
         Column("trials", number=True),
         Column("rejected", number=True, rank=2),
     )
     for state in shown[:rows]:
-        gflops = state.best_gflops
+        gflops, bytewise = state.best_gflops, in_integers(state.task)
+        peak = peaks.iops_per_s if bytewise else peaks.flops_per_s
+        operations = giga(state.flops)
+        both = (("", operations) if bytewise else (operations, "")) if integers else (operations,)
         table.add(
             state.task.name,
             first_of(state.task.layers),
+            task_precision(state.task),
             f"{_time_s(state) / total_s:.0%}" if state.best_s else "",
+            *both,
+            kib(_nbytes(state.task)),
             _figures(gflops) if gflops else "",
-            f"{gflops * 1e9 / peak_flops_per_s:.0%}" if gflops and peak_flops_per_s else "",
+            f"{gflops * 1e9 / peak:.0%}" if gflops and peak else "",
             f"{state.default_s / state.best_s:.2f}×" if state.default_s and state.best_s else "",
             str(state.trials),
             str(state.rejected) if state.rejected else "",
@@ -153,6 +167,11 @@ def summary_lines(summary: TuneSummary, logs: str, sizes: int = 1) -> list[str]:
         lines.append(f"the model's tuned kernels{where}: {gain}")
     lines.append(f"records: {logs}")
     return lines
+
+
+def _nbytes(task: Task) -> int:
+    """Bytes of a kernel's operands and of its result."""
+    return task.workload.output.nbytes + sum(operand.nbytes for operand in task.workload.inputs)
 
 
 def _figures(number: float) -> str:

@@ -11,6 +11,7 @@ import onnx
 import pytest
 
 from tests import tiny
+from tests.quantised import Network
 from tvmopt.pipeline.importers import survey_model
 from tvmopt.pipeline.inspection.costs import LayerCost, layer_costs, model_costs
 from tvmopt.pipeline.types import ImportedModel
@@ -142,3 +143,39 @@ def test_published_numbers(name: str, repository: Path) -> None:
     assert costs.parameters == parameters - FOLDED[name]
     assert costs.parameters == pytest.approx(parameters, rel=0.01)
     assert not costs.uncounted
+
+
+def test_products_of_dequantised_bytes_are_of_integers() -> None:
+    net = Network()
+    first = net.convolution(net.quantised("x", 0.1, 0), (3, 4), "a")
+    net.convolution(net.quantised(net.add("Relu", first, "r"), 0.1, 0), (4, 5), "b", kernel=1)
+    costs = model_costs(net.model((1, 3, 8, 8), "b"), None)
+    quantize, dequantize, convolution, relu = costs.layers[:4]
+    assert [layer.operator for layer in (quantize, dequantize, convolution)] == [
+        "QuantizeLinear",
+        "DequantizeLinear",
+        "Conv",
+    ]
+    assert (dequantize.operations, dequantize.nbytes) == (0, 0)
+    assert (convolution.flops, convolution.integer_ops) == (0, 2 * 4 * 64 * 27)
+    assert (convolution.read_bytes, convolution.written_bytes) == (3 * 64 + 108 + 4 * 4, 4 * 4 * 64)
+    assert convolution.parameters == 108 + 4
+    assert [layer.precision for layer in (quantize, convolution, relu)] == ["FP32", "INT8", "FP32"]
+    assert costs.total.integer_ops == 2 * 4 * 64 * 27 + 2 * 5 * 64 * 4
+
+
+def test_a_dequantised_value_that_others_read_is_computed() -> None:
+    net = Network()
+    data = net.quantised("x", 0.1, 0)
+    net.convolution(data, (3, 4), "a")
+    net.add("Relu", data, "r")
+    dequantize = model_costs(net.model((1, 3, 8, 8), "a r"), None).layers[1]
+    assert (dequantize.flops, dequantize.nbytes) == (2 * 192, 192 + 4 + 1 + 4 * 192)
+
+
+def test_weights_in_floats_make_a_product_of_floats() -> None:
+    net = Network()
+    net.constants["w"] = np.ones((4, 3, 1, 1), np.float32)
+    net.add("Conv", f"{net.quantised('x', 0.1, 0)} w", "y")
+    convolution = model_costs(net.model((1, 3, 8, 8), "y"), None).layers[2]
+    assert (convolution.flops, convolution.integer_ops, convolution.precision) == (2 * 4 * 64 * 3, 0, "FP32")
