@@ -45,7 +45,8 @@ def _profile(job: Job, seconds: float, source: LayerGraph | None) -> LayerProfil
     times = typical_seconds(np.array([[end - begin for begin, end in runs[number]] for number in turns.counted]) / 1e9)
     layers = layers_of(steps, artifact.manifest)
     if source is not None:
-        layers = cover_layers(source, [set(source.operators).intersection(names) for names in layers])
+        known = [set(source.operators).intersection(names) for names in layers]
+        layers = _or_those_behind(cover_layers(source, known))
     choices = {str(task["task"]): task for task in artifact.manifest["tasks"]}
     kernels = [
         KernelTime(step.kernel, *_describe(step, choices.get(step.task)), names, float(kernel_s))
@@ -57,12 +58,17 @@ def _profile(job: Job, seconds: float, source: LayerGraph | None) -> LayerProfil
 def layers_of(steps: Sequence[Step], manifest: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """The layers that each step computes; a step that only changes an input's layout belongs to the step after it."""
     inputs = {str(spec["name"]) for spec in manifest["inputs"]}
-    layers: list[tuple[str, ...]] = []
+    return _or_those_behind([tuple(layer for layer in step.layers if layer not in inputs) for step in steps])
+
+
+def _or_those_behind(layers: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """The layers of each step; those of the next step where it has none."""
+    found: list[tuple[str, ...]] = []
     behind: tuple[str, ...] = ()
-    for step in reversed(steps):
-        behind = tuple(layer for layer in step.layers if layer not in inputs) or behind
-        layers.append(behind)
-    return layers[::-1]
+    for own in reversed(layers):
+        behind = own or behind
+        found.append(behind)
+    return found[::-1]
 
 
 def _describe(step: Step, task: Mapping[str, Any] | None) -> tuple[str, str]:
