@@ -11,8 +11,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from tvmopt.cli.consoles import first_of
-from tvmopt.cli.inspect_view import giga, kib
 from tvmopt.cli.tables import Column, Table
+from tvmopt.cli.views.inspect import giga, kib
 from tvmopt.pipeline.support.progress import Event, Listener, StepBegan
 from tvmopt.pipeline.tasks.precision import in_integers, task_precision
 from tvmopt.pipeline.tuning.progress import PeakMeasured, RunStarted, TaskEnded, TaskStarted, TrialDone

@@ -38,3 +38,12 @@ def test_padding_channels_are_finite_and_written(memory: np.ndarray) -> None:
 def test_the_halo_is_zero(memory: np.ndarray, value: float, says: str) -> None:
     memory[0, 0, 0, 4, 3] = value
     assert halo_error(LOGARITHM, memory) == says
+
+
+def test_the_halo_of_a_quantised_map_is_its_zero_point() -> None:
+    output = Tensor((1, 10, 3, 5), "uint8", 8, (1, 2, 0, 1), 7)
+    workload = Workload("pointwise", (output,), output)
+    memory = output.store(np.full(output.shape, 200, np.uint8))
+    assert halo_error(workload, memory) == ""
+    memory[0, 0, 0, 4, 3] = 0
+    assert halo_error(workload, memory) == "the halo is not 7"
