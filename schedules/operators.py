@@ -88,7 +88,8 @@ INTEGER_CONV2D = Operator(
     takes_epilogue=True,
     convolution=True,
 )
-"""Of quantised maps: attribute zero, their zero point, besides a convolution's. The sums are int32."""
+"""Of quantised maps: attribute zero, their zero point, besides a convolution's; with a window whose sums may be large,
+attribute wide (`schedules.compute.integers`). The sums are int32."""
 DEPTHWISE_CONV2D = Operator(
     "depthwise_conv2d",
     "depthwise convolution",

@@ -6,12 +6,16 @@ import functools
 import math
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from tvmopt.pipeline.support.tvm import load_backend
-from tvmopt.schedules.llvm.parts.emit import FLAT
+from tvmopt.schedules.llvm.parts.emit import FLAT, KEEPS_SUMS
 from tvmopt.schedules.registry import schedule_rest
 from tvmopt.schedules.target import Target
+
+KEEP_SUMS = ("-x86-machine-combiner:bool=0",)
+"""LLVM's options for kernels that ask for it (`emit.KEEPS_SUMS`)."""
 
 _FLAT_NESTS = "tvmopt_flat_nests"
 
@@ -56,8 +60,17 @@ def kernel_library(functions: Mapping[str, Any], target: Target, *, checked: boo
     named = {name: function.with_attr("global_symbol", name) for name, function in functions.items()}
     with code_generation(checked):
         return tvm.compile(
-            tvm.IRModule(named), target=tvm_target(target), tir_pipeline=passes_for(functions.values(), target)
+            tvm.IRModule(named),
+            target=_target_of(functions.values(), target),
+            tir_pipeline=passes_for(functions.values(), target),
         )
+
+
+def _target_of(functions: Iterable[Any], target: Target) -> Any:
+    """The target of some PrimFuncs, with LLVM's options for them."""
+    if not any(KEEPS_SUMS in (function.attrs or {}) for function in functions):
+        return tvm_target(target)
+    return tvm_target(replace(target, tvm={**target.tvm, "cl-opt": [*target.tvm["cl-opt"], *KEEP_SUMS]}))
 
 
 def passes_for(functions: Iterable[Any], target: Target) -> str:

@@ -75,9 +75,6 @@ class VectorMath(Trigonometry):
     def _int(self, value: int) -> Any:
         return self.number(value, "int32")
 
-    def _type(self, name: str) -> str:
-        return name if self.lanes == 1 else f"{name}x{self.lanes}"
-
     def _add(self, x: Any, y: Any) -> Any:
         return self.wrapped(x, y, operator.add)
 

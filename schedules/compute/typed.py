@@ -16,6 +16,9 @@ tirx = lazily("tvm.tirx")
 TRUTH = "uint8"
 """The element type of truth values inside kernels."""
 
+WHOLE = 12582912.0
+"""1.5 · 2**23: with a number below 2**22 added, the sum has no fraction, and its low bits are the nearest integer."""
+
 
 class TypedMath:
     """The functions whose operands need not be float32.
@@ -34,7 +37,10 @@ class TypedMath:
 
     def cast(self, value: Any, dtype: str) -> Any:
         """`value` as elements of another type."""
-        return tirx.Cast(dtype if self.lanes == 1 else f"{dtype}x{self.lanes}", value)
+        return tirx.Cast(self._type(dtype), value)
+
+    def _type(self, dtype: str) -> str:
+        return dtype if self.lanes == 1 else f"{dtype}x{self.lanes}"
 
     def truth(self, condition: Any) -> Any:
         """A condition of TVM's, or numbers of which all but zero are true, as truth values."""
@@ -123,8 +129,9 @@ class TypedMath:
         assert offset is not None, "a zero point is a constant"
         low, high = self.number(-offset, "float32"), self.number(255.0 - offset, "float32")
         bounded = tirx.min(tirx.max(x if known(scale) == 1.0 else x / scale, low), high)
-        rounded = tirx.nearbyint(bounded)
-        return self.cast(rounded + zero if offset else rounded, "uint8")
+        # The bits of the sum are those of an integer, of which the lowest are kept.
+        bits = tirx.reinterpret(self._type("int32"), bounded + self.number(WHOLE, "float32"))
+        return self.cast(bits + self.number(int(offset), "int32") if offset else bits, "uint8")
 
     def _dequantize(self, x: Any, scale: Any, zero: Any) -> Any:
         floats = self.cast(x, "float32")

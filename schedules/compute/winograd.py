@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
 
@@ -31,6 +31,9 @@ opposite sign, whose transforms share sums."""
 
 TILES = (2, 4, 6)
 """Output tiles that are tried; with a stride or transposed, of each share."""
+
+MOST_PARTS = 1000
+"""More than any denominator of a filter."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +76,20 @@ class Filter:
 
 
 ALONE = Filter(1, np.ones((1, 1)), np.ones((1, 1)), np.ones((1, 1)))
+
+
+@dataclass(frozen=True, eq=False)
+class IntegerFilters:
+    """Filters of both axes whose matrices are integers.
+
+    Attributes:
+        rows, columns: the filters.
+        multiples: by column of a tile, how many times the convolution its results are.
+    """
+
+    rows: Filter
+    columns: Filter
+    multiples: tuple[int, ...]
 
 
 def has_filter(tile: int, taps: int) -> bool:
@@ -129,6 +146,44 @@ def transform_kernels(axes: tuple[Filter, Filter], weights: npt.NDArray[np.float
     rows, columns = axes
     moved = np.einsum("xi,ocij,yj->xyco", rows.kernel, weights.astype(np.float64), columns.kernel)
     return np.asarray(moved.reshape(rows.points * columns.points, *moved.shape[2:]), np.float32)
+
+
+def in_integers(rows: Filter, columns: Filter) -> IntegerFilters:
+    """The filters of both axes with matrices of integers: each result is a multiple of the convolution.
+
+    Factors make integers of the kernel. The output is divided by as much of them as leaves it integers with powers of
+    two alone: the odd part of the denominators, which all points have, stays in the results.
+
+    Raises:
+        ValueError: when the data would not be transformed by integers.
+    """
+    (rows, by_row), (columns, by_column) = _in_integers(rows), _in_integers(columns)
+    most = math.lcm(*by_row)
+    scaled = np.array([most // multiple for multiple in by_row])[:, None] * rows.output
+    return IntegerFilters(replace(rows, output=scaled), columns, tuple(most * multiple for multiple in by_column))
+
+
+def _in_integers(given: Filter) -> tuple[Filter, tuple[int, ...]]:
+    """A filter with matrices of integers, and of what each of its outputs is how often itself."""
+    if (given.data != np.round(given.data)).any():
+        raise ValueError("the data is not transformed by integers")
+    kernel, output = _fractions(given.kernel), _fractions(given.output)
+    whole = math.lcm(*(entry.denominator for row in kernel for entry in row))
+    odd = whole // (whole & -whole)
+    factors = [math.lcm(odd, *(entry.denominator for entry in row)) for row in kernel]
+    multiples = [
+        math.lcm(*((entry / factor).denominator for entry, factor in zip(row, factors, strict=True))) for row in output
+    ]
+    for point, factor in enumerate(factors):
+        left = math.gcd(*(int(row[point] * multiple / factor) for row, multiple in zip(output, multiples, strict=True)))
+        factors[point] *= left & -left
+    scale = np.array(factors, np.float64)
+    back = given.output * np.array(multiples, np.float64)[:, None] / scale
+    return replace(given, kernel=np.round(given.kernel * scale[:, None]), output=np.round(back)), tuple(multiples)
+
+
+def _fractions(matrix: Matrix) -> list[list[Fraction]]:
+    return [[Fraction(float(entry)).limit_denominator(MOST_PARTS) for entry in row] for row in matrix]
 
 
 Part = tuple[Filter, Sequence[int], Sequence[int], Sequence[int]]

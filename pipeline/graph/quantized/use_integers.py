@@ -23,6 +23,7 @@ from tvmopt.pipeline.graph.ir import Array, Editor, Graph, Node, Origin, rewrite
 from tvmopt.pipeline.graph.quantized.scales import MOVED, Scale, dequantizes, quantizes, scale_of
 from tvmopt.pipeline.graph.recognize.images import window_of
 from tvmopt.schedules.compute.functions import QUANTIZED
+from tvmopt.schedules.compute.integers import NARROW, WIDE, largest_sum
 from tvmopt.schedules.expression import ACC, Arg, Const, Expr, call
 from tvmopt.schedules.llvm.parts.quads import multiplies_bytes
 from tvmopt.schedules.operators import INTEGER_CONV2D, INTEGER_DEPTHWISE_CONV2D, Operator
@@ -186,6 +187,8 @@ class _Integers:
         if operator is INTEGER_CONV2D and not data.scale.is_single:
             return False  # sums over channels of several scales
         attrs: dict[str, Attr] = {**window.attrs(), "dilations": window.dilations, "groups": groups}
+        if math.prod(weights.integers.shape[2:]) > 1 and largest_sum(weights.integers) >= NARROW:
+            attrs[WIDE] = 1
         self._add(editor, replace(node, op=operator.name, attrs=attrs, proto=None), data, weights, bias)
         return True
 

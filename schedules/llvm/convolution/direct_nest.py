@@ -15,7 +15,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from tvmopt.schedules.dtypes import FLOAT32
+from tvmopt.schedules.dtypes import FLOAT32, dtype_of
 from tvmopt.schedules.llvm.convolution.panel import Chunk, Panel, Place, Span, Spans, Steps
 from tvmopt.schedules.llvm.convolution.shape import Shape, shape_of
 from tvmopt.schedules.llvm.parts import emit
@@ -184,14 +184,19 @@ class DirectConv2dNest:
             body.append(reduction(chunk.first + chunk.blocks, chunk.rest))
         results = [(accumulators.value(p, v), places[p, v]) for p, v in accumulators]
         if chunk.last:
-            body += self.store(results)
+            body += self.store(results, size)
         else:
             body += [self.result.write(value, at, self.lanes) for value, at in results]
         return accumulators.run(body)
 
-    def store(self, results: list[tuple[emit.Expr, Pixel]]) -> list[Stmt]:
-        """Stores the epilogue of a tile's results at their places."""
-        return self.epilogue.store_all(results, self.lanes)
+    def store(self, results: list[tuple[emit.Expr, Pixel]], size: tuple[int, int]) -> list[Stmt]:
+        """Stores the epilogue of the results of a tile of `size` rows and columns at their places."""
+        if not self.epilogue.packs:
+            return self.epilogue.store_all(results, self.lanes)
+        vectors, row = len(results) // (size[0] * size[1]), len(results) // size[0]
+        firsts = [i * row + v for i in range(size[0]) for v in range(vectors)]
+        runs = (results[first : first // row * row + row : vectors] for first in firsts)
+        return self.epilogue.store_runs(runs, self.lanes)
 
     def _share(self, panel: Panel, at: tuple[Index, Index], size: tuple[int, int]) -> Share:
         """A tile's share of the work on one panel of weights, or on a chunk of it: its part of the pixels."""
@@ -208,7 +213,7 @@ class DirectConv2dNest:
 
         Each channel block of a map is a separate stream, which the hardware prefetcher does not follow.
         """
-        together = max(1, LINE // self.lanes)
+        together = max(1, LINE * 4 // (self.lanes * dtype_of(self.result.tensor.dtype).nbytes))
         lines = [place for (p, _), place in places.items() if p % columns % together == 0 or (p + 1) % columns == 0]
         return [statement for place in lines for statement in self.epilogue.prefetch(place)]
 
@@ -240,10 +245,14 @@ class DirectConv2dNest:
         shape, (kh, kw, lane) = self.shape, place
         image, kh = self.source(panel, kh)
         rows = 1 if in_one_run(self.workload, size) else size[0]
-        column = (at[1] + lane) * shape.stride[1] + kw * shape.dilation[1] + panel.offset[1]
+        column = (at[1] + lane * self.pixels_of_line()) * shape.stride[1] + kw * shape.dilation[1] + panel.offset[1]
         tops = [(at[0] + i) * shape.stride[0] + kh * shape.dilation[0] + panel.offset[0] for i in range(rows)]
         block = self.data_block(panel) + block
         return [emit.prefetch(self.inputs[0].view, [image, block, row, column, 0]) for row in tops]
+
+    def pixels_of_line(self) -> int:
+        """How many pixels on, of the same channel block, a step prefetches the next block: at most a cache line's."""
+        return 1
 
     def _steps(
         self, panel: Panel, at: tuple[Index, Index], size: tuple[int, int], tile: Accumulators, chunk: Chunk

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import gcd
 
 import numpy as np
 import numpy.typing as npt
 
+from tvmopt.schedules.compute.typed import TypedMath
+from tvmopt.schedules.dtypes import FLOAT32
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import Expr, Stmt
 
@@ -60,23 +64,41 @@ def shared_columns(matrix: Matrix, pairs: Sequence[tuple[int, int]]) -> LinearMa
     return LinearMap(tuple(first), tuple(_terms(row) for row in combined))
 
 
-def map_lines(rule: LinearMap, values: Sequence[Expr], store: Callable[[int, Expr], Stmt | None], lanes: int) -> Stmt:
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The vectors that a map is applied to.
+
+    Attributes:
+        lanes: its elements.
+        dtype: their type; integers wrap.
+    """
+
+    lanes: int
+    dtype: str = FLOAT32
+
+    @property
+    def is_float(self) -> bool:
+        """Whether a product and a sum are one operation."""
+        return self.dtype == FLOAT32
+
+
+def map_lines(rule: LinearMap, values: Sequence[Expr], store: Callable[[int, Expr], Stmt | None], line: Line) -> Stmt:
     """Applies `rule` to vectors.
 
     Args:
         rule: the map.
         values: the inputs; each is evaluated once.
         store: takes a result's position and value; returns None to leave it out.
-        lanes: elements of a vector.
+        line: what the vectors are.
     """
-    inputs = [emit.local(lanes, f"line_{i}") for i in range(len(values))]
-    sums = [emit.local(lanes, f"part_{i}") for i in range(len(rule.first))]
-    body = [emit.store(buffer, value, [0], lanes) for buffer, value in zip(inputs, values, strict=True)]
+    inputs = [emit.local(line.lanes, f"line_{i}", line.dtype) for i in range(len(values))]
+    sums = [emit.local(line.lanes, f"part_{i}", line.dtype) for i in range(len(rule.first))]
+    body = [emit.store(buffer, value, [0], line.lanes) for buffer, value in zip(inputs, values, strict=True)]
     body += [
-        emit.store(buffer, _sum(terms, inputs, lanes), [0], lanes)
+        emit.store(buffer, _sum(terms, inputs, line), [0], line.lanes)
         for buffer, terms in zip(sums, rule.first, strict=True)
     ]
-    stores = (store(i, _sum(terms, sums, lanes)) for i, terms in enumerate(rule.second))
+    stores = (store(i, _sum(terms, sums, line)) for i, terms in enumerate(rule.second))
     body += [statement for statement in stores if statement is not None]
     return emit.allocate([*inputs, *sums], body)
 
@@ -85,17 +107,41 @@ def _terms(row: npt.NDArray[np.float64]) -> Sparse:
     return tuple((int(i), float(row[i])) for i in np.flatnonzero(row))
 
 
-def _sum(terms: Sparse, buffers: Sequence[emit.Buffer], lanes: int) -> Expr:
+def _sum(terms: Sparse, buffers: Sequence[emit.Buffer], line: Line) -> Expr:
     """The sum of factor × vector; a factor of one costs nothing, minus one a subtraction."""
     # A term without a factor comes first, so that every other one is a fused multiply-add.
     ordered = sorted(terms, key=lambda term: (term[1] != 1.0, abs(term[1]) != 1.0))
+    if not line.is_float:
+        return _integer_sum(ordered, buffers, line)
     total: Expr = None
     for index, factor in ordered:
-        vector = emit.load(buffers[index], [0], lanes)
+        vector = emit.load(buffers[index], [0], line.lanes)
         if total is None:
-            total = vector if factor == 1.0 else vector * emit.splat(emit.const(factor), lanes)
+            total = vector if factor == 1.0 else vector * emit.splat(emit.const(factor), line.lanes)
         elif abs(factor) == 1.0:
             total = total + vector if factor > 0 else total - vector
         else:
-            total = total + vector * emit.splat(emit.const(factor), lanes)
+            total = total + vector * emit.splat(emit.const(factor), line.lanes)
     return total
+
+
+def _integer_sum(terms: Sequence[tuple[int, float]], buffers: Sequence[emit.Buffer], line: Line) -> Expr:
+    """The same of integers; a factor that all terms have multiplies the sum."""
+    math = TypedMath(line.lanes)
+    common = gcd(*(int(factor) for _, factor in terms))
+
+    def combined(x: Expr, y: Expr, function: Callable[[Expr, Expr], Expr]) -> Expr:
+        # Of fewer bits, TVM lets all integers wrap.
+        return math.wrapped(x, y, function) if line.dtype == "int32" else function(x, y)
+
+    def scaled(vector: Expr, factor: int) -> Expr:
+        return vector if factor == 1 else combined(vector, math.number(factor, line.dtype), operator.mul)
+
+    total: Expr = None
+    for index, factor in terms:
+        vector, own = emit.load(buffers[index], [0], line.lanes), int(factor) // common
+        if total is None:
+            total = scaled(vector, own)
+        else:
+            total = combined(total, scaled(vector, abs(own)), operator.add if own > 0 else operator.sub)
+    return scaled(total, common)

@@ -61,12 +61,12 @@ class TransposedConv2dNest(DirectConv2dNest):
         """All taps of the phase."""
         return ((0, panel.kernel[0]), (0, panel.kernel[1])), []
 
-    def store(self, results: list[tuple[Any, Pixel]]) -> list[Stmt]:
+    def store(self, results: list[tuple[Any, Pixel]], size: tuple[int, int]) -> list[Stmt]:
         """Stores the results, except those behind the output's end: not all phases need be of one size."""
-        size = self.workload.output.shape[2:]
-        if all(extent % stride == 0 for extent, stride in zip(size, self.strides, strict=True)):
-            return super().store(results)
-        return [self._store_within(value, at, (size[0], size[1])) for value, at in results]
+        _, _, rows, columns = self.workload.output.shape
+        if all(extent % stride == 0 for extent, stride in zip((rows, columns), self.strides, strict=True)):
+            return self.epilogue.store_all(results, self.lanes)
+        return [self._store_within(value, at, (rows, columns)) for value, at in results]
 
     def _store_within(self, value: Any, at: Pixel, size: tuple[int, int]) -> Stmt:
         body = emit.seq(self.epilogue.store_all([(value, at)], self.lanes))

@@ -40,6 +40,8 @@ ROWS = (1, 2, 3, 4, 5, 7, 10, 14)
 """Rows of tiles in a task."""
 LONG_ROWS = (*ROWS, 20, 28, 40, 56)
 """The same where each row is one tile: over lines."""
+IMAGES = ("conv2d", "integer_conv2d")
+"""Operators over images; their default tiles were chosen by measurements."""
 
 
 class Winograd:
@@ -58,7 +60,15 @@ class Winograd:
             return False
         if workload.inputs[0].block != target.lanes(FLOAT32) or workload.output.block != target.lanes(FLOAT32):
             return False
-        return bool(tiles_of(workload))
+        return bool(self.tiles(workload))
+
+    def tiles(self, workload: Workload) -> tuple[int, ...]:
+        """The output tiles to choose from."""
+        return tiles_of(workload)
+
+    def plan(self, workload: Workload, tile: int) -> Plan:
+        """The plan for one of `tiles`."""
+        return plan_of(workload, tile)
 
     def flops(self, workload: Workload) -> int:
         """Floating-point operations of direct convolution, a multiply-add as two: the usual basis of FLOP/s."""
@@ -67,7 +77,7 @@ class Winograd:
     def space(self, workload: Workload, target: Target) -> ConfigSpace:
         """Output tile, rows of tiles in a task, register tile (pixels are tiles of one point), prefetching."""
         blocks = math.ceil(workload.output.shape[1] / target.lanes(FLOAT32))
-        plans = {tile: plan_of(workload, tile) for tile in tiles_of(workload)}
+        plans = {tile: self.plan(workload, tile) for tile in self.tiles(workload)}
         rows = max(plan.grid[0] for plan in plans.values())
         long = all(plan.columns.alone for plan in plans.values())
 
@@ -100,7 +110,7 @@ class Winograd:
 
     def cycles(self, workload: Workload, target: Target, config: Config) -> float:
         """Estimated cycles of the whole layer on one core: transforms, products, weights streamed by each task."""
-        plan = plan_of(workload, config["tile"])
+        plan = self.plan(workload, config["tile"])
         n, lanes, (rows, columns) = workload.output.shape[0], target.lanes(FLOAT32), plan.grid
         out_blocks = math.ceil(workload.output.shape[1] / lanes)
         total = rows * columns * _transform_cycles(plan, lanes)
@@ -124,11 +134,11 @@ class Winograd:
             # Each tile of channels reads the patches again; the tiles for images were chosen by measurements. Along a
             # line, weights stream beside the patches all the time.
             leaves = 2 * scratch > target.l2_bytes if plan.turned else scratch > target.l2_bytes
-            if leaves and (plan.turned or self.op != "conv2d"):
+            if leaves and (plan.turned or self.op not in IMAGES):
                 passes = math.ceil(out_blocks / config["vectors"])
                 patches = plan.points * size * columns * plan.depth * 4
                 total += count * passes * patches / PREFETCHED_BYTES_PER_CYCLE
-        ahead = self.op == "conv2d" and not plan.strided
+        ahead = self.op in IMAGES and not plan.strided
         total += streamed / (PREFETCHED_BYTES_PER_CYCLE if ahead else FAR_BYTES_PER_CYCLE)
         if self.op == "transposed_conv2d":
             total *= TRANSPOSED
@@ -137,7 +147,7 @@ class Winograd:
 
     def features(self, workload: Workload, target: Target, config: Config) -> tuple[float, ...]:
         """Estimated cycles, tile, accumulators, loads per multiply-add, scratch, weights, tasks, waste at the edges."""
-        plan = plan_of(workload, config["tile"])
+        plan = self.plan(workload, config["tile"])
         n, (height, width), (rows, columns) = workload.output.shape[0], plan.workload.output.shape[2:], plan.grid
         pixels, vectors = config["pixels"], config["vectors"]
         tasks = n * math.ceil(rows / config["rows"])
@@ -156,25 +166,25 @@ class Winograd:
 
     def packed(self, workload: Workload, target: Target, config: Config) -> dict[int, tuple[int, ...]]:
         """The weights: one flat row."""
-        plan, lanes = plan_of(workload, config["tile"]), target.lanes(FLOAT32)
+        plan, lanes = self.plan(workload, config["tile"]), target.lanes(FLOAT32)
         return {1: (math.ceil(workload.output.shape[1] / lanes) * lanes * plan.depth * plan.points,)}
 
     def pack(
         self, workload: Workload, target: Target, config: Config, index: int, array: npt.NDArray[Any]
     ) -> npt.NDArray[Any]:
         """Weights → transformed, flat ``(channel tile, point, plane, IC, vectors × lanes)``; absent channels zeros."""
-        moved = plan_of(workload, config["tile"]).transformed(array)
+        moved = self.plan(workload, config["tile"]).transformed(array)
         return channel_panels(moved, config["vectors"], target.lanes(FLOAT32))
 
     def build(self, workload: Workload, target: Target, config: Config) -> Any:
         """The scheduled PrimFunc: inputs (weights packed), then the output."""
-        plan = plan_of(workload, config["tile"])
+        plan = self.plan(workload, config["tile"])
         return WinogradNest(workload, plan, target, config, self.packed(workload, target, config)[1]).function()
 
 
 def _transform_cycles(plan: Plan, lanes: int) -> float:
     """Estimated cycles of the transforms of one tile, to the points and back."""
-    inputs, output = plan.workload.inputs[0].shape[1], plan.workload.output.shape[1]
+    inputs, output = plan.depth // plan.planes, plan.workload.output.shape[1]
     in_blocks, out_blocks = plan.planes * math.ceil(inputs / lanes), math.ceil(output / lanes)
     down, along = plan.rows.points * LINE_CYCLES, plan.columns.points * LINE_CYCLES
     if plan.columns.alone:

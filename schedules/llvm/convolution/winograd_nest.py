@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tvmopt.schedules.dtypes import FLOAT32
-from tvmopt.schedules.llvm.convolution.linear_maps import map_lines, shared_columns, shared_rows
+from tvmopt.schedules.llvm.convolution.linear_maps import Line, LinearMap, map_lines, shared_columns, shared_rows
 from tvmopt.schedules.llvm.convolution.winograd_plan import Plan
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import SPREAD, Index, Stmt, divmod_index
@@ -39,6 +39,8 @@ EachTile = Callable[[Index, Index, bool], Stmt]
 class WinogradNest:
     """Writes the loop nest of one workload under one config.
 
+    Patches, lines and products are of one element type in memory; what is transformed may see them as another.
+
     Args:
         workload: what is computed.
         plan: its plan for the config's tile.
@@ -46,6 +48,8 @@ class WinogradNest:
         config: the template's knobs.
         packed: shape of the packed weights.
     """
+
+    element = FLOAT32
 
     def __init__(self, workload: Workload, plan: Plan, target: Target, config: Config, packed: tuple[int, ...]) -> None:
         self.workload, self.plan, self.target, self.config = plan.workload, plan, target, config
@@ -60,9 +64,36 @@ class WinogradNest:
         self.epilogue = Epilogue(self.workload, self.inputs, self.result)
         halo = self.workload.inputs[0].halo
         self.offset = (halo[0] + plan.begin[0], halo[1] + plan.begin[1])
-        self.channels = data.shape[1]
+        self.channels = plan.depth // plan.planes
         self.in_blocks = math.ceil(self.channels / self.lanes)
         self.blocks = math.ceil(workload.output.shape[1] / self.lanes)
+        self.into, self.back = self.lines()
+
+    def lines(self) -> tuple[Line, Line]:
+        """The vectors that the transforms of the data and of the products work on."""
+        return Line(self.lanes), Line(self.lanes)
+
+    def patch(self, pixel: Pixel) -> emit.Expr:
+        """A vector of the data, whose row and column include the halo, as it is transformed."""
+        return emit.load(self.inputs[0].view, [*pixel, 0], self.lanes)
+
+    def stored(self, line: emit.Expr) -> emit.Expr:
+        """A transformed vector of the data as elements in memory."""
+        return line
+
+    def loaded(self, elements: emit.Expr) -> emit.Expr:
+        """The inverse of `stored`."""
+        return elements
+
+    def products(
+        self, tile: Accumulators, pixel: Callable[[int], emit.Expr], weights: Callable[[int], emit.Expr]
+    ) -> list[Stmt]:
+        """A step of the reduction."""
+        return tile.multiply_add(pixel, weights)
+
+    def output(self, value: emit.Expr, block: Index, column: int) -> emit.Expr:
+        """The result of the convolution, from what the last transform gives for a column of a tile."""
+        return value
 
     def function(self) -> Any:
         """The PrimFunc."""
@@ -95,9 +126,9 @@ class _Task:
         # touches stay in the TLB.
         self.plane = self.tiles * self.lanes + GAP
         block = self.plan.points * self.plane
-        self.data = emit.local(self.plan.planes * nest.in_blocks * block, "patches")
-        self.product = emit.local(nest.config["vectors"] * block, "products")
-        self.lines = emit.local(max(self.plan.rows.patch, self.plan.rows.tile) * self._width, "lines")
+        self.data = emit.local(self.plan.planes * nest.in_blocks * block, "patches", nest.element)
+        self.product = emit.local(nest.config["vectors"] * block, "products", nest.element)
+        self.lines = emit.local(max(self.plan.rows.patch, self.plan.rows.tile) * self._width, "lines", nest.element)
         self.facts: list[Stmt] = []
         # The first plane of a window that is read, how many are, and the image that is a plane's.
         self.planes: tuple[Index, Index] = (0, 1)
@@ -161,23 +192,24 @@ class _Task:
                 def source(i: Index, j: int) -> emit.Expr:
                     # Values beyond the map end up multiplied by zero; they only have to be finite.
                     place = min(x + j, last_column) if last else x + j
-                    at = [image, b, emit.least(y + i, last_row), place, 0]
-                    return emit.load(nest.inputs[0].view, at, lanes)
+                    return nest.patch(Pixel(image, b, emit.least(y + i, last_row), place))
 
                 def along(i: Index) -> Stmt:
                     values = [source(i, j) for j in range(plan.columns.patch)]
-                    return map_lines(along_rule, values, lambda j, value: self._keep(i, j, value), lanes)
+                    return map_lines(
+                        along_rule, values, lambda j, value: self._keep(i, j, nest.stored(value)), nest.into
+                    )
 
                 def down(j: Index) -> Stmt:
                     alone = plan.columns.alone
-                    values = [source(i, 0) if alone else self._kept(i, j) for i in range(plan.rows.patch)]
+                    values = [source(i, 0) if alone else nest.loaded(self._kept(i, j)) for i in range(plan.rows.patch)]
 
                     def store(i: int, value: emit.Expr) -> Stmt:
                         point = i * plan.columns.points + j
                         place = ((number * nest.in_blocks + b) * plan.points + point) * self.plane + tile * lanes
-                        return emit.store(self.data, value, [place], lanes)
+                        return emit.store(self.data, nest.stored(value), [place], lanes)
 
-                    return map_lines(down_rule, values, store, lanes)
+                    return map_lines(down_rule, values, store, nest.into)
 
                 downs = emit.loop(plan.columns.points, down, "down")
                 return downs if plan.columns.alone else emit.seq([emit.loop(plan.rows.patch, along, "along"), downs])
@@ -204,7 +236,7 @@ class _Task:
 
         def point(xi: Index) -> Stmt:
             def some(first: Index, count: int) -> Stmt:
-                accumulators = Accumulators(count, vectors, lanes)
+                accumulators = Accumulators(count, vectors, lanes, nest.element)
                 share = emit.Share(first, count, self.tiles)
                 following = base + (xi + 1) * depth * width
 
@@ -222,7 +254,7 @@ class _Task:
                             return emit.load(weight, [0, 0, 0, 0, place + v * lanes], lanes)
 
                         ahead = emit.prefetch_row(weight, place, width, prefetch)
-                        return [*ahead, *accumulators.multiply_add(pixel, weights)]
+                        return [*ahead, *nest.products(accumulators, pixel, weights)]
 
                     def several(block: Index, lane: Index, size: int) -> Stmt:
                         steps = (before + block * lanes + lane, size, depth)
@@ -232,7 +264,7 @@ class _Task:
 
                     return emit.seq(over_channels(nest.channels, lanes, UNROLL, several))
 
-                body = [*accumulators.fill(0.0), emit.loop(self.planes[1], plane, "plane")]
+                body = [*accumulators.fill(0), emit.loop(self.planes[1], plane, "plane")]
                 for p, v in accumulators:
                     where = (v * points + xi) * self.plane + (first + p) * lanes
                     body.append(emit.store(self.product, accumulators.value(p, v), [where], lanes))
@@ -257,17 +289,24 @@ class _Task:
             def vector(v: Index) -> Stmt:
                 def down(j: Index) -> Stmt:
                     values = self._products(v, (row, column), j)
-                    return map_lines(down_rule, values, lambda i, value: self._keep(i, j, value), lanes)
+                    return map_lines(down_rule, values, lambda i, value: self._keep(i, j, value), nest.back)
 
                 def along(i: Index) -> Stmt:
                     y = row * plan.rows.tile + i
 
+                    def place(j: int) -> Pixel:
+                        return Pixel(self.image, block + v, self.first + y, column * plan.columns.tile + j)
+
                     def write(j: int, value: emit.Expr) -> Stmt:
-                        at = Pixel(self.image, block + v, self.first + y, column * plan.columns.tile + j)
-                        return nest.epilogue.store(value, at, lanes)
+                        return nest.epilogue.store(nest.output(value, block + v, j), place(j), lanes)
 
                     values = [self._kept(i, j) for j in range(plan.columns.points)]
-                    body = map_lines(along_rule, values, lambda j, x: write(j, x) if j < columns else None, lanes)
+                    if nest.epilogue.packs:
+                        body = self._store_row(along_rule, values, [place(j) for j in range(columns)])
+                    else:
+                        body = map_lines(
+                            along_rule, values, lambda j, x: write(j, x) if j < columns else None, nest.back
+                        )
                     return body if self.height % plan.rows.tile == 0 else emit.when_below(y, self.height, body)
 
                 parts = [emit.loop(plan.columns.points, down, "down"), emit.loop(plan.rows.tile, along, "along")]
@@ -276,6 +315,20 @@ class _Task:
             return emit.loop(vectors, vector, "vector")
 
         return self._each_tile(one)
+
+    def _store_row(self, rule: LinearMap, values: Sequence[emit.Expr], places: Sequence[Pixel]) -> Stmt:
+        """The last transform of a row of a tile, whose results are neighbours in the output."""
+        nest, line = self.nest, self.nest.back
+        made = [emit.local(line.lanes, f"made_{j}", line.dtype) for j in range(len(places))]
+
+        def keep(j: int, value: emit.Expr) -> Stmt | None:
+            if j >= len(places):
+                return None
+            return emit.store(made[j], nest.output(value, places[j].block, j), [0], line.lanes)
+
+        run = [(emit.load(buffer, [0], line.lanes), place) for buffer, place in zip(made, places, strict=True)]
+        stored = nest.epilogue.store_runs([run], line.lanes)
+        return emit.allocate(made, [map_lines(rule, values, keep, line), *stored])
 
     def _finish_column(self, block: Index, vectors: int, at: tuple[Index, Index]) -> Stmt:
         """Aᵀ m of one tile, through the epilogue into the output."""
@@ -292,7 +345,7 @@ class _Task:
 
             whole, rest = divmod(self.height, rows.tile)
             transformed = map_lines(
-                rule, self._products(v, at, 0), lambda i, value: emit.store(made[i], value, [0], lanes), lanes
+                rule, self._products(v, at, 0), lambda i, value: emit.store(made[i], value, [0], lanes), nest.back
             )
             stored = emit.choose(at[0], whole, rest != 0, lambda short: store(rest if short else rows.tile))
             return emit.allocate(made, [transformed, stored])

@@ -156,7 +156,10 @@ class DepthwiseNest:
     def _tile(self, image: Index, block: Index, row: Index, column: Index, size: tuple[int, int]) -> Stmt:
         def store(results: list[tuple[emit.Expr, int, int]]) -> list[Stmt]:
             placed = [(value, Pixel(image, block, row + i, column + j)) for value, i, j in results]
-            return self.epilogue.store_all(placed, self.target.lanes(FLOAT32))
+            if not self.epilogue.packs:
+                return self.epilogue.store_all(placed, self.target.lanes(FLOAT32))
+            runs = (placed[first : first + size[1]] for first in range(0, len(placed), size[1]))
+            return self.epilogue.store_runs(runs, self.target.lanes(FLOAT32))
 
         at = Pixel(image, block, row, column)
         ahead = self.tiles.ahead(at, size) if self.config["data_ahead"] else []

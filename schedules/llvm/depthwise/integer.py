@@ -33,7 +33,7 @@ class IntegerDepthwiseConv2d(DepthwiseConv2d):
     """The template; workload: data (uint8), weight (int8, constant, C×1×KH×KW), then operands of the epilogue."""
 
     name = "integer_depthwise_conv2d"
-    version = 1
+    version = 2
 
     def accepts(self, workload: Workload, target: Target) -> bool:
         """Data and output blocked by the vector, no dilation, a halo that whole quads of pixels do not leave."""
@@ -62,7 +62,7 @@ class IntegerDepthwiseConv2d(DepthwiseConv2d):
         """The scheduled PrimFunc: inputs (weights packed), then the output."""
         elements = _elements(workload, target.lanes(FLOAT32))
         weight = Operand(Tensor((elements * QUAD,), "int8"), "weight").seen_as(Tensor((elements,), SUMS))
-        return DepthwiseNest(workload, target, config, _Tile, weight).function()
+        return emit.keeping_sums(DepthwiseNest(workload, target, config, _Tile, weight).function())
 
 
 def quads_of(columns: int) -> int:

@@ -24,6 +24,9 @@ LAUNCH_POINT = "pragma_parallel_launch_point"
 FLAT = "tvmopt.flat"
 """Marks a PrimFunc of plain loops that accesses memory in one dimension only: TVM has less to do for it."""
 
+KEEPS_SUMS = "tvmopt.keeps_sums"
+"""Marks a PrimFunc whose sums LLVM must leave alone: it takes apart instructions that multiply and add."""
+
 LINE = 16
 """Float32 elements in a cache line."""
 
@@ -299,6 +302,11 @@ def kernel(buffers: Sequence[Buffer], body: Stmt, threads: int) -> Any:
     function = tirx.PrimFunc(list(buffers), body)
     function = function.with_attr("tirx.noalias", True).with_attr("tirx.is_scheduled", True).with_attr(FLAT, True)
     return function if threads > 1 else serialized(function)
+
+
+def keeping_sums(function: Any) -> Any:
+    """A PrimFunc with sums of integers in its reduction, marked (`KEEPS_SUMS`)."""
+    return function.with_attr(KEEPS_SUMS, True)
 
 
 def serialized(function: Any) -> Any:

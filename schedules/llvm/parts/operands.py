@@ -8,9 +8,10 @@ from typing import Any, NamedTuple
 from tvmopt.schedules.compute.functions import LONG_CHAINS
 from tvmopt.schedules.compute.pointwise import VectorMath
 from tvmopt.schedules.compute.typed import element_type
-from tvmopt.schedules.expression import Expr, arguments_of, functions_of
+from tvmopt.schedules.expression import Call, Const, Expr, arguments_of, functions_of
 from tvmopt.schedules.lazily import lazily
 from tvmopt.schedules.llvm.parts import emit
+from tvmopt.schedules.llvm.parts.bytes import TOGETHER, VECTORS, rounded_bytes
 from tvmopt.schedules.llvm.parts.emit import Buffer, Index, Stmt, View
 from tvmopt.schedules.workload import Tensor, Workload
 
@@ -116,6 +117,38 @@ class Epilogue:
             return [self.store(value, at, lanes) for value, at in results]
         together = [results[first : first + SIDE_BY_SIDE] for first in range(0, len(results), SIDE_BY_SIDE)]
         return [statement for group in together for statement in self._store_wide(group, lanes)]
+
+    @property
+    def packs(self) -> bool:
+        """Whether `store_runs` stores several vectors as one: of bytes, which are rounded without a division."""
+        tensor, expr = self.output.tensor, self.workload.epilogue
+        rounds = isinstance(expr, Call) and expr.function == "quantize" and expr.operands[1] == Const(1.0)
+        return rounds and tensor.block in VECTORS and not functions_of(expr) & LONG_CHAINS
+
+    def store_runs(self, runs: Iterable[Sequence[tuple[Any, Pixel]]], lanes: int) -> list[Stmt]:
+        """Stores the epilogue of each result at its pixel; a run has neighbours in a row of one channel block.
+
+        Where vectors are stored as one (`packs`), the last ones of a run may be computed twice.
+        """
+        return [statement for run in runs for statement in self._store_run(run, lanes)]
+
+    def _store_run(self, run: Sequence[tuple[Any, Pixel]], lanes: int) -> list[Stmt]:
+        if len(run) < TOGETHER or not self.packs:
+            return self.store_all(run, lanes)
+        whole, rest = divmod(len(run), TOGETHER)
+        firsts = [group * TOGETHER for group in range(whole)]
+        if rest > 1:
+            firsts, rest = [*firsts, len(run) - TOGETHER], 0
+        groups = [run[first : first + TOGETHER] for first in firsts]
+        alone = self.store_all(run[len(run) - rest :], lanes)
+        return [*(self._store_bytes(group, lanes) for group in groups), *alone]
+
+    def _store_bytes(self, group: Sequence[tuple[Any, Pixel]], lanes: int) -> Stmt:
+        assert isinstance(self.workload.epilogue, Call)
+        expr, _, zero = self.workload.epilogue.operands
+        assert isinstance(zero, Const)
+        floats = [evaluated(expr, value, self.operands, at, lanes) for value, at in group]
+        return self.output.write(rounded_bytes(floats, int(zero.value), lanes), group[0][1], TOGETHER * lanes)
 
     def _store_wide(self, group: Sequence[tuple[Any, Pixel]], lanes: int) -> list[Stmt]:
         values, places = [value for value, _ in group], [at for _, at in group]

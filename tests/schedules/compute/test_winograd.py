@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from tvmopt.schedules.compute.phases import phases_of
-from tvmopt.schedules.compute.winograd import Filter, Matrix, filter_of, first_input, transposed_filter
+from tvmopt.schedules.compute.winograd import (
+    Filter,
+    Matrix,
+    filter_of,
+    first_input,
+    in_integers,
+    transposed_filter,
+)
 
 
 def filtered(rule: Filter, kernel: Matrix, patch: Matrix) -> Matrix:
@@ -49,3 +56,29 @@ def test_a_transposed_filter_adds_what_each_input_reaches(tile: int, taps: int, 
 def test_only_as_large_as_there_are_points() -> None:
     with pytest.raises(ValueError, match="tiles of 9 taps have at most 0 outputs, got 2"):
         filter_of(2, 9)
+
+
+@pytest.mark.parametrize(("tile", "multiples"), [(2, (4, 4)), (4, (576, 288, 144, 144))])
+def test_filters_of_integers_convolve_exactly(tile: int, multiples: tuple[int, ...]) -> None:
+    """Each result is a multiple of the convolution; what is transformed fits 16 bits for any bytes."""
+    rule = filter_of(tile, 3)
+    found = in_integers(rule, rule)
+    assert found.multiples == multiples
+    generator = np.random.default_rng(0)
+    kernel = generator.integers(-128, 128, (3, 3))
+    patch = generator.integers(0, 256, (rule.patch, rule.patch))
+    moved = found.rows.kernel @ kernel @ found.columns.kernel.T
+    data = found.rows.data @ patch @ found.columns.data.T
+    made = found.rows.output @ (moved * data) @ found.columns.output.T
+    windows = np.lib.stride_tricks.sliding_window_view(patch, (3, 3))
+    assert np.array_equal(made, np.einsum("yxij,ij->yx", windows, kernel) * np.array(multiples))
+    for matrix in (found.rows.kernel, found.rows.output, found.rows.data):
+        assert np.array_equal(matrix, np.round(matrix))
+    both = np.kron(found.rows.data, found.columns.data)
+    assert 255 * max(np.maximum(both, 0).sum(axis=1).max(), np.maximum(-both, 0).sum(axis=1).max()) < 1 << 15
+    assert 128 * np.abs(np.kron(found.rows.kernel, found.columns.kernel)).sum(axis=1).max() < 1 << 15
+
+
+def test_no_integers_without_integers_in_the_data() -> None:
+    with pytest.raises(ValueError, match="not transformed by integers"):
+        in_integers(filter_of(6, 3), filter_of(6, 3))

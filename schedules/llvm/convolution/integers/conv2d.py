@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from tvmopt.schedules.llvm.convolution.integers.direct import IntegerConv2d
+from tvmopt.schedules.llvm.convolution.integers.winograd import IntegerWinograd
 from tvmopt.schedules.race import Race
 
 
 class IntegerConvolution(Race):
-    """Direct convolution of integers."""
+    """Direct convolution of bytes against Winograd's of integers of 16 bits."""
 
     name = "integer_conv2d"
-    version = 1
-    algorithms = (IntegerConv2d(),)
+    version = 2
+    algorithms = (IntegerConv2d(), IntegerWinograd())

@@ -7,12 +7,13 @@ They begin at minus the zero point times the sum of the weights, so that they ar
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from tvmopt.schedules.lazily import lazily
 from tvmopt.schedules.llvm.convolution.direct_nest import DirectConv2dNest
 from tvmopt.schedules.llvm.convolution.panel import Panel, Spans
 from tvmopt.schedules.llvm.parts import emit
-from tvmopt.schedules.llvm.parts.emit import Index, Stmt
+from tvmopt.schedules.llvm.parts.emit import LINE, Index, Stmt
 from tvmopt.schedules.llvm.parts.quads import QUAD, SUMS, multiply_add
 from tvmopt.schedules.llvm.parts.register_tile import Accumulators
 from tvmopt.schedules.space import Config
@@ -30,6 +31,10 @@ class IntegerConv2dNest(DirectConv2dNest):
         # Four weights are one element, as four channels are in the sizes.
         self.inputs[1] = self.inputs[1].seen_as(Tensor((packed[0] // QUAD,), SUMS))
 
+    def function(self) -> Any:
+        """The PrimFunc."""
+        return emit.keeping_sums(super().function())
+
     def taps(self, panel: Panel, at: tuple[Index, Index], size: tuple[int, int]) -> tuple[Spans, list[Stmt]]:
         """All taps: those that read only padding read the zero point, for which the first sums account."""
         return ((0, panel.kernel[0]), (0, panel.kernel[1])), []
@@ -39,6 +44,10 @@ class IntegerConv2dNest(DirectConv2dNest):
         *pixel, quad = place
         four = emit.load(self.inputs[0].view, [*pixel, quad * QUAD], QUAD)
         return emit.splat(tirx.reinterpret(SUMS, four), self.lanes)
+
+    def pixels_of_line(self) -> int:
+        """A line has the quads of several pixels; a block has fewer steps than a tile has columns."""
+        return max(1, LINE // self.shape.block)
 
     def products(
         self, tile: Accumulators, pixel: Callable[[int], emit.Expr], weights: Callable[[int], emit.Expr]

@@ -240,3 +240,14 @@ def test_the_maximum_of_a_whole_quantised_map() -> None:
     for node in graph.nodes:
         if node.op not in ("onnx", "reshape"):
             template_for(workload_of(graph, node), BYTES)
+
+
+@pytest.mark.parametrize(("weight", "kernel", "wide"), [(127, 3, True), (100, 3, False), (127, 1, False)])
+def test_sums_that_may_be_large_are_said_to_be_wide(weight: int, kernel: int, wide: bool) -> None:
+    """Nine products of 127 channels reach 2²⁵ if all weights are the largest; of windows of a pixel it is not asked."""
+    net = Network()
+    net.convolution(net.quantised("x", 0.03, 3), (127, 16), "y", kernel=kernel)
+    net.constants["y_w"][...] = weight
+    graph = passed(net.model((1, 127, 5, 5), "y"))
+    attrs = next(node.attrs for node in graph.nodes if node.kind == "integer_conv2d")
+    assert attrs.get("wide") == (1 if wide else None)
