@@ -40,7 +40,7 @@ def rounded_bytes(vectors: Sequence[emit.Expr], zero: int, lanes: int) -> emit.E
     if zero:
         offset = emit.splat(emit.const(zero, "int16"), 2 * lanes)
         shorts = [tirx.call_llvm_pure_intrin(f"int16x{2 * lanes}", "llvm.sadd.sat", x, offset) for x in shorts]
-    packed = _packed(_TO_BYTES[lanes], "uint8", *shorts, 4 * lanes)
+    packed = _packed(_TO_BYTES[lanes], "uint8", shorts[0], shorts[1], 4 * lanes)
     # 128 bits hold four elements of each vector.
     elements = tirx.reinterpret(f"int32x{lanes}", packed)
     parts = lanes // TOGETHER
