@@ -108,8 +108,6 @@ INTEGER_DEPTHWISE_CONV2D = Operator(
     takes_epilogue=True,
     convolution=True,
 )
-INTEGERS = (INTEGER_CONV2D, INTEGER_DEPTHWISE_CONV2D)
-"""Operators whose kernels read quantised maps and may write them."""
 SEPARABLE_CONV2D = Operator(
     "separable_conv2d",
     "depthwise and 1×1 in one",
@@ -155,6 +153,16 @@ DENSE = Operator(
     takes_epilogue=True,
     forms={"Gemm": _FLOAT, "MatMul": _FLOAT},
 )
+INTEGER_DENSE = Operator(
+    "integer_dense",
+    "matrix product of integers",
+    operands=2,
+    weights=(1,),
+    takes_epilogue=True,
+)
+"""Of quantised rows: attribute zero, their zero point, and packed, 1, as of a dense layer. The sums are int32."""
+INTEGERS = (INTEGER_CONV2D, INTEGER_DEPTHWISE_CONV2D, INTEGER_DENSE)
+"""Operators whose kernels read quantised values and may write them."""
 RECURRENCE = Operator(
     "recurrence",
     "recurrence",
@@ -347,6 +355,7 @@ OPERATORS: Mapping[str, Operator] = {
         CONV3D,
         TRANSPOSED_CONV2D,
         DENSE,
+        INTEGER_DENSE,
         RECURRENCE,
         POOL2D,
         POINTWISE,

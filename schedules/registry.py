@@ -72,7 +72,9 @@ def llvm_templates() -> tuple[Template, ...]:
     from tvmopt.schedules.llvm.convolution.conv3d import Conv3d
     from tvmopt.schedules.llvm.convolution.integers.conv2d import IntegerConvolution
     from tvmopt.schedules.llvm.convolution.transposed import TransposedConv2d
-    from tvmopt.schedules.llvm.dense import Dense
+    from tvmopt.schedules.llvm.dense.activations import IntegerProduct
+    from tvmopt.schedules.llvm.dense.dense import Dense
+    from tvmopt.schedules.llvm.dense.integers import IntegerDense
     from tvmopt.schedules.llvm.depthwise.depthwise import DepthwiseConv2d
     from tvmopt.schedules.llvm.depthwise.expanded import ExpandedConv2d
     from tvmopt.schedules.llvm.depthwise.integer import IntegerDepthwiseConv2d
@@ -112,6 +114,8 @@ def llvm_templates() -> tuple[Template, ...]:
         Conv3d(),
         DepthwiseConv3d(),
         Dense(),
+        IntegerDense(),
+        IntegerProduct(),
         Recurrence(),
         Pool2d(),
         Pointwise(),

@@ -22,7 +22,7 @@ def workload_of(graph: Graph, node: Node) -> Workload:
     inputs = tuple(graph.tensor(name) for name in node.inputs)
     output = graph.tensor(node.output)
     attrs = dict(node.attrs)
-    if node.op == "dense":
+    if node.op in ("dense", "integer_dense"):
         inputs, output = _dense_views(inputs, output, bool(attrs["packed"]))
     elif node.op in ("reduce", "softmax"):
         axes = attrs.pop("axes")
@@ -90,13 +90,19 @@ def _dense_views(inputs: tuple[Tensor, ...], output: Tensor, packed: bool) -> tu
     depth, columns = inputs[1].shape[-2:]
     batch = 1 if packed else math.prod(inputs[0].shape[:-2])
     rows = output.elements // columns // batch
-    right = inputs[1] if packed else Tensor((batch, depth, columns))
-    operands = []
-    for tensor in inputs[2:]:
-        full = tensor.elements == output.elements and tensor.shape == output.shape
-        shape = (batch, rows, columns) if full else (1, 1, tensor.elements)
-        operands.append(Tensor(shape, tensor.dtype))
-    return (Tensor((batch, rows, depth)), right, *operands), Tensor((batch, rows, columns))
+    right = inputs[1] if packed else Tensor((batch, depth, columns), inputs[1].dtype)
+    left = Tensor((batch, rows, depth), inputs[0].dtype)
+    operands = (_dense_operand(tensor, output, (batch, rows, columns)) for tensor in inputs[2:])
+    return (left, right, *operands), Tensor((batch, rows, columns), output.dtype)
+
+
+def _dense_operand(tensor: Tensor, output: Tensor, view: tuple[int, int, int]) -> Tensor:
+    """An operand of an epilogue: of the whole result, or with a number for each row, for each column or for all."""
+    batch, rows, columns = view
+    if tensor.shape == output.shape:
+        return Tensor(view, tensor.dtype)
+    by_row = tensor.shape[-1:] == (1,) and columns > 1 and tensor.elements == batch * rows > 1
+    return Tensor((batch, rows, 1) if by_row else (1, 1, tensor.elements), tensor.dtype)
 
 
 def _concat_views(inputs: tuple[Tensor, ...], output: Tensor, axis: Attr) -> tuple[tuple[Tensor, ...], Tensor]:

@@ -89,7 +89,10 @@ def _channels(workload: Workload, inputs: Sequence[Array]) -> Array:
 
 
 def _dense(workload: Workload, inputs: Sequence[Array]) -> Array:
-    return np.asarray(np.matmul(_summed(inputs[0]), _summed(inputs[1])))
+    left, right = map(_summed, inputs[:2])
+    attrs = dict(workload.attrs)
+    left, right = left - left.dtype.type(attrs.get("zero", 0)), right - right.dtype.type(attrs.get("right_zero", 0))
+    return np.asarray(np.matmul(left, right))
 
 
 def _windows(workload: Workload, data: Array, kernel: tuple[int, int], fill: float) -> Array:
@@ -369,6 +372,7 @@ REFERENCES: Mapping[str, Callable[[Workload, Sequence[Array]], Any]] = {
     "conv3d": _conv3d,
     "transposed_conv2d": _transposed_conv2d,
     "dense": _dense,
+    "integer_dense": _dense,
     "recurrence": recurrence,
     "pool2d": _pool2d,
     "pointwise": _nothing,

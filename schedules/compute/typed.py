@@ -126,11 +126,15 @@ class TypedMath:
         Saturating comes first: it leaves small numbers, which are exact as float32.
         """
         offset = known(zero)
-        assert offset is not None, "a zero point is a constant"
-        low, high = self.number(-offset, "float32"), self.number(255.0 - offset, "float32")
+        if offset is None:
+            low, high = self.number(0.0, "float32") - zero, self.number(255.0, "float32") - zero
+        else:
+            low, high = self.number(-offset, "float32"), self.number(255.0 - offset, "float32")
         bounded = tirx.min(tirx.max(x if known(scale) == 1.0 else x / scale, low), high)
         # The bits of the sum are those of an integer, of which the lowest are kept.
         bits = tirx.reinterpret(self._type("int32"), bounded + self.number(WHOLE, "float32"))
+        if offset is None:
+            return self.cast(bits + self.cast(zero, "int32"), "uint8")
         return self.cast(bits + self.number(int(offset), "int32") if offset else bits, "uint8")
 
     def _dequantize(self, x: Any, scale: Any, zero: Any) -> Any:

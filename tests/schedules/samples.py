@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.workloads.attentions import attention
-from tests.workloads.integers import integer_convolution
+from tests.workloads.integers import integer_convolution, integer_matrices, integer_product
 from tests.workloads.recurrences import recurrence
 from tvmopt.schedules.expression import ACC, Arg, call
 from tvmopt.schedules.target import parse_target
@@ -71,6 +71,10 @@ def workloads(wide: Wide, make: Callable[..., Workload]) -> dict[str, Workload]:
             **{**twice, **by_channel},
         ),
         "dense": make("dense", (Tensor((1, 40, 70)), Tensor((70, 130))), Tensor((1, 40, 130)), packed=1),
+        "integer_dense": integer_product(40, 70, 130, zero=3, epilogue=call("to_float32", ACC), dtype="float32"),
+        "integer_product": integer_matrices(
+            (2, 40, 70, 130), (3, 5), epilogue=call("to_float32", ACC), dtype="float32"
+        ),
         "pool2d": make("pool2d", (maps,), maps, kind="max", **window),
         "pointwise": make("pointwise", (maps, maps), maps, call("add", Arg(0), Arg(1))),
         "pointwise plain": make("pointwise", (Tensor((50, 400)),), Tensor((50, 400)), call("relu", Arg(0))),

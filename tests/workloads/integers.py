@@ -81,3 +81,50 @@ def integers_for(workload: Workload, extreme: bool = False) -> list[np.ndarray]:
         (random.uniform(0.5, 1.5, scale.shape) / spread).astype(np.float32),
         (60 + 40 * random.standard_normal(bias.shape)).astype(np.float32),
     ]
+
+
+def integer_product(
+    rows: int, depth: int, columns: int, *operands: Tensor, zero: int, epilogue: Expr, dtype: str = "int32"
+) -> Workload:
+    """A matrix product of quantised rows and constant weights.
+
+    Args:
+        rows: of the data.
+        depth: elements of a row.
+        columns: of the result.
+        operands: of the epilogue.
+        zero: the zero point of the data.
+        epilogue: of the sums.
+        dtype: of the result.
+    """
+    inputs = (Tensor((1, rows, depth), "uint8"), Tensor((depth, columns), "int8"), *operands)
+    attrs = (("packed", 1), ("zero", zero))
+    return Workload("integer_dense", inputs, Tensor((1, rows, columns), dtype), attrs, epilogue)
+
+
+def product_integers(workload: Workload) -> list[np.ndarray]:
+    """Data and weights of the whole range, every value of each."""
+    random = np.random.default_rng(0)
+    left, right = workload.inputs[:2]
+    data, weights = np.arange(left.elements) % 256, np.arange(right.elements) % 256 - 128
+    return [
+        random.permutation(data).reshape(left.shape).astype(np.uint8),
+        random.permutation(weights).reshape(right.shape).astype(np.int8),
+    ]
+
+
+def integer_matrices(
+    sizes: tuple[int, int, int, int], zeros: tuple[int, int], *, epilogue: Expr = ACC, dtype: str = "int32"
+) -> Workload:
+    """Products of two matrices that are both computed.
+
+    Args:
+        sizes: how many matrices, rows of the left one, its columns, columns of the right one.
+        zeros: the zero points of both.
+        epilogue: of the sums.
+        dtype: of the result.
+    """
+    batch, rows, depth, columns = sizes
+    inputs = (Tensor((batch, rows, depth), "uint8"), Tensor((batch, depth, columns), "uint8"))
+    attrs = (("packed", 0), ("right_zero", zeros[1]), ("zero", zeros[0]))
+    return Workload("integer_dense", inputs, Tensor((batch, rows, columns), dtype), attrs, epilogue)

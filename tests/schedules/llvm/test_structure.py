@@ -29,7 +29,7 @@ NAMES = [
     *("separable_conv2d", "expanded_conv2d"),
     *("conv3d", "transposed_conv2d"),
     *("depthwise_conv3d", "transposed_depthwise"),
-    *("dense", "pool2d"),
+    *("dense", "integer_dense", "integer_product", "pool2d"),
     *("pointwise", "pointwise plain"),
     *(
         "concat",
@@ -63,6 +63,8 @@ ACCUMULATING = [
     "depthwise_conv3d",
     "transposed_depthwise",
     "dense",
+    "integer_dense",
+    "integer_product",
     "pool2d",
     "recurrence",
 ]

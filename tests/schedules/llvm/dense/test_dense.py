@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tvmopt.schedules.expression import ACC, Arg, call
-from tvmopt.schedules.llvm.dense import Dense
+from tvmopt.schedules.llvm.dense.dense import Dense
 from tvmopt.schedules.llvm.parts.emit import SPREAD
 from tvmopt.schedules.target import Target, parse_target
 from tvmopt.schedules.workload import Tensor, Workload
