@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import onnx
 
-QUANTIZING = frozenset(
+from tvmopt.pipeline.importers.onnx_form.operators import QUANTIZED_FORMS
+
+QUANTIZING = QUANTIZED_FORMS | frozenset(
     ("QuantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger")
 )
 """Operators that round to integers of 8 bits, or read what was rounded so."""

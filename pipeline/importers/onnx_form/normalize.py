@@ -1,7 +1,7 @@
 """Normalises an ONNX model with static inputs: makes it plain, typed and fully named, as our passes need it.
 
 1. Operators of onnxruntime's own domain are written with ONNX's, and functions are inlined.
-2. Old operator versions are converted.
+2. Old operator versions are converted; operators of quantised values are written in QDQ form.
 3. onnxruntime's basic optimisation folds constants, BatchNorm and shape arithmetic; operators that nothing behind us
    takes are written out in others, until none is left.
 4. The remaining operators are checked.
@@ -32,7 +32,9 @@ from tvmopt.pipeline.importers.onnx_form.operators import (
     check_operators,
     standard_opset,
 )
-from tvmopt.pipeline.importers.onnx_form.plain_forms import write_plainly
+from tvmopt.pipeline.importers.onnx_form.plain_forms.check_scales import check_scales
+from tvmopt.pipeline.importers.onnx_form.plain_forms.floats import write_plainly
+from tvmopt.pipeline.importers.onnx_form.plain_forms.quantized import write_in_floats
 from tvmopt.pipeline.importers.onnx_form.rewrites.rewrite import rewrite
 from tvmopt.pipeline.importers.onnx_form.upgrade import upgrade
 from tvmopt.pipeline.importers.onnx_form.values import check_values
@@ -64,6 +66,7 @@ def normalize(original: onnx.ModelProto) -> onnx.ModelProto:
             unsupported dtype, or layers that do not fit each other at these shapes.
     """
     check_known(original)
+    check_scales(original)
     prepared = prepare(original)
     try:
         optimized = optimize(prepared)
@@ -82,7 +85,7 @@ def prepare(original: onnx.ModelProto) -> onnx.ModelProto:
     Raises:
         UnsupportedModelError: the model's own functions cannot be inlined.
     """
-    return upgrade(inline(write_plainly(original)))
+    return write_in_floats(upgrade(inline(write_plainly(original))))
 
 
 def optimize(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -34,7 +34,16 @@ MICROSOFT = "com.microsoft"
 """The domain of onnxruntime's own operators."""
 
 PLAIN_FORMS = ("BiasGelu", "FastGelu", "FusedMatMul", "Gelu", "QuickGelu", "SkipLayerNormalization")
-"""Operators of it that `plain_forms` writes with ONNX's."""
+"""Operators of it that `plain_forms.floats` writes with ONNX's."""
+
+QUANTIZED_FORMS = frozenset(
+    {
+        *("QGemm", "QLinearAdd", "QLinearMul", "QLinearSigmoid", "QLinearLeakyRelu", "QLinearSoftmax", "QLinearWhere"),
+        *("QLinearAveragePool", "QLinearGlobalAveragePool", "QLinearConcat"),
+        *("MatMulIntegerToFloat", "DynamicQuantizeMatMul", "QuantizeLinear", "DequantizeLinear"),
+    }
+)
+"""Operators of it that `plain_forms.quantized` writes in QDQ form."""
 
 FOREIGN_DOMAIN = "foreign"
 """The domain to which `with_foreign_domain` moves operators of ONNX's own domain that ONNX does not define."""
@@ -124,12 +133,12 @@ def unknown_operators(model: onnx.ModelProto) -> tuple[UnsupportedOperator, ...]
 
 
 def has_plain_form(node: onnx.NodeProto) -> bool:
-    """Whether ONNX does not define the operator of `node`, but `plain_forms` writes it with others."""
-    return _has_form(node.domain, node.op_type)
+    """Whether ONNX does not define the operator of `node`, but `plain_forms.floats` writes it with others."""
+    return node.domain == MICROSOFT and node.op_type in PLAIN_FORMS
 
 
 def _has_form(domain: str, operator: str) -> bool:
-    return domain == MICROSOFT and operator in PLAIN_FORMS
+    return domain == MICROSOFT and operator in (*PLAIN_FORMS, *QUANTIZED_FORMS)
 
 
 def check_operators(model: onnx.ModelProto, besides: Collection[str] = ()) -> None:

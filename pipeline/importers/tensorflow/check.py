@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import onnx
 
 from tvmopt.pipeline.errors import WrongResultError
 from tvmopt.pipeline.importers.base import OnnxForm
+from tvmopt.pipeline.importers.check.given_values import OWN, beyond_a_step, with_given
 from tvmopt.pipeline.importers.check.normalized import with_outputs
 from tvmopt.pipeline.importers.tensorflow.convert import Ran
 from tvmopt.pipeline.importers.tensorflow.layouts import layouts
@@ -25,12 +25,6 @@ Arrays = Mapping[str, np.ndarray]
 
 HYBRID = 0.1
 """The error allowed where LiteRT rounds what each layer reads to 8 bits, by its largest value in that run."""
-
-MOST_BEYOND = 1e-3
-"""The share of a layer's quantised results that may differ by more than one step."""
-
-_OWN = "/computed"
-"""Ends the names of what layers compute where what LiteRT computed takes its place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,13 +93,11 @@ def _quantized_difference(form: OnnxForm, given: Arrays) -> _Difference | None:
     free = run_model(with_outputs(form.model, list(makers)), form.inputs, list(makers))
     taken = {name: array for name, array in _oriented(given, free) if array.dtype == free[name].dtype}
     outputs = [name for name in form.outputs if name not in taken]
-    names = [*(name + _OWN for name in taken), *outputs]
-    computed = run_model(_with_given(form.model, taken, outputs), {**form.inputs, **taken}, names)
+    names = [*(name + OWN for name in taken), *outputs]
+    computed = run_model(with_given(form.model, taken, outputs), {**form.inputs, **taken}, names)
     for name, array in taken.items():
-        steps = np.abs(computed[name + _OWN].astype(np.int64) - array)
-        beyond = int(np.count_nonzero(steps > 1))
-        if beyond > MOST_BEYOND * steps.size:
-            how = f"by up to {steps.max()} steps in {beyond} of {steps.size} elements, where 1 step is allowed"
+        how = beyond_a_step(array, computed[name + OWN])
+        if how:
             return _Difference(makers[name], name, how)
     for name in outputs:
         if not _near(form.outputs[name], computed[name], REWRITTEN.float32):
@@ -121,22 +113,3 @@ def _oriented(given: Arrays, computed: Arrays) -> Iterator[tuple[str, np.ndarray
         fitting = list(layouts(given[name], own.shape))
         if fitting:
             yield name, min(fitting, key=lambda array: np.abs(array.astype(np.float64) - own).mean())
-
-
-def _with_given(model: onnx.ModelProto, given: Arrays, outputs: list[str]) -> onnx.ModelProto:
-    """`model` with the values `given` as inputs, and what it computes for them and `outputs` as outputs."""
-    forced = onnx.ModelProto()
-    forced.CopyFrom(model)
-    graph = forced.graph
-    for node in graph.node:
-        for place, name in enumerate(node.output):
-            if name in given:
-                node.output[place] = name + _OWN
-    for name, array in given.items():
-        dtype = onnx.helper.np_dtype_to_tensor_dtype(array.dtype)
-        graph.input.append(onnx.helper.make_tensor_value_info(name, dtype, array.shape))
-    kept = [value for value in graph.output if value.name in outputs]
-    del graph.output[:], graph.value_info[:]
-    graph.output.extend(kept)
-    graph.output.extend(onnx.ValueInfoProto(name=name + _OWN) for name in given)
-    return forced

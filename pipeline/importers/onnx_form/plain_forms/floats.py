@@ -6,16 +6,15 @@ onnxruntime's optimisers write the first into models; it computes GroupNormaliza
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 import onnx
 import onnx.shape_inference
-from onnx import helper, numpy_helper
+from onnx import helper
 
 from tvmopt.pipeline.importers.onnx_form.operators import STANDARD_DOMAINS, has_plain_form, standard_opset
+from tvmopt.pipeline.importers.onnx_form.plain_forms.writer import Form, Writer, written
 from tvmopt.pipeline.support.weights.light_model import without_weights
 
 LAYER_NORM_OPSET = 17
@@ -65,99 +64,29 @@ def _types(model: onnx.ModelProto) -> dict[str, onnx.TypeProto.Tensor]:
     return known
 
 
-@dataclass(slots=True)
-class _Writer:
-    """Writes the nodes that take the place of `node`.
-
-    Attributes:
-        node: what is replaced.
-        known: types of values.
-        opset: the version of ONNX's operators.
-        made: the nodes so far.
-    """
-
-    node: onnx.NodeProto
-    known: Mapping[str, onnx.TypeProto.Tensor]
-    opset: int
-    made: list[onnx.NodeProto] = field(default_factory=list)
-
-    @property
-    def x(self) -> str:
-        """The first operand."""
-        return str(self.node.input[0])
-
-    @property
-    def dtype(self) -> Any:
-        """The first operand's element type."""
-        return helper.tensor_dtype_to_np_dtype(self.known[self.x].elem_type)
-
-    def shape(self, name: str) -> tuple[int, ...] | None:
-        """The static shape of a value; None when it has none."""
-        kind = self.known.get(name)
-        if kind is None or not kind.HasField("shape"):
-            return None
-        dims = tuple(dim.dim_value if dim.HasField("dim_value") else -1 for dim in kind.shape.dim)
-        return None if -1 in dims else dims
-
-    def attribute(self, name: str, default: Any) -> Any:
-        """An attribute of the node."""
-        found = next((attribute for attribute in self.node.attribute if attribute.name == name), None)
-        return default if found is None else helper.get_attribute_value(found)
-
-    def operand(self, place: int) -> str:
-        """The name of an operand; empty where it is absent."""
-        return str(self.node.input[place]) if place < len(self.node.input) else ""
-
-    def write(self, operator: str, *operands: str | float, **attributes: Any) -> str:
-        """Adds a node of one output and returns its name; numbers become constants of the first operand's dtype."""
-        names = [self.constant(np.asarray(x, self.dtype)) if isinstance(x, float) else x for x in operands]
-        return self._add(operator, names, attributes)
-
-    def constant(self, array: np.ndarray) -> str:
-        """Adds a constant."""
-        return self._add("Constant", [], {"value": numpy_helper.from_array(array)})
-
-    def _add(self, operator: str, names: list[str], attributes: Mapping[str, Any]) -> str:
-        made = f"{self.node.output[0]}_plain_{len(self.made)}"
-        name = f"{self.node.name or self.node.output[0]}/{operator}_{len(self.made)}"
-        self.made.append(helper.make_node(operator, names, [made], name, **attributes))
-        return made
-
-
-Form = Callable[[_Writer], str | None]
-
-
 def _rewritten(
     node: onnx.NodeProto, known: Mapping[str, onnx.TypeProto.Tensor], opset: int
 ) -> list[onnx.NodeProto] | None:
     """The nodes that take the place of `node`; None where its form is not known (yet)."""
     if any(name and name not in known for name in node.input):
         return None
-    writer = _Writer(node, known, opset)
-    result = _FORMS[node.op_type](writer)
-    if result is None:
-        return None
-    (last,) = (made for made in writer.made if made.output[0] == result)
-    for other in writer.made:
-        other.input[:] = [node.output[0] if name == result else name for name in other.input]
-    last.output[0] = node.output[0]
-    return writer.made
+    return written(Writer(node, known, opset), _FORMS[node.op_type])
 
 
-def _erf_gelu(to: _Writer, x: str) -> str:
+def _erf_gelu(to: Writer, x: str) -> str:
     inner = to.write("Erf", to.write("Mul", x, math.sqrt(0.5)))
     return to.write("Mul", to.write("Mul", x, 0.5), to.write("Add", inner, 1.0))
 
 
-def _gelu(to: _Writer) -> str:
+def _gelu(to: Writer) -> str:
     return _erf_gelu(to, to.x)
 
 
-def _bias_gelu(to: _Writer) -> str:
+def _bias_gelu(to: Writer) -> str:
     return _erf_gelu(to, to.write("Add", to.x, to.operand(1)))
 
 
-def _fast_gelu(to: _Writer) -> str:
+def _fast_gelu(to: Writer) -> str:
     """The approximation by a hyperbolic tangent."""
     x = to.write("Add", to.x, to.operand(1)) if to.operand(1) else to.x
     square = to.write("Mul", x, x)
@@ -166,11 +95,11 @@ def _fast_gelu(to: _Writer) -> str:
     return to.write("Mul", x, to.write("Add", to.write("Mul", bent, 0.5), 0.5))
 
 
-def _quick_gelu(to: _Writer) -> str:
+def _quick_gelu(to: Writer) -> str:
     return to.write("Mul", to.x, to.write("Sigmoid", to.write("Mul", to.x, float(to.attribute("alpha", 1.702)))))
 
 
-def _skip_layer_norm(to: _Writer) -> str | None:
+def _skip_layer_norm(to: Writer) -> str | None:
     if any(to.node.output[1:3]):
         return None
     total = to.write("Add", to.x, to.operand(1))
@@ -182,7 +111,7 @@ def _skip_layer_norm(to: _Writer) -> str | None:
     return result
 
 
-def _layer_norm(to: _Writer, x: str) -> str:
+def _layer_norm(to: Writer, x: str) -> str:
     gamma, beta, epsilon = to.operand(2), to.operand(3), float(to.attribute("epsilon", 1e-12))
     if to.opset >= LAYER_NORM_OPSET:
         return to.write("LayerNormalization", *filter(None, (x, gamma, beta)), axis=-1, epsilon=epsilon)
@@ -193,7 +122,7 @@ def _layer_norm(to: _Writer, x: str) -> str:
     return to.write("Add", result, beta) if beta else result
 
 
-def _matmul(to: _Writer) -> str | None:
+def _matmul(to: Writer) -> str | None:
     """A product of matrices that are transposed before, and scaled after."""
     if to.attribute("transBatchA", 0) or to.attribute("transBatchB", 0):
         return None
@@ -212,7 +141,7 @@ def _matmul(to: _Writer) -> str | None:
     return product if alpha == 1.0 else to.write("Mul", product, alpha)
 
 
-def _group_norm(to: _Writer) -> str | None:
+def _group_norm(to: Writer) -> str | None:
     """As PyTorch's exporter writes it: each group is normalised like the one channel of an instance."""
     shape = to.shape(to.x)
     if to.opset < GROUP_NORM_OPSET or shape is None or len(shape) < 3 or to.attribute("stash_type", 1) != 1:

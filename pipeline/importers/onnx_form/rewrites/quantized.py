@@ -1,4 +1,8 @@
-"""Integer products between scales and zero points, and scales for blocks of elements."""
+"""Integer products between scales and zero points, scales that follow from the data, and scales for blocks of elements.
+
+Products of bytes with constant weights become products of floats, less their zero points: floats are exact as long as
+sums are below 2**24, and `pipeline.graph.quantized` computes them with integers where there are kernels for these.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +13,14 @@ import numpy as np
 import onnx
 
 from tvmopt.pipeline.importers.onnx_form.rewrites.draft import (
+    Array,
     Draft,
     Dtype,
     NotKnownError,
     Rule,
     attributes_of,
     input_of,
+    output_of,
 )
 from tvmopt.pipeline.importers.onnx_form.rewrites.windows import Window, window_of
 
@@ -52,11 +58,68 @@ def quantized_matmul(draft: Draft, node: onnx.NodeProto) -> bool:
     return True
 
 
+def integer_matmul(draft: Draft, node: onnx.NodeProto) -> bool:
+    """MatMulInteger with constant weights as MatMul of floats, less their zero points."""
+    left, right = node.input[:2]
+    weights = _whole_floats(draft, right, input_of(node, 3), (-1,))
+    if weights is None or weights.ndim < 2:
+        return False
+    data = _centred(draft, left, input_of(node, 2))
+    if data is None:
+        return False
+    product = draft.add("MatMul", data, draft.store(weights))
+    draft.give(node.output[0], draft.cast(product, np.int32))
+    return True
+
+
 def integer_convolution(draft: Draft, node: onnx.NodeProto) -> bool:
-    """ConvInteger as MatMulInteger over the windows."""
+    """ConvInteger with constant weights as Conv of floats, less their zero points; others over the windows."""
     data, weight = node.input[:2]
     zeros = input_of(node, 2), input_of(node, 3)
-    draft.give(node.output[0], _convolve(draft, node, (data, weight), zeros))
+    rank = len(draft.shape(weight))
+    weights = _whole_floats(draft, weight, zeros[1], (-1, *[1] * (rank - 1)))
+    centred = _centred(draft, data, zeros[0]) if weights is not None else None
+    if centred is None:
+        draft.give(node.output[0], _convolve(draft, node, (data, weight), zeros))
+        return True
+    sums = draft.add("Conv", centred, draft.store(weights), **attributes_of(node))
+    # Some algorithms for floats are not exact.
+    draft.give(node.output[0], draft.cast(draft.add("Round", sums), np.int32))
+    return True
+
+
+def _centred(draft: Draft, data: str, zero: str) -> str | None:
+    """Bytes as floats, less their zero point; None if that is not a single number."""
+    if zero and draft.shape(zero) not in ((), (1,)):
+        return None
+    floats = draft.cast(data, np.float32)
+    return draft.add("Sub", floats, draft.cast(zero, np.float32)) if zero else floats
+
+
+def _whole_floats(draft: Draft, weights: str, zero: str, shape: Sequence[int]) -> Array | None:
+    """Constant weights as floats, less their zero points in a given shape; None if they are computed."""
+    if not draft.is_constant(weights) or (zero and not draft.is_constant(zero)):
+        return None
+    floats: Array = draft.constant(weights).astype(np.float32)
+    return floats - draft.constant(zero).astype(np.float32).reshape(shape) if zero else floats
+
+
+def dynamic(draft: Draft, node: onnx.NodeProto) -> bool:
+    """DynamicQuantizeLinear: the scale and the zero point follow from the least and the largest element."""
+    data, rank = node.input[0], len(draft.shape(node.input[0]))
+    if not rank:
+        return False
+    nothing, most = draft.store(0, np.float32), draft.store(255, np.float32)
+    low = draft.add("Min", draft.reduce("ReduceMin", data, range(rank), keepdims=False), nothing)
+    high = draft.add("Max", draft.reduce("ReduceMax", data, range(rank), keepdims=False), nothing)
+    width = draft.add("Sub", high, low)
+    flat = draft.add("Equal", width, nothing)
+    scale = draft.add("Where", flat, draft.store(1, np.float32), draft.add("Div", width, most))
+    place = draft.add("Div", draft.add("Neg", low), scale)
+    zero = draft.add("QuantizeLinear", place, draft.store(1, np.float32), draft.store(0, np.uint8))
+    draft.give(node.output[0], draft.add("QuantizeLinear", data, scale, zero))
+    draft.give(output_of(node, 1), scale)
+    draft.give(output_of(node, 2), zero)
     return True
 
 
@@ -132,6 +195,8 @@ def blocked(draft: Draft, node: onnx.NodeProto) -> bool:
 
 RULES: dict[str, Rule] = {
     "QLinearMatMul": quantized_matmul,
+    "MatMulInteger": integer_matmul,
+    "DynamicQuantizeLinear": dynamic,
     "ConvInteger": integer_convolution,
     "QLinearConv": quantized_convolution,
     "QuantizeLinear": blocked,
