@@ -4,7 +4,8 @@
    reader of a DequantizeLinear gets its own. Quantised values of int8 are moved by 128 and become uint8.
 2. A convolution of a quantised map with quantised constant weights becomes one of integers. Its sums, as float32, are
    multiplied with both scales; the bias is added as a float. A QuantizeLinear behind it becomes part of its kernel.
-3. A dense layer of few rows is such a convolution of images of one pixel.
+3. So does a matrix product; one of few rows is a convolution of images of one pixel. Layers of bytes that are cast to
+   floats, less a zero point that may be computed, are computed with integers, too.
 4. The maximum of windows is that of the integers.
 5. A DequantizeLinear of a constant that is left becomes a constant of float32.
 """
@@ -20,26 +21,21 @@ import numpy as np
 
 from tvmopt.pipeline.graph.attributes import attributes
 from tvmopt.pipeline.graph.ir import Array, Editor, Graph, Node, Origin, rewrite
+from tvmopt.pipeline.graph.quantized.kernels import SUMS, Data, add_kernel, add_pixels
 from tvmopt.pipeline.graph.quantized.scales import MOVED, Scale, dequantizes, quantizes, scale_of
+from tvmopt.pipeline.graph.quantized.weights import Weights, weights_of, whole_weights
 from tvmopt.pipeline.graph.recognize.images import window_of
 from tvmopt.schedules.compute.functions import QUANTIZED
 from tvmopt.schedules.compute.integers import NARROW, WIDE, largest_sum
+from tvmopt.schedules.dtypes import FLOAT32
 from tvmopt.schedules.expression import ACC, Arg, Const, Expr, call
 from tvmopt.schedules.llvm.parts.quads import multiplies_bytes
-from tvmopt.schedules.operators import INTEGER_CONV2D, INTEGER_DEPTHWISE_CONV2D, Operator
+from tvmopt.schedules.operators import INTEGER_CONV2D, INTEGER_DENSE, INTEGER_DEPTHWISE_CONV2D, Operator
 from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Attr, Tensor
 
 FEW_ROWS = 4
 """Dense layers of at most this many rows are computed row by row: all that they take is reading their weights."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Weights:
-    """Quantised weights of a convolution: int8, with a scale for each output channel."""
-
-    integers: Array
-    scales: Array
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +53,7 @@ def use_integers(graph: Graph, target: Target) -> Graph:
         graph: nodes of ONNX, as read.
         target: decides whether convolutions have kernels of integers.
     """
-    if not any(quantizes(node) or dequantizes(node) for node in graph.nodes):
+    if not any(quantizes(node) or dequantizes(node) or node.kind == "Cast" for node in graph.nodes):
         return graph
     return _Integers(graph, target).run()
 
@@ -73,37 +69,73 @@ class _Integers:
         """What values of the model would be made of by a DequantizeLinear, by their names."""
         self.given: set[str] = set()
         """Values of `floats` that have their name already."""
+        self.wide: dict[str, str] = {}
+        """Computed zero points as int32, by their names."""
 
     def run(self) -> Graph:
         return rewrite(self.graph, self._rule)
 
     def _rule(self, editor: Editor, node: Node) -> bool:
-        if quantizes(node) and node.output in self.quantized:
-            self._quantize(editor, node)
-            return True
-        if dequantizes(node):
-            known = self._constant(node.output)
-            if known is not None:
-                editor.constants[node.output] = known
-                del editor.values[node.output]
-                return True
-            if node.inputs[0] in self.made:
-                self.floats[node.output] = self.made[node.inputs[0]]
-                if node.output in self.graph.outputs:
-                    self._dequantized(editor, node.output)
-                return True
-        if node.kind == "Conv" and self._convolution(editor, node):
-            return True
-        if node.kind in ("Gemm", "MatMul") and self._dense(editor, node):
-            return True
-        if node.kind == "MaxPool" and len(node.outputs) == 1 and node.inputs[0] in self.floats:
-            self._maximum(editor, node)
+        if self._quantized(editor, node) or self._real(editor, node) or self._computed(editor, node):
             return True
         inputs = tuple(self._dequantized(editor, name) for name in node.inputs)
         if inputs == node.inputs:
             return False
         editor.add(replace(node, inputs=inputs))
         return True
+
+    def _quantized(self, editor: Editor, node: Node) -> bool:
+        """A QuantizeLinear."""
+        if not quantizes(node):
+            return False
+        if node.output in self.quantized:
+            self._quantize(editor, node)
+            return True
+        return self._quantize_for_all(editor, node)
+
+    def _real(self, editor: Editor, node: Node) -> bool:
+        """A DequantizeLinear: a constant, or left to its readers."""
+        if not dequantizes(node):
+            return False
+        known = self._constant(node.output)
+        if known is not None:
+            editor.constants[node.output] = known
+            del editor.values[node.output]
+            return True
+        source = self.made.get(node.inputs[0]) or self._bytes(editor, node)
+        if source is None:
+            return False
+        self.floats[node.output] = source
+        if node.output in self.graph.outputs:
+            self._dequantized(editor, node.output)
+        return True
+
+    def _computed(self, editor: Editor, node: Node) -> bool:
+        """A layer that has kernels of integers."""
+        if node.kind == "Conv":
+            return self._convolution(editor, node)
+        if node.kind in ("Gemm", "MatMul"):
+            return (node.kind == "MatMul" and self._product(editor, node)) or self._dense(editor, node)
+        if node.kind == "MaxPool" and len(node.outputs) == 1 and node.inputs[0] in self.floats:
+            self._maximum(editor, node)
+            return True
+        return False
+
+    def _bytes(self, editor: Editor, node: Node) -> _Quantized | None:
+        """What a DequantizeLinear reads whose bytes are given, or computed otherwise than by a QuantizeLinear alone."""
+        name, scale = node.inputs[0], scale_of(self.graph, node)
+        tensor = self.graph.tensor(name)
+        if name in self.graph.constants or scale is None or not scale.fits_maps(tensor.shape):
+            return None
+        if scale.dtype == QUANTIZED:
+            if editor.values[name].fill not in (0, scale.unsigned_zero):
+                return None
+            editor.values[name] = replace(editor.values[name], fill=scale.unsigned_zero)
+            return _Quantized(name, scale)
+        made = editor.value(f"{name}_unsigned", Tensor(tensor.shape, QUANTIZED, fill=scale.unsigned_zero))
+        expr = call("quantize", call("to_float32", Arg(0)), Const(1.0), Const(float(MOVED)))
+        editor.add(Node("pointwise", (name,), (made,), node.layers, {}, expr))
+        return _Quantized(made, scale)
 
     def _quantize(self, editor: Editor, node: Node) -> None:
         scale, source = self.quantized[node.output], self.floats.get(node.inputs[0])
@@ -144,7 +176,7 @@ class _Integers:
         editor.add(Node("pointwise", (source.name, *inputs), (made,), layers, {}, expr))
         return made
 
-    def _numbers(self, editor: Editor, stem: str, scale: Scale) -> tuple[tuple[str, ...], tuple[Expr, Const]]:
+    def _numbers(self, editor: Editor, stem: str, scale: Scale) -> tuple[tuple[str, ...], tuple[Expr, Expr]]:
         """Scale and zero point in an expression, and the further input that it needs where there are several scales."""
         zero = Const(float(scale.unsigned_zero))
         if scale.is_single:
@@ -171,12 +203,9 @@ class _Integers:
         return True, self._constant(node.inputs[2])
 
     def _convolution(self, editor: Editor, node: Node) -> bool:
-        data = self.floats.get(node.inputs[0])
-        if data is None:
-            return False
-        weights = self._weights(node.inputs[1])
+        data, weights = self._data(node.inputs[0]), self._weights(node.inputs[1])
         has_bias, bias = self._bias(node)
-        if weights is None or (has_bias and bias is None):
+        if data is None or weights is None or (has_bias and bias is None):
             return False
         tensor = self.graph.tensor(node.inputs[0])
         values, groups = attributes(node), int(attributes(node).get("group", 1))
@@ -184,52 +213,65 @@ class _Integers:
         operator = self._operator(tensor.shape, weights.integers.shape, groups, window.dilations)
         if operator is None or min(window.pads) < 0:
             return False
-        if operator is INTEGER_CONV2D and not data.scale.is_single:
-            return False  # sums over channels of several scales
+        if operator is INTEGER_CONV2D and (data.scales.size > 1 or (groups > 1 and weights.shifts.any())):
+            return False  # sums over channels of several scales, or of which each group has its own
         attrs: dict[str, Attr] = {**window.attrs(), "dilations": window.dilations, "groups": groups}
         if math.prod(weights.integers.shape[2:]) > 1 and largest_sum(weights.integers) >= NARROW:
             attrs[WIDE] = 1
-        self._add(editor, replace(node, op=operator.name, attrs=attrs, proto=None), data, weights, bias)
+        made = replace(node, op=operator.name, attrs=attrs, proto=None)
+        add_kernel(editor, made, self._read(editor, data), weights, bias)
         return True
 
     def _dense(self, editor: Editor, node: Node) -> bool:
-        """A dense layer of few rows, as a convolution of images of one pixel, each with the elements of a row."""
-        data, values = self.floats.get(node.inputs[0]), attributes(node)
-        if data is None or not data.scale.is_single or not multiplies_bytes(self.target):
+        """A dense layer; of few rows as a convolution of images of one pixel, each with the elements of a row."""
+        data, values = self._data(node.inputs[0]), attributes(node)
+        if data is None or data.scales.size > 1 or not multiplies_bytes(self.target):
             return False
         plain = values.get("alpha", 1.0) == values.get("beta", 1.0) == 1.0 and not values.get("transA", 0)
-        shape, made = self.graph.tensor(node.inputs[0]).shape, self.graph.tensor(node.output).shape
-        rows = math.prod(shape[:-1])
         weights = self._weights(node.inputs[1], turned=not values.get("transB", 0))
+        if not plain or weights is None or weights.integers.ndim != 2:
+            return False
+        made = editor.values[node.output]
         has_bias, bias = self._bias(node)
-        if not plain or rows > FEW_ROWS or weights is None or weights.integers.ndim != 2:
-            return False
-        by_column = bias is not None and bias.ndim and bias.shape[-1] == bias.size == made[-1]
+        by_column = bias is not None and bias.ndim and bias.shape[-1] == bias.size == made.shape[-1]
+        layer = replace(node, op=INTEGER_DENSE.name, attrs={"packed": 1}, proto=None)
         if has_bias and not by_column:
-            return False
-        tensor = Tensor((rows, shape[-1], 1, 1), QUANTIZED, fill=data.scale.unsigned_zero)
-        image = editor.value(f"{data.name}_pixels", tensor)
-        editor.add(Node("reshape", (data.name,), (image,), node.layers))
-        result = editor.value(f"{node.output}_pixels", Tensor((rows, made[-1], 1, 1)), Origin(node.output, "maps"))
-        integers = _Weights(weights.integers[:, :, None, None], weights.scales)
-        attrs: dict[str, Attr] = {"strides": (1, 1), "pads": (0, 0, 0, 0), "dilations": (1, 1), "groups": 1}
-        convolution = replace(node, op=INTEGER_CONV2D.name, outputs=(result,), attrs=attrs, proto=None)
-        self._add(editor, convolution, _Quantized(image, data.scale), integers, bias)
-        editor.add(Node("reshape", (result,), node.outputs, node.layers))
+            layer = replace(layer, outputs=(editor.value(f"{node.output}_product", made),))
+        self._rows(editor, layer, self._read(editor, data), weights, bias if by_column else None)
+        if has_bias and not by_column:
+            inputs = (layer.output, self._dequantized(editor, node.inputs[2]))
+            editor.add(Node("pointwise", inputs, node.outputs, node.layers, {}, call("add", Arg(0), Arg(1))))
         return True
 
-    def _add(self, editor: Editor, node: Node, data: _Quantized, weights: _Weights, bias: Array | None) -> None:
-        """Adds `node`, a convolution of integers, with the operands and the expression that make floats of its sums."""
-        stem = node.layers[0]
-        factors = weights.scales * data.scale.scale.reshape(-1)
-        inputs = [data.name, editor.constant(f"{stem}_integers", weights.integers)]
-        inputs.append(editor.constant(f"{stem}_scales", factors.reshape(1, -1, 1, 1)))
-        expr: Expr = call("mul", call("to_float32", ACC), Arg(2))
-        if bias is not None:
-            inputs.append(editor.constant(f"{stem}_bias", bias.astype(np.float32).reshape(1, -1, 1, 1)))
-            expr = call("add", expr, Arg(3))
-        attrs: dict[str, Attr] = {**node.attrs, "zero": data.scale.unsigned_zero}
-        editor.add(replace(node, inputs=tuple(inputs), attrs=attrs, epilogue=expr))
+    def _rows(self, editor: Editor, node: Node, data: Data, weights: Weights, bias: Array | None) -> None:
+        """A product of rows with weights."""
+        made = editor.values[node.output].shape
+        rows = math.prod(made[:-1])
+        if rows > FEW_ROWS:
+            add_kernel(editor, node, data, weights, bias)
+            return
+        result = editor.value(f"{node.output}_pixels", Tensor((rows, made[-1], 1, 1)), Origin(node.output, "maps"))
+        pixels = replace(weights, integers=weights.integers[:, :, None, None])
+        attrs: dict[str, Attr] = {"strides": (1, 1), "pads": (0, 0, 0, 0), "dilations": (1, 1), "groups": 1}
+        convolution = replace(node, op=INTEGER_CONV2D.name, outputs=(result,), attrs=attrs)
+        add_kernel(editor, convolution, add_pixels(editor, data, rows, node.layers), pixels, bias)
+        editor.add(Node("reshape", (result,), node.outputs, node.layers))
+
+    def _product(self, editor: Editor, node: Node) -> bool:
+        """A product of two quantised matrices that are both computed, or of several."""
+        left, right = (self.floats.get(name) for name in node.inputs)
+        shapes = [self.graph.tensor(name).shape for name in node.inputs]
+        if left is None or right is None or not (left.scale.is_single and right.scale.is_single):
+            return False
+        if not multiplies_bytes(self.target) or len(shapes[0]) < 2 or shapes[0][:-2] != shapes[1][:-2]:
+            return False
+        zeros = {"zero": left.scale.unsigned_zero, "right_zero": right.scale.unsigned_zero}
+        factor = np.float32(left.scale.scale.reshape(-1)[0] * right.scale.scale.reshape(-1)[0])
+        expr = call("mul", call("to_float32", ACC), Const(float(factor)))
+        attrs: dict[str, Attr] = {"packed": 0, **zeros}
+        inputs = (left.name, right.name)
+        editor.add(replace(node, op=INTEGER_DENSE.name, inputs=inputs, attrs=attrs, epilogue=expr, proto=None))
+        return True
 
     def _operator(
         self, data: tuple[int, ...], weight: tuple[int, ...], groups: int, dilations: tuple[int, ...]
@@ -243,25 +285,70 @@ class _Integers:
         aligned = data[1] // groups % block == 0 and weight[0] // groups % block == 0
         return INTEGER_CONV2D if groups == 1 or aligned else None
 
-    def _weights(self, name: str, turned: bool = False) -> _Weights | None:
-        """Constant weights with a scale for each output channel, or one, that are symmetric; else None.
-
-        Output channels come first, but in matrices that are to be `turned`.
-        """
+    def _data(self, name: str) -> Data | None:
+        """What a layer reads that reads the floats `name`, if these stand for quantised values; else None."""
+        if name in self.floats:
+            known = self.floats[name]
+            return Data(known.name, known.scale.scale, known.scale.unsigned_zero)
         node = self.producers.get(name)
-        if node is None or not dequantizes(node) or node.inputs[0] not in self.graph.constants:
+        zero: int | str | None = 0
+        if node is not None and node.kind == "Sub":
+            zero, node = self._zero(node.inputs[1]), self.producers.get(node.inputs[0])
+        integers = self._cast(node)
+        if integers is None or zero is None or self.graph.tensor(integers).shape != self.graph.tensor(name).shape:
             return None
-        scale = scale_of(self.graph, node)
-        integers = self.graph.constants[node.inputs[0]]
-        if scale is None or not (scale.is_single or scale.axis == int(turned)) or (turned and integers.ndim != 2):
+        return Data(integers, np.ones(1, np.float32), zero)
+
+    def _zero(self, name: str) -> int | str | None:
+        """A zero point as a float: its number, or the name of the byte that it is computed from; None for others."""
+        number = self.graph.scalar(name)
+        if number is not None:
+            return int(number) if number in range(256) else None
+        source = self._cast(self.producers.get(name))
+        return source if source is not None and self.graph.tensor(source).elements == 1 else None
+
+    def _cast(self, node: Node | None) -> str | None:
+        """The computed bytes, unsigned, that `node` makes floats of; None for others."""
+        if node is None or node.kind != "Cast" or self.graph.tensor(node.output).dtype != FLOAT32:
             return None
-        zero = scale.zero
-        if scale.dtype == "uint8":
-            integers, zero = (integers.astype(np.int16) - MOVED).astype(np.int8), zero - MOVED
-        if zero.any():
-            return None
-        integers = integers.T if turned else integers
-        return _Weights(integers, np.broadcast_to(scale.scale.reshape(-1), (len(integers),)))
+        (name,) = node.inputs
+        return name if name in self.graph.values and self.graph.tensor(name).dtype == QUANTIZED else None
+
+    def _read(self, editor: Editor, data: Data) -> Data:
+        """`data` with its zero point as int32, if that is computed."""
+        if isinstance(data.zero, int):
+            return data
+        if data.zero not in self.wide:
+            self.wide[data.zero] = editor.value(f"{data.zero}_wide", Tensor((), SUMS))
+            layers = self.producers[data.zero].layers
+            node = Node("pointwise", (data.zero,), (self.wide[data.zero],), layers, {}, call("to_int32", Arg(0)))
+            editor.add(node)
+        return replace(data, zero=self.wide[data.zero])
+
+    def _weights(self, name: str, turned: bool = False) -> Weights | None:
+        """Constant weights that are quantised, or differences of bytes as floats; None for others."""
+        if name in self.graph.constants:
+            array = self.graph.constants[name]
+            return whole_weights(array.T if turned else array) if array.ndim > 1 else None
+        return weights_of(self.graph, self.producers, name, turned)
+
+    def _quantize_for_all(self, editor: Editor, node: Node) -> bool:
+        """A QuantizeLinear to uint8 that others than a DequantizeLinear read, or whose scale is computed."""
+        tensors = [self.graph.tensor(name) for name in (*node.inputs, node.output)]
+        if tensors[0].dtype != FLOAT32 or tensors[-1].dtype != QUANTIZED or node.inputs[0] in self.graph.constants:
+            return False
+        scale, further = scale_of(self.graph, node), node.inputs[1:]
+        if scale is not None and scale.is_single:
+            further, numbers = self._numbers(editor, node.output, scale)
+        elif len(tensors) == 4 and further[0] in self.graph.values and tensors[1].elements == 1 == tensors[2].elements:
+            known = self.graph.scalar(further[1])
+            numbers = (Arg(1), call("to_float32", Arg(2)) if known is None else Const(known))
+            further = further if known is None else further[:1]
+        else:
+            return False
+        inputs, expr = (self._dequantized(editor, node.inputs[0]), *further), call("quantize", Arg(0), *numbers)
+        editor.add(Node("pointwise", inputs, node.outputs, node.layers, {}, expr))
+        return True
 
 
 def _quantized_values(graph: Graph) -> dict[str, Scale]:

@@ -1,0 +1,153 @@
+"""Matrix products, and layers of bytes with zero points of any kind, as integers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from tests.onnx_models import make_model
+from tests.pipeline.graph.quantized.test_use_integers import BYTES, check
+from tests.quantised import Network
+from tvmopt.pipeline.graph.ir import Graph
+from tvmopt.pipeline.graph.optimize import passes
+from tvmopt.pipeline.graph.read_onnx import read_onnx
+from tvmopt.pipeline.importers.onnx_form.layer_names import name_nodes
+from tvmopt.pipeline.importers.onnx_form.normalize import normalize
+
+Evaluate = Any
+
+
+def through_all(model: onnx.ModelProto) -> Graph:
+    name_nodes(model.graph.node)
+    graph = read_onnx(normalize(model))
+    for run in passes(BYTES):
+        graph = run(graph)
+    return graph
+
+
+def kinds_of(graph: Graph) -> list[str]:
+    return [node.op for node in graph.nodes if node.op not in ("relayout", "reshape")]
+
+
+def product(net: Network, x: str, shape: tuple[int, int], dtype: Any = np.int8, zero: int | None = None) -> str:
+    """A product with weights of the whole range, with a scale for each column."""
+    random, limits = np.random.default_rng(5), np.iinfo(dtype)
+    net.constants |= {
+        "w": random.integers(limits.min, limits.max, shape, endpoint=True).astype(dtype),
+        "s": random.uniform(0.5, 1, shape[1]).astype(np.float32) * np.float32(0.001),
+        "z": np.full(shape[1], 0 if zero is None else zero, dtype),
+    }
+    net.add("DequantizeLinear", "w s z", "wd", axis=1)
+    return net.add("MatMul", f"{x} wd", "p")
+
+
+@pytest.mark.parametrize("behind", ["nothing", "bias and Gelu", "QuantizeLinear", "residual"])
+@pytest.mark.parametrize(("shape", "zero"), [((9, 24), 100), ((2, 7, 33), 0), ((1, 3, 4, 20), 255)])
+def test_products_of_many_rows(behind: str, shape: tuple[int, ...], zero: int, evaluated: Evaluate) -> None:
+    net = Network()
+    net.constants["b"] = np.linspace(-1, 1, 20, dtype=np.float32)
+    y = product(net, net.quantised("x", 0.03, zero), (shape[-1], 20))
+    if behind == "bias and Gelu":
+        y = net.add("Gelu", net.add("Add", f"{y} b", "a"), "g")
+    if behind == "QuantizeLinear":
+        y = net.quantised(net.add("Add", f"{y} b", "a"), 0.02, 77)
+    if behind == "residual":
+        net.constants["t"] = np.random.default_rng(0).standard_normal((shape[-1], 20)).astype(np.float32)
+        y = net.add("Add", f"{y} {net.quantised(net.add('MatMul', 'x t', 'r'), 0.02, 9, np.uint8)}", "a")
+    model = make_model(*net.nodes, inputs={"x": shape}, outputs=y, opset=20, **net.constants)
+    graph = through_all(model)
+    assert kinds_of(graph).count("integer_dense") == 1
+    check(graph, model, evaluated, 0.02)
+
+
+@pytest.mark.parametrize("rows", [2, 30])
+@pytest.mark.parametrize(("dtype", "zero"), [(np.uint8, 0), (np.uint8, 99), (np.uint8, 255), (np.int8, -128)])
+def test_products_with_zero_points_of_weights(rows: int, dtype: Any, zero: int, evaluated: Evaluate) -> None:
+    net = Network()
+    y = product(net, net.quantised("x", 0.03, 100), (24, 20), dtype, zero)
+    model = make_model(*net.nodes, inputs={"x": (rows, 24)}, outputs=y, opset=20, **net.constants)
+    graph = through_all(model)
+    kind = "integer_conv2d" if rows < 5 else "integer_dense"
+    assert kinds_of(graph).count(kind) == 2, "one for the product, one for the sums of the rows"
+    check(graph, model, evaluated, 1e-4)
+
+
+@pytest.mark.parametrize(("groups", "kind"), [(1, "integer_conv2d"), (16, "integer_depthwise_conv2d")])
+def test_convolutions_with_zero_points_of_weights(groups: int, kind: str, evaluated: Evaluate) -> None:
+    net = Network()
+    y = net.convolution(net.quantised("x", 0.03, 128), (16, 16), "y", strides=[2, 1], groups=groups)
+    net.constants["y_w"] = (net.constants["y_w"].astype(np.int16) + 128).astype(np.uint8)
+    net.constants["y_z"] = np.linspace(0, 255, 16).astype(np.uint8)
+    model = net.model((2, 16, 6, 7), y)
+    graph = through_all(model)
+    assert kinds_of(graph).count(kind) == 2
+    check(graph, model, evaluated, 1e-4)
+
+
+def dynamic(layer: str, zero: int | None, attributes: dict[str, Any]) -> list[Any]:
+    """A layer as onnxruntime's dynamic quantiser writes it."""
+    taken = "q w qz" if zero is None else "q w qz wz"
+    return [
+        ("DynamicQuantizeLinear", "x", "q qs qz"),
+        (layer, taken, "i", attributes),
+        ("Cast", "i", "f", {"to": onnx.TensorProto.FLOAT}),
+        ("Mul", "qs ws", "s"),
+        ("Mul", "f s", "m"),
+        ("Add", "m b", "y"),
+    ]
+
+
+@pytest.mark.parametrize(("dtype", "zero"), [("int8", None), ("int8", 3), ("uint8", 128), ("uint8", 50)])
+@pytest.mark.parametrize("shape", [(30, 24), (2, 24), (2, 9, 33)])
+def test_dynamic_products(dtype: str, zero: int | None, shape: tuple[int, ...], evaluated: Evaluate) -> None:
+    random, limits = np.random.default_rng(0), np.iinfo(dtype)
+    weights = random.integers(limits.min, limits.max, (shape[-1], 20), endpoint=True).astype(dtype)
+    constants = {"w": weights, "ws": np.float32(0.001), "b": np.linspace(-1, 1, 20, dtype=np.float32)}
+    if zero is not None:
+        constants["wz"] = np.array(zero, dtype)
+    model = make_model(*dynamic("MatMulInteger", zero, {}), inputs={"x": shape}, outputs="y", **constants)
+    graph = through_all(model)
+    kinds = kinds_of(graph)
+    assert ("integer_conv2d" if shape == (2, 24) else "integer_dense") in kinds
+    assert "onnx" not in kinds
+    check(graph, model, evaluated, 0.01)
+
+
+@pytest.mark.parametrize("zero", [128, 60])
+@pytest.mark.parametrize(
+    "attributes",
+    [{"pads": [1, 0, 2, 1], "strides": [2, 1]}, {"pads": [0, 2, 0, 2], "dilations": [2, 2]}, {}],
+    ids=str,
+)
+def test_dynamic_convolutions(zero: int, attributes: dict[str, Any], evaluated: Evaluate) -> None:
+    """The zero point of what surrounds the data is known only when it runs."""
+    weights = np.random.default_rng(0).integers(0, 256, (20, 16, 3, 3)).astype(np.uint8)
+    bias = np.linspace(-1, 1, 20, dtype=np.float32).reshape(1, 20, 1, 1)
+    constants = {"w": weights, "ws": np.float32(0.001), "b": bias, "wz": np.uint8(zero)}
+    nodes = dynamic("ConvInteger", zero, attributes)
+    model = make_model(*nodes, inputs={"x": (2, 16, 9, 8)}, outputs="y", **constants)
+    graph = through_all(model)
+    assert kinds_of(graph).count("integer_conv2d") == (1 if zero == 128 else 2)
+    check(graph, model, evaluated, 0.01)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8"])
+def test_bytes_that_are_given(dtype: str, evaluated: Evaluate) -> None:
+    """As models of TFLite take them; what is given has no halo, and that around it is the zero point."""
+    net = Network()
+    net.constants |= {"xs": np.float32(0.03), "xz": np.array(-7 if dtype == "int8" else 99, dtype)}
+    net.add("DequantizeLinear", "x xs xz", "d")
+    y = net.convolution("d", (3, 16), "y")
+    model = make_model(*net.nodes, inputs={"x": (dtype, 1, 3, 7, 8)}, outputs=y, opset=19, **net.constants)
+    graph = through_all(model)
+    assert "integer_conv2d" in kinds_of(graph)
+    assert "onnx" not in kinds_of(graph)
+    inputs = {"x": np.random.default_rng(1).integers(*((-128, 128) if dtype == "int8" else (0, 256)), (1, 3, 7, 8))}
+    inputs = {name: array.astype(dtype) for name, array in inputs.items()}
+    from tvmopt.pipeline.support.onnxruntime import run_model
+
+    (wanted,), (got,) = run_model(model, inputs).values(), evaluated(graph, inputs)
+    np.testing.assert_allclose(got, wanted, atol=1e-4)
