@@ -37,7 +37,7 @@ class ChannelWindow(NoKnobs):
         """Float32, data and output in blocks of one size, of which a window reaches into the next one at most."""
         if workload.op != "lrn" or workload.dtypes != {FLOAT32}:
             return False
-        return workload.inputs[0].block == workload.output.block > max(1, workload.attr("size") // 2 - 1)
+        return workload.inputs[0].block == workload.output.block > max(1, int(workload.attr("size")) // 2 - 1)
 
     def build(self, workload: Workload, target: Target, config: Config) -> Any:
         """The scheduled PrimFunc."""
