@@ -135,6 +135,14 @@ def arguments_of(expr: Expr) -> set[int]:
     return own.union(*map(arguments_of, operands_of(expr)))
 
 
+def tables_of(expr: Expr) -> set[int]:
+    """The indices of the arguments that are tables: they belong to all elements, and do not broadcast."""
+    match expr:
+        case Call("table", (places, Arg(index))):
+            return {index} | tables_of(places)
+    return set[int]().union(*map(tables_of, operands_of(expr)))
+
+
 def size_of(expr: Expr) -> int:
     """The number of functions in `expr`, each as often as it occurs."""
     return isinstance(expr, Call) + sum(map(size_of, operands_of(expr)))

@@ -60,7 +60,7 @@ class Operator:
 
 
 _FLOAT = "in float32"
-_MOVED = "of elements of four or eight bytes"
+_MOVED = "of uint8 or elements of four or eight bytes"
 _NUMBERS = "of other types than float16"
 _MAPS = "in two dimensions, float32"
 _LINES = "in one or two dimensions, float32"
@@ -212,7 +212,7 @@ CONCAT = Operator(
     "concatenation",
     operands=None,
     layout=Layout.FOLLOWS,
-    forms={"Concat": "of elements of four or eight bytes"},
+    forms={"Concat": _MOVED},
 )
 CHANNELS = Operator("channels", "choice of channels", operands=None, layout=Layout.BLOCKED)
 """Some channels of feature maps, in any order: attribute channels, as in `schedules.llvm.maps.channels`."""

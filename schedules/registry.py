@@ -95,6 +95,7 @@ def llvm_templates() -> tuple[Template, ...]:
     from tvmopt.schedules.llvm.memory_bound.reduction import Reduce, Softmax
     from tvmopt.schedules.llvm.memory_bound.resize2d import Resize2d
     from tvmopt.schedules.llvm.memory_bound.row_norm import RowNorm
+    from tvmopt.schedules.llvm.memory_bound.table import Table
     from tvmopt.schedules.llvm.recurrent.recurrent import Recurrence
     from tvmopt.schedules.llvm.selection.find import Find
     from tvmopt.schedules.llvm.selection.pick import Pick
@@ -118,6 +119,7 @@ def llvm_templates() -> tuple[Template, ...]:
         IntegerProduct(),
         Recurrence(),
         Pool2d(),
+        Table(),
         Pointwise(),
         Concat(),
         PlainConcat(),

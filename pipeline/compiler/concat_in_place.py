@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from tvmopt.pipeline.artifact.native_library import ALIGNMENT
 from tvmopt.pipeline.compiler.program import WORK, Program, View
+from tvmopt.schedules.dtypes import dtype_of
 from tvmopt.schedules.expression import ACC
 from tvmopt.schedules.workload import Workload
 
@@ -15,12 +17,14 @@ def joins_memory(workload: Workload) -> bool:
     """Whether a concatenation's output is its inputs one after another in memory.
 
     This requires a single image, whole channel blocks in all inputs but the last, and equal block sizes and halos. In
-    row-major order each part must begin where kernels expect a tensor to begin.
+    row-major order, and of bytes, each part must begin where kernels expect a tensor to begin: their vectors may have
+    several pixels.
     """
     if workload.op != "concat" or workload.epilogue != ACC or workload.output.shape[0] != 1:
         return False
     output = workload.output
-    if output.plain and any(tensor.nbytes % ALIGNMENT for tensor in workload.inputs[:-1]):
+    ends = [math.prod(tensor.physical_shape) * dtype_of(tensor.dtype).nbytes for tensor in workload.inputs[:-1]]
+    if (output.plain or dtype_of(output.dtype).nbytes == 1) and any(end % ALIGNMENT for end in ends):
         return False
     alike = all((tensor.block, tensor.halo) == (output.block, output.halo) for tensor in workload.inputs)
     return alike and all(tensor.shape[1] % output.block == 0 for tensor in workload.inputs[:-1])

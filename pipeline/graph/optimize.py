@@ -34,6 +34,7 @@ from tvmopt.pipeline.graph.passes.widen_phases import widen_phases
 from tvmopt.pipeline.graph.pieces import Alternative, Choice, Piece, stay_apart
 from tvmopt.pipeline.graph.quantized.fold_scales import fold_scales
 from tvmopt.pipeline.graph.quantized.use_integers import use_integers
+from tvmopt.pipeline.graph.quantized.use_tables import use_tables, use_tables_alone
 from tvmopt.pipeline.graph.read_onnx import read_onnx
 from tvmopt.pipeline.graph.recognize import recognize, recognize_typed
 from tvmopt.pipeline.graph.siblings.merge_recurrences import merge_recurrences
@@ -101,8 +102,10 @@ def passes(
         lambda graph: pick_pixels(graph, target),
         lambda graph: split_groups(graph, target),
         lambda graph: widen_phases(graph, target),
+        use_tables,
         fuse_epilogue,
         fold_scales,
+        lambda graph: use_tables_alone(graph, target),
         lambda graph: choose_channels(graph, target),
         find_copies,
         lambda graph: fuse_expanded(graph, target),

@@ -45,6 +45,7 @@ ARITY: dict[str, int] = {
     **dict.fromkeys(("to_bool", "to_float32", "to_int32", "to_int64"), 1),
     "where": 3,
     **dict.fromkeys(("quantize", "dequantize"), 3),
+    "table": 2,
     **dict.fromkeys(("quotient", "remainder", "modulo"), 2),
 }
 """Functions that an expression may name, with their number of operands."""
@@ -76,7 +77,7 @@ def type_of(function: str, dtype: str) -> str:
     """The element type of a function's value if that of its last operand is `dtype`."""
     if function in TRUTHS:
         return "bool"
-    return {**CASTS, "quantize": QUANTIZED, "dequantize": "float32"}.get(function, dtype)
+    return {**CASTS, "quantize": QUANTIZED, "table": QUANTIZED, "dequantize": "float32"}.get(function, dtype)
 
 
 def finite_at_zero(expr: Expr) -> bool:

@@ -211,17 +211,23 @@ def _pool_images(workload: Workload, inputs: Sequence[Array]) -> Array:
     if workload.attr("kind") == "max":
         lowest = -np.inf if data.dtype.kind == "f" else 0
         return np.asarray(_windows(workload, data, kernel, lowest).max(axis=(4, 5)))
+    if data.dtype.kind == "u":
+        data = (data.astype(FLOAT32) - np.float32(workload.attr("zero"))) * np.float32(workload.attr("scale"))
     ones = np.ones_like(data)
     if workload.attr("count_pads"):
         # Declared pads count; extra padding from rounding sizes up does not.
         margins = ((0, 0), (0, 0), (pads[0], pads[2]), (pads[1], pads[3]))
-        sums = _windows(workload, data, kernel, 0.0).sum(axis=(4, 5))
         attrs = tuple((name, (0, 0, 0, 0) if name == "pads" else value) for name, value in workload.attrs)
         inner = Workload("pool2d", workload.inputs, workload.output, attrs)
         counts = _windows(inner, np.pad(ones, margins, constant_values=1.0), kernel, 0.0).sum(axis=(4, 5))
-        return np.asarray(sums / counts)
-    counts = _windows(workload, ones, kernel, 0.0).sum(axis=(4, 5))
-    return np.asarray(_windows(workload, data, kernel, 0.0).sum(axis=(4, 5)) / counts)
+    else:
+        counts = _windows(workload, ones, kernel, 0.0).sum(axis=(4, 5))
+    windows = _windows(workload, data, kernel, 0.0)
+    if inputs[0].dtype.kind == "u":
+        # Where floats stand for integers, the order of the additions decides on which side of a tie they are.
+        taps = (windows[..., i, j] for i, j in np.ndindex(kernel))
+        return np.asarray(sum(taps, np.zeros((), FLOAT32)) / counts.astype(FLOAT32), FLOAT32)
+    return np.asarray(windows.sum(axis=(4, 5)) / counts)
 
 
 def _depth_to_space(workload: Workload, inputs: Sequence[Array]) -> Array:
@@ -358,6 +364,10 @@ def _resize2d(workload: Workload, inputs: Sequence[Array]) -> Array:
     rows = row_index.reshape(-1, taps)
     columns = column_index.reshape(-1, taps)
     row_weights, column_weights = row_weight.reshape(-1, taps), column_weight.reshape(-1, taps)
+    if data.dtype.kind == "u" and taps == 1:
+        return np.asarray(data[:, :, rows[:, 0]][..., columns[:, 0]])
+    if data.dtype.kind == "u":
+        data = data.astype(FLOAT32) - np.float32(workload.attr("zero"))
     lines = np.stack([data[:, :, rows[:, t]] * row_weights[:, t, None] for t in range(taps)]).sum(axis=0)
     return np.asarray(np.stack([lines[..., columns[:, t]] * column_weights[:, t] for t in range(taps)]).sum(axis=0))
 

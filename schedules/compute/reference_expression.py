@@ -100,6 +100,7 @@ _FUNCTIONS: dict[str, Any] = {
     "where": np.where,
     "quantize": lambda x, scale, zero: np.clip(np.fmax(np.rint(x / scale) + zero, 0), 0, 255),
     "dequantize": lambda x, scale, zero: (x.astype(FLOAT32) - zero) * scale,
+    "table": lambda x, table: table.reshape(-1)[x],
     "quotient": _quotient,
     "remainder": np.fmod,
     "modulo": np.mod,

@@ -141,6 +141,10 @@ class TypedMath:
         floats = self.cast(x, "float32")
         return (floats if known(zero) == 0.0 else floats - zero) * scale
 
+    def _table(self, x: Any, table: Any) -> Any:
+        """The entries of a table (`schedules.llvm.parts.lookup`) at the places `x`."""
+        return table.of(x, self.lanes)
+
     def _to_bool(self, x: Any) -> Any:
         return self.truth(x)
 

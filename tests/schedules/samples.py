@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from tests.workloads.attentions import attention
 from tests.workloads.integers import integer_convolution, integer_matrices, integer_product
 from tests.workloads.recurrences import recurrence
 from tvmopt.schedules.expression import ACC, Arg, call
+from tvmopt.schedules.llvm.memory_bound.table import LOOKED_UP
 from tvmopt.schedules.target import parse_target
 from tvmopt.schedules.workload import Tensor, Workload
 
@@ -37,6 +39,7 @@ def expanded(depthwise: Workload, channels: int) -> Workload:
 def workloads(wide: Wide, make: Callable[..., Workload]) -> dict[str, Workload]:
     """One workload for every template, large enough to divide."""
     maps = Tensor((2, 3 * LANES, 12, 13), block=LANES)
+    bytes_ = replace(maps, dtype="uint8")
     relu = call("relu", ACC)
     pads: dict[str, Any] = {"kernel": (3, 3), "pads": (1, 1, 1, 1), "epilogue": relu}
     window = {"kernel": (3, 3), "strides": (1, 1), "pads": (1, 1, 1, 1), "count_pads": 0}
@@ -78,6 +81,7 @@ def workloads(wide: Wide, make: Callable[..., Workload]) -> dict[str, Workload]:
         "pool2d": make("pool2d", (maps,), maps, kind="max", **window),
         "pointwise": make("pointwise", (maps, maps), maps, call("add", Arg(0), Arg(1))),
         "pointwise plain": make("pointwise", (Tensor((50, 400)),), Tensor((50, 400)), call("relu", Arg(0))),
+        "table": make("pointwise", (replace(bytes_, halo=(1, 1, 1, 1)), Tensor((256,), "uint8")), bytes_, LOOKED_UP),
         "concat": make("concat", (maps, maps), Tensor((2, 6 * LANES, 12, 13), block=LANES)),
         "channels": make("channels", (maps,), Tensor((2, 7, 12, 13), block=LANES), channels=tuple(range(5, 12))),
         "relayout": make("relayout", (Tensor(maps.shape),), maps),

@@ -20,6 +20,7 @@ from tvmopt.pipeline.graph.ir import ONNX, Array, Editor, Graph, Node, rewrite
 from tvmopt.pipeline.graph.passes.find_copies import MOVES
 from tvmopt.pipeline.graph.recognize.insert_onnx import add_onnx
 from tvmopt.pipeline.graph.strides import StridedView
+from tvmopt.schedules.llvm.memory_bound.pointwise import MAP_TYPES
 from tvmopt.schedules.operators import Layout
 from tvmopt.schedules.target import Target
 
@@ -32,7 +33,7 @@ Channel = tuple[str, int]
 
 def choose_channels(graph: Graph, target: Target) -> Graph:
     """Makes ``channels`` of operators that only move channels of maps, where a kernel wants the result in blocks."""
-    return rewrite(graph, _Chooser(graph, target.channel_block("float32")).rule)
+    return rewrite(graph, _Chooser(graph, target).rule)
 
 
 @dataclass(slots=True)
@@ -40,7 +41,7 @@ class _Chooser:
     """Follows channels through the graph."""
 
     graph: Graph
-    block: int
+    target: Target
     blocked: set[str] = field(init=False)
     wanted: set[str] = field(init=False)
     chosen: dict[str, tuple[Channel, ...]] = field(default_factory=dict)
@@ -75,7 +76,7 @@ class _Chooser:
 
     def _is_map(self, editor: Editor, name: str) -> bool:
         tensor = editor.values[name]
-        return name in self.blocked and len(tensor.shape) == 4 and tensor.dtype == "float32"
+        return name in self.blocked and len(tensor.shape) == 4 and tensor.dtype in MAP_TYPES
 
     def _follow(self, editor: Editor, node: Node) -> None:
         """Notes what is a view of a map."""
@@ -144,11 +145,12 @@ class _Chooser:
 
     def _join(self, editor: Editor, node: Node) -> bool:
         tensors = [editor.values.get(name) for name in node.inputs]
-        if any(tensor is None or tensor.dtype != "float32" for tensor in tensors):
+        if any(tensor is None or tensor.dtype not in MAP_TYPES for tensor in tensors):
             return False
         if not self.blocked.intersection(node.inputs):
             return False
-        aligned = all(tensor is not None and tensor.shape[1] % self.block == 0 for tensor in tensors[:-1])
+        block = self.target.channel_block(editor.values[node.output].dtype)
+        aligned = all(tensor is not None and tensor.shape[1] % block == 0 for tensor in tensors[:-1])
         if aligned and not any(name in self.chosen for name in node.inputs):
             # As it is; but what is chosen from it may come from its parts.
             self.joined[node.output] = self._parts(editor, node)
@@ -180,10 +182,11 @@ class _Chooser:
         sources = tuple(dict.fromkeys(source for source, _ in channels))
         sizes = [editor.values[source].shape[1] for source in sources]
         layers = tuple(dict.fromkeys(self.layers[node.output]))
+        block = self.target.channel_block(editor.values[node.output].dtype)
         everything = [(source, i) for source, size in zip(sources, sizes, strict=True) for i in range(size)]
         if channels == everything and len(sources) == 1 and node.output not in self.graph.outputs:
             editor.rename(node.output, sources[0])
-        elif channels == everything and len(sources) > 1 and all(size % self.block == 0 for size in sizes[:-1]):
+        elif channels == everything and len(sources) > 1 and all(size % block == 0 for size in sizes[:-1]):
             editor.add(Node("concat", sources, node.outputs, layers))
         else:
             firsts = dict(zip(sources, itertools.accumulate(sizes, initial=0), strict=False))

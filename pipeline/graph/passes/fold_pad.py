@@ -1,4 +1,4 @@
-"""Folds zero padding into the convolution that reads it. Returns a new graph."""
+"""Folds zero padding, of integers that with the zero point, into a convolution that reads it. Returns a new graph."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from dataclasses import replace
 
 from tvmopt.pipeline.graph.ir import Editor, Graph, Node, rewrite
 from tvmopt.pipeline.graph.parameters import padding_of
+from tvmopt.schedules.operators import CONV2D, DEPTHWISE_CONV2D, INTEGERS
+from tvmopt.schedules.workload import Attr
 
 
 def fold_pad(graph: Graph) -> Graph:
@@ -16,12 +18,12 @@ def fold_pad(graph: Graph) -> Graph:
     producers = graph.producers()
 
     def rule(editor: Editor, node: Node) -> bool:
-        if node.op not in ("conv2d", "depthwise_conv2d"):
+        if node.operator not in (CONV2D, DEPTHWISE_CONV2D, *INTEGERS):
             return False
         pad = producers.get(node.inputs[0])
         if pad is None or pad.kind != "Pad":
             return False
-        amounts = _zero_pads(graph, pad)
+        amounts = _zero_pads(graph, pad, node.attrs.get("zero", 0))
         if amounts is None:
             return False
         own = node.attrs["pads"]
@@ -36,12 +38,12 @@ def fold_pad(graph: Graph) -> Graph:
     return rewrite(graph, rule)
 
 
-def _zero_pads(graph: Graph, pad: Node) -> tuple[int, int, int, int] | None:
-    """Top, left, bottom, right of a Pad that only adds zeros around images; None for any other."""
+def _zero_pads(graph: Graph, pad: Node, zero: Attr) -> tuple[int, int, int, int] | None:
+    """Top, left, bottom, right of a Pad that only adds `zero` around images; None for any other."""
     if len(graph.tensor(pad.inputs[0]).shape) != 4:
         return None
     padding = padding_of(graph.constants, pad, 4)
-    if padding is None or padding.mode != "constant" or padding.fill != 0.0:
+    if padding is None or padding.mode != "constant" or padding.fill != zero:
         return None
     (*outer, top, left), (*further, bottom, right) = padding.before, padding.after
     if any((*outer, *further)) or min(top, left, bottom, right) < 0:

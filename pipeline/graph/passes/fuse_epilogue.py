@@ -12,10 +12,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tvmopt.pipeline.graph.ir import Graph, Node, without_dead_code
+from tvmopt.pipeline.graph.quantized.scales import reads_bytes
 from tvmopt.schedules.compute.functions import QUANTIZED, finite_at_zero
 from tvmopt.schedules.dtypes import FLOAT32
-from tvmopt.schedules.expression import Arg, Call, Expr, reads_of, rename_arguments, size_of
-from tvmopt.schedules.operators import INTEGERS, MAP_NORM, Layout
+from tvmopt.schedules.expression import Arg, Call, Expr, reads_of, rename_arguments, size_of, tables_of
+from tvmopt.schedules.operators import MAP_NORM, Layout
 from tvmopt.schedules.workload import Tensor
 
 MAX_FUNCTIONS = 24
@@ -55,7 +56,7 @@ def _fuse_one(graph: Graph, node: Node) -> tuple[Node, Node] | None:
     # kernel of integers, what only makes floats of integers comes first: then the kernel reads the integers.
     order = {id(other): i for i, other in enumerate(graph.nodes)}
     candidates = [producers[name] for name in node.inputs if name in producers]
-    integers = any(other.operator in INTEGERS for other in candidates)
+    integers = any(reads_bytes(graph, other) for other in candidates)
     for producer in sorted(candidates, key=lambda other: (not (integers and _dequantizes(other)), -order[id(other)])):
         if len(producer.outputs) != 1 or uses[producer.output] != node.inputs.count(producer.output):
             continue
@@ -69,12 +70,13 @@ def _merge(graph: Graph, producer: Node, node: Node) -> Node | None:
     made, result = graph.tensor(producer.output), graph.tensor(node.output)
     if made.shape != result.shape or size_of(node.epilogue) + size_of(producer.epilogue) > MAX_FUNCTIONS:
         return None
-    others = [name for name in node.inputs if name != producer.output]
+    tables = tables_of(node.epilogue)
+    others = [name for i, name in enumerate(node.inputs) if name != producer.output and i not in tables]
     if producer.op == "pointwise":
         if _repeats(node, producer.output):
             return None
     elif (
-        any(graph.tensor(name).dtype not in _types(producer) for name in (*node.inputs, node.output))
+        any(graph.tensor(name).dtype not in _types(graph, producer) for name in (*node.inputs, node.output))
         or not producer.operator.takes_epilogue
         or not all(_operand_fits(graph, producer, name) for name in others)
     ):
@@ -105,9 +107,9 @@ def _dequantizes(node: Node) -> bool:
     return node.op == "pointwise" and isinstance(node.epilogue, Call) and node.epilogue.function == "dequantize"
 
 
-def _types(producer: Node) -> frozenset[str]:
+def _types(graph: Graph, producer: Node) -> frozenset[str]:
     """The element types that the epilogue of a kernel may read and write."""
-    return QUANTISED if producer.operator in INTEGERS else FLOATS
+    return QUANTISED if reads_bytes(graph, producer) else FLOATS
 
 
 def _repeats(node: Node, name: str) -> bool:

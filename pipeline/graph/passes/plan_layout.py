@@ -22,7 +22,7 @@ from tvmopt.pipeline.graph.strides import through_blocks
 from tvmopt.schedules.compute.functions import ONE_BY_ONE, QUANTIZED, finite_at_zero
 from tvmopt.schedules.compute.phases import phases_of
 from tvmopt.schedules.dtypes import FLOAT32
-from tvmopt.schedules.expression import functions_of
+from tvmopt.schedules.expression import functions_of, tables_of
 from tvmopt.schedules.llvm.depthwise.integer import quads_of
 from tvmopt.schedules.llvm.maps.channels import is_part
 from tvmopt.schedules.llvm.memory_bound.copied import MOVED
@@ -123,7 +123,9 @@ def _can_block(graph: Graph, node: Node, target: Target) -> bool:
             and all(graph.tensor(name).shape[1] % block == 0 for name in node.inputs[:-1])
         )
     assert node.operator in (POINTWISE, MAP_NORM)
-    tensors = [graph.tensor(name) for name in node.inputs]
+    tables = tables_of(node.epilogue)
+    names = [name for i, name in enumerate(node.inputs) if i not in tables]
+    tensors = [graph.tensor(name) for name in names]
     types = (FLOAT32, QUANTIZED) if node.operator is POINTWISE else (FLOAT32,)
     if len(output.shape) != 4 or any(tensor.dtype not in types for tensor in (*tensors, output)):
         return False
@@ -132,7 +134,7 @@ def _can_block(graph: Graph, node: Node, target: Target) -> bool:
     # In the padding of the last block operands are zero; a result that is not finite there would spread.
     if output.shape[1] % target.channel_block(output.dtype) and not finite_at_zero(node.epilogue):
         return False
-    for name, tensor in zip(node.inputs, tensors, strict=True):
+    for name, tensor in zip(names, tensors, strict=True):
         if tensor.elements > 1 and not broadcasts(tensor, output):
             return False
         if tensor.elements > 1 and len(tensor.shape) != 4 and name not in graph.constants:
@@ -176,7 +178,8 @@ def _share(graph: Graph, target: Target, blocked: set[int], halos: dict[str, Hal
         if node.operator is CHANNELS:
             shape, channels = graph.tensor(node.inputs[0]).shape, node.attrs["channels"]
             assert isinstance(channels, tuple)
-            shares = len(node.inputs) == 1 and is_part(channels, shape[1], target.channel_block("float32"))
+            block = target.channel_block(graph.tensor(node.output).dtype)
+            shares = len(node.inputs) == 1 and is_part(channels, shape[1], block)
         else:
             shares = id(node) in blocked
         if shares and not any(name in graph.outputs or name in graph.inputs for name in node.inputs):
@@ -285,7 +288,7 @@ class _Planner:
     def _constant(self, node: Node, index: int, name: str) -> str:
         """Gives an epilogue's operand rank 4, so that it is blocked like the map; others stay as they are."""
         array = self.graph.constants[name]
-        if index < node.operator.own(len(node.inputs)) or array.size == 1:
+        if index < node.operator.own(len(node.inputs)) or array.size == 1 or index in tables_of(node.epilogue):
             return name
         shape = (1,) * (4 - array.ndim) + array.shape
         made = self.editor.constant(f"{name}_map", np.ascontiguousarray(array.reshape(shape)))

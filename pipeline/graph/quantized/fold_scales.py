@@ -11,8 +11,8 @@ from dataclasses import replace
 import numpy as np
 
 from tvmopt.pipeline.graph.ir import Array, Editor, Graph, Node, as_float32, rewrite
+from tvmopt.pipeline.graph.quantized.scales import reads_bytes
 from tvmopt.schedules.expression import Arg, Call, Const, Expr, arguments_of, call, rename_arguments
-from tvmopt.schedules.operators import INTEGERS
 
 LARGEST = 255.0
 """The largest quantised value."""
@@ -50,7 +50,7 @@ def fold_scales(graph: Graph) -> Graph:
     """Folds the scales of all kernels of integers."""
 
     def rule(editor: Editor, node: Node) -> bool:
-        if node.operator not in INTEGERS:
+        if not reads_bytes(graph, node):
             return False
         operands = _Operands(editor, node)
         epilogue = _folded(node.epilogue, operands)

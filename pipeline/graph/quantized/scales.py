@@ -8,7 +8,9 @@ import numpy as np
 
 from tvmopt.pipeline.graph.attributes import attributes
 from tvmopt.pipeline.graph.ir import ONNX, Array, Graph, Node, as_float32
+from tvmopt.schedules.compute.functions import QUANTIZED
 from tvmopt.schedules.expression import functions_of
+from tvmopt.schedules.operators import INTEGERS, POOL2D, RESIZE2D
 
 BYTES = ("uint8", "int8")
 """The element types of quantised values that kernels know."""
@@ -93,6 +95,12 @@ def quantizes(node: Node | None) -> bool:
 def dequantizes(node: Node | None) -> bool:
     """Whether `node` is ONNX's DequantizeLinear."""
     return node is not None and node.op == ONNX and node.kind == "DequantizeLinear"
+
+
+def reads_bytes(graph: Graph, node: Node) -> bool:
+    """Whether the kernel of `node` computes with quantised maps, and may write them."""
+    either = node.operator in (POOL2D, RESIZE2D) and graph.tensor(node.inputs[0]).dtype == QUANTIZED
+    return either or node.operator in INTEGERS
 
 
 def rounds_to_bytes(graph: Graph) -> bool:

@@ -6,8 +6,9 @@
    multiplied with both scales; the bias is added as a float. A QuantizeLinear behind it becomes part of its kernel.
 3. So does a matrix product; one of few rows is a convolution of images of one pixel. Layers of bytes that are cast to
    floats, less a zero point that may be computed, are computed with integers, too.
-4. The maximum of windows is that of the integers.
-5. A DequantizeLinear of a constant that is left becomes a constant of float32.
+4. Operators that move elements or choose among them do so with the integers (`move`).
+5. Averages of maps, and interpolations, read the integers (`average`).
+6. A DequantizeLinear of a constant that is left becomes a constant of float32.
 """
 
 from __future__ import annotations
@@ -21,8 +22,11 @@ import numpy as np
 
 from tvmopt.pipeline.graph.attributes import attributes
 from tvmopt.pipeline.graph.ir import Array, Editor, Graph, Node, Origin, rewrite
+from tvmopt.pipeline.graph.quantized.average import average, interpolate
 from tvmopt.pipeline.graph.quantized.kernels import SUMS, Data, add_kernel, add_pixels
-from tvmopt.pipeline.graph.quantized.scales import MOVED, Scale, dequantizes, quantizes, scale_of
+from tvmopt.pipeline.graph.quantized.move import move
+from tvmopt.pipeline.graph.quantized.scales import MOVED, dequantizes, quantizes, scale_of
+from tvmopt.pipeline.graph.quantized.values import Quantized, QuantizedValues
 from tvmopt.pipeline.graph.quantized.weights import Weights, weights_of, whole_weights
 from tvmopt.pipeline.graph.recognize.images import window_of
 from tvmopt.schedules.compute.functions import QUANTIZED
@@ -38,14 +42,6 @@ FEW_ROWS = 4
 """Dense layers of at most this many rows are computed row by row: all that they take is reading their weights."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Quantized:
-    """A quantised value: its name as uint8, and its scale."""
-
-    name: str
-    scale: Scale
-
-
 def use_integers(graph: Graph, target: Target) -> Graph:
     """Replaces what can be computed with integers.
 
@@ -58,17 +54,10 @@ def use_integers(graph: Graph, target: Target) -> Graph:
     return _Integers(graph, target).run()
 
 
-class _Integers:
+class _Integers(QuantizedValues):
     def __init__(self, graph: Graph, target: Target) -> None:
-        self.graph, self.target = graph, target
-        self.producers = graph.producers()
-        self.quantized = _quantized_values(graph)
-        self.made: dict[str, _Quantized] = {}
-        """Quantised values, by their names in the model."""
-        self.floats: dict[str, _Quantized] = {}
-        """What values of the model would be made of by a DequantizeLinear, by their names."""
-        self.given: set[str] = set()
-        """Values of `floats` that have their name already."""
+        super().__init__(graph)
+        self.target = target
         self.wide: dict[str, str] = {}
         """Computed zero points as int32, by their names."""
 
@@ -78,7 +67,7 @@ class _Integers:
     def _rule(self, editor: Editor, node: Node) -> bool:
         if self._quantized(editor, node) or self._real(editor, node) or self._computed(editor, node):
             return True
-        inputs = tuple(self._dequantized(editor, name) for name in node.inputs)
+        inputs = tuple(self.dequantized(editor, name) for name in node.inputs)
         if inputs == node.inputs:
             return False
         editor.add(replace(node, inputs=inputs))
@@ -89,7 +78,7 @@ class _Integers:
         if not quantizes(node):
             return False
         if node.output in self.quantized:
-            self._quantize(editor, node)
+            self.quantize(editor, node)
             return True
         return self._quantize_for_all(editor, node)
 
@@ -107,7 +96,7 @@ class _Integers:
             return False
         self.floats[node.output] = source
         if node.output in self.graph.outputs:
-            self._dequantized(editor, node.output)
+            self.dequantized(editor, node.output)
         return True
 
     def _computed(self, editor: Editor, node: Node) -> bool:
@@ -116,12 +105,9 @@ class _Integers:
             return self._convolution(editor, node)
         if node.kind in ("Gemm", "MatMul"):
             return (node.kind == "MatMul" and self._product(editor, node)) or self._dense(editor, node)
-        if node.kind == "MaxPool" and len(node.outputs) == 1 and node.inputs[0] in self.floats:
-            self._maximum(editor, node)
-            return True
-        return False
+        return any(rule(self, editor, node) for rule in (move, average, interpolate))
 
-    def _bytes(self, editor: Editor, node: Node) -> _Quantized | None:
+    def _bytes(self, editor: Editor, node: Node) -> Quantized | None:
         """What a DequantizeLinear reads whose bytes are given, or computed otherwise than by a QuantizeLinear alone."""
         name, scale = node.inputs[0], scale_of(self.graph, node)
         tensor = self.graph.tensor(name)
@@ -131,57 +117,11 @@ class _Integers:
             if editor.values[name].fill not in (0, scale.unsigned_zero):
                 return None
             editor.values[name] = replace(editor.values[name], fill=scale.unsigned_zero)
-            return _Quantized(name, scale)
+            return Quantized(name, scale)
         made = editor.value(f"{name}_unsigned", Tensor(tensor.shape, QUANTIZED, fill=scale.unsigned_zero))
         expr = call("quantize", call("to_float32", Arg(0)), Const(1.0), Const(float(MOVED)))
         editor.add(Node("pointwise", (name,), (made,), node.layers, {}, expr))
-        return _Quantized(made, scale)
-
-    def _quantize(self, editor: Editor, node: Node) -> None:
-        scale, source = self.quantized[node.output], self.floats.get(node.inputs[0])
-        if source is not None and source.scale.equals(scale):
-            self.made[node.output] = source
-            return
-        tensor = replace(editor.values[node.output], dtype=QUANTIZED, fill=scale.unsigned_zero)
-        if scale.dtype == QUANTIZED:
-            editor.values[node.output] = tensor
-            made = node.output
-        else:
-            made = editor.value(f"{node.output}_unsigned", tensor, Origin(node.output, "moved"))
-        self.made[node.output] = _Quantized(made, scale)
-        inputs, numbers = self._numbers(editor, made, scale)
-        inputs = (self._dequantized(editor, node.inputs[0]), *inputs)
-        editor.add(Node("pointwise", inputs, (made,), node.layers, {}, call("quantize", Arg(0), *numbers)))
-
-    def _maximum(self, editor: Editor, node: Node) -> None:
-        """The largest of quantised values is the quantised value of the largest."""
-        source = self.floats[node.inputs[0]]
-        tensor = replace(editor.values[node.output], dtype=QUANTIZED, fill=source.scale.unsigned_zero)
-        made = editor.value(f"{node.output}_integers", tensor)
-        editor.add(replace(node, inputs=(source.name,), outputs=(made,)))
-        self.floats[node.output] = _Quantized(made, source.scale)
-        if node.output in self.graph.outputs:
-            self._dequantized(editor, node.output)
-
-    def _dequantized(self, editor: Editor, name: str) -> str:
-        """The value `name`; if it is that of a DequantizeLinear, made anew for the reader."""
-        if name not in self.floats:
-            return name
-        source = self.floats[name]
-        made = editor.value(f"{name}_again", Tensor(self.graph.tensor(name).shape)) if name in self.given else name
-        self.given.add(name)
-        layers = self.producers[name].layers
-        inputs, numbers = self._numbers(editor, made, source.scale)
-        expr = call("dequantize", Arg(0), *numbers)
-        editor.add(Node("pointwise", (source.name, *inputs), (made,), layers, {}, expr))
-        return made
-
-    def _numbers(self, editor: Editor, stem: str, scale: Scale) -> tuple[tuple[str, ...], tuple[Expr, Expr]]:
-        """Scale and zero point in an expression, and the further input that it needs where there are several scales."""
-        zero = Const(float(scale.unsigned_zero))
-        if scale.is_single:
-            return (), (Const(float(scale.scale.reshape(-1)[0])), zero)
-        return (editor.constant(f"{stem}_scales", scale.scale.reshape(1, -1, 1, 1)),), (Arg(1), zero)
+        return Quantized(made, scale)
 
     def _constant(self, name: str) -> Array | None:
         """The value of a constant, or of a DequantizeLinear of one; else None."""
@@ -239,7 +179,7 @@ class _Integers:
             layer = replace(layer, outputs=(editor.value(f"{node.output}_product", made),))
         self._rows(editor, layer, self._read(editor, data), weights, bias if by_column else None)
         if has_bias and not by_column:
-            inputs = (layer.output, self._dequantized(editor, node.inputs[2]))
+            inputs = (layer.output, self.dequantized(editor, node.inputs[2]))
             editor.add(Node("pointwise", inputs, node.outputs, node.layers, {}, call("add", Arg(0), Arg(1))))
         return True
 
@@ -346,29 +286,9 @@ class _Integers:
             further = further if known is None else further[:1]
         else:
             return False
-        inputs, expr = (self._dequantized(editor, node.inputs[0]), *further), call("quantize", Arg(0), *numbers)
+        inputs, expr = (self.dequantized(editor, node.inputs[0]), *further), call("quantize", Arg(0), *numbers)
         editor.add(Node("pointwise", inputs, node.outputs, node.layers, {}, expr))
         return True
-
-
-def _quantized_values(graph: Graph) -> dict[str, Scale]:
-    """Values that a QuantizeLinear makes, and that only a DequantizeLinear of the same scale reads."""
-    readers: dict[str, list[Node]] = defaultdict(list)
-    for node in graph.nodes:
-        for name in node.inputs:
-            readers[name].append(node)
-    found: dict[str, Scale] = {}
-    for node in graph.nodes:
-        if not quantizes(node) or node.output in graph.outputs or node.inputs[0] in graph.constants:
-            continue
-        scale = scale_of(graph, node)
-        tensor = graph.tensor(node.inputs[0])
-        if scale is None or not scale.fits_maps(tensor.shape) or tensor.dtype != "float32":
-            continue
-        others = [scale_of(graph, reader) if dequantizes(reader) else None for reader in readers[node.output]]
-        if all(other is not None and scale.equals(other) for other in others):
-            found[node.output] = scale
-    return found
 
 
 def _wide(constants: Mapping[str, Array], node: Node, integers: Array) -> Array | None:

@@ -13,34 +13,43 @@ from tvmopt.schedules.workload import Attr, Tensor
 
 def _map(editor: Editor, node: Node) -> Tensor | None:
     tensor = editor.graph.tensor(node.inputs[0])
-    types = (FLOAT32, QUANTIZED) if node.kind == "MaxPool" else (FLOAT32,)
+    types = (FLOAT32, QUANTIZED) if node.kind in ("MaxPool", "GlobalMaxPool") else (FLOAT32,)
     return tensor if len(tensor.shape) in (3, 4, 5) and tensor.dtype in types else None
 
 
 def windows(editor: Editor, node: Node) -> bool:
     """MaxPool and AveragePool, without dilation or indices; a window of one pixel is none."""
-    tensor, values = _map(editor, node), attributes(node)
-    if tensor is None or len(node.outputs) != 1 or values.get("storage_order", 0):
+    if _map(editor, node) is None:
         return False
+    attrs = window_attrs(editor, node)
+    if attrs is None:
+        return False
+    if attrs["kernel"] == attrs["strides"] == (1, 1) and attrs["pads"] == (0, 0, 0, 0) and "depth" not in attrs:
+        return nothing(editor, node)
+    if node.inputs[0] in editor.constants:
+        return False
+    inputs = (as_image(editor, node, node.inputs[0]),)
+    add_image(editor, Node("pool2d", inputs, node.outputs, node.layers, attrs))
+    return True
+
+
+def window_attrs(editor: Editor, node: Node) -> dict[str, Attr] | None:
+    """Attributes of a ``pool2d`` that is the MaxPool or AveragePool `node`; None where no kernel takes its windows."""
+    tensor, values = editor.graph.tensor(node.inputs[0]), attributes(node)
+    if len(node.outputs) != 1 or values.get("storage_order", 0):
+        return None
     kernel = tuple(int(x) for x in values["kernel_shape"])
     window = window_of(values, tensor.shape[2:], kernel)
     if window.dilations != (1, 1) or (window.depth and window.depth[2] != 1):
-        return False
-    if window.kernel == window.strides == (1, 1) and not any(window.pads) and not window.depth:
-        return nothing(editor, node)
+        return None
     if min(*window.pads, *window.depth) < 0 or not _touch(tensor, editor.graph.tensor(node.output), window):
-        return False
-    if node.inputs[0] in editor.constants:
-        return False
-    attrs: dict[str, Attr] = {
+        return None
+    return {
         "kind": "max" if node.kind == "MaxPool" else "average",
         "kernel": window.kernel,
         **window.attrs(),
         "count_pads": int(values.get("count_include_pad", 0)),
     }
-    inputs = (as_image(editor, node, node.inputs[0]),)
-    add_image(editor, Node("pool2d", inputs, node.outputs, node.layers, attrs))
-    return True
 
 
 def _touch(tensor: Tensor, output: Tensor, window: Window) -> bool:

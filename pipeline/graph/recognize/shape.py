@@ -14,6 +14,8 @@ from tvmopt.pipeline.graph.recognize.insert_onnx import add_onnx, add_slice
 from tvmopt.pipeline.graph.recognize.pooling import whole_map_attrs
 from tvmopt.pipeline.graph.recognize.types import Rule
 from tvmopt.pipeline.importers.onnx_form.rewrites.resize_tables import AxisResize, tables
+from tvmopt.schedules.compute.functions import QUANTIZED
+from tvmopt.schedules.dtypes import FLOAT32
 from tvmopt.schedules.expression import Arg, Const, Expr, call
 from tvmopt.schedules.workload import Attr, Tensor
 
@@ -64,7 +66,7 @@ def gather(editor: Editor, node: Node) -> bool:
 
 def depth_to_space(editor: Editor, node: Node) -> bool:
     """DepthToSpace in either order."""
-    if node.inputs[0] in editor.constants or editor.graph.tensor(node.inputs[0]).dtype != "float32":
+    if node.inputs[0] in editor.constants or editor.graph.tensor(node.inputs[0]).dtype not in (FLOAT32, QUANTIZED):
         return False
     values = attributes(node)
     size = int(values["blocksize"])
@@ -163,29 +165,50 @@ def reduced_axes(editor: Editor, node: Node) -> tuple[int, ...] | None:
 
 
 def resize(editor: Editor, node: Node) -> bool:
-    """Resize and Upsample of images along rows and columns, as tables of taps."""
+    """Resize and Upsample of images along rows and columns."""
     tensor, output = editor.graph.tensor(node.inputs[0]), editor.graph.tensor(node.output)
-    if len(tensor.shape) != 4 or tensor.dtype != "float32" or tensor.shape[:2] != output.shape[:2]:
+    if tensor.dtype != FLOAT32 and not (tensor.dtype == QUANTIZED and _is_nearest(node)):
         return False
-    if not _stretches(editor, node):
-        return False
-    if tensor.shape == output.shape:
+    if tensor.shape == output.shape and resizes(editor, node):
         # onnxruntime leaves such a map alone, whatever the scales.
         return reshape(editor, node)
+    found = resize_tables(editor, node)
+    if found is None:
+        return False
+    names, attrs = found
+    editor.add(Node("resize2d", (node.inputs[0], *names), node.outputs, node.layers, attrs))
+    return True
+
+
+def resizes(editor: Editor, node: Node) -> bool:
+    """Whether a Resize or Upsample of images stretches rows and columns, in a way that is known."""
+    tensor, output = editor.graph.tensor(node.inputs[0]), editor.graph.tensor(node.output)
+    return len(tensor.shape) == 4 and tensor.shape[:2] == output.shape[:2] and _stretches(editor, node)
+
+
+def resize_tables(editor: Editor, node: Node) -> tuple[tuple[str, ...], dict[str, Attr]] | None:
+    """The tables of taps of a ``resize2d``, and its attributes; None where there is none for a Resize."""
+    tensor, output = editor.graph.tensor(node.inputs[0]), editor.graph.tensor(node.output)
+    if not resizes(editor, node):
+        return None
     scales = _scales(editor, node, tensor.shape, output.shape)
     kind = "Upsample" if _is_old(editor, node) else "Resize"
-    names = [node.inputs[0]]
+    names: list[str] = []
     taps = 0
     for axis in (2, 3):
         stretch = AxisResize(tensor.shape[axis], output.shape[axis], scales[axis])
         made = tables(attributes(node), kind, stretch)
         if made is None:
-            return False
+            return None
         taps = made[0].shape[1]
         names.append(editor.constant(f"{node.output}_index{axis}", made[0].astype(np.int32).reshape(-1)))
         names.append(editor.constant(f"{node.output}_weight{axis}", made[1].astype(np.float32).reshape(-1)))
-    editor.add(Node("resize2d", tuple(names), node.outputs, node.layers, {"taps": taps}))
-    return True
+    return tuple(names), {"taps": taps}
+
+
+def _is_nearest(node: Node) -> bool:
+    """Whether every pixel of a Resize is one of its operand's."""
+    return str(attributes(node).get("mode", "nearest")) == "nearest"
 
 
 def _is_old(editor: Editor, node: Node) -> bool:

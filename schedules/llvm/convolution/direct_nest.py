@@ -52,7 +52,7 @@ class DirectConv2dNest:
         if self.shape.flat:
             self.inputs = [x.flattened() if len(x.tensor.shape) == 4 else x for x in self.inputs]
             self.result = self.result.flattened()
-        self.epilogue = Epilogue(workload, self.inputs, self.result)
+        self.epilogue = Epilogue(workload, self.inputs, self.result, target)
         self.blocks = math.ceil(self.shape.out_channels // self.shape.groups / self.lanes)
 
     def sizes(self) -> Shape:

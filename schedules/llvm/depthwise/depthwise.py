@@ -130,7 +130,7 @@ class DepthwiseNest:
         self.inputs = [Operand(tensor, f"operand{i}") for i, tensor in enumerate(workload.inputs)]
         self.inputs[1] = weight or Operand(Tensor(packed, workload.inputs[1].dtype), "weight")
         self.result = Operand(workload.output, "output")
-        self.epilogue = Epilogue(workload, self.inputs, self.result)
+        self.epilogue = Epilogue(workload, self.inputs, self.result, target)
         self.tiles = tiles(workload, self.inputs[0], self.inputs[1], target.lanes(FLOAT32))
 
     def function(self) -> Any:

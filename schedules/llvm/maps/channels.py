@@ -38,8 +38,9 @@ class Channels(NoKnobs):
     version = 1
 
     def accepts(self, workload: Workload, target: Target) -> bool:
-        """Elements of four bytes, all maps in blocks of one size."""
-        if workload.op != "channels" or len(workload.dtypes) > 1 or dtype_of(workload.output.dtype).nbytes != 4:
+        """Elements of four bytes or one, all maps in blocks of one size."""
+        moved = dtype_of(workload.output.dtype).nbytes in (1, 4)
+        if workload.op != "channels" or len(workload.dtypes) > 1 or not moved:
             return False
         return all(tensor.block == workload.output.block > 1 for tensor in workload.inputs)
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from tvmopt.schedules.workload import Workload
 
-MOVED = ("float32", "int32", "int64", "float64")
-"""Element types that are copied; TVM holds others, such as booleans, in vectors of another size."""
+MOVED = ("float32", "int32", "int64", "float64", "uint8")
+"""Element types that are copied; TVM holds booleans in vectors of another size."""
 
 
 def merged(sizes: Sequence[int], strides: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:

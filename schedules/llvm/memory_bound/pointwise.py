@@ -9,9 +9,10 @@ from tvmopt.schedules.compute.functions import ONE_BY_ONE, QUANTIZED
 from tvmopt.schedules.compute.pointwise import VectorMath
 from tvmopt.schedules.compute.typed import TRUTH
 from tvmopt.schedules.dtypes import DTYPES, FLOAT32
-from tvmopt.schedules.expression import functions_of
+from tvmopt.schedules.expression import functions_of, tables_of
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import Index, Stmt, View, divmod_index
+from tvmopt.schedules.llvm.parts.lookup import Lookup
 from tvmopt.schedules.llvm.parts.operands import Epilogue, Operand, Pixel, declared, operands_of
 from tvmopt.schedules.space import Config, ConfigSpace, Knob
 from tvmopt.schedules.target import Target
@@ -38,7 +39,9 @@ class Pointwise:
             return False
         if workload.output.plain:
             return workload.dtypes <= TYPES and all(tensor.plain for tensor in workload.inputs)
-        return workload.dtypes <= MAP_TYPES and all(_maps_onto(tensor, workload.output) for tensor in workload.inputs)
+        tables = tables_of(workload.epilogue)
+        maps = [tensor for i, tensor in enumerate(workload.inputs) if i not in tables]
+        return workload.dtypes <= MAP_TYPES and all(_maps_onto(tensor, workload.output) for tensor in maps)
 
     def flops(self, workload: Workload) -> int:
         """One operation for each output element."""
@@ -74,7 +77,7 @@ def _maps_onto(tensor: Tensor, output: Tensor) -> bool:
 def _map(workload: Workload, target: Target, config: Config) -> Any:
     """Feature maps: rows of pixels, a vector is a channel block."""
     inputs, result = operands_of(workload)
-    epilogue = Epilogue(workload, inputs, result)
+    epilogue = Epilogue(workload, inputs, result, target)
     n, channels, height, width = workload.output.shape
     lanes = workload.output.block
     blocks = math.ceil(channels / lanes)
@@ -123,13 +126,16 @@ def _plain(workload: Workload, target: Target, config: Config) -> Any:
     """Plain tensors: loops over the outer dimensions, vectors along the innermost, then a scalar tail."""
     inputs, result = operands_of(workload)
     rank = len(workload.output.shape)
+    looked_up = tables_of(workload.epilogue)
     shapes = [(1,) * (rank - len(x.tensor.shape)) + x.tensor.shape for x in (*inputs, result)]
+    shapes = [(1,) * rank if i in looked_up else shape for i, shape in enumerate(shapes)]
     sizes, spans = collapse(shapes)
     if len(sizes) == 1:
         # One long row: cut it, so that threads can share it.
         pieces = _pieces(sizes[0], target)
         sizes, spans = (pieces, sizes[0] // pieces), [span * 2 for span in spans]
     views = [flat_view(x) for x in (*inputs, result)]
+    tables = {i: Lookup(views[i], target) for i in looked_up}
     strides = [_strides(sizes, span) for span in spans]
     inner, outer = sizes[-1], math.prod(sizes[:-1])
 
@@ -139,6 +145,8 @@ def _plain(workload: Workload, target: Target, config: Config) -> Any:
 
     def vector(position: list[Index], column: Index, lanes: int) -> Stmt:
         def operand(i: int) -> emit.Expr:
+            if i in tables:
+                return tables[i]
             if strides[i][-1] == 0:
                 value = emit.splat(emit.load(views[i], [at(i, position, 0)]), lanes)
             else:

@@ -5,6 +5,10 @@ which does not change the maximum. It ignores NaN, as onnxruntime's does except 
 would take up to four times as long. The maximum of a whole map keeps it.
 
 An average includes the halo's zeros in its sum and divides by a count that the position determines.
+
+The average of quantised values is that of the floats they stand for. Those of a window are added one after another, row
+by row, and divided by their count, as onnxruntime does: where the result has the same scale, many are halfway between
+two integers, and each rounding decides. The integers of a whole map are summed as int32, without any rounding.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ from typing import Any
 from tvmopt.schedules.compute.functions import QUANTIZED
 from tvmopt.schedules.dtypes import FLOAT32
 from tvmopt.schedules.lazily import lazily
+from tvmopt.schedules.llvm.memory_bound.pointwise import MAP_TYPES
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import Index, Stmt, divmod_index
 from tvmopt.schedules.llvm.parts.operands import Epilogue, Pixel, declared, operands_of
@@ -33,20 +38,21 @@ PARTIAL_SUMS = 4
 class Pool2d:
     """The template; attributes: kind (max, average), kernel, strides, pads, count_pads (0 or 1).
 
-    With an attribute ``depth`` (`schedules.llvm.parts.planes`), windows reach over several planes of volumes.
+    Averages of quantised values have their ``zero`` point and ``scale``. With an attribute ``depth``
+    (`schedules.llvm.parts.planes`), windows reach over several planes of volumes.
     """
 
     name = "pool2d"
     version = 1
 
     def accepts(self, workload: Workload, target: Target) -> bool:
-        """Data and output in blocks of one size, of float32; for a maximum also of quantised values."""
-        if workload.op != "pool2d":
+        """Data and output in blocks of one size, of float32; or quantised data, of images."""
+        data, output = workload.inputs[0], workload.output
+        if workload.op != "pool2d" or data.block != output.block:
             return False
-        quantized = workload.dtypes == {QUANTIZED} and workload.attr("kind") == "max"
-        if not (quantized or workload.dtypes == {FLOAT32}):
-            return False
-        return workload.inputs[0].block == workload.output.block
+        if data.dtype == QUANTIZED:
+            return workload.dtypes <= MAP_TYPES and (workload.attr("kind") == "max" or not has_depth(workload))
+        return workload.dtypes == {FLOAT32}
 
     def flops(self, workload: Workload) -> int:
         """One operation for each element of each window."""
@@ -67,7 +73,8 @@ class Pool2d:
 
     def build(self, workload: Workload, target: Target, config: Config) -> Any:
         """The scheduled PrimFunc."""
-        kernel = _WholeMap if _is_global(workload) and workload.dtypes == {FLOAT32} else _Windows
+        merges = workload.inputs[0].dtype == FLOAT32 or workload.attr("kind") == "average"
+        kernel = _WholeMap if _is_global(workload) and merges else _Windows
         return kernel(workload, target, config).function()
 
 
@@ -83,10 +90,11 @@ class _Windows:
     def __init__(self, workload: Workload, target: Target, config: Config) -> None:
         self.workload, self.target, self.config = workload, target, config
         self.inputs, self.result = operands_of(workload)
-        self.epilogue = Epilogue(workload, self.inputs, self.result)
+        self.epilogue = Epilogue(workload, self.inputs, self.result, target)
         self.lanes = workload.output.block
         self.kernel, self.stride = workload.attr("kernel"), workload.attr("strides")
         self.pads, self.maximum = workload.attr("pads"), workload.attr("kind") == "max"
+        self.integers = workload.inputs[0].dtype == QUANTIZED and not self.maximum
 
     def function(self) -> Any:
         n, channels, height, _ = self.workload.output.shape
@@ -110,7 +118,7 @@ class _Windows:
 
     def _tile(self, image: Index, block: Index, row: Index, column: Index, columns: int) -> Stmt:
         data = self.inputs[0]
-        accumulators = Accumulators(columns, 1, self.lanes, data.tensor.dtype)
+        accumulators = Accumulators(columns, 1, self.lanes, data.tensor.dtype if self.maximum else FLOAT32)
         _, _, height, width = data.tensor.shape
         top, left = data.tensor.halo[:2]
 
@@ -124,12 +132,12 @@ class _Windows:
                         y, x = _clamp(y, height), _clamp(x, width)
                     value = emit.load(data.view, [image, block, y + top, x + left, 0], self.lanes)
                     held = accumulators.value(p, 0)
-                    merged = tirx.max(value, held) if self.maximum else held + value
+                    merged = tirx.max(value, held) if self.maximum else held + self._summand(value)
                     statements.append(accumulators.set(p, 0, merged))
             return emit.seq(statements)
 
         lowest = 0 if data.tensor.dtype == QUANTIZED else LOWEST
-        body = accumulators.fill(lowest if self.maximum else 0.0)
+        body = accumulators.fill(lowest if self.maximum else 0)
         planes: Index = 1
         if has_depth(self.workload):
             inside = window_planes(self.workload, image)
@@ -145,9 +153,23 @@ class _Windows:
         for p in range(columns):
             value = accumulators.value(p, 0)
             if not self.maximum:
-                value = value * emit.splat(self._share(row, column + p, planes), self.lanes)
+                count = self._count(row, column + p, planes)
+                if self.integers:
+                    value = value / emit.splat(_as_float(count), self.lanes)
+                else:
+                    value = value * emit.splat(_share(count), self.lanes)
             body.append(self.epilogue.store(value, Pixel(image, block, row, column + p), self.lanes))
         return accumulators.run(body)
+
+    def _summand(self, value: emit.Expr) -> emit.Expr:
+        """What is added for some elements."""
+        if not self.integers:
+            return value
+        zero, scale = self.workload.attr("zero"), self.workload.attr("scale")
+        offset = tirx.Cast(f"float32x{self.lanes}", value) - emit.splat(emit.const(zero), self.lanes)
+        # The least that there is changes nothing, but keeps product and sum apart: fused, they would round only once.
+        least = emit.splat(emit.const(-zero * scale), self.lanes)
+        return tirx.max(offset * emit.splat(emit.const(scale), self.lanes), least)
 
     def _counted(self, inside: WindowPlanes) -> Index:
         """How many planes the window counts."""
@@ -156,8 +178,8 @@ class _Windows:
         window, stride, _, size, before, behind = self.workload.attr("depth")
         return _minimum(inside.place * stride - before + window, size + behind) - (inside.place * stride - before)
 
-    def _share(self, row: Index, column: Index, planes: Index) -> emit.Expr:
-        """One divided by the number of elements that the window counts."""
+    def _count(self, row: Index, column: Index, planes: Index) -> Index:
+        """The number of elements that the window counts."""
         sizes = []
         for axis, position in enumerate((row, column)):
             extent = self.workload.inputs[0].shape[2 + axis]
@@ -165,10 +187,16 @@ class _Windows:
             start = position * self.stride[axis] - before
             low, high = (-before, extent + after) if self.workload.attr("count_pads") else (0, extent)
             sizes.append(_minimum(start + self.kernel[axis], high) - _maximum(start, low))
-        count = sizes[0] * sizes[1] * planes
-        if isinstance(count, int):
-            return emit.const(1.0 / count)
-        return emit.const(1.0) / tirx.Cast("float32", count)
+        return sizes[0] * sizes[1] * planes
+
+
+def _as_float(count: Index) -> emit.Expr:
+    return emit.const(count) if isinstance(count, int) else tirx.Cast("float32", count)
+
+
+def _share(count: Index) -> emit.Expr:
+    """One divided by a number of elements."""
+    return emit.const(1.0 / count) if isinstance(count, int) else emit.const(1.0) / tirx.Cast("float32", count)
 
 
 class _WholeMap(_Windows):
@@ -178,7 +206,7 @@ class _WholeMap(_Windows):
         data = self.inputs[0]
         _, _, height, width = data.tensor.shape
         partials = min(PARTIAL_SUMS, width)
-        accumulators = Accumulators(partials, 1, self.lanes)
+        accumulators = Accumulators(partials, 1, self.lanes, "int32" if self.integers else FLOAT32)
 
         def merge(x: emit.Expr, y: emit.Expr) -> emit.Expr:
             # NaN stays, as in reductions.
@@ -186,7 +214,10 @@ class _WholeMap(_Windows):
 
         def part(y: Index, x: Index, count: int) -> Stmt:
             def merged(p: int) -> emit.Expr:
-                return merge(accumulators.value(p, 0), data.vector(Pixel(image, block, y, x + p), self.lanes))
+                value = data.vector(Pixel(image, block, y, x + p), self.lanes)
+                if self.integers:
+                    value = tirx.Cast(f"int32x{self.lanes}", value)
+                return merge(accumulators.value(p, 0), value)
 
             return emit.seq(accumulators.set(p, 0, merged(p)) for p in range(count))
 
@@ -198,10 +229,17 @@ class _WholeMap(_Windows):
         for p in range(1, partials):
             value = merge(value, accumulators.value(p, 0))
         if not self.maximum:
-            value = value * emit.splat(emit.const(1.0 / (height * width)), self.lanes)
+            value = self._mean(value, height * width)
         stored = self.epilogue.store(value, Pixel(image, block, 0, 0), self.lanes)
         zeros = self.epilogue.zero_halo(image, block, 0, 1)
-        return accumulators.run([*accumulators.fill(LOWEST if self.maximum else 0.0), sweep, stored, *zeros])
+        return accumulators.run([*accumulators.fill(LOWEST if self.maximum else 0), sweep, stored, *zeros])
+
+    def _mean(self, total: emit.Expr, count: int) -> emit.Expr:
+        share = 1.0 / count
+        if self.integers:
+            zeros = emit.splat(emit.const(count * self.workload.attr("zero"), "int32"), self.lanes)
+            total, share = tirx.Cast(f"float32x{self.lanes}", total - zeros), self.workload.attr("scale") / count
+        return total * emit.splat(emit.const(share), self.lanes)
 
 
 def _clamp(index: Index, extent: int) -> Index:

@@ -8,11 +8,13 @@ from typing import Any, NamedTuple
 from tvmopt.schedules.compute.functions import LONG_CHAINS
 from tvmopt.schedules.compute.pointwise import VectorMath
 from tvmopt.schedules.compute.typed import element_type
-from tvmopt.schedules.expression import Call, Const, Expr, arguments_of, functions_of
+from tvmopt.schedules.expression import Arg, Call, Const, Expr, arguments_of, functions_of, tables_of
 from tvmopt.schedules.lazily import lazily
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.bytes import TOGETHER, VECTORS, rounded_bytes
 from tvmopt.schedules.llvm.parts.emit import Buffer, Index, Stmt, View
+from tvmopt.schedules.llvm.parts.lookup import Lookup
+from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Tensor, Workload
 
 tirx = lazily("tvm.tirx")
@@ -96,16 +98,34 @@ def evaluated(expr: Expr, value: Any, operands: Sequence[Operand], at: Pixel, la
 
 
 class Epilogue:
-    """The tail of a kernel: applies the workload's expression to a result and stores it."""
+    """The tail of a kernel: applies the workload's expression to a result and stores it.
 
-    def __init__(self, workload: Workload, operands: Sequence[Operand], output: Operand) -> None:
+    Args:
+        workload: whose expression it is.
+        operands: its inputs.
+        output: where results are stored.
+        target: decides how tables are looked up.
+    """
+
+    def __init__(
+        self, workload: Workload, operands: Sequence[Operand], output: Operand, target: Target | None = None
+    ) -> None:
         self.workload = workload
         self.operands = operands
         self.output = output
+        self.tables = {i: Lookup(operands[i].view, target) for i in tables_of(workload.epilogue)}
+
+    def _evaluated(self, expr: Expr, value: Any, at: Pixel, lanes: int) -> Any:
+        """`expr` of `value`, a vector of channels of one pixel."""
+
+        def argument(index: int) -> Any:
+            return self.tables.get(index) or self.operands[index].vector(at, lanes)
+
+        return VectorMath(lanes).evaluate(expr, value, argument)
 
     def store(self, value: Any, at: Pixel, lanes: int) -> Stmt:
         """Stores the epilogue of `value` at one pixel's vector of channels."""
-        return self.output.write(evaluated(self.workload.epilogue, value, self.operands, at, lanes), at, lanes)
+        return self.output.write(self._evaluated(self.workload.epilogue, value, at, lanes), at, lanes)
 
     def store_all(self, results: Sequence[tuple[Any, Pixel]], lanes: int) -> list[Stmt]:
         """Stores the epilogue of each result at its pixel.
@@ -121,7 +141,7 @@ class Epilogue:
     @property
     def packs(self) -> bool:
         """Whether `store_runs` stores several vectors as one: of bytes, which are rounded without a division."""
-        tensor, expr = self.output.tensor, self.workload.epilogue
+        tensor, (expr, _) = self.output.tensor, self._rounding()
         rounds = isinstance(expr, Call) and expr.function == "quantize" and expr.operands[1] == Const(1.0)
         return rounds and tensor.block in VECTORS and not functions_of(expr) & LONG_CHAINS
 
@@ -144,18 +164,28 @@ class Epilogue:
         return [*(self._store_bytes(group, lanes) for group in groups), *alone]
 
     def _store_bytes(self, group: Sequence[tuple[Any, Pixel]], lanes: int) -> Stmt:
-        assert isinstance(self.workload.epilogue, Call)
-        expr, _, zero = self.workload.epilogue.operands
+        rounding, table = self._rounding()
+        assert isinstance(rounding, Call)
+        expr, _, zero = rounding.operands
         assert isinstance(zero, Const)
-        floats = [evaluated(expr, value, self.operands, at, lanes) for value, at in group]
-        return self.output.write(rounded_bytes(floats, int(zero.value), lanes), group[0][1], TOGETHER * lanes)
+        floats = [self._evaluated(expr, value, at, lanes) for value, at in group]
+        made = rounded_bytes(floats, int(zero.value), lanes)
+        made = made if table is None else table.of(made, TOGETHER * lanes)
+        return self.output.write(made, group[0][1], TOGETHER * lanes)
+
+    def _rounding(self) -> tuple[Expr, Lookup | None]:
+        """What makes the bytes, and the table in which they are looked up, if there is one."""
+        match self.workload.epilogue:
+            case Call("table", (places, Arg(index))):
+                return places, self.tables[index]
+        return self.workload.epilogue, None
 
     def _store_wide(self, group: Sequence[tuple[Any, Pixel]], lanes: int) -> list[Stmt]:
         values, places = [value for value, _ in group], [at for _, at in group]
         result = VectorMath(lanes * len(group)).evaluate(
             self.workload.epilogue,
             emit.joined(values, lanes),
-            lambda i: emit.joined([self.operands[i].vector(at, lanes) for at in places], lanes),
+            lambda i: self.tables.get(i) or emit.joined([self.operands[i].vector(at, lanes) for at in places], lanes),
         )
         wide = tirx.Var("wide", f"{element_type(result)}x{lanes * len(group)}")
         parts = [self.output.write(emit.part(wide, k * lanes, lanes), at, lanes) for k, at in enumerate(places)]

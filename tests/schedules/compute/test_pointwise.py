@@ -93,7 +93,7 @@ WITH_CONSTANTS: dict[str, tuple[tuple[float, ...], Callable[[np.ndarray], np.nda
     "select": ((2.0, -3.0), lambda x: np.where(x == 0, -3.0, 2.0)),
 }
 
-TYPED = TRUTHS | ONE_BY_ONE | CASTS.keys() | {"where", "quantize", "dequantize"}
+TYPED = TRUTHS | ONE_BY_ONE | CASTS.keys() | {"where", "quantize", "dequantize", "table"}
 """Functions of other types than float32; the tests of typed kernels and of quantised values try them."""
 
 TAKES_NO_NAN = {"rank", "thresholded_relu"}

@@ -30,7 +30,7 @@ NAMES = [
     *("conv3d", "transposed_conv2d"),
     *("depthwise_conv3d", "transposed_depthwise"),
     *("dense", "integer_dense", "integer_product", "pool2d"),
-    *("pointwise", "pointwise plain"),
+    *("pointwise", "pointwise plain", "table"),
     *(
         "concat",
         "channels",

@@ -112,7 +112,7 @@ def test_whole_numbers_are_moved_too(through: Any, dtype: str) -> None:
     done.check()
 
 
-@pytest.mark.parametrize("dtype", ["bool", "float16", "uint8"])
+@pytest.mark.parametrize("dtype", ["bool", "float16"])
 def test_other_types_are_left(through: Any, dtype: str) -> None:
     done = through(("Transpose", "x", "y"), passes=PASSES, inputs={"x": (dtype, 2, 3)}, outputs="y")
     assert done.ops() == ["Transpose"]
