@@ -79,11 +79,16 @@ class Origin:
         value: name of the other value.
         form: ``layout``: a copy in another layout; ``maps``: maps of one pixel each, which become `value` when their
             rows and columns are dropped; ``image``: a line as an image of one row; ``planes``: each plane of a volume
-            as an image; ``moved``: integers of int8, moved by 128 so that they are uint8.
+            as an image; ``moved``: integers of int8, moved by 128 so that they are uint8; ``part``: one of the `parts`
+            that `value` joins.
+        parts: the names of all parts, in order.
+        axis: along which they are joined.
     """
 
     value: str
-    form: Literal["layout", "maps", "image", "planes", "moved"]
+    form: Literal["layout", "maps", "image", "planes", "moved", "part"]
+    parts: tuple[str, ...] = ()
+    axis: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,12 +90,13 @@ def observe_values(
     """
     points: list[Point] = []
     uncompared: list[Uncompared] = []
+    joints = _Joints(origins)
 
     def visit(step: Step, outputs: Mapping[str, Array]) -> None:
         if not outputs:
             reason = "TVM merged layers here; which of their values this kernel computes is not known"
             uncompared.append(Uncompared(step, "", reason))
-        for name, array in outputs.items():
+        for name, array in joints.joined(step, outputs).items():
             value = counterpart(name, known, origins)
             if value is None:
                 uncompared.append(Uncompared(step, name, "the ONNX model has no such value"))
@@ -108,7 +109,39 @@ def observe_values(
         visit_steps(artifact, visit)
     else:
         artifact.run_only()
-    return points, uncompared
+    reason = "the ONNX model has it only joined with others, of which some were not seen"
+    return points, [*uncompared, *(Uncompared(step, name, reason) for name, step in joints.left())]
+
+
+class _Joints:
+    """Joins values that the ONNX model has only as parts of another.
+
+    Args:
+        origins: origins of the compiled model's values, by name.
+    """
+
+    def __init__(self, origins: Mapping[str, Origin]) -> None:
+        self.parts = {name: origin for name, origin in origins.items() if origin.form == "part"}
+        self.wholes = {origin.value: origin for origin in self.parts.values()}
+        self.held: dict[str, tuple[Step, Array]] = {}
+        self.done: set[str] = set()
+
+    def joined(self, step: Step, outputs: Mapping[str, Array]) -> dict[str, Array]:
+        """`outputs` of a step, with wholes whose last part is among them in place of their parts."""
+        wanted = {part for origin in self.wholes.values() for part in origin.parts}
+        self.held |= {name: (step, array) for name, array in outputs.items() if name in wanted}
+        made = {name: array for name, array in outputs.items() if name not in self.parts}
+        self.done.update(made)
+        for whole, origin in self.wholes.items():
+            if whole not in self.done and all(part in self.held for part in origin.parts):
+                made[whole] = np.concatenate([self.held[part][1] for part in origin.parts], axis=origin.axis)
+                self.done.add(whole)
+        return made
+
+    def left(self) -> list[tuple[str, Step]]:
+        """The parts that were seen, but not with all others."""
+        seen = ((name, self.held[name][0]) for name, origin in self.parts.items() if name in self.held)
+        return [(name, step) for name, step in seen if self.parts[name].value not in self.done]
 
 
 def _moved_back(array: Array) -> Array:

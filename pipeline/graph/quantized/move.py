@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from tvmopt.pipeline.graph.attributes import attributes
-from tvmopt.pipeline.graph.ir import ONNX, Editor, Node
+from tvmopt.pipeline.graph.ir import ONNX, Editor, Node, Origin
 from tvmopt.pipeline.graph.parameters import padding_of
 from tvmopt.pipeline.graph.quantized.scales import Scale
 from tvmopt.pipeline.graph.quantized.values import QuantizedValues
@@ -35,9 +35,20 @@ def move(values: QuantizedValues, editor: Editor, node: Node) -> bool:
     made = [values.place(editor, name, scale) for name in node.outputs]
     rest = _parameters(editor, node, scale) if node.kind == "Pad" else node.inputs[len(taken) :]
     editor.add(replace(node, inputs=(*integers, *rest), outputs=tuple(one.name for one in made)))
+    if node.kind == "Concat":
+        _note_parts(values, editor, node, (tuple(integers), made[0].name))
     for name, one in zip(node.outputs, made, strict=True):
         values.know(editor, name, one)
     return True
+
+
+def _note_parts(values: QuantizedValues, editor: Editor, node: Node, names: tuple[tuple[str, ...], str]) -> None:
+    """Notes that integers made only to be joined are parts of the result: they have no other value in the model."""
+    parts, whole = names
+    axis = int(attributes(node)["axis"]) % len(values.graph.tensor(node.output).shape)
+    for name in parts:
+        if name not in values.graph.values and name not in editor.origins:
+            editor.origins[name] = Origin(whole, "part", parts, axis)
 
 
 def _scale(values: QuantizedValues, node: Node, taken: tuple[str, ...]) -> Scale | None:

@@ -10,6 +10,7 @@ from onnx import parser
 
 from tvmopt.pipeline.graph.ir import Origin
 from tvmopt.pipeline.types import Step
+from tvmopt.pipeline.verification import kernel_values
 from tvmopt.pipeline.verification.kernel_values import Point, counterpart, layers_between
 
 KNOWN = ("x", "mean", "a_layout", "b_maps", "cat")
@@ -74,3 +75,23 @@ def test_planes_are_compared_as_volumes() -> None:
     point = Point(Step("k", "conv3d", ("c",), (), "", 0, 0), "c", planes, planes=True)
     assert np.array_equal(point.shaped(volume.shape), volume)
     assert not np.array_equal(replace(point, planes=False).shaped(volume.shape), volume)
+
+
+def test_parts_that_the_model_has_only_joined_are_compared_joined() -> None:
+    origins = {
+        "a": Origin("whole", "part", ("a", "b"), 1),
+        "whole": Origin("q", "moved"),
+        "c": Origin("other", "part", ("c", "d"), 1),
+    }
+    joints, step = kernel_values._Joints(origins), made_step()
+    parts = {name: np.full((1, 2, 3), place, np.uint8) for place, name in enumerate("abc")}
+    assert joints.joined(step, {"a": parts["a"], "free": parts["b"]}) == {"free": parts["b"]}
+    found = joints.joined(step, {"b": parts["b"], "c": parts["c"]})
+    assert list(found) == ["b", "whole"]
+    assert np.array_equal(found["whole"], np.concatenate([parts["a"], parts["b"]], axis=1))
+    assert joints.joined(step, {}) == {}
+    assert joints.left() == [("c", step)]
+
+
+def made_step() -> Step:
+    return Step("kernel", "conv2d", ("layer",), (), "", 0, 0)
