@@ -225,8 +225,10 @@ def _pool_images(workload: Workload, inputs: Sequence[Array]) -> Array:
     windows = _windows(workload, data, kernel, 0.0)
     if inputs[0].dtype.kind == "u":
         # Where floats stand for integers, the order of the additions decides on which side of a tie they are.
-        taps = (windows[..., i, j] for i, j in np.ndindex(kernel))
-        return np.asarray(sum(taps, np.zeros((), FLOAT32)) / counts.astype(FLOAT32), FLOAT32)
+        lines = [[windows[..., i, j] for i in range(kernel[0])] for j in range(kernel[1])]
+        taps = [windows[..., i, j] for i, j in np.ndindex(kernel)]
+        parts = [sum(line) for line in lines] if workload.attr("by_column") else taps
+        return np.asarray(sum(parts) / counts.astype(FLOAT32), FLOAT32)
     return np.asarray(windows.sum(axis=(4, 5)) / counts)
 
 

@@ -20,7 +20,10 @@ def average(values: QuantizedValues, editor: Editor, node: Node) -> bool:
     attrs = _attrs(editor, node)
     if attrs is None:
         return False
-    attrs = {**attrs, "zero": source.scale.unsigned_zero, "scale": float(source.scale.scale.reshape(-1)[0])}
+    attrs["zero"], attrs["scale"] = source.scale.unsigned_zero, float(source.scale.scale.reshape(-1)[0])
+    strides = attrs["strides"]
+    assert isinstance(strides, tuple)
+    attrs["by_column"] = int(sums_columns(strides, editor.graph.opset))
     pool = Node("pool2d", (source.name,), node.outputs, node.layers, attrs)
     result = values.graph.tensor(node.output)
     if len(result.shape) == 4:
@@ -41,6 +44,14 @@ def average(values: QuantizedValues, editor: Editor, node: Node) -> bool:
     editor.add(Node("reshape", (made,), (integers.name,), node.layers))
     values.know(editor, node.output, integers)
     return True
+
+
+def sums_columns(strides: tuple[int, ...], opset: int) -> bool:
+    """Whether onnxruntime adds the sums of a window's columns, as its vector kernels do; from opset 19 on it has others.
+
+    Source: `MlasPool2DVectorKernel`, for steps of at most two columns; compared with its results.
+    """
+    return opset < 19 and strides[1] <= 2
 
 
 def _attrs(editor: Editor, node: Node) -> dict[str, Attr] | None:

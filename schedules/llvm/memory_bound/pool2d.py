@@ -6,9 +6,9 @@ would take up to four times as long. The maximum of a whole map keeps it.
 
 An average includes the halo's zeros in its sum and divides by a count that the position determines.
 
-The average of quantised values is that of the floats they stand for. Those of a window are added one after another, row
-by row, and divided by their count, as onnxruntime does: where the result has the same scale, many are halfway between
-two integers, and each rounding decides. The integers of a whole map are summed as int32, without any rounding.
+The average of quantised values is that of the floats they stand for. Those of a window are added in onnxruntime's
+order, one after another or column by column, and divided by their count: where the result has the same scale, many are
+halfway between two integers, and each rounding decides. The integers of a whole map are summed as int32, exactly.
 """
 
 from __future__ import annotations
@@ -38,8 +38,9 @@ PARTIAL_SUMS = 4
 class Pool2d:
     """The template; attributes: kind (max, average), kernel, strides, pads, count_pads (0 or 1).
 
-    Averages of quantised values have their ``zero`` point and ``scale``. With an attribute ``depth``
-    (`schedules.llvm.parts.planes`), windows reach over several planes of volumes.
+    Averages of quantised values have their ``zero`` point and ``scale``, and ``by_column``, whether the sums of a
+    window's columns are added. With an attribute ``depth`` (`schedules.llvm.parts.planes`), windows reach over several
+    planes of volumes.
     """
 
     name = "pool2d"
@@ -148,18 +149,47 @@ class _Windows:
                 return emit.loop(self.kernel[0], lambda kh: taps(kh, source), "kh")
 
             body.append(emit.loop(inside.count, plane, "kd"))
+        elif self.integers and self.workload.attr("by_column"):
+            return self._by_column(Pixel(image, block, row, column), columns, accumulators, body)
         else:
             body.append(emit.loop(self.kernel[0], taps, "kh"))
-        for p in range(columns):
+        body += self._stores(Pixel(image, block, row, column), accumulators, planes)
+        return accumulators.run(body)
+
+    def _by_column(self, at: Pixel, columns: int, sums: Accumulators, start: list[Stmt]) -> Stmt:
+        """The tile from `at` on, of averages: the sum of each of a window's columns is added to `sums`."""
+        data, parts = self.inputs[0], Accumulators(columns, 1, self.lanes)
+        top, left = data.tensor.halo[:2]
+        body = [*start]
+        for kw in range(self.kernel[1]):
+
+            def line(kh: Index, kw: int = kw) -> Stmt:
+                statements = []
+                for p in range(columns):
+                    y = at.row * self.stride[0] + kh - self.pads[0]
+                    x = (at.column + p) * self.stride[1] + kw - self.pads[1]
+                    value = emit.load(data.view, [at.image, at.block, y + top, x + left, 0], self.lanes)
+                    statements.append(parts.set(p, 0, parts.value(p, 0) + self._summand(value)))
+                return emit.seq(statements)
+
+            body += [*parts.fill(0), emit.loop(self.kernel[0], line, "kh")]
+            body += [sums.set(p, 0, sums.value(p, 0) + parts.value(p, 0)) for p in range(columns)]
+        body += self._stores(at, sums, 1)
+        return sums.run([parts.run(body)])
+
+    def _stores(self, at: Pixel, accumulators: Accumulators, planes: Index) -> list[Stmt]:
+        """Stores the results of the tile from `at` on."""
+        statements = []
+        for p in range(accumulators.pixels):
             value = accumulators.value(p, 0)
             if not self.maximum:
-                count = self._count(row, column + p, planes)
+                count = self._count(at.row, at.column + p, planes)
                 if self.integers:
                     value = value / emit.splat(_as_float(count), self.lanes)
                 else:
                     value = value * emit.splat(_share(count), self.lanes)
-            body.append(self.epilogue.store(value, Pixel(image, block, row, column + p), self.lanes))
-        return accumulators.run(body)
+            statements.append(self.epilogue.store(value, at._replace(column=at.column + p), self.lanes))
+        return statements
 
     def _summand(self, value: emit.Expr) -> emit.Expr:
         """What is added for some elements."""

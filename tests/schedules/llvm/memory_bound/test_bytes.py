@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.onnx_models import make_model
+from tvmopt.pipeline.graph.quantized.average import sums_columns
+from tvmopt.pipeline.support.onnxruntime import run_model
 from tvmopt.schedules.compute.reference import reference
 from tvmopt.schedules.expression import ACC, Arg, Const, Expr, call
 from tvmopt.schedules.llvm.memory_bound.table import LOOKED_UP
@@ -52,7 +55,9 @@ def test_averages_of_windows(kernels: Any, make: Any, target: Target, zero: int,
     data = maps(target, (2, 20, 9, 11), (1, 1, 2, 1), zero)
     window = {"kernel": (3, 3), "strides": (2, 2), "pads": (1, 1, 1, 1), "count_pads": count}
     output = maps(target, (2, 20, 5, 6), AROUND, FILL)
-    workload = make("pool2d", (data,), output, quantised(0.77), kind="average", zero=zero, scale=0.5, **window)
+    workload = make(
+        "pool2d", (data,), output, quantised(0.77), kind="average", zero=zero, scale=0.5, by_column=count, **window
+    )
     random = np.random.default_rng(0)
     array = random.integers(0, 256, data.shape).astype(np.uint8)
     padded = np.pad(array.astype(np.int64) - zero, ((0, 0), (0, 0), (1, 2), (1, 2)))
@@ -74,7 +79,8 @@ def test_averages_of_whole_maps(kernels: Any, make: Any, target: Target, size: t
     data = maps(target, (2, 19, *size), AROUND, 3)
     for made, epilogue in ((maps(target, (2, 19, 1, 1)), quantised(0.9)),):
         check(
-            kernels.unoptimized(), make("pool2d", (data,), made, epilogue, kind="average", zero=3, scale=0.6, **window)
+            kernels.unoptimized(),
+            make("pool2d", (data,), made, epilogue, kind="average", zero=3, scale=0.6, by_column=0, **window),
         )
 
 
@@ -154,4 +160,41 @@ def test_tables_behind_pooling(kernels: Any, make: Any, target: Target) -> None:
     made = maps(target, (1, 20, 4, 6), AROUND, FILL)
     for kind, value in (("max", ACC), ("average", quantised(0.9))):
         expr = call("table", value, Arg(1))
-        check(kernels.unoptimized(), make("pool2d", (data, table), made, expr, kind=kind, zero=0, scale=0.7, **window))
+        check(
+            kernels.unoptimized(),
+            make("pool2d", (data, table), made, expr, kind=kind, zero=0, scale=0.7, by_column=1, **window),
+        )
+
+
+@pytest.mark.parametrize("opset", [17, 19])
+@pytest.mark.parametrize("strides", [2, 3])
+def test_averages_in_the_same_scale_are_rounded_as_onnxruntime_does(
+    host: Any, make: Any, opset: int, strides: int
+) -> None:
+    """A tenth of these are halfway between two integers."""
+    scale, zero, size = float(np.float32(0.13086554)), 136, {2: 12, 3: 8}[strides]
+    shape = (1, 16, 24, 24)
+    data = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    model = make_model(
+        ("DequantizeLinear", "x s z", "d"),
+        ("AveragePool", "d", "m", {"kernel_shape": [2, 2], "strides": [strides] * 2}),
+        ("QuantizeLinear", "m s z", "y"),
+        inputs={"x": ("uint8", *shape)},
+        outputs="y",
+        opset=opset,
+        s=np.float32(scale),
+        z=np.uint8(zero),
+    )
+    window = {"kernel": (2, 2), "strides": (strides,) * 2, "pads": (0, 0, 0, 0), "count_pads": 0}
+    workload = make(
+        "pool2d",
+        (maps(host.target, shape, fill=zero),),
+        maps(host.target, (1, 16, size, size)),
+        call("quantize", ACC, Const(scale), Const(float(zero))),
+        **{**window, "kind": "average", "zero": zero, "scale": scale},
+        by_column=int(sums_columns((strides, strides), opset)),
+    )
+    expected = run_model(model, {"x": data})["y"]
+    assert np.array_equal(reference(workload, [data]), expected)
+    (memory,) = host.run(workload, [data], host.configs(workload, 0))
+    assert np.array_equal(workload.output.restore(memory), expected)
