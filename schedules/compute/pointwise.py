@@ -62,6 +62,9 @@ class VectorMath(Trigonometry):
                 return argument(place)
             case Const(value):
                 return self.const(value)
+            case Call("dequantize", (Call("quantize", (value, step, zero)), scale, again)) if zero == again:
+                parts = [self.evaluate(part, accumulator, argument) for part in (value, step, zero, scale)]
+                return self.rounded(parts[0], parts[1], parts[2]) * parts[3]
             case Call(function, operands):
                 if function not in ARITY:
                     raise ValueError(f"unknown element-wise function {function!r}")

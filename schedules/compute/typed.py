@@ -126,16 +126,27 @@ class TypedMath:
         Saturating comes first: it leaves small numbers, which are exact as float32.
         """
         offset = known(zero)
+        # The bits of the sum are those of an integer, of which the lowest are kept.
+        bits = tirx.reinterpret(self._type("int32"), self._with_whole(x, scale, zero))
+        if offset is None:
+            return self.cast(bits + self.cast(zero, "int32"), "uint8")
+        return self.cast(bits + self.number(int(offset), "int32") if offset else bits, "uint8")
+
+    def rounded(self, x: Any, scale: Any, zero: Any) -> Any:
+        """What a quantised value stands for, in steps of the scale: the integer less the zero point, as float32."""
+        # Without a name for the sum, TVM would take the number out again.
+        name = tirx.Var("whole", self._type("float32"))
+        return tirx.Let(name, self._with_whole(x, scale, zero), name - self.number(WHOLE, "float32"))
+
+    def _with_whole(self, x: Any, scale: Any, zero: Any) -> Any:
+        """The number nearest to ``x / scale`` within the range of quantised values, plus `WHOLE`."""
+        offset = known(zero)
         if offset is None:
             low, high = self.number(0.0, "float32") - zero, self.number(255.0, "float32") - zero
         else:
             low, high = self.number(-offset, "float32"), self.number(255.0 - offset, "float32")
         bounded = tirx.min(tirx.max(x if known(scale) == 1.0 else x / scale, low), high)
-        # The bits of the sum are those of an integer, of which the lowest are kept.
-        bits = tirx.reinterpret(self._type("int32"), bounded + self.number(WHOLE, "float32"))
-        if offset is None:
-            return self.cast(bits + self.cast(zero, "int32"), "uint8")
-        return self.cast(bits + self.number(int(offset), "int32") if offset else bits, "uint8")
+        return bounded + self.number(WHOLE, "float32")
 
     def _dequantize(self, x: Any, scale: Any, zero: Any) -> Any:
         floats = self.cast(x, "float32")

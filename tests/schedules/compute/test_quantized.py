@@ -64,3 +64,23 @@ def test_every_quantised_value_becomes_its_float(kernels: Any, make: Any) -> Non
     expected = run_model(model, {"x": data})["y"]
     (memory,) = kernels.run(workload, [data], [{"unroll": 1}])
     assert np.array_equal(memory, expected)
+
+
+@pytest.mark.parametrize("zero", [0, 7, 255])
+def test_rounding_to_integers_and_back_at_once(kernels: Any, make: Any, zero: int) -> None:
+    """No bytes are made in between; the floats are the same."""
+    halves = (np.arange(-300, 300) + 0.5).astype(np.float32)
+    data = np.concatenate([HURTFUL, halves, np.float32([np.nan])])
+    rounded = call("quantize", Arg(0), Const(1.0), Const(float(zero)))
+    scale = float(np.float32(0.1))
+    workload = make(
+        "pointwise",
+        (Tensor(data.shape),),
+        Tensor(data.shape),
+        call("dequantize", rounded, Const(scale), Const(float(zero))),
+    )
+    with np.errstate(invalid="ignore"):
+        bounded = np.clip(np.where(np.isnan(data), -np.inf, np.rint(data)) + zero, 0, 255)
+    expected = (bounded - zero).astype(np.float32) * np.float32(scale)
+    (memory,) = kernels.run(workload, [data], [{"unroll": 2}])
+    assert np.array_equal(memory, expected)

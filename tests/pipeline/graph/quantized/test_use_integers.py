@@ -256,3 +256,21 @@ def test_sums_that_may_be_large_are_said_to_be_wide(weight: int, kernel: int, wi
     graph = passed(net.model((1, 127, 5, 5), "y"))
     attrs = next(node.attrs for node in graph.nodes if node.kind == "integer_conv2d")
     assert attrs.get("wide") == (1 if wide else None)
+
+
+def test_both_sides_of_a_sum_stay_bytes_until_it_is_made(evaluated: Evaluate) -> None:
+    """The kernel that makes the sum reads the other map's integers, although floats are made of them before."""
+    net = Network()
+    data = net.quantised("x", 0.03, 3)
+    one = net.quantised(net.convolution(data, (16, 16), "a"), 0.02, 134)
+    other = net.quantised(net.convolution(data, (16, 16), "b", kernel=1), 0.02, 142)
+    net.quantised(net.add("Relu", net.add("Add", f"{one} {other}", "s"), "sr"), 0.03, 0)
+    net.convolution("sr_dq", (16, 16), "y")
+    model = net.model((1, 16, 7, 9), "y")
+    graph = passed(model)
+    made = {node.output: graph.tensor(node.output).dtype for node in graph.nodes if node.kind == "integer_conv2d"}
+    assert list(made.values()) == ["uint8", "uint8", "float32"]
+    assert not [
+        node for node in graph.nodes if node.kind == "pointwise" and "dequantize" in functions_of(node.epilogue)
+    ]
+    check(graph, model, evaluated, 0.02)
