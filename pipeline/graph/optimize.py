@@ -33,6 +33,7 @@ from tvmopt.pipeline.graph.passes.trim_taps import trim_taps
 from tvmopt.pipeline.graph.passes.widen_phases import widen_phases
 from tvmopt.pipeline.graph.pieces import Alternative, Choice, Piece, stay_apart
 from tvmopt.pipeline.graph.quantized.fold_scales import fold_scales
+from tvmopt.pipeline.graph.quantized.say_what_fits import say_what_fits
 from tvmopt.pipeline.graph.quantized.use_integers import use_integers
 from tvmopt.pipeline.graph.quantized.use_tables import use_tables, use_tables_alone
 from tvmopt.pipeline.graph.read_onnx import read_onnx
@@ -106,6 +107,7 @@ def passes(
         fuse_epilogue,
         fold_scales,
         lambda graph: use_tables_alone(graph, target),
+        lambda graph: say_what_fits(graph, target),
         lambda graph: choose_channels(graph, target),
         find_copies,
         lambda graph: fuse_expanded(graph, target),

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from tvmopt.schedules.expression import ACC, Arg, Const, Expr, call
+from tvmopt.schedules.llvm.convolution.integers.corrections import facts_of
+from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Tensor, Workload
 
 LANES = 16
@@ -67,6 +70,39 @@ def integer_convolution(
         tuple(sorted(attrs.items())),
         epilogue,
     )
+
+
+def for_lanes(workload: Workload, lanes: int) -> Workload:
+    """`workload` of `LANES`, in blocks of other lanes."""
+
+    def blocked(tensor: Tensor) -> Tensor:
+        return replace(tensor, block=lanes if tensor.block == LANES else tensor.block)
+
+    return replace(workload, inputs=tuple(map(blocked, workload.inputs)), output=blocked(workload.output))
+
+
+def with_facts(workload: Workload, target: Target, weights: np.ndarray) -> Workload:
+    """`workload` with what the graph finds of its weights."""
+    attrs = {**dict(workload.attrs), **facts_of(target, weights)}
+    return replace(workload, attrs=tuple(sorted(attrs.items())))
+
+
+def narrow_weights(shape: tuple[int, ...], extreme: bool = False) -> np.ndarray:
+    """Weights of which products of neighbours fit 16 bits, and those of few quads do not.
+
+    Most are small; some quads are as large as they may be, to either side, also with single weights of all eight bits.
+    """
+    random = np.random.default_rng(1)
+    weights = np.clip(np.rint(random.normal(0, 16, shape)), -64, 64)
+    quads = np.array([[64, 64, 64, 64], [-64, -64, -64, -64], [127, 1, -128, 0], [0, -128, 1, 127]])
+    count = min(4, shape[1] // 4 * 4)
+    if count == 4:
+        places = range(shape[0]) if extreme else random.choice(shape[0], max(1, shape[0] // 16), replace=False)
+        for place in places:
+            first = 4 * int(random.integers(shape[1] // 4))
+            several = min(8, shape[1] - first) // 4 * 4
+            weights[place, first : first + several, 0, -1] = quads[random.integers(4, size=several // 4)].ravel()
+    return weights.astype(np.int8)
 
 
 def integers_for(workload: Workload, extreme: bool = False) -> list[np.ndarray]:

@@ -23,7 +23,7 @@ from tvmopt.schedules.compute.functions import ONE_BY_ONE, QUANTIZED, finite_at_
 from tvmopt.schedules.compute.phases import phases_of
 from tvmopt.schedules.dtypes import FLOAT32
 from tvmopt.schedules.expression import functions_of, tables_of
-from tvmopt.schedules.llvm.depthwise.integer import quads_of
+from tvmopt.schedules.llvm.depthwise.integer_quads import quads_of
 from tvmopt.schedules.llvm.maps.channels import is_part
 from tvmopt.schedules.llvm.memory_bound.copied import MOVED
 from tvmopt.schedules.llvm.parts.quads import QUAD

@@ -14,9 +14,8 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -32,7 +31,7 @@ from tvmopt.pipeline.graph.recognize.images import window_of
 from tvmopt.schedules.compute.functions import QUANTIZED
 from tvmopt.schedules.compute.integers import NARROW, WIDE, largest_sum
 from tvmopt.schedules.dtypes import FLOAT32
-from tvmopt.schedules.expression import ACC, Arg, Const, Expr, call
+from tvmopt.schedules.expression import ACC, Arg, Const, call
 from tvmopt.schedules.llvm.parts.quads import multiplies_bytes
 from tvmopt.schedules.operators import INTEGER_CONV2D, INTEGER_DENSE, INTEGER_DEPTHWISE_CONV2D, Operator
 from tvmopt.schedules.target import Target

@@ -33,6 +33,8 @@ from tvmopt.pipeline.types import Task
 from tvmopt.schedules.compute.integers import NARROW, largest_sum, sums_are_wide
 from tvmopt.schedules.compute.reference import reference
 from tvmopt.schedules.expression import functions_of
+from tvmopt.schedules.llvm.convolution.integers.corrections import corrections_of
+from tvmopt.schedules.llvm.parts.products import SMALL, pairs_fit
 from tvmopt.schedules.llvm.probes.integer_peak import integer_peak_kernel
 from tvmopt.schedules.llvm.probes.peak import peak_kernel
 from tvmopt.schedules.operators import INTEGERS, RESIZE2D
@@ -208,7 +210,9 @@ def random_inputs(workload: Workload, seed: int) -> list[npt.NDArray[Any]]:
 
 def _quantise(workload: Workload, arrays: list[npt.NDArray[Any]], generator: np.random.Generator) -> None:
     """Makes weights and scales of a convolution of integers what those of a trained one are."""
-    weights = np.clip(generator.standard_normal(arrays[1].shape) * WEIGHT, -127, 127)
+    # Small enough for what the workload says of sums in 16 bits.
+    largest = SMALL if pairs_fit(workload) or corrections_of(workload) is not None else 127
+    weights = np.clip(generator.standard_normal(arrays[1].shape) * WEIGHT, -largest, largest)
     if not sums_are_wide(workload):
         weights *= min(1.0, 0.9 * NARROW / max(1, largest_sum(np.rint(weights))))
     arrays[1] = np.rint(weights).astype(arrays[1].dtype)

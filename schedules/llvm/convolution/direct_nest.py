@@ -12,11 +12,11 @@ is multiplied with the weights of one chunk before those of the next are read. B
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tvmopt.schedules.dtypes import FLOAT32, dtype_of
-from tvmopt.schedules.llvm.convolution.panel import Chunk, Panel, Place, Span, Spans, Steps
+from tvmopt.schedules.llvm.convolution.panel import Chunk, Factors, Panel, Place, Span, Spans, Steps
 from tvmopt.schedules.llvm.convolution.shape import Shape, shape_of
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import LINE, SPREAD, Index, Share, Stmt, divmod_index
@@ -37,6 +37,9 @@ PADDING = 4
 
 class DirectConv2dNest:
     """Writes the loop nest of one workload under one config."""
+
+    together = 1
+    """How many steps of the reduction `products` takes at once."""
 
     def __init__(self, workload: Workload, target: Target, config: Config, packed: tuple[int, ...]) -> None:
         self.target = target
@@ -182,6 +185,7 @@ class DirectConv2dNest:
             body.append(emit.loop(depth, lambda block: reduction(chunk.first + block, shape.block), "icb"))
         if chunk.rest:
             body.append(reduction(chunk.first + chunk.blocks, chunk.rest))
+        body += self.behind(panel, accumulators, pixels)
         results = [(accumulators.value(p, v), places[p, v]) for p, v in accumulators]
         if chunk.last:
             body += self.store(results, size)
@@ -197,6 +201,10 @@ class DirectConv2dNest:
         firsts = [i * row + v for i in range(size[0]) for v in range(vectors)]
         runs = (results[first : first // row * row + row : vectors] for first in firsts)
         return self.epilogue.store_runs(runs, self.lanes)
+
+    def behind(self, panel: Panel, tile: Accumulators, pixels: list[tuple[Index, Index]]) -> list[Stmt]:
+        """What a tile's sums take beside the steps."""
+        return []
 
     def _share(self, panel: Panel, at: tuple[Index, Index], size: tuple[int, int]) -> Share:
         """A tile's share of the work on one panel of weights, or on a chunk of it: its part of the pixels."""
@@ -267,7 +275,7 @@ class DirectConv2dNest:
         before = chunk.first * (taps * shape.block)
         depth = (chunk.blocks * shape.block + chunk.rest) * taps
 
-        def one(number: Index, block: Index, tap: Place) -> list[Stmt]:
+        def one(number: Index, block: Index, tap: Place) -> tuple[list[Stmt], Factors]:
             place, (kh, kw, lane) = base + number * width, tap
             image, kh = self.source(panel, kh)
             channel = self.element(panel, block, lane)
@@ -282,7 +290,7 @@ class DirectConv2dNest:
 
             ahead = emit.prefetch_row(weight.view, place, width, prefetch)
             ahead += self._block_ahead(panel, at, size, block + 1, tap)
-            return [*ahead, *self.products(tile, pixel, weights)]
+            return ahead, (pixel, weights)
 
         def steps(block: Index, tap: Place, channels: int, count: int) -> Stmt:
             kh, kw, lane = tap
@@ -291,8 +299,13 @@ class DirectConv2dNest:
             if prefetch == SPREAD:
                 following = base + (before + depth) * width
                 body = emit.prefetch_share(weight.view, following, share, (first - before, count, depth), width)
-            for k in range(count):
-                body += one(first + k, block, (kh, kw + k, 0) if channels == 1 else (kh, kw, lane + k))
+            each = [
+                one(first + k, block, (kh, kw + k, 0) if channels == 1 else (kh, kw, lane + k)) for k in range(count)
+            ]
+            for k in range(0, count, self.together):
+                some = each[k : k + self.together]
+                body += [statement for ahead, _ in some for statement in ahead]
+                body += self.products(tile, [factors for _, factors in some])
             return emit.seq(body)
 
         return steps
@@ -301,11 +314,9 @@ class DirectConv2dNest:
         """The element of the data at a place, in every lane."""
         return emit.splat(emit.load(self.inputs[0].view, place), self.lanes)
 
-    def products(
-        self, tile: Accumulators, pixel: Callable[[int], emit.Expr], weights: Callable[[int], emit.Expr]
-    ) -> list[Stmt]:
-        """A step of the reduction."""
-        return tile.multiply_add(pixel, weights)
+    def products(self, tile: Accumulators, taps: Sequence[Factors]) -> list[Stmt]:
+        """Some steps of the reduction, `together` of them or fewer."""
+        return [statement for factors in taps for statement in tile.multiply_add(*factors)]
 
     def accumulators(self, pixels: int, vectors: int) -> Accumulators:
         """The sums of a tile."""

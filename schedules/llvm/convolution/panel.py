@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tvmopt.schedules.llvm.parts.emit import Index, Stmt
+from tvmopt.schedules.llvm.parts.emit import Expr, Index, Stmt
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +40,8 @@ class Chunk:
     last: bool
 
 
+Factors = tuple[Callable[[int], Expr], Callable[[int], Expr]]
+"""The data of a step by the pixel of the tile, and its weights by the vector of channels."""
 Place = tuple[Index, Index, Index]
 """Row and column of the kernel, channel of the block."""
 Span = tuple[Index, Index]

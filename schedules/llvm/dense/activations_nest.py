@@ -15,7 +15,8 @@ from tvmopt.schedules.llvm.dense.integers_nest import IntegerDenseNest
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import Index, Stmt, divmod_index
 from tvmopt.schedules.llvm.parts.operands import declared
-from tvmopt.schedules.llvm.parts.quads import QUAD, SUMS, multiply_add
+from tvmopt.schedules.llvm.parts.products import multiply_add
+from tvmopt.schedules.llvm.parts.quads import QUAD, SUMS
 from tvmopt.schedules.llvm.parts.register_tile import Accumulators
 from tvmopt.schedules.llvm.parts.split import Cut
 from tvmopt.schedules.space import Config
@@ -143,7 +144,8 @@ class ActivationsNest(IntegerDenseNest):
         return together ^ self._number(_MIDDLES)
 
     def _plus(self, sums: emit.Expr, data: emit.Expr, weights: emit.Expr) -> emit.Expr:
-        return multiply_add(sums, data, weights, self.lanes)
+        """Sums with four products more, of ones with any bytes, which fit 16 bits."""
+        return multiply_add(sums, data, weights, self.target, fits=True)
 
     def _number(self, value: int) -> emit.Expr:
         return emit.splat(tirx.const(value, SUMS), self.lanes)

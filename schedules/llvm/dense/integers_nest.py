@@ -12,7 +12,8 @@ from tvmopt.schedules.lazily import lazily
 from tvmopt.schedules.llvm.dense.nest import DenseNest
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import Index, Stmt
-from tvmopt.schedules.llvm.parts.quads import QUAD, SUMS, multiply_add
+from tvmopt.schedules.llvm.parts.products import multiply_add, pairs_fit
+from tvmopt.schedules.llvm.parts.quads import QUAD, SUMS
 from tvmopt.schedules.llvm.parts.register_tile import Accumulators
 from tvmopt.schedules.space import Config
 from tvmopt.schedules.target import Target
@@ -63,8 +64,9 @@ class IntegerDenseNest(DenseNest):
         self, accumulators: Accumulators, data: Callable[[int], emit.Expr], weight: Callable[[int], emit.Expr]
     ) -> list[Stmt]:
         """A step of the reduction."""
+        fits = pairs_fit(self.workload)
         return [
-            accumulators.set(r, v, multiply_add(accumulators.value(r, v), data(r), weight(v), self.lanes))
+            accumulators.set(r, v, multiply_add(accumulators.value(r, v), data(r), weight(v), self.target, fits=fits))
             for r, v in accumulators
         ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy.typing as npt
@@ -113,7 +114,7 @@ class DepthwiseNest:
         workload: data, weight, then operands of the epilogue.
         target: the machine to generate code for.
         config: the template's knobs.
-        tiles: writes its tiles.
+        tiles: makes what writes its tiles, of workload, data, weight and lanes.
         weight: as the tiles read them; by default as `pack_depthwise` packs them.
     """
 
@@ -122,7 +123,7 @@ class DepthwiseNest:
         workload: Workload,
         target: Target,
         config: Config,
-        tiles: type[DepthwiseTile],
+        tiles: Callable[[Workload, Operand, Operand, int], DepthwiseTile],
         weight: Operand | None = None,
     ) -> None:
         packed = packed_depthwise(workload, target.lanes(FLOAT32))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tvmopt.schedules.llvm.parts import emit
-from tvmopt.schedules.llvm.parts.quads import QUAD, SUMS, multiply_add
+from tvmopt.schedules.llvm.parts.products import multiply_add
+from tvmopt.schedules.llvm.parts.quads import QUAD, SUMS
 from tvmopt.schedules.llvm.parts.register_tile import Accumulators
 from tvmopt.schedules.llvm.probes.peak import STEPS, UNROLL
 from tvmopt.schedules.target import Target
@@ -34,7 +35,9 @@ def integer_peak_kernel(target: Target, steps: int = STEPS) -> tuple[Any, int, i
 
         def step(_: emit.Index) -> emit.Stmt:
             data, weights = (emit.load(factors, [i * lanes], lanes) for i in range(2))
-            body = [sums.set(0, v, multiply_add(sums.value(0, v), data, weights, lanes)) for v in range(vectors)]
+            body = [
+                sums.set(0, v, multiply_add(sums.value(0, v), data, weights, target, fits=True)) for v in range(vectors)
+            ]
             return emit.seq(body * UNROLL)
 
         loads = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tvmopt.schedules.llvm.convolution.integers.corrected import CorrectedConv2d
 from tvmopt.schedules.llvm.convolution.integers.direct import IntegerConv2d
 from tvmopt.schedules.llvm.convolution.integers.winograd import IntegerWinograd
 from tvmopt.schedules.race import Race
@@ -12,4 +13,4 @@ class IntegerConvolution(Race):
 
     name = "integer_conv2d"
     version = 2
-    algorithms = (IntegerConv2d(), IntegerWinograd())
+    algorithms = (IntegerConv2d(), IntegerWinograd(), CorrectedConv2d())

@@ -15,6 +15,7 @@ from tvmopt.schedules.dtypes import FLOAT32
 from tvmopt.schedules.llvm.convolution.direct import DirectConv2d, group_blocks
 from tvmopt.schedules.llvm.convolution.integers.direct_nest import IntegerConv2dNest
 from tvmopt.schedules.llvm.convolution.shape import Shape, shape_of
+from tvmopt.schedules.llvm.parts.products import cost_of_quad, pairs_fit
 from tvmopt.schedules.llvm.parts.quads import QUAD, multiplies_bytes
 from tvmopt.schedules.space import Config
 from tvmopt.schedules.target import Target
@@ -37,6 +38,10 @@ class IntegerConv2d(DirectConv2d):
         aligned = workload.output.shape[1] // groups % lanes == 0 and data.shape[1] // groups % data.block == 0
         return bool(groups == 1 or aligned)
 
+    def cycles(self, workload: Workload, target: Target, config: Config) -> float:
+        """Estimated cycles of the whole layer on one core."""
+        return super().cycles(workload, target, config) * cost_of_quad(target, fits=pairs_fit(workload))
+
     def packed(self, workload: Workload, target: Target, config: Config) -> dict[int, tuple[int, ...]]:
         """The weights, then what the sums of each output channel begin with, four bytes each."""
         shape = shape_of(workload)
@@ -47,15 +52,15 @@ class IntegerConv2d(DirectConv2d):
         self, workload: Workload, target: Target, config: Config, index: int, array: npt.NDArray[Any]
     ) -> npt.NDArray[Any]:
         """Weights OIHW → as `DirectConv2d` packs them, with four input channels as one element."""
-        shape = shape_of(workload)
-        padded = np.pad(array, ((0, 0), (0, -array.shape[1] % QUAD), (0, 0), (0, 0)))
-        quads = padded.reshape(len(array), -1, QUAD, *array.shape[2:]).transpose(0, 1, 3, 4, 2)
+        weights = self.pack_quads(workload, target, config, in_quads(array))
+        return np.concatenate([weights, first_sums(workload, target, array)]).view(np.int8)
+
+    def pack_quads(
+        self, workload: Workload, target: Target, config: Config, quads: npt.NDArray[Any]
+    ) -> npt.NDArray[Any]:
+        """Weights as `in_quads` gives them → elements of int32 as `DirectConv2d` packs them."""
         elements = np.ascontiguousarray(quads).view(np.int32)[..., 0]
-        weights = super().pack(workload, target, config, index, elements)
-        sums = array.astype(np.int32).sum(axis=(1, 2, 3)) * -workload.attr("zero")
-        per_group = np.zeros((shape.groups, group_blocks(shape, target) * target.lanes(FLOAT32)), np.int32)
-        per_group[:, : shape.out_channels // shape.groups] = sums.reshape(shape.groups, -1)
-        return np.concatenate([weights, per_group.ravel()]).view(np.int8)
+        return super().pack(workload, target, config, 1, elements)
 
     def build(self, workload: Workload, target: Target, config: Config) -> Any:
         """The scheduled PrimFunc: inputs (weights packed), then the output."""
@@ -64,3 +69,25 @@ class IntegerConv2d(DirectConv2d):
     def _depths(self, shape: Shape, target: Target, workload: Workload) -> tuple[int, ...]:
         """No chunks of the reduction: between them the output would hold the sums, and it may be of bytes."""
         return (0,)
+
+
+def in_quads(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Weights OIHW → ``(O, I/4, KH, KW, 4)``, padded with zeros."""
+    padded = np.pad(array, ((0, 0), (0, -array.shape[1] % QUAD), (0, 0), (0, 0)))
+    return padded.reshape(len(array), -1, QUAD, *array.shape[2:]).transpose(0, 1, 3, 4, 2)
+
+
+def in_vectors(workload: Workload, target: Target, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """``(O, …)`` → ``(vectors, lanes, …)``: each group's output channels in vectors, padded with zeros."""
+    shape, lanes = shape_of(workload), target.lanes(FLOAT32)
+    each = shape.out_channels // shape.groups
+    grouped = array.reshape(shape.groups, each, *array.shape[1:])
+    padded = np.zeros((shape.groups, group_blocks(shape, target) * lanes, *array.shape[1:]), array.dtype)
+    padded[:, :each] = grouped
+    return padded.reshape(-1, lanes, *array.shape[1:])
+
+
+def first_sums(workload: Workload, target: Target, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """What the sums of each output channel begin with, from the weights OIHW; int32."""
+    sums = array.astype(np.int32).sum(axis=(1, 2, 3), dtype=np.int32) * np.int32(-workload.attr("zero"))
+    return in_vectors(workload, target, sums).ravel()

@@ -6,15 +6,16 @@ They begin at minus the zero point times the sum of the weights, so that they ar
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 from tvmopt.schedules.lazily import lazily
 from tvmopt.schedules.llvm.convolution.direct_nest import DirectConv2dNest
-from tvmopt.schedules.llvm.convolution.panel import Panel, Spans
+from tvmopt.schedules.llvm.convolution.panel import Factors, Panel, Spans
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import LINE, Index, Stmt
-from tvmopt.schedules.llvm.parts.quads import QUAD, SUMS, multiply_add
+from tvmopt.schedules.llvm.parts.products import multiply_add, pairs_fit
+from tvmopt.schedules.llvm.parts.quads import QUAD, SUMS
 from tvmopt.schedules.llvm.parts.register_tile import Accumulators
 from tvmopt.schedules.space import Config
 from tvmopt.schedules.target import Target
@@ -30,6 +31,7 @@ class IntegerConv2dNest(DirectConv2dNest):
         super().__init__(workload, target, config, packed)
         # Four weights are one element, as four channels are in the sizes.
         self.inputs[1] = self.inputs[1].seen_as(Tensor((packed[0] // QUAD,), SUMS))
+        self.fits = pairs_fit(workload)
 
     def function(self) -> Any:
         """The PrimFunc."""
@@ -49,11 +51,13 @@ class IntegerConv2dNest(DirectConv2dNest):
         """A line has the quads of several pixels; a block has fewer steps than a tile has columns."""
         return max(1, LINE // self.shape.block)
 
-    def products(
-        self, tile: Accumulators, pixel: Callable[[int], emit.Expr], weights: Callable[[int], emit.Expr]
-    ) -> list[Stmt]:
-        """A step of the reduction."""
-        return [tile.set(p, v, multiply_add(tile.value(p, v), pixel(p), weights(v), self.lanes)) for p, v in tile]
+    def products(self, tile: Accumulators, taps: Sequence[Factors]) -> list[Stmt]:
+        """Some steps of the reduction, one after another."""
+        return [
+            tile.set(p, v, multiply_add(tile.value(p, v), pixel(p), weights(v), self.target, fits=self.fits))
+            for pixel, weights in taps
+            for p, v in tile
+        ]
 
     def accumulators(self, pixels: int, vectors: int) -> Accumulators:
         """The sums of a tile."""

@@ -22,10 +22,12 @@ from tvmopt.pipeline.support.onnxruntime import run_model
 from tvmopt.pipeline.tasks.workloads import workload_of
 from tvmopt.schedules.expression import functions_of
 from tvmopt.schedules.registry import template_for
-from tvmopt.schedules.target import parse_target
+from tvmopt.schedules.target import Target, parse_target
 
 BYTES = replace(parse_target("x86-64-v4", 1), features=("avx512_vnni",))
 """A target that multiplies bytes, whatever this machine does."""
+
+AVX2 = parse_target("x86-64-v3", 1)
 
 Evaluate = Any
 
@@ -44,9 +46,10 @@ def check(graph: Graph, model: onnx.ModelProto, evaluate: Evaluate, steps: float
         assert off.max() <= steps * 1.01 and (off > 1e-5).mean() <= 0.01  # noqa: PT018
 
 
-def test_a_network_runs_as_integers_from_end_to_end(evaluated: Evaluate) -> None:
+@pytest.mark.parametrize("target", [BYTES, AVX2], ids=lambda target: target.isa)
+def test_a_network_runs_as_integers_from_end_to_end(evaluated: Evaluate, target: Target) -> None:
     model = residual()
-    graph = passed(model)
+    graph = passed(model, target)
     kinds = [node.kind for node in graph.nodes if node.kind not in ("relayout", "reshape")]
     convolutions = ["integer_conv2d", "pool2d", "integer_depthwise_conv2d", "integer_conv2d", "integer_conv2d"]
     assert kinds == ["pointwise", *convolutions, "pool2d"]
@@ -65,7 +68,7 @@ def test_halos_hold_the_zero_point() -> None:
 
 def test_without_such_a_machine_floats_stand_for_the_integers(evaluated: Evaluate) -> None:
     model = residual()
-    graph = passed(model, parse_target("x86-64-v3", 1))
+    graph = passed(model, parse_target("armv7", 1))
     assert not any(node.kind.startswith("integer") for node in graph.nodes)
     assert not any("Linear" in node.kind for node in graph.nodes)
     check(graph, model, evaluated, 0.02)

@@ -1,24 +1,27 @@
-"""Convolution of integers: exact for every value, on odd shapes, at the edges of the sums."""
+"""Convolution of integers: exact for every value, on odd shapes, at the edges of the sums, on each instruction set."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from tests.workloads.integers import integer_convolution, integers_for
+from tests.workloads.integers import for_lanes, integer_convolution, integers_for, narrow_weights, with_facts
+from tvmopt.pipeline.devices.registry import LOCAL
 from tvmopt.schedules.compute.reference import reference
 from tvmopt.schedules.expression import ACC, Arg, call
+from tvmopt.schedules.llvm.convolution.integers.corrected import CorrectedConv2d
 from tvmopt.schedules.llvm.convolution.integers.direct import IntegerConv2d
-from tvmopt.schedules.llvm.parts.quads import multiplies_bytes
-from tvmopt.schedules.target import parse_target
+from tvmopt.schedules.llvm.parts.products import LARGEST_PAIR
+from tvmopt.schedules.llvm.parts.quads import adds_quads
+from tvmopt.schedules.registry import template_for
+from tvmopt.schedules.target import Target, parse_target
 from tvmopt.schedules.workload import Tensor, Workload
 
-HOST = parse_target("llvm", 2)
-needs_bytes = pytest.mark.skipif(
-    HOST.isa != "avx512" or not multiplies_bytes(HOST), reason="this machine has no AVX-512 VNNI"
-)
+SETS = {"VNNI": "llvm", "AVX-512": "x86-64-v4", "AVX2": "x86-64-v3"}
 
 SHAPES: dict[str, Workload] = {
     "3×3": integer_convolution((1, 64, 9, 11), 64),
@@ -34,54 +37,112 @@ SHAPES: dict[str, Workload] = {
     "groups": integer_convolution((1, 64, 6, 9), 32, groups=2),
 }
 
+ODD = ("few channels", "channels that fill no quad", "the largest zero point", "a dilation", "groups")
+"""Shapes for every instruction set and all kinds of weights."""
 
-@needs_bytes
-@pytest.mark.parametrize("name", SHAPES)
-def test_is_exact(host: Any, name: str) -> None:
-    """Also the halo, which is full of the output's zero point: `Tensor.store` puts it there."""
-    workload = SHAPES[name]
-    inputs = integers_for(workload)
+CASES = [("VNNI", name, "any") for name in SHAPES]
+CASES += [(isa, name, kind) for isa in ("AVX2", "AVX-512") for name in ODD for kind in ("any", "trained", "narrow")]
+
+KernelsFor = Callable[[Target], Any]
+
+
+def target_of(isa: str) -> Target:
+    """The target of an instruction set; skips the test if this machine has not got it."""
+    target = parse_target(SETS[isa], 2)
+    if not LOCAL.facts().can_run(target) or (isa == "VNNI" and not (target.isa == "avx512" and adds_quads(target))):
+        pytest.skip(f"this machine has no {isa}")
+    return target
+
+
+def drawn(target: Target, name: str, kind: str, extreme: bool = False) -> tuple[Workload, list[np.ndarray]]:
+    """A workload with what is known of its weights, and its inputs."""
+    workload = for_lanes(SHAPES[name], target.lanes("float32"))
+    inputs = integers_for(workload, extreme)
+    if kind == "narrow":
+        inputs[1] = narrow_weights(inputs[1].shape, extreme)
+    if kind == "trained":
+        inputs[1] = np.clip(np.rint(np.random.default_rng(2).normal(0, 30, inputs[1].shape)), -128, 127).astype(np.int8)
+    return with_facts(workload, target, inputs[1]), inputs
+
+
+def check(kernels: Any, workload: Workload, inputs: list[np.ndarray], configs: Any) -> None:
+    """Checks every byte, also the halo, which is full of the output's zero point: `Tensor.store` puts it there."""
     expected = workload.output.store(reference(workload, inputs))
-    assert expected.std() > 20, "too few results are neither 0 nor 255"
-    configs = host.unoptimized().configs(workload, 4)
-    for config, memory in zip(configs, host.unoptimized().run(workload, inputs, configs), strict=True):
+    for config, memory in zip(configs, kernels.run(workload, inputs, configs), strict=True):
         top, left, _, _ = workload.output.halo
-        channels = workload.output.shape[1] % 16
+        channels = workload.output.shape[1] % workload.output.block
         last = slice(None, channels) if channels else slice(None)
         assert np.array_equal(memory[:, :-1], expected[:, :-1]), config
         assert np.array_equal(memory[:, -1, ..., last], expected[:, -1, ..., last]), config
         assert (memory[:, :, :top] == 5).all() and (memory[..., :left, :] == 5).all(), config  # noqa: PT018
 
 
-@needs_bytes
-def test_the_largest_products_do_not_saturate(host: Any) -> None:
-    workload = integer_convolution((1, 128, 5, 5), 16, zero=0, halo=(0, 0, 0, 0), epilogue=call("to_float32", ACC))
-    workload = Workload(
-        workload.op,
-        workload.inputs[:2],
-        Tensor(workload.output.shape, "float32", 16),
-        workload.attrs,
-        workload.epilogue,
-    )
-    inputs = [np.full((1, 128, 5, 5), 255, np.uint8), np.full((16, 128, 3, 3), -128, np.int8)]
-    (memory,) = host.run(workload, inputs, host.configs(workload, 0))
-    assert workload.output.restore(memory)[0, 0, 2, 2] == -128 * 255 * 128 * 9
+@pytest.mark.parametrize(("isa", "name", "kind"), CASES, ids=str)
+def test_is_exact(kernels_for: KernelsFor, isa: str, name: str, kind: str) -> None:
+    target = target_of(isa)
+    workload, inputs = drawn(target, name, kind)
+    assert reference(workload, inputs).std() > 20, "too few results are neither 0 nor 255"
+    kernels = kernels_for(target)
+    check(kernels, workload, inputs, kernels.configs(workload, 3 if isa == "VNNI" else 1))
 
 
-@needs_bytes
-def test_reads_and_writes_quantised_and_float_operands(host: Any) -> None:
+@pytest.mark.parametrize("isa", ["AVX2", "AVX-512"])
+@pytest.mark.parametrize("algorithm", [IntegerConv2d(), CorrectedConv2d()], ids=lambda algorithm: algorithm.name)
+def test_corrections_leave_no_sum_out(kernels_for: KernelsFor, isa: str, algorithm: IntegerConv2d) -> None:
+    """Weights of which two quads leave 16 bits, as large as they may be, and data that is 0 or 255."""
+    target = target_of(isa)
+    workload, inputs = drawn(target, "3×3", "narrow")
+    inputs[0] = np.where(inputs[0] < 100, 0, 255).astype(np.uint8)
+    assert dict(workload.attrs)["corrections"] > 0
+    race = template_for(workload, target)
+    config = algorithm.default(workload, target)
+    config = race.space(workload, target).whole([a.name for a in race.algorithms].index(algorithm.name), config)
+    check(kernels_for(target), workload, inputs, [config])
+
+
+@pytest.mark.parametrize("isa", SETS)
+@pytest.mark.parametrize("kind", ["any", "narrow"])
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_the_largest_products_do_not_saturate(kernels_for: KernelsFor, isa: str, kind: str, sign: int) -> None:
+    target = target_of(isa)
+    lanes = target.lanes("float32")
+    plain = integer_convolution((1, 128, 5, 5), 16, zero=0, halo=(0, 0, 0, 0), lanes=lanes)
+    output = Tensor(plain.output.shape, "float32", lanes)
+    largest = {("any", -1): -128, ("any", 1): 127}.get((kind, sign), sign * LARGEST_PAIR // 2)
+    inputs = [np.full((1, 128, 5, 5), 255, np.uint8), np.full((16, 128, 3, 3), largest, np.int8)]
+    workload = replace(plain, inputs=plain.inputs[:2], output=output, epilogue=call("to_float32", ACC))
+    workload = with_facts(workload, target, inputs[1])
+    assert ("pairs_fit" in dict(workload.attrs)) == (kind == "narrow" and isa != "VNNI")
+    kernels = kernels_for(target)
+    (memory,) = kernels.run(workload, inputs, kernels.configs(workload, 0))
+    assert workload.output.restore(memory)[0, 0, 2, 2] == largest * 255 * 128 * 9
+
+
+@pytest.mark.parametrize("isa", ["VNNI", "AVX2"])
+def test_reads_and_writes_quantised_and_float_operands(kernels_for: KernelsFor, isa: str) -> None:
     """A residual of bytes is added; the result is stored as floats."""
-    plain = integer_convolution((1, 32, 6, 6), 32, halo=(0, 0, 0, 0))
-    residual = Tensor(plain.output.shape, "uint8", 16)
+    target = target_of(isa)
+    lanes = target.lanes("float32")
+    plain = integer_convolution((1, 32, 6, 6), 32, halo=(0, 0, 0, 0), lanes=lanes)
+    residual = Tensor(plain.output.shape, "uint8", lanes)
     epilogue = call("add", call("mul", call("to_float32", ACC), Arg(2)), call("to_float32", Arg(4)))
-    output = Tensor(plain.output.shape, "float32", 16)
+    output = Tensor(plain.output.shape, "float32", lanes)
     workload = Workload(plain.op, (*plain.inputs, residual), output, plain.attrs, epilogue)
     random = np.random.default_rng(1)
     inputs = [*integers_for(plain), random.integers(0, 256, residual.shape).astype(np.uint8)]
-    host.check(workload, 2, inputs)
+    kernels_for(target).check(workload, 2, inputs)
+
+
+def test_more_corrections_than_there_is_room_for_are_an_error() -> None:
+    target = parse_target("x86-64-v3", 1)
+    workload, inputs = drawn(target, "3×3", "narrow")
+    template = CorrectedConv2d()
+    full = np.full(inputs[1].shape, 64, np.int8)
+    with pytest.raises(ValueError, match="corrections, the kernel has room for"):
+        template.pack(workload, target, template.default(workload, target), 1, full)
 
 
 def test_is_only_for_machines_that_multiply_bytes() -> None:
     workload = integer_convolution((1, 16, 6, 6), 16)
-    assert not IntegerConv2d().accepts(workload, parse_target("x86-64-v4", 1))
     assert not IntegerConv2d().accepts(workload, parse_target("aarch64", 1))
+    assert not IntegerConv2d().accepts(for_lanes(workload, 4), parse_target("armv7", 1))
