@@ -1,9 +1,9 @@
 """Tunes trained networks for one target with Apache TVM, compiles them, and compares them with their peers.
 
-Each command is also a function: `inspect`, `tune`, `compile`, `run`, `profile`, `verify`, `compare` and `report` take
-a job (`TuneJob`, …) and a `Listener`, which receives progress and may cancel. The functions below them, in the order of
-a model's journey: `load_model`, `parse_target`, `extract_tasks`, `compile_model`, `load_artifact`. Names are imported
-on first use, so ``import tvmopt`` is instant and loads no framework that a program does not need.
+Each command is also a function: `inspect`, `tune`, `compile`, `run`, `profile`, `verify`, `compare`, `evaluate` and
+`report` take a job (`TuneJob`, …) and a `Listener`, which receives progress and may cancel. The functions below them,
+in the order of a model's journey: `load_model`, `parse_target`, `extract_tasks`, `compile_model`, `load_artifact`.
+Names are imported on first use, so ``import tvmopt`` is instant and loads no framework that a program does not need.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from tvmopt.jobs.compiling import CompileJob as CompileJob
     from tvmopt.jobs.compiling import CompileResult as CompileResult
     from tvmopt.jobs.compiling import compile as compile
+    from tvmopt.jobs.evaluating import EvaluateJob as EvaluateJob
+    from tvmopt.jobs.evaluating import evaluate as evaluate
     from tvmopt.jobs.inspecting import InspectJob as InspectJob
     from tvmopt.jobs.inspecting import inspect as inspect
     from tvmopt.jobs.profiling import ProfileJob as ProfileJob
@@ -58,6 +60,7 @@ _HOMES = {
     "CompileJob": "tvmopt.jobs.compiling",
     "CompileReport": "tvmopt.pipeline.compiler.compile",
     "CompileResult": "tvmopt.jobs.compiling",
+    "EvaluateJob": "tvmopt.jobs.evaluating",
     "ImportedModel": "tvmopt.pipeline.types",
     "InspectJob": "tvmopt.jobs.inspecting",
     "Listener": "tvmopt.pipeline.support.progress",
@@ -79,6 +82,7 @@ _HOMES = {
     "compare": "tvmopt.jobs.comparing",
     "compile": "tvmopt.jobs.compiling",
     "compile_model": "tvmopt.pipeline.compiler.compile",
+    "evaluate": "tvmopt.jobs.evaluating",
     "example_inputs": "tvmopt.pipeline.importers",
     "extract_tasks": "tvmopt.pipeline.tasks.extract",
     "inspect": "tvmopt.jobs.inspecting",

@@ -10,11 +10,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tvmopt.benchmarks.accuracy.entrant import Setting
+from tvmopt.benchmarks.accuracy.evaluate import Race, accuracy_of, entrants_of
+from tvmopt.benchmarks.accuracy.subject import Chosen, Subject, choose_data, lay_out, subject_of
 from tvmopt.benchmarks.comparison.admission import Cell
 from tvmopt.benchmarks.comparison.cell import count_steps, measure_cell
 from tvmopt.benchmarks.machine.environment import choose_cores, read_environment
 from tvmopt.benchmarks.machine.other_load import check_psutil
 from tvmopt.benchmarks.machine.roofline import Roofline, measure_roofline
+from tvmopt.benchmarks.measurements.accuracy import Accuracy
 from tvmopt.benchmarks.measurements.files import to_document
 from tvmopt.benchmarks.measurements.layer_table import LayerTable
 from tvmopt.benchmarks.measurements.options import CompareOptions
@@ -32,6 +36,7 @@ from tvmopt.benchmarks.workers.prepared_model import (
 )
 from tvmopt.pipeline.data.pictures import load_pictures
 from tvmopt.pipeline.errors import CancelledError, OpenShapeError
+from tvmopt.pipeline.support.cache import open_cache
 from tvmopt.pipeline.support.progress import Inside, Listener, Steps
 
 if TYPE_CHECKING:
@@ -62,11 +67,12 @@ def run_comparison(options: CompareOptions, listener: Listener | None = None) ->
     # Unreadable pictures or records end the run before it begins.
     if options.data is not None:
         load_pictures(options.data)
+    chosen = choose_data(options.labelled) if options.labelled else None
     check_records(runtimes, options.logs)
     created = datetime.now(UTC).isoformat(timespec="seconds")
     check_psutil()
     environment = read_environment(recorded_packages())
-    run = _Run(options, runtimes, cores, listener or Listener())
+    run = _Run(options, runtimes, cores, listener or Listener(), chosen)
     with tempfile.TemporaryDirectory(prefix="tvmopt-compare-") as folder:
         try:
             complete = run.measure(Path(folder))
@@ -84,6 +90,7 @@ def run_comparison(options: CompareOptions, listener: Listener | None = None) ->
         measurements=tuple(run.rows),
         verdicts=tuple(run.verdicts),
         layers=tuple(run.layers),
+        accuracy=run.accuracy,
     )
     return to_document(comparison)
 
@@ -92,11 +99,17 @@ class _Run:
     """A running comparison, which keeps its results when interrupted."""
 
     def __init__(
-        self, options: CompareOptions, runtimes: tuple[Runtime, ...], cores: tuple[int, ...], listener: Listener
+        self,
+        options: CompareOptions,
+        runtimes: tuple[Runtime, ...],
+        cores: tuple[int, ...],
+        listener: Listener,
+        chosen: Chosen | None,
     ) -> None:
         self.options = options
         self.runtimes = runtimes
         self.cores = cores
+        self.chosen = chosen
         self.tunes = options.tune_trials > 0 and any(runtime.uses_records for runtime in runtimes)
         self.steps = Steps(listener, self._count_steps())
         self.rows: list[Measurement] = []
@@ -104,6 +117,8 @@ class _Run:
         self.layers: list[LayerTable] = []
         self.other_load: list[dict[str, float]] = []
         self.model: dict[str, Any] = {}
+        self.subject: Subject | None = None
+        self.accuracy: Accuracy | None = None
 
     def measure(self, folder: Path) -> bool:
         """Measures all cells, batch size by batch size; false when one was stopped early."""
@@ -123,7 +138,21 @@ class _Run:
                 if not result.whole:
                     return False
         self.steps.end()
-        return True
+        return self._judge(folder)
+
+    def _judge(self, folder: Path) -> bool:
+        """Judges the outputs of the runtimes that were measured, if there is a labelled set; false when stopped."""
+        if self.chosen is None or self.subject is None:
+            return True
+        right = {row.runtime for row in self.rows if row.latency_s is not None}
+        runtimes = [runtime for runtime in self.runtimes if runtime.name in right]
+        setting = Setting(self.cores, self.options.logs, folder)
+        entrants = entrants_of(self.subject, runtimes, setting)
+        race = Race(self.chosen, entrants, str(self.model["reference"]), open_cache())
+        complete = race.run(Steps(self.steps.listener, race.count_steps()))
+        if any(entrant.tables for entrant in entrants):
+            self.accuracy = accuracy_of(race)
+        return complete
 
     def _count_steps(self) -> int:
         options = self.options
@@ -177,7 +206,12 @@ class _Run:
         batch = asked or batch_of(model)
         place = folder / f"batch-{batch}"
         place.mkdir()
-        subject = make_subject(model, batch, place, options, any(runtime.quantized for runtime in self.runtimes))
+        calibrate = any(runtime.quantized for runtime in self.runtimes)
+        if self.chosen is None:
+            subject = make_subject(model, batch, place, options, calibrate)
+        else:
+            subject = lay_out(model, self.chosen, place, calibrate)
+            self.subject = self.subject or subject_of(subject, self.chosen)
         self.steps.begin(f"{model.name}, batch {batch}: reference outputs")
         add_reference(subject, self.cores, options.measure.ready_timeout_s)
         self.model = self.model or _describe(subject)

@@ -29,6 +29,10 @@ Schema ``tvmopt-comparison``, its versions:
    `benchmarks.measurements.search`), and then ``search`` in ``protocol``: its ``seconds``, ``turn_s``, ``max_rounds``
    and ``least_gain``. A file without them was not searched. Profiles also have ``operators[] {name, calls, seconds}``.
 
+6. also ``accuracy`` where runtimes were judged on a labelled set: ``metric, percent, data, samples, skipped,
+   preprocessing, reference, notes[], rows[] {runtime, title, variant, status, message, samples, values[] {name, value,
+   low, high}, difference, chance}``; see `benchmarks.measurements.accuracy`. A file without it has no accuracy.
+
 Schema ``tvmopt-suite``, versions as above: ``comparisons[]``, each a comparison.
 """
 
@@ -39,12 +43,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tvmopt.benchmarks.measurements.accuracy import Accuracy
 from tvmopt.benchmarks.measurements.json_fields import (
     boolean,
     list_of,
     mapping_of,
     non_negative,
     one_of,
+    optional,
     positive,
     positive_int,
     text,
@@ -57,7 +63,7 @@ from tvmopt.pipeline.support.files import replaced
 
 SCHEMA = "tvmopt-comparison"
 SUITE_SCHEMA = "tvmopt-suite"
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 MAX_FILE_BYTES = 256 * 2**20
 """A larger file cannot be ours: a thousand rows of ten thousand samples are smaller."""
 
@@ -81,6 +87,7 @@ def to_document(comparison: Comparison) -> dict[str, Any]:
         "verdicts": [verdict.to_json() for verdict in comparison.verdicts],
         "layers": [table.to_json() for table in comparison.layers],
         "relative_error": comparison.relative_error,
+        **({"accuracy": comparison.accuracy.to_json()} if comparison.accuracy else {}),
     }
 
 
@@ -116,6 +123,7 @@ def from_document(data: Any) -> Comparison:
         verdicts=tuple(_each(data, "verdicts", Verdict.from_json)),
         layers=tuple(_each(data, "layers", LayerTable.from_json)) if version >= _FIRST_WITH_LAYERS else (),
         relative_error=relative_error,
+        accuracy=optional(data, "accuracy", lambda row, name: Accuracy.from_json(mapping_of(row, name))),
     )
 
 

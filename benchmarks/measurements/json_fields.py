@@ -47,6 +47,14 @@ def positive_int(data: Any, name: str) -> int:
     return value
 
 
+def whole(data: Any, name: str) -> int:
+    """A whole number, not below zero."""
+    value = _get(data, name)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"{name} must be a whole number of at least 0, got {_show(value)}")
+    return value
+
+
 def boolean(data: Any, name: str) -> bool:
     """True or false."""
     value = _get(data, name)

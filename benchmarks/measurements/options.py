@@ -114,6 +114,29 @@ class SearchOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class DataOptions:
+    """A labelled set, and how to use it.
+
+    Attributes:
+        path: where it is.
+        metric: a metric's name, or ``path.py:function``; the one that suits the set when None.
+        preprocess: a preset's name, or ``path.py:function``; the preset that suits the model when None.
+        samples: how many samples to take at random; all when None.
+        seed: seed of that choice.
+    """
+
+    path: Path
+    metric: str | None = None
+    preprocess: str | None = None
+    samples: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.samples is not None and self.samples < 1:
+            raise UsageError(f"samples must be at least 1, got {self.samples}")
+
+
+@dataclass(frozen=True, slots=True)
 class CompareOptions:
     """What to compare.
 
@@ -133,6 +156,7 @@ class CompareOptions:
         inputs: an array for each input that the model runs on; it settles open shapes too. Random ones when None.
         input_values: values of inputs that become constants.
         precision: of a quantised model (`pipeline.importers.precision`), for every runtime.
+        labelled: the labelled set that is measured on, and on which accuracy is judged; None for `data`.
     """
 
     model: str
@@ -150,6 +174,7 @@ class CompareOptions:
     inputs: Mapping[str, np.ndarray] | None = None
     input_values: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     precision: Precision = "auto"
+    labelled: DataOptions | None = None
 
     def __post_init__(self) -> None:
         for name, values in (("batch", self.batches), ("threads", self.threads), ("streams", self.streams)):

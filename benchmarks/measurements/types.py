@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+from tvmopt.benchmarks.measurements.accuracy import Accuracy
 from tvmopt.benchmarks.measurements.json_fields import (
     list_of,
     mapping_of,
@@ -229,6 +230,7 @@ class Comparison:
         measurements, verdicts: the rows.
         layers: a table of layer profiles for each cell; empty unless requested.
         relative_error: the definition of ``relative`` in the measurements' `output_error`.
+        accuracy: the accuracy of the runtimes on a labelled set; None without one.
     """
 
     created: str
@@ -240,6 +242,7 @@ class Comparison:
     verdicts: tuple[Verdict, ...]
     layers: tuple[LayerTable, ...] = ()
     relative_error: RelativeError = "largest"
+    accuracy: Accuracy | None = None
 
     def cells(self) -> list[tuple[int, int]]:
         """The (batch, threads) pairs measured, in order."""

@@ -84,15 +84,17 @@ def _cell(cell: CellView, baseline: str) -> list[str]:
     if cell.rows:
         heads = ("runtime", "variant", "median ms", "95 % interval", "p99 ms", "FPS", f"over {baseline}")
         ours = [f"{cell.ours} over it"] if cell.ours else []
-        lines = [_row(row, bool(cell.ours)) for row in cell.rows]
-        parts.append(markdown_table((*heads, *ours, "error", "memory MiB"), lines))
+        lines = [_row(row, cell) for row in cell.rows]
+        judged = [cell.metric] if cell.metric else []
+        parts.append(markdown_table((*heads, *ours, *judged, "error", "memory MiB"), lines))
     if cell.absent:
         parts.append("\n".join(f"- {escape(a.title)}: {escape(a.message)}" for a in cell.absent))
     return parts
 
 
-def _row(row: RowView, with_ours: bool) -> tuple[str, ...]:
+def _row(row: RowView, cell: CellView) -> tuple[str, ...]:
     speedup = f"{row.speedup} ({row.verdict})" if row.verdict else row.speedup
-    held = [f"{row.ours} ({row.ours_verdict})" if row.ours_verdict else row.ours] if with_ours else []
+    held = [f"{row.ours} ({row.ours_verdict})" if row.ours_verdict else row.ours] if cell.ours else []
+    held += [row.accuracy] if cell.metric else []
     numbers = (row.median_ms, row.interval_ms, row.p99_ms, row.fps, speedup, *held, row.error, row.memory_mib)
     return (row.title, row.variant, *numbers)

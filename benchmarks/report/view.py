@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tvmopt.benchmarks.measurements.types import Comparison, Measurement, Verdict
 from tvmopt.benchmarks.measurements.verdicts import OURS
 from tvmopt.benchmarks.report import words
+from tvmopt.benchmarks.report.accuracy import accuracy_cell, accuracy_head, accuracy_notes
 from tvmopt.benchmarks.report.protocol import view_method
 from tvmopt.benchmarks.runtimes.registry import known_runtime
 
@@ -33,6 +34,7 @@ class RowView:
     ours_verdict: str
     error: str
     memory_mib: str
+    accuracy: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,7 @@ class CellView:
         ours: title of our runtime that the others are compared with; empty when none was measured.
         rows: the runtimes that were measured.
         absent: the others.
+        metric: the head of the column of accuracies; empty where none were judged.
     """
 
     heading: str
@@ -71,6 +74,7 @@ class CellView:
     ours: str
     rows: tuple[RowView, ...]
     absent: tuple[AbsentView, ...]
+    metric: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +138,9 @@ def view_notes(comparison: Comparison) -> list[str]:
             and (note := f"{title_of(row.runtime)} {row.settings['saturates']}.") not in notes
         ):
             notes.append(note)
+    if comparison.accuracy:
+        notes.append(f"Accuracy is {comparison.accuracy.metric} on {comparison.accuracy.data}.")
+        notes += accuracy_notes(comparison.accuracy)
     return notes
 
 
@@ -192,6 +199,7 @@ def _view_cell(comparison: Comparison, batch: int, threads: int) -> CellView:
         title_of(ours) if ours else "",
         tuple(_view_row(row, comparison, ours) for row in rows if row.latency_s and row.status == "ok"),
         tuple(AbsentView(title_of(row.runtime), row.message or row.status) for row in rows if row.status != "ok"),
+        accuracy_head(comparison.accuracy) if comparison.accuracy else "",
     )
 
 
@@ -201,6 +209,7 @@ def _view_row(row: Measurement, comparison: Comparison, ours: str) -> RowView:
     baseline = baseline_of(comparison)
     verdict = comparison.verdict(row.runtime, baseline, (row.batch, row.threads))
     held = comparison.verdict(ours, row.runtime, (row.batch, row.threads))
+    judged = comparison.accuracy
     low, high = latency.interval
     return RowView(
         name=row.runtime,
@@ -220,6 +229,7 @@ def _view_row(row: Measurement, comparison: Comparison, ours: str) -> RowView:
         ours_verdict=held.outcome if held else "",
         error=words.error(row.output_error.relative if row.output_error else None),
         memory_mib=words.mebibytes(row.peak_memory_bytes),
+        accuracy=accuracy_cell(judged.row(row.runtime), judged.percent) if judged else "",
     )
 
 

@@ -150,6 +150,13 @@ class Runner(Protocol):
     def load(self, job: Job) -> None:
         """Makes the model ready to run, with its inputs in the runtime's own tensors."""
 
+    def set_inputs(self, inputs: Mapping[str, np.ndarray]) -> None:
+        """Replaces the inputs that `load` set.
+
+        Args:
+            inputs: an array for each input by name, in the shapes and dtypes of those of the job.
+        """
+
     def run(self) -> None:
         """Runs the model once; this call is timed. It copies neither inputs nor outputs."""
 

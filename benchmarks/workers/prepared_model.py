@@ -139,18 +139,44 @@ def make_subject(
         UsageError: when pictures are given for a model that does not take pictures.
         InputFileError, RuntimeMissingError: when the pictures of ``options.data`` cannot be read.
     """
-    onnx, inputs, calibration = folder / f"{model.name}.onnx", folder / "inputs.npz", folder / "calibration.npz"
-    _save_onnx(model, onnx)
     batches = max(1, options.measure.calibration_samples // batch)
     pictures = _pictures(model, options.data)
     feeds, origin = _random_feeds(model) if pictures is None else _picture_feeds(model, pictures)
-    save_arrays(inputs, feeds(1, _INPUT_SEED)[0])
-    subject = PreparedModel(model, batch, folder, str(onnx), str(inputs), origin)
+    subject = write_subject(model, batch, folder, feeds(1, _INPUT_SEED)[0], origin)
     if calibrate:
-        stacked = feeds(batches, _CALIBRATION_SEED)
-        save_arrays(calibration, {name: np.stack([feed[name] for feed in stacked]) for name in stacked[0]})
-        subject.calibration, subject.calibration_data = str(calibration), f"{batches * batch} samples: {origin}"
+        write_calibration(subject, feeds(batches, _CALIBRATION_SEED), f"{batches * batch} samples: {origin}")
     return subject
+
+
+def write_subject(
+    model: ImportedModel, batch: int, folder: Path, inputs: Mapping[str, np.ndarray], origin: str
+) -> PreparedModel:
+    """Writes the model and its inputs.
+
+    Args:
+        model: the model at the batch size to be measured.
+        batch: that size.
+        folder: an empty folder to write to.
+        inputs: an array for each input.
+        origin: a description of the inputs.
+    """
+    onnx, path = folder / f"{model.name}.onnx", folder / "inputs.npz"
+    _save_onnx(model, onnx)
+    save_arrays(path, inputs)
+    return PreparedModel(model, batch, folder, str(onnx), str(path), origin)
+
+
+def write_calibration(subject: PreparedModel, feeds: Sequence[Mapping[str, np.ndarray]], origin: str) -> None:
+    """Writes the data on which INT8 runtimes are calibrated.
+
+    Args:
+        subject: the model; keeps the file.
+        feeds: an array for each input, for each batch.
+        origin: a description of the data.
+    """
+    path = subject.folder / "calibration.npz"
+    save_arrays(path, {name: np.stack([feed[name] for feed in feeds]) for name in feeds[0]})
+    subject.calibration, subject.calibration_data = str(path), origin
 
 
 def add_reference(subject: PreparedModel, cores: Sequence[int], timeout_s: float) -> None:

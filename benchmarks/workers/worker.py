@@ -9,6 +9,8 @@ Commands, and the fields of the reply besides ``"ok": true``:
 - ``warm {seconds, calls}``: ``call_s``, the median of the calls;
 - ``turn {calls, untimed, limit_s, clock}``: ``samples`` in seconds, of the clock ``wall`` or ``processor``; fewer than
   ``calls`` at the limit, if it is not null;
+- ``infer {inputs, outputs}``: runs the loaded model on every batch of an ``.npz``, whose arrays have a dimension for
+  batches in front; saves the outputs of each batch as an ``.npz`` (`output_key`);
 - ``profile {job, seconds}``: ``profile``, a `benchmarks.measurements.layer_profile.LayerProfile`; loads the model
   itself.
 
@@ -26,10 +28,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from tvmopt.benchmarks.runtimes.base import Job, NothingToPrepareError, Runner, computes_in_integers, inferences_of
 from tvmopt.benchmarks.runtimes.registry import find_runtime
 from tvmopt.pipeline.devices.serve import Server
-from tvmopt.pipeline.support.npz import save_arrays
+from tvmopt.pipeline.support.npz import load_arrays, save_arrays
 
 
 class Worker:
@@ -46,6 +50,7 @@ class Worker:
             "load": self._load,
             "warm": self._warm,
             "turn": self._turn,
+            "infer": self._infer,
             "profile": self._profile,
         }
         return {"ok": True, **steps[command["do"]](command)}
@@ -92,9 +97,24 @@ class Worker:
         inferences = inferences_of(self._runner)
         return {"samples": [sample / inferences for sample in samples]}
 
+    def _infer(self, command: dict[str, Any]) -> dict[str, Any]:
+        given = load_arrays(command["inputs"])
+        made: dict[str, np.ndarray] = {}
+        for batch in range(min(len(stack) for stack in given.values())):
+            self._runner.set_inputs({name: stack[batch] for name, stack in given.items()})
+            self._runner.run()
+            made |= {output_key(batch, place): array for place, array in enumerate(self._runner.read_outputs())}
+        save_arrays(command["outputs"], made)
+        return {}
+
     def _profile(self, command: dict[str, Any]) -> dict[str, Any]:
         profile = self._runtime.load_profiler()(Job.from_json(command["job"]), command["seconds"])
         return {"profile": profile.to_json()}
+
+
+def output_key(batch: int, place: int) -> str:
+    """The name of an output of a batch in what ``infer`` saves."""
+    return f"{batch:06d} {place:04d}"
 
 
 def _seconds(call: Callable[[], None], clock: Callable[[], int] = time.perf_counter_ns) -> float:

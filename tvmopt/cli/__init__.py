@@ -23,6 +23,7 @@ COMMANDS: dict[str, str] = {
     "profile": "Time a model layer by layer, here and in other runtimes.",
     "verify": "Check layer by layer that a compiled model computes what it should.",
     "compare": "Measure a model on every runtime, in one fair run.",
+    "evaluate": "Judge the accuracy of a model on a labelled set, in every runtime.",
     "report": "Turn measurement files into a page or Markdown.",
     "logs": "Show, merge, prune and explain tuning records.",
     "cache": "Show or clear the cache of compiled kernels.",

@@ -243,6 +243,24 @@ def precision_option(command: Command) -> Command:
     )(command)
 
 
+def data_options(command: Command) -> Command:
+    """``--metric``, ``--preprocess`` and ``--samples`` → `metric`, `preprocess`, `samples`; None when not given."""
+    command = click.option(
+        "--samples", type=click.IntRange(min=1), metavar="N", help="A random choice of N samples.  [default: all]"
+    )(command)
+    command = click.option(
+        "--preprocess",
+        metavar="NAME",
+        help="How pictures become inputs: imagenet, caffe, 0..1, -1..1, 0..255, or path.py:function.  [default: what "
+        "suits the model]",
+    )(command)
+    return click.option(
+        "--metric",
+        metavar="NAME",
+        help="top1, top5, map, miou, or path.py:function(outputs, labels).  [default: what suits the labels]",
+    )(command)
+
+
 def strict_nan_option(command: Command) -> Command:
     """``--strict-nan`` → `strict_nan`."""
     return click.option(

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 from tvmopt.benchmarks.comparison.compare import run_comparison
 from tvmopt.benchmarks.machine.environment import usable_cores
 from tvmopt.benchmarks.measurements.files import from_document
-from tvmopt.benchmarks.measurements.options import CompareOptions, MeasureOptions, Method, SearchOptions
+from tvmopt.benchmarks.measurements.options import CompareOptions, DataOptions, MeasureOptions, Method, SearchOptions
 from tvmopt.benchmarks.measurements.statistics import MIN_ROUNDS
 from tvmopt.benchmarks.measurements.types import Comparison
 from tvmopt.jobs.settings import LOGS, log_folders
+from tvmopt.pipeline.data.labelled.open_set import FORMS, is_labelled
 from tvmopt.pipeline.errors import CancelledError, UsageError
 from tvmopt.pipeline.support.interrupts import ctrl_c_cancels
 from tvmopt.pipeline.support.progress import Listener
@@ -43,7 +44,9 @@ class CompareJob:
         search_seconds: the time for measuring them, the same for each runtime; 20 when None. Only with `search`.
         tune_trials: tuning trials before each cell; none when 0.
         layers: whether to also profile every runtime layer by layer.
-        data: folder of pictures for measuring and calibration; the sample photographs when None.
+        data: folder of pictures for measuring and calibration, or a labelled set, on which accuracy is judged too; the
+            sample photographs when None.
+        metric, preprocess, samples: how a labelled set is used, as in `jobs.evaluating.EvaluateJob`.
         logs: the user's tuning records, which need not exist; searched before the records shipped with tvmopt.
         input_shapes: shapes of the model's inputs by name, where it leaves them open.
         inputs: an array for each input that the model runs on; it settles open shapes too. Random ones when None.
@@ -64,6 +67,9 @@ class CompareJob:
     tune_trials: int = 0
     layers: bool = False
     data: Path | None = None
+    metric: str | None = None
+    preprocess: str | None = None
+    samples: int | None = None
     logs: Path = LOGS
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     inputs: Mapping[str, np.ndarray] | None = None
@@ -87,6 +93,7 @@ def compare(job: CompareJob, listener: Listener | None = None) -> Comparison:
             without the method ``dli``, or seconds of a search without one.
         TvmoptError: any error from importing the model or reading the records and pictures.
     """
+    labelled = _labelled(job)
     options = CompareOptions(
         job.model,
         runtimes=job.runtimes,
@@ -98,7 +105,8 @@ def compare(job: CompareJob, listener: Listener | None = None) -> Comparison:
         input_values=job.input_values,
         precision=job.precision,
         logs=log_folders(job.logs),
-        data=job.data,
+        data=None if labelled else job.data,
+        labelled=labelled,
         tune_trials=job.tune_trials,
         layers=job.layers,
         measure=_measuring(job),
@@ -109,6 +117,21 @@ def compare(job: CompareJob, listener: Listener | None = None) -> Comparison:
     if not comparison.complete:
         raise CancelledError(partial=comparison)
     return comparison
+
+
+def _labelled(job: CompareJob) -> DataOptions | None:
+    """The labelled set that `data` names, if it is one.
+
+    Raises:
+        UsageError: it is none, and something is said that only such a set needs.
+    """
+    if job.data is not None and is_labelled(job.data):
+        return DataOptions(job.data, job.metric, job.preprocess, job.samples)
+    given = {"metric": job.metric, "preprocess": job.preprocess, "samples": job.samples}
+    for name, value in given.items():
+        if value is not None:
+            raise UsageError(f"--{name} is for a labelled set: give one with --data ({FORMS}), not {job.data}")
+    return None
 
 
 def _searching(job: CompareJob) -> SearchOptions | None:

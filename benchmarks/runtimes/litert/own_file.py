@@ -17,42 +17,43 @@ class Bound:
     """An interpreter with its inputs.
 
     Attributes:
-        outputs: the tensors' numbers, in the order asked for.
+        inputs: the tensors' numbers, by the names of the import.
+        outputs: those of outputs, in the order asked for.
         precision: what the model's layers compute in.
         quantized: whether some of them compute in integers.
     """
 
+    inputs: dict[str, int]
     outputs: list[int]
     precision: str
     quantized: bool
 
 
 def bind_own_file(interpreter: Any, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]) -> Bound:
-    """Gives the interpreter the sizes of `inputs`, and their values.
+    """Gives the interpreter the sizes of `inputs`; their values come later.
 
     Raises:
         ValueError: the model has no input or output by one of the names, or takes other elements.
     """
     taken, given = interpreter.get_input_details(), interpreter.get_output_details()
     names = _names(interpreter, taken, given)
+    places = {}
     for details in taken:
-        array = inputs[_name_in(inputs, names[details["index"]], "input")]
+        name = _name_in(inputs, names[details["index"]], "input")
+        array, places[name] = inputs[name], details["index"]
         if np.dtype(details["dtype"]) != array.dtype:
             raise ValueError(f"the file takes {np.dtype(details['dtype'])} where the import takes {array.dtype}")
         interpreter.resize_tensor_input(details["index"], array.shape)
     interpreter.allocate_tensors()
-    for details in taken:
-        array = inputs[_name_in(inputs, names[details["index"]], "input")]
-        interpreter.set_tensor(details["index"], np.asarray(array, order="C"))
     found = {name: details["index"] for details in given for name in reversed(names[details["index"]])}
-    places = [found[_name_in(found, (name,), "output")] for name in outputs]
+    wanted = [found[_name_in(found, (name,), "output")] for name in outputs]
     kinds = {
         np.dtype(details["dtype"]).name
         for details in interpreter.get_tensor_details()
         if len(details["quantization_parameters"]["scales"])
     }
     integers = sorted(kinds & set(_INTEGERS))
-    return Bound(places, f"the file's own: {', '.join(integers)}" if integers else "fp32", bool(integers))
+    return Bound(places, wanted, f"the file's own: {', '.join(integers)}" if integers else "fp32", bool(integers))
 
 
 def _names(interpreter: Any, taken: Sequence[Any], given: Sequence[Any]) -> dict[int, tuple[str, ...]]:

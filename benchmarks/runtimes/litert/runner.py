@@ -10,6 +10,7 @@ FP32 or quantised.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,8 @@ class RunLitert:
         self.quantized = False
         self._make: Any = None
         self._interpreter: Any = None
+        self._places: dict[str, int] = {}
+        self._taken: list[tuple[int, type[np.generic]]] | None = None
         self._outputs: list[int] = []
 
     def open_library(self) -> None:
@@ -62,14 +65,25 @@ class RunLitert:
         if own:
             refuse_values(job)
             bound = bind_own_file(self._interpreter, job.load_inputs(), job.outputs)
-            self._outputs, self.quantized = bound.outputs, bound.quantized
+            self._outputs, self.quantized, self._places = bound.outputs, bound.quantized, bound.inputs
             self.settings |= {"precision": bound.precision, "read from": "the TFLite file itself"}
         else:
-            self._bind_converted(job)
+            self._bind_converted()
             self.settings |= {
                 "precision": "fp32, half precision not allowed",
                 "conversion": "litert-torch from PyTorch, images with channels last",
             }
+        self.set_inputs(job.load_inputs())
+
+    def set_inputs(self, inputs: Mapping[str, np.ndarray]) -> None:
+        """Copies other inputs, of a converted model with channels last."""
+        if self._taken is None:
+            for name, place in self._places.items():
+                self._interpreter.set_tensor(place, np.asarray(inputs[name], order="C"))
+            return
+        for (place, dtype), array in zip(self._taken, inputs.values(), strict=True):
+            last = np.moveaxis(array, 1, -1) if array.ndim == 4 else array
+            self._interpreter.set_tensor(place, _as_taken(last, dtype))
 
     def model_file(self, job: Job) -> str:
         """The file that the interpreter reads."""
@@ -83,14 +97,13 @@ class RunLitert:
         """Copies of the output tensors."""
         return [self._interpreter.get_tensor(index) for index in self._outputs]
 
-    def _bind_converted(self, job: Job) -> None:
+    def _bind_converted(self) -> None:
         self._interpreter.allocate_tensors()
         (name, signature) = next(iter(self._interpreter.get_signature_list().items()))
         runner = self._interpreter.get_signature_runner(name)
         taken, given = runner.get_input_details(), runner.get_output_details()
-        for place, array in zip(sorted(signature["inputs"], key=_number), job.load_inputs().values(), strict=True):
-            last = np.moveaxis(array, 1, -1) if array.ndim == 4 else array
-            self._interpreter.set_tensor(taken[place]["index"], _as_taken(last, taken[place]["dtype"]))
+        inputs = [taken[place] for place in sorted(signature["inputs"], key=_number)]
+        self._taken = [(details["index"], details["dtype"]) for details in inputs]
         self._outputs = [given[place]["index"] for place in sorted(signature["outputs"], key=_number)]
 
 

@@ -6,6 +6,7 @@ and high memory and power modes. Precision is high, which is FP32 (normal and lo
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,7 @@ class RunMnn:
             shape_mutable=False,
             rearrange=True,
         )
-        self._inputs = [self._variable(array) for array in arrays.values()]
+        self.set_inputs(arrays)
         self.settings |= {
             "backend": "CPU",
             "precision": "high (fp32)",
@@ -83,6 +84,10 @@ class RunMnn:
             "module": "fixed shapes, weights rearranged at loading",
             "conversion": "MNNConvert from ONNX",
         }
+
+    def set_inputs(self, inputs: Mapping[str, np.ndarray]) -> None:
+        """Makes variables of other inputs."""
+        self._inputs = [self._variable(array) for array in inputs.values()]
 
     def run(self) -> None:
         """One inference on the input variables."""

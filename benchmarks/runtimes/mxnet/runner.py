@@ -9,7 +9,7 @@ engine one worker, which is enough for one request. MXNet needs an environment o
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,6 +65,7 @@ class RunMxnet:
         self._mxnet: Any = None
         self._call: Callable[[], Sequence[Any]] = tuple
         self._outputs: Sequence[Any] = ()
+        self._network: Network | None = None
 
     def open_library(self) -> None:
         """Imports MXNet from its environment.
@@ -96,8 +97,8 @@ class RunMxnet:
             ValueError: MXNet's symbol has no output by the name of one of the model's.
         """
         try:
-            network = self._read(job)
-            self._call = self.make_call(self._mxnet, network)
+            self._network = self._read(job)
+            self._call = self.make_call(self._mxnet, self._network)
             self._outputs = self._call()
             self._mxnet.nd.waitall()
         except self._mxnet.base.MXNetError as error:
@@ -122,6 +123,12 @@ class RunMxnet:
     def subgraph_backend(self, onednn: bool) -> str:
         """What fuses operators: of a bound symbol, what MXNet's variable says."""
         return os.environ.get("MXNET_SUBGRAPH_BACKEND", "MKLDNN (the default)" if onednn else "none")
+
+    def set_inputs(self, inputs: Mapping[str, np.ndarray]) -> None:
+        """Writes other inputs into the arrays that the network is bound to."""
+        assert self._network is not None
+        for name in self._network.inputs:
+            self._network.arguments[name][:] = inputs[name]
 
     def run(self) -> None:
         """One inference; returns when its outputs are computed."""

@@ -10,6 +10,7 @@ import importlib.util
 import json
 import re
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ class RunNcnn:
         self._ncnn: Any = None
         self._net: Any = None
         self._allocators: tuple[Any, ...] = ()
+        self._axes: list[int] = []
         self._inputs: list[Any] = []
         self._results: list[Any] = []
         self._names: list[str] = []
@@ -102,8 +104,8 @@ class RunNcnn:
         options.blob_allocator, options.workspace_allocator = self._allocators
         if self._net.load_param(str(folder / _PARAM)) or self._net.load_model(str(folder / _BIN)):
             raise RuntimeError("ncnn cannot load the converted model: it has layers that this build lacks")
-        arrays = list(job.load_inputs().values())
-        self._inputs = [self._mat(array, axis) for array, axis in zip(arrays, notes["batch_axes"], strict=True)]
+        self._axes = notes["batch_axes"]
+        self.set_inputs(job.load_inputs())
         self._shapes = [tuple(shape) for shape in notes["shapes"]]
         self._names = [f"out{index}" for index in range(len(self._shapes))]
         self.settings |= {
@@ -113,6 +115,10 @@ class RunNcnn:
             "off": "fp16 and bf16 storage and arithmetic, Vulkan",
             "conversion": "pnnx from ONNX, weights in fp32",
         }
+
+    def set_inputs(self, inputs: Mapping[str, np.ndarray]) -> None:
+        """Copies other inputs."""
+        self._inputs = [self._mat(array, axis) for array, axis in zip(inputs.values(), self._axes, strict=True)]
 
     def run(self) -> None:
         """One inference."""

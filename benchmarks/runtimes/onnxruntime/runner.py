@@ -6,6 +6,7 @@ graph optimisations, sequential execution, one pool of `threads` that spin betwe
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -54,8 +55,7 @@ class RunOnnxruntime:
         options = self.session_options(job)
         self._session = self._ort.InferenceSession(self.model_file(job), options, providers=["CPUExecutionProvider"])
         self._binding = self._session.io_binding()
-        for name, array in job.load_inputs().items():
-            self._binding.bind_ortvalue_input(name, self._ort.OrtValue.ortvalue_from_numpy(array))
+        self.set_inputs(job.load_inputs())
         for name in job.outputs:
             self._binding.bind_output(name, "cpu")
         self.settings |= {
@@ -66,6 +66,11 @@ class RunOnnxruntime:
             "intra-op threads": f"{options.intra_op_num_threads}, {_BETWEEN.of(job)}ing",
             "inputs and outputs": "bound",
         }
+
+    def set_inputs(self, inputs: Mapping[str, np.ndarray]) -> None:
+        """Binds other inputs."""
+        for name, array in inputs.items():
+            self._binding.bind_ortvalue_input(name, self._ort.OrtValue.ortvalue_from_numpy(array))
 
     def session_options(self, job: Job) -> Any:
         """The session's options."""

@@ -6,6 +6,7 @@ Set up as its documentation advises: OpenCV's own backend with the target CPU, l
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +52,7 @@ class RunOpencv:
         self._net.setPreferableTarget(dnn.DNN_TARGET_CPU)
         self._net.enableWinograd(_WINOGRAD.of(job) == "on")
         self._net.enableFusion(_FUSION.of(job) == "on")
-        for name, array in job.load_inputs().items():
-            self._net.setInput(np.asarray(array, order="C"), name)
+        self.set_inputs(job.load_inputs())
         self._outputs, self._shapes = job.outputs, _output_shapes(job.onnx)
         self.settings |= {
             "backend": "OpenCV, CPU",
@@ -62,6 +62,11 @@ class RunOpencv:
             "Winograd": _WINOGRAD.of(job),
             "outputs": "copied by each run: its interface has no other way",
         }
+
+    def set_inputs(self, inputs: Mapping[str, np.ndarray]) -> None:
+        """Sets other inputs."""
+        for name, array in inputs.items():
+            self._net.setInput(np.asarray(array, order="C"), name)
 
     def run(self) -> None:
         """One inference on the inputs."""

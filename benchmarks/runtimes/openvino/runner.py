@@ -7,6 +7,7 @@ float16 on CPUs that support it. The inference request's tensors share memory wi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -53,7 +54,7 @@ class RunOpenvino:
         core = self._openvino.Core()
         self.compiled = core.compile_model(self.model_file(job), "CPU", self.properties(job))
         self.request = self.compiled.create_infer_request()
-        self.set_inputs(self.request, list(job.load_inputs().values()))
+        self.set_inputs(job.load_inputs())
         self.settings |= {
             "device": "CPU",
             "performance hint": _HINT.of(job),
@@ -63,7 +64,12 @@ class RunOpenvino:
             "threads bound to cores": str(self.compiled.get_property("ENABLE_CPU_PINNING")),
         }
 
-    def set_inputs(self, request: Any, arrays: list[np.ndarray]) -> None:
+    def set_inputs(self, inputs: Mapping[str, np.ndarray]) -> None:
+        """Makes `inputs` the input tensors of the request."""
+        self._inputs.clear()
+        self.give_inputs(self.request, list(inputs.values()))
+
+    def give_inputs(self, request: Any, arrays: list[np.ndarray]) -> None:
         """Makes `arrays` the input tensors of `request`."""
         for index, array in enumerate(arrays):
             plain = np.asarray(array, order="C")

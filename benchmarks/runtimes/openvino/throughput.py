@@ -7,6 +7,7 @@ time over the number of requests.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -46,14 +47,19 @@ class RunOpenvinoThroughput(RunOpenvino):
         advised = int(self.compiled.get_property("OPTIMAL_NUMBER_OF_INFER_REQUESTS"))
         self.inferences = advised * (1 if _REQUESTS.of(job) == _REQUESTS.default else 2)
         others = [self.compiled.create_infer_request() for _ in range(self.inferences - 1)]
-        for request in others:
-            self.set_inputs(request, [np.array(array) for array in job.load_inputs().values()])
         self._requests = [self.request, *others]
+        self.set_inputs(job.load_inputs())
         self.settings |= {
             "performance hint": "throughput",
             "requests at once": str(self.inferences),
             "time": "of all requests, over their number: not the latency of one",
         }
+
+    def set_inputs(self, inputs: Mapping[str, np.ndarray]) -> None:
+        """Gives every request a copy of `inputs`."""
+        super().set_inputs(inputs)
+        for request in self._requests[1:]:
+            self.give_inputs(request, [np.array(array) for array in inputs.values()])
 
     def properties(self, job: Job) -> dict[str, Any]:
         """The device's properties."""

@@ -35,6 +35,7 @@ class RunPytorch:
         self.module: Any = None
         self._torch: Any = None
         self._call: Any = None
+        self._channels_last = False
         self._inputs: list[Any] = []
         self._result: Any = None
 
@@ -56,15 +57,15 @@ class RunPytorch:
         module = load_network(job.source)
         torch.backends.mkldnn.set_flags(_ONEDNN.of(job) == "on")
         # An exported program's layouts are fixed.
-        channels_last = self.layout.of(job) == "channels last" and job.source["kind"] == "python"
-        if channels_last:
+        self._channels_last = self.layout.of(job) == "channels last" and job.source["kind"] == "python"
+        if self._channels_last:
             module = module.to(memory_format=torch.channels_last)
-        self._inputs = [self._tensor(array, channels_last) for array in job.load_inputs().values()]
+        self.set_inputs(job.load_inputs())
         self.module = module
         self._call = self.compile(module)
         self.settings |= {
             "mode": "inference_mode, eval",
-            "memory format": "channels last" if channels_last else "as exported",
+            "memory format": "channels last" if self._channels_last else "as exported",
             "intra-op threads": str(torch.get_num_threads()),
             "oneDNN": _ONEDNN.of(job),
         }
@@ -74,6 +75,10 @@ class RunPytorch:
     def compile(self, module: Any) -> Any:
         """The callable for an inference; here the module itself."""
         return module
+
+    def set_inputs(self, inputs: Mapping[str, np.ndarray]) -> None:
+        """Makes tensors of other inputs, in the same memory format."""
+        self._inputs = [self._tensor(array) for array in inputs.values()]
 
     def run(self) -> None:
         """One inference on the input tensors."""
@@ -85,9 +90,9 @@ class RunPytorch:
         leaves = self._torch.utils._pytree.tree_leaves(self._result)
         return [leaf.detach().contiguous().numpy().copy() for leaf in leaves if isinstance(leaf, self._torch.Tensor)]
 
-    def _tensor(self, array: np.ndarray, channels_last: bool) -> Any:
+    def _tensor(self, array: np.ndarray) -> Any:
         tensor = self._torch.from_numpy(array)
-        if channels_last and tensor.dim() == 4:
+        if self._channels_last and tensor.dim() == 4:
             return tensor.contiguous(memory_format=self._torch.channels_last)
         return tensor
 

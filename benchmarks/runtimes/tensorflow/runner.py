@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,7 @@ class RunTensorflow:
         self._tensorflow: Any = None
         self._function: Any = None
         self._kept: Any = None
+        self._names: list[str] = []
         self._inputs: list[Any] = []
         self._outputs: list[int] = []
         self._result: list[Any] = []
@@ -68,10 +69,10 @@ class RunTensorflow:
         tf.config.threading.set_inter_op_parallelism_threads(1)
         opened = _open(job)
         arrays = job.load_inputs()
-        names = [name for name, _, _ in opened.inputs]
-        _check_names("input", names, arrays)
+        self._names = [name for name, _, _ in opened.inputs]
+        _check_names("input", self._names, arrays)
         _check_names("output", opened.outputs, job.outputs)
-        self._inputs = [tf.constant(arrays[name]) for name in names]
+        self.set_inputs(arrays)
         self._outputs = [opened.outputs.index(name) for name in job.outputs]
         signature = [tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in self._inputs]
         function = tf.function(opened.call, input_signature=signature, jit_compile=self.xla or None)
@@ -87,6 +88,10 @@ class RunTensorflow:
             "precision": "fp32",
             "read from": "the model's own files",
         }
+
+    def set_inputs(self, inputs: Mapping[str, np.ndarray]) -> None:
+        """Makes tensors of other inputs."""
+        self._inputs = [self._tensorflow.constant(inputs[name]) for name in self._names]
 
     def run(self) -> None:
         """One inference on the input tensors; returns when its outputs are computed."""

@@ -18,9 +18,12 @@ class RunTvmoptCalled(RunTvmoptTransfer):
 
     def load(self, job: Job) -> None:
         """Loads the artifact, and keeps its inputs outside."""
-        super().load(job)
-        self._given = job.load_inputs()
         self._made: Mapping[str, Any] = {}
+        super().load(job)
+
+    def set_inputs(self, inputs: Mapping[str, np.ndarray]) -> None:
+        """Keeps other inputs outside."""
+        self._given = dict(inputs)
 
     def run(self) -> None:
         """One call."""
@@ -34,11 +37,19 @@ class RunTvmoptCalled(RunTvmoptTransfer):
 class RunTvmoptBound(RunTvmoptCalled):
     """Writes the inputs into the arrays of a bound model, and calls it."""
 
+    _call: Any = None
+
     def load(self, job: Job) -> None:
         """Loads the artifact and binds it."""
         super().load(job)
         self._call = self.artifact.bind(self._given)
-        self._written = [(self._call.inputs[name], array) for name, array in self._given.items()]
+        self.set_inputs(self._given)
+
+    def set_inputs(self, inputs: Mapping[str, np.ndarray]) -> None:
+        """Pairs other inputs with the bound model's arrays."""
+        super().set_inputs(inputs)
+        bound = self._call.inputs if self._call else {}
+        self._written = [(bound[name], array) for name, array in inputs.items() if name in bound]
 
     def run(self) -> None:
         """Writes the inputs, and calls."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,9 +69,13 @@ class RunTvmoptUntuned:
 
         folder = Path(job.folder)
         self.artifact = load_artifact(folder / ARTIFACT)
-        self.artifact.set_inputs(job.load_inputs())
+        self.set_inputs(job.load_inputs())
         self._outputs = job.outputs
         self.settings |= {**_notes(folder), "threads": str(job.threads)}
+
+    def set_inputs(self, inputs: Mapping[str, np.ndarray]) -> None:
+        """Copies other inputs to the model's memory."""
+        self.artifact.set_inputs(inputs)
 
     def run(self) -> None:
         """One inference on the current inputs."""

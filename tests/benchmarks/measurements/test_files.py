@@ -21,7 +21,7 @@ from tvmopt.pipeline.support.numeric_error import NumericError
 
 def test_round_trip(comparison: Comparison, results: Path, tmp_path: Path) -> None:
     document = to_document(comparison)
-    assert document == json.loads(results.read_text()) | {"schema_version": 5, "layers": [], "relative_error": "l2"}
+    assert document == json.loads(results.read_text()) | {"schema_version": 6, "layers": [], "relative_error": "l2"}
     assert from_document(document) == comparison
     write_document(document, tmp_path / "copy.json")
     assert read_comparisons(tmp_path / "copy.json") == (comparison,)
@@ -54,7 +54,7 @@ def test_relative_errors_of_versions_1_and_2_are_ratios_of_norms(comparison: Com
     # Written again, the file keeps the old kind of error; new measurements use the new kind.
     assert from_document(to_document(comparison)).relative_error == "l2"
     now = to_document(replace(comparison, relative_error="largest"))
-    assert (now["schema_version"], now["relative_error"]) == (5, "largest")
+    assert (now["schema_version"], now["relative_error"]) == (6, "largest")
     assert from_document(now).relative_error == "largest"
     with pytest.raises(ValueError, match="relative_error must be one of largest, l2, got 'l1'"):
         from_document(now | {"relative_error": "l1"})
@@ -162,7 +162,7 @@ def drop(*path: str | int) -> Callable[[dict[str, Any]], None]:
     ("change", "message"),
     [
         (set_field("schema", to="other"), "its schema must be 'tvmopt-comparison'"),
-        (set_field("schema_version", to=6), "schema_version is 6, but this tvmopt reads up to 5"),
+        (set_field("schema_version", to=7), "schema_version is 7, but this tvmopt reads up to 6"),
         (set_field("protocol", "method", to="mean"), "method must be one of turns, dli, got 'mean'"),
         (set_field("protocol", "method", to="dli"), "iterations is missing"),
         (drop("environment"), "environment is missing"),

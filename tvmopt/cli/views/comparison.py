@@ -46,11 +46,13 @@ def cell_table(cell: CellView, baseline: str) -> Table:
         Column("95 % interval", number=True, rank=2),
         Column("FPS", number=True),
         Column(printable(f"over {baseline}"), number=True),
+        *([Column(printable(cell.metric), number=True)] if cell.metric else []),
         Column("error", number=True, rank=1),
         Column("MiB", number=True, rank=3),
     )
     for row in cell.rows:
-        numbers = (row.median_ms, row.interval_ms, row.fps, row.speedup, row.error, row.memory_mib)
+        judged = [row.accuracy] if cell.metric else []
+        numbers = (row.median_ms, row.interval_ms, row.fps, row.speedup, *judged, row.error, row.memory_mib)
         table.add(row.title, *numbers, style="bold" if row.name.startswith("tvmopt") else "")
     return table
 
