@@ -26,7 +26,7 @@ READY_S = 240.0
 def of_their_own() -> list[Runtime]:
     """The runtimes, but of those that set inputs by the same method only the first."""
     methods: dict[object, Runtime] = {}
-    for runtime in registry.RUNTIMES:
+    for runtime in sorted(registry.RUNTIMES, key=lambda runtime: runtime.quantized):
         methods.setdefault(type(runtime.runner()).set_inputs, runtime)
     return list(methods.values())
 

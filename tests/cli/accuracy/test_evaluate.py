@@ -16,6 +16,7 @@ import pytest
 from tests.benchmarks.accuracy.test_evaluate import save_model
 from tests.conftest import RunTvmopt
 from tests.pipeline.data import labelled_files as labelled
+from tvmopt.cli import main
 
 pytestmark = pytest.mark.slow  # a process or two for each test
 
@@ -68,8 +69,15 @@ def test_table_json_and_artifact(run_tvmopt: RunTvmopt, model: Path, tmp_path: P
     ],
 )
 def test_bad_input_is_one_line(
-    run_tvmopt: RunTvmopt, model: Path, tmp_path: Path, arguments: tuple[str, ...], code: int, message: str
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...],
+    code: int,
+    message: str,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
     labelled.save_folders(tmp_path / "one", ("1",))
     labelled.save_folders(tmp_path / "many", ("1", "7"))
@@ -80,10 +88,11 @@ def test_bad_input_is_one_line(
     (tmp_path / "short" / "t10k-images-idx3-ubyte").write_bytes(labelled.idx_bytes(np.zeros((2, 4, 4)))[:18])
     np.savez(tmp_path / "bare.npz", images=np.zeros((2, 4, 4), np.uint8))
     options = arguments if "--runtimes" in arguments else (*arguments, "--runtimes", "onnxruntime")
-    done = run_tvmopt("evaluate", model.name, *options, "--json", "out.json")
-    assert (done.returncode, done.stdout) == (code, "")
-    assert len(done.stderr.splitlines()) == 1
-    assert message in done.stderr
+    assert main(["evaluate", model.name, *options, "--json", "out.json"]) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert len(err.splitlines()) == 1
+    assert message in err
     assert not (tmp_path / "out.json").exists()
 
 

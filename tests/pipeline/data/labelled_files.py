@@ -29,11 +29,11 @@ def save_plain(path: Path, colour: int | tuple[int, int, int], size: tuple[int, 
 
 
 def save_folders(root: Path, names: tuple[str, ...] = ("0", "1", "2"), count: int = 3) -> Path:
-    """A folder for each class: of class `k`, the channel `k` is bright, by more in each picture."""
+    """A folder for each class: of class `k`, the channel `k` is bright, by more from picture to picture."""
     for place, name in enumerate(names):
         for number in range(count):
             colour = [10, 10, 10]
-            colour[place % 3] = 200 + number
+            colour[place % 3] = 200 + number % 50
             save_plain(root / name / f"{number}.png", (colour[0], colour[1], colour[2]))
     return root
 
