@@ -68,22 +68,28 @@ def crop_pictures(pictures: Pictures, count: int, shape: tuple[int, int, int], s
     Returns:
         float32 of shape (count, channels, height, width).
     """
-    from PIL import Image
-
     channels, height, width = shape
     random = np.random.default_rng(seed)
     crops = np.empty((count, channels, height, width), dtype=np.float32)
     for crop in crops:
-        picture = pictures.arrays[random.integers(len(pictures.arrays))]
-        rows, columns = picture.shape[:2]
-        scale = random.uniform(_SMALLEST_CROP, 1.0) * min(rows / height, columns / width)
-        tall, wide = max(1, int(scale * height)), max(1, int(scale * width))
-        top, left = random.integers(rows - tall + 1), random.integers(columns - wide + 1)
-        cut = Image.fromarray(picture[top : top + tall, left : left + wide])
-        resized = np.asarray(cut.resize((width, height), Image.Resampling.BILINEAR), dtype=np.float32) / 255
+        resized = cut_at_random(pictures, (height, width), random).astype(np.float32) / 255
         normal = ((resized - _MEAN) / _DEVIATION).transpose(2, 0, 1)
         crop[:] = normal if channels == 3 else normal.mean(axis=0, keepdims=True)
     return crops
+
+
+def cut_at_random(pictures: Pictures, size: tuple[int, int], random: np.random.Generator) -> np.ndarray:
+    """A random part of a random picture in the height and width `size` (bilinear): uint8, height × width × 3."""
+    from PIL import Image
+
+    height, width = size
+    picture = pictures.arrays[random.integers(len(pictures.arrays))]
+    rows, columns = picture.shape[:2]
+    scale = random.uniform(_SMALLEST_CROP, 1.0) * min(rows / height, columns / width)
+    tall, wide = max(1, int(scale * height)), max(1, int(scale * width))
+    top, left = random.integers(rows - tall + 1), random.integers(columns - wide + 1)
+    cut = Image.fromarray(picture[top : top + tall, left : left + wide])
+    return np.asarray(cut.resize((width, height), Image.Resampling.BILINEAR))
 
 
 def _sample_photographs() -> Pictures:
