@@ -113,6 +113,21 @@ def load_onnx(
         return infer_shapes(original), against
 
 
+def import_made(made: onnx.ModelProto, path: Path) -> ImportedModel:
+    """As `load_model` of the file at `path`, before `made` is written there.
+
+    Args:
+        made: a model in ONNX with static inputs and named nodes; its outputs get their shapes.
+        path: an .onnx file that need not exist.
+
+    Raises:
+        UnsupportedModelError, WrongResultError: as `load_model`.
+    """
+    source = ModelSource(str(path), "onnx", path)
+    with _named(source):
+        return _finish(source, made, {}, None)
+
+
 def survey_model(
     spec: str,
     input_shapes: Mapping[str, tuple[int, ...]] | None = None,

@@ -56,6 +56,24 @@ class StepEnded(Event):
         return f"{self.text}: done in {self.seconds:.1f} s"
 
 
+@dataclass(frozen=True, slots=True)
+class PartDone(Event):
+    """A part of a step is done, such as one sample of many.
+
+    Attributes:
+        text: what the parts are.
+        done: how many are done.
+        of: how many there are; None where that is not known.
+    """
+
+    text: str
+    done: int
+    of: int | None = None
+
+    def __str__(self) -> str:
+        return f"{self.text}: {self.done} of {self.of}" if self.of else f"{self.text}: {self.done}"
+
+
 class Listener:
     """Receives a job's progress, and may ask the job to stop.
 
@@ -135,12 +153,12 @@ class Steps:
 
     Args:
         listener: receives the steps; None when nobody listens.
-        of: how many steps there are; None where that is not known.
+        of: how many steps there are; None where that is not known (yet: the attribute may be set later).
     """
 
     def __init__(self, listener: Listener | None = None, of: int | None = None) -> None:
         self.listener = listener or Listener()
-        self._of = of
+        self.of = of
         self._number = 0
         self._text: str | None = None
         self._began_s = 0.0
@@ -164,10 +182,10 @@ class Steps:
         self.listener.check()
         self._number += 1
         self._text, self._began_s = text, time.monotonic()
-        self.listener.tell(StepBegan(text, self._number, self._of))
+        self.listener.tell(StepBegan(text, self._number, self.of))
 
     def end(self) -> None:
         """Ends the step, if one is under way."""
         if self._text is not None:
             text, self._text = self._text, None
-            self.listener.tell(StepEnded(text, self._number, self._of, time.monotonic() - self._began_s))
+            self.listener.tell(StepEnded(text, self._number, self.of, time.monotonic() - self._began_s))

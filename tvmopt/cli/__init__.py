@@ -17,6 +17,7 @@ from tvmopt.pipeline.errors import EXIT_CODES, CancelledError, TvmoptError, Usag
 COMMANDS: dict[str, str] = {
     "inspect": "Show what each layer of a model costs and how it would be compiled.",
     "convert": "Write a model of any format as ONNX.",
+    "quantize": "Turn a model into integers of 8 bits, within an accuracy that you set.",
     "tune": "Search for the fastest kernels of a model, and record them.",
     "compile": "Build a model into an artifact that runs on the target.",
     "run": "Run an artifact on arrays from a file, or check it.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from tvmopt.pipeline.support.progress import Event, Listener, StepBegan
+from tvmopt.pipeline.support.progress import Event, Listener, PartDone, StepBegan
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,6 +30,7 @@ class ProgressLine(Listener):
         )
         self._task = self._bar.add_task("starting", total=None)
         self._trials = 0
+        self._before = 0
         self._what = ""
 
     def __enter__(self) -> Self:
@@ -42,15 +43,19 @@ class ProgressLine(Listener):
         self._bar.stop()
 
     def tell(self, event: Event) -> None:
-        """Advances with each step, and counts the trials of a tuning run."""
+        """Advances with each step and each part of one, and counts the trials of a tuning run."""
+        from rich.markup import escape
+
         from tvmopt.pipeline.tuning.progress import TrialDone
 
         if isinstance(event, StepBegan):
-            from rich.markup import escape
-
-            self._what, self._trials = escape(event.text), 0
-            self._bar.update(self._task, total=event.of, completed=event.number - 1)
+            self._what, self._trials, self._before = escape(event.text), 0, event.number - 1
+            self._bar.update(self._task, total=event.of, completed=self._before)
             self._draw(self._what)
+        elif isinstance(event, PartDone):
+            if event.of:
+                self._bar.update(self._task, completed=self._before + min(1.0, event.done / event.of))
+            self._draw(f"{self._what}, {escape(str(event))}")
         elif isinstance(event, TrialDone):
             self._trials += 1
             self._draw(f"{self._what}, {self._trials} trials")

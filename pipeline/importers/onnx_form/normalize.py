@@ -21,9 +21,10 @@ from tvmopt.pipeline.errors import UnsupportedModelError
 from tvmopt.pipeline.importers.onnx_form.building.counted.count import count_sizes
 from tvmopt.pipeline.importers.onnx_form.building.suppression import mark_selected_boxes
 from tvmopt.pipeline.importers.onnx_form.cleanup import clean_graph
+from tvmopt.pipeline.importers.onnx_form.constants.constant_nodes import constants_to_initializers
 from tvmopt.pipeline.importers.onnx_form.constants.fold import fold_constants
 from tvmopt.pipeline.importers.onnx_form.inline import inline
-from tvmopt.pipeline.importers.onnx_form.layer_names import record_layers
+from tvmopt.pipeline.importers.onnx_form.layer_names import name_nodes, record_layers
 from tvmopt.pipeline.importers.onnx_form.loops import write_out_loops
 from tvmopt.pipeline.importers.onnx_form.operators import (
     STANDARD_DOMAINS,
@@ -77,6 +78,24 @@ def normalize(original: onnx.ModelProto) -> onnx.ModelProto:
     inferred = finish(optimized, original)
     check_values(inferred.graph)
     return inferred
+
+
+def simplified(original: onnx.ModelProto) -> onnx.ModelProto:
+    """The same function as `original` for other tools: plain operators, constants and BatchNorm folded, values typed.
+
+    Operators that only our own kernels need in another form stay as they are, and so do the model's outputs.
+
+    Args:
+        original: a checked model with static inputs and named nodes; is not changed.
+
+    Raises:
+        UnsupportedModelError: operators that ONNX does not define, or layers that do not fit each other.
+    """
+    check_known(original)
+    model = _optimized(prepare(original))
+    constants_to_initializers(model.graph)
+    name_nodes(model.graph.node)
+    return model
 
 
 def prepare(original: onnx.ModelProto) -> onnx.ModelProto:
