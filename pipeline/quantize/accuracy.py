@@ -119,7 +119,7 @@ class Examiner:
         skipped: samples that cannot be read.
 
     Raises:
-        InputFileError: no sample can be read.
+        InputFileError: no sample can be read, or the user's metric fails.
     """
 
     def __init__(self, test: LabelledTest, original: onnx.ModelProto, tell: Callable[[int, int], None]) -> None:
@@ -135,6 +135,7 @@ class Examiner:
         """Judgements on the first other model that was measured on all samples."""
         if not self.before:
             raise InputFileError(f"{test.samples.path}: none of the {len(test.samples)} samples can be read")
+        self._value(self.before)  # a metric that fails does so before minutes of quantising
 
     def tables(self, model: onnx.ModelProto) -> Tables:
         """Judgements on all samples."""
