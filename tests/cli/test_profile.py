@@ -26,7 +26,8 @@ def test_a_model(run_tvmopt: RunTvmopt, tmp_path: Path, measured: Mapping[str, s
     assert lines[0] == "two, batch 1, 1 thread"
     assert lines[1] == "measured roofline: 100 GFLOP/s; 100 GB/s in 32 KiB, 10 GB/s in 1024 MiB"
     heads = next(line for line in lines if "GFLOP/s" in line and "algorithm" in line)
-    assert heads.split() == ["layers", "algorithm", "µs", "share", "GFLOP/s", "of", "roofline", "config"]
+    counted = ["precision", "µs", "share", "GFLOP", "KiB", "moved", "GFLOP/s"]
+    assert heads.split() == ["layers", "algorithm", *counted, "of", "roofline", "config"]
     kernels = lines[lines.index(heads) + 1 :]
     assert "Conv_a, Relu_b" in kernels[0]
     assert "default: " in kernels[0]

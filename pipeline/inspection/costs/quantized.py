@@ -25,7 +25,7 @@ class QuantizedForm:
     """Which values of an ONNX graph are dequantised bytes, and what reads them."""
 
     def __init__(self, graph: onnx.GraphProto, specs: Mapping[str, TensorSpec]) -> None:
-        self._bytes = {
+        self._bytes: dict[str, str] = {
             node.output[0]: node.input[0]
             for node in graph.node
             if node.op_type == "DequantizeLinear" and node.input[0] in specs and specs[node.input[0]].dtype in _BYTES
