@@ -25,7 +25,7 @@ SAMPLES = 60
 
 
 def sensitive() -> onnx.ModelProto:
-    """A network whose second product reads values near 3 beside one of 1000: with one scale for all, nothing is left."""
+    """A network whose second product reads values near 3 beside one of 1000: one scale for all leaves nothing."""
     eye = np.eye(4, dtype=np.float32)
     return make_model(
         ("Gemm", "x w1 b1", "a"),

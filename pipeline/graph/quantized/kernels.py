@@ -92,7 +92,7 @@ def _weights_read(editor: Editor, node: Node, data: Data, integers: Array) -> Ar
         return _by_channel(node, wide.reshape(len(wide), -1).sum(axis=1, dtype=np.int32))
     inside = [_inside(editor, node, data, axis, integers.shape[2 + axis]) for axis in range(2)]
     taps = wide.sum(axis=1, dtype=np.int32)
-    return np.einsum("cij,iy,jx->cyx", taps, *inside, optimize=True)[None].astype(np.int32)
+    return np.asarray(np.einsum("cij,iy,jx->cyx", taps, *inside, optimize=True)[None], np.int32)
 
 
 def _inside(editor: Editor, node: Node, data: Data, axis: int, taps: int) -> Array:
