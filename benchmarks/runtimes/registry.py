@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 
 from tvmopt.benchmarks.runtimes.base import Runtime
+from tvmopt.benchmarks.runtimes.executorch import runner as executorch
 from tvmopt.benchmarks.runtimes.litert import int8 as litert_int8
 from tvmopt.benchmarks.runtimes.litert import runner as litert
 from tvmopt.benchmarks.runtimes.mnn import runner as mnn
@@ -45,6 +46,7 @@ RUNTIMES: tuple[Runtime, ...] = (
     ncnn.RUNTIME,
     mnn.RUNTIME,
     litert.RUNTIME,
+    executorch.RUNTIME,
     openvino_throughput.RUNTIME,
     openvino_fp16.RUNTIME,
     onnxruntime_int8.RUNTIME,
@@ -61,6 +63,9 @@ RUNTIMES: tuple[Runtime, ...] = (
     tvmopt_called.BOUND,
     tvmopt.RUNTIME,
 )
+
+ALL = "all"
+"""Names all runtimes that need not be named."""
 
 _RUNS_EVERY_KIND = "onnxruntime"
 _WITH_STREAMS = re.compile(r"(?P<name>.+)-streams-(?P<streams>[1-9][0-9]{0,3})")
@@ -101,15 +106,16 @@ def select_runtimes(names: Sequence[str], streams: Sequence[int] = ()) -> tuple[
     """The named runtimes in the registry's order; when `names` is empty, all that need not be named.
 
     Args:
-        names: names of runtimes.
+        names: names of runtimes; `ALL` is one for all that need not be named.
         streams: numbers of streams, each at least 1; a runtime that can be set up with streams comes once with each.
             When empty, it comes once with its own choice.
 
     Raises:
         UsageError: when one is unknown, or none of them can be set up with streams.
     """
-    chosen = [find_runtime(name) for name in dict.fromkeys(names)]
-    chosen = chosen or [runtime for runtime in RUNTIMES if not runtime.only_named]
+    chosen = [find_runtime(name) for name in dict.fromkeys(names) if name != ALL]
+    if not names or ALL in names:
+        chosen += [runtime for runtime in RUNTIMES if not runtime.only_named]
     if streams and not any(runtime.with_streams for runtime in chosen):
         able = ", ".join(runtime.name for runtime in RUNTIMES if runtime.with_streams)
         raise UsageError(f"streams are for {able}, which is not among the runtimes")

@@ -27,9 +27,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @model_argument
-@click.option(
-    "--runtimes", type=Names(), default=(), help="Runtimes to compare.  [default: all `tvmopt runtimes` lists]"
-)
+@click.option("--runtimes", type=Names(), default=(), help="Runtimes to compare; all stands for most.  [default: all]")
 @click.option(
     "--batch", type=Integers(), default=(), help="Batch sizes.  [default: the model's own; 1 where it is open]"
 )

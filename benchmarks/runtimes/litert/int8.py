@@ -15,8 +15,9 @@ import numpy as np
 
 from tvmopt.benchmarks.quantized.quantize_once import Feed, Quantizer, quantize_once
 from tvmopt.benchmarks.runtimes.base import Job
-from tvmopt.benchmarks.runtimes.litert.conversion import CONVERTER, LIMITS, convert_network
+from tvmopt.benchmarks.runtimes.litert.conversion import CONVERTER, convert_network
 from tvmopt.benchmarks.runtimes.litert.runner import MODEL, RUNTIME, RunLitert
+from tvmopt.benchmarks.runtimes.pytorch.exported import LIMITS
 from tvmopt.pipeline.devices.environments.conversions import versions_in
 from tvmopt.pipeline.devices.environments.places import require_python
 from tvmopt.pipeline.devices.environments.registry import find_environment

@@ -85,6 +85,14 @@ ENVIRONMENTS: tuple[Environment, ...] = (
         pythons=((3, 11), (3, 13)),
         download_mb=1100,
     ),
+    Environment(
+        name="executorch",
+        about="Lowers PyTorch models for ExecuTorch, and runs them there: to compare with it.",
+        packages=("executorch",),
+        modules=("executorch",),
+        pythons=((3, 11), (3, 13)),
+        download_mb=420,
+    ),
 )
 """In the order of tables."""
 

@@ -1,4 +1,4 @@
-"""OpenCV, ncnn, MNN and LiteRT: converted, run, and their outputs in the model's order and shapes."""
+"""OpenCV, ncnn, MNN, LiteRT and ExecuTorch: converted, run, and their outputs in the model's order and shapes."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tvmopt.benchmarks.measurements.files import from_document
 from tvmopt.benchmarks.measurements.options import CompareOptions, MeasureOptions
 from tvmopt.benchmarks.measurements.types import Measurement
 from tvmopt.benchmarks.runtimes.base import Runtime
+from tvmopt.benchmarks.runtimes.executorch import runner as executorch
 from tvmopt.benchmarks.runtimes.litert import runner as litert
 from tvmopt.benchmarks.runtimes.mnn import runner as mnn
 from tvmopt.benchmarks.runtimes.ncnn import runner as ncnn
@@ -21,12 +22,13 @@ from tvmopt.pipeline.support.cache import open_conversions
 
 pytestmark = pytest.mark.slow
 QUICK = MeasureOptions(rounds=5, turn_s=0.005, warmup_s=0.01)
-PEERS = (opencv.RUNTIME, ncnn.RUNTIME, mnn.RUNTIME, litert.RUNTIME)
+PEERS = (opencv.RUNTIME, ncnn.RUNTIME, mnn.RUNTIME, litert.RUNTIME, executorch.RUNTIME)
 SIXTEEN_BITS = {
     "opencv": ("precision", "fp32"),
     "ncnn": ("off", "fp16 and bf16 storage and arithmetic, Vulkan"),
     "mnn": ("precision", "high (fp32)"),
     "litert": ("precision", "fp32, half precision not allowed"),
+    "executorch": ("precision", "fp32"),
 }
 
 IMAGES = """
@@ -157,8 +159,9 @@ def test_litert_takes_the_elements_that_the_converter_chose() -> None:
     assert litert._as_taken(odd, np.float32).tobytes() == odd.tobytes()
 
 
-def test_litert_takes_no_onnx_file(onnx_file: Path) -> None:
-    (row,) = measured(litert.RUNTIME, str(onnx_file))
+@pytest.mark.parametrize("runtime", PEERS[3:], ids=lambda runtime: runtime.name)
+def test_what_takes_no_onnx_file(runtime: Runtime, onnx_file: Path) -> None:
+    (row,) = measured(runtime, str(onnx_file))
     assert row.status == "not_applicable"
 
 

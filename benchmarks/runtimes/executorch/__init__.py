@@ -1,0 +1,1 @@
+"""ExecuTorch with XNNPACK, the runtime of PyTorch networks on phones and boards."""
