@@ -53,6 +53,11 @@ class RunTensorflow:
 
         self._tensorflow = tf
 
+    @property
+    def library(self) -> Any:
+        """The module, once it is imported."""
+        return self._tensorflow
+
     def prepare(self, job: Job) -> None:
         """Does nothing: the function is traced when it is loaded."""
 
@@ -138,7 +143,7 @@ RUNTIME = Runtime(
     by_hand=find_environment(ENVIRONMENT).install,
     environment=ENVIRONMENT,
     runner=RunTensorflow,
-    unprofiled="its profiler does not say which layers were fused",
+    profiler=f"{__package__}.profiler:profile_tensorflow",
     peer=True,
     kinds=("tensorflow", "keras"),
 )

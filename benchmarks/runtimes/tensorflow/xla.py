@@ -21,5 +21,6 @@ RUNTIME = replace(
     variant="FP32, XLA on",
     about="TensorFlow with the whole function compiled by XLA; only for TensorFlow and Keras models.",
     runner=RunTensorflowXla,
+    profiler="",
     unprofiled="XLA compiles the whole network into one function",
 )
