@@ -90,10 +90,19 @@ class _Search:
                 seconds = time.monotonic() - began_s
                 return Search({}, None, None, False, tuple(self.trials), self.rounds, seconds)
         holder.close()
-        ratio, interval, confirmed = self._confirm(stack) if self.best else (None, None, False)
-        found = self.best if confirmed else {}
-        seconds = time.monotonic() - began_s
-        return Search(found, ratio, interval, confirmed, tuple(self.trials), self.rounds, seconds)
+        met = self._confirm(stack) if self.best else ""
+        ratio, interval = (None, None) if isinstance(met, str) else met
+        confirmed = not isinstance(met, str) and self._gains(*met)
+        return Search(
+            self.best if confirmed else {},
+            ratio,
+            interval,
+            confirmed,
+            tuple(self.trials),
+            self.rounds,
+            time.monotonic() - began_s,
+            met if isinstance(met, str) else "",
+        )
 
     def _try(self, parameter: str, value: str, holder: Participant, stack: ExitStack) -> Participant:
         """Tries one value against `holder`, which has the best parameters; returns who has them now."""
@@ -117,13 +126,13 @@ class _Search:
         self.best = wanted
         return challenger
 
-    def _confirm(self, stack: ExitStack) -> tuple[float | None, tuple[float, float] | None, bool]:
-        """Measures the best and the defaults in new processes: the ratio, its interval, and whether it is a gain."""
-        found, plain = self._start(self.best, stack), self._start({}, stack)
-        if isinstance(found, str) or isinstance(plain, str):
-            return None, None, False
-        met = self._meet(found, plain)
-        return (None, None, False) if isinstance(met, str) else (*met, self._gains(*met))
+    def _confirm(self, stack: ExitStack) -> tuple[float, tuple[float, float]] | str:
+        """Measures the best and the defaults in new processes: the ratio and its interval, or why one failed."""
+        found = self._start(self.best, stack)
+        if isinstance(found, str):
+            return found
+        plain = self._start({}, stack)
+        return f"by default: {plain}" if isinstance(plain, str) else self._meet(found, plain)
 
     def _gains(self, ratio: float, interval: tuple[float, float]) -> bool:
         return interval[1] < 1.0 and ratio < 1.0 - self.options.least_gain

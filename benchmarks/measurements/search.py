@@ -76,6 +76,7 @@ class Search:
         trials: in order.
         rounds: turns of both sides of each trial.
         seconds: how long the search took, loading included.
+        message: why what was taken could not be measured anew, one line; empty where it was, or nothing was taken.
     """
 
     found: Mapping[str, str]
@@ -85,6 +86,7 @@ class Search:
     trials: tuple[Trial, ...]
     rounds: int
     seconds: float
+    message: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object that `from_json` reads back."""
@@ -96,6 +98,7 @@ class Search:
             "trials": [trial.to_json() for trial in self.trials],
             "rounds": self.rounds,
             "seconds": self.seconds,
+            "message": self.message,
         }
 
     @staticmethod
@@ -110,4 +113,5 @@ class Search:
             tuple(Trial.from_json(trial) for trial in list_of(data, "trials")),
             positive_int(data, "rounds"),
             non_negative(data, "seconds"),
+            optional(data, "message", text) or "",  # older files have none
         )

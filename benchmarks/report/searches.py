@@ -49,7 +49,8 @@ def _found(search: Search) -> str:
     if search.found:
         return ", ".join(f"{name}: {value}" for name, value in search.found.items())
     taken = [f"{trial.parameter}: {trial.value}" for trial in search.trials if trial.outcome == "taken"]
-    return f"{DEFAULTS}; {', '.join(taken)} was not confirmed" if taken else DEFAULTS
+    reason = f" ({search.message})" if search.message else ""
+    return f"{DEFAULTS}; {', '.join(taken)} was not confirmed{reason}" if taken else DEFAULTS
 
 
 def _tried(search: Search) -> str:

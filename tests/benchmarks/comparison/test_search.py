@@ -32,8 +32,9 @@ from pathlib import Path
 from tvmopt.benchmarks.runtimes.base import Choice, Runtime
 from tvmopt.benchmarks.runtimes.onnxruntime.runner import RunOnnxruntime
 
+OTHERS = ("wrong", "crash", "raise", "slower", "fast", "fickle", "once")
 PACE = Choice(
-    name="pace", about="its speed", default="slow", others=("wrong", "crash", "raise", "slower", "fast", "fickle")
+    name="pace", about="its speed", default="slow", others=OTHERS
 )
 LOUD = Choice(name="loud", about="what its environment says", default="no", others=("yes",), variable="PARROT_LOUD")
 SLEEPS = {"slow": 0.06, "slower": 0.12}
@@ -47,8 +48,10 @@ class RunParrot(RunOnnxruntime):
         if pace == "crash":
             os.abort()
         self.pace, self.sleep_s = pace, SLEEPS.get(pace, 0.0)
-        if pace == "fickle":  # fast in its first process only
+        if pace in ("fickle", "once"):  # fast in its first process only
             mark = Path(job.folder) / "mark"
+            if mark.exists() and pace == "once":
+                raise RuntimeError("gone")
             self.sleep_s = 0.12 if mark.exists() else 0.0
             mark.touch()
         if os.environ.get("PARROT_LOUD") == "yes":
@@ -134,7 +137,7 @@ def search_of(row: Measurement) -> Search:
     return row.search
 
 
-@pytest.mark.parametrize("choices", ["(replace(PACE, others=PACE.others[:-1]),)"])
+@pytest.mark.parametrize("choices", ["(replace(PACE, others=PACE.others[:-2]),)"])
 def test_the_best_value_that_is_right_is_found(onnx_file: Path) -> None:
     listener = Steps()
     row = compare(onnx_file, listener)
@@ -166,6 +169,16 @@ def test_a_gain_that_does_not_come_again_is_not_taken(onnx_file: Path) -> None:
     assert not search.confirmed
     assert search.ratio is not None
     assert search.ratio > 1
+    assert row.settings["pace"] == "slow"
+
+
+@pytest.mark.parametrize("choices", ['(replace(PACE, others=("once",)),)'])
+def test_a_gain_that_cannot_be_measured_again_says_why(onnx_file: Path) -> None:
+    row = compare(onnx_file)
+    search = search_of(row)
+    assert [trial.outcome for trial in search.trials] == ["taken"]
+    assert (search.found, search.ratio, search.confirmed) == ({}, None, False)
+    assert search.message == "load failed: RuntimeError: gone"
     assert row.settings["pace"] == "slow"
 
 

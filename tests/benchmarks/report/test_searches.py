@@ -60,6 +60,7 @@ def test_what_searches_found(comparison: Comparison) -> None:
         "onnxruntime": Search({"threads": "1"}, 0.5, (0.4, 0.625), True, (taken, broken), 9, 12.0),
         "openvino": Search({}, 1.01, (0.9, 1.1), False, (taken,), 9, 12.0),
         "mnn": Search({}, None, None, False, (broken,), 9, 12.0),
+        "litert": Search({}, None, None, False, (taken,), 9, 12.0, "load failed: no luck"),
     }
     rows = [replace(row(name, 1, 2, 0.01), search=search) for name, search in searches.items()]
     searched = with_rows(comparison, *rows, row("ncnn", 1, 2, 0.01))
@@ -72,6 +73,7 @@ def test_what_searches_found(comparison: Comparison) -> None:
         ("ONNX Runtime", "threads: 1", "2.00×", "1.60–2.50", f"2, of them failed: {failed}"),
         ("OpenVINO", "its defaults; threads: 1 was not confirmed", "0.99×", "0.91–1.11", "1"),
         ("MNN", "its defaults", "–", "", f"1, of them failed: {failed}"),
+        ("LiteRT", "its defaults; threads: 1 was not confirmed (load failed: no luck)", "–", "", "1"),
     )
     for text in (render_markdown([searched]), render_page([searched])):
         assert "threads: 1 was not confirmed" in text
