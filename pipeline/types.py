@@ -108,6 +108,7 @@ class ImportedModel:
         cuts: the outputs whose size is found at run time.
         checked_against: what computed the same from the user's files, independently of the ONNX form: the framework, or
             another reader; empty where there was none, or the model was imported before.
+        unchecked: why nothing did, one line; empty where something did, or there is nothing that could.
     """
 
     name: str
@@ -122,6 +123,7 @@ class ImportedModel:
     golden: tuple[Mapping[str, np.ndarray], Mapping[str, np.ndarray]] | None = None
     cuts: tuple[Cut, ...] = ()
     checked_against: str = ""
+    unchecked: str = ""
 
     @property
     def results(self) -> tuple[TensorSpec, ...]:

@@ -250,4 +250,5 @@ def _describe(subject: PreparedModel) -> dict[str, Any]:
         "reference": subject.reference,
         "reference_note": subject.reference_note,
         "checked_against": model.checked_against,
+        "unchecked": model.unchecked,
     }

@@ -25,7 +25,7 @@ Schema ``tvmopt-comparison``, its versions:
    without ``turn_s`` and ``max_calls``. Where ``method`` is missing, as in older files, it is ``turns``.
 
 5. also ``search`` in a measurement of a runtime whose parameters were searched (``found`` by name, ``ratio, interval,
-   confirmed, rounds, seconds``, ``trials[] {parameter, value, outcome, ratio, interval, message}``; see
+   confirmed, rounds, seconds, message``, ``trials[] {parameter, value, outcome, ratio, interval, message}``; see
    `benchmarks.measurements.search`), and then ``search`` in ``protocol``: its ``seconds``, ``turn_s``, ``max_rounds``
    and ``least_gain``. A file without them was not searched. Profiles also have ``operators[] {name, calls, seconds}``.
 
@@ -103,8 +103,8 @@ def from_document(data: Any) -> Comparison:
     model = mapping_of(data, "model")
     for name in _MODEL_TEXTS:
         text(model, name)
-    if "checked_against" in model:  # older files have none
-        text(model, "checked_against")
+    for name in ("checked_against", "unchecked"):
+        optional(model, name, text)  # older files have none
     environment = mapping_of(data, "environment")
     for name in ("cpu", "architecture", "os", "kernel", "python"):
         text(environment, name)

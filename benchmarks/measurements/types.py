@@ -225,7 +225,7 @@ class Comparison:
         complete: false when it was stopped early.
         environment: see `benchmarks.machine.environment.read_environment`.
         model: name, spec, kind, sha256, inputs, outputs, input_data, calibration, reference, reference_note,
-            and in newer files checked_against.
+            and in newer files checked_against and unchecked.
         protocol: how it was measured: method, rounds, turn_s, warmup_s and so on.
         measurements, verdicts: the rows.
         layers: a table of layer profiles for each cell; empty unless requested.

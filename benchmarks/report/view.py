@@ -128,6 +128,8 @@ def view_notes(comparison: Comparison) -> list[str]:
         notes.append(f"{model['reference_note']}.")
     if model.get("checked_against"):
         notes.append(f"The import computes what {model['checked_against']} does.")
+    if model.get("unchecked"):
+        notes.append(f"The import was not checked: {model['unchecked']}.")
     if model["calibration"] and any("INT8" in row.variant for row in comparison.measurements if row.latency_s):
         notes.append(
             f"INT8 rows use a different precision from the rest. They were calibrated on {model['calibration']}."

@@ -65,6 +65,23 @@ class Stored:
     versions: tuple[str, ...] = ()
 
 
+class UncheckedError(Exception):
+    """What could check an import does not take the model; the message says why, in one line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What an import was checked against.
+
+    Attributes:
+        against: what computed the same, as reports name it; empty where nothing did.
+        unchecked: why nothing did, one line; empty where something did, or nothing is installed that could.
+    """
+
+    against: str = ""
+    unchecked: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Importer:
     """A model format.
@@ -85,8 +102,9 @@ class Importer:
             None for a format that takes no name.
         framework: the framework that runs these models, as tables name it; empty where the file does not say.
         check: checks that the ONNX form computes what the framework does; raises WrongResultError with the first layer
-            that differs. It returns what it checked against, as reports name it, which is empty where that is not
-            installed or does not take the model; a return of None means the framework. None when there is no check.
+            that differs, and UncheckedError where what could check it does not take the model. It returns what it
+            checked against, as reports name it, which is empty where that is not installed; a return of None means the
+            framework. None when there is no check.
         layer_values: runs the model in its framework on an array for each input; returns all outputs, and those of the
             named ONNX values that the framework computes. None when that is not possible.
         original_runtime: the runtime of `benchmarks` that runs these models in their framework and is the reference of

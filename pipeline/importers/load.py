@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tvmopt.pipeline.errors import TvmoptError
+from tvmopt.pipeline.importers.base import Checked, Importer, UncheckedError
 from tvmopt.pipeline.importers.registry import find_importer
 from tvmopt.pipeline.importers.source import model_name, parse_source
 from tvmopt.pipeline.types import Draw, ImportedModel, ModelSource, cuts_of
@@ -80,8 +81,9 @@ def _loaded(
         from tvmopt.pipeline.importers.onnx_form.shapes import ShapeRequest
 
         request = ShapeRequest(dict(input_shapes or {}), batch, _sizes(inputs))
-        original, examples, against = _read(source, request, folder=folder)
-        return replace(_finish(source, original, examples, inputs), checked_against=against)
+        original, examples, checked = _read(source, request, folder=folder)
+        model = _finish(source, original, examples, inputs)
+        return replace(model, checked_against=checked.against, unchecked=checked.unchecked)
 
 
 def _sizes(inputs: Mapping[str, np.ndarray] | None) -> dict[str, tuple[int, ...]]:
@@ -90,7 +92,7 @@ def _sizes(inputs: Mapping[str, np.ndarray] | None) -> dict[str, tuple[int, ...]
 
 def load_onnx(
     spec: str, input_shapes: Mapping[str, tuple[int, ...]] | None = None, folder: Path | None = None
-) -> tuple[onnx.ModelProto, str]:
+) -> tuple[onnx.ModelProto, Checked]:
     """The ONNX form of a model with static inputs and all shapes that follow, not normalised.
 
     Args:
@@ -99,7 +101,7 @@ def load_onnx(
         folder: where to park the large weights of a large model (`support.weights.parked`); by default they stay in it.
 
     Returns:
-        The model, and what computed the same from the user's files, as `ImportedModel.checked_against`.
+        The model, and what it was checked against.
 
     Raises:
         UsageError, InputFileError, UnsupportedModelError, WrongResultError: as `load_model`.
@@ -109,8 +111,8 @@ def load_onnx(
         from tvmopt.pipeline.importers.onnx_form.normalize import infer_shapes
         from tvmopt.pipeline.importers.onnx_form.shapes import ShapeRequest
 
-        original, _, against = _read(source, ShapeRequest(dict(input_shapes or {})), folder=folder)
-        return infer_shapes(original), against
+        original, _, checked = _read(source, ShapeRequest(dict(input_shapes or {})), folder=folder)
+        return infer_shapes(original), checked
 
 
 def import_made(made: onnx.ModelProto, path: Path) -> ImportedModel:
@@ -198,11 +200,10 @@ def _named(source: ModelSource) -> Iterator[None]:
 
 def _read(
     source: ModelSource, request: ShapeRequest, strict: bool = True, folder: Path | None = None
-) -> tuple[onnx.ModelProto, Mapping[str, np.ndarray], str]:
+) -> tuple[onnx.ModelProto, Mapping[str, np.ndarray], Checked]:
     """The model in ONNX with static inputs, and what is known of it.
 
-    That is: arrays on which its framework ran it (none, where it did not), and what the import was checked against
-    (empty, where it was not).
+    That is: arrays on which its framework ran it (none, where it did not), and what the import was checked against.
 
     When `strict`, ONNX defines all its operators, and it is checked against its framework if the importer can do that.
     Otherwise, nothing is run. The weights of a large model are parked in `folder`, if there is one.
@@ -220,21 +221,33 @@ def _read(
     if folder is not None and weights_nbytes(form.model) >= PARKED_BYTES:
         form = replace(form, model=park(form.model, folder))
         give_back_freed()
-    against = ""
-    if strict and importer.check is not None:
-        named = importer.check(form)
-        against = importer.framework if named is None else named
+    checked = _check(importer, form) if strict else Checked()
     asked = form.request
     if asked is None:
-        return form.model, form.inputs, against
+        return form.model, form.inputs, checked
     fix_inputs(form.model, source.values)
     form = replace(form, inputs={name: x for name, x in form.inputs.items() if name not in source.values})
     if asked.batch is None:
         settle_shapes(form.model, asked)
-        return form.model, repeated(form.inputs, form.model.graph), against
+        return form.model, repeated(form.inputs, form.model.graph), checked
     static = make_static(form.model, asked)
     check_rebatched(form.model, _whole_batches(form, static), form.inputs, asked.batch)
-    return static, repeated(form.inputs, static.graph), against
+    return static, repeated(form.inputs, static.graph), checked
+
+
+def _check(importer: Importer, form: OnnxForm) -> Checked:
+    """Checks the import as far as the importer can.
+
+    Raises:
+        WrongResultError: it computes something else.
+    """
+    if importer.check is None:
+        return Checked()
+    try:
+        named = importer.check(form)
+    except UncheckedError as error:
+        return Checked(unchecked=str(error))
+    return Checked(importer.framework if named is None else named)
 
 
 def _whole_batches(form: OnnxForm, static: onnx.ModelProto) -> onnx.ModelProto:

@@ -25,9 +25,10 @@ def command(model: str, input_shape: Mapping[str, tuple[int, ...]], output: Path
     from tvmopt.pipeline.support.weights.light_model import serialized
 
     with TemporaryDirectory(prefix="tvmopt-") as folder:
-        converted, against = load_onnx(model, input_shape, Path(folder))
+        converted, checked = load_onnx(model, input_shape, Path(folder))
         with replaced(output) as file:
             for piece in serialized(converted):
                 file.write(piece)
-    checked = f"; it computes what {against} does" if against else ""
-    click.echo(f"wrote {output}: {len(converted.graph.node)} nodes{checked}")
+    how = f"; it computes what {checked.against} does" if checked.against else ""
+    how = f"; not checked: {checked.unchecked}" if checked.unchecked else how
+    click.echo(f"wrote {output}: {len(converted.graph.node)} nodes{how}")

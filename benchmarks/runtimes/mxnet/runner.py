@@ -96,13 +96,15 @@ class RunMxnet:
             RuntimeError: MXNet cannot run the network; one line.
             ValueError: MXNet's symbol has no output by the name of one of the model's.
         """
+        from tvmopt.pipeline.importers.mxnet.run_mxnet import reason_of
+
         try:
             self._network = self._read(job)
             self._call = self.make_call(self._mxnet, self._network)
             self._outputs = self._call()
             self._mxnet.nd.waitall()
         except self._mxnet.base.MXNetError as error:
-            raise RuntimeError(f"MXNet cannot run it: {_reason(str(error))}") from error
+            raise RuntimeError(f"MXNet cannot run it: {reason_of(str(error))}") from error
         mxnet = self._mxnet
         onednn = mxnet.runtime.Features().is_enabled("MKLDNN")
         self.settings |= {
@@ -163,13 +165,6 @@ class RunMxnet:
         }
         states = {name: stored[name] for name in network.list_auxiliary_states()}
         return Network(network, tuple(name for name in names if name in feed), arguments, states)
-
-
-def _reason(message: str) -> str:
-    """The line of MXNet's message that says what is wrong; the others are places in its source."""
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
-    told = [line for line in lines if not line.startswith(("Traceback", "File ", "[bt]"))]
-    return next(iter([*told, *lines]), "no message")
 
 
 RUNTIME = Runtime(

@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 
 from tvmopt.pipeline.devices.environments.run_script import ScriptError
-from tvmopt.pipeline.importers.base import OnnxForm
+from tvmopt.pipeline.importers.base import OnnxForm, UncheckedError
 from tvmopt.pipeline.importers.caffe.opencv_names import OpencvNames, opencv_names
 from tvmopt.pipeline.importers.caffe.pair import Pair
 from tvmopt.pipeline.importers.check.independent import Arrays, check_independently, run_reader
@@ -29,24 +29,26 @@ def check_against_opencv(form: OnnxForm) -> str:
 
     Returns:
         What it was checked against: OpenCV, its version, and the layers that it computes otherwise than Caffe. Empty
-        where it is not installed or cannot run the network.
+        where it is not installed.
 
     Raises:
         WrongResultError: a value differs; names the first layer that does.
+        UncheckedError: OpenCV does not run the network, or computes all of it otherwise.
     """
     version = _version()
     if version is None:
         return ""
     opencv = opencv_names(form.program.network)
     if not opencv.comparable:
-        return ""
+        unlike = ", ".join(opencv.unlike)
+        raise UncheckedError(f"OpenCV {version} computes all that could be compared otherwise: {unlike}")
     reader = f"OpenCV {version}"
     try:
         check_independently(
             form.model, lambda inputs, names: _run(form.program, opencv, inputs, names), opencv.comparable, reader
         )
-    except ScriptError:
-        return ""
+    except ScriptError as error:
+        raise UncheckedError(f"{reader} does not run it: {error}") from error
     return f"{reader}, but for {', '.join(opencv.unlike)}" if opencv.unlike else reader
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from tvmopt.pipeline.devices.environments.places import find_python
 from tvmopt.pipeline.devices.environments.registry import find_environment
 from tvmopt.pipeline.devices.environments.run_script import ScriptError
-from tvmopt.pipeline.importers.base import OnnxForm
+from tvmopt.pipeline.importers.base import OnnxForm, UncheckedError
 from tvmopt.pipeline.importers.check.independent import Arrays, check_independently, run_reader
 
 
@@ -19,10 +19,11 @@ def check_against_mxnet(form: OnnxForm) -> str:
         form: the import; its program is the pair of its files.
 
     Returns:
-        What it was checked against: MXNet. Empty where it is not installed or cannot run the network.
+        What it was checked against: MXNet. Empty where it is not installed.
 
     Raises:
         WrongResultError: an output differs; names the first layer that does.
+        UncheckedError: MXNet does not run the network.
     """
     python = find_python(find_environment("mxnet"))
     if python is None:
@@ -34,6 +35,6 @@ def check_against_mxnet(form: OnnxForm) -> str:
 
     try:
         check_independently(form.model, compute, outputs, "MXNet")
-    except ScriptError:
-        return ""
+    except ScriptError as error:
+        raise UncheckedError(f"MXNet does not run it: {error}") from error
     return "MXNet"

@@ -40,5 +40,6 @@ IMPORTER = Importer(
     load=_load,
     framework="MXNet",
     check=_check,
+    original_runtime="mxnet",
     stored=_stored,
 )

@@ -44,17 +44,33 @@ def restore_numpy_names() -> None:
             setattr(np, name, gone)
 
 
+def reason_of(message: str) -> str:
+    """The line of MXNet's message that says what is wrong; the others are places in its source."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    told = [line for line in lines if not line.startswith(("Traceback", "File ", "[bt]"))]
+    return next(iter([*told, *lines]), "no message")
+
+
 def main(symbol: str, params: str, inputs: str, names: str, outputs: str) -> None:
-    """Reads, binds, runs and writes."""
+    """Reads, binds, runs and writes; ends with one line where MXNet does not take the network."""
     # Fused convolutions give wrong values where what is inside of them is an output, too.
     os.environ["MXNET_SUBGRAPH_BACKEND"] = "NONE"
     restore_numpy_names()
     import mxnet
 
+    try:
+        computed = _run(mxnet, (symbol, params), inputs, json.loads(names))
+    except mxnet.base.MXNetError as error:
+        sys.exit(reason_of(str(error)))
+    np.savez(outputs, **computed)
+
+
+def _run(mxnet: Any, files: tuple[str, str], inputs: str, names: list[str]) -> dict[str, np.ndarray]:
+    symbol, params = files
     network = mxnet.symbol.load(symbol)
     inner = network.get_internals()
     known = set(inner.list_outputs())
-    wanted = [name for name in json.loads(names) if name in known]
+    wanted = [name for name in names if name in known]
     network = mxnet.symbol.Group([inner[name] for name in wanted])
     with np.load(inputs) as arrays:
         feed = {name: mxnet.nd.array(arrays[name], dtype=arrays[name].dtype) for name in arrays}
@@ -67,7 +83,7 @@ def main(symbol: str, params: str, inputs: str, names: str, outputs: str) -> Non
     states = {name: stored[name] for name in network.list_auxiliary_states()}
     executor = network.bind(mxnet.cpu(), arguments, aux_states=states, grad_req="null")
     results = executor.forward(is_train=False)
-    np.savez(outputs, **{name: result.asnumpy() for name, result in zip(wanted, results, strict=True)})
+    return {name: result.asnumpy() for name, result in zip(wanted, results, strict=True)}
 
 
 if __name__ == "__main__":

@@ -95,7 +95,8 @@ def load_or_recall(
             return _with_weights_apart(model)
     cache.put(KIND, key, content)
     # From here on, the weights are in the user's files alone.
-    return replace(_recalled(source, content, now), checked_against=model.checked_against)
+    recalled = _recalled(source, content, now)
+    return replace(recalled, checked_against=model.checked_against, unchecked=model.unchecked)
 
 
 @contextmanager

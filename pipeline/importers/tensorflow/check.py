@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tvmopt.pipeline.errors import WrongResultError
-from tvmopt.pipeline.importers.base import OnnxForm
+from tvmopt.pipeline.importers.base import OnnxForm, UncheckedError
 from tvmopt.pipeline.importers.check.given_values import OWN, beyond_a_step, with_given
 from tvmopt.pipeline.importers.check.normalized import with_outputs
 from tvmopt.pipeline.importers.tensorflow.convert import Ran
@@ -40,16 +40,17 @@ def check_against_framework(form: OnnxForm) -> str:
     """Checks that the ONNX model computes what the framework did.
 
     Returns:
-        The framework's name and version; empty where it could not run the model.
+        The framework's name and version.
 
     Raises:
         WrongResultError: it does not; names the first layer that differs.
+        UncheckedError: the framework did not run the model.
         UnsupportedModelError: onnxruntime cannot run the model.
     """
     ran = form.program
     assert isinstance(ran, Ran)
     if not form.outputs:
-        return ""
+        raise UncheckedError(f"{ran.framework} did not run it: {ran.unrun or 'its input shapes are open'}")
     integers = {name: array for name, array in ran.values.items() if array.dtype.name in ("int8", "uint8", "int16")}
     found = _quantized_difference(form, integers) if integers else _difference(form, ran)
     if found is not None:

@@ -58,6 +58,7 @@ TENSORFLOW_IMPORTER = Importer(
     framework="TensorFlow",
     check=_check,
     layer_values=_layer_values,
+    original_runtime="tensorflow",
     stored=_stored,
     folder_file="saved_model.pb",
     refused={
@@ -76,6 +77,7 @@ KERAS_IMPORTER = Importer(
     framework="Keras",
     check=_check,
     layer_values=_layer_values,
+    original_runtime="tensorflow",
     stored=_stored,
 )
 
@@ -89,5 +91,6 @@ TFLITE_IMPORTER = Importer(
     framework="LiteRT",
     check=_check,
     layer_values=_layer_values,
+    original_runtime="litert",
     stored=_stored,
 )

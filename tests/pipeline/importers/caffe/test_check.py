@@ -16,7 +16,7 @@ from tests.pipeline.importers.caffe.files import input_text, layer_text, random_
 from tests.pipeline.importers.samples import save_caffe as save_sample
 from tvmopt.pipeline.errors import WrongResultError
 from tvmopt.pipeline.importers import load_model
-from tvmopt.pipeline.importers.base import OnnxForm
+from tvmopt.pipeline.importers.base import OnnxForm, UncheckedError
 from tvmopt.pipeline.importers.caffe.build import import_caffe
 from tvmopt.pipeline.importers.caffe.check import check_against_opencv
 from tvmopt.pipeline.importers.caffe.pair import find_pair
@@ -99,7 +99,11 @@ def test_what_axpy_multiplies(tmp_path: Path) -> None:
 def test_layers_that_opencv_lacks_end_no_import(tmp_path: Path) -> None:
     layers = layer_text("ArgMax", "a", "data", "y", "argmax_param { axis: 1 }")
     path = save_caffe(tmp_path, input_text(1, 3, 5, 4) + layers, {"a": [np.ones(1)]})
-    assert check_against_opencv(form_of(path)) == ""
+    with pytest.raises(UncheckedError, match=r"^OpenCV 4\.[0-9.]+ does not run it: .*ArgMax"):
+        check_against_opencv(form_of(path))
+    model = load_model(str(path))
+    assert model.checked_against == ""
+    assert "does not run it" in model.unchecked
 
 
 def test_without_opencv_nothing_is_checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
