@@ -24,12 +24,14 @@ if TYPE_CHECKING:
 
 RANDOM_INPUTS = "random numbers"
 GIVEN_INPUTS = "the inputs given, or those of the model's factory"
+ROUNDS = "it rounds to integers what the layers of the model read as floats"
 
 Feeds = Callable[[int, int], list[dict[str, np.ndarray]]]
 """Takes a count and a seed; returns that many random feeds (arrays by input)."""
 
 _INPUT_SEED = 0
 _CALIBRATION_SEED = 1
+_RECURRENT = ("LSTM", "GRU", "RNN")
 # The maximum size of a Protocol Buffers message, with a margin.
 _PROTOBUF_LIMIT_BYTES = 2**31 - 2**20
 
@@ -119,8 +121,32 @@ class PreparedModel:
 
 
 def batch_of(model: ImportedModel) -> int:
-    """The first dimension of the model's first input, which is its batch in all but recurrent models; 1 without one."""
-    return max(1, model.inputs[0].shape[0]) if model.inputs and model.inputs[0].shape else 1
+    """The first dimension of the model's first input, which is its batch; 1 where it is the time of a recurrent layer.
+
+    Without an input, or with one of no dimension, it is 1, too.
+    """
+    size = max(1, model.inputs[0].shape[0]) if model.inputs and model.inputs[0].shape else 1
+    return 1 if size > 1 and size in _steps(model) else size
+
+
+def _steps(model: ImportedModel) -> set[int]:
+    """How many steps the recurrent layers of the model make."""
+    import onnx
+
+    from tvmopt.pipeline.importers.onnx_form.normalize import infer_shapes
+    from tvmopt.pipeline.importers.onnx_form.values import tensor_spec
+    from tvmopt.pipeline.support.weights.light_model import without_weights
+
+    if not any(node.op_type in _RECURRENT for node in model.original.graph.node):
+        return set()
+    graph = infer_shapes(without_weights(model.original)).graph
+    shapes = {value.name: tensor_spec(value).shape for value in (*graph.input, *graph.value_info)}
+    steps = set()
+    for node in graph.node:
+        if node.op_type in _RECURRENT and node.input[0] in shapes:
+            layout = next((onnx.helper.get_attribute_value(one) for one in node.attribute if one.name == "layout"), 0)
+            steps.add(shapes[node.input[0]][layout])
+    return steps
 
 
 def make_subject(
@@ -186,6 +212,7 @@ def add_reference(subject: PreparedModel, cores: Sequence[int], timeout_s: float
         RuntimeMissingError: when not even onnxruntime can run the model.
     """
     note = ""
+    rounds = bool(values_behind(subject.model.original.graph))
     for runtime in reference_runtimes(subject.model.source.kind):
         trouble = runtime.missing(subject.model.source.kind)
         if trouble is None:
@@ -193,7 +220,8 @@ def add_reference(subject: PreparedModel, cores: Sequence[int], timeout_s: float
             outputs = subject.folder / "reference.npz"
             try:
                 with WorkerHandle(runtime.name, cores) as worker:
-                    worker.ask({"do": "load", "job": job.to_json(), "outputs": str(outputs)}, timeout_s)
+                    loaded = worker.ask({"do": "load", "job": job.to_json(), "outputs": str(outputs)}, timeout_s)
+                trouble = ROUNDS if loaded["integers"] and not rounds else None
             except WorkerError as error:
                 trouble = str(error)
         if trouble is None:

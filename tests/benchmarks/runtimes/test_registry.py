@@ -118,6 +118,10 @@ def test_peers_are_the_other_projects_in_full_precision() -> None:
 def test_selection_keeps_the_order_of_the_list() -> None:
     assert [runtime.name for runtime in registry.select_runtimes(["tvmopt", "pytorch"])] == ["pytorch", "tvmopt"]
     assert registry.select_runtimes([]) == tuple(one for one in registry.RUNTIMES if not one.only_named)
+    assert registry.select_runtimes(["all"]) == registry.select_runtimes([])
+    named = ["onnxruntime", "tvmopt-called", "all"]
+    assert set(registry.select_runtimes(named)) == {*registry.select_runtimes([]), *registry.select_runtimes(named[:2])}
+    assert len(registry.select_runtimes(named)) == len(registry.select_runtimes([])) + 1
 
 
 def test_a_row_for_each_number_of_streams() -> None:
@@ -211,7 +215,8 @@ def test_its_profiler_is_there_or_the_reason_is_one_line(runtime: Runtime) -> No
 
 
 def test_references_take_their_kind_and_begin_with_the_original() -> None:
-    for kind, names in {"onnx": ["onnxruntime"], "python": ["pytorch", "onnxruntime"]}.items():
+    own = {"python": "pytorch", "mxnet": "mxnet", "tensorflow": "tensorflow", "keras": "tensorflow", "tflite": "litert"}
+    for kind, names in {"onnx": ["onnxruntime"], **{kind: [name, "onnxruntime"] for kind, name in own.items()}}.items():
         references = registry.reference_runtimes(kind)
         assert [runtime.name for runtime in references] == names
         assert [runtime.refusal(kind) for runtime in references] == [None] * len(names)
