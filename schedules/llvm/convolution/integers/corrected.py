@@ -40,6 +40,12 @@ tirx = lazily("tvm.tirx")
 COST = {1: 1.25, 2: 0.88}
 """What a step takes, with corrections, against one of a quad that fits 16 bits; by the quads of a step. Measured."""
 
+BESIDE = 4
+"""Registers that a step takes beside those of the sums and one set of weights."""
+
+CROWDED = 1.06
+"""What a step takes where they are not there; measured."""
+
 
 class CorrectedConv2d(IntegerConv2d):
     """The algorithm; workload as for `IntegerConv2d`, with the attribute ``corrections``: how many there may be."""
@@ -55,7 +61,9 @@ class CorrectedConv2d(IntegerConv2d):
     def cycles(self, workload: Workload, target: Target, config: Config) -> float:
         """Estimated cycles of the whole layer on one core."""
         cycles = DirectConv2d.cycles(self, workload, target, config) * cost_of_quad(target, fits=True)
-        return cycles * COST[quads_together(pairs_fit(workload))]
+        sums = config["rows"] * config["columns"] * config["vectors"]
+        crowded = sums + config["vectors"] + BESIDE > target.registers
+        return cycles * COST[quads_together(pairs_fit(workload))] * (CROWDED if crowded else 1.0)
 
     def packed(self, workload: Workload, target: Target, config: Config) -> dict[int, tuple[int, ...]]:
         """The weights, the first sums, and the tables of the corrections."""

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.workloads.integers import integer_matrices
+from tvmopt.pipeline.devices.registry import LOCAL
 from tvmopt.schedules.expression import ACC, Const, call
 from tvmopt.schedules.llvm.parts.quads import multiplies_bytes
 from tvmopt.schedules.target import parse_target
@@ -27,6 +28,22 @@ def test_is_exact(host: Any, sizes: tuple[int, int, int, int], zeros: tuple[int,
     left, right = (random.integers(0, 256, tensor.shape).astype(np.uint8) for tensor in workload.inputs)
     exact = (left.astype(np.int64) - zeros[0]) @ (right.astype(np.int64) - zeros[1])
     host.unoptimized().check(workload, 3, [left, right], exact.astype(np.int32))
+
+
+@pytest.mark.parametrize("text", ["x86-64-v3", "x86-64-v4"])
+@pytest.mark.parametrize("value", [0, 255, None])
+def test_is_exact_without_vnni(kernels_for: Any, text: str, value: int | None) -> None:
+    """On random matrices, and where all products are as large as they may be."""
+    target = parse_target(text, 2)
+    if not LOCAL.facts().can_run(target):
+        pytest.skip(f"this machine cannot run {text}")
+    workload = integer_matrices((2, 9, 37, 33), (7, 128))
+    random = np.random.default_rng(0)
+    left, right = (random.integers(0, 256, tensor.shape).astype(np.uint8) for tensor in workload.inputs)
+    if value is not None:
+        left[...], right[...] = 255, value
+    exact = (left.astype(np.int64) - 7) @ (right.astype(np.int64) - 128)
+    kernels_for(target).check(workload, 2, [left, right], exact.astype(np.int32))
 
 
 @pytest.mark.parametrize("value", [0, 255])

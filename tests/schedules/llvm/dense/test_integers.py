@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.workloads.integers import integer_product, product_integers
+from tvmopt.pipeline.devices.registry import LOCAL
 from tvmopt.schedules.expression import ACC, Arg, Const, call
 from tvmopt.schedules.llvm.dense.integers import IntegerDense
 from tvmopt.schedules.llvm.parts.quads import multiplies_bytes
@@ -30,6 +32,25 @@ def test_is_exact(host: Any, size: tuple[int, int, int], zero: int) -> None:
     left, right = product_integers(workload)[:2]
     exact = (left[0].astype(np.int64) - zero) @ right.astype(np.int64)
     host.unoptimized().check(workload, 4, [left, right], exact[None].astype(np.int32))
+
+
+@pytest.mark.parametrize("text", ["x86-64-v3", "x86-64-v4"])
+@pytest.mark.parametrize("fits", [False, True])
+@pytest.mark.parametrize("largest", [False, True])
+def test_is_exact_without_vnni(kernels_for: Any, text: str, fits: bool, largest: bool) -> None:
+    """With weights of which neighbours fit 16 bits, and with any."""
+    target = parse_target(text, 2)
+    if not LOCAL.facts().can_run(target):
+        pytest.skip(f"this machine cannot run {text}")
+    workload = integer_product(17, 37, 33, zero=7, epilogue=ACC)
+    left, right = product_integers(workload)[:2]
+    if largest:
+        left, right = np.full_like(left, 255), np.full_like(right, -64 if fits else -128)
+    if fits:
+        right = np.clip(right, -64, 64)
+        workload = replace(workload, attrs=tuple(sorted({**dict(workload.attrs), "pairs_fit": 1}.items())))
+    exact = (left[0].astype(np.int64) - 7) @ right.astype(np.int64)
+    kernels_for(target).check(workload, 2, [left, right], exact[None].astype(np.int32))
 
 
 @needs_bytes
