@@ -18,8 +18,10 @@ def fold_pad(graph: Graph) -> Graph:
     producers = graph.producers()
 
     def rule(editor: Editor, node: Node) -> bool:
-        if node.operator not in (CONV2D, DEPTHWISE_CONV2D, *INTEGERS):
+        if not node.operator.convolution or node.operator not in (CONV2D, DEPTHWISE_CONV2D, *INTEGERS):
             return False
+        if node.operator in INTEGERS and "zero" not in node.attrs:
+            return False  # it is computed
         pad = producers.get(node.inputs[0])
         if pad is None or pad.kind != "Pad":
             return False

@@ -86,6 +86,7 @@ def _merge(graph: Graph, producer: Node, node: Node) -> Node | None:
     elif (
         any(graph.tensor(name).dtype not in _types(graph, producer) for name in (*node.inputs, node.output))
         or not producer.operator.takes_epilogue
+        or (tables and producer.operator.layout is Layout.PLAIN)
         or not all(_operand_fits(graph, producer, name) for name in others)
     ):
         return None

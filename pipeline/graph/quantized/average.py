@@ -47,7 +47,7 @@ def average(values: QuantizedValues, editor: Editor, node: Node) -> bool:
 
 
 def sums_columns(strides: tuple[int, ...], opset: int) -> bool:
-    """Whether onnxruntime adds the sums of a window's columns, as its vector kernels do; opset 19 has others.
+    """Whether onnxruntime adds the sums of a window's columns: its vector kernels do, but it has others from 19 on.
 
     Source: `MlasPool2DVectorKernel`, for steps of at most two columns; compared with its results.
     """
