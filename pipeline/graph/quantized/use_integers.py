@@ -32,6 +32,7 @@ from tvmopt.schedules.compute.functions import QUANTIZED
 from tvmopt.schedules.compute.integers import NARROW, WIDE, largest_sum
 from tvmopt.schedules.dtypes import FLOAT32
 from tvmopt.schedules.expression import ACC, Arg, Const, call
+from tvmopt.schedules.llvm.convolution.shape import is_narrow
 from tvmopt.schedules.llvm.parts.quads import multiplies_bytes
 from tvmopt.schedules.operators import INTEGER_CONV2D, INTEGER_DENSE, INTEGER_DEPTHWISE_CONV2D, Operator
 from tvmopt.schedules.target import Target
@@ -221,7 +222,8 @@ class _Integers(QuantizedValues):
         if groups == data[1] == weight[0] > 1:
             return INTEGER_DEPTHWISE_CONV2D if dilations == (1, 1) else None
         block = self.target.channel_block(QUANTIZED)
-        aligned = data[1] // groups % block == 0 and weight[0] // groups % block == 0
+        inputs, outputs = data[1] // groups, weight[0] // groups
+        aligned = (inputs % block == 0 and outputs % block == 0) or is_narrow(outputs, inputs, groups, block)
         return INTEGER_CONV2D if groups == 1 or aligned else None
 
     def _data(self, name: str) -> Data | None:

@@ -20,6 +20,7 @@ class Shape:
 
     `flat` says that rows and columns are one row. Over volumes, the planes of a window are rows of the kernel. Of
     quantised data, four neighbouring channels count as one: a multiply-add of integers takes four at a time.
+    Their groups of few channels are one for each block (`is_narrow`).
     """
 
     n: int
@@ -71,8 +72,28 @@ def shape_of(workload: Workload) -> Shape:
         rows, columns = 1, rows * columns
     groups = workload.attr("groups")
     together = QUAD if data.dtype == QUANTIZED else 1
+    if data.dtype == QUANTIZED and is_narrow(channels // groups, data.shape[1] // groups, groups, data.block):
+        groups = math.ceil(channels / data.block)
+        channels = groups * data.block
+        return Shape(
+            n, channels // QUAD, channels, groups, rows, columns, kernel, stride, dilation, data.block // QUAD, flat
+        )
     block, depth = math.ceil(data.block / together), groups * math.ceil(data.shape[1] // groups / together)
     return Shape(n, depth, channels, groups, rows, columns, kernel, stride, dilation, block, flat)
+
+
+def is_narrow(outputs: int, inputs: int, groups: int, block: int) -> bool:
+    """Whether several groups of a convolution of integers fill a block of channels together.
+
+    They are then one group, with zero weights between them; the last one may be partly absent.
+
+    Args:
+        outputs: channels of a group's result.
+        inputs: channels of a group's data.
+        groups: how many groups.
+        block: channels in a block.
+    """
+    return groups > 1 and outputs == inputs < block and block % inputs == 0
 
 
 def _transposed_shape(workload: Workload) -> Shape:

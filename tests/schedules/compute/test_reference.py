@@ -185,7 +185,7 @@ def functions() -> dict[str, Callable[..., Any]]:
 
 # The tests of typed kernels and of quantised values have those of other types than float32.
 @pytest.mark.parametrize(
-    "name", sorted(ARITY.keys() - TRUTHS - ONE_BY_ONE - CASTS.keys() - {"where", "quantize", "dequantize"})
+    "name", sorted(ARITY.keys() - TRUTHS - ONE_BY_ONE - CASTS.keys() - {"where", "quantize", "dequantize", "table"})
 )
 def test_elementwise_functions(weights: Weights, name: str) -> None:
     import torch

@@ -56,7 +56,10 @@ class CorrectedConv2d(IntegerConv2d):
         """Weights that need few corrections, and blocks of whole steps."""
         if not super().accepts(workload, target) or adds_quads(target) or corrections_of(workload) is None:
             return False
-        return shape_of(workload).block % quads_together(pairs_fit(workload)) == 0
+        shape = shape_of(workload)
+        # Where narrow groups are one, the corrections are not those of the weights as they are given.
+        apart = shape.groups == workload.attr("groups")
+        return apart and shape.block % quads_together(pairs_fit(workload)) == 0
 
     def cycles(self, workload: Workload, target: Target, config: Config) -> float:
         """Estimated cycles of the whole layer on one core."""

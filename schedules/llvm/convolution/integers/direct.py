@@ -14,7 +14,7 @@ from tvmopt.schedules.compute.functions import QUANTIZED
 from tvmopt.schedules.dtypes import FLOAT32
 from tvmopt.schedules.llvm.convolution.direct import DirectConv2d, group_blocks
 from tvmopt.schedules.llvm.convolution.integers.direct_nest import IntegerConv2dNest
-from tvmopt.schedules.llvm.convolution.shape import Shape, shape_of
+from tvmopt.schedules.llvm.convolution.shape import Shape, is_narrow, shape_of
 from tvmopt.schedules.llvm.parts.products import cost_of_quad, pairs_fit
 from tvmopt.schedules.llvm.parts.quads import QUAD, multiplies_bytes
 from tvmopt.schedules.space import Config
@@ -28,15 +28,16 @@ class IntegerConv2d(DirectConv2d):
     name = "integer"
 
     def accepts(self, workload: Workload, target: Target) -> bool:
-        """Data in blocks, output of whatever type blocked by the vector, groups that fill whole blocks."""
+        """Data in blocks, output of any type blocked by the vector; groups that fill blocks, or are parts of one."""
         if workload.op != "integer_conv2d" or [x.dtype for x in workload.inputs[:2]] != [QUANTIZED, "int8"]:
             return False
         lanes, data = target.lanes(FLOAT32), workload.inputs[0]
         if not multiplies_bytes(target) or workload.output.block != lanes or data.block % QUAD:
             return False
         groups = workload.attr("groups")
-        aligned = workload.output.shape[1] // groups % lanes == 0 and data.shape[1] // groups % data.block == 0
-        return bool(groups == 1 or aligned)
+        outputs, inputs = workload.output.shape[1] // groups, data.shape[1] // groups
+        aligned = outputs % lanes == 0 and inputs % data.block == 0
+        return bool(groups == 1 or aligned or (data.block == lanes and is_narrow(outputs, inputs, groups, lanes)))
 
     def cycles(self, workload: Workload, target: Target, config: Config) -> float:
         """Estimated cycles of the whole layer on one core."""
@@ -52,6 +53,7 @@ class IntegerConv2d(DirectConv2d):
         self, workload: Workload, target: Target, config: Config, index: int, array: npt.NDArray[Any]
     ) -> npt.NDArray[Any]:
         """Weights OIHW → as `DirectConv2d` packs them, with four input channels as one element."""
+        array = whole_groups(workload, array)
         weights = self.pack_quads(workload, target, config, in_quads(array))
         return np.concatenate([weights, first_sums(workload, target, array)]).view(np.int8)
 
@@ -69,6 +71,19 @@ class IntegerConv2d(DirectConv2d):
     def _depths(self, shape: Shape, target: Target, workload: Workload) -> tuple[int, ...]:
         """No chunks of the reduction: between them the output would hold the sums, and it may be of bytes."""
         return (0,)
+
+
+def whole_groups(workload: Workload, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Weights ``(C, width, KH, KW)`` of narrow groups as those of groups of whole blocks; others as they are."""
+    if shape_of(workload).groups == workload.attr("groups"):
+        return array
+    block = workload.inputs[0].block
+    channels, width, *kernel = array.shape
+    wide = np.zeros((-(-channels // block) * block, block, *kernel), array.dtype)
+    for channel, row in enumerate(array):
+        first = channel // width * width % block
+        wide[channel, first : first + width] = row
+    return wide
 
 
 def in_quads(array: npt.NDArray[Any]) -> npt.NDArray[Any]:

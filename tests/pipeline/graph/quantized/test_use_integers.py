@@ -277,3 +277,16 @@ def test_both_sides_of_a_sum_stay_bytes_until_it_is_made(evaluated: Evaluate) ->
         node for node in graph.nodes if node.kind == "pointwise" and "dequantize" in functions_of(node.epilogue)
     ]
     check(graph, model, evaluated, 0.02)
+
+
+@pytest.mark.parametrize(("channels", "groups", "kind"), [(40, 5, "integer_conv2d"), (36, 3, "conv2d")])
+def test_groups_of_few_channels_fill_blocks_together(
+    channels: int, groups: int, kind: str, evaluated: Evaluate
+) -> None:
+    """Groups of eight channels do; those of twelve end in the middle of blocks."""
+    net = Network()
+    net.convolution(net.quantised("x", 0.03, 128), (channels, channels), "y", groups=groups)
+    model = net.model((1, channels, 6, 6), "y")
+    graph = passed(model)
+    assert kind in [node.kind for node in graph.nodes]
+    check(graph, model, evaluated, 1e-4)

@@ -35,6 +35,8 @@ SHAPES: dict[str, Workload] = {
     "a dilation as large as the map": integer_convolution((1, 16, 8, 8), 16, dilations=(6, 7), zero=128),
     "a dilation": integer_convolution((1, 16, 8, 8), 16, dilations=(2, 2), zero=128),
     "groups": integer_convolution((1, 64, 6, 9), 32, groups=2),
+    "groups of few channels": integer_convolution((1, 72, 6, 9), 72, groups=9, strides=(2, 2)),
+    "groups of four channels": integer_convolution((2, 20, 5, 7), 20, groups=5, zero=200),
 }
 
 ODD = ("few channels", "channels that fill no quad", "the largest zero point", "a dilation", "groups")
