@@ -12,7 +12,9 @@ import numpy as np
 
 from tvmopt.pipeline.graph.ir import Array, Editor, Graph, Node, as_float32, rewrite
 from tvmopt.pipeline.graph.quantized.scales import reads_bytes
+from tvmopt.schedules.compute.functions import QUANTIZED
 from tvmopt.schedules.expression import Arg, Call, Const, Expr, arguments_of, call, rename_arguments
+from tvmopt.schedules.operators import POINTWISE
 
 LARGEST = 255.0
 """The largest quantised value."""
@@ -50,7 +52,8 @@ def fold_scales(graph: Graph) -> Graph:
     """Folds the scales of all kernels of integers."""
 
     def rule(editor: Editor, node: Node) -> bool:
-        if not reads_bytes(graph, node):
+        maps = node.operator is POINTWISE and any(graph.tensor(name).dtype == QUANTIZED for name in node.inputs)
+        if not (maps or reads_bytes(graph, node)):
             return False
         operands = _Operands(editor, node)
         epilogue = _folded(node.epilogue, operands)

@@ -52,8 +52,8 @@ class Pointwise:
         return ConfigSpace((Knob("unroll", (1, 2, 4)),))
 
     def default(self, workload: Workload, target: Target) -> Config:
-        """Two vectors together."""
-        return {"unroll": 2}
+        """Two vectors together; of bytes as many as are stored as one."""
+        return {"unroll": 2 if workload.output.plain or workload.output.dtype == FLOAT32 else 4}
 
     def features(self, workload: Workload, target: Target, config: Config) -> tuple[float, ...]:
         """Vectors computed together."""
@@ -87,7 +87,10 @@ def _map(workload: Workload, target: Target, config: Config) -> Any:
         block, row = divmod_index(index, height)
 
         def pixels(column: Index, count: int) -> Stmt:
-            return emit.seq(epilogue.store(None, Pixel(image, block, row, column + i), lanes) for i in range(count))
+            places = [(None, Pixel(image, block, row, column + i)) for i in range(count)]
+            if epilogue.packs:
+                return emit.seq(epilogue.store_runs([places], lanes))
+            return emit.seq(epilogue.store(None, at, lanes) for _, at in places)
 
         line = emit.split_loop(width, config["unroll"], pixels)
         return emit.seq([*epilogue.zero_halo(image, block, row, 1), line])

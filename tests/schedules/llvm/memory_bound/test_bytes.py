@@ -198,3 +198,16 @@ def test_averages_in_the_same_scale_are_rounded_as_onnxruntime_does(
     assert np.array_equal(reference(workload, [data]), expected)
     (memory,) = host.run(workload, [data], host.configs(workload, 0))
     assert np.array_equal(workload.output.restore(memory), expected)
+
+
+@pytest.mark.parametrize("width", [3, 9])
+def test_sums_of_two_scales_by_channel(kernels: Any, make: Any, target: Target, width: int) -> None:
+    """Several vectors are stored as one where there are as many."""
+    shape = (2, 20, 5, width)
+    by_channel = Tensor((1, 20, 1, 1), block=target.channel_block("uint8"))
+    one, two = (
+        call("dequantize", Arg(i), scale, Const(zero)) for i, scale, zero in ((0, Arg(2), 7.0), (1, Const(0.31), 3.0))
+    )
+    data = (maps(target, shape), maps(target, (2, 20, 1, 1)), by_channel)
+    expr = call("quantize", call("mul", one, two), Const(1.0), Const(float(FILL)))
+    check(kernels.unoptimized(), make("pointwise", data, maps(target, shape, AROUND, FILL), expr), configs=3)
