@@ -71,29 +71,36 @@ def fold_constants(model: onnx.ModelProto) -> None:
 
 
 def _integer_weights(graph: onnx.GraphProto) -> set[str]:
-    """Results of DequantizeLinear that are the weights of layers of quantised values, and nothing else.
+    """Results of DequantizeLinear that are the weights of layers of quantised values, or tables, and nothing else.
 
-    They stay integers, if these are bytes and the scales are usual ones: then there are kernels for them.
+    They stay integers, if these are bytes and the scales are usual ones: then there are kernels for them, and of a
+    table only the rows that are chosen become floats.
     """
     stored = {tensor.name: tensor for tensor in graph.initializer}
     made = {node.output[0]: node for node in graph.node if node.op_type == "DequantizeLinear"}
-    readers = [node for node in graph.node if node.op_type in _WEIGHTED and set(made).issuperset(node.input[:2])]
-    weights = {node.input[1] for node in readers if _are_bytes(made[node.input[1]], stored)}
-    others = {output.name for output in graph.output}
+    weights, others = set[str](), {output.name for output in graph.output}
     for node in graph.node:
-        own = node.input[1] if node in readers else ""
+        own = ""
+        if node.op_type == "Gather" and node.input[0] in made:
+            own = node.input[0]
+        elif node.op_type in _WEIGHTED and set(made).issuperset(node.input[:2]):
+            own = node.input[1]
+        if own and _are_bytes(made[own], stored, node.op_type == "Gather"):
+            weights.add(own)
         others |= {name for name in _reads(node) if name != own}
     return weights - others
 
 
-def _are_bytes(node: onnx.NodeProto, stored: Mapping[str, onnx.TensorProto]) -> bool:
-    """Whether a DequantizeLinear reads constant bytes with positive scales, one or along an axis."""
+def _are_bytes(node: onnx.NodeProto, stored: Mapping[str, onnx.TensorProto], single: bool) -> bool:
+    """Whether a DequantizeLinear reads constant bytes with a positive scale, or several unless it must be `single`."""
     integers, scale = (stored.get(name) for name in node.input[:2])
     if integers is None or scale is None or any(attribute.name == "block_size" for attribute in node.attribute):
         return False
     if integers.data_type not in (onnx.TensorProto.INT8, onnx.TensorProto.UINT8):
         return False
     scales = numpy_helper.to_array(scale)
+    if single and scales.size > 1:
+        return False
     return scales.dtype == np.float32 and bool(np.isfinite(scales).all() and (scales > 0).all())
 
 

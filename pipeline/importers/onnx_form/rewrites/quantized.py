@@ -193,10 +193,23 @@ def blocked(draft: Draft, node: onnx.NodeProto) -> bool:
     return True
 
 
+def table(draft: Draft, node: onnx.NodeProto) -> bool:
+    """Gather from a quantised table: the rows that are chosen become floats, not the table."""
+    made = next((made for made in draft.nodes if made.output[0] == node.input[0]), None)
+    if made is None or made.op_type != "DequantizeLinear" or not draft.is_constant(made.input[0]):
+        return False
+    if draft.shape(made.input[1]) not in ((), (1,)):
+        return False
+    rows = draft.add("Gather", made.input[0], node.input[1], **attributes_of(node))
+    draft.give(node.output[0], draft.add("DequantizeLinear", rows, *made.input[1:]))
+    return True
+
+
 RULES: dict[str, Rule] = {
     "QLinearMatMul": quantized_matmul,
     "MatMulInteger": integer_matmul,
     "DynamicQuantizeLinear": dynamic,
+    "Gather": table,
     "ConvInteger": integer_convolution,
     "QLinearConv": quantized_convolution,
     "QuantizeLinear": blocked,

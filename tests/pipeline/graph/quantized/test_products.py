@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from tvmopt.pipeline.graph.optimize import passes
 from tvmopt.pipeline.graph.read_onnx import read_onnx
 from tvmopt.pipeline.importers.onnx_form.layer_names import name_nodes
 from tvmopt.pipeline.importers.onnx_form.normalize import normalize
+from tvmopt.pipeline.support.onnxruntime import run_model
 
 Evaluate = Any
 
@@ -147,7 +149,49 @@ def test_bytes_that_are_given(dtype: str, evaluated: Evaluate) -> None:
     assert "onnx" not in kinds_of(graph)
     inputs = {"x": np.random.default_rng(1).integers(*((-128, 128) if dtype == "int8" else (0, 256)), (1, 3, 7, 8))}
     inputs = {name: array.astype(dtype) for name, array in inputs.items()}
-    from tvmopt.pipeline.support.onnxruntime import run_model
 
     (wanted,), (got,) = run_model(model, inputs).values(), evaluated(graph, inputs)
     np.testing.assert_allclose(got, wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize("weights", ["QInt8", "QUInt8"])
+def test_a_network_in_onnxruntimes_operator_format(weights: str, tmp_path: Path, evaluated: Evaluate) -> None:
+    """From its own quantiser: a residual, pooling, a concatenation, reshaped bytes and a dense layer."""
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+    random = np.random.default_rng(0)
+    nodes = [
+        ("Conv", "x a ab", "c", {"pads": [1, 1, 1, 1]}),
+        ("Relu", "c", "r"),
+        ("Conv", "r b", "d", {"pads": [1, 1, 1, 1], "group": 16}),
+        ("Add", "d r", "s"),
+        ("MaxPool", "s", "m", {"kernel_shape": [2, 2], "strides": [2, 2]}),
+        ("Concat", "m m", "k", {"axis": 1}),
+        ("Reshape", "k shape", "f"),
+        ("Gemm", "f w wb", "y"),
+    ]
+    shapes = {"a": (16, 3, 3, 3), "ab": (16,), "b": (16, 1, 3, 3), "w": (16, 10), "wb": (10,)}
+    constants = {name: 0.3 * random.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+    shape = np.array([-1, 16])
+    model = make_model(*nodes, inputs={"x": (1, 3, 8, 8)}, outputs="y", opset=13, shape=shape, **constants)
+    onnx.save(model, tmp_path / "float.onnx")
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime comes without types
+        def __init__(self) -> None:
+            self.left = [{"x": random.standard_normal((1, 3, 8, 8)).astype(np.float32)} for _ in range(3)]
+
+        def get_next(self) -> Any:
+            return self.left.pop() if self.left else None
+
+    paths = [str(tmp_path / name) for name in ("float.onnx", "quantised.onnx")]
+    options = {"quant_format": QuantFormat.QOperator, "weight_type": getattr(QuantType, weights)}
+    quantize_static(*paths, Reader(), activation_type=QuantType.QUInt8, **options)
+    quantised = onnx.load(paths[1])
+    assert {"QLinearConv", "QLinearAdd", "QGemm"} <= {node.op_type for node in quantised.graph.node}
+    graph = through_all(quantised)
+    kinds = kinds_of(graph)
+    assert not {"conv2d", "depthwise_conv2d", "dense"} & set(kinds)
+    assert {"integer_conv2d", "integer_depthwise_conv2d", "integer_dense"} <= set(kinds)
+    inputs = {"x": random.standard_normal((1, 3, 8, 8)).astype(np.float32)}
+    (wanted,), (got,) = run_model(quantised, inputs).values(), evaluated(graph, inputs)
+    assert np.abs(wanted - got).max() <= 0.02 * np.abs(wanted).max()

@@ -9,8 +9,11 @@ import onnx
 import pytest
 
 from tvmopt.pipeline.importers.onnx_form import loops
+from tvmopt.pipeline.importers.onnx_form.layer_names import name_nodes
+from tvmopt.pipeline.importers.onnx_form.normalize import normalize
 from tvmopt.pipeline.importers.onnx_form.operators import WRITTEN_OUT, supported_operators
 from tvmopt.pipeline.importers.onnx_form.rewrites.rewrite import rules
+from tvmopt.pipeline.support.onnxruntime import run_model
 
 RANDOM = np.random.default_rng(0)
 
@@ -126,6 +129,28 @@ def test_quantised_convolution_with_a_scale_for_each_channel(written_out: Any) -
         yz=np.uint8(99),
         b=integers(-500, 500, (4,), "int32"),
     )
+
+
+@pytest.mark.parametrize(("dtype", "zero"), [("int8", -3), ("uint8", 200)])
+def test_rows_of_a_quantised_table(onnx_model: Any, dtype: str, zero: int) -> None:
+    """Rows of bytes are chosen, and only these become floats; a scale for each row leaves the table as it is."""
+    data = integers(*((-128, 128) if dtype == "int8" else (0, 256)), (9, 4), dtype)
+    nodes = (("DequantizeLinear", "t s z", "f", {"axis": 0}), ("Gather", "f i", "y"))
+    feeds = {"i": np.array([[8, 0], [3, 3]])}
+    for several in (False, True):
+        scale, place = np.float32(0.1), np.array(zero, dtype)
+        constants = {
+            "t": data,
+            "s": np.full(9, scale) if several else scale,
+            "z": np.full(9, place) if several else place,
+        }
+        model = onnx_model(*nodes, inputs={"i": ("int64", 2, 2)}, outputs="y", **constants)
+        name_nodes(model.graph.node)
+        result = normalize(model)
+        stored = {tensor.name: tensor.data_type for tensor in result.graph.initializer}
+        (gather,) = (node for node in result.graph.node if node.op_type == "Gather")
+        assert (stored.get(gather.input[0]) in (onnx.TensorProto.INT8, onnx.TensorProto.UINT8)) is not several
+        np.testing.assert_array_equal(run_model(result, feeds)["y"], run_model(model, feeds)["y"])
 
 
 @pytest.mark.parametrize("operator", ["QuantizeLinear", "DequantizeLinear"])
