@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import onnx
@@ -31,16 +31,17 @@ class _Scale:
         return [value, self.scale, *filter(None, (self.zero,))]
 
 
-def move_floats(nodes: Iterable[onnx.NodeProto]) -> list[onnx.NodeProto]:
+def move_floats(nodes: Iterable[onnx.NodeProto], single: Collection[str]) -> list[onnx.NodeProto]:
     """`nodes`, with those that move results of QuantizeLinear between a DequantizeLinear and a QuantizeLinear.
 
-    Both have the scale of the values that are moved, so that these stay the same.
+    Both have the scale of the values that are moved, so that these stay the same. Scales that are not `single` numbers
+    are left where they are.
     """
     scales: dict[str, _Scale] = {}
     made: list[onnx.NodeProto] = []
     for node in nodes:
         source = node.input[0] if node.input else ""
-        if node.op_type == "QuantizeLinear" and not any(a.name in ("axis", "block_size") for a in node.attribute):
+        if node.op_type == "QuantizeLinear" and node.input[1] in single:
             scales[node.output[0]] = _Scale(node.input[1], node.input[2] if len(node.input) > 2 else "")
         made += _with_floats(node, scales) if source in scales and _moves(node, scales) else [node]
     return made

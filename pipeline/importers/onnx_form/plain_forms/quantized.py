@@ -6,6 +6,7 @@ like any other, of which those with kernels of integers are found later (`pipeli
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import onnx
@@ -31,20 +32,23 @@ def write_in_floats(model: onnx.ModelProto) -> onnx.ModelProto:
     What only moves bytes, and the maximum of windows, moves the floats that they stand for as well. A node stays as it
     is where its form is not known: scales for slices before `AXIS_OPSET`, or channels that come last.
     """
-    if not any(map(_is_wanted, model.graph.node)):
-        return model
-    sizes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    opset = standard_opset(model)
     known = {
-        name: helper.make_tensor_type_proto(onnx.TensorProto.FLOAT, shape).tensor_type for name, shape in sizes.items()
+        tensor.name: helper.make_tensor_type_proto(onnx.TensorProto.FLOAT, tensor.dims).tensor_type
+        for tensor in model.graph.initializer
     }
     nodes: list[onnx.NodeProto] = []
     for node in model.graph.node:
-        made = written(Writer(node, known, standard_opset(model)), _FORMS[node.op_type]) if _is_wanted(node) else None
+        made = written(Writer(node, known, opset), _FORMS[node.op_type]) if _is_wanted(node) else None
         nodes += [node] if made is None else made
+    single = {tensor.name for tensor in model.graph.initializer if math.prod(tensor.dims) == 1}
+    nodes = move_floats(nodes, single)
+    if len(nodes) == len(model.graph.node) and not any(map(_is_wanted, model.graph.node)):
+        return model
     plain = onnx.ModelProto()
     plain.CopyFrom(model)
     del plain.graph.node[:]
-    plain.graph.node.extend(move_floats(nodes))
+    plain.graph.node.extend(nodes)
     return plain
 
 
