@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 
 from tvmopt.pipeline.data.labelled.sample_set import LabelledSet, UnreadableSampleError
-from tvmopt.pipeline.data.metrics.metric import Difference, Judge, Score
+from tvmopt.pipeline.data.metrics.metric import Difference, Judge, Score, of_sample
 from tvmopt.pipeline.data.preprocessing import Preprocessing
 from tvmopt.pipeline.errors import InputFileError
 from tvmopt.pipeline.support.onnxruntime import open_session, run_session
@@ -180,8 +180,7 @@ class Examiner:
         return self._value(tables) + tie, [-_distance(tables[number], self.before[number]) for number in numbers]
 
     def _value(self, tables: Tables) -> float:
-        scores = self.test.judge.score(list(tables.values()), list(tables))
-        return next(iter(scores.values())).value
+        return self.test.judge.value(list(tables.values()), list(tables))
 
     def _judged(
         self,
@@ -215,7 +214,7 @@ class Examiner:
                 stacked = np.resize(np.stack([array for _, array in waiting]), spec.shape)
                 results = list(run_session(session, {spec.name: stacked}, self.test.outputs).values())
                 for place, (known, _) in enumerate(waiting):
-                    yield known, [result[place] if result.shape[:1] == (batch,) else result for result in results]
+                    yield known, of_sample(results, place, batch)
                 waiting = []
             self._tell(done, len(numbers))
 

@@ -75,6 +75,10 @@ class PrecisionJudge:
         value = _mean(curves, np.ones(len(tables)))
         return {"mAP at 0.5": Score(value, bootstrap(len(tables), lambda weights: _mean(curves, weights)))}
 
+    def value(self, tables: Tables, places: Sequence[int]) -> float:
+        """As `Judge.value`."""
+        return _mean(_curves(tables), np.ones(len(tables)))
+
     def difference(self, tables: Tables, others: Tables, places: Sequence[int]) -> Difference:
         """As `Judge.difference`: both on the same resamples."""
         ours, theirs = _curves(tables), _curves(others)

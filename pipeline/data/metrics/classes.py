@@ -84,6 +84,10 @@ class TopJudge:
         shown = [self.first, *(first for first in (1, 5) if first != self.first and self.count > first)]
         return {f"top-{first}": _proportion(int((ranks < first).sum()), len(ranks)) for first in shown}
 
+    def value(self, tables: Tables, places: Sequence[int]) -> float:
+        """As `Judge.value`."""
+        return float((_ranks(tables) < self.first).mean())
+
     def difference(self, tables: Tables, others: Tables, places: Sequence[int]) -> Difference:
         """As `Judge.difference`, by Bonett and Price, with McNemar's exact test."""
         ours, theirs = _ranks(tables) < self.first, _ranks(others) < self.first

@@ -80,6 +80,10 @@ class IouJudge:
         sums = _sums(tables)
         return {"mean IoU": Score(_mean(sums, np.ones(len(tables))), bootstrap(len(tables), lambda w: _mean(sums, w)))}
 
+    def value(self, tables: Tables, places: Sequence[int]) -> float:
+        """As `Judge.value`."""
+        return _mean(_sums(tables), np.ones(len(tables)))
+
     def difference(self, tables: Tables, others: Tables, places: Sequence[int]) -> Difference:
         """As `Judge.difference`: both on the same resamples."""
         ours, theirs = _sums(tables), _sums(others)

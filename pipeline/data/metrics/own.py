@@ -71,7 +71,7 @@ class OwnJudge:
 
     def score(self, tables: Tables, places: Sequence[int]) -> dict[str, Score]:
         """As `Judge.score`, in the function's own unit, with the bootstrap's interval over samples."""
-        value = self._value(tables, places)
+        value = self.value(tables, places)
         interval = bootstrap(len(tables), lambda weights: self._of(tables, places, weights), RESAMPLES)
         return {self.metric.title: Score(value, interval)}
 
@@ -81,17 +81,18 @@ class OwnJudge:
         def difference(weights: np.ndarray) -> float:
             return self._of(tables, places, weights) - self._of(others, places, weights)
 
-        value = self._value(tables, places) - self._value(others, places)
+        value = self.value(tables, places) - self.value(others, places)
         return Difference(value, bootstrap(len(tables), difference, RESAMPLES))
 
     def _of(self, tables: Tables, places: Sequence[int], weights: np.ndarray) -> float:
         """The value of a resample; NaN where the function has none for it, as for one of a single class."""
         try:
-            return self._value(*_repeated(tables, places, weights))
+            return self.value(*_repeated(tables, places, weights))
         except InputFileError:
             return math.nan
 
-    def _value(self, tables: Tables, places: Sequence[int]) -> float:
+    def value(self, tables: Tables, places: Sequence[int]) -> float:
+        """As `Judge.value`, in the function's own unit."""
         rows = np.concatenate(list(tables)).astype(np.float32)
         ends = np.cumsum([math.prod(shape) for shape in self.shapes])
         parts = np.split(rows, ends[:-1], axis=1)

@@ -37,6 +37,7 @@ def test_top_1_and_top_5_as_scikit_learn_counts_them() -> None:
     judge = find_metric("top1").fit(classes(*map(int, labels)), gives((1, 9)))
     tables = [judge.judge([scores[place]], place) for place in range(60)]
     values = judge.score(tables, range(60))
+    assert judge.value(tables, range(60)) == values["top-1"].value
     assert list(values) == ["top-1", "top-5"]
     for k, name in ((1, "top-1"), (5, "top-5")):
         assert values[name].value == top_k_accuracy_score(labels, scores, k=k, labels=range(9))
@@ -155,6 +156,7 @@ def test_mean_iou_as_scikit_learn_counts_it() -> None:
     judge = find_metric("miou").fit(masks(*truth), gives((1, 4, 6, 7)))
     tables = [judge.judge([values], place) for place, values in enumerate(scores)]
     found = judge.score(tables, range(5))["mean IoU"]
+    assert judge.value(tables, range(5)) == found.value
     flat, guessed = np.concatenate([t.ravel() for t in truth]), np.concatenate([s.argmax(0).ravel() for s in scores])
     assert found.value == pytest.approx(jaccard_score(flat[flat >= 0], guessed[flat >= 0], average="macro"))
     assert found.interval[0] < found.value < found.interval[1]
@@ -195,6 +197,7 @@ def test_a_users_metric(tmp_path: Path) -> None:
         judge = find_metric(f"{file}:{name}").fit(classes(*labels), gives(*shapes))
         tables = [judge.judge([scores[place]] * len(shapes), place) for place in range(30)]
         found = judge.score(tables, range(30))[name]
+        assert judge.value(tables, range(30)) == found.value
         assert found.interval[0] <= found.value <= found.interval[1]
         return found.value
 
@@ -257,6 +260,7 @@ def test_average_precision_by_hand() -> None:
     judge = find_metric("map").fit(samples, gives((1, 1, 4, 7)))
     tables = [judge.judge([row[None]], place) for place, row in enumerate(rows)]
     assert judge.score(tables, range(2))["mAP at 0.5"].value == pytest.approx((1 / 3 + 2 / 3 * 1 / 3 + 1) / 2)
+    assert judge.value(tables, range(2)) == judge.score(tables, range(2))["mAP at 0.5"].value
     assert judge.difference(tables, tables, range(2)).value == 0
 
 
