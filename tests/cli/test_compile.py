@@ -14,6 +14,8 @@ import pytest
 
 from tests import tiny
 from tests.conftest import RunTvmopt
+from tests.quantised import residual
+from tvmopt.schedules.llvm.parts.quads import multiplies_bytes
 from tvmopt.schedules.target import parse_target
 
 pytestmark = pytest.mark.slow  # a process or two for each test
@@ -158,3 +160,26 @@ def test_dynamic_shapes_and_batches(run_tvmopt: RunTvmopt, tmp_path: Path) -> No
     assert manifest["inputs"] == [{"name": "x", "shape": [3, 8, 10, 12], "dtype": "float32"}]
     assert manifest["outputs"] == [{"name": "y", "shape": [3, 16, 10, 12], "dtype": "float32"}]
     assert run_tvmopt("run", "out.tar", "--check").returncode == 0
+
+
+def test_a_quantised_model_runs_as_integers_or_as_the_floats_that_it_describes(
+    run_tvmopt: RunTvmopt, tmp_path: Path, model: Path
+) -> None:
+    onnx.save(residual(), tmp_path / "int.onnx")
+    kinds = {}
+    for precision in ("auto", "fp32"):
+        done = run_tvmopt("compile", "int.onnx", "-o", f"{precision}.tar", "--precision", precision)
+        assert done.returncode == 0, done.stderr
+        steps = manifest_of(tmp_path / f"{precision}.tar")["steps"]
+        kinds[precision] = {step["operator"] for step in steps}
+    integers = multiplies_bytes(parse_target("llvm", 1))
+    assert any(kind.startswith("integer") for kind in kinds["auto"]) == integers
+    assert not any(kind.startswith("integer") for kind in kinds["fp32"])
+    verified = run_tvmopt("verify", "int.onnx", "fp32.tar", "--precision", "fp32")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    another = run_tvmopt("verify", "int.onnx", "fp32.tar")
+    assert another.returncode == 3
+    refused = run_tvmopt("compile", model.name, "-o", "two.tar", "--precision", "int8")
+    assert refused.returncode == 2
+    assert "two.onnx: not quantised, so --precision int8 has nothing to run; quantise it first" in refused.stderr
+    assert not (tmp_path / "two.tar").exists()

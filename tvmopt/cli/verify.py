@@ -16,6 +16,7 @@ from tvmopt.cli.options import (
     input_options,
     logs_option,
     model_argument,
+    precision_option,
     strict_nan_option,
     target_option,
     threads_option,
@@ -57,6 +58,7 @@ class Tolerance(click.ParamType[float]):
 @target_option
 @threads_option
 @strict_nan_option
+@precision_option
 @logs_option
 @input_options
 @click.option("--batch", type=click.IntRange(min=1), metavar="N", help="First dimension of every input.")

@@ -16,9 +16,10 @@ from tvmopt.pipeline.compiler.compile import compile_model
 from tvmopt.pipeline.compiler.native.linker import linker_of
 from tvmopt.pipeline.errors import RuntimeMissingError
 from tvmopt.pipeline.importers import example_inputs, load_model
+from tvmopt.pipeline.importers.precision import in_precision
 from tvmopt.pipeline.support.interrupts import ctrl_c_cancels
 from tvmopt.pipeline.support.progress import Listener, Steps
-from tvmopt.pipeline.types import ImportedModel
+from tvmopt.pipeline.types import ImportedModel, Precision
 from tvmopt.pipeline.verification.result import Verification
 from tvmopt.pipeline.verification.verify import check_same_model
 from tvmopt.pipeline.verification.verify import verify as verify_artifact
@@ -46,6 +47,7 @@ class VerifyJob:
         batch: first dimension of every input; the model's own when None.
         input_values: values of inputs that become constants.
         strict_nan: whether a NaN or infinity may touch only what the model says (`schedules.target.Target`).
+        precision: of a quantised model (`pipeline.importers.precision`); of an artifact, that it was compiled in.
     """
 
     model: str
@@ -60,6 +62,7 @@ class VerifyJob:
     batch: int | None = None
     input_values: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     strict_nan: bool = False
+    precision: Precision = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +114,7 @@ def _load(job: VerifyJob, artifact: Path, steps: Steps) -> tuple[ImportedModel, 
         threads_environment(job.threads)
     loaded = load_artifact(artifact)
     steps.begin("importing")
-    model = load_model(job.model, job.input_shapes, job.batch, job.inputs, job.input_values)
+    model = _imported(job)
     check_same_model(model, loaded, str(artifact))
     return model, loaded
 
@@ -123,7 +126,7 @@ def _build(job: VerifyJob, steps: Steps) -> tuple[ImportedModel, LoadedArtifact]
     linker_of(target)
     records = open_records(job.logs)
     steps.begin("importing")
-    model = load_model(job.model, job.input_shapes, job.batch, job.inputs, job.input_values)
+    model = _imported(job)
     steps.begin("compiling")
     threads_environment(target.threads)
     with tempfile.TemporaryDirectory(prefix="tvmopt-") as folder:
@@ -133,6 +136,12 @@ def _build(job: VerifyJob, steps: Steps) -> tuple[ImportedModel, LoadedArtifact]
             return model, load_artifact(path)
         except RuntimeMissingError as error:
             raise RuntimeMissingError(str(error).replace(str(path), model.name)) from None
+
+
+def _imported(job: VerifyJob) -> ImportedModel:
+    """The model in the precision that is wanted."""
+    model = load_model(job.model, job.input_shapes, job.batch, job.inputs, job.input_values)
+    return in_precision(model, job.precision, job.inputs)
 
 
 def _require_architecture(target: Target) -> None:
