@@ -130,20 +130,20 @@ def view_notes(comparison: Comparison) -> list[str]:
         notes.append(f"The import computes what {model['checked_against']} does.")
     if model.get("unchecked"):
         notes.append(f"The import was not checked: {model['unchecked']}.")
-    if model["calibration"] and any("INT8" in row.variant for row in comparison.measurements if row.latency_s):
-        notes.append(
-            f"INT8 rows use a different precision from the rest. They were calibrated on {model['calibration']}."
-        )
-    for row in comparison.measurements:
-        if (
-            "saturates" in row.settings
-            and (note := f"{title_of(row.runtime)} {row.settings['saturates']}.") not in notes
-        ):
-            notes.append(note)
+    notes += _integer_notes(comparison)
     if comparison.accuracy:
         notes.append(f"Accuracy is {comparison.accuracy.metric} on {comparison.accuracy.data}.")
         notes += accuracy_notes(comparison.accuracy)
     return notes
+
+
+def _integer_notes(comparison: Comparison) -> list[str]:
+    """What the rows of INT8 were calibrated on, and which of them saturate, each once."""
+    calibration, notes = comparison.model["calibration"], []
+    if calibration and any("INT8" in row.variant for row in comparison.measurements if row.latency_s):
+        notes.append(f"INT8 rows use a different precision from the rest. They were calibrated on {calibration}.")
+    saturating = [row for row in comparison.measurements if "saturates" in row.settings]
+    return [*notes, *dict.fromkeys(f"{title_of(row.runtime)} {row.settings['saturates']}." for row in saturating)]
 
 
 NOTABLE_LOAD = 0.2

@@ -98,7 +98,11 @@ class Judge(Protocol):
         """The metric alone, without an interval, which takes far less time.
 
         Args:
-            tables, places, and what it raises: as `score`.
+            tables: as in `score`.
+            places: as in `score`.
+
+        Raises:
+            TvmoptError: as `score` does.
         """
 
     def difference(self, tables: Tables, others: Tables, places: Sequence[int]) -> Difference:
