@@ -65,7 +65,7 @@ def main(symbol: str, params: str, inputs: str, names: str, outputs: str) -> Non
     np.savez(outputs, **computed)
 
 
-def _run(mxnet: Any, files: tuple[str, str], inputs: str, names: list[str]) -> dict[str, np.ndarray]:
+def _run(mxnet: Any, files: tuple[str, str], inputs: str, names: list[str]) -> dict[str, Any]:
     symbol, params = files
     network = mxnet.symbol.load(symbol)
     inner = network.get_internals()
