@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from tvmopt.benchmarks.measurements.types import Comparison, Measurement, Verdict
 from tvmopt.benchmarks.measurements.verdicts import OURS
@@ -124,12 +125,7 @@ def view_notes(comparison: Comparison) -> list[str]:
             f"Other programs kept {load:.1f} cores busy during the measurement: expect wider intervals, and slower "
             "runtimes where threads wait for each other."
         )
-    if model["reference_note"]:
-        notes.append(f"{model['reference_note']}.")
-    if model.get("checked_against"):
-        notes.append(f"The import computes what {model['checked_against']} does.")
-    if model.get("unchecked"):
-        notes.append(f"The import was not checked: {model['unchecked']}.")
+    notes += _view_import(model)
     notes += _integer_notes(comparison)
     if comparison.accuracy:
         notes.append(f"Accuracy is {comparison.accuracy.metric} on {comparison.accuracy.data}.")
@@ -144,6 +140,16 @@ def _integer_notes(comparison: Comparison) -> list[str]:
         notes.append(f"INT8 rows use a different precision from the rest. They were calibrated on {calibration}.")
     saturating = [row for row in comparison.measurements if "saturates" in row.settings]
     return [*notes, *dict.fromkeys(f"{title_of(row.runtime)} {row.settings['saturates']}." for row in saturating)]
+
+
+def _view_import(model: Mapping[str, Any]) -> list[str]:
+    """What the import was checked against, and why it was not, or why its framework is not the reference."""
+    notes = [f"{model['reference_note']}."] if model["reference_note"] else []
+    if model.get("checked_against"):
+        notes.append(f"The import computes what {model['checked_against']} does.")
+    if model.get("unchecked"):
+        notes.append(f"The import was not checked: {model['unchecked']}.")
+    return notes
 
 
 NOTABLE_LOAD = 0.2

@@ -42,3 +42,15 @@ def test_unlike_machines(comparison: Comparison) -> None:
     assert text.startswith("> **Different machines.**")
     assert "Overview" not in text
     assert "## Overview" in render_markdown([comparison, comparison])
+
+
+def test_how_the_import_was_checked(comparison: Comparison) -> None:
+    for facts, said in (
+        ({"checked_against": "MXNet"}, "The import computes what MXNet does."),
+        (
+            {"unchecked": "MXNet does not run it: no luck"},
+            "The import was not checked: MXNet does not run it: no luck.",
+        ),
+    ):
+        assert said in render_markdown([replace(comparison, model={**comparison.model, **facts})])
+    assert "The import" not in render_markdown([comparison])
