@@ -171,7 +171,8 @@ def run_evaluation(options: EvaluateOptions, listener: Listener | None = None) -
             entrants.insert(0, _against(against, setting))
             reference = entrants[0].name
         elif not artifact:
-            reference = next((one.name for one in entrants if one.name in _references(subject)), "")
+            names = [entrant.name for entrant in entrants]
+            reference = next((name for name in _references(subject) if name in names), "")
         cache = open_cache() if options.results is None else Cache(options.results)
         race = Race(chosen, entrants, reference, cache, options.fresh)
         complete = race.run(_counting(steps, race))
@@ -198,7 +199,7 @@ def accuracy_of(race: Race) -> Accuracy:
 
 
 def _references(subject: Subject) -> list[str]:
-    """Names of the runtimes that may serve as the reference for the subject's model, and are there."""
+    """Names of the runtimes that may serve as the reference for the subject's model, the best first, and are there."""
     return [runtime.name for runtime in reference_runtimes(subject.kind) if runtime.missing(subject.kind) is None]
 
 

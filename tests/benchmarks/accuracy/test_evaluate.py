@@ -18,6 +18,7 @@ from tvmopt.benchmarks.accuracy.options import EvaluateOptions
 from tvmopt.benchmarks.measurements.accuracy import Accuracy
 from tvmopt.benchmarks.measurements.options import DataOptions
 from tvmopt.benchmarks.report.accuracy import absent_rows, accuracy_heads, accuracy_lines, accuracy_notes
+from tvmopt.benchmarks.runtimes.registry import find_runtime
 from tvmopt.pipeline.errors import CancelledError, InputFileError, ModelInputError, UsageError
 from tvmopt.pipeline.support.cache import Cache
 from tvmopt.pipeline.support.progress import Event, Listener, StepBegan
@@ -69,6 +70,20 @@ def test_rows(options: EvaluateOptions) -> None:
     assert next(iter(accuracy_lines(accuracy)))[0][:2] == ("ONNX Runtime", "88.89")
     assert absent_rows(accuracy) == ["PyTorch: not applicable: the model is an ONNX file"]
     assert "Pictures were prepared as 0..1." in accuracy_notes(accuracy)
+
+
+def test_the_reference_is_the_framework_wherever_its_row_stands(
+    options: EvaluateOptions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openvino")
+    framework = (find_runtime("openvino"), find_runtime("onnxruntime"))
+    monkeypatch.setattr("tvmopt.benchmarks.accuracy.evaluate.reference_runtimes", lambda _kind: framework)
+    accuracy = run_evaluation(replace(options, runtimes=("onnxruntime", "openvino"))).accuracy
+    assert [row.runtime for row in accuracy.rows] == ["onnxruntime", "openvino"]
+    assert accuracy.reference == "OpenVINO"
+    assert [row.difference is None for row in accuracy.rows] == [False, True]
+    alone = run_evaluation(replace(options, runtimes=("onnxruntime",))).accuracy
+    assert [row.runtime for row in alone.rows] == ["openvino", "onnxruntime"]  # nothing stands without its reference
 
 
 def test_another_model_and_its_paired_difference(options: EvaluateOptions, tmp_path: Path) -> None:
