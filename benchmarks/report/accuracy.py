@@ -13,8 +13,8 @@ def accuracy_heads(accuracy: Accuracy) -> tuple[str, ...]:
     """The heads of the table."""
     names = _names(accuracy)
     columns = [head for name in names for head in (_head(name, accuracy), "95 % interval")]
-    difference = (f"over {accuracy.reference}", "95 % interval", "p") if accuracy.reference else ()
-    return ("runtime", *columns, *difference, "samples")
+    difference = (f"over {accuracy.reference}", "95 % interval") if accuracy.reference else ()
+    return ("runtime", *columns, *difference, *(("p",) if _tested(accuracy) else ()), "samples")
 
 
 def accuracy_lines(accuracy: Accuracy) -> Iterator[tuple[tuple[str, ...], bool]]:
@@ -26,7 +26,8 @@ def accuracy_lines(accuracy: Accuracy) -> Iterator[tuple[tuple[str, ...], bool]]
         values = {value.name: value for value in row.values}
         cells = [cell for name in names for cell in _cells(values.get(name), accuracy.percent)]
         if accuracy.reference:
-            cells += [*_cells(row.difference, accuracy.percent, signed=True), _chance(row.chance)]
+            cells += _cells(row.difference, accuracy.percent, signed=True)
+        cells += [_chance(row.chance)] if _tested(accuracy) else []
         yield (row.title, *cells, f"{row.samples:,}"), row.loses
 
 
@@ -56,9 +57,7 @@ def accuracy_notes(accuracy: Accuracy) -> list[str]:
     notes = [f"Pictures were prepared as {accuracy.preprocessing}."] if accuracy.preprocessing else []
     notes += [f"{note[0].upper()}{note[1:]}." for note in accuracy.notes]
     if accuracy.reference:
-        how = "paired: on the same samples" + (
-            ", p by McNemar's exact test" if any(row.chance is not None for row in accuracy.rows) else ""
-        )
+        how = "paired: on the same samples" + (", p by McNemar's exact test" if _tested(accuracy) else "")
         notes.append(f"Differences to {accuracy.reference} are {how}; they count where the interval leaves out 0.")
     return notes
 
@@ -81,7 +80,12 @@ def _cells(value: AccuracyValue | None, percent: bool, signed: bool = False) -> 
 
 def _number(value: float, percent: bool, signed: bool = False) -> str:
     shown = f"{100 * value:{'+' if signed else ''}.2f}" if percent else f"{value:{'+' if signed else ''}.4g}"
-    return "0.00" if shown in ("+0.00", "-0.00") else shown.replace("-", "−")
+    return shown.lstrip("+-") if not float(shown) else shown.replace("-", "−")
+
+
+def _tested(accuracy: Accuracy) -> bool:
+    """Whether a test says how likely the differences are."""
+    return any(row.chance is not None for row in accuracy.rows)
 
 
 def _chance(value: float | None) -> str:

@@ -66,7 +66,14 @@ def test_rows(options: EvaluateOptions) -> None:
     assert accuracy.rows[1].difference is None
     assert accuracy.reference == "ONNX Runtime"
     assert Accuracy.from_json(accuracy.to_json()) == accuracy
-    assert accuracy_heads(accuracy)[:3] == ("runtime", "top-1 %", "95 % interval")
+    assert accuracy_heads(accuracy) == (
+        "runtime",
+        "top-1 %",
+        "95 % interval",
+        "over ONNX Runtime",
+        "95 % interval",
+        "samples",
+    )
     assert next(iter(accuracy_lines(accuracy)))[0][:2] == ("ONNX Runtime", "88.89")
     assert absent_rows(accuracy) == ["PyTorch: not applicable: the model is an ONNX file"]
     assert "Pictures were prepared as 0..1." in accuracy_notes(accuracy)
@@ -105,7 +112,8 @@ def test_another_model_and_its_paired_difference(options: EvaluateOptions, tmp_p
     assert difference.low > 0
     assert rows["onnxruntime"].chance == pytest.approx(2**-7)
     cells, loses = list(accuracy_lines(accuracy))[1]
-    assert cells[3] == "+88.89"
+    assert (cells[3], cells[5]) == ("+88.89", "0.008")
+    assert len(cells) == len(accuracy_heads(accuracy))
     assert not loses
 
 
