@@ -1,9 +1,10 @@
 """Tunes trained networks for one target with Apache TVM, compiles them, and compares them with their peers.
 
-Each command is also a function: `inspect`, `tune`, `compile`, `run`, `profile`, `verify`, `compare`, `evaluate` and
-`report` take a job (`TuneJob`, …) and a `Listener`, which receives progress and may cancel. The functions below them,
-in the order of a model's journey: `load_model`, `parse_target`, `extract_tasks`, `compile_model`, `load_artifact`.
-Names are imported on first use, so ``import tvmopt`` is instant and loads no framework that a program does not need.
+Each command is also a function: `inspect`, `quantize`, `tune`, `compile`, `run`, `profile`, `verify`, `compare`,
+`evaluate` and `report` take a job (`TuneJob`, …) and a `Listener`, which receives progress and may cancel. The functions
+below them, in the order of a model's journey: `load_model`, `parse_target`, `extract_tasks`, `compile_model`,
+`load_artifact`. Names are imported on first use, so ``import tvmopt`` is instant and loads no framework that a program
+does not need.
 """
 
 from __future__ import annotations
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from tvmopt.jobs.inspecting import inspect as inspect
     from tvmopt.jobs.profiling import ProfileJob as ProfileJob
     from tvmopt.jobs.profiling import profile as profile
+    from tvmopt.jobs.quantizing import QuantizeJob as QuantizeJob
+    from tvmopt.jobs.quantizing import QuantizeResult as QuantizeResult
+    from tvmopt.jobs.quantizing import quantize as quantize
     from tvmopt.jobs.reporting import ReportJob as ReportJob
     from tvmopt.jobs.reporting import report as report
     from tvmopt.jobs.running import RunJob as RunJob
@@ -66,6 +70,8 @@ _HOMES = {
     "Listener": "tvmopt.pipeline.support.progress",
     "LoadedArtifact": "tvmopt.pipeline.artifact.loaded",
     "ProfileJob": "tvmopt.jobs.profiling",
+    "QuantizeJob": "tvmopt.jobs.quantizing",
+    "QuantizeResult": "tvmopt.jobs.quantizing",
     "RecordStore": "tvmopt.pipeline.records.store",
     "ReportJob": "tvmopt.jobs.reporting",
     "RunJob": "tvmopt.jobs.running",
@@ -90,6 +96,7 @@ _HOMES = {
     "load_model": "tvmopt.pipeline.importers",
     "parse_target": "tvmopt.schedules.target",
     "profile": "tvmopt.jobs.profiling",
+    "quantize": "tvmopt.jobs.quantizing",
     "report": "tvmopt.jobs.reporting",
     "run": "tvmopt.jobs.running",
     "tune": "tvmopt.jobs.tuning",
