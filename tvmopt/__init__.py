@@ -1,8 +1,8 @@
 """Tunes trained networks for one target with Apache TVM, compiles them, and compares them with their peers.
 
 Each command is also a function: `inspect`, `quantize`, `tune`, `compile`, `run`, `profile`, `verify`, `compare`,
-`evaluate` and `report` take a job (`TuneJob`, …) and a `Listener`, which receives progress and may cancel. The functions
-below them, in the order of a model's journey: `load_model`, `parse_target`, `extract_tasks`, `compile_model`,
+`evaluate` and `report` take a job (`TuneJob`, …) and a `Listener`, which receives progress and may cancel. The
+functions below them, in the order of a model's journey: `load_model`, `parse_target`, `extract_tasks`, `compile_model`,
 `load_artifact`. Names are imported on first use, so ``import tvmopt`` is instant and loads no framework that a program
 does not need.
 """

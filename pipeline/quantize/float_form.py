@@ -43,6 +43,7 @@ def float_form(original: onnx.ModelProto) -> onnx.ModelProto:
             "export it for a newer one"
         )
     _refuse_without_products(model)
+    _refuse_computed_weights(model)
     _add_computed_biases_apart(model)
     return model
 
@@ -87,6 +88,13 @@ def _refuse_quantized(model: onnx.ModelProto) -> None:
     if found:
         listed = ", ".join(f"{count} {operator}" for operator, count in found.most_common(3))
         raise UnsupportedModelError(f"the model is quantised already ({listed}): give the one of floats")
+
+
+def _refuse_computed_weights(model: onnx.ModelProto) -> None:
+    constants = {tensor.name for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type in ("Conv", "ConvTranspose") and node.input[1] not in constants:
+            raise UnsupportedModelError(f"layer {node.name!r} computes its weights: NNCF does not take that")
 
 
 def _refuse_without_products(model: onnx.ModelProto) -> None:

@@ -140,23 +140,32 @@ class _Comparison:
         back = self._producers.get(name)
         if not name or back is None:  # absent, a constant, or an input of the model
             return name if not name or name in self._inputs else _QUANTIZED + name
-        if back.op_type in PASSING:
-            return self._passing(back, name)
         if back.op_type != "DequantizeLinear":
-            return name if name in self._values else None
+            if back.op_type in PASSING or name not in self._values:
+                return self._again(back, name)
+            return name
         rounding = self._producers.get(back.input[0])
         if rounding is None:  # a quantised constant
             return _QUANTIZED + name
-        source = rounding.input[0]
-        if rounding.op_type != "QuantizeLinear" or source not in self._values | self._constants:
+        source = self._source(rounding.input[0])
+        if rounding.op_type != "QuantizeLinear" or source is None:
             return None
         if name not in self._copied:
             self._copied.add(name)
             self._nodes += self._pair(rounding, back, source)
         return _ALONE + name
 
-    def _passing(self, node: onnx.NodeProto, name: str) -> str | None:
-        """As `_operand`, of a value that `node` passes on."""
+    def _source(self, name: str) -> str | None:
+        """A value before it is rounded: the original's, a constant, or what is made of the original's by new nodes."""
+        if name in self._values:
+            return name
+        if name in self._constants:
+            return _QUANTIZED + name
+        node = self._producers.get(name)
+        return None if node is None else self._again(node, name)
+
+    def _again(self, node: onnx.NodeProto, name: str) -> str | None:
+        """As `_operand`, of a result of `node`: computed again, as it is of rounded values or not the original's."""
         operands = [self._operand(operand) for operand in node.input]
         if None in operands:
             return None
@@ -171,7 +180,7 @@ class _Comparison:
         copies = self._renamed(rounding, _ALONE), self._renamed(back, _ALONE)
         for copy, node in zip(copies, (rounding, back), strict=True):
             copy.input[1:] = [_QUANTIZED + name for name in node.input[1:]]
-        copies[0].input[0] = source if source in self._values else _QUANTIZED + source
+        copies[0].input[0] = source
         return copies
 
     def _renamed(self, node: onnx.NodeProto, prefix: str) -> onnx.NodeProto:

@@ -14,7 +14,7 @@ PASSING = {"Concat", "Flatten", "Gather", "Identity", "MaxPool", "Reshape", "Sli
 PASSING |= {"Squeeze", "Transpose", "Unsqueeze"}
 """Operators through which quantised values pass as they are: they are rounded before, and not again."""
 
-TAKEN_BACK = "quantised, it costs too much accuracy"
+TAKEN_BACK = "costs too much accuracy when quantised"
 _ASKED_FOR = "as asked for"
 _GROUPED = "NNCF does not quantise grouped convolutions"
 _RULES = "NNCF's rules leave it in float"

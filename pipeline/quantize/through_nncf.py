@@ -24,6 +24,9 @@ INSTALL = "quantising needs NNCF: pip install 'tvmopt[quantize]'"
 _NO_TELEMETRY = "NNCF_CI"
 """The variable that keeps NNCF from telling its makers about its use; it looks when it is imported."""
 
+_WARNING, _FATAL = 2, 4
+"""Severities of onnxruntime's log; it writes from the first on, unless it is told otherwise."""
+
 _RANKED = 64
 """On how many samples, those that suffered most, accuracy control compares layers with each other."""
 
@@ -157,12 +160,14 @@ def _advanced(nncf: Any, how: NncfOptions) -> Any:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keeps NNCF from printing: its log, its bars and its warnings. Other threads may print meanwhile."""
+    import onnxruntime
     import rich
 
     logger, console = logging.getLogger("nncf"), rich.get_console()
     before = logger.level, console.quiet
     logger.setLevel(logging.CRITICAL)
     console.quiet = True
+    onnxruntime.set_default_logger_severity(_FATAL)  # its sessions warn of weights that no node reads
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -170,6 +175,7 @@ def _quiet() -> Iterator[None]:
     finally:
         logger.setLevel(before[0])
         console.quiet = before[1]
+        onnxruntime.set_default_logger_severity(_WARNING)
 
 
 @contextmanager

@@ -85,3 +85,9 @@ def test_a_bias_that_is_computed_is_added_apart(onnx_model: OnnxModel) -> None:
     assert [node.op_type for node in made.graph.node] == ["Gemm", "Add", "Relu"]
     (feed,) = feeds(imported(model), 1)
     np.testing.assert_allclose(run_model(made, feed)["y"], run_model(model, feed)["y"], rtol=1e-6, atol=1e-6)
+
+
+def test_computed_weights_are_refused(onnx_model: OnnxModel) -> None:
+    model = onnx_model(("Conv", "x w", "y"), inputs={"x": (1, 4, 9, 9), "w": (3, 4, 3, 3)}, outputs="y")
+    with pytest.raises(UnsupportedModelError, match="layer 'Conv0' computes its weights"):
+        float_form(imported(model).original)

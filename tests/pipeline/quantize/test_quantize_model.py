@@ -97,6 +97,44 @@ def test_a_batch_and_two_inputs(onnx_model: OnnxModel) -> None:
     assert quantized(imported(two)).outputs["y"].decibels > 10
 
 
+def test_attention_has_errors_alone_too(capfd: pytest.CaptureFixture[str], onnx_model: OnnxModel) -> None:
+    """NNCF multiplies the inputs of products in transformers by numbers, which the original does not have."""
+    random = np.random.default_rng(0)
+    weights = {name: random.standard_normal((8, 8), np.float32) for name in ("wq", "wk", "wv", "wo")}
+    model = onnx_model(
+        ("MatMul", "x wq", "q"),
+        ("MatMul", "x wk", "k"),
+        ("MatMul", "x wv", "v"),
+        ("Transpose", "k", "kt", {"perm": [0, 2, 1]}),
+        ("MatMul", "q kt", "s"),
+        ("Softmax", "s", "p", {"axis": -1}),
+        ("MatMul", "p v", "o"),
+        ("MatMul", "o wo", "y"),
+        inputs={"x": (1, 6, 8)},
+        outputs="y",
+        **weights,
+    )
+    found = quantized(imported(model))
+    assert len(found.layers) == 6
+    alone = [layer.alone.decibels for layer in found.layers if layer.alone is not None]
+    assert len(alone) == sum(layer.is_quantized for layer in found.layers) >= 4
+    assert min(alone) > 10
+    assert capfd.readouterr().err == ""
+
+
+def test_shared_weights(capfd: pytest.CaptureFixture[str], onnx_model: OnnxModel) -> None:
+    model = onnx_model(
+        ("Conv", "x w", "a", {"pads": [1] * 4}),
+        ("Relu", "a", "b"),
+        ("Conv", "b w", "y", {"pads": [1] * 4}),
+        inputs={"x": (1, 4, 8, 8)},
+        outputs="y",
+        w=np.random.default_rng(0).standard_normal((4, 4, 3, 3), np.float32),
+    )
+    assert quantized(imported(model)).outputs["y"].decibels > 20
+    assert capfd.readouterr().err == "", "onnxruntime is quiet, too"
+
+
 def test_grouped_convolutions_and_recurrent_layers_say_why(onnx_model: OnnxModel) -> None:
     random = np.random.default_rng(0)
     model = onnx_model(

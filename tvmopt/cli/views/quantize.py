@@ -65,7 +65,7 @@ def layers_in_float(layers: Sequence[LayerReport]) -> Iterator[str]:
     for reason, group in groupby(kept, key=lambda layer: layer.in_float):
         names = [layer.layer for layer in group]
         more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-        yield f"{len(names)} in float, since {reason}: {', '.join(names[:LISTED])}{more}"
+        yield f"{len(names)} in float ({reason}): {', '.join(names[:LISTED])}{more}"
 
 
 def data_lines(result: QuantizeResult) -> Iterator[str]:
