@@ -182,9 +182,3 @@ def test_what_is_refused(rows: Path) -> None:
         with pytest.raises(kind, match=says):
             quantize(job(rows, **options))
     assert not (rows.parent / "out.onnx").exists()
-
-
-def test_bits_by_target(rows: Path) -> None:
-    made = replace(job(rows), weight_bits=None, samples=2)
-    bits = {target: quantize(replace(made, target=target)).weight_bits for target in ("x86-64-v3", "aarch64-dotprod")}
-    assert bits == {"x86-64-v3": 7, "aarch64-dotprod": 8}

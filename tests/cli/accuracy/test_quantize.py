@@ -70,7 +70,7 @@ def test_ctrl_c_leaves_nothing(net: Path, tmp_path: Path) -> None:
         [*command, "--samples", "100000"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ}
     )
     with pytest.raises(subprocess.TimeoutExpired):
-        process.wait(timeout=8)
+        process.wait(timeout=6)
     process.send_signal(signal.SIGINT)
     said, error = process.communicate(timeout=60)
     assert process.returncode == 130
