@@ -134,7 +134,9 @@ class ImportedModel:
 
 
 Precision = Literal["auto", "int8", "fp32"]
-"""What is wanted of a quantised model: what is fastest, its integers, or the float network that it describes."""
+"""What is wanted of a quantised model: its integers, the float network that it describes, or whatever the model is.
+
+Integers run where the target has kernels for them, layer by layer; the rest computes in float between the roundings."""
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 CUTS_KEY = "tvmopt.cuts"

@@ -239,7 +239,7 @@ def precision_option(command: Command) -> Command:
         type=click.Choice(PRECISIONS),
         default="auto",
         show_default=True,
-        help="Of a quantised model: its integers, the float network that it describes, or what is fastest.",
+        help="Of a quantised model: int8 its integers, fp32 the float network that it describes, auto what MODEL is.",
     )(command)
 
 
