@@ -16,6 +16,7 @@ from onnx import numpy_helper
 from tvmopt.pipeline.errors import UnsupportedModelError
 from tvmopt.pipeline.importers.onnx_form.constants.constant_nodes import constants_to_initializers
 from tvmopt.pipeline.support.onnxruntime import run_model
+from tvmopt.pipeline.support.weights.parked import array_of
 
 MAX_BYTES = 1 << 28
 """A value of more bytes is computed in every run, rather than stored in the artifact."""
@@ -98,7 +99,7 @@ def _are_bytes(node: onnx.NodeProto, stored: Mapping[str, onnx.TensorProto], sin
         return False
     if integers.data_type not in (onnx.TensorProto.INT8, onnx.TensorProto.UINT8):
         return False
-    scales = numpy_helper.to_array(scale)
+    scales = array_of(scale)
     if single and scales.size > 1:
         return False
     return scales.dtype == np.float32 and bool(np.isfinite(scales).all() and (scales > 0).all())

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 from onnx import numpy_helper
 
+from tests.onnx_models import make_model
 from tvmopt.pipeline.importers.onnx_form.constants.fold import fold_constants
 from tvmopt.pipeline.importers.onnx_form.normalize import infer_shapes
+from tvmopt.pipeline.support.weights.light_model import park
 
 Parse = Callable[..., onnx.ModelProto]
 
@@ -57,3 +60,25 @@ def test_random_numbers_stay_random(parse: Parse, operator: str) -> None:
         parse(f"g (float[2] x) => (float[2] y) <float[2] c = {{1, 0}}> {{ r = {operator}(c) y = Add(x,r) }}")
     )
     assert ops == [operator, "Add"]
+
+
+def test_scales_of_weights_may_be_parked(tmp_path: Path) -> None:
+    """As those of large models are: their arrays lie in a file."""
+    weights = np.zeros((16, 1100), np.int8)
+    model = make_model(
+        ("QuantizeLinear", "x s z", "q"),
+        ("DequantizeLinear", "q s z", "d"),
+        ("DequantizeLinear", "w ws", "f", {"axis": 1}),
+        ("MatMul", "d f", "y"),
+        inputs={"x": (3, 16)},
+        outputs="y",
+        s=np.float32(0.1),
+        z=np.uint8(7),
+        w=weights,
+        ws=np.full(1100, 0.1, np.float32),
+    )
+    parked = park(infer_shapes(model), tmp_path)
+    places = {tensor.name: tensor.data_location for tensor in parked.graph.initializer}
+    assert places["w"] == places["ws"] == onnx.TensorProto.EXTERNAL
+    fold_constants(parked)
+    assert [node.op_type for node in parked.graph.node] == [node.op_type for node in model.graph.node]
