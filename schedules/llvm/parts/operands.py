@@ -143,7 +143,8 @@ class Epilogue:
         """Whether `store_runs` stores several vectors as one: of bytes, which are rounded without a division."""
         tensor, (expr, _) = self.output.tensor, self._rounding()
         rounds = isinstance(expr, Call) and expr.function == "quantize" and expr.operands[1] == Const(1.0)
-        return rounds and tensor.block in VECTORS and not functions_of(expr) & LONG_CHAINS
+        known = rounds and isinstance(expr.operands[2], Const)
+        return known and tensor.block in VECTORS and not functions_of(expr) & LONG_CHAINS
 
     def store_runs(self, runs: Iterable[Sequence[tuple[Any, Pixel]]], lanes: int) -> list[Stmt]:
         """Stores the epilogue of each result at its pixel; a run has neighbours in a row of one channel block.
