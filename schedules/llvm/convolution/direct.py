@@ -76,6 +76,8 @@ class DirectConv2d:
     name = "direct"
     spreads_nan = False
     feature_count = 8
+    stays = 4
+    """Weights are not prefetched if they take at most one part in so many of the second-level cache."""
 
     def accepts(self, workload: Workload, target: Target) -> bool:
         """Float32, output blocked by the vector, groups that fill whole blocks."""
@@ -190,9 +192,12 @@ class DirectConv2d:
 
     def _prefetch(self, workload: Workload, target: Target) -> int:
         """0 if weights stay in cache; evenly for few taps, whose data does not hide that weights come from afar."""
-        if workload.inputs[1].nbytes <= target.l2_bytes // 4:
+        if workload.inputs[1].nbytes <= target.l2_bytes // self.stays:
             return 0
-        return SPREAD if math.prod(shape_of(workload).kernel) <= FEW_TAPS else PREFETCH[-1]
+        # A next panel that fills the cache would be gone again before it is read.
+        shape = shape_of(workload)
+        stays = _panel_bytes(shape, target, PLAIN_VECTORS) <= target.l2_bytes // 2
+        return SPREAD if math.prod(shape.kernel) <= FEW_TAPS and stays else PREFETCH[-1]
 
     def _waits_for_writing(self, workload: Workload, target: Target) -> bool:
         """Whether a tile's results are written faster than their lines come: then they are prefetched."""

@@ -26,6 +26,7 @@ class IntegerConv2d(DirectConv2d):
     """The algorithm; workload: data (uint8), weight (int8, constant, OIHW), then operands of the epilogue."""
 
     name = "integer"
+    stays = 32  # bytes are multiplied so fast that even few weights are waited for
 
     def accepts(self, workload: Workload, target: Target) -> bool:
         """Data in blocks, output of any type blocked by the vector; groups that fill blocks, or are parts of one."""

@@ -13,8 +13,10 @@ from tests.workloads.integers import for_lanes, integer_convolution, integers_fo
 from tvmopt.pipeline.devices.registry import LOCAL
 from tvmopt.schedules.compute.reference import reference
 from tvmopt.schedules.expression import ACC, Arg, call
+from tvmopt.schedules.llvm.convolution.direct import PREFETCH
 from tvmopt.schedules.llvm.convolution.integers.corrected import CorrectedConv2d
 from tvmopt.schedules.llvm.convolution.integers.direct import IntegerConv2d
+from tvmopt.schedules.llvm.parts.emit import SPREAD
 from tvmopt.schedules.llvm.parts.products import LARGEST_PAIR
 from tvmopt.schedules.llvm.parts.quads import adds_quads
 from tvmopt.schedules.registry import template_for
@@ -148,3 +150,13 @@ def test_is_only_for_machines_that_multiply_bytes() -> None:
     workload = integer_convolution((1, 16, 6, 6), 16)
     assert not IntegerConv2d().accepts(workload, parse_target("aarch64", 1))
     assert not IntegerConv2d().accepts(for_lanes(workload, 4), parse_target("armv7", 1))
+
+
+def test_weights_are_prefetched_where_they_will_still_be_in_the_cache() -> None:
+    """The next panel of weights evenly, unless panels fill the cache; of a small layer none."""
+    target = replace(parse_target("x86-64-v4", 1), features=("avx512_vnni",))
+    ahead = {
+        channels: IntegerConv2d().default(integer_convolution((1, channels, 1, 1), 256, (1, 1)), target)["prefetch"]
+        for channels in (32, 1024, 25088)
+    }
+    assert ahead == {32: 0, 1024: SPREAD, 25088: PREFETCH[-1]}
