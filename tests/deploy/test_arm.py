@@ -8,10 +8,16 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
 
 from tests import tiny
 from tests.deploy.conftest import unpack
+from tests.quantised import residual
+from tvmopt.pipeline.compiler.compile import compile_model
+from tvmopt.pipeline.importers import load_model
+from tvmopt.schedules.target import parse_target
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,3 +77,25 @@ def test_the_library_needs_only_libc(arm: Arm, tmp_path: Path) -> None:
     listed = subprocess.run(["readelf", "-d", tmp_path / "model.so"], capture_output=True, text=True, check=True).stdout
     needed = re.findall(r"NEEDED.*\[(.*?)\.so", listed)
     assert set(needed) <= {"libc", "libm", "libpthread", "ld-linux-armhf", "ld-linux-aarch64"}
+
+
+I8MM = '{"kind": "llvm", "mtriple": "aarch64-linux-gnu", "mcpu": "generic", "mattr": ["+v8.2a", "+dotprod", "+i8mm"]}'
+
+
+@pytest.mark.parametrize("target", ["aarch64-dotprod", I8MM], ids=["dotprod", "i8mm"])
+def test_integers_under_qemu(arm: Arm, program: Path, tmp_path: Path, target: str) -> None:
+    """Dot products of signed bytes, and of unsigned with signed ones: each result is at most a step off."""
+    if arm.target != "aarch64":
+        pytest.skip("32-bit Arm has no dot product")
+    onnx.save(residual(), tmp_path / "residual.onnx")
+    model = load_model(str(tmp_path / "residual.onnx"))
+    compile_model(model, parse_target(target, 1), None, tmp_path / "model.tar")
+    unpacked = unpack((tmp_path / "model.tar").read_bytes(), tmp_path)
+    assert b"integer_depthwise" in (tmp_path / "manifest.json").read_bytes()
+    command = [arm.emulator, "-cpu", "max", "-L", arm.system, program, *unpacked.arguments, "--threads", "1"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    ((name, expected),) = unpacked.outputs.items()
+    made = np.fromfile(tmp_path / f"{name}.out", np.float32).reshape(expected.shape)
+    assert np.abs(expected).max() > 0.2
+    assert np.abs(made - expected).max() <= 0.02

@@ -33,7 +33,7 @@ from tvmopt.schedules.compute.integers import NARROW, WIDE, largest_sum
 from tvmopt.schedules.dtypes import FLOAT32
 from tvmopt.schedules.expression import ACC, Arg, Const, call
 from tvmopt.schedules.llvm.convolution.shape import is_narrow
-from tvmopt.schedules.llvm.parts.quads import multiplies_bytes
+from tvmopt.schedules.llvm.parts.quads import multiplies_bytes, multiplies_rows
 from tvmopt.schedules.operators import INTEGER_CONV2D, INTEGER_DENSE, INTEGER_DEPTHWISE_CONV2D, Operator
 from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Attr, Tensor
@@ -203,7 +203,7 @@ class _Integers(QuantizedValues):
         shapes = [self.graph.tensor(name).shape for name in node.inputs]
         if left is None or right is None or not (left.scale.is_single and right.scale.is_single):
             return False
-        if not multiplies_bytes(self.target) or len(shapes[0]) < 2 or shapes[0][:-2] != shapes[1][:-2]:
+        if not multiplies_rows(self.target) or len(shapes[0]) < 2 or shapes[0][:-2] != shapes[1][:-2]:
             return False
         zeros = {"zero": left.scale.unsigned_zero, "right_zero": right.scale.unsigned_zero}
         factor = np.float32(left.scale.scale.reshape(-1)[0] * right.scale.scale.reshape(-1)[0])

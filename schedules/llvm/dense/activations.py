@@ -7,7 +7,7 @@ from typing import Any
 from tvmopt.schedules.compute.functions import QUANTIZED
 from tvmopt.schedules.llvm.dense.activations_nest import MIDDLE, ActivationsNest
 from tvmopt.schedules.llvm.dense.dense import Dense, steps_of
-from tvmopt.schedules.llvm.parts.quads import multiplies_bytes
+from tvmopt.schedules.llvm.parts.quads import multiplies_rows
 from tvmopt.schedules.space import Config, ConfigSpace, Knob
 from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Workload
@@ -23,8 +23,8 @@ class IntegerProduct(Dense):
     version = 1
 
     def accepts(self, workload: Workload, target: Target) -> bool:
-        """Two matrices of uint8, and a machine that multiplies bytes."""
-        if workload.op != "integer_dense" or not multiplies_bytes(target) or workload.attr("packed"):
+        """Two matrices of uint8, and a machine that `multiplies_rows`."""
+        if workload.op != "integer_dense" or not multiplies_rows(target) or workload.attr("packed"):
             return False
         return [x.dtype for x in workload.inputs[:2]] == [QUANTIZED, QUANTIZED]
 

@@ -15,7 +15,7 @@ from tvmopt.schedules.compute.functions import QUANTIZED
 from tvmopt.schedules.dtypes import FLOAT32
 from tvmopt.schedules.llvm.dense.dense import Dense, steps_of
 from tvmopt.schedules.llvm.dense.integers_nest import IntegerDenseNest
-from tvmopt.schedules.llvm.parts.quads import QUAD, multiplies_bytes
+from tvmopt.schedules.llvm.parts.quads import QUAD, moved_data, multiplies_bytes
 from tvmopt.schedules.llvm.parts.register_tile import channel_panels
 from tvmopt.schedules.space import Config
 from tvmopt.schedules.target import Target
@@ -51,7 +51,7 @@ class IntegerDense(Dense):
         padded = np.pad(array, ((0, -len(array) % QUAD), (0, 0)))
         quads = np.ascontiguousarray(padded.reshape(-1, QUAD, array.shape[1]).transpose(0, 2, 1))
         weights = channel_panels(quads.view(np.int32)[..., 0], config["vectors"], lanes)
-        first = array.sum(axis=0, dtype=np.int32) * np.int32(-workload.attr("zero"))
+        first = array.sum(axis=0, dtype=np.int32) * np.int32(moved_data(target) - workload.attr("zero"))
         sums = np.pad(first, (0, -len(first) % lanes))
         return np.concatenate([weights, sums]).view(np.int8)
 

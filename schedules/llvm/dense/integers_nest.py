@@ -13,7 +13,7 @@ from tvmopt.schedules.llvm.dense.nest import DenseNest
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import Index, Stmt
 from tvmopt.schedules.llvm.parts.products import multiply_add, pairs_fit
-from tvmopt.schedules.llvm.parts.quads import QUAD, SUMS
+from tvmopt.schedules.llvm.parts.quads import QUAD, SUMS, moved_data
 from tvmopt.schedules.llvm.parts.register_tile import Accumulators
 from tvmopt.schedules.space import Config
 from tvmopt.schedules.target import Target
@@ -40,7 +40,7 @@ class IntegerDenseNest(DenseNest):
 
     def start(self, accumulators: Accumulators, column: Index) -> list[Stmt]:
         """The sums begin at what the zero point adds to them, stored behind the weights."""
-        if not self.workload.attr("zero"):
+        if self.workload.attr("zero") == moved_data(self.target):
             return accumulators.fill(0)
         first = -(-self.columns // self.lanes) * self.lanes * self.depth + column
         loads = [

@@ -17,7 +17,7 @@ from tvmopt.schedules.llvm.depthwise.integer_quads import QuadsTile
 from tvmopt.schedules.llvm.depthwise.integer_tile import IntegerTile
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.operands import Operand
-from tvmopt.schedules.llvm.parts.quads import QUAD, SUMS, adds_quads, multiplies_bytes
+from tvmopt.schedules.llvm.parts.quads import QUAD, SUMS, adds_quads, moved_data, multiplies_bytes
 from tvmopt.schedules.space import Config
 from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Tensor, Workload
@@ -47,7 +47,9 @@ class IntegerDepthwiseConv2d(DepthwiseConv2d):
         """Weights C×1×KH×KW as the tiles read them, then the first sums; all bytes, and absent channels zeros."""
         lanes = target.lanes(FLOAT32)
         padded = np.pad(array[:, 0], ((0, -len(array) % lanes), (0, 0), (0, 0)))
-        sums = padded.astype(np.int32).sum(axis=(1, 2), dtype=np.int32) * np.int32(-workload.attr("zero"))
+        sums = padded.astype(np.int32).sum(axis=(1, 2), dtype=np.int32) * np.int32(
+            moved_data(target) - workload.attr("zero")
+        )
         return np.concatenate([part.ravel().view(np.int8) for part in (_tile(target).pack(padded, lanes), sums)])
 
     def build(self, workload: Workload, target: Target, config: Config) -> Any:

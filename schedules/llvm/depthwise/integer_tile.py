@@ -14,6 +14,7 @@ from tvmopt.schedules.llvm.depthwise.depthwise_tile import DepthwiseTile
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import Stmt
 from tvmopt.schedules.llvm.parts.operands import Operand, Pixel
+from tvmopt.schedules.llvm.parts.quads import moved_data
 from tvmopt.schedules.llvm.parts.register_tile import Accumulators
 from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Workload
@@ -46,7 +47,7 @@ class IntegerTile(DepthwiseTile):
 
     def start(self, at: Pixel, accumulators: Accumulators) -> list[Stmt]:
         """The sums begin at what the zero point adds to them."""
-        if not self.workload.attr("zero"):
+        if self.workload.attr("zero") == moved_data(self.target):
             return accumulators.fill(0)
         blocks = math.ceil(self.workload.output.shape[1] / self.lanes)
         place = (blocks * self.elements(self.kernel) + at.block) * self.lanes

@@ -1,6 +1,6 @@
 """Products of bytes: what adds four products to each sum, on each instruction set; all sums are exact.
 
-1. VNNI has one instruction for it.
+1. VNNI and Arm's dot product have one instruction for it.
 2. Else two products are added in 16 bits (``vpmaddubsw``), then their sums in 32 (``vpmaddwd``). Two products of
    weights and bytes may leave 16 bits, where the instruction saturates: so this is for weights of which no neighbours
    do (`fit`), as quantisers make them for such processors, with seven bits.
@@ -17,7 +17,7 @@ import numpy.typing as npt
 from tvmopt.schedules.lazily import lazily
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.pairs import PAIR, SHORT, multiply_add_pairs
-from tvmopt.schedules.llvm.parts.quads import QUAD, SUMS, adds_quads
+from tvmopt.schedules.llvm.parts.quads import QUAD, SUMS, adds_quads, moved_data
 from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Workload
 
@@ -34,6 +34,12 @@ SMALL = LARGEST_PAIR // 4
 
 _QUADS = {16: "llvm.x86.avx512.vpdpbusd.512", 8: "llvm.x86.avx512.vpdpbusd.256"}
 """LLVM's name of the instruction that adds four products of bytes to each sum, by the number of sums."""
+
+_DOT_PRODUCT, _MIXED = "llvm.aarch64.neon.sdot", "llvm.aarch64.neon.usdot"
+"""Those of Arm's, of signed bytes, and of unsigned with signed ones."""
+
+_SIGNS = -0x7F7F7F80
+"""The signs of four bytes, as int32."""
 
 _PAIRS_OF_BYTES = {16: "llvm.x86.avx512.pmaddubs.w.512", 8: "llvm.x86.avx2.pmadd.ub.sw"}
 """That of the one that adds two products of bytes in 16 bits, saturating."""
@@ -67,12 +73,14 @@ def multiply_add(sums: emit.Expr, data: emit.Expr, weights: emit.Expr, target: T
 
     Args:
         sums: as many as fit a vector.
-        data: four bytes, unsigned, for each sum, as int32.
+        data: four bytes, unsigned, for each sum, as int32; `moved_data` is subtracted from each.
         weights: four bytes, signed, for each sum, as int32.
         target: decides by which instructions.
         fits: whether neighbouring weights `fit`.
     """
     lanes = target.lanes(SUMS)
+    if target.isa == "neon":
+        return _dot_product(sums, data, weights, target)
     if adds_quads(target):
         return tirx.call_llvm_pure_intrin(f"{SUMS}x{lanes}", _QUADS[lanes], sums, *_bytes(data, weights, lanes))
     if fits:
@@ -105,6 +113,15 @@ def pairs_of_bytes(data: emit.Expr, weights: emit.Expr, target: Target) -> emit.
 def add_pairs(sums: emit.Expr, pairs: emit.Expr, target: Target) -> emit.Expr:
     """Sums of int32, each with two numbers of 16 bits more."""
     return multiply_add_pairs(sums, pairs, emit.splat(emit.const(1, SHORT), PAIR * target.lanes(SUMS)), target)
+
+
+def _dot_product(sums: emit.Expr, data: emit.Expr, weights: emit.Expr, target: Target) -> emit.Expr:
+    lanes = target.lanes(SUMS)
+    if not moved_data(target):
+        return tirx.call_llvm_pure_intrin(f"{SUMS}x{lanes}", _MIXED, sums, *_bytes(data, weights, lanes))
+    signed = data ^ emit.splat(emit.const(_SIGNS, SUMS), lanes)
+    factors = [tirx.reinterpret(f"int8x{QUAD * lanes}", factor) for factor in (signed, weights)]
+    return tirx.call_llvm_pure_intrin(f"{SUMS}x{lanes}", _DOT_PRODUCT, sums, *factors)
 
 
 def _bytes(data: emit.Expr, weights: emit.Expr, lanes: int) -> tuple[emit.Expr, emit.Expr]:

@@ -16,7 +16,7 @@ from tvmopt.schedules.llvm.convolution.direct import DirectConv2d, group_blocks
 from tvmopt.schedules.llvm.convolution.integers.direct_nest import IntegerConv2dNest
 from tvmopt.schedules.llvm.convolution.shape import Shape, is_narrow, shape_of
 from tvmopt.schedules.llvm.parts.products import cost_of_quad, pairs_fit
-from tvmopt.schedules.llvm.parts.quads import QUAD, multiplies_bytes
+from tvmopt.schedules.llvm.parts.quads import QUAD, moved_data, multiplies_bytes
 from tvmopt.schedules.space import Config
 from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Workload
@@ -105,5 +105,7 @@ def in_vectors(workload: Workload, target: Target, array: npt.NDArray[Any]) -> n
 
 def first_sums(workload: Workload, target: Target, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """What the sums of each output channel begin with, from the weights OIHW; int32."""
-    sums = array.astype(np.int32).sum(axis=(1, 2, 3), dtype=np.int32) * np.int32(-workload.attr("zero"))
+    sums = array.astype(np.int32).sum(axis=(1, 2, 3), dtype=np.int32) * np.int32(
+        moved_data(target) - workload.attr("zero")
+    )
     return in_vectors(workload, target, sums).ravel()

@@ -15,7 +15,7 @@ from tvmopt.schedules.llvm.convolution.panel import Factors, Panel, Spans
 from tvmopt.schedules.llvm.parts import emit
 from tvmopt.schedules.llvm.parts.emit import LINE, Index, Stmt
 from tvmopt.schedules.llvm.parts.products import multiply_add, pairs_fit
-from tvmopt.schedules.llvm.parts.quads import QUAD, SUMS
+from tvmopt.schedules.llvm.parts.quads import QUAD, SUMS, moved_data
 from tvmopt.schedules.llvm.parts.register_tile import Accumulators
 from tvmopt.schedules.space import Config
 from tvmopt.schedules.target import Target
@@ -65,7 +65,7 @@ class IntegerConv2dNest(DirectConv2dNest):
 
     def start(self, panel: Panel, accumulators: Accumulators) -> list[Stmt]:
         """The sums begin at what the zero point adds to them, stored behind the weights."""
-        if not self.workload.attr("zero"):
+        if self.workload.attr("zero") == moved_data(self.target):
             return accumulators.fill(0)
         first = self.blocks * self.shape.groups * self.lanes * self.shape.reduction
         places = [first + (self.first_block(panel) + v) * self.lanes for v in range(panel.vectors)]
