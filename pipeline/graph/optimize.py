@@ -107,12 +107,12 @@ def passes(
         fuse_epilogue,
         fold_scales,
         lambda graph: use_tables_alone(graph, target),
-        lambda graph: say_what_fits(graph, target),
         lambda graph: choose_channels(graph, target),
         find_copies,
         lambda graph: fuse_expanded(graph, target),
         *(_chosen(alternative, target, choice) for alternative in alternatives),
         lambda graph: merge_groups(graph, target),
+        lambda graph: say_what_fits(graph, target),  # of the weights that kernels get
         lambda graph: plan_layout(graph, target),
     )
 

@@ -41,7 +41,14 @@ SHAPES: dict[str, Workload] = {
     "groups of four channels": integer_convolution((2, 20, 5, 7), 20, groups=5, zero=200),
 }
 
-ODD = ("few channels", "channels that fill no quad", "the largest zero point", "a dilation", "groups")
+ODD = (
+    "few channels",
+    "channels that fill no quad",
+    "the largest zero point",
+    "a dilation",
+    "groups",
+    "groups of four channels",
+)
 """Shapes for every instruction set and all kinds of weights."""
 
 CASES = [("VNNI", name, "any") for name in SHAPES]
