@@ -12,6 +12,7 @@ and outputs are copied when they are read.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ class RunExecutorch:
         self._torch: Any = None
         self._program: Any = None
         self._method: Any = None
+        self._names: list[str] = []
         self._inputs: list[Any] = []
 
     def open_library(self) -> None:
@@ -76,8 +78,9 @@ class RunExecutorch:
         library._unsafe_reset_threadpool(job.threads)
         self._program = library._load_program(str(Path(job.folder) / _MODEL))
         self._method = self._program.load_method("forward")
-        self._inputs = [self._tensor(array) for array in job.load_inputs().values()]
-        self._method.set_inputs(self._inputs)
+        inputs = job.load_inputs()
+        self._names = list(inputs)
+        self.set_inputs(inputs)
         self.settings |= {
             "version": metadata.version("executorch"),
             "backend": "XNNPACK, what it does not take in portable kernels",
@@ -85,6 +88,11 @@ class RunExecutorch:
             "precision": "fp32",
             "conversion": "torch.export, lowered with XNNPACK's partitioner, images with channels last",
         }
+
+    def set_inputs(self, inputs: Mapping[str, np.ndarray]) -> None:
+        """Binds these arrays, by the inputs' names."""
+        self._inputs = [self._tensor(inputs[name]) for name in self._names]
+        self._method.set_inputs(self._inputs)
 
     def run(self) -> None:
         """One inference on the input tensors."""

@@ -142,8 +142,9 @@ class Epilogue:
     def packs(self) -> bool:
         """Whether `store_runs` stores several vectors as one: of bytes, which are rounded without a division."""
         tensor, (expr, _) = self.output.tensor, self._rounding()
-        rounds = isinstance(expr, Call) and expr.function == "quantize" and expr.operands[1] == Const(1.0)
-        known = rounds and isinstance(expr.operands[2], Const)
+        if not (isinstance(expr, Call) and expr.function == "quantize" and expr.operands[1] == Const(1.0)):
+            return False
+        known = isinstance(expr.operands[2], Const)
         return known and tensor.block in VECTORS and not functions_of(expr) & LONG_CHAINS
 
     def store_runs(self, runs: Iterable[Sequence[tuple[Any, Pixel]]], lanes: int) -> list[Stmt]:
