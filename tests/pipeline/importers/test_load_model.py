@@ -14,8 +14,10 @@ import pytest
 import torch
 from torch import nn
 
+from tests.quantised import residual
 from tvmopt.pipeline.errors import InputFileError, TvmoptError, UnsupportedModelError, UsageError
 from tvmopt.pipeline.importers import example_inputs, load_model
+from tvmopt.pipeline.importers.golden import golden_pair
 from tvmopt.pipeline.importers.pytorch.quiet import quiet
 from tvmopt.pipeline.support.onnxruntime import run_model
 from tvmopt.pipeline.types import ImportedModel, TensorSpec
@@ -247,3 +249,11 @@ def test_pytorch_that_is_missing_is_named_with_its_cure(save_python: SavePython,
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60, cwd=repository
     )
     assert "PyTorch models need torch and onnxscript: pip install 'tvmopt[torch]'" in done.stdout
+
+
+def test_golden_outputs_of_a_quantised_model_are_those_of_floats(tmp_path: Path) -> None:
+    """Not of onnxruntime's kernels for integers, which saturate on some processors."""
+    onnx.save(residual(), tmp_path / "residual.onnx")
+    inputs, outputs = golden_pair(load_model(str(tmp_path / "residual.onnx")))
+    expected = run_model(onnx.load(tmp_path / "residual.onnx"), inputs)
+    assert all(np.array_equal(one, other) for one, other in zip(outputs.values(), expected.values(), strict=True))
