@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tvmopt.benchmarks.quantized.quantize_once import Feed, Quantizer
+from tvmopt.benchmarks.quantized.quantize_once import Feed, Quantizer, Samples
 
 IN_WORDS = "NNCF post-training, performance preset, fast bias correction"
 PACKAGES = ("nncf", "onnx", "openvino")
@@ -33,11 +33,17 @@ def quantize(model: Any, feeds: Sequence[Feed], bits: int) -> Any:
 
 
 def onnx_quantizer(bits: int) -> Quantizer:
-    """NNCF on the ONNX model itself, which makes ONNX in QDQ form: the network that we compile."""
+    """NNCF on the ONNX model itself, as `tvmopt quantize` calls it: the network in QDQ form that we compile."""
 
     def make(source: Path, feeds: Sequence[Feed], path: Path) -> None:
         import onnx
 
-        onnx.save(quantize(onnx.load(source), feeds, bits), path)
+        from tvmopt.pipeline.quantize.float_form import float_form, has_attention
+        from tvmopt.pipeline.quantize.through_nncf import NncfOptions, quantized
+        from tvmopt.pipeline.quantize.weight_bits import FULL
 
-    return Quantizer("nncf-onnx", PACKAGES, (f"{bits} bits",), make)
+        original = float_form(onnx.load(source))
+        how = NncfOptions(Samples(feeds), bits < FULL, has_attention(original))
+        onnx.save(quantized(original, how), path)
+
+    return Quantizer("nncf-onnx", PACKAGES, (f"{bits} bits", "as tvmopt quantize"), make)

@@ -22,6 +22,20 @@ VERSION = 1
 
 
 @dataclass(frozen=True, slots=True)
+class Samples:
+    """Feeds that are all there, as `pipeline.data.calibration.Feeds`."""
+
+    feeds: Sequence[Feed]
+    skipped: int = 0
+
+    def __len__(self) -> int:
+        return len(self.feeds)
+
+    def __iter__(self) -> Iterator[Feed]:
+        return iter(self.feeds)
+
+
+@dataclass(frozen=True, slots=True)
 class Quantizer:
     """A way to quantise a network.
 
