@@ -27,6 +27,7 @@ from tvmopt.schedules.llvm.convolution.integers.direct_nest import IntegerConv2d
 from tvmopt.schedules.llvm.convolution.panel import Factors, Panel
 from tvmopt.schedules.llvm.convolution.shape import shape_of
 from tvmopt.schedules.llvm.parts import emit
+from tvmopt.schedules.llvm.parts.bytes import TOGETHER
 from tvmopt.schedules.llvm.parts.emit import Index, Stmt
 from tvmopt.schedules.llvm.parts.products import add_pairs, cost_of_quad, multiply_add, pairs_fit, pairs_of_bytes
 from tvmopt.schedules.llvm.parts.quads import QUAD, SUMS, adds_quads
@@ -40,11 +41,8 @@ tirx = lazily("tvm.tirx")
 COST = {1: 1.25, 2: 0.88}
 """What a step takes, with corrections, against one of a quad that fits 16 bits; by the quads of a step. Measured."""
 
-BESIDE = 4
-"""Registers that a step takes beside those of the sums and one set of weights."""
-
-CROWDED = 1.06
-"""What a step takes where they are not there; measured."""
+ALONE = 0.25
+"""What a tile takes more if pixels are not stored in fours (`bytes`), by the share of these in its rows; measured."""
 
 
 class CorrectedConv2d(IntegerConv2d):
@@ -64,9 +62,8 @@ class CorrectedConv2d(IntegerConv2d):
     def cycles(self, workload: Workload, target: Target, config: Config) -> float:
         """Estimated cycles of the whole layer on one core."""
         cycles = DirectConv2d.cycles(self, workload, target, config) * cost_of_quad(target, fits=True)
-        sums = config["rows"] * config["columns"] * config["vectors"]
-        crowded = sums + config["vectors"] + BESIDE > target.registers
-        return cycles * COST[quads_together(pairs_fit(workload))] * (CROWDED if crowded else 1.0)
+        alone = config["columns"] % TOGETHER / config["columns"] * ALONE
+        return cycles * COST[quads_together(pairs_fit(workload))] * (1 + alone)
 
     def packed(self, workload: Workload, target: Target, config: Config) -> dict[int, tuple[int, ...]]:
         """The weights, the first sums, and the tables of the corrections."""
