@@ -266,6 +266,7 @@ def test_a_quantised_model_gives_golden_outputs_as_it_is_written(
 
     monkeypatch.setattr(onnxruntime, "open_session", opened)
     inputs, outputs = golden_pair(model)
+    monkeypatch.undo()
     assert levels == ["ORT_DISABLE_ALL"]
     expected = run_model(model.original, inputs)
     assert all(np.array_equal(one, other) for one, other in zip(outputs.values(), expected.values(), strict=True))
