@@ -72,11 +72,13 @@ def fold_constants(model: onnx.ModelProto) -> None:
 
 
 def _integer_weights(graph: onnx.GraphProto) -> set[str]:
-    """Results of DequantizeLinear that are the weights of layers of quantised values, or tables, and nothing else.
+    """Results of DequantizeLinear that are weights of a quantised model, or tables, and nothing else.
 
     They stay integers, if these are bytes and the scales are usual ones: then there are kernels for them, and of a
-    table only the rows that are chosen become floats.
+    table only the rows that are chosen become floats. Other operators may lie between a layer and the DequantizeLinear
+    of its data, which NNCF leaves before a concatenation; weights whose layer does read floats are folded later.
     """
+    is_quantised = any(node.op_type == "QuantizeLinear" for node in graph.node)
     stored = {tensor.name: tensor for tensor in graph.initializer}
     made = {node.output[0]: node for node in graph.node if node.op_type == "DequantizeLinear"}
     weights, others = set[str](), {output.name for output in graph.output}
@@ -84,7 +86,7 @@ def _integer_weights(graph: onnx.GraphProto) -> set[str]:
         own = ""
         if node.op_type == "Gather" and node.input[0] in made:
             own = node.input[0]
-        elif node.op_type in _WEIGHTED and set(made).issuperset(node.input[:2]):
+        elif node.op_type in _WEIGHTED and is_quantised and node.input[1] in made:
             own = node.input[1]
         if own and _are_bytes(made[own], stored, node.op_type == "Gather"):
             weights.add(own)

@@ -82,3 +82,24 @@ def test_scales_of_weights_may_be_parked(tmp_path: Path) -> None:
     assert places["w"] == places["ws"] == onnx.TensorProto.EXTERNAL
     fold_constants(parked)
     assert [node.op_type for node in parked.graph.node] == [node.op_type for node in model.graph.node]
+
+
+@pytest.mark.parametrize("quantised", [True, False])
+def test_weights_stay_integers_behind_a_concatenation_of_quantised_values(quantised: bool) -> None:
+    """As NNCF writes models; where no value is quantised but weights are, these are floats."""
+    values = ("QuantizeLinear", "x s z", "q"), ("DequantizeLinear", "q s z", "d")
+    model = make_model(
+        *(values if quantised else [("Identity", "x", "d")]),
+        ("Concat", "d d", "c", {"axis": 1}),
+        ("DequantizeLinear", "w ws", "f", {"axis": 1}),
+        ("MatMul", "c f", "y"),
+        inputs={"x": (3, 8)},
+        outputs="y",
+        s=np.float32(0.1),
+        z=np.uint8(7),
+        w=np.ones((16, 5), np.int8),
+        ws=np.full(5, 0.1, np.float32),
+    )
+    ops, stored = folded(model)
+    assert ("DequantizeLinear" in ops[-2:]) is quantised
+    assert ("f" in stored) is not quantised
