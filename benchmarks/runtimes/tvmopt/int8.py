@@ -6,6 +6,7 @@ exact with either.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from tvmopt.benchmarks.quantized import nncf
@@ -68,45 +69,31 @@ UNTUNED = Runtime(
     about="The model quantised to INT8 by NNCF, on this project's integer kernels with default schedules.",
     packages=_PACKAGES,
     modules=_MODULES,
-    extra="openvino",
+    extra="quantize",
     runner=RunTvmoptInt8Untuned,
     profiler=_PROFILER,
     peer=False,
     prepared="per threads",
     quantized=True,
 )
-TRANSFER = Runtime(
+TRANSFER = replace(
+    UNTUNED,
     name="tvmopt-int8-transfer",
     title="tvmopt INT8 by transfer",
-    variant="INT8, untuned",
     about="The model quantised to INT8 by NNCF, with this project's kernels as `tvmopt compile` builds them, tuned or "
     "not.",
-    packages=_PACKAGES,
-    modules=_MODULES,
-    extra="openvino",
     runner=RunTvmoptInt8Transfer,
-    profiler=_PROFILER,
-    peer=False,
-    prepared="per threads",
-    quantized=True,
     uses_records=True,
     compiles=quantized_model,
     only_named=True,
 )
-TUNED = Runtime(
+TUNED = replace(
+    TRANSFER,
     name="tvmopt-int8",
     title="tvmopt INT8 tuned",
-    variant="INT8, tuned",
     about="The model quantised to INT8 by NNCF, on this project's integer kernels with the best records for this "
     "machine.",
-    packages=_PACKAGES,
-    modules=_MODULES,
-    extra="openvino",
+    variant="INT8, tuned",
     runner=RunTvmoptInt8,
-    profiler=_PROFILER,
-    peer=False,
-    prepared="per threads",
-    quantized=True,
-    uses_records=True,
-    compiles=quantized_model,
+    only_named=False,
 )

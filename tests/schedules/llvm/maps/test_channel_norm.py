@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.schedules.conftest import guarded
+from tests.schedules.llvm.maps.absent import run_beside
 from tvmopt.schedules.expression import ACC, Arg, call
-from tvmopt.schedules.registry import template_for
 from tvmopt.schedules.target import Target
 from tvmopt.schedules.workload import Tensor
 
@@ -48,19 +47,11 @@ def test_a_large_mean_does_not_cancel(host: Any, make: Any) -> None:
 
 def test_what_absent_channels_hold_does_not_matter(host: Any, make: Any) -> None:
     """They may hold any finite numbers."""
-    import tvm
-
     lanes = host.target.lanes("float32")
     maps = Tensor((1, lanes + 1, 2, 3), block=lanes)
     data = np.random.default_rng(0).standard_normal(maps.shape).astype(np.float32)
-    (memory, _), (made, _) = (guarded(maps.physical_shape, "float32") for _ in range(2))
-    memory[...] = maps.store(data)
-    memory[:, -1, :, :, 1:] = 7.0
     workload = make("channel_norm", (maps,), maps, kind="standard", epsilon=1e-5)
-    function = template_for(workload, host.target).build(workload, host.target, {})
-    with tvm.transform.PassContext(config={"tirx.disable_cse_tir": True}):
-        library = tvm.compile(tvm.IRModule({"f": function.with_attr("global_symbol", "f")}), dict(host.target.tvm))
-    library["f"](tvm.runtime.from_dlpack(memory), tvm.runtime.from_dlpack(made))
+    made = run_beside(host, workload, data, absent=7.0)
     wide = data - data.mean(1, keepdims=True)
     np.testing.assert_allclose(maps.restore(made), wide / np.sqrt(wide.var(1, keepdims=True) + 1e-5), atol=1e-5)
     assert not made[:, -1, :, :, 1:].any()

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.schedules.conftest import guarded
+from tests.schedules.llvm.maps.absent import run_beside
 from tvmopt.schedules.expression import ACC, Arg, call
 from tvmopt.schedules.registry import template_for
 from tvmopt.schedules.target import Target
@@ -45,19 +45,11 @@ def test_a_window_wider_than_a_block_has_no_kernel(make: Any, target: Target) ->
 
 def test_what_absent_channels_hold_does_not_matter(host: Any, make: Any) -> None:
     """Not even NaN, and without a bias a window of zeros is divided by zero."""
-    import tvm
-
     lanes = host.target.lanes("float32")
     maps = Tensor((1, lanes + 1, 2, 3), block=lanes)
     data = np.random.default_rng(0).standard_normal(maps.shape).astype(np.float32)
-    (memory, _), (made, _) = (guarded(maps.physical_shape, "float32") for _ in range(2))
-    memory[...] = maps.store(data)
-    memory[:, -1, :, :, 1:] = np.nan
     workload = make("lrn", (maps,), maps, **{**ALEXNET, "alpha": 1.0, "bias": 0.0})
-    function = template_for(workload, host.target).build(workload, host.target, {})
-    with tvm.transform.PassContext(config={"tirx.disable_cse_tir": True}):
-        library = tvm.compile(tvm.IRModule({"f": function.with_attr("global_symbol", "f")}), dict(host.target.tvm))
-    library["f"](tvm.runtime.from_dlpack(memory), tvm.runtime.from_dlpack(made))
+    made = run_beside(host, workload, data, absent=np.nan)
     squares = np.pad(data.astype(np.float64) ** 2, [(0, 0), (2, 2), (0, 0), (0, 0)])
     total = sum(squares[:, first : first + lanes + 1] for first in range(5)) / 5
     np.testing.assert_allclose(maps.restore(made), data / total**0.75, rtol=1e-5)
