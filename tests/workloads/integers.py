@@ -95,13 +95,12 @@ def narrow_weights(shape: tuple[int, ...], extreme: bool = False) -> np.ndarray:
     random = np.random.default_rng(1)
     weights = np.clip(np.rint(random.normal(0, 16, shape)), -64, 64)
     quads = np.array([[64, 64, 64, 64], [-64, -64, -64, -64], [127, 1, -128, 0], [0, -128, 1, 127]])
-    count = min(4, shape[1] // 4 * 4)
-    if count == 4:
-        places = range(shape[0]) if extreme else random.choice(shape[0], max(1, shape[0] // 16), replace=False)
-        for place in places:
-            first = 4 * int(random.integers(shape[1] // 4))
-            several = min(8, shape[1] - first) // 4 * 4
-            weights[place, first : first + several, 0, -1] = quads[random.integers(4, size=several // 4)].ravel()
+    places = range(shape[0]) if extreme else random.choice(shape[0], max(1, shape[0] // 16), replace=False)
+    for place in places:
+        first = 4 * int(random.integers(-(-shape[1] // 4)))
+        several = min(8, shape[1] - first)
+        drawn = quads[random.integers(4, size=-(-several // 4))].ravel()
+        weights[place, first : first + several, 0, -1] = drawn[:several]
     return weights.astype(np.int8)
 
 

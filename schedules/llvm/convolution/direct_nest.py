@@ -39,7 +39,7 @@ class DirectConv2dNest:
     """Writes the loop nest of one workload under one config."""
 
     together = 1
-    """How many steps of the reduction `products` takes at once."""
+    """How many neighbouring channels' steps of the reduction `products` takes at once."""
 
     def __init__(self, workload: Workload, target: Target, config: Config, packed: tuple[int, ...]) -> None:
         self.target = target
@@ -302,8 +302,10 @@ class DirectConv2dNest:
             each = [
                 one(first + k, block, (kh, kw + k, 0) if channels == 1 else (kh, kw, lane + k)) for k in range(count)
             ]
-            for k in range(0, count, self.together):
-                some = each[k : k + self.together]
+            # Taps of a row, of a single channel, are no neighbours: what is known of these does not hold for them.
+            together = 1 if channels == 1 else self.together
+            for k in range(0, count, together):
+                some = each[k : k + together]
                 body += [statement for ahead, _ in some for statement in ahead]
                 body += self.products(tile, [factors for _, factors in some])
             return emit.seq(body)

@@ -12,5 +12,5 @@ class IntegerConvolution(Race):
     """Direct convolution of bytes against Winograd's of integers of 16 bits."""
 
     name = "integer_conv2d"
-    version = 2
+    version = 3
     algorithms = (IntegerConv2d(), IntegerWinograd(), CorrectedConv2d())

@@ -144,6 +144,30 @@ def test_reads_and_writes_quantised_and_float_operands(kernels_for: KernelsFor, 
     kernels_for(target).check(workload, 2, inputs)
 
 
+@pytest.mark.parametrize(("isa", "channels"), [("AVX2", 12), ("AVX2", 3), ("AVX-512", 20), ("AVX-512", 3)])
+@pytest.mark.parametrize("weight", [-64, 64 - 1])
+def test_taps_of_a_last_quad_are_not_added_in_16_bits(
+    kernels_for: KernelsFor, isa: str, channels: int, weight: int
+) -> None:
+    """A quad without a neighbour needs no correction, also where its taps are computed one after another."""
+    target = target_of(isa)
+    lanes = target.lanes("float32")
+    plain = integer_convolution((1, channels, 5, 6), lanes, zero=0, halo=(0, 0, 0, 0), lanes=lanes)
+    output = Tensor(plain.output.shape, "float32", lanes)
+    weights = np.zeros((lanes, channels, 3, 3), np.int8)
+    weights[:, (channels - 1) // 4 * 4 :] = weight
+    inputs = [np.full((1, channels, 5, 6), 255, np.uint8), weights]
+    workload = replace(plain, inputs=plain.inputs[:2], output=output, epilogue=call("to_float32", ACC))
+    workload = with_facts(workload, target, weights)
+    algorithm = CorrectedConv2d()
+    assert dict(workload.attrs)["corrections"] == 0
+    race = template_for(workload, target)
+    config = algorithm.default(workload, target)
+    config = race.space(workload, target).whole([a.name for a in race.algorithms].index(algorithm.name), config)
+    (memory,) = kernels_for(target).run(workload, inputs, [config])
+    assert np.array_equal(workload.output.restore(memory), reference(workload, inputs))
+
+
 def test_more_corrections_than_there_is_room_for_are_an_error() -> None:
     target = parse_target("x86-64-v3", 1)
     workload, inputs = drawn(target, "3×3", "narrow")
