@@ -41,8 +41,9 @@ def fold_pad(graph: Graph) -> Graph:
 
 
 def _zero_pads(graph: Graph, pad: Node, zero: Attr) -> tuple[int, int, int, int] | None:
-    """Top, left, bottom, right of a Pad that only adds `zero` around images; None for any other."""
-    if len(graph.tensor(pad.inputs[0]).shape) != 4:
+    """Top, left, bottom, right of a Pad that adds around images only what their padding holds, `zero`; else None."""
+    source = graph.tensor(pad.inputs[0])
+    if len(source.shape) != 4 or source.fill != zero:
         return None
     padding = padding_of(graph.constants, pad, 4)
     if padding is None or padding.mode != "constant" or padding.fill != zero:

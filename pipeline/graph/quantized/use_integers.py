@@ -60,6 +60,8 @@ class _Integers(QuantizedValues):
         self.target = target
         self.wide: dict[str, str] = {}
         """Computed zero points as int32, by their names."""
+        self.around: dict[str, int] = {}
+        """What the padding of bytes holds, by their names, where a reader has asked for it."""
 
     def run(self) -> Graph:
         return rewrite(self.graph, self._rule)
@@ -114,14 +116,18 @@ class _Integers(QuantizedValues):
         if name in self.graph.constants or scale is None or not scale.fits_maps(tensor.shape):
             return None
         if scale.dtype == QUANTIZED:
-            if editor.values[name].fill not in (0, scale.unsigned_zero):
-                return None
-            editor.values[name] = replace(editor.values[name], fill=scale.unsigned_zero)
-            return Quantized(name, scale)
+            return Quantized(name, scale) if self._surrounded(editor, name, scale.unsigned_zero) else None
         made = editor.value(f"{name}_unsigned", Tensor(tensor.shape, QUANTIZED, fill=scale.unsigned_zero))
         expr = call("quantize", call("to_float32", Arg(0)), Const(1.0), Const(float(MOVED)))
         editor.add(Node("pointwise", (name,), (made,), node.layers, {}, expr))
         return Quantized(made, scale)
+
+    def _surrounded(self, editor: Editor, name: str, fill: int) -> bool:
+        """Whether the padding of bytes holds `fill`: it does from now on, unless a reader has asked for another."""
+        if self.around.setdefault(name, fill) != fill:
+            return False
+        editor.values[name] = replace(editor.values[name], fill=fill)
+        return True
 
     def _constant(self, name: str) -> Array | None:
         """The value of a constant, or of a DequantizeLinear of one; else None."""
@@ -158,6 +164,9 @@ class _Integers(QuantizedValues):
         attrs: dict[str, Attr] = {**window.attrs(), "dilations": window.dilations, "groups": groups}
         if math.prod(weights.integers.shape[2:]) > 1 and largest_sum(weights.integers) >= NARROW:
             attrs[WIDE] = 1
+        around = data.zero if isinstance(data.zero, int) else 0
+        if any(window.pads) and not self._surrounded(editor, data.name, around):
+            return False
         made = replace(node, op=operator.name, attrs=attrs, proto=None)
         add_kernel(editor, made, self._read(editor, data), weights, bias)
         return True

@@ -11,7 +11,8 @@ from tvmopt.schedules.compute.functions import QUANTIZED
 from tvmopt.schedules.expression import Arg, Const, Expr, call
 from tvmopt.schedules.workload import Tensor
 
-_Key = tuple[str, str, int, bytes, bytes]
+_Mapping = tuple[str, int, bytes, bytes]
+_Key = tuple[str, _Mapping | None, _Mapping]
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +124,11 @@ class QuantizedValues:
         editor.add(Node("pointwise", inputs, (integers.name,), layers, {}, call("quantize", Arg(0), *numbers)))
 
     def _key(self, name: str, scale: Scale) -> _Key:
-        """What tells apart the integers of values in several scales."""
+        """What tells apart the integers of values in several scales; the same bytes may stand for several values."""
         source = self.floats.get(name)
-        stem = name if source is None else source.name
-        return stem, scale.dtype, 0 if scale.is_single else scale.axis, scale.scale.tobytes(), scale.zero.tobytes()
+        if source is None:
+            return name, None, _mapping(scale)
+        return source.name, _mapping(source.scale), _mapping(scale)
 
     def _layers(self, name: str, node: Node) -> tuple[str, ...]:
         producer = self.producers.get(name)
@@ -165,3 +167,7 @@ class QuantizedValues:
             if all(other is not None and scale.equals(other) for other in others):
                 found[node.output] = scale
         return found
+
+
+def _mapping(scale: Scale) -> _Mapping:
+    return scale.dtype, 0 if scale.is_single else scale.axis, scale.scale.tobytes(), scale.zero.tobytes()

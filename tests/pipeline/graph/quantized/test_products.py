@@ -21,6 +21,8 @@ from tvmopt.pipeline.support.onnxruntime import run_model
 
 Evaluate = Any
 
+FLOATS, PADS = {"to": onnx.TensorProto.FLOAT}, {"pads": [1, 1, 1, 1]}
+
 
 def through_all(model: onnx.ModelProto) -> Graph:
     name_nodes(model.graph.node)
@@ -152,6 +154,61 @@ def test_bytes_that_are_given(dtype: str, evaluated: Evaluate) -> None:
 
     (wanted,), (got,) = run_model(model, inputs).values(), evaluated(graph, inputs)
     np.testing.assert_allclose(got, wanted, atol=1e-4)
+
+
+SURROUNDED: dict[str, tuple[list[Any], str, dict[str, Any]]] = {
+    "a convolution pads": ([("Cast", "x", "c", FLOATS), ("Sub", "c h", "d"), ("Conv", "d w", "y", PADS)], "y", {}),
+    "ConvInteger": ([("ConvInteger", "x v hb", "i", PADS), ("Cast", "i", "y", FLOATS)], "y", {}),
+    "a Pad": (
+        [("Pad", "x p hb", "k"), ("Cast", "k", "c", FLOATS), ("Sub", "c h", "d"), ("Conv", "d w", "y")],
+        "y",
+        {"p": np.array([0, 0, 1, 1, 0, 0, 1, 1])},
+    ),
+    "with and without a zero point": (
+        [
+            *[("Cast", "x", "c", FLOATS), ("Sub", "c h", "d")],
+            *[("Conv", "c w", "y", PADS), ("Conv", "d w", "z", PADS)],
+        ],
+        "y z",
+        {},
+    ),
+    "two scales": (
+        [
+            *[("DequantizeLinear", "x s", "c"), ("DequantizeLinear", "x t hb", "d")],
+            *[("Conv", "c w", "y", PADS), ("Conv", "d w", "z", PADS)],
+        ],
+        "y z",
+        {"s": np.float32(0.5), "t": np.float32(0.25)},
+    ),
+    "two scales are made one": (
+        [
+            *[("DequantizeLinear", "x s", "c"), ("DequantizeLinear", "x t", "d"), ("Concat", "c d", "k", {"axis": 1})],
+            *[("QuantizeLinear", "k r", "q"), ("DequantizeLinear", "q r", "y")],
+        ],
+        "y",
+        {"s": np.float32(0.5), "t": np.float32(0.25), "r": np.float32(0.4)},
+    ),
+}
+"""Bytes of several readers, and whose zero point is not what memory is filled with by default."""
+
+
+@pytest.mark.parametrize("case", SURROUNDED)
+def test_bytes_that_are_read_in_several_ways(case: str, evaluated: Evaluate) -> None:
+    nodes, outputs, constants = SURROUNDED[case]
+    random = np.random.default_rng(1)
+    weights = random.integers(-100, 100, (16, 3, 3, 3))
+    constants = constants | {"w": weights.astype(np.float32), "v": weights.astype(np.int8)}
+    constants = constants | {"h": np.float32(128), "hb": np.uint8(128)}
+    read = {name for _, taken, *_ in nodes for name in taken.split()}
+    used = {name: array for name, array in constants.items() if name in read}
+    model = make_model(*nodes, inputs={"x": ("uint8", 1, 3, 5, 6)}, outputs=outputs, opset=19, **used)
+    inputs = {"x": random.integers(0, 256, (1, 3, 5, 6)).astype(np.uint8)}
+    graph = through_all(model)
+    for node in graph.nodes:
+        if any(node.attrs.get("pads", ())) and node.op == "integer_conv2d":
+            assert graph.tensor(node.inputs[0]).fill == node.attrs["zero"]
+    for wanted, got in zip(run_model(model, inputs).values(), evaluated(graph, inputs), strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-4)
 
 
 @pytest.mark.parametrize("weights", ["QInt8", "QUInt8"])
