@@ -86,7 +86,7 @@ def _integer_weights(graph: onnx.GraphProto) -> set[str]:
         own = ""
         if node.op_type == "Gather" and node.input[0] in made:
             own = node.input[0]
-        elif node.op_type in _WEIGHTED and is_quantised and node.input[1] in made:
+        elif node.op_type in _WEIGHTED and node.input[1] in made and (is_quantised or node.input[0] in made):
             own = node.input[1]
         if own and _are_bytes(made[own], stored, node.op_type == "Gather"):
             weights.add(own)
