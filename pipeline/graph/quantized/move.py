@@ -81,7 +81,8 @@ def _scale_further(values: QuantizedValues, name: str) -> Scale | None:
     check = _MOVES.get(readers[0].kind)
     if check is None or readers[0].inputs[0] != name or not check(values, readers[0]):
         return None
-    return _scale_behind(values, readers[0])
+    scale = _scale_behind(values, readers[0])
+    return scale if scale is not None and _fits(values, readers[0], scale) else None
 
 
 def _fits(values: QuantizedValues, node: Node, scale: Scale) -> bool:

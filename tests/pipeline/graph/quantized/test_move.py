@@ -93,6 +93,19 @@ def test_between_convolutions(name: str, dialect: str, evaluated: Evaluate) -> N
     check(graph, model, evaluated, 0.01)
 
 
+def test_scales_by_channel_are_not_taken_across_what_moves_channels(evaluated: Evaluate) -> None:
+    net = Network()
+    net.constants |= {"order": np.arange(16)[::-1].copy(), "s": np.geomspace(0.002, 0.03, 16).astype(np.float32)}
+    net.constants["z"] = np.full(16, 128, np.uint8)
+    net.add("MaxPool", "x", "m", kernel_shape=[2, 2])
+    net.add("Gather", "m order", "g", axis=1)
+    net.add("QuantizeLinear", "g s z", "q", axis=1)
+    net.add("DequantizeLinear", "q s z", "d", axis=1)
+    net.convolution("d", (16, 16), "y", groups=16)
+    model = net.model((1, 16, SIZE, SIZE), "y")
+    check(passed(model), model, evaluated, 1e-4)
+
+
 def test_zeros_are_folded_into_a_convolution_of_integers(evaluated: Evaluate) -> None:
     net = Network()
     net.constants["p"] = np.array([0, 0, 0, 1, 0, 0, 1, 1])
