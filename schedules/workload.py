@@ -60,6 +60,11 @@ class Tensor:
         return self.block == 1 and not any(self.halo)
 
     @property
+    def frame(self) -> tuple[int, tuple[int, int, int, int], int]:
+        """Block, halo and what is in the halo: alike for tensors that may share memory."""
+        return self.block, self.halo, self.fill if any(self.halo) else 0
+
+    @property
     def elements(self) -> int:
         """How many logical elements."""
         return math.prod(self.shape)

@@ -16,9 +16,9 @@ from tvmopt.schedules.workload import Workload
 def joins_memory(workload: Workload) -> bool:
     """Whether a concatenation's output is its inputs one after another in memory.
 
-    This requires a single image, whole channel blocks in all inputs but the last, and equal block sizes and halos. In
-    row-major order, and of bytes, each part must begin where kernels expect a tensor to begin: their vectors may have
-    several pixels.
+    This requires a single image, whole channel blocks in all inputs but the last, and equal block sizes and halos of
+    equal content. In row-major order, and of bytes, each part must begin where kernels expect a tensor to begin: their
+    vectors may have several pixels.
     """
     if workload.op != "concat" or workload.epilogue != ACC or workload.output.shape[0] != 1:
         return False
@@ -26,7 +26,7 @@ def joins_memory(workload: Workload) -> bool:
     ends = [math.prod(tensor.physical_shape) * dtype_of(tensor.dtype).nbytes for tensor in workload.inputs[:-1]]
     if (output.plain or dtype_of(output.dtype).nbytes == 1) and any(end % ALIGNMENT for end in ends):
         return False
-    alike = all((tensor.block, tensor.halo) == (output.block, output.halo) for tensor in workload.inputs)
+    alike = all(tensor.frame == output.frame for tensor in workload.inputs)
     return alike and all(tensor.shape[1] % output.block == 0 for tensor in workload.inputs[:-1])
 
 

@@ -93,8 +93,7 @@ def part_of_memory(workload: Workload) -> int | None:
     if workload.op != "channels" or len(workload.inputs) > 1 or workload.output.shape[0] != 1:
         return None
     source, result, chosen = workload.inputs[0], workload.output, workload.attr("channels")
-    alike = (source.block, source.halo) == (result.block, result.halo)
-    if not alike or not is_part(chosen, source.shape[1], result.block):
+    if source.frame != result.frame or not is_part(chosen, source.shape[1], result.block):
         return None
     return int(chosen[0]) // result.block * math.prod(source.physical_shape[2:])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +105,8 @@ def test_a_part_of_two_different_wholes_is_copied_once() -> None:
 
 
 BLOCKED = Tensor((1, 16, 4, 4), block=8)
+BYTES = Tensor((1, 32, 4, 4), "uint8", 16, fill=128)
+FRAMED = replace(BYTES, halo=(1, 1, 1, 1))
 
 
 @pytest.mark.parametrize(
@@ -114,6 +117,9 @@ BLOCKED = Tensor((1, 16, 4, 4), block=8)
         ([Tensor((1, 3, 4, 4), block=8), BLOCKED], Tensor((1, 19, 4, 4), block=8), False),
         ([BLOCKED, BLOCKED], Tensor((1, 32, 4, 4), block=8, halo=(1, 1, 1, 1)), False),
         ([Tensor((2, 16, 4, 4), block=8)] * 2, Tensor((2, 32, 4, 4), block=8), False),
+        ([FRAMED, FRAMED], replace(FRAMED, shape=(1, 64, 4, 4)), True),
+        ([FRAMED, replace(FRAMED, fill=0)], replace(FRAMED, shape=(1, 64, 4, 4)), False),
+        ([BYTES, replace(BYTES, fill=0)], replace(BYTES, shape=(1, 64, 4, 4)), True),
     ],
 )
 def test_parts_that_already_lie_in_place(parts: list[Tensor], whole: Tensor, does: bool) -> None:

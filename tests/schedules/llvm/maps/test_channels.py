@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -87,3 +88,10 @@ def test_parts_of_memory(channels: Any, offset: int | None) -> None:
     assert part_of_memory(workload(1)) == offset
     assert part_of_memory(workload(2)) is None
     assert part_of_memory(workload(1, HALOS[1])) is None
+
+
+def test_a_part_with_another_zero_point_around_it_has_memory_of_its_own() -> None:
+    source = Tensor((1, 32, 3, 5), "uint8", 16, (1, 1, 1, 1), fill=128)
+    part, chosen = replace(source, shape=(1, 16, 3, 5)), (("channels", tuple(range(16))),)
+    assert part_of_memory(Workload("channels", (source,), part, chosen)) == 0
+    assert part_of_memory(Workload("channels", (source,), replace(part, fill=3), chosen)) is None
