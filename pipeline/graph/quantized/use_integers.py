@@ -26,7 +26,7 @@ from tvmopt.pipeline.graph.quantized.kernels import SUMS, Data, add_kernel, add_
 from tvmopt.pipeline.graph.quantized.move import move
 from tvmopt.pipeline.graph.quantized.scales import MOVED, dequantizes, quantizes, scale_of
 from tvmopt.pipeline.graph.quantized.values import Quantized, QuantizedValues
-from tvmopt.pipeline.graph.quantized.weights import Weights, weights_of, whole_weights
+from tvmopt.pipeline.graph.quantized.weights import Weights, products_fit, weights_of, whole_weights
 from tvmopt.pipeline.graph.recognize.images import window_of
 from tvmopt.schedules.compute.functions import QUANTIZED
 from tvmopt.schedules.compute.integers import NARROW, WIDE, largest_sum
@@ -151,7 +151,7 @@ class _Integers(QuantizedValues):
     def _convolution(self, editor: Editor, node: Node) -> bool:
         data, weights = self._data(node.inputs[0]), self._weights(node.inputs[1])
         has_bias, bias = self._bias(node)
-        if data is None or weights is None or (has_bias and bias is None):
+        if data is None or weights is None or not weights.sums_fit or (has_bias and bias is None):
             return False
         tensor = self.graph.tensor(node.inputs[0])
         values, groups = attributes(node), int(attributes(node).get("group", 1))
@@ -168,7 +168,7 @@ class _Integers(QuantizedValues):
         if any(window.pads) and not self._surrounded(editor, data.name, around):
             return False
         made = replace(node, op=operator.name, attrs=attrs, proto=None)
-        add_kernel(editor, made, self._read(editor, data), weights, bias)
+        add_kernel(editor, made, self._read(editor, data, node), weights, bias)
         return True
 
     def _dense(self, editor: Editor, node: Node) -> bool:
@@ -178,7 +178,7 @@ class _Integers(QuantizedValues):
             return False
         plain = values.get("alpha", 1.0) == values.get("beta", 1.0) == 1.0 and not values.get("transA", 0)
         weights = self._weights(node.inputs[1], turned=not values.get("transB", 0))
-        if not plain or weights is None or weights.integers.ndim != 2:
+        if not plain or weights is None or weights.integers.ndim != 2 or not weights.sums_fit:
             return False
         made = editor.values[node.output]
         has_bias, bias = self._bias(node)
@@ -186,7 +186,7 @@ class _Integers(QuantizedValues):
         layer = replace(node, op=INTEGER_DENSE.name, attrs={"packed": 1}, proto=None)
         if has_bias and not by_column:
             layer = replace(layer, outputs=(editor.value(f"{node.output}_product", made),))
-        self._rows(editor, layer, self._read(editor, data), weights, bias if by_column else None)
+        self._rows(editor, layer, self._read(editor, data, node), weights, bias if by_column else None)
         if has_bias and not by_column:
             inputs = (layer.output, self.dequantized(editor, node.inputs[2]))
             editor.add(Node("pointwise", inputs, node.outputs, node.layers, {}, call("add", Arg(0), Arg(1))))
@@ -212,7 +212,9 @@ class _Integers(QuantizedValues):
         shapes = [self.graph.tensor(name).shape for name in node.inputs]
         if left is None or right is None or not (left.scale.is_single and right.scale.is_single):
             return False
-        if not multiplies_rows(self.target) or len(shapes[0]) < 2 or shapes[0][:-2] != shapes[1][:-2]:
+        if not multiplies_rows(self.target) or min(map(len, shapes)) < 2 or shapes[0][:-2] != shapes[1][:-2]:
+            return False
+        if not products_fit(shapes[0][-1]):
             return False
         zeros = {"zero": left.scale.unsigned_zero, "right_zero": right.scale.unsigned_zero}
         factor = np.float32(left.scale.scale.reshape(-1)[0] * right.scale.scale.reshape(-1)[0])
@@ -264,13 +266,13 @@ class _Integers(QuantizedValues):
         (name,) = node.inputs
         return name if name in self.graph.values and self.graph.tensor(name).dtype == QUANTIZED else None
 
-    def _read(self, editor: Editor, data: Data) -> Data:
-        """`data` with its zero point as int32, if that is computed."""
+    def _read(self, editor: Editor, data: Data, layer: Node) -> Data:
+        """`data` of a layer, with its zero point as int32, if that is computed."""
         if isinstance(data.zero, int):
             return data
         if data.zero not in self.wide:
             self.wide[data.zero] = editor.value(f"{data.zero}_wide", Tensor((), SUMS))
-            layers = self.producers[data.zero].layers
+            layers = self._layers(data.zero, layer)
             node = Node("pointwise", (data.zero,), (self.wide[data.zero],), layers, {}, call("to_int32", Arg(0)))
             editor.add(node)
         return replace(data, zero=self.wide[data.zero])

@@ -13,6 +13,9 @@ from tvmopt.pipeline.graph.quantized.scales import dequantizes, scale_of
 LEAST, MOST = -128, 127
 """The range of int8."""
 
+LARGEST, LARGEST_SUM = 255, np.iinfo(np.int32).max
+"""The largest difference of two bytes, and the largest sum that kernels of integers compute."""
+
 
 @dataclass(frozen=True, slots=True)
 class Weights:
@@ -27,6 +30,20 @@ class Weights:
     integers: Array
     scales: Array
     shifts: Array
+
+    @property
+    def sums_fit(self) -> bool:
+        """Whether the sums of products with bytes, less their zero point, fit int32, whatever the data."""
+        rows = self.integers.reshape(len(self.integers), -1)
+        if not rows.size or products_fit(rows.shape[1]):
+            return True
+        largest = max(int(np.abs(row + np.int32(shift)).sum()) for row, shift in zip(rows, self.shifts, strict=True))
+        return largest * LARGEST <= LARGEST_SUM
+
+
+def products_fit(count: int) -> bool:
+    """Whether the sum of `count` products of two differences of bytes fits int32."""
+    return count * LARGEST**2 <= LARGEST_SUM
 
 
 def weights_of(graph: Graph, producers: Mapping[str, Node], name: str, turned: bool = False) -> Weights | None:

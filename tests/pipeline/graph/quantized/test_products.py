@@ -211,6 +211,58 @@ def test_bytes_that_are_read_in_several_ways(case: str, evaluated: Evaluate) -> 
         np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-4)
 
 
+@pytest.mark.parametrize("layer", ["MatMul", "Conv", "of two", "of unsigned weights"])
+@pytest.mark.parametrize("fits", [True, False])
+def test_sums_beyond_int32_are_floats(layer: str, fits: bool, evaluated: Evaluate) -> None:
+    """Unless they cannot become so large; the largest products are added, and these are all alike."""
+    limit = 2**31 // (255 * (127 if layer in ("MatMul", "Conv") else 255))
+    depth, unsigned = limit - limit % 8 + 8 * (not fits), layer == "of unsigned weights"
+    net = Network()
+    x = net.quantised("x", 1, 0)
+    net.constants |= {"w": np.full((depth, 8), 255 if unsigned else 127, np.uint8 if unsigned else np.int8)}
+    net.constants |= {"s": np.float32(1)}
+    if layer == "of two":
+        net.add("Transpose", x, "t", perm=[1, 0])
+        y = net.add("MatMul", f"{x} t", "y")
+    else:
+        net.add("DequantizeLinear", "w s", "wd")
+    if layer == "Conv":
+        net.constants["w"] = net.constants["w"].T.copy()[:, :, None, None]
+        y = net.add("Conv", f"{x} wd", "y")
+    elif layer != "of two":
+        y = net.add("MatMul", f"{x} wd", "y")
+    shape = (1, depth, 1, 1) if layer == "Conv" else (8, depth)
+    model = net.model(shape, y)
+    graph = through_all(model)
+    assert any(kind.startswith("integer") for kind in kinds_of(graph)) == fits
+    inputs = {"x": np.full(shape, 255, np.float32)}
+    (wanted,), (got,) = run_model(model, inputs).values(), evaluated(graph, inputs)
+    np.testing.assert_allclose(got, wanted, rtol=1e-4)
+
+
+def test_a_product_of_rows_and_a_vector_that_are_both_computed(evaluated: Evaluate) -> None:
+    net = Network()
+    net.add("ReduceMax", net.quantised("x", 0.03, 100), "m", axes=[0], keepdims=0)
+    y = net.add("MatMul", f"x_dq {net.quantised('m', 0.02, 10)}", "y")
+    model = make_model(*net.nodes, inputs={"x": (9, 20)}, outputs=y, opset=13, **net.constants)
+    check(through_all(model), model, evaluated, 0.02)
+
+
+@pytest.mark.parametrize("layer", ["MatMulInteger", "ConvInteger"])
+def test_a_zero_point_that_is_given(layer: str, evaluated: Evaluate) -> None:
+    shape, weights = {"MatMulInteger": ((9, 20), (20, 8)), "ConvInteger": ((1, 4, 5, 6), (8, 4, 3, 3))}[layer]
+    random = np.random.default_rng(1)
+    nodes: list[Any] = [(layer, "x w z", "i"), ("Cast", "i", "y", FLOATS)]
+    constants = {"w": random.integers(-128, 128, weights).astype(np.int8)}
+    given = {"x": ("uint8", *shape), "z": ("uint8",)}
+    model = make_model(*nodes, inputs=given, outputs="y", opset=19, **constants)
+    graph = through_all(model)
+    assert any(kind.startswith("integer") for kind in kinds_of(graph))
+    inputs = {"x": random.integers(0, 256, shape).astype(np.uint8), "z": np.array(77, np.uint8)}
+    (wanted,), (got,) = run_model(model, inputs).values(), evaluated(graph, inputs)
+    np.testing.assert_array_equal(got, wanted)
+
+
 @pytest.mark.parametrize("weights", ["QInt8", "QUInt8"])
 def test_a_network_in_onnxruntimes_operator_format(weights: str, tmp_path: Path, evaluated: Evaluate) -> None:
     """From its own quantiser: a residual, pooling, a concatenation, reshaped bytes and a dense layer."""
