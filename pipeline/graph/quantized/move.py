@@ -126,6 +126,11 @@ def _maximum(values: QuantizedValues, node: Node) -> bool:
     return len(node.outputs) == 1
 
 
+def _maps(values: QuantizedValues, node: Node) -> bool:
+    """Of rows and columns: kernels for volumes know no integers."""
+    return len(values.graph.tensor(node.inputs[0]).shape) <= 4
+
+
 def _nearest(values: QuantizedValues, node: Node) -> bool:
     """Of maps: every pixel is one of the operand's."""
     options = attributes(node)
@@ -139,7 +144,7 @@ def _nearest(values: QuantizedValues, node: Node) -> bool:
 
 _MOVES: Mapping[str, Check] = {
     "MaxPool": _maximum,
-    "GlobalMaxPool": _always,
+    "GlobalMaxPool": _maps,
     "Concat": _always,
     **dict.fromkeys(("Transpose", "DepthToSpace", "SpaceToDepth", "Identity"), _always),
     **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze"), _constant_parameters),

@@ -22,10 +22,11 @@ _READING = frozenset({"ArgMax"})
 
 @dataclass(frozen=True, slots=True)
 class _Scale:
-    """Names of a scale and of a zero point; the latter may be empty."""
+    """Names of a scale and of a zero point; the latter may be empty: then a type of elements may be given, else 0."""
 
     scale: str
     zero: str
+    dtype: int
 
     def operands(self, value: str) -> list[str]:
         return [value, self.scale, *filter(None, (self.zero,))]
@@ -42,7 +43,8 @@ def move_floats(nodes: Iterable[onnx.NodeProto], single: Collection[str]) -> lis
     for node in nodes:
         source = node.input[0] if node.input else ""
         if node.op_type == "QuantizeLinear" and node.input[1] in single:
-            scales[node.output[0]] = _Scale(node.input[1], node.input[2] if len(node.input) > 2 else "")
+            dtype = next((attribute.i for attribute in node.attribute if attribute.name == "output_dtype"), 0)
+            scales[node.output[0]] = _Scale(node.input[1], node.input[2] if len(node.input) > 2 else "", dtype)
         made += _with_floats(node, scales) if source in scales and _moves(node, scales) else [node]
     return made
 
@@ -70,9 +72,12 @@ def _with_floats(node: onnx.NodeProto, scales: dict[str, _Scale]) -> list[onnx.N
     if node.op_type in _READING:
         return [*before, moved]
     after = []
+    kind = {"output_dtype": scale.dtype} if scale.dtype else {}
     for place, name in enumerate(node.output):
+        if not name:
+            continue
         moved.output[place] = f"{name}_real"
         scales[name] = scale
         integers = scale.operands(moved.output[place])
-        after.append(helper.make_node("QuantizeLinear", integers, [name], f"{layer}/integers_{place}"))
+        after.append(helper.make_node("QuantizeLinear", integers, [name], f"{layer}/integers_{place}", **kind))
     return [*before, moved, *after]

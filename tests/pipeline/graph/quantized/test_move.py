@@ -106,6 +106,19 @@ def test_scales_by_channel_are_not_taken_across_what_moves_channels(evaluated: E
     check(passed(model), model, evaluated, 1e-4)
 
 
+@pytest.mark.parametrize("kind", ["MaxPool", "GlobalMaxPool"])
+def test_volumes_are_floats_where_kernels_know_no_integers(kind: str, evaluated: Evaluate) -> None:
+    net = Network()
+    attributes = {"kernel_shape": [2, 2, 2]} if kind == "MaxPool" else {}
+    y = net.quantised(net.add(kind, net.quantised("x", 0.03, 128), "m", **attributes), 0.03, 128)
+    model = net.model((1, 16, 3, 4, 5), y)
+    graph = passed(model)
+    for node in graph.nodes:
+        if node.op == "reshape":
+            assert graph.tensor(node.inputs[0]).dtype == graph.tensor(node.output).dtype
+    check(graph, model, evaluated, 1e-4)
+
+
 def test_zeros_are_folded_into_a_convolution_of_integers(evaluated: Evaluate) -> None:
     net = Network()
     net.constants["p"] = np.array([0, 0, 0, 1, 0, 0, 1, 1])

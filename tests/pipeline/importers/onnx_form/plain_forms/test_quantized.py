@@ -168,6 +168,21 @@ def test_what_moves_bytes_moves_floats(imported: Import) -> None:
             assert made[node.input[0]] == "DequantizeLinear"
 
 
+def test_bytes_that_are_moved_keep_their_type(imported: Import) -> None:
+    """It is given without a zero point; the results of a Reshape and of a maximum without indices have it, too."""
+    first = helper.make_node("QuantizeLinear", ["x", "qs"], ["q"], "first", output_dtype=onnx.TensorProto.INT8)
+    pool = helper.make_node("MaxPool", ["q"], ["m", ""], "pool", kernel_shape=[2, 2])
+    nodes = [first, pool, node_of("Flatten", "m", "f", ""), node_of("DequantizeLinear", "f qs", "y", "")]
+    model = model_of(nodes, (1, 3, 5, 6), 21, qs=np.float32(0.02))
+    del model.graph.node[0]
+    del model.graph.initializer[1]
+    model.ir_version = 10
+    normal = imported(model)
+    check(normal)
+    kinds = [node.op_type for node in normal.normalized.graph.node]
+    assert kinds.count("DequantizeLinear") > 1, "nothing was moved"
+
+
 @pytest.mark.parametrize("scale", [0.0, -0.5, np.nan, np.inf])
 @pytest.mark.parametrize("operator", ["QuantizeLinear", "QLinearAdd", "QLinearConcat"])
 def test_scales_that_quantise_nothing(imported: Import, operator: str, scale: float) -> None:
