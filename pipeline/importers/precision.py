@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 
-_OTHERS = frozenset(("DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger"))
-"""Operators of quantised models that are not in QDQ form."""
+CLIP_OPSET = 11
+"""The first opset in which the bounds of Clip are operands."""
 
 _RANGES = {"uint8": (0, 255), "int8": (-128, 127), "uint16": (0, 65535), "int16": (-32768, 32767)}
 
@@ -48,7 +48,7 @@ def in_precision(
         return in_floats(model, inputs)
     if precision == "int8":
         kinds = {node.op_type for graph in (model.original.graph, model.normalized.graph) for node in graph.node}
-        if kinds.isdisjoint({"QuantizeLinear", *_OTHERS}):
+        if kinds.isdisjoint({"QuantizeLinear", *_others()}):
             raise UsageError(
                 f"{model.source.spec}: not quantised, so --precision int8 has nothing to run; quantise it first"
             )
@@ -67,8 +67,11 @@ def in_floats(model: ImportedModel, inputs: Mapping[str, np.ndarray] | None = No
     """
     import onnx
 
-    for node in model.original.graph.node:
-        if node.op_type in _OTHERS:
+    from tvmopt.pipeline.importers.onnx_form.operators import all_nodes
+
+    others = _others()
+    for node in all_nodes(model.original.graph.node):
+        if node.op_type in others:
             raise UnsupportedModelError(
                 f"layer {node.name!r} ({node.op_type}): only models in QDQ form run as floats; try --precision auto"
             )
@@ -79,13 +82,24 @@ def in_floats(model: ImportedModel, inputs: Mapping[str, np.ndarray] | None = No
     return replace(finished(model.source, floats, inputs), checked_against="")
 
 
+def _others() -> frozenset[str]:
+    """Operators of quantised models that are not in QDQ form."""
+    from tvmopt.pipeline.importers.onnx_form.operators import QUANTIZED_FORMS
+
+    own = {"DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger"}
+    return own | QUANTIZED_FORMS - {"QuantizeLinear", "DequantizeLinear"}
+
+
 class _Dequantized:
     """Changes a graph in QDQ form."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
         from onnx import numpy_helper
 
+        from tvmopt.pipeline.importers.onnx_form.operators import names_read, standard_opset
+
         self.model = model
+        self.clips = standard_opset(model) >= CLIP_OPSET
         self.graph = graph = model.graph
         self.changed = False
         self.constants: dict[str, Array] = {}
@@ -97,13 +111,15 @@ class _Dequantized:
         self.producers = {name: node for node in graph.node for name in node.output}
         self.readers: dict[str, list[onnx.NodeProto]] = defaultdict(list)
         for node in graph.node:
-            for name in node.input:
+            for name in names_read(node):
                 self.readers[name].append(node)
         self.made: dict[str, Array] = {}
 
     def run(self) -> bool:
         """Replaces what can be replaced; returns whether the model was quantised."""
         from onnx import numpy_helper
+
+        from tvmopt.pipeline.importers.onnx_form.operators import names_read
 
         nodes = [made for node in self.graph.node for made in self._replaced(node)]
         if not self.changed:
@@ -112,7 +128,7 @@ class _Dequantized:
         copies = [_copy(node) for node in kept]
         del self.graph.node[:]
         self.graph.node.extend(copies)
-        read = {name for node in kept for name in node.input} | {value.name for value in self.graph.output}
+        read = {name for node in kept for name in names_read(node)} | {value.name for value in self.graph.output}
         stored = [tensor for tensor in self.graph.initializer if tensor.name in read and tensor.name not in self.made]
         made = [numpy_helper.from_array(array, name) for name, array in self.made.items() if name in read]
         stored = [_copy(tensor) for tensor in stored]
@@ -192,7 +208,7 @@ class _Dequantized:
                 limit = limit.reshape(_along(self._rank(quantize), limit, axis))
             self.made[f"{name}_{word}"] = np.asarray(limit if limit.size > 1 else limit.reshape(()), scale.dtype)
             bounds.append(f"{name}_{word}")
-        if scale.size == 1:
+        if scale.size == 1 and self.clips:
             yield helper.make_node("Clip", [quantize.input[0], *bounds], [name], node.name or name)
             return
         yield helper.make_node("Max", [quantize.input[0], bounds[0]], [f"{name}_above"], f"{node.name or name}_above")
@@ -227,14 +243,13 @@ def _along(rank: int, values: Array, axis: int) -> tuple[int, ...]:
 
 def _reachable(nodes: Sequence[onnx.NodeProto], outputs: Sequence[str]) -> list[onnx.NodeProto]:
     """Those of `nodes`, in order, on which an output depends."""
+    from tvmopt.pipeline.importers.onnx_form.operators import names_read
+
     wanted, kept = set(outputs), []
     for node in reversed(nodes):
         if wanted.intersection(node.output):
             kept.append(node)
-            wanted.update(node.input)
-            for attribute in node.attribute:
-                if attribute.HasField("g"):
-                    wanted.update(name for inner in attribute.g.node for name in inner.input)
+            wanted |= names_read(node)
     return kept[::-1]
 
 

@@ -210,6 +210,17 @@ def all_nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
                 yield from all_nodes(graph.node)
 
 
+def names_read(node: onnx.NodeProto) -> set[str]:
+    """The values that `node` and its subgraphs read."""
+    names = set(node.input)
+    for attribute in node.attribute:
+        for graph in (attribute.g, *attribute.graphs):
+            for inner in graph.node:
+                names |= names_read(inner)
+            names |= {output.name for output in graph.output}
+    return names
+
+
 def _why_unsupported(node: onnx.NodeProto) -> tuple[str, str] | None:
     """The operator and domain to list for `node`; None when it is supported."""
     if node.domain not in STANDARD_DOMAINS:

@@ -15,6 +15,7 @@ from onnx import numpy_helper
 
 from tvmopt.pipeline.errors import UnsupportedModelError
 from tvmopt.pipeline.importers.onnx_form.constants.constant_nodes import constants_to_initializers
+from tvmopt.pipeline.importers.onnx_form.operators import names_read
 from tvmopt.pipeline.support.onnxruntime import run_model
 from tvmopt.pipeline.support.weights.parked import array_of
 
@@ -56,7 +57,7 @@ def fold_constants(model: onnx.ModelProto) -> None:
             computed.update(outputs)
         else:
             rest.append(node)
-    used = {name for node in rest for name in _reads(node)} | {output.name for output in model.graph.output}
+    used = {name for node in rest for name in names_read(node)} | {output.name for output in model.graph.output}
     constants = _values(model, folded, sorted(computed & used), kinds)
     if constants is None:
         rest = [node for node in model.graph.node if not all(name in empty for name in filter(None, node.output))]
@@ -90,7 +91,7 @@ def _integer_weights(graph: onnx.GraphProto) -> set[str]:
             own = node.input[1]
         if own and _are_bytes(made[own], stored, node.op_type == "Gather"):
             weights.add(own)
-        others |= {name for name in _reads(node) if name != own}
+        others |= {name for name in names_read(node) if name != own}
     return weights - others
 
 
@@ -151,7 +152,7 @@ def _values(
     part = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
     part.graph.name = model.graph.name or "constants"
     part.graph.node.extend(nodes)
-    read = {name for node in nodes for name in _reads(node)}
+    read = {name for node in nodes for name in names_read(node)}
     part.graph.initializer.extend(tensor for tensor in model.graph.initializer if tensor.name in read)
     part.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
     try:
@@ -159,14 +160,3 @@ def _values(
     except UnsupportedModelError:
         return None
     return [numpy_helper.from_array(np.asarray(values[name]), name) for name in names]
-
-
-def _reads(node: onnx.NodeProto) -> set[str]:
-    """The values that `node` and its subgraphs read."""
-    names = set(node.input)
-    for attribute in node.attribute:
-        for graph in (attribute.g, *attribute.graphs):
-            for inner in graph.node:
-                names |= _reads(inner)
-            names |= {output.name for output in graph.output}
-    return names

@@ -73,6 +73,69 @@ def test_a_range_for_each_channel(load: Load) -> None:
     np.testing.assert_array_equal(got, np.clip(x, 0, 255 * scales.reshape(1, 3, 1)))
 
 
+def test_a_range_before_clip_has_operands(load: Load) -> None:
+    net = Network()
+    net.quantised("x", 0.5, 10)
+    model = make_model(*net.nodes, inputs={"x": (1, 3, 4)}, outputs="x_dq", opset=10, **net.constants)
+    floats = in_floats(load(model))
+    assert kinds(floats) == {"Max", "Min"}
+    x = np.linspace(-50, 200, 12, dtype=np.float32).reshape(1, 3, 4)
+    (got,) = run_model(floats.original, {"x": x}).values()
+    np.testing.assert_array_equal(got, np.clip(x, -5, 122.5))
+
+
+def test_what_only_inner_bodies_read_is_kept(load: Load) -> None:
+    """A value and a constant of the model, read two bodies deep."""
+    net = Network()
+    net.quantised(net.add("Neg", "x", "n"), 0.5, 128)
+    net.constants |= {"w": np.array([1, 2, 3], np.int8), "ws": np.float32(0.5), "k": np.float32(7), "c": np.bool_(True)}
+    net.add("DequantizeLinear", "w ws", "wd")
+    net.add("Relu", "x", "y")
+    model = make_model(*net.nodes, inputs={"x": (2, 3)}, outputs="y", opset=19, **net.constants)
+    result = [onnx.helper.make_tensor_value_info("z", onnx.TensorProto.FLOAT, None)]
+    nodes = [("Add", ["n_dq", "wd"], "p"), ("Mul", ["p", "k"], "z")]
+    body = onnx.helper.make_graph(
+        [onnx.helper.make_node(op, taken, [made]) for op, taken, made in nodes], "b", [], result
+    )
+    for name in ("b", "c"):
+        node = onnx.helper.make_node("If", ["c"], ["z"], f"if {name}", then_branch=body, else_branch=body)
+        body = onnx.helper.make_graph([node], name, [], result)
+    model.graph.node.append(node)
+    model.graph.node[-1].output[0] = "v"
+    model.graph.output.append(onnx.helper.make_tensor_value_info("v", onnx.TensorProto.FLOAT, (2, 3)))
+    loaded = load(model)
+    x = {"x": np.array([[-3.5, 0, 2], [1, 60, -2]], np.float32)}
+    for wanted, got in zip(
+        run_model(model, x).values(), run_model(in_floats(loaded).original, x).values(), strict=True
+    ):
+        np.testing.assert_allclose(got, wanted)
+
+
+@pytest.mark.parametrize("operator", ["QGemm", "QLinearAdd"])
+def test_other_forms_are_refused_whichever_they_are(load: Load, operator: str) -> None:
+    model = make_model(
+        ("QuantizeLinear", "x s z", "q"),
+        ("Identity", "q", "r"),
+        ("DequantizeLinear", "r s z", "y"),
+        inputs={"x": (2, 3)},
+        outputs="y",
+        s=np.float32(0.5),
+        z=np.uint8(3),
+    )
+    taken = {
+        "QLinearAdd": ["q", "s", "z", "q", "s", "z", "s", "z"],
+        "QGemm": ["q", "s", "z", "w", "s", "z", "", "s", "z"],
+    }
+    made = onnx.helper.make_node(operator, taken[operator], ["r"], "the layer", domain="com.microsoft")
+    model.graph.node[1].CopyFrom(made)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.ones((3, 3), np.uint8), "w"))
+    model.opset_import.append(onnx.helper.make_opsetid("com.microsoft", 1))
+    del model.graph.value_info[:]
+    quantised = load(model)
+    with pytest.raises(UnsupportedModelError, match=rf"'the layer' \({operator}\): only models in QDQ form"):
+        in_precision(quantised, "fp32")
+
+
 def test_a_value_that_stays_an_integer_is_rounded(load: Load) -> None:
     net = Network()
     net.quantised("x", 0.5, 0)
