@@ -149,9 +149,12 @@ class _Integers(QuantizedValues):
         return True, self._constant(node.inputs[2])
 
     def _convolution(self, editor: Editor, node: Node) -> bool:
-        data, weights = self._data(node.inputs[0]), self._weights(node.inputs[1])
+        data = self._data(node.inputs[0])
+        if data is None:
+            return False
+        weights = self._weights(node.inputs[1])
         has_bias, bias = self._bias(node)
-        if data is None or weights is None or not weights.sums_fit or (has_bias and bias is None):
+        if weights is None or not weights.sums_fit or (has_bias and bias is None):
             return False
         tensor = self.graph.tensor(node.inputs[0])
         values, groups = attributes(node), int(attributes(node).get("group", 1))
