@@ -86,8 +86,8 @@ def _others() -> frozenset[str]:
     """Operators of quantised models that are not in QDQ form."""
     from tvmopt.pipeline.importers.onnx_form.operators import QUANTIZED_FORMS
 
-    own = {"DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger"}
-    return own | QUANTIZED_FORMS - {"QuantizeLinear", "DequantizeLinear"}
+    own = ("DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger")
+    return QUANTIZED_FORMS.union(own) - {"QuantizeLinear", "DequantizeLinear"}
 
 
 class _Dequantized:

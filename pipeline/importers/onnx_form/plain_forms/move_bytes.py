@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import onnx
 from onnx import helper
@@ -72,7 +73,7 @@ def _with_floats(node: onnx.NodeProto, scales: dict[str, _Scale]) -> list[onnx.N
     if node.op_type in _READING:
         return [*before, moved]
     after = []
-    kind = {"output_dtype": scale.dtype} if scale.dtype else {}
+    kind: dict[str, Any] = {"output_dtype": scale.dtype} if scale.dtype else {}
     for place, name in enumerate(node.output):
         if not name:
             continue
