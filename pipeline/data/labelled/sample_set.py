@@ -52,6 +52,7 @@ class LabelledSet:
         classes: names of the classes, by number; empty where the set only numbers them.
         complete: whether `classes` are known to be all that there are, in the order of the numbers.
         pictures: whether samples are pictures, which still have to be prepared.
+        largest: of a part, the largest number of a class in the whole set; -1 where that is in `numbers`.
         fingerprint: differs where the files do.
     """
 
@@ -65,6 +66,7 @@ class LabelledSet:
     classes: tuple[str, ...] = ()
     complete: bool = False
     pictures: bool = True
+    largest: int = -1
     fingerprint: str = ""
 
     def __len__(self) -> int:
@@ -77,6 +79,7 @@ class LabelledSet:
             self,
             names=[self.names[place] for place in kept],
             numbers=[self.numbers[place] for place in kept] if self.numbers else (),
+            largest=max(self.largest, *self.numbers) if self.numbers else -1,
             read=lambda index: self.read(kept[index]),
             label=lambda index: self.label(kept[index]),
             fingerprint=hashlib.sha256(f"{self.fingerprint} {kept}".encode()).hexdigest(),

@@ -124,11 +124,12 @@ def _size(spec: TensorSpec, batch: int) -> int:
 
 def _offset(samples: LabelledSet, count: int, spec: TensorSpec) -> tuple[int, tuple[str, ...]]:
     """What is added to a label, and what to say about it."""
-    largest, known = max(samples.numbers), len(samples.classes)
+    largest, known = max(samples.largest, *samples.numbers), len(samples.classes)
     if not count:
         return 0, ()
-    background = count == known + 1 if known else count == _IMAGENET + 1 and largest < _IMAGENET
-    if background and (known or largest < _IMAGENET):
+    # Folders of pictures may be one short, because a class has none: only a list, or ImageNet's number, tells.
+    every = samples.complete or known == _IMAGENET
+    if count == known + 1 and every if known else count == _IMAGENET + 1 and largest < _IMAGENET:
         return 1, (f"the model has {count} classes, the first of them the background: labels are counted from 1",)
     if known and not samples.complete and known != count:
         raise ModelInputError(

@@ -80,8 +80,20 @@ def test_a_background_class_is_seen_and_said() -> None:
         judge = find_metric("top1").fit(samples, gives((1, size)))
         assert judge.judge([np.eye(size)[samples.numbers[1]]], 1).item() == 0
         assert judge.notes == ()
-    named = find_metric("top1").fit(classes(0, 2, names=("a", "b", "c")), gives((1, 4)))
+    named = find_metric("top1").fit(classes(0, 2, names=("a", "b", "c"), complete=True), gives((1, 4)))
     assert named.judge([np.eye(4)[3]], 1).item() == 0
+    imagenet = tuple(f"n{number:08}" for number in range(1000))
+    assert find_metric("top1").fit(classes(0, 2, names=imagenet), gives((1, 1001))).notes
+
+
+def test_a_part_of_a_set_is_numbered_as_the_whole() -> None:
+    part = classes(1, 500, 1000).part([0, 1])
+    judge = find_metric("top1").fit(part, gives((1, 1001)))
+    assert judge.notes == ()
+    assert judge.judge([np.eye(1001)[500]], 1).item() == 0
+    again = part.part([0])
+    assert again.largest == 1000
+    assert find_metric("top1").fit(classes(0, 999).part([0]), gives((1, 1001))).notes
 
 
 @pytest.mark.parametrize(
@@ -92,6 +104,11 @@ def test_a_background_class_is_seen_and_said() -> None:
             classes(0, 1, names=("a", "b")),
             gives((1, 10)),
             "has folders for 2 classes, but the model's output y0 has 10",
+        ),
+        (
+            classes(0, 2, names=("a", "b", "c")),
+            gives((1, 4)),
+            "has folders for 3 classes, but the model's output y0 has 4",
         ),
         (classes(0, 1), gives((1, 3, 8, 8)), "no output has a value for each class"),
         (classes(0, 1), gives((2, 1)), "no output has a value for each class"),
