@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from tvmopt.pipeline.data.labelled.read_lines import read_lines
 from tvmopt.pipeline.data.labelled.read_picture import SUFFIXES, read_picture, require_pillow
 from tvmopt.pipeline.data.labelled.sample_set import LabelledSet, files_fingerprint, require_classes
 from tvmopt.pipeline.errors import InputFileError
@@ -52,12 +53,7 @@ def open_list(path: Path) -> LabelledSet:
         RuntimeMissingError: Pillow is not installed.
     """
     files, names = [], []
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputFileError(f"{path}: not a list of pictures and labels: {error}") from None
-    for number, line in enumerate(lines, 1):
-        text = line.strip()
+    for number, text in enumerate(read_lines(path), 1):
         if not text or text.startswith("#"):
             continue
         separator = next((mark for mark in ("\t", ",") if mark in text), None)
@@ -108,7 +104,7 @@ def _numbering(names: Sequence[str], listed: Path | None) -> tuple[Callable[[str
     """What numbers a class by its name, all classes in that order, and whether a list says that they are all."""
     distinct = sorted(set(names))
     if listed is not None:
-        classes = tuple(line.strip() for line in listed.read_text(encoding="utf-8").splitlines() if line.strip())
+        classes = tuple(line for line in read_lines(listed) if line)
         numbers = {name: number for number, name in enumerate(classes)}
         # In synset lists the words follow the name.
         numbers = {name.split()[0]: number for name, number in numbers.items()} | numbers

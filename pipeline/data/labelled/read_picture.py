@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 import warnings
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +13,23 @@ import numpy as np
 
 from tvmopt.pipeline.data.labelled.sample_set import UnreadableSampleError
 from tvmopt.pipeline.errors import RuntimeMissingError
+from tvmopt.pipeline.support.messages import one_line
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".ppm", ".pgm", ".tif", ".tiff", ".gif")
 """Endings of the files that count as pictures in a labelled set."""
+
+_DAMAGED = (
+    OSError,
+    EOFError,
+    ValueError,
+    SyntaxError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    struct.error,
+    zlib.error,
+)
+"""What Pillow's readers raise on damaged files, also where only the metadata are damaged."""
 
 _GREY = ("1", "L", "I", "I;16", "F")
 
@@ -37,8 +54,11 @@ def read_picture(path: Path) -> np.ndarray:
     """
     from PIL import ImageOps
 
-    picture = ImageOps.exif_transpose(_open(path))
-    array = np.asarray(picture.convert("L" if picture.mode in _GREY else "RGB"))
+    def upright(picture: Any) -> np.ndarray:
+        turned = ImageOps.exif_transpose(picture)
+        return np.asarray(turned.convert("L" if turned.mode in _GREY else "RGB"))
+
+    array = _read(path, upright)
     return array[..., None] if array.ndim == 2 else array
 
 
@@ -48,13 +68,19 @@ def read_mask(path: Path) -> np.ndarray:
     Raises:
         UnreadableSampleError: it cannot be read, or its colours are no numbers.
     """
-    picture = _open(path)
-    if picture.mode not in ("P", *_GREY):
-        raise UnreadableSampleError(f"{path.name}: a mask numbers its pixels by palette or grey, this one is colour")
-    return np.asarray(picture, dtype=np.int64)
+
+    def numbers(picture: Any) -> np.ndarray:
+        if picture.mode not in ("P", *_GREY):
+            raise UnreadableSampleError(
+                f"{path.name}: a mask numbers its pixels by palette or grey, this one is colour"
+            )
+        return np.asarray(picture, dtype=np.int64)
+
+    return _read(path, numbers)
 
 
-def _open(path: Path) -> Any:
+def _read(path: Path, make: Callable[[Any], np.ndarray]) -> np.ndarray:
+    """What `make` makes of the picture; whatever fails on a damaged file, the sample is unreadable."""
     from PIL import Image
 
     try:
@@ -63,13 +89,6 @@ def _open(path: Path) -> Any:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path) as picture:
                 picture.load()
-                return picture
-    except (
-        OSError,
-        EOFError,
-        ValueError,
-        SyntaxError,
-        Image.DecompressionBombError,
-        Image.DecompressionBombWarning,
-    ) as error:
-        raise UnreadableSampleError(f"{path.name}: not a picture that can be read: {error}") from None
+                return make(picture)
+    except (*_DAMAGED, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise UnreadableSampleError(f"{path.name}: not a picture that can be read: {one_line(error)}") from None

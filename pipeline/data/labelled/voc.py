@@ -12,6 +12,7 @@ from xml.etree import ElementTree as ET
 import numpy as np
 
 from tvmopt.pipeline.data.labelled.folders import CLASSES
+from tvmopt.pipeline.data.labelled.read_lines import read_lines
 from tvmopt.pipeline.data.labelled.read_picture import read_mask, read_picture, require_pillow
 from tvmopt.pipeline.data.labelled.sample_set import (
     LabelledSet,
@@ -62,8 +63,7 @@ def open_voc(path: Path, masks: bool = False) -> LabelledSet:
     if not stems:
         raise InputFileError(f"{path}: has no pictures with labels; expected files in {_PICTURES} and {labels}")
     own = path / CLASSES
-    names = own.read_text(encoding="utf-8").splitlines() if own.is_file() else list(VOC_CLASSES)
-    classes = tuple(name.strip() for name in names if name.strip())
+    classes = tuple(name for name in read_lines(own) if name) if own.is_file() else VOC_CLASSES
     pictures = [_picture(path / _PICTURES, stem) for stem in stems]
     files = [path / labels / f"{stem}{suffix}" for stem in stems]
     return LabelledSet(
@@ -127,8 +127,7 @@ def _stems(path: Path, labels: Path, suffix: str, room: str) -> list[str]:
     for part in _PARTS:
         listed = path / "ImageSets" / room / f"{part}.txt"
         if listed.is_file():
-            lines = listed.read_text(encoding="utf-8").split("\n")
-            return [line.split()[0] for line in lines if line.strip()]
+            return [line.split()[0] for line in read_lines(listed) if line]
     return sorted(file.stem for file in labels.glob(f"*{suffix}")) if labels.is_dir() else []
 
 

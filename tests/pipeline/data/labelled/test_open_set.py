@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tests.pipeline.data import labelled_files as labelled
 from tvmopt.pipeline.data.labelled.open_set import is_labelled, open_labelled
@@ -149,6 +150,34 @@ def test_corrupt_pictures_are_found_when_they_are_read(tmp_path: Path) -> None:
         samples.read(1)
     assert len(list(samples.readable())) == 2
     assert len(list(samples.readable(1))) == 1
+
+
+def test_a_picture_whose_metadata_are_damaged(tmp_path: Path) -> None:
+    labelled.save_folders(tmp_path, count=1)
+    # The resolution is a text: Pillow cannot write the metadata anew when it turns the picture.
+    turned = bytes.fromhex("0002 0112 0003 00000001 00060000 011A 0002 00000004 41424300 00000000")
+    for name, metadata in (("1/0.png", b"Exif\0\0no TIFF"), ("1/1.jpg", b"Exif\0\0MM\0*\0\0\0\x08" + turned)):
+        Image.new("RGB", (9, 7)).save(tmp_path / name, exif=metadata)
+    samples = open_labelled(tmp_path)
+    for place in (1, 2):
+        with pytest.raises(UnreadableSampleError, match=r"[01]\....: not a picture that can be read"):
+            samples.read(place)
+    assert len(list(samples.readable())) == 2
+
+
+def test_text_files_that_are_not_utf_8(tmp_path: Path) -> None:
+    latin = "Bär\nKüken\n".encode("latin-1")
+    labelled.save_folders(tmp_path / "folders")
+    (tmp_path / "folders" / "classes.txt").write_bytes(latin)
+    assert "classes.txt: not a text file in UTF-8: byte 1 is 0xe4" in refused(tmp_path / "folders")
+    (tmp_path / "list.txt").write_bytes(latin)
+    assert "list.txt: not a text file in UTF-8" in refused(tmp_path / "list.txt")
+    voc(tmp_path / "VOC")
+    (tmp_path / "VOC" / "classes.txt").write_bytes(latin)
+    assert "classes.txt: not a text file in UTF-8" in refused(tmp_path / "VOC")
+    (tmp_path / "VOC" / "ImageSets" / "Main").mkdir(parents=True)
+    (tmp_path / "VOC" / "ImageSets" / "Main" / "val.txt").write_bytes(latin)
+    assert "val.txt: not a text file in UTF-8" in refused(tmp_path / "VOC")
 
 
 def test_a_random_part_is_the_same_every_time(tmp_path: Path) -> None:
