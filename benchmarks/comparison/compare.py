@@ -35,7 +35,7 @@ from tvmopt.benchmarks.workers.prepared_model import (
     make_subject,
 )
 from tvmopt.pipeline.data.pictures import load_pictures
-from tvmopt.pipeline.errors import CancelledError, OpenShapeError
+from tvmopt.pipeline.errors import CancelledError, OpenShapeError, TvmoptError
 from tvmopt.pipeline.support.cache import open_cache
 from tvmopt.pipeline.support.progress import Inside, Listener, Steps
 
@@ -180,7 +180,14 @@ class _Run:
             yield subject.model
         for runtime in others[:1]:
             assert runtime.compiles is not None
-            yield load_model(str(runtime.compiles(subject.job(runtime, threads, self.options.logs))))
+            try:
+                made = runtime.compiles(subject.job(runtime, threads, self.options.logs))
+                model = load_model(str(made), inputs=self.options.inputs)
+            except CancelledError:
+                raise
+            except TvmoptError:  # the runtime's row says why
+                continue
+            yield model
 
     def _tune(self, model: ImportedModel, threads: int) -> None:
         """Tunes the model for a number of threads; the records go to the first folder of logs."""
