@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import count, takewhile
 from pathlib import Path
 
 import numpy as np
@@ -102,7 +103,7 @@ class Entrant:
         self._ask({"do": "load", "job": job.to_json(), "outputs": str(self._file("first"))}, _READY_S)
 
     def answer(self, prepared: Prepared) -> Judgements | None:
-        """Judgements on prepared samples; None where the runtime fails, which it notes.
+        """Judgements on prepared samples; None where the runtime fails or gives other outputs, which it notes.
 
         Raises:
             ModelInputError: the outputs are not what the metric needs.
@@ -119,13 +120,34 @@ class Entrant:
             return None
         made = load_arrays(self._file("outputs"))
         for number, (places, _) in enumerate(batches):
-            outputs = [made[output_key(number, at)] for at in range(len(self.subject.signature.outputs))]
+            outputs = _outputs_of(made, number)
+            if misfit := self._misfit(outputs):
+                self.status, self.message = "failed", misfit
+                self.close()
+                return None
             for at, place in enumerate(places):
                 try:
                     tables[place] = self.subject.judge.judge(of_sample(outputs, at, batch), place)
                 except UnreadableSampleError as error:
                     skipped[place] = str(error)
         return Judgements(tables, skipped)
+
+    def _misfit(self, outputs: Sequence[np.ndarray]) -> str:
+        """One line on what the outputs for a batch have that the model's do not; empty where they fit."""
+        prepared, wanted = self.subject.prepared, self.subject.signature.outputs
+        if len(outputs) != len(wanted):
+            return f"it gave {len(outputs)} outputs, the model has {len(wanted)}"
+        if prepared is None:
+            return ""
+        vary = {cut.name for cut in prepared.model.cuts}
+        return next(
+            (
+                f"its output {spec.name} has shape {output.shape}, the model's {spec.shape}"
+                for output, spec in zip(outputs, wanted, strict=True)
+                if output.shape != spec.shape and spec.name not in vary
+            ),
+            "",
+        )
 
     def take(self, judgements: Judgements) -> None:
         """Adds judgements to its own."""
@@ -153,3 +175,9 @@ class Entrant:
 
     def _file(self, what: str) -> Path:
         return self.setting.folder / f"{self.name}-{what}.npz"
+
+
+def _outputs_of(made: Mapping[str, np.ndarray], batch: int) -> list[np.ndarray]:
+    """The outputs for one batch of those that a worker has saved, in order."""
+    keys = takewhile(made.__contains__, (output_key(batch, place) for place in count()))
+    return [made[key] for key in keys]

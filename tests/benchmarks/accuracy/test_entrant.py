@@ -1,0 +1,80 @@
+"""What becomes of a runtime whose outputs are not the model's, and what decides the keys of its judgements."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tvmopt.benchmarks.accuracy.entrant import Entrant, Setting
+from tvmopt.benchmarks.accuracy.subject import Chosen, Subject
+from tvmopt.benchmarks.measurements.options import DataOptions
+from tvmopt.benchmarks.runtimes.registry import find_runtime
+from tvmopt.benchmarks.workers.worker import output_key
+from tvmopt.pipeline.data.batches import Prepared
+from tvmopt.pipeline.data.labelled.sample_set import LabelledSet
+from tvmopt.pipeline.data.metrics.metric import Signature
+from tvmopt.pipeline.data.metrics.registry import find_metric
+from tvmopt.pipeline.data.preprocessing import Preprocessing
+from tvmopt.pipeline.support.npz import save_arrays
+from tvmopt.pipeline.types import TensorSpec
+
+NUMBERS = (0, 2, 1)
+
+
+class Worker:
+    """A process that gives these outputs for each batch."""
+
+    def __init__(self, *outputs: np.ndarray) -> None:
+        self.outputs = outputs
+
+    def ask(self, command: dict[str, Any], _timeout_s: float) -> None:
+        made = {output_key(batch, at): array for batch in range(3) for at, array in enumerate(self.outputs)}
+        save_arrays(Path(command["outputs"]), made)
+
+    def suspend(self) -> None:
+        pass
+
+    kill = suspend
+
+
+@pytest.fixture
+def chosen() -> Chosen:
+    samples = LabelledSet(
+        "test", Path("set"), "classes", ["a", "b", "c"], np.zeros, NUMBERS.__getitem__, NUMBERS, fingerprint="files"
+    )
+    return Chosen(samples, samples, find_metric("top1"), DataOptions(Path("set")))
+
+
+@pytest.fixture
+def made(tmp_path: Path, chosen: Chosen) -> Entrant:
+    signature = Signature(TensorSpec("x", (1, 3), "float32"), (TensorSpec("y", (1, 3), "float32"),))
+    prepared: Any = SimpleNamespace(model=SimpleNamespace(cuts=()))
+    preprocessing = Preprocessing("as it is", "", (3,), lambda sample: sample)
+    judge = chosen.metric.fit(chosen.samples, signature)
+    job: Any = None
+    subject = Subject("net", "onnx", "digest", signature, preprocessing, judge, job, prepared)
+    return Entrant(find_runtime("onnxruntime"), subject, "ort", "ORT", Setting((0,), (), tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("outputs", "message"),
+    [
+        ([np.zeros((1, 3))], ""),
+        ([], "it gave 0 outputs, the model has 1"),
+        ([np.zeros((1, 3)), np.zeros(1)], "it gave 2 outputs, the model has 1"),
+        ([np.zeros((1, 2))], "its output y has shape (1, 2), the model's (1, 3)"),
+        ([np.zeros((1, 3, 1, 1))], "its output y has shape (1, 3, 1, 1), the model's (1, 3)"),
+    ],
+)
+def test_outputs_that_are_not_the_models(made: Entrant, outputs: list[np.ndarray], message: str) -> None:
+    worker: Any = Worker(*outputs)
+    made._worker = worker
+    judgements = made.answer(Prepared((0, 1, 2), np.zeros((3, 3), np.float32), {}))
+    assert (judgements is None) == bool(message)
+    assert (made.status, made.message) == ("failed" if message else "ok", message)
+    if judgements is not None:
+        assert [table.item() for table in judgements.tables.values()] == list(NUMBERS)
