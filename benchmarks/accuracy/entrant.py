@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from tvmopt.benchmarks.accuracy.judgements import Judgements
-from tvmopt.benchmarks.accuracy.subject import Chosen, Subject, data_digest
-from tvmopt.benchmarks.machine.environment import package_versions
+from tvmopt.benchmarks.accuracy.key import judgements_key
+from tvmopt.benchmarks.accuracy.subject import Chosen, Subject
 from tvmopt.benchmarks.runtimes.base import Runtime
 from tvmopt.benchmarks.workers.prepare import prepare_runtime
 from tvmopt.benchmarks.workers.supervisor import WorkerError, WorkerHandle
@@ -19,13 +19,10 @@ from tvmopt.benchmarks.workers.worker import output_key
 from tvmopt.pipeline.data.batches import Prepared
 from tvmopt.pipeline.data.labelled.sample_set import UnreadableSampleError
 from tvmopt.pipeline.data.metrics.metric import of_sample
-from tvmopt.pipeline.records.store import RecordStore
-from tvmopt.pipeline.support.cache import digest, environment
+from tvmopt.pipeline.support.cache import digest
 from tvmopt.pipeline.support.npz import load_arrays, save_arrays
 
 _READY_S, _ANSWER_S = 1800.0, 600.0
-_VERSION = 1
-"""Of the judgements' form; another one makes kept ones void."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +65,7 @@ class Entrant:
     status: str = "ok"
     message: str = ""
     _worker: WorkerHandle | None = None
+    _key: str = ""
 
     def check(self) -> None:
         """Notes in `status` and `message` why it cannot take part, if so."""
@@ -83,11 +81,10 @@ class Entrant:
 
     def key(self, chosen: Chosen, places: Sequence[int]) -> str:
         """The key of its judgements on the samples at `places`."""
-        ours = "tvmopt" in self.runtime.packages
-        code = [environment(), [RecordStore(logs).digest() for logs in self.setting.logs]] if ours else []
-        versions = package_versions(self.runtime.packages)
-        threads, data = len(self.setting.cores), data_digest(self.subject, chosen)
-        return digest(_VERSION, self.runtime.name, versions, code, threads, data, list(places))
+        if not self._key:  # records and code are read once
+            cores, logs = self.setting.cores, self.setting.logs
+            self._key = judgements_key(self.runtime, self.subject, chosen, len(cores), logs)
+        return digest(self._key, list(places))
 
     def start(self) -> None:
         """Prepares the runtime and loads the model in its process, or notes why it cannot."""

@@ -76,16 +76,18 @@ class Race:
         Raises:
             ModelInputError, InputFileError: samples, outputs and metric do not go together.
         """
-        work = list(self._work())
+        work: dict[range, list[Entrant]] = {}
+        for chunk, entrant in self._work():
+            work.setdefault(chunk, []).append(entrant)
         with ExitStack() as stack:
             try:
-                for entrant in {id(one): one for _, one in work}.values():
+                for entrant in {id(one): one for part in work.values() for one in part}.values():
                     steps.begin(f"{entrant.title}, getting ready")
                     stack.callback(entrant.close)
                     entrant.start()
-                for chunk in dict.fromkeys(chunk for chunk, _ in work):
+                for chunk, entrants in work.items():
                     steps.begin(f"samples {chunk.start + 1:,} to {chunk.stop:,} of {len(self.chosen.samples):,}")
-                    self._judge(chunk, [entrant for part, entrant in work if part == chunk], steps)
+                    self._judge(chunk, entrants, steps)
             except (KeyboardInterrupt, CancelledError):
                 return False
         steps.end()

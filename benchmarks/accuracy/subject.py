@@ -200,7 +200,10 @@ def data_digest(subject: Subject, chosen: Chosen) -> list[Any]:
     asked = chosen.options.preprocess
     code = file_digest(Path(asked.rpartition(":")[0])) if asked and names_function(asked) else ""
     signature = [list(subject.signature.input.shape), *(list(spec.shape) for spec in subject.signature.outputs)]
-    return [subject.digest, signature, subject.preprocessing.name, code, chosen.metric.key, chosen.samples.fingerprint]
+    samples, calibration = chosen.samples, chosen.calibration
+    # A list of classes numbers the labels; notes say which output is read, and where classes begin.
+    labels = [samples.fingerprint, list(samples.classes), chosen.metric.key, list(subject.judge.notes)]
+    return [subject.digest, signature, subject.preprocessing.name, code, labels, calibration.fingerprint]
 
 
 def file_digest(path: Path) -> str:

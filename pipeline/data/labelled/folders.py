@@ -96,7 +96,7 @@ def _pictures_with_labels(path: Path, form: str, files: Sequence[Path], names: S
         numbers=labels,
         classes=classes,
         complete=complete,
-        fingerprint=f"{files_fingerprint(root, [file for file in files if file.is_relative_to(root)])} {labels}",
+        fingerprint=f"{files_fingerprint(root, files)} {labels}",
     )
 
 

@@ -107,7 +107,7 @@ class LabelledSet:
 
 
 def files_fingerprint(root: Path, files: Iterable[Path]) -> str:
-    """A hash over names, sizes and times of `files`, which lie in `root`."""
+    """A hash over names, sizes and times of `files`; of those that lie in `root`, names count from there."""
     hashed = hashlib.sha256()
     for path in files:
         try:
@@ -115,7 +115,8 @@ def files_fingerprint(root: Path, files: Iterable[Path]) -> str:
         except OSError:
             hashed.update(f"{path.name} missing\n".encode())
             continue
-        hashed.update(f"{path.relative_to(root)} {status.st_size} {status.st_mtime_ns}\n".encode())
+        name = path.relative_to(root) if path.is_relative_to(root) else path
+        hashed.update(f"{name} {status.st_size} {status.st_mtime_ns}\n".encode())
     return hashed.hexdigest()
 
 

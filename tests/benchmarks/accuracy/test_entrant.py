@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -78,3 +79,30 @@ def test_outputs_that_are_not_the_models(made: Entrant, outputs: list[np.ndarray
     assert (made.status, made.message) == ("failed" if message else "ok", message)
     if judgements is not None:
         assert [table.item() for table in judgements.tables.values()] == list(NUMBERS)
+
+
+def test_what_decides_the_key_of_judgements(made: Entrant, chosen: Chosen, monkeypatch: pytest.MonkeyPatch) -> None:
+    def key(subject: Subject = made.subject, asked: Chosen = chosen, name: str = "onnxruntime") -> str:
+        return Entrant(find_runtime(name), subject, name, name, made.setting).key(asked, range(3))
+
+    before = key()
+    assert before == key()
+    listed = replace(chosen, samples=replace(chosen.samples, classes=("ape", "bee", "owl")))
+    judge: Any = replace(made.subject.judge, notes=("labels are counted from 1",))
+    keys = {before, key(asked=listed), key(replace(made.subject, judge=judge)), key(name="openvino")}
+    borrowed = {}
+    for place in ("one", "two"):
+        monkeypatch.setattr("tvmopt.benchmarks.accuracy.key.identity", lambda _, place=place: (place,))
+        borrowed[place] = key(name="mxnet")
+    keys |= set(borrowed.values())
+    monkeypatch.setattr("tvmopt.benchmarks.accuracy.key.has_int8_dot_product", lambda: "another processor")
+    keys.add(key())
+    monkeypatch.setattr("tvmopt.benchmarks.accuracy.key._code", lambda: "another state")
+    keys.add(key())
+    assert len(keys) == 8
+
+
+def test_the_common_part_of_a_key_is_made_once(made: Entrant, chosen: Chosen, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = made.key(chosen, range(1))
+    monkeypatch.delattr("tvmopt.benchmarks.accuracy.entrant.judgements_key")
+    assert made.key(chosen, range(1)) == first != made.key(chosen, range(2))

@@ -63,6 +63,17 @@ def test_a_list_of_pictures(tmp_path: Path, separator: str) -> None:
         assert samples.read(1).shape == (7, 9, 1)
 
 
+def test_pictures_elsewhere_decide_the_fingerprint(tmp_path: Path) -> None:
+    pictures = [labelled.save_plain(tmp_path / "elsewhere" / f"{number}.png", number) for number in range(2)]
+    listed = tmp_path / "set" / "val.txt"
+    listed.parent.mkdir()
+    listed.write_text(f"{pictures[0]} 0\n{pictures[1]} 1\n")
+    before = open_labelled(listed).fingerprint
+    assert open_labelled(listed).fingerprint == before
+    labelled.save_plain(pictures[1], 9, (20, 20))
+    assert open_labelled(listed).fingerprint != before
+
+
 def test_a_list_that_is_none(tmp_path: Path) -> None:
     listed = tmp_path / "list.txt"
     listed.write_text("a.png\n")
