@@ -17,7 +17,15 @@ from tvmopt.benchmarks.accuracy.entrant import Entrant, Setting
 from tvmopt.benchmarks.accuracy.judgements import keep, recall
 from tvmopt.benchmarks.accuracy.options import EvaluateOptions
 from tvmopt.benchmarks.accuracy.rows import rows_of
-from tvmopt.benchmarks.accuracy.subject import Chosen, Subject, choose_data, lay_out, open_artifact, subject_of
+from tvmopt.benchmarks.accuracy.subject import (
+    Chosen,
+    Subject,
+    choose_data,
+    lay_out,
+    open_artifact,
+    require_equal_preparation,
+    subject_of,
+)
 from tvmopt.benchmarks.machine.environment import choose_cores, read_environment
 from tvmopt.benchmarks.measurements.accuracy import Accuracy, Evaluation
 from tvmopt.benchmarks.runtimes.base import Runtime
@@ -170,6 +178,7 @@ def run_evaluation(options: EvaluateOptions, listener: Listener | None = None) -
         if options.against is not None:
             other = replace(options, input_shapes={}, input_values={})
             against = _subject(other, options.against, chosen, _made(folder / "against"), steps)
+            require_equal_preparation(subject, against, options.data.preprocess)
             entrants.insert(0, _against(against, setting))
             reference = entrants[0].name
         elif not artifact:

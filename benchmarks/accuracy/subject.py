@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from tvmopt.pipeline.data.metrics.registry import open_for
 from tvmopt.pipeline.data.preprocessing import Preprocessing, choose_preprocessing
 from tvmopt.pipeline.data.user_function import names_function
 from tvmopt.pipeline.errors import InputFileError, ModelInputError, UsageError
+from tvmopt.pipeline.importers.registry import importer_of
 from tvmopt.pipeline.support.fit import listed_results
 from tvmopt.pipeline.support.npz import save_arrays
 from tvmopt.pipeline.types import ImportedModel, TensorSpec
@@ -184,15 +185,45 @@ def open_artifact(path: Path, chosen: Chosen, folder: Path) -> Subject:
     def job(_runtime: Runtime, threads: int, _logs: Sequence[Path]) -> Job:
         return Job("", str(inputs), outputs, signature.batch, threads, str(folder))
 
+    kind = source_kind(manifest)
     return Subject(
         name=str(manifest["model"]["name"]),
         kind="artifact",
         digest=file_digest(path),
         signature=signature,
-        preprocessing=choose_preprocessing(chosen.options.preprocess, signature.input, chosen.samples, "artifact"),
+        preprocessing=choose_preprocessing(chosen.options.preprocess, signature.input, chosen.samples, kind),
         judge=chosen.metric.fit(chosen.samples, signature),
         job=job,
     )
+
+
+def source_kind(manifest: Mapping[str, Any]) -> str:
+    """The kind of importer that takes the file that an artifact was compiled from; ``artifact`` where none does."""
+    importer = importer_of(Path(str(manifest["model"]["source"])))
+    return importer.kind if importer else "artifact"
+
+
+def require_equal_preparation(subject: Subject, against: Subject, asked: str | None) -> None:
+    """Checks that two models that are compared get the same inputs, where the user did not say which.
+
+    A model of bytes and one of floats get different ones by nature.
+
+    Args:
+        subject: the one model.
+        against: the other.
+        asked: the preprocessing that the user asked for.
+
+    Raises:
+        UsageError: both take floats, and what is usual differs.
+    """
+    floats = all(one.signature.input.dtype.startswith("float") for one in (subject, against))
+    names = [one.preprocessing.name for one in (subject, against)]
+    if asked is None and floats and names[0] != names[1]:
+        raise UsageError(
+            f"pictures for {subject.name} would be prepared as {names[0]} ({subject.preprocessing.why}), for "
+            f"{against.name} as {names[1]} ({against.preprocessing.why}): give --preprocess with what both are trained "
+            "with"
+        )
 
 
 def data_digest(subject: Subject, chosen: Chosen) -> list[Any]:
