@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from tvmopt.benchmarks.accuracy.entrant import Entrant
 from tvmopt.benchmarks.accuracy.subject import Chosen
 from tvmopt.benchmarks.measurements.accuracy import Accuracy, AccuracyRow, AccuracyValue
-from tvmopt.pipeline.data.metrics.metric import Score
+from tvmopt.pipeline.data.metrics.metric import Difference, Score
 from tvmopt.pipeline.errors import InputFileError
 
 
@@ -60,15 +60,22 @@ def _row(entrant: Entrant, reference: Entrant | None) -> AccuracyRow:
         return row
     ours, theirs = ([one.tables[place] for place in shared] for one in (entrant, reference))
     difference = entrant.subject.judge.difference(ours, theirs, shared)
-    value = AccuracyValue(values[0].name, difference.value, *difference.interval)
+    if not math.isfinite(difference.value):  # nothing is shown in the samples that both could judge
+        return row
+    value = AccuracyValue(values[0].name, difference.value, *_edges(difference))
     return AccuracyRow(*facts, "ok", "", len(places), values, value, difference.chance)
 
 
 def _value(name: str, score: Score) -> AccuracyValue:
     if not math.isfinite(score.value):
         raise InputFileError(f"{name} says nothing about these samples: they show no object of any class")
-    low, high = (edge if math.isfinite(edge) else score.value for edge in score.interval)
-    return AccuracyValue(name, score.value, low, high)
+    return AccuracyValue(name, score.value, *_edges(score))
+
+
+def _edges(found: Score | Difference) -> tuple[float, float]:
+    """The interval; the value itself where no resample says anything."""
+    low, high = (edge if math.isfinite(edge) else found.value for edge in found.interval)
+    return low, high
 
 
 def _skipped(skipped: dict[int, str], count: int) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ from tvmopt.pipeline.data.labelled.sample_set import LabelledSet, UnreadableSamp
 from tvmopt.pipeline.data.metrics.metric import Difference, Judge, Score, of_sample
 from tvmopt.pipeline.data.preprocessing import Preprocessing
 from tvmopt.pipeline.errors import InputFileError
+from tvmopt.pipeline.quantize.types import finite
 from tvmopt.pipeline.support.onnxruntime import open_session, run_session
 from tvmopt.pipeline.types import TensorSpec
 
@@ -79,14 +81,14 @@ class Accuracy:
             "skipped": self.skipped,
             "before": {name: _score(score) for name, score in self.before.items()},
             "after": {name: _score(score) for name, score in self.after.items()},
-            "difference": {"value": self.difference.value, "interval": list(self.difference.interval)},
+            "difference": _score(self.difference),
             "all_quantized": None if self.all_quantized is None else _score(self.all_quantized),
             "notes": list(self.notes),
         }
 
 
-def _score(score: Score) -> dict[str, Any]:
-    return {"value": score.value, "interval": list(score.interval)}
+def _score(score: Score | Difference) -> dict[str, Any]:
+    return {"value": finite(score.value), "interval": [finite(edge) for edge in score.interval]}
 
 
 @dataclass(slots=True)
@@ -119,7 +121,8 @@ class Examiner:
         skipped: samples that cannot be read.
 
     Raises:
-        InputFileError: no sample can be read, or the user's metric fails.
+        InputFileError: no sample can be read, or the user's metric fails; from `validate` also where the metric has no
+            value for the samples.
     """
 
     def __init__(self, test: LabelledTest, original: onnx.ModelProto, tell: Callable[[int, int], None]) -> None:
@@ -171,13 +174,27 @@ class Examiner:
             tables = self.tables(model)
             if self.first is None and model is not self._original:
                 self.first = tables
-            return self._value(tables), [-_distance(tables[number], self.before[number]) for number in numbers]
+            return self._whole_value(tables), [-_distance(tables[number], self.before[number]) for number in numbers]
         if model is self._original:
-            return self._value({number: self.before[number] for number in numbers}), [0.0] * len(numbers)
+            return self._part_value({number: self.before[number] for number in numbers}), [0.0] * len(numbers)
         nearness: list[float] = []
         tables = self._judged(model, numbers, lambda number, outputs: nearness.append(self._nearness(number, outputs)))
         tie = _TIE * float(np.mean(nearness)) / len(self.numbers)
-        return self._value(tables) + tie, [-_distance(tables[number], self.before[number]) for number in numbers]
+        return self._part_value(tables) + tie, [-_distance(tables[number], self.before[number]) for number in numbers]
+
+    def _whole_value(self, tables: Tables) -> float:
+        value = self._value(tables)
+        if not math.isfinite(value):
+            raise InputFileError(f"{self.test.samples.path}: {self.test.title} says nothing about these samples")
+        return value
+
+    def _part_value(self, tables: Tables) -> float:
+        """The metric on some samples; 0 where it has no value for them, so that only nearness counts."""
+        try:
+            value = self._value(tables)
+        except InputFileError:
+            return 0.0
+        return value if math.isfinite(value) else 0.0
 
     def _value(self, tables: Tables) -> float:
         return self.test.judge.value(list(tables.values()), list(tables))

@@ -73,15 +73,14 @@ def command(json_file: Path | None, **settings: Any) -> None:
 
 
 def _show(evaluation: Evaluation, json_file: Path | None) -> None:
-    """Writes the file and prints the table."""
+    """Prints the table and writes the file."""
     from tvmopt.benchmarks.measurements.files import write_document
     from tvmopt.cli.consoles import make_console
     from tvmopt.cli.views.accuracy import parts
 
-    if json_file is not None:
-        write_document(evaluation.to_json(), json_file)
     console = make_console()
     for part in parts(evaluation.accuracy, str(evaluation.model["name"])):
         console.print(part)
     if json_file is not None:
+        write_document(evaluation.to_json(), json_file)
         click.echo(f"wrote {json_file}")

@@ -101,10 +101,9 @@ def command(model: str, output: Path, json_file: Path | None, **settings: Any) -
     console = make_console()
     with ProgressLine(Console(stderr=True)) as line:
         result = quantize(job, line)
-    if json_file is not None:
-        write_json(json_file, result.to_json())
     for part in parts(result):
         console.print(part)
     console.print(f"wrote {output} ({output.stat().st_size / 2**20:.1f} MiB)")
     if json_file is not None:
+        write_json(json_file, result.to_json())
         console.print(f"wrote {json_file}")

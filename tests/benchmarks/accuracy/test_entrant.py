@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,13 +12,15 @@ import numpy as np
 import pytest
 
 from tvmopt.benchmarks.accuracy.entrant import Entrant, Setting
+from tvmopt.benchmarks.accuracy.rows import rows_of
 from tvmopt.benchmarks.accuracy.subject import Chosen, Subject
+from tvmopt.benchmarks.measurements.accuracy import AccuracyValue
 from tvmopt.benchmarks.measurements.options import DataOptions
 from tvmopt.benchmarks.runtimes.registry import find_runtime
 from tvmopt.benchmarks.workers.worker import output_key
 from tvmopt.pipeline.data.batches import Prepared
 from tvmopt.pipeline.data.labelled.sample_set import LabelledSet
-from tvmopt.pipeline.data.metrics.metric import Signature
+from tvmopt.pipeline.data.metrics.metric import Difference, Score, Signature
 from tvmopt.pipeline.data.metrics.registry import find_metric
 from tvmopt.pipeline.data.preprocessing import Preprocessing
 from tvmopt.pipeline.support.npz import save_arrays
@@ -106,3 +109,24 @@ def test_the_common_part_of_a_key_is_made_once(made: Entrant, chosen: Chosen, mo
     first = made.key(chosen, range(1))
     monkeypatch.delattr("tvmopt.benchmarks.accuracy.entrant.judgements_key")
     assert made.key(chosen, range(1)) == first != made.key(chosen, range(2))
+
+
+def test_a_difference_without_an_interval(made: Entrant, chosen: Chosen) -> None:
+    class Judge:
+        notes = ()
+
+        def __init__(self, difference: float) -> None:
+            self.found = Difference(difference, (math.nan, math.nan))
+
+        def score(self, *_: object) -> dict[str, Score]:
+            return {"map": Score(0.5, (0.4, 0.6))}
+
+        def difference(self, *_: object) -> Difference:
+            return self.found
+
+    for difference in (0.25, math.nan):
+        judge: Any = Judge(difference)
+        subject = replace(made.subject, judge=judge)
+        entrants = [Entrant(made.runtime, subject, name, name, made.setting, {0: np.zeros((1, 1))}) for name in "ab"]
+        value = rows_of(chosen, entrants, "a").rows[1].difference
+        assert value == (AccuracyValue("map", 0.25, 0.25, 0.25) if difference == 0.25 else None)
