@@ -58,14 +58,14 @@ class Race:
     Attributes:
         chosen: the set.
         entrants: in the order of their rows.
-        reference: the name of the entrant that differences are to; empty without one.
+        references: names of the entrants that differences may be to, the best first: the first that was judged is taken.
         cache: where judgements are kept.
         fresh: whether those kept count for nothing.
     """
 
     chosen: Chosen
     entrants: Sequence[Entrant]
-    reference: str
+    references: Sequence[str]
     cache: Cache
     fresh: bool = False
 
@@ -174,18 +174,17 @@ def run_evaluation(options: EvaluateOptions, listener: Listener | None = None) -
             subject = _subject(options, options.model, chosen, _made(folder / "model"), steps)
             entrants = entrants_of(subject, runtimes, setting)
             model = describe_model(_imported(subject))
-        reference = ""
+        references: list[str] = []
         if options.against is not None:
             other = replace(options, input_shapes={}, input_values={})
             against = _subject(other, options.against, chosen, _made(folder / "against"), steps)
             require_equal_preparation(subject, against, options.data.preprocess)
             entrants.insert(0, _against(against, setting))
-            reference = entrants[0].name
+            references = [entrants[0].name]
         elif not artifact:
-            names = [entrant.name for entrant in entrants]
-            reference = next((name for name in _references(subject) if name in names), "")
+            references = references_of(subject)
         cache = open_cache() if options.results is None else Cache(options.results)
-        race = Race(chosen, entrants, reference, cache, options.fresh)
+        race = Race(chosen, entrants, references, cache, options.fresh)
         complete = race.run(_counting(steps, race))
     if not complete and not any(entrant.tables for entrant in entrants):
         raise CancelledError
@@ -196,7 +195,7 @@ def run_evaluation(options: EvaluateOptions, listener: Listener | None = None) -
 def entrants_of(subject: Subject, runtimes: Sequence[Runtime], setting: Setting) -> list[Entrant]:
     """An entrant for each runtime, and for the model's reference, which comes first where it was not asked for."""
     names = [runtime.name for runtime in runtimes]
-    reference = [find_runtime(name) for name in _references(subject)[:1] if name not in names]
+    reference = [find_runtime(name) for name in references_of(subject)[:1] if name not in names]
     return [Entrant(runtime, subject, runtime.name, runtime.title, setting) for runtime in (*reference, *runtimes)]
 
 
@@ -206,16 +205,18 @@ def accuracy_of(race: Race) -> Accuracy:
     Raises:
         InputFileError: none of the samples can be read, or a user's metric raises or returns no number.
     """
-    return rows_of(race.chosen, race.entrants, race.reference)
+    judged = {entrant.name for entrant in race.entrants if entrant.tables}
+    reference = next((name for name in race.references if name in judged), "")
+    return rows_of(race.chosen, race.entrants, reference)
 
 
-def _references(subject: Subject) -> list[str]:
+def references_of(subject: Subject) -> list[str]:
     """Names of the runtimes that may serve as the reference for the subject's model, the best first, and are there."""
     return [runtime.name for runtime in reference_runtimes(subject.kind) if runtime.missing(subject.kind) is None]
 
 
 def _against(subject: Subject, setting: Setting) -> Entrant:
-    runtime = find_runtime(_references(subject)[0])
+    runtime = find_runtime(references_of(subject)[0])
     return Entrant(runtime, subject, "against", f"{subject.name} in {runtime.title}", setting)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tvmopt.benchmarks.accuracy.entrant import Setting
-from tvmopt.benchmarks.accuracy.evaluate import Race, accuracy_of, entrants_of
+from tvmopt.benchmarks.accuracy.evaluate import Race, accuracy_of, entrants_of, references_of
 from tvmopt.benchmarks.accuracy.subject import Chosen, Subject, choose_data, lay_out, subject_of
 from tvmopt.benchmarks.comparison.admission import Cell
 from tvmopt.benchmarks.comparison.cell import count_steps, measure_cell
@@ -148,7 +148,8 @@ class _Run:
         runtimes = [runtime for runtime in self.runtimes if runtime.name in right]
         setting = Setting(self.cores, self.options.logs, folder)
         entrants = entrants_of(self.subject, runtimes, setting)
-        race = Race(self.chosen, entrants, str(self.model["reference"]), open_cache())
+        references = (str(self.model["reference"]), *references_of(self.subject))
+        race = Race(self.chosen, entrants, references, open_cache())
         complete = race.run(Steps(self.steps.listener, race.count_steps()))
         if any(entrant.tables for entrant in entrants):
             self.accuracy = accuracy_of(race)

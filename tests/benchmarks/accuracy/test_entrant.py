@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tvmopt.benchmarks.accuracy.entrant import Entrant, Setting
+from tvmopt.benchmarks.accuracy.evaluate import Race, accuracy_of
 from tvmopt.benchmarks.accuracy.rows import rows_of
 from tvmopt.benchmarks.accuracy.subject import Chosen, Subject
 from tvmopt.benchmarks.measurements.accuracy import AccuracyValue
@@ -23,6 +24,7 @@ from tvmopt.pipeline.data.labelled.sample_set import LabelledSet
 from tvmopt.pipeline.data.metrics.metric import Difference, Score, Signature
 from tvmopt.pipeline.data.metrics.registry import find_metric
 from tvmopt.pipeline.data.preprocessing import Preprocessing
+from tvmopt.pipeline.support.cache import Cache
 from tvmopt.pipeline.support.npz import save_arrays
 from tvmopt.pipeline.types import TensorSpec
 
@@ -130,3 +132,13 @@ def test_a_difference_without_an_interval(made: Entrant, chosen: Chosen) -> None
         entrants = [Entrant(made.runtime, subject, name, name, made.setting, {0: np.zeros((1, 1))}) for name in "ab"]
         value = rows_of(chosen, entrants, "a").rows[1].difference
         assert value == (AccuracyValue("map", 0.25, 0.25, 0.25) if difference == 0.25 else None)
+
+
+def test_the_reference_is_the_first_that_was_judged(made: Entrant, chosen: Chosen, tmp_path: Path) -> None:
+    tables = {place: np.array([[0.0]]) for place in range(3)}
+    failed = Entrant(made.runtime, made.subject, "keras", "Keras", made.setting, status="failed", message="why")
+    others = [Entrant(made.runtime, made.subject, name, name, made.setting, tables) for name in ("ort", "openvino")]
+    accuracy = accuracy_of(Race(chosen, [failed, *others], ("keras", "ort"), Cache(tmp_path)))
+    assert accuracy.reference == "ort"
+    assert [row.difference is None for row in accuracy.rows] == [True, True, False]
+    assert accuracy_of(Race(chosen, [failed, *others], (), Cache(tmp_path))).reference == ""
