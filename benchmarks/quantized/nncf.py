@@ -13,12 +13,19 @@ from typing import Any
 
 from tvmopt.benchmarks.quantized.quantize_once import Feed, Quantizer, Samples
 
-IN_WORDS = "NNCF post-training, performance preset, fast bias correction"
+IN_WORDS = "NNCF post-training, performance preset, fast bias correction; as a transformer where there is attention"
 PACKAGES = ("nncf", "onnx", "openvino")
 
 
-def quantize(model: Any, feeds: Sequence[Feed], bits: int) -> Any:
-    """The model quantised, in the form that it has; `bits` of 7 or 8 are those of weights."""
+def quantize(model: Any, feeds: Sequence[Feed], bits: int, transformer: bool) -> Any:
+    """The model quantised, in the form that it has.
+
+    Args:
+        model: in OpenVINO's form.
+        feeds: what to calibrate on.
+        bits: of weights: 7 or 8.
+        transformer: whether it has attention, which NNCF then leaves in a precision that serves it.
+    """
     import nncf
 
     logging.getLogger("nncf").setLevel(logging.ERROR)
@@ -28,6 +35,7 @@ def quantize(model: Any, feeds: Sequence[Feed], bits: int) -> Any:
         nncf.Dataset(feeds),
         target_device=nncf.TargetDevice.CPU,
         subset_size=len(feeds),
+        model_type=nncf.ModelType.TRANSFORMER if transformer else None,
         advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=fix),
     )
 

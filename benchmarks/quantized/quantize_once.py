@@ -17,7 +17,7 @@ from tvmopt.pipeline.support.npz import load_arrays
 Feed = dict[str, np.ndarray]
 """Arrays by the names of a network's inputs."""
 
-VERSION = 1
+VERSION = 2
 """Raised whenever a quantiser is called in another way, which `Quantizer.settings` do not tell."""
 
 

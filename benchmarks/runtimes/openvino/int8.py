@@ -59,9 +59,13 @@ def _quantizer(bits: int) -> Quantizer:
     """NNCF on OpenVINO's form of a model; the two files of the result are in a tar."""
 
     def make(source: Path, feeds: Sequence[Feed], path: Path) -> None:
+        import onnx
         import openvino
 
-        quantized = nncf.quantize(openvino.Core().read_model(source), feeds, bits)
+        from tvmopt.pipeline.quantize.float_form import has_attention
+
+        transformer = has_attention(onnx.load(source, load_external_data=False))
+        quantized = nncf.quantize(openvino.Core().read_model(source), feeds, bits, transformer)
         openvino.save_model(quantized, path.with_name(_FILES[0]), compress_to_fp16=False)
         with tarfile.open(path, "w") as tar:
             for name in _FILES:

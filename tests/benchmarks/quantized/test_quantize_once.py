@@ -98,3 +98,12 @@ def test_only_eight_bits_without_vnni_saturate(monkeypatch: pytest.MonkeyPatch) 
     assert "saturates" not in in_words(7)
     monkeypatch.setattr(weight_range, "has_int8_dot_product", lambda: True)
     assert in_words(8) == {"weights": "int8 per channel, 8 bits used"}
+
+
+def test_attention_is_quantised_as_a_transformers(monkeypatch: pytest.MonkeyPatch) -> None:
+    nncf = pytest.importorskip("nncf")
+    from tvmopt.benchmarks.quantized.nncf import quantize
+
+    monkeypatch.setattr(nncf, "quantize", lambda *_, **given: given["model_type"])
+    assert quantize(None, [{}], 8, True) == nncf.ModelType.TRANSFORMER
+    assert quantize(None, [{}], 8, False) is None
