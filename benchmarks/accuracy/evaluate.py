@@ -58,7 +58,8 @@ class Race:
     Attributes:
         chosen: the set.
         entrants: in the order of their rows.
-        references: names of the entrants that differences may be to, the best first: the first that was judged is taken.
+        references: names of the entrants that differences may be to, the best first; they are to the first that was
+            judged.
         cache: where judgements are kept.
         fresh: whether those kept count for nothing.
     """

@@ -46,7 +46,10 @@ def rows_of(chosen: Chosen, entrants: Sequence[Entrant], reference: str) -> Accu
 
 
 def _row(entrant: Entrant, reference: Entrant | None) -> AccuracyRow:
-    facts = (entrant.name, entrant.title, entrant.runtime.variant)
+    variant = entrant.runtime.variant
+    if entrant.subject.prepared is not None and not _is_float(entrant):
+        variant = variant.replace("FP32", "quantised model")
+    facts = (entrant.name, entrant.title, variant)
     if entrant.status != "ok":
         return AccuracyRow(*facts, entrant.status, entrant.message)
     if not entrant.tables:
@@ -84,9 +87,15 @@ def _skipped(skipped: dict[int, str], count: int) -> tuple[str, ...]:
     return (f"{len(skipped)} of {count} samples cannot be read and were left out, such as {skipped[min(skipped)]}",)
 
 
+def _is_float(entrant: Entrant) -> bool:
+    """Whether the model itself is not quantised, so that a runtime in INT8 has to do that."""
+    prepared = entrant.subject.prepared
+    return prepared is not None and not prepared.quantized
+
+
 def _calibrated(chosen: Chosen, entrants: Sequence[Entrant]) -> tuple[str, ...]:
     """What INT8 runtimes were calibrated on, where some took part."""
-    if not any(entrant.runtime.quantized and entrant.tables for entrant in entrants):
+    if not any(entrant.runtime.quantized and entrant.tables and _is_float(entrant) for entrant in entrants):
         return ()
     shared = set(chosen.calibration.names) & set(chosen.samples.names)
     which = "of those evaluated" if shared else "none of those evaluated"

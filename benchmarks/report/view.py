@@ -136,7 +136,8 @@ def view_notes(comparison: Comparison) -> list[str]:
 def _integer_notes(comparison: Comparison) -> list[str]:
     """What the rows of INT8 were calibrated on, and which of them saturate, each once."""
     calibration, notes = comparison.model["calibration"], []
-    if calibration and any("INT8" in row.variant for row in comparison.measurements if row.latency_s):
+    made_here = [row for row in comparison.measurements if row.latency_s and "INT8" in row.variant]
+    if calibration and any(row.settings.get("quantisation") != "the model's own" for row in made_here):
         notes.append(f"INT8 rows use a different precision from the rest. They were calibrated on {calibration}.")
     saturating = [row for row in comparison.measurements if "saturates" in row.settings]
     return [*notes, *dict.fromkeys(f"{title_of(row.runtime)} {row.settings['saturates']}." for row in saturating)]

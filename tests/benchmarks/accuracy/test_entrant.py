@@ -58,7 +58,7 @@ def chosen() -> Chosen:
 @pytest.fixture
 def made(tmp_path: Path, chosen: Chosen) -> Entrant:
     signature = Signature(TensorSpec("x", (1, 3), "float32"), (TensorSpec("y", (1, 3), "float32"),))
-    prepared: Any = SimpleNamespace(model=SimpleNamespace(cuts=()))
+    prepared: Any = SimpleNamespace(model=SimpleNamespace(cuts=()), quantized=False)
     preprocessing = Preprocessing("as it is", "", (3,), lambda sample: sample)
     judge = chosen.metric.fit(chosen.samples, signature)
     job: Any = None
@@ -142,3 +142,15 @@ def test_the_reference_is_the_first_that_was_judged(made: Entrant, chosen: Chose
     assert accuracy.reference == "ort"
     assert [row.difference is None for row in accuracy.rows] == [True, True, False]
     assert accuracy_of(Race(chosen, [failed, *others], (), Cache(tmp_path))).reference == ""
+
+
+def test_a_quantised_model_is_not_quantised_by_runtimes(made: Entrant, chosen: Chosen) -> None:
+    tables = {place: np.array([[0.0]]) for place in range(3)}
+    for quantized in (False, True):
+        prepared: Any = SimpleNamespace(model=SimpleNamespace(cuts=()), quantized=quantized)
+        subject = replace(made.subject, prepared=prepared)
+        names = ("onnxruntime", "openvino-int8")
+        entrants = [Entrant(find_runtime(name), subject, name, name, made.setting, tables) for name in names]
+        accuracy = rows_of(chosen, entrants, "")
+        assert any(note.startswith("INT8 runtimes were calibrated") for note in accuracy.notes) != quantized
+        assert [row.variant for row in accuracy.rows] == ["quantised model" if quantized else "FP32", "INT8"]
