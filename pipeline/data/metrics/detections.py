@@ -95,7 +95,8 @@ def _three(boxes: int, classes: int, scores: int, size: tuple[int, int]) -> Read
     def read(outputs: Sequence[np.ndarray]) -> Detections:
         found = outputs[boxes].reshape(-1, 4).astype(np.float64)
         kept = outputs[scores].ravel()[: len(found)].astype(np.float64)
-        return _finite(outputs[classes].ravel()[: len(found)].astype(np.int64), kept, as_parts(found, size))
+        parts = as_parts(found, size, kept)
+        return _finite(outputs[classes].ravel()[: len(found)].astype(np.int64), kept, parts)
 
     return read
 
@@ -111,9 +112,14 @@ def _tensorflow(boxes: int, classes: int, scores: int, size: tuple[int, int]) ->
     return read
 
 
-def as_parts(boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Boxes as parts of the picture, from parts or from pixels of the model's input of `size`."""
-    if not boxes.size or np.nanmax(np.abs(boxes)) < _NORMAL:
+def as_parts(boxes: np.ndarray, size: tuple[int, int], scores: np.ndarray) -> np.ndarray:
+    """Boxes as parts of the picture, from parts or from pixels of the model's input of `size`.
+
+    The middle one of those with a score above 0 tells: a single box far outside the picture, or what fills up a list,
+    does not.
+    """
+    told = boxes[(scores > 0) & np.isfinite(boxes).all(axis=1)]
+    if not len(told) or np.median(np.abs(told).max(axis=1)) < _NORMAL:
         return boxes
     return boxes / (*size, *size)
 

@@ -9,6 +9,7 @@ import pytest
 
 from tests.pipeline.data import labelled_files as labelled
 from tvmopt.pipeline.data.labelled.sample_set import LabelledSet, Objects, UnreadableSampleError
+from tvmopt.pipeline.data.metrics.detections import as_parts
 from tvmopt.pipeline.data.metrics.intervals import mcnemar, paired_difference, wilson
 from tvmopt.pipeline.data.metrics.metric import Signature, of_sample
 from tvmopt.pipeline.data.metrics.registry import find_metric, open_for
@@ -303,3 +304,12 @@ def test_the_three_forms_of_detections_say_the_same() -> None:
     assert tables[0] == tables[1] == tables[2] == [[0, 0.9, 1], [0, np.inf, 1], [1, 0.8, 0]]
     with pytest.raises(ModelInputError, match="map reads outputs named boxes, labels and scores"):
         find_metric("map").fit(samples, fit(("a", (1, 10))))
+
+
+def test_a_single_wild_box_does_not_make_pixels_of_parts() -> None:
+    parts = np.array([[0.1, 0.2, 0.5, 0.6], [0.0, 0.0, 1.1, 0.9], [0.2, 0.2, 7.0, 0.4], [900.0, 900.0, 950.0, 950.0]])
+    scores = np.array([0.9, 0.8, 0.3, 0.0])
+    assert np.array_equal(as_parts(parts, (300, 200), scores), parts)
+    pixels = np.array([[30.0, 20.0, 150.0, 100.0], [0.0, 0.0, 1.0, 1.0], [3.0, 2.0, 300.0, 200.0]])
+    assert np.allclose(as_parts(pixels, (300, 200), np.ones(3))[2], [0.01, 0.01, 1, 1])
+    assert np.array_equal(as_parts(pixels, (300, 200), np.zeros(3)), pixels)  # none of them is found
