@@ -8,7 +8,7 @@ from tvmopt.pipeline.data.labelled.arrays import open_arrays
 from tvmopt.pipeline.data.labelled.folders import class_folders, find_list, open_folders, open_list
 from tvmopt.pipeline.data.labelled.idx import find_idx, open_idx
 from tvmopt.pipeline.data.labelled.sample_set import Kind, LabelledSet
-from tvmopt.pipeline.data.labelled.voc import find_voc, open_voc
+from tvmopt.pipeline.data.labelled.voc import find_voc, has_masks_only, open_voc
 from tvmopt.pipeline.errors import InputFileError
 
 FORMS = (
@@ -45,7 +45,7 @@ def open_labelled(path: Path, kind: Kind | None = None) -> LabelledSet:
         return open_arrays(path)
     voc = find_voc(path)
     if voc is not None:
-        return open_voc(voc, masks=kind == "masks")
+        return open_voc(voc, masks=kind == "masks" or (kind is None and has_masks_only(voc)))
     idx = find_idx(path)
     if idx is not None:
         return open_idx(*idx)

@@ -47,6 +47,11 @@ def find_voc(path: Path) -> Path | None:
     return None
 
 
+def has_masks_only(path: Path) -> bool:
+    """Whether a set has masks, and no boxes."""
+    return (path / _MASKS).is_dir() and not any((path / _BOXES).glob("*.xml"))
+
+
 def open_voc(path: Path, masks: bool = False) -> LabelledSet:
     """The pictures with their boxes, or with their masks.
 

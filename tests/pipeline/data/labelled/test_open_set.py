@@ -249,3 +249,16 @@ def test_a_set_of_classes_has_what_a_metric_needs(tmp_path: Path) -> None:
     samples: LabelledSet = open_labelled(labelled.save_folders(tmp_path))
     assert samples.kind == "classes"
     assert [samples.label(place) for place in range(9)] == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+
+
+def test_a_set_with_masks_alone_has_masks(tmp_path: Path) -> None:
+    voc(tmp_path)
+    labelled.save_picture(tmp_path / "SegmentationClass" / "2.png", np.full((10, 20), 12, np.uint8))
+    assert open_labelled(tmp_path).kind == "boxes"
+    for file in (tmp_path / "Annotations").iterdir():
+        file.unlink()
+    assert open_labelled(tmp_path).kind == "masks"
+    (tmp_path / "Annotations").rmdir()
+    assert open_labelled(tmp_path).names == ["2.jpg"]
+    with pytest.raises(InputFileError, match="has no pictures with labels"):
+        open_labelled(tmp_path, "boxes")
