@@ -39,6 +39,7 @@ class LabelledTest:
         outputs: names of the model's outputs, in order.
         judge: the metric, set up for both.
         title: what reports call the metric.
+        percent: whether values are parts of 1, which reports show in per cent; a user's metric has a unit of its own.
     """
 
     samples: LabelledSet
@@ -47,6 +48,7 @@ class LabelledTest:
     outputs: tuple[str, ...]
     judge: Judge
     title: str
+    percent: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,7 @@ class Accuracy:
         skipped: how many could not be read.
         all_quantized: of the model before layers were taken back to float; None where none were.
         notes: what a reader must know, one line each.
+        percent: as `LabelledTest.percent`.
     """
 
     metric: str
@@ -72,6 +75,7 @@ class Accuracy:
     skipped: int = 0
     all_quantized: Score | None = None
     notes: tuple[str, ...] = ()
+    percent: bool = True
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""
@@ -159,6 +163,7 @@ class Examiner:
             self.skipped,
             next(iter(first.values()), None),
             tuple(judge.notes),
+            self.test.percent,
         )
 
     def validate(self, model: onnx.ModelProto, places: Sequence[int]) -> tuple[float, list[float]]:

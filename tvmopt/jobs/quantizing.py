@@ -30,7 +30,7 @@ class QuantizeJob:
     """What to quantise.
 
     Attributes:
-        model: ``file.onnx``, ``file.pt2`` or ``path/file.py:factory``.
+        model: ``file.onnx``, ``file.pt2``, ``path/file.py:factory`` or another form that `load_model` takes.
         output: the .onnx file to write.
         data: a labelled set, a folder of pictures, or an .npz file with an array of samples for each input; the
             photographs that scikit-learn ships when None.
@@ -169,4 +169,6 @@ def _test(
             raise
         return None, (f"accuracy was not measured: {error}",)
     names = tuple(spec.name for spec in model.results)
-    return LabelledTest(part, calibration.preprocessing, model.inputs[0], names, judge, metric.title), ()
+    return LabelledTest(
+        part, calibration.preprocessing, model.inputs[0], names, judge, metric.title, metric.needs is not None
+    ), ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 
 from tests.pipeline.quantize.networks import classifier, imported_classifier
+from tvmopt.cli.views.quantize import accuracy_lines
 from tvmopt.pipeline.data.labelled.sample_set import LabelledSet
 from tvmopt.pipeline.data.metrics.metric import Difference, Score, Signature
 from tvmopt.pipeline.data.metrics.own import OwnMetric
@@ -62,3 +64,12 @@ def test_numbers_that_json_lacks() -> None:
     found = Accuracy("map", {"map": nothing}, {"map": nothing}, Difference(math.nan, (math.nan, math.nan)), 3)
     document = json.loads(json.dumps(found.to_json(), allow_nan=False))
     assert document["difference"] == document["before"]["map"] == {"value": None, "interval": [None, None]}
+
+
+def test_a_metric_of_ones_own_is_shown_in_its_unit() -> None:
+    score = Score(12.5, (11.25, 13.0))
+    found = Accuracy("spread", {"spread": score}, {"spread": score}, Difference(-0.5, (-1, 0)), 3, percent=False)
+    lines = list(accuracy_lines(found))
+    assert lines[1] == "  spread: 12.5 (11.25 to 13) before, 12.5 (11.25 to 13) after"
+    assert lines[2] == "  change of spread: -0.5 (-1 to +0)"
+    assert list(accuracy_lines(replace(found, percent=True)))[2] == "  change of spread: -50.00% (-100.00% to +0.00%)"

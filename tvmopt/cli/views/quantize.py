@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from tvmopt.jobs.quantizing import QuantizeResult
-    from tvmopt.pipeline.data.metrics.metric import Score
+    from tvmopt.pipeline.data.metrics.metric import Difference, Score
     from tvmopt.pipeline.quantize.accuracy import Accuracy
     from tvmopt.pipeline.quantize.types import LayerReport, Noise
 
@@ -85,14 +85,15 @@ def accuracy_lines(accuracy: Accuracy) -> Iterator[str]:
     unread = f", {accuracy.skipped} more could not be read" if accuracy.skipped else ""
     yield f"accuracy on {accuracy.samples} samples{unread} (95 % intervals in brackets):"
     for name, before in accuracy.before.items():
-        yield f"  {name}: {shown(before)} before, {shown(accuracy.after[name])} after"
+        after = shown(accuracy.after[name], accuracy.percent)
+        yield f"  {name}: {shown(before, accuracy.percent)} before, {after} after"
     if accuracy.all_quantized is not None:
-        yield f"  {accuracy.metric} with all layers quantised: {shown(accuracy.all_quantized)}"
-    low, high = accuracy.difference.interval
-    yield f"  change of {accuracy.metric}: {accuracy.difference.value:+.2%} ({low:+.2%} to {high:+.2%})"
+        yield f"  {accuracy.metric} with all layers quantised: {shown(accuracy.all_quantized, accuracy.percent)}"
+    yield f"  change of {accuracy.metric}: {shown(accuracy.difference, accuracy.percent, '+')}"
 
 
-def shown(score: Score) -> str:
-    """A value and its interval."""
-    low, high = score.interval
-    return f"{score.value:.2%} ({low:.2%} to {high:.2%})"
+def shown(score: Score | Difference, percent: bool, sign: str = "") -> str:
+    """A value and its interval, in per cent or in the unit of the user's metric."""
+    form = f"{sign}.2%" if percent else f"{sign}.4g"
+    low, high = (format(edge, form) for edge in score.interval)
+    return f"{score.value:{form}} ({low} to {high})"
