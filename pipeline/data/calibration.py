@@ -72,12 +72,14 @@ class Calibration:
         origin: what they are, in words.
         labelled: the set with labels that they are from; None where there are no labels.
         preprocessing: how its samples become inputs; None where they are arrays by the inputs' names.
+        names: of the samples of `labelled` that are taken first; others only where some cannot be read.
     """
 
     feeds: Feeds
     origin: str
     labelled: LabelledSet | None = None
     preprocessing: Preprocessing | None = None
+    names: frozenset[str] = frozenset()
 
 
 def open_calibration(wanted: Wanted) -> Calibration:
@@ -101,7 +103,7 @@ def open_calibration(wanted: Wanted) -> Calibration:
     count = min(wanted.samples, len(samples))
     origin = f"{count} {samples.form}" if wanted.data is None else f"{count} of {len(samples)} samples of {wanted.data}"
     feeds = _Prepared(samples, preprocessing, spec, wanted)
-    return Calibration(feeds, origin, samples if labelled else None, preprocessing)
+    return Calibration(feeds, origin, samples if labelled else None, preprocessing, feeds.names)
 
 
 def _named_arrays(wanted: Wanted) -> Mapping[str, np.ndarray] | None:
@@ -182,6 +184,11 @@ class _Prepared:
     def skipped(self) -> int:
         """As `Feeds.skipped`."""
         return self._skipped
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Names of the samples that are taken if all can be read."""
+        return frozenset(self._samples.names[place] for place in self._order[: self._count])
 
     def __len__(self) -> int:
         return math.ceil(self._count / self._spec.shape[0])

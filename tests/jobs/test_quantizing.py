@@ -182,3 +182,8 @@ def test_what_is_refused(rows: Path) -> None:
         with pytest.raises(kind, match=says):
             quantize(job(rows, **options))
     assert not (rows.parent / "out.onnx").exists()
+
+
+def test_samples_that_serve_twice_are_noted(rows: Path) -> None:
+    note = "accuracy is measured on 60 samples, and 10 of them are among those that ranges are from"
+    assert note in quantize(job(rows, samples=10)).notes

@@ -150,7 +150,7 @@ def quantize(job: QuantizeJob, listener: Listener | None = None) -> QuantizeResu
 def _test(
     job: QuantizeJob, model: ImportedModel, calibration: Calibration
 ) -> tuple[LabelledTest | None, tuple[str, ...]]:
-    """What accuracy is measured on, where the data have labels; or why it is not, in a note.
+    """What accuracy is measured on, where the data have labels; in a note why it is not, or what serves twice.
 
     Raises:
         TvmoptError: accuracy was asked for, and cannot be measured.
@@ -169,6 +169,8 @@ def _test(
             raise
         return None, (f"accuracy was not measured: {error}",)
     names = tuple(spec.name for spec in model.results)
-    return LabelledTest(
-        part, calibration.preprocessing, model.inputs[0], names, judge, metric.title, metric.needs is not None
-    ), ()
+    percent = metric.needs is not None
+    test = LabelledTest(part, calibration.preprocessing, model.inputs[0], names, judge, metric.title, percent)
+    shared = len(calibration.names & set(part.names))
+    note = f"accuracy is measured on {len(part)} samples, and {shared} of them are among those that ranges are from"
+    return test, (note,) if shared else ()
