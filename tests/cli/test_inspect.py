@@ -49,7 +49,7 @@ def test_layers_memory_coverage_and_tasks(run_tvmopt: RunTvmopt, model: Path, tm
     said = done.stdout
     assert said.startswith("two for x86_64-avx2-2t\n  inputs   x 1×8×14×14 float32\n  outputs  y 1×16×14×14 float32\n")
     assert re.search(
-        r"^Conv_a +Conv +1×8×14×14, 16×8×3×3 → 1×16×14×14 +0.0005 +1,152 +22.9 +10.6 +12.2 +19.3 +conv2d",
+        r"^Conv_a +Conv +1×8×14×14, 16×8×3×3 → 1×16×14×14 +FP32 +0.0005 +1,152 +22.9 +10.6 +12.2 +19.3 +conv2d",
         said,
         re.MULTILINE,
     )
@@ -115,8 +115,8 @@ def test_nothing_is_cut_on_a_narrow_terminal(model: Path, width: int) -> None:
     lines = written.getvalue().splitlines()
     assert all(len(line) <= width for line in lines)
     assert "…" not in written.getvalue()
-    left_out = {80: "shapes, read KiB, written KiB", 100: "read KiB, written KiB"}.get(width)
-    assert ("1×8×14×14, 16×8×3×3 → 1×16×14×14" in written.getvalue()) == (width > 80)
+    left_out = {120: "read KiB, written KiB", 160: None}.get(width, "shapes, read KiB, written KiB")
+    assert ("1×8×14×14, 16×8×3×3 → 1×16×14×14" in written.getvalue()) == (width > 100)
     assert ("left out here" in written.getvalue()) == (left_out is not None)
     assert f"left out here: {left_out};" in written.getvalue() or left_out is None
     assert {"Conv_a", "Relu_b", "Conv_y", "total"} <= {line.split(" ")[0] for line in lines}

@@ -59,7 +59,7 @@ class RunTvmoptInt8(_Quantized, RunTvmopt):
 
 
 _PACKAGES = ("tvmopt", "apache-tvm", "nncf")
-_MODULES = ("tvm", "nncf")
+_MODULES = ("nncf",)
 _PROFILER = f"{__package__}.profiler:profile_tvmopt_int8"
 
 UNTUNED = Runtime(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -67,9 +68,8 @@ def open_saved_model(path: str) -> Opened:
 
 
 def _beside(path: str, stored: Any) -> str:
-    """A folder with `stored` and the other parts of the SavedModel at `path`, in the folder of this call."""
-    folder = Path("saved_model").absolute()
-    folder.mkdir()
+    """A new folder with `stored` and the other parts of the SavedModel at `path`, in the folder of this call."""
+    folder = Path(tempfile.mkdtemp(prefix="saved_model-", dir=".")).absolute()  # a model may be opened again
     (folder / "saved_model.pb").write_bytes(stored.SerializeToString())
     for part in ("variables", "assets"):
         if Path(path, part).is_dir():
