@@ -114,6 +114,7 @@ def main(sets: tuple[str, ...], chosen: tuple[str, ...], threads: int, rounds: i
     fitting_threads((threads,))
     results, given = options["results"], options["peer"]
     assert isinstance(results, Path)
+    results.mkdir(parents=True, exist_ok=True)  # before minutes of measuring
     assert isinstance(given, tuple)
     iterations = options["iterations"]
     assert isinstance(iterations, int)
