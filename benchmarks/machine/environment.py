@@ -10,6 +10,7 @@ from typing import Any
 
 from tvmopt.pipeline.devices.registry import LOCAL
 from tvmopt.pipeline.errors import UsageError
+from tvmopt.pipeline.quantize.weight_bits import adds_four
 
 ISA_FLAGS = (
     *("sse4_2", "avx", "avx2", "fma", "f16c", "avx_vnni", "avx512f", "avx512bw", "avx512dq", "avx512vl"),
@@ -79,7 +80,7 @@ def has_int8_dot_product() -> bool:
     On x86 without VNNI, ``vpmaddubsw`` sums pairs of products in 16 bits and saturates. Arm has no such instruction.
     """
     facts = LOCAL.facts()
-    return facts.architecture != "x86_64" or bool({"avx512_vnni", "avx_vnni", "amx_int8"}.intersection(facts.features))
+    return adds_four(facts.architecture, facts.features)
 
 
 def usable_cores() -> list[int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from tvmopt.schedules.target import Target
 
 FULL, NARROW = 8, 7
@@ -19,5 +21,9 @@ def usual_weight_bits(target: Target) -> int:
     There, sums of products with narrow weights always fit. With full ones other runtimes saturate, and our kernels,
     which do not, take more instructions.
     """
-    narrow = target.arch == "x86_64" and _SUMS_OF_FOUR.isdisjoint(target.features)
-    return NARROW if narrow else FULL
+    return FULL if adds_four(target.arch, target.features) else NARROW
+
+
+def adds_four(architecture: str, features: Collection[str]) -> bool:
+    """Whether a processor's products of bytes are added in 32 bits, so that no weights make them saturate."""
+    return architecture != "x86_64" or not _SUMS_OF_FOUR.isdisjoint(features)

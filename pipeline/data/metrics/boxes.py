@@ -14,7 +14,7 @@ import numpy as np
 
 from tvmopt.pipeline.data.labelled.sample_set import Kind, LabelledSet, Objects
 from tvmopt.pipeline.data.metrics.detections import Detections, Form, find_form
-from tvmopt.pipeline.data.metrics.intervals import bootstrap
+from tvmopt.pipeline.data.metrics.intervals import with_interval
 from tvmopt.pipeline.data.metrics.metric import Difference, Judge, Score, Signature, Tables
 from tvmopt.pipeline.data.preprocessing import picture_size
 
@@ -72,8 +72,7 @@ class PrecisionJudge:
     def score(self, tables: Tables, places: Sequence[int]) -> dict[str, Score]:
         """As `Judge.score`, from 0 to 1, with the bootstrap's interval over samples."""
         curves = _curves(tables)
-        value = _mean(curves, np.ones(len(tables)))
-        return {"mAP at 0.5": Score(value, bootstrap(len(tables), lambda weights: _mean(curves, weights)))}
+        return {"mAP at 0.5": Score(*with_interval(len(tables), lambda weights: _mean(curves, weights)))}
 
     def value(self, tables: Tables, places: Sequence[int]) -> float:
         """As `Judge.value`."""
@@ -82,11 +81,7 @@ class PrecisionJudge:
     def difference(self, tables: Tables, others: Tables, places: Sequence[int]) -> Difference:
         """As `Judge.difference`: both on the same resamples."""
         ours, theirs = _curves(tables), _curves(others)
-
-        def difference(weights: np.ndarray) -> float:
-            return _mean(ours, weights) - _mean(theirs, weights)
-
-        return Difference(difference(np.ones(len(tables))), bootstrap(len(tables), difference))
+        return Difference(*with_interval(len(tables), lambda weights: _mean(ours, weights) - _mean(theirs, weights)))
 
 
 def iou(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:

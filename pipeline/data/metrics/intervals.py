@@ -69,5 +69,10 @@ def bootstrap(count: int, statistic: Callable[[np.ndarray], float], resamples: i
     return float(low), float(high)
 
 
+def with_interval(count: int, statistic: Callable[[np.ndarray], float]) -> tuple[float, tuple[float, float]]:
+    """The value of `statistic` where each of `count` samples is counted once, and its interval by `bootstrap`."""
+    return statistic(np.ones(count)), bootstrap(count, statistic)
+
+
 def _log_choose(n: int, k: int) -> float:
     return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tvmopt.pipeline.data.labelled.sample_set import Kind, LabelledSet, UnreadableSampleError
-from tvmopt.pipeline.data.metrics.intervals import bootstrap
+from tvmopt.pipeline.data.metrics.intervals import with_interval
 from tvmopt.pipeline.data.metrics.metric import Difference, Judge, Score, Signature, Tables
 from tvmopt.pipeline.errors import ModelInputError
 from tvmopt.pipeline.types import TensorSpec
@@ -78,7 +78,7 @@ class IouJudge:
     def score(self, tables: Tables, places: Sequence[int]) -> dict[str, Score]:
         """As `Judge.score`, from 0 to 1, with the bootstrap's interval over samples."""
         sums = _sums(tables)
-        return {"mean IoU": Score(_mean(sums, np.ones(len(tables))), bootstrap(len(tables), lambda w: _mean(sums, w)))}
+        return {"mean IoU": Score(*with_interval(len(tables), lambda weights: _mean(sums, weights)))}
 
     def value(self, tables: Tables, places: Sequence[int]) -> float:
         """As `Judge.value`."""
@@ -87,11 +87,7 @@ class IouJudge:
     def difference(self, tables: Tables, others: Tables, places: Sequence[int]) -> Difference:
         """As `Judge.difference`: both on the same resamples."""
         ours, theirs = _sums(tables), _sums(others)
-
-        def difference(weights: np.ndarray) -> float:
-            return _mean(ours, weights) - _mean(theirs, weights)
-
-        return Difference(difference(np.ones(len(tables))), bootstrap(len(tables), difference))
+        return Difference(*with_interval(len(tables), lambda weights: _mean(ours, weights) - _mean(theirs, weights)))
 
 
 def _notes(outputs: Sequence[TensorSpec], spec: TensorSpec) -> tuple[str, ...]:

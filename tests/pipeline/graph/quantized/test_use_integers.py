@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import pytest
 
+from tests.pipeline.graph.quantized.passing import Evaluate, check
 from tests.quantised import Network, residual
 from tvmopt.pipeline.graph.ir import Graph
 from tvmopt.pipeline.graph.passes.delay_views import delay_views
@@ -18,7 +19,6 @@ from tvmopt.pipeline.graph.quantized.fold_scales import fold_scales
 from tvmopt.pipeline.graph.quantized.use_integers import use_integers
 from tvmopt.pipeline.graph.read_onnx import read_onnx
 from tvmopt.pipeline.graph.recognize import recognize
-from tvmopt.pipeline.support.onnxruntime import run_model
 from tvmopt.pipeline.tasks.workloads import workload_of
 from tvmopt.schedules.expression import functions_of
 from tvmopt.schedules.registry import template_for
@@ -29,21 +29,10 @@ BYTES = replace(parse_target("x86-64-v4", 1), features=("avx512_vnni",))
 
 AVX2 = parse_target("x86-64-v3", 1)
 
-Evaluate = Any
-
 
 def passed(model: onnx.ModelProto, target: Any = BYTES) -> Graph:
     graph = fold_scales(fuse_epilogue(recognize(use_integers(read_onnx(model), target))))
     return plan_layout(graph, target)
-
-
-def check(graph: Graph, model: onnx.ModelProto, evaluate: Evaluate, steps: float) -> None:
-    """Checks the graph against onnxruntime: at most one element in a hundred may be `steps` off."""
-    random = np.random.default_rng(3)
-    inputs = {name: random.standard_normal(graph.values[name].shape).astype(np.float32) for name in graph.inputs}
-    for wanted, got in zip(run_model(model, inputs).values(), evaluate(graph, inputs), strict=True):
-        off = np.abs(wanted - got)
-        assert off.max() <= steps * 1.01 and (off > 1e-5).mean() <= 0.01  # noqa: PT018
 
 
 @pytest.mark.parametrize("target", [BYTES, AVX2], ids=lambda target: target.isa)
